@@ -1,0 +1,2 @@
+export type * from './brands.ts';
+export * from './encoding.ts';
