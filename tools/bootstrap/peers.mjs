@@ -1,0 +1,39 @@
+// The foreign clients and tools that the tests prove Keystead against, as Debian packages.
+import { spawnSync } from 'node:child_process';
+
+const PEERS = [
+  { package: 'openssl', command: 'openssl', args: ['version'] },
+  { package: 'curl', command: 'curl', args: ['--version'] },
+  { package: 'strongswan-pki', command: 'pki', args: ['--help'] },
+  { package: 'gnutls-bin', command: 'ocsptool', args: ['--version'] },
+  { package: 'iproute2', command: 'ip', args: ['-V'] },
+  { package: 'util-linux', command: 'unshare', args: ['--version'] },
+];
+
+const missing = () =>
+  PEERS.filter((peer) => spawnSync(peer.command, peer.args, { stdio: 'ignore' }).error?.code === 'ENOENT').map(
+    (peer) => peer.package,
+  );
+
+/** Installs the missing packages as root; otherwise names the one command that does, and ends with 1. */
+export function installPeers() {
+  const wanted = missing();
+  if (wanted.length === 0) return;
+  const command = `apt-get update && apt-get install -y --no-install-recommends ${wanted.join(' ')}`;
+  if (process.getuid?.() !== 0) {
+    process.stderr.write(
+      `The tests need Debian packages that are not here. Run this once, then try again:\n  sudo sh -c '${command}'\n`,
+    );
+    process.exit(1);
+  }
+  process.stderr.write(`keystead: installing ${wanted.join(', ')} from Debian\n`);
+  const apt = spawnSync('sh', ['-c', command], {
+    stdio: ['ignore', 2, 2],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  });
+  const still = missing();
+  if (apt.status !== 0 || still.length > 0) {
+    process.stderr.write(`keystead: could not install ${still.join(', ')}; the tests cannot run without them.\n`);
+    process.exit(1);
+  }
+}

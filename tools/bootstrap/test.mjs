@@ -1,0 +1,6 @@
+import { installPeers } from './peers.mjs';
+import { install, run } from './runtime.mjs';
+
+installPeers();
+install();
+run('tools/test/run.ts', process.argv.slice(2));

@@ -1,0 +1,95 @@
+// The rule of the rooms (docs/architecture.md): imports run downwards only, and what a room may not know is
+// as important as what it does. Each entry of `mayImport` lists, for a room, the rooms it may look into.
+const core = ['bytes', 'errors', 'clock', 'crypto', 'x509', 'lifecycle', 'log'];
+const coreMayImport = {
+  bytes: [],
+  clock: [],
+  errors: [],
+  crypto: ['bytes', 'errors', 'clock'],
+  x509: ['bytes', 'errors', 'clock', 'crypto'],
+  lifecycle: ['bytes', 'errors', 'clock', 'crypto', 'x509'],
+  log: ['bytes', 'errors', 'clock', 'crypto'],
+};
+
+// Top to bottom: a room imports from those below it, never from those above.
+const floors = [
+  ['cli'],
+  ['start', 'trace'],
+  ['serve', 'examples', 'verify'],
+  ['ceremony'],
+  ['protocols'],
+  ['authority', 'provisioning', 'access'],
+  ['audit', 'keyd-client', 'client'],
+  ['store', 'keyd'],
+  ['keystore'],
+  ['files', 'clock'],
+];
+
+const tests = '/tests/';
+const inCore = (rooms) => `^packages/core/(${rooms.join('|')})(/|\\.ts)`;
+const inProgram = (rooms) => `^packages/keystead/(${rooms.join('|')})/`;
+
+const coreRules = core.map((room) => ({
+  name: `core-${room}`,
+  comment: `core/${room} may import only: ${coreMayImport[room].join(', ') || 'nothing'}`,
+  severity: 'error',
+  from: { path: inCore([room]), pathNot: tests },
+  to: { path: '^packages/', pathNot: inCore([room, ...coreMayImport[room]]) },
+}));
+
+const floorRules = floors.slice(1).map((floor, index) => ({
+  name: `floor-${floor.join('-')}`,
+  comment: `${floor.join(', ')} must not import from the floors above`,
+  severity: 'error',
+  from: { path: inProgram(floor), pathNot: tests },
+  to: { path: inProgram(floors.slice(0, index + 1).flat()) },
+}));
+
+const wall = (name, comment, from, to) => ({
+  name,
+  comment,
+  severity: 'error',
+  from: { path: from, pathNot: tests },
+  to,
+});
+
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    ...coreRules,
+    ...floorRules,
+    wall('core-is-pure', 'no disk, no network', '^packages/core/', {
+      path: '^(node:)?(fs|fs/promises|net|http|https|http2|tls|dgram|dns|child_process|worker_threads|cluster)$',
+    }),
+    wall('keyd-knows-no-http', 'keyd knows neither HTTP nor the database', inProgram(['keyd']), {
+      path: `(${inProgram(['store', 'protocols', 'authority', 'provisioning', 'access', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
+    }),
+    wall('keystore-knows-no-certificates', 'a keystore knows keys, not certificates', inProgram(['keystore']), {
+      path: '^packages/core/(x509|log|lifecycle)/',
+    }),
+    wall('protocols-know-no-database', 'a protocol is thin', inProgram(['protocols']), {
+      path: `(${inProgram(['store'])})|node:sqlite|kysely`,
+    }),
+    wall('store-knows-no-protocols', 'the records know no wire format', inProgram(['store']), {
+      path: `fastify|node:https?$|${inProgram(['protocols', 'keyd', 'keyd-client'])}`,
+    }),
+    wall('agent-stands-alone', "the device's side knows nothing of the server's code", '^packages/agent/', {
+      path: '^packages/keystead/|fastify|kysely|node:sqlite',
+    }),
+    wall(
+      'only-keyd-opens-a-keystore',
+      'serve never holds a key',
+      inProgram(['serve', 'protocols', 'authority', 'provisioning', 'store', 'access']),
+      {
+        path: '^packages/keystead/(keyd/server|keyd/operations|keystore/sealed)',
+      },
+    ),
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+  },
+};
