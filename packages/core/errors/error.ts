@@ -1,4 +1,4 @@
-import { type ErrorCode, ERRORS, type ErrorKind } from './codes.ts';
+import { ERRORS, type ErrorCode, type ErrorEntry, type ErrorKind } from './codes.ts';
 
 /** What is known about one failure. Never put a secret here: it is printed, logged and sent. */
 export interface ErrorFacts {
@@ -23,7 +23,7 @@ export class KeysteadError extends Error {
   readonly remedy: string | undefined;
 
   constructor(code: ErrorCode, facts: ErrorFacts = {}) {
-    const entry = ERRORS[code];
+    const entry: ErrorEntry = ERRORS[code];
     const where = facts.field === undefined ? '' : `${facts.field}: `;
     const seen = facts.seen === undefined ? '' : ` (saw ${facts.seen})`;
     super(`${where}${entry.rule}${seen}`, facts.cause === undefined ? undefined : { cause: facts.cause });

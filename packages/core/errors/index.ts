@@ -1,2 +1,2 @@
-export { type ErrorCode, ERRORS, type ErrorKind } from './codes.ts';
-export { KeysteadError, type ErrorFacts } from './error.ts';
+export { ERRORS, type ErrorCode, type ErrorKind } from './codes.ts';
+export { type ErrorFacts, KeysteadError } from './error.ts';

@@ -82,7 +82,8 @@ export function oid(dotted: string): Uint8Array {
   const octets: number[] = [];
   for (const arc of [first * 40 + second, ...rest]) {
     const groups = [arc & 0x7f];
-    for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128)) groups.unshift((left & 0x7f) | 0x80);
+    for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128))
+      groups.unshift((left & 0x7f) | 0x80);
     octets.push(...groups);
   }
   return tlv(0x06, Uint8Array.from(octets));
@@ -100,5 +101,14 @@ export const generalizedTime = (time: Date): Uint8Array =>
 export function time(value: Date): Uint8Array {
   const year = value.getUTCFullYear();
   if (year < 1950 || year > 2049) return generalizedTime(value);
-  return tlv(0x17, Buffer.from(`${value.toISOString().slice(2).replace(/[-:T]|\.\d+Z$/g, '')}Z`, 'latin1'));
+  return tlv(
+    0x17,
+    Buffer.from(
+      `${value
+        .toISOString()
+        .slice(2)
+        .replace(/[-:T]|\.\d+Z$/g, '')}Z`,
+      'latin1',
+    ),
+  );
 }
