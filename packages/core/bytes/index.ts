@@ -1,2 +1,3 @@
 export type * from './brands.ts';
+export { canonicalJson, type JsonValue } from './canonical-json.ts';
 export * from './encoding.ts';

@@ -45,6 +45,28 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'the request may ask only for extensions that the profile allows',
   },
+  // ---- names, certificates
+  'csr.signature-algorithm': {
+    kind: 'invalid',
+    rule: 'a request is signed by its own key with SHA-256 or SHA-384, or with Ed25519',
+  },
+  'cert.not-der': { kind: 'invalid', rule: 'a certificate must be DER by RFC 5280' },
+  'certificate.lint-failed': {
+    kind: 'invalid',
+    rule: 'a certificate must keep RFC 5280 and its profile before it is signed',
+  },
+  'device.id-malformed': {
+    kind: 'invalid',
+    rule: 'a device id is 1 to 64 of A-Z a-z 0-9 . - and begins with a letter or digit',
+  },
+  'person.name-malformed': {
+    kind: 'invalid',
+    rule: 'a name of a person is 1 to 64 of a-z 0-9 . - and begins with a letter or digit',
+  },
+  'name.malformed': {
+    kind: 'invalid',
+    rule: 'a name must be one that a certificate can carry (RFC 5280 section 4.1.2)',
+  },
   // ---- public keys (goodkey)
   'key.algorithm-forbidden': {
     kind: 'invalid',
@@ -60,6 +82,88 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'a key belongs to one device and one certificate for all time',
     remedy: 'make a new key',
+  },
+  // ---- crypto
+  'rng.unhealthy': {
+    kind: 'internal',
+    rule: 'the random source must pass its health tests (SP 800-90B section 4.4)',
+    remedy: 'stop the service and replace the machine or its random source; do not use what it made lately',
+  },
+  'key.malformed': { kind: 'invalid', rule: 'a private key must be DER by PKCS#8 (RFC 5208)' },
+  'key.algorithm-mismatch': { kind: 'invalid', rule: 'the key must be of the algorithm that its record names' },
+  'key.not-opened': {
+    kind: 'unauthenticated',
+    rule: 'an encrypted private key opens only whole and with its own passphrase',
+  },
+  'key.inconsistent': {
+    kind: 'internal',
+    rule: 'a new key pair must verify its own signature (FIPS 140-3 pairwise consistency)',
+  },
+  'kdf.length': {
+    kind: 'invalid',
+    rule: 'a derived key has 1 to 255 times as many bytes as the hash (RFC 5869 section 2.3)',
+  },
+  'kdf.purpose-malformed': {
+    kind: 'invalid',
+    rule: 'a purpose is a label of lower-case letters, digits, blanks, dots and hyphens',
+  },
+  'kdf.purpose-reused': { kind: 'conflict', rule: 'no derived key is used for a second purpose' },
+  'kdf.salt-too-short': { kind: 'invalid', rule: 'a salt has at least 128 bits (SP 800-132 section 5.1)' },
+  'kdf.iterations-too-low': {
+    kind: 'invalid',
+    rule: 'a passphrase is stretched as long as its user bears (SP 800-132 section 5.2): at least 600000 iterations with SHA-256, 210000 with SHA-512, three passes of Argon2id',
+  },
+  'kdf.memory-too-low': {
+    kind: 'invalid',
+    rule: 'Argon2id takes at least 64 MiB and three passes (RFC 9106 section 4)',
+  },
+  'kdf.key-too-short': {
+    kind: 'invalid',
+    rule: 'a key from a passphrase has at least 112 bits (SP 800-132 section 5.3)',
+  },
+  'kdf.cost-too-high': { kind: 'invalid', rule: 'the cost of a passphrase must be one that this machine can bear' },
+  'kdf.passphrase-empty': { kind: 'invalid', rule: 'a passphrase may not be empty' },
+  'kdf.not-approved': { kind: 'invalid', rule: 'in FIPS mode only PBKDF2 is approved (SP 800-132)' },
+  'seal.damaged': {
+    kind: 'invalid',
+    rule: 'sealed bytes must be whole, unaltered and sealed by this key for this use',
+  },
+  // ---- keystore
+  'keystore.wrong-passphrase': {
+    kind: 'unauthenticated',
+    rule: 'the passphrase must be the one that the keystore was sealed with',
+  },
+  'keystore.damaged': {
+    kind: 'internal',
+    rule: 'the keystore file must be whole and unaltered',
+    remedy: 'restore the file from its backup',
+  },
+  'keystore.missing': { kind: 'not-found', rule: 'there must be a keystore at this path' },
+  'keystore.exists': {
+    kind: 'conflict',
+    rule: 'a keystore is created once; it is never overwritten',
+    remedy: 'open it instead',
+  },
+  'keystore.key-exists': { kind: 'conflict', rule: 'a key id stands in a keystore once' },
+  'keystore.key-missing': { kind: 'not-found', rule: 'the keystore must hold the key' },
+  'keystore.key-malformed': {
+    kind: 'invalid',
+    rule: 'a key id has 1 to 64 letters, digits, dots, hyphens or underscores',
+  },
+  'keystore.closed': { kind: 'internal', rule: 'a closed keystore signs nothing' },
+  'keystore.changed': {
+    kind: 'conflict',
+    rule: 'one process at a time changes a keystore',
+    remedy: 'open the keystore again',
+  },
+  'passphrase.unavailable': {
+    kind: 'invalid',
+    rule: 'the passphrase must come over a file descriptor, a credential, a private file or a terminal',
+  },
+  'passphrase.file-exposed': {
+    kind: 'forbidden',
+    rule: 'a passphrase file belongs to this user and nobody else may read or write it (mode 0600 or 0400)',
+    remedy: 'chmod 600 the file, and change the passphrase if others could have read it',
   },
   // ---- policy and lifecycle
   'policy.malformed': { kind: 'invalid', rule: 'the policy must have the form of the policy schema' },
@@ -99,6 +203,334 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'the key may change its state only by a transition of the table (SP 800-57 pt 1 r5 section 7)',
   },
+  // ---- agent (the device's side)
+  'state.missing': { kind: 'not-found', rule: 'the directory must hold a device state' },
+  'state.exists': { kind: 'conflict', rule: 'a device state is created once', remedy: 'open it instead' },
+  'state.damaged': {
+    kind: 'internal',
+    rule: 'the device state must be whole and sealed by this device',
+    remedy: 'return the device to service; its identity cannot be read',
+  },
+  'state.locked': { kind: 'conflict', rule: 'one agent at a time works on a device state' },
+  'state.wiped': {
+    kind: 'conflict',
+    rule: 'a wiped device has no keys',
+    remedy: 'provision it again in a new directory',
+  },
+  'state.permissions': { kind: 'forbidden', rule: 'nobody but its owner may enter the state directory (mode 0700)' },
+  'state.no-credential': { kind: 'not-found', rule: 'the device must hold the credential that this step needs' },
+  'enrol.certificate-refused': {
+    kind: 'invalid',
+    rule: 'an issued certificate must carry the key and name that were asked for and chain to a pinned anchor',
+  },
+  'est.refused': { kind: 'forbidden', rule: 'the EST server refused the request' },
+  'est.malformed': { kind: 'invalid', rule: 'the EST server must answer by RFC 7030 and RFC 8951' },
+  'est.unreachable': { kind: 'unavailable', rule: 'the EST server must be reachable' },
+  'peer.refused': {
+    kind: 'unauthenticated',
+    rule: 'the peer must prove an identity that is valid, expected and not revoked',
+  },
+  'peer.unreachable': { kind: 'unavailable', rule: 'the peer must be reachable by TLS 1.3' },
+  'renewal.grace-ended': {
+    kind: 'forbidden',
+    rule: 'an expired device recovers by itself only within the grace period',
+    remedy: 'have an operator admit the device again',
+  },
+  'session.frame-refused': {
+    kind: 'unauthenticated',
+    rule: 'a message must be authentic, in order and of this session',
+  },
+  'session.exhausted': {
+    kind: 'conflict',
+    rule: 'a session key protects at most 2^32 messages',
+    remedy: 'open a new session',
+  },
+  'backend.config-invalid': { kind: 'invalid', rule: 'the configuration of the example backend must be complete' },
+  // ---- the program's own set-up
+  'config.missing': { kind: 'not-found', rule: 'there is no Keystead data directory here' },
+  'config.malformed': { kind: 'invalid', rule: 'the configuration does not have the form that this version takes' },
+  'service.did-not-start': { kind: 'unavailable', rule: 'the service ended before it was ready' },
+  'service.unreachable': {
+    kind: 'unavailable',
+    rule: 'the service could not be reached',
+    remedy: 'see that keystead is running; endpoints.json in its data directory names its addresses',
+  },
+  'service.bad-answer': { kind: 'unavailable', rule: 'the service answered something that is not its interface' },
+  'service.already-running': {
+    kind: 'conflict',
+    rule: 'one data directory has one Keystead at a time',
+    remedy: 'stop the other one, or name another directory with --data',
+  },
+  // ---- ceremony
+  'ceremony.network-present': {
+    kind: 'forbidden',
+    rule: 'a ceremony runs only where no network interface is up and no route exists',
+    remedy: 'unplug the machine, or run it in an empty network namespace: unshare --net',
+  },
+  'ceremony.network-unknown': {
+    kind: 'forbidden',
+    rule: 'a ceremony runs only where the kernel shows that no network is there (Linux, /proc/net)',
+    remedy: 'run it on Linux with /proc mounted',
+  },
+  'ceremony.no-isolation': {
+    kind: 'unavailable',
+    rule: 'the ceremony needs an empty network namespace, and this machine does not let this user make one',
+    remedy: 'allow unprivileged user namespaces, run as root, or accept a network: the transcript will say NOT OFFLINE',
+  },
+  'ceremony.no-witness': {
+    kind: 'invalid',
+    rule: 'a ceremony has at least one witness, named in the transcript',
+    remedy: 'name each with --witness',
+  },
+  'ceremony.passphrase-short': { kind: 'invalid', rule: 'the passphrase of a root has at least 12 characters' },
+  'ceremony.passphrase-source': {
+    kind: 'invalid',
+    rule: 'the passphrase of the roots comes from a terminal or a file descriptor, or is discarded',
+    remedy: 'use a terminal, --passphrase-fd or --discard-passphrase',
+  },
+  'ceremony.already-held': {
+    kind: 'conflict',
+    rule: 'a ceremony never overwrites what another one made',
+    remedy: 'give other directories, or move those away',
+  },
+  'ceremony.stopped': { kind: 'forbidden', rule: 'the witnesses stopped the ceremony; nothing of it is kept' },
+  'ceremony.script-differs': {
+    kind: 'conflict',
+    rule: 'the ceremony must follow the script that was reviewed',
+    remedy: 'print the script again and review what changed',
+  },
+  'ceremony.request-malformed': { kind: 'invalid', rule: 'the request must have the form that keyd writes' },
+  'ceremony.failed': { kind: 'internal', rule: 'the process of the ceremony failed' },
+  'ceremony.file-unreadable': { kind: 'not-found', rule: 'the file must exist and be readable' },
+  'transcript.altered': { kind: 'forbidden', rule: 'each line of a transcript must follow from the one before' },
+  'transcript.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'the transcript must be signed by a key that its root certified for it',
+  },
+  'bundle.malformed': { kind: 'invalid', rule: 'the bundle must have the form that a ceremony writes' },
+  'bundle.altered': { kind: 'forbidden', rule: 'each file must be the one that the signed transcript lists' },
+  'bundle.foreign': { kind: 'forbidden', rule: "the bundle must be the answer to this keyd's own request" },
+  'bundle.policy-differs': {
+    kind: 'forbidden',
+    rule: 'the policy in force must be the one that the ceremony approved',
+  },
+  'bundle.already-imported': { kind: 'conflict', rule: 'keyd takes part in one hierarchy' },
+  'keyd.not-ready': {
+    kind: 'unavailable',
+    rule: 'keyd must have imported the bundle of its ceremony',
+    remedy: 'run the ceremony on its request and import the bundle',
+  },
+  // ---- revocation and certificate exchange: CRL, OCSP, certs-only CMS
+  'ocsp.malformed': {
+    kind: 'invalid',
+    rule: 'an OCSP request must be DER by RFC 6960, with a nonce of 1 to 128 octets',
+  },
+  'ocsp.hash-unsupported': { kind: 'unsupported', rule: 'a CertID must be made with SHA-1 or SHA-256' },
+  'ocsp.answer-malformed': { kind: 'unauthenticated', rule: 'an OCSP answer must be DER by RFC 6960' },
+  'ocsp.answer-refused': { kind: 'unavailable', rule: 'the OCSP responder gave no status' },
+  'ocsp.answer-untrusted': {
+    kind: 'unauthenticated',
+    rule: 'an OCSP answer must be signed by the issuer, or by a responder that the issuer itself authorised',
+  },
+  'ocsp.answer-mismatch': {
+    kind: 'unauthenticated',
+    rule: 'an OCSP answer must be for the certificate and nonce that were asked for',
+  },
+  'ocsp.answer-stale': {
+    kind: 'unauthenticated',
+    rule: 'an OCSP answer must be of the present, between thisUpdate and nextUpdate',
+  },
+  'crl.malformed': { kind: 'invalid', rule: 'a CRL must be DER of version 2 by RFC 5280 section 5' },
+  'crl.unsupported': {
+    kind: 'invalid',
+    rule: 'a CRL with critical extensions that are not processed must not be relied on',
+  },
+  'crl.issuer-unfit': { kind: 'invalid', rule: 'the issuer of a CRL must have a subject key identifier' },
+  'cms.malformed': {
+    kind: 'invalid',
+    rule: 'a certs-only message must be a SignedData without signers (RFC 5652, RFC 8951)',
+  },
+  // ---- batch tickets
+  'ticket.malformed': { kind: 'invalid', rule: 'a batch ticket must have the form that signTicket writes' },
+  'ticket.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a batch ticket must carry the signature of the operator whom it names',
+  },
+  'ticket.signer-unknown': { kind: 'forbidden', rule: 'the signer of a batch ticket must stand in the policy' },
+  'ticket.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'the signer of a batch ticket must hold a role that may sign tickets',
+  },
+  'ticket.not-yet-valid': { kind: 'forbidden', rule: 'a batch ticket is used from its notBefore on' },
+  'ticket.expired': {
+    kind: 'forbidden',
+    rule: 'a batch ticket is used before its notAfter',
+    remedy: 'have a new ticket signed',
+  },
+  'ticket.exceeds-policy': { kind: 'forbidden', rule: 'a batch ticket may not allow more than the policy does' },
+  'ticket.line-forbidden': { kind: 'forbidden', rule: 'the line must be one that the batch ticket names' },
+  'ticket.device-forbidden': {
+    kind: 'forbidden',
+    rule: 'the device id must be one of the range that the batch ticket names',
+  },
+  'ticket.quota-exhausted': {
+    kind: 'conflict',
+    rule: 'a batch ticket is good for as many devices as its quota says',
+    remedy: 'have a new ticket signed',
+  },
+  'ticket.id-reused': { kind: 'conflict', rule: 'two batch tickets never have the same id' },
+  // ---- keyd
+  'keyd.unreachable': {
+    kind: 'unavailable',
+    rule: 'keyd must be reachable',
+    remedy: 'see that keystead keyd is running, then ask again with the same request',
+  },
+  'keyd.unauthenticated': {
+    kind: 'unauthenticated',
+    rule: 'both ends of a connection to keyd must prove that they hold the same channel key',
+    remedy: 'start keyd and its front end by the same supervisor',
+  },
+  'keyd.frame-refused': { kind: 'invalid', rule: 'a frame must be whole, authentic and at most 8 MiB' },
+  'keyd.bad-answer': { kind: 'internal', rule: 'the answer of keyd must have the form of its protocol' },
+  'keyd.stopping': { kind: 'unavailable', rule: 'keyd is stopping and takes no more requests' },
+  'keyd.already-running': {
+    kind: 'conflict',
+    rule: 'one data directory has one keyd at a time',
+    remedy: 'stop the other one',
+  },
+  'keyd.journal-damaged': {
+    kind: 'unavailable',
+    rule: 'the files of keyd must be whole: quotas and the log depend on them',
+    remedy: 'restore them from a backup, then compare with the audit log',
+  },
+  'keyd.journal-failed': {
+    kind: 'unavailable',
+    rule: 'nothing is signed that cannot be written to the journal first',
+    remedy: 'free some space on the disk and try again',
+  },
+  'keyd.reread-differs': { kind: 'internal', rule: 'a signed certificate must read back as what was asked for' },
+  'clock.went-back': {
+    kind: 'unavailable',
+    rule: 'the clock may not be earlier than the last entry of the log or journal',
+    remedy: 'set the clock right, then try again',
+  },
+  'profile.not-requestable': {
+    kind: 'forbidden',
+    rule: 'certificates of this profile are not given on request',
+  },
+  'profile.requester-forbidden': { kind: 'forbidden', rule: 'the profile says which kinds of requester may ask' },
+  'requester.unproven': {
+    kind: 'forbidden',
+    rule: 'the requester must show a valid certificate of its own that names it',
+  },
+  'requester.revoked': { kind: 'forbidden', rule: 'the certificate of the requester must not be revoked' },
+  'operator.key-differs': {
+    kind: 'forbidden',
+    rule: 'an operator gets a certificate for the key that stands in the policy under that name, and for no other',
+  },
+  'operator.unknown': { kind: 'forbidden', rule: 'the operator must stand in the policy' },
+  'operator.forbidden': { kind: 'forbidden', rule: 'the operator must hold a role that may do this' },
+  'device.already-provisioned': {
+    kind: 'conflict',
+    rule: 'a device is provisioned once, with one key, under one ticket',
+  },
+  'ocsp.issuer-differs': { kind: 'invalid', rule: 'a CertID must name the issuer that is to answer' },
+  'revocation.undone': { kind: 'conflict', rule: 'what was once on a CRL is never said to be good again' },
+  'revocation.malformed': { kind: 'invalid', rule: 'a revocation has a time that is not in the future' },
+  'crl.number-used': { kind: 'conflict', rule: 'each CRL of an issuer has a higher number than the one before' },
+  'log.size-mismatch': {
+    kind: 'conflict',
+    rule: 'leaves are appended at the end of the log, or were appended before exactly so',
+  },
+  // ---- the store
+  'store.locked': {
+    kind: 'unavailable',
+    rule: 'the database must be free to write; another process holds its lock',
+    remedy: 'find the other process (fuser keystead.db) and try again; nothing was changed',
+  },
+  'store.disk-full': {
+    kind: 'unavailable',
+    rule: 'the disk must have room for the change',
+    remedy: 'free some space and try again; nothing was changed',
+  },
+  'store.corrupt': {
+    kind: 'unavailable',
+    rule: 'the database must be whole',
+    remedy: 'restore it from a backup, then compare it with the files of the audit log',
+  },
+  'store.failed': {
+    kind: 'unavailable',
+    rule: 'the disk must write what it was given; after a failed write nothing is sure until a restart',
+    remedy: 'look at the disk, then restart: opening the database tells what is durable',
+  },
+  'store.newer': {
+    kind: 'unavailable',
+    rule: 'the database must not be of a later version than this program',
+    remedy: 'start the version that wrote it',
+  },
+  'store.closed': { kind: 'unavailable', rule: 'the store is closed; the service is stopping' },
+  // ---- who calls (access)
+  'client.certificate-missing': {
+    kind: 'unauthenticated',
+    rule: 'a client certificate must be shown in the TLS handshake',
+  },
+  'client.certificate-malformed': { kind: 'unauthenticated', rule: 'the client certificate must be readable' },
+  'client.certificate-foreign': {
+    kind: 'unauthenticated',
+    rule: 'the client certificate must be issued by a CA of this system',
+  },
+  'client.certificate-expired': {
+    kind: 'unauthenticated',
+    rule: 'the client certificate must be within its validity',
+    remedy: 'a device recovers with its IDevID (simpleenroll); an operator asks for a new certificate',
+  },
+  'client.certificate-revoked': { kind: 'unauthenticated', rule: 'the client certificate must not be revoked' },
+  'client.certificate-unknown': {
+    kind: 'unauthenticated',
+    rule: 'the client certificate must stand in the records: what was signed but never recorded is void',
+  },
+  'client.certificate-unsuitable': {
+    kind: 'unauthenticated',
+    rule: 'the client certificate must be one for TLS clients that names a device, a station or an operator',
+  },
+  'access.forbidden': { kind: 'forbidden', rule: 'the caller must hold a role that has this permission' },
+  // ---- authority
+  'enrol.certificate-unfit': {
+    kind: 'forbidden',
+    rule: 'a first enrolment or recovery is asked for with the IDevID, a renewal with the current LDevID',
+  },
+  'device.unknown': { kind: 'not-found', rule: 'the device must stand in the records' },
+  'device.blocked': { kind: 'forbidden', rule: 'a device that is stolen or decommissioned gets no certificate' },
+  'certificate.unknown': { kind: 'not-found', rule: 'the certificate must stand in the records' },
+  'revocation.final': {
+    kind: 'conflict',
+    rule: 'a revocation is for ever and keeps its first reason (RFC 5280 section 5.3.1)',
+  },
+  // ---- the audit log
+  'log.malformed': { kind: 'internal', rule: 'the files of the log must have the form of C2SP tlog-tiles' },
+  'log.out-of-range': { kind: 'invalid', rule: 'the log must hold what is asked for' },
+  'log.entry-too-large': { kind: 'too-large', rule: 'an entry of the log has at most 65535 bytes' },
+  'log.entry-malformed': { kind: 'internal', rule: 'an entry of the log must be a canonical audit entry' },
+  'log.proof-invalid': { kind: 'invalid', rule: 'the proof must lead from its entry to a signed checkpoint' },
+  'log.damaged': {
+    kind: 'internal',
+    rule: 'the published log must be the one that its checkpoint signs; nothing more is published',
+    remedy: 'run keystead audit verify; if only the files are damaged, move the log directory away: it is made anew',
+  },
+  'log.diverged': {
+    kind: 'internal',
+    rule: 'the database must hold exactly the entries that were signed',
+    remedy: 'run keystead audit verify, which names the first entry that differs',
+  },
+  'log.signer-slow': {
+    kind: 'unavailable',
+    rule: 'a checkpoint must be signed within seconds of reading the entries, or its time proves nothing',
+  },
+  'note.malformed': { kind: 'invalid', rule: 'a signed note must have the form of C2SP signed-note' },
+  'note.key-malformed': { kind: 'invalid', rule: 'a verifier key is name+id+base64 of an Ed25519 key (C2SP signed-note)' },
+  'note.unknown-key': { kind: 'forbidden', rule: 'the note must be signed by the keys that are trusted for it' },
+  'note.signature-invalid': { kind: 'forbidden', rule: 'every signature by a known key must verify' },
+  'checkpoint.malformed': { kind: 'invalid', rule: 'a checkpoint is origin, size and root hash (C2SP tlog-checkpoint)' },
 } as const satisfies Record<string, ErrorEntry>;
 
 /** A stable error code such as `csr.signature-invalid`. */
