@@ -1,0 +1,208 @@
+import { toBase64 } from '../bytes/index.ts';
+import type { Profile } from '../x509/index.ts';
+import type { OnlineCa, Policy } from './policy.ts';
+import { checkPolicy } from './policy-check.ts';
+import type { Role } from './roles.ts';
+
+const HOUR = 3600;
+const DAY = 86_400;
+const YEAR = 365 * DAY;
+/** CAs begin an hour early: the clock of an offline machine is set by hand, and others may be behind it. */
+const CA_BACKDATE = HOUR;
+
+/** What a request may name: each value must equal what the profile gives, so that none is ever a surprise. */
+const NAMED_EXTENSIONS = ['subjectAltName', 'keyUsage', 'extKeyUsage'];
+
+const root = (id: string, commonName: string, organization: string, description: string): Profile => ({
+  id,
+  description,
+  issuer: 'self',
+  subject: { commonName: { fixed: commonName }, organization },
+  san: 'none',
+  keyUsage: ['keyCertSign', 'cRLSign'],
+  extKeyUsage: [],
+  ca: { pathLength: id === 'root-ca' ? 1 : 0 },
+  ocspNoCheck: false,
+  validity: { seconds: 20 * YEAR, backdateSeconds: CA_BACKDATE },
+  keyAlgorithms: ['P-384'],
+  csrExtensions: [],
+  requesters: ['ceremony'],
+});
+
+const onlineCa = (role: OnlineCa, organization: string, years: number, description: string): Profile => ({
+  id: `${role}-ca`,
+  description,
+  issuer: 'root',
+  subject: { commonName: { fixed: `${organization} ${role} CA` }, organization },
+  san: 'none',
+  // digitalSignature is left out: OCSP answers are signed by a delegated key, never by the CA's own.
+  keyUsage: ['keyCertSign', 'cRLSign'],
+  extKeyUsage: [],
+  ca: { pathLength: 0 },
+  ocspNoCheck: false,
+  validity: { seconds: years * YEAR, backdateSeconds: CA_BACKDATE },
+  // P-256: P-384 signs 25 times slower in software, and these sign for every device, often.
+  keyAlgorithms: ['P-256'],
+  csrExtensions: [],
+  requesters: ['ceremony'],
+});
+
+const endEntity: Pick<Profile, 'ca' | 'ocspNoCheck' | 'keyUsage' | 'csrExtensions'> = {
+  ca: false,
+  ocspNoCheck: false,
+  keyUsage: ['digitalSignature'],
+  csrExtensions: NAMED_EXTENSIONS,
+};
+
+/** The profiles of a hierarchy whose certificates name `organization`. */
+export function defaultProfiles(organization = 'Keystead'): Profile[] {
+  return [
+    root('root-ca', `${organization} Root CA`, organization, 'Anchor of every certificate; offline'),
+    root('signing-root-ca', `${organization} Signing Root`, organization, 'Anchor of firmware signatures; offline'),
+    onlineCa('manufacturing', organization, 20, 'Issues IDevIDs at the factory'),
+    onlineCa('operational', organization, 10, 'Issues LDevIDs to devices in the field'),
+    onlineCa('server', organization, 10, 'Issues certificates of servers and of the evidence signer'),
+    onlineCa('operator', organization, 10, 'Issues certificates of the people who work with Keystead'),
+    {
+      ...endEntity,
+      id: 'idevid',
+      description: 'Initial device identity (IEEE 802.1AR), made once in the factory, as long-lived as the device',
+      issuer: 'manufacturing',
+      subject: { commonName: 'device-id', organization, serialNumber: 'device-id' },
+      san: 'device-urn',
+      extKeyUsage: ['clientAuth'],
+      validity: { seconds: 'none', backdateSeconds: 0 },
+      keyAlgorithms: ['P-256', 'P-384', 'Ed25519', 'RSA-3072'],
+      requesters: ['station'],
+    },
+    {
+      ...endEntity,
+      id: 'ldevid',
+      description: 'Local device identity (IEEE 802.1AR), short-lived, renewed by the device itself',
+      issuer: 'operational',
+      subject: { commonName: 'device-id', organization, serialNumber: 'device-id' },
+      san: 'device-urn',
+      extKeyUsage: ['clientAuth'],
+      validity: { seconds: 7 * DAY, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['P-256', 'P-384', 'Ed25519', 'RSA-3072'],
+      requesters: ['device'],
+    },
+    {
+      ...endEntity,
+      id: 'tls-server',
+      description: 'TLS server',
+      issuer: 'server',
+      subject: { commonName: 'host', organization },
+      san: 'host',
+      extKeyUsage: ['serverAuth'],
+      validity: { seconds: 90 * DAY, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['P-256', 'P-384'],
+      requesters: ['system'],
+    },
+    {
+      ...endEntity,
+      id: 'operator',
+      description: 'A person who works with Keystead; the key stands in the policy under the same name',
+      issuer: 'operator',
+      subject: { commonName: 'person', organization },
+      san: 'person-urn',
+      extKeyUsage: ['clientAuth'],
+      validity: { seconds: YEAR, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096'],
+      requesters: ['operator', 'system'],
+    },
+    {
+      ...endEntity,
+      id: 'ocsp-responder',
+      description: 'Delegated OCSP responder (RFC 6960 section 4.2.2.2); each CA issues its own',
+      issuer: 'operational',
+      subject: { commonName: { fixed: `${organization} OCSP responder` }, organization },
+      san: 'none',
+      extKeyUsage: ['OCSPSigning'],
+      ocspNoCheck: true,
+      csrExtensions: [],
+      validity: { seconds: DAY, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['P-256'],
+      requesters: ['system'],
+    },
+    {
+      ...endEntity,
+      id: 'evidence-signer',
+      description: 'Signs provisioning records and evidence of decommissioning',
+      issuer: 'server',
+      subject: { commonName: { fixed: `${organization} evidence signer` }, organization },
+      san: 'none',
+      extKeyUsage: [],
+      csrExtensions: [],
+      validity: { seconds: 3 * YEAR, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['P-256'],
+      requesters: ['system'],
+    },
+    {
+      ...endEntity,
+      id: 'transcript-signer',
+      description: 'One-time key that signs the transcript of a ceremony and is wiped',
+      issuer: 'root',
+      subject: { commonName: { fixed: `${organization} ceremony transcript` }, organization },
+      san: 'none',
+      extKeyUsage: [],
+      csrExtensions: [],
+      validity: { seconds: DAY, backdateSeconds: 0 },
+      keyAlgorithms: ['P-384'],
+      requesters: ['ceremony'],
+    },
+  ];
+}
+
+/** What a policy for a demonstration or a test may set; everything else is as in {@link defaultProfiles}. */
+export interface DemoPolicyOptions {
+  operators: readonly { name: string; roles: readonly Role[]; spki: Uint8Array | string }[];
+  /** When the policy was written. */
+  issued: Date;
+  name?: string;
+  organization?: string;
+  /** Validity by profile id, in seconds (or `'none'` for `idevid`), and how far notBefore is set back. */
+  lifetimes?: Readonly<Record<string, { seconds?: number | 'none'; backdateSeconds?: number }>>;
+  revocation?: Partial<Policy['revocation']>;
+  tickets?: Partial<Policy['tickets']>;
+  urls?: Policy['urls'];
+}
+
+/**
+ * A complete policy with lifetimes that are short enough to watch: LDevIDs live for 90 seconds.
+ * @throws KeysteadError `policy.*` when an option breaks a rule.
+ */
+export function demoPolicy(options: DemoPolicyOptions): Policy {
+  const lifetimes: DemoPolicyOptions['lifetimes'] = {
+    ldevid: { seconds: 90, backdateSeconds: 30 },
+    ...options.lifetimes,
+  };
+  return checkPolicy({
+    version: 1,
+    name: options.name ?? 'Keystead demonstration policy',
+    issued: options.issued.toISOString(),
+    algorithms: ['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096'],
+    profiles: defaultProfiles(options.organization).map((profile) => ({
+      ...profile,
+      validity: { ...profile.validity, ...lifetimes[profile.id] },
+    })),
+    operators: options.operators.map(({ name, roles, spki }) => ({
+      name,
+      roles: [...roles],
+      spki: typeof spki === 'string' ? spki : toBase64(spki),
+    })),
+    tickets: { maxQuota: 100_000, maxSeconds: 90 * DAY, ...options.tickets },
+    revocation: {
+      crlSeconds: HOUR,
+      crlRefreshSeconds: 20 * 60,
+      rootCrlSeconds: YEAR,
+      ocspSeconds: 60,
+      ocspResponderSeconds: 12 * HOUR,
+      ...options.revocation,
+    },
+    ...(options.urls === undefined ? {} : { urls: options.urls }),
+  });
+}
+
+/** The bytes of a policy's file: JSON for people, UTF-8. Its SHA-256 is what a ceremony approves. */
+export const formatPolicy = (policy: Policy): string => `${JSON.stringify(policy, null, 2)}\n`;

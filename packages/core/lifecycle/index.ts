@@ -1,0 +1,20 @@
+export * from './ceremony/bundle.ts';
+export {
+  type CeremonyRequest,
+  formatCeremonyRequest,
+  parseCeremonyRequest,
+  REQUEST_SLOTS,
+  type RequestSlot,
+  requestedCsr,
+  requestName,
+} from './ceremony/request.ts';
+export * from './ceremony/transcript.ts';
+export { type CertifyOrder, certify } from './certify.ts';
+export * from './default-policy.ts';
+export * from './key-states.ts';
+export * from './policy.ts';
+export * from './policy-check.ts';
+export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
+export * from './roles.ts';
+export { firstIssue } from './schema-field.ts';
+export * from './ticket.ts';

@@ -1,0 +1,179 @@
+import { KeysteadError } from '../errors/index.ts';
+import type { Profile } from '../x509/index.ts';
+import type { Policy } from './policy.ts';
+import { EXCLUSIVE_ROLES } from './roles.ts';
+
+const DAY = 86_400;
+const YEAR = 365 * DAY;
+
+/** The profiles that every policy has, because Keystead asks for them by these names. */
+export const REQUIRED_PROFILES = [
+  'root-ca',
+  'signing-root-ca',
+  'manufacturing-ca',
+  'operational-ca',
+  'server-ca',
+  'operator-ca',
+  'idevid',
+  'ldevid',
+  'tls-server',
+  'operator',
+  'ocsp-responder',
+  'evidence-signer',
+  'transcript-signer',
+] as const;
+
+/** The profiles that make CAs. No other may: whoever could add a CA by a profile would not need the ceremony. */
+const CA_PROFILES: ReadonlySet<string> = new Set(REQUIRED_PROFILES.filter((id) => id.endsWith('-ca')));
+
+/**
+ * The longest validity that a policy may give, in seconds: the originator usage period of SP 800-57 pt 1 r5
+ * section 5.3.6 table 1 (private signature keys 1 to 3 years), longer for CAs whose keys are seldom used and
+ * well kept, shorter where the key sits on an exposed machine.
+ */
+export const VALIDITY_CEILINGS: Readonly<Record<string, number>> = {
+  'root-ca': 30 * YEAR,
+  'signing-root-ca': 30 * YEAR,
+  'manufacturing-ca': 20 * YEAR,
+  'operational-ca': 15 * YEAR,
+  'server-ca': 15 * YEAR,
+  'operator-ca': 15 * YEAR,
+  ldevid: YEAR,
+  'tls-server': 398 * DAY,
+  operator: 3 * YEAR,
+  'ocsp-responder': 30 * DAY,
+  'evidence-signer': 3 * YEAR,
+  'transcript-signer': 7 * DAY,
+};
+
+/**
+ * The rules that hold between the parts of a policy. Each throws the code of the rule with the field, so that
+ * whoever wrote the policy knows which line to change.
+ * @throws KeysteadError `policy.*`.
+ */
+export function checkPolicyRules(policy: Policy): void {
+  checkAlgorithms(policy);
+  checkProfileSet(policy);
+  for (const [index, profile] of policy.profiles.entries()) checkProfilePlace(policy, profile, `profiles[${index}]`);
+  checkRevocation(policy);
+  checkOperators(policy);
+}
+
+function checkAlgorithms(policy: Policy): void {
+  policy.algorithms.forEach((algorithm, index) => {
+    // SP 800-57 pt 1 r5 table 2: RSA with 2048 bits has a strength of 112 bits.
+    if (algorithm === 'RSA-2048') {
+      throw new KeysteadError('policy.algorithm-too-weak', { field: `algorithms[${index}]`, seen: algorithm });
+    }
+  });
+  policy.profiles.forEach((profile, index) => {
+    const foreign = profile.keyAlgorithms.find((algorithm) => !policy.algorithms.includes(algorithm));
+    if (foreign === undefined) return;
+    throw new KeysteadError('policy.algorithm-not-listed', {
+      field: `profiles[${index}].keyAlgorithms`,
+      seen: foreign,
+    });
+  });
+}
+
+function checkProfileSet(policy: Policy): void {
+  const seen = new Set<string>();
+  policy.profiles.forEach((profile, index) => {
+    if (seen.has(profile.id)) {
+      throw new KeysteadError('policy.profile-duplicate', { field: `profiles[${index}].id`, seen: profile.id });
+    }
+    seen.add(profile.id);
+  });
+  const missing = REQUIRED_PROFILES.find((id) => !seen.has(id));
+  if (missing !== undefined)
+    throw new KeysteadError('policy.profile-missing', { field: 'profiles', seen: `no '${missing}'` });
+}
+
+/** Who issues each profile, and whether it makes a CA: the shape of the hierarchy is not for a policy to change. */
+function checkProfilePlace(policy: Policy, profile: Profile, field: string): void {
+  const id = profile.id;
+  const root = id === 'root-ca' || id === 'signing-root-ca';
+  const isCa = CA_PROFILES.has(id);
+  if ((profile.ca !== false) !== isCa) {
+    throw new KeysteadError('policy.hierarchy', {
+      field: `${field}.ca`,
+      seen: `${id} ${isCa ? 'is no CA' : 'is a CA'}`,
+    });
+  }
+  const issuer = profile.issuer;
+  if (isCa && issuer !== (root ? 'self' : 'root')) {
+    throw new KeysteadError('policy.hierarchy', { field: `${field}.issuer`, seen: `${id} issued by ${issuer}` });
+  }
+  if (!isCa && (issuer === 'self' || issuer === 'signing-root' || (issuer === 'root' && id !== 'transcript-signer'))) {
+    throw new KeysteadError('policy.hierarchy', { field: `${field}.issuer`, seen: `${id} issued by ${issuer}` });
+  }
+  // A CA below the root issues no further CA: pathLen 0 (RFC 5280 section 4.2.1.9).
+  if (profile.ca !== false && !root && profile.ca.pathLength !== 0) {
+    throw new KeysteadError('policy.hierarchy', {
+      field: `${field}.ca.pathLength`,
+      seen: String(profile.ca.pathLength),
+    });
+  }
+  checkValidity(policy, profile, field);
+}
+
+function checkValidity(policy: Policy, profile: Profile, field: string): void {
+  const seconds = profile.validity.seconds;
+  if (seconds === 'none') {
+    // IEEE 802.1AR-2018 section 8.7: an IDevID should last as long as the device, and only an IDevID does.
+    if (profile.id === 'idevid') return;
+    throw new KeysteadError('policy.validity-too-long', { field: `${field}.validity.seconds`, seen: "'none'" });
+  }
+  const own = VALIDITY_CEILINGS[profile.id] ?? Number.POSITIVE_INFINITY;
+  const issuer = policy.profiles.find((candidate) => candidate.id === `${profile.issuer}-ca`);
+  const above = typeof issuer?.validity.seconds === 'number' ? issuer.validity.seconds : Number.POSITIVE_INFINITY;
+  const ceiling = Math.min(own, above);
+  if (seconds <= ceiling) return;
+  throw new KeysteadError('policy.validity-too-long', {
+    field: `${field}.validity.seconds`,
+    seen: `${seconds} for '${profile.id}', where ${ceiling} is the most`,
+  });
+}
+
+function checkRevocation(policy: Policy): void {
+  const times = policy.revocation;
+  if (times.crlRefreshSeconds >= times.crlSeconds) {
+    throw new KeysteadError('policy.crl-refresh-late', {
+      field: 'revocation.crlRefreshSeconds',
+      seen: `${times.crlRefreshSeconds}, with CRLs that are good for ${times.crlSeconds}`,
+    });
+  }
+  const responder = policy.profiles.find((profile) => profile.id === 'ocsp-responder')?.validity.seconds;
+  // The answers of a responder key are good until its certificate ends, so it must stop signing before that.
+  const needed = times.ocspResponderSeconds + times.ocspSeconds;
+  if (typeof responder === 'number' && responder < needed) {
+    throw new KeysteadError('policy.ocsp-responder-outlived', {
+      field: 'revocation.ocspResponderSeconds',
+      seen: `${times.ocspResponderSeconds} + ${times.ocspSeconds} (ocspSeconds), with certificates of ${responder}`,
+    });
+  }
+}
+
+function checkOperators(policy: Policy): void {
+  const names = new Set<string>();
+  const keys = new Map<string, string>();
+  policy.operators.forEach((operator, index) => {
+    const field = `operators[${index}]`;
+    if (names.has(operator.name)) {
+      throw new KeysteadError('policy.operator-duplicate', { field: `${field}.name`, seen: operator.name });
+    }
+    names.add(operator.name);
+    const other = keys.get(operator.spki);
+    if (other !== undefined) {
+      throw new KeysteadError('policy.operator-duplicate', { field: `${field}.spki`, seen: `the key of ${other}` });
+    }
+    keys.set(operator.spki, operator.name);
+    const clash = EXCLUSIVE_ROLES.find(([a, b]) => operator.roles.includes(a) && operator.roles.includes(b));
+    if (clash !== undefined) {
+      throw new KeysteadError('policy.roles-conflict', {
+        field: `${field}.roles`,
+        seen: `${clash[0]} with ${clash[1]}`,
+      });
+    }
+  });
+}

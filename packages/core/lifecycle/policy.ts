@@ -1,0 +1,115 @@
+import { z } from 'zod';
+import { fromBase64 } from '../bytes/index.ts';
+import { KeysteadError } from '../errors/index.ts';
+import { type CaRole, type Profile, ProfileSchema } from '../x509/index.ts';
+import { ROLES } from './roles.ts';
+
+/** Longest time that a policy may name for anything that is measured in seconds: 40 years. */
+const LONGEST_SECONDS = 40 * 365 * 86_400;
+const seconds = z.int().min(1).max(LONGEST_SECONDS);
+const base64 = z.string().refine((text) => {
+  try {
+    return fromBase64(text).length > 0;
+  } catch {
+    return false;
+  }
+}, 'must be base64');
+
+/** Name of an operator: it becomes part of a URN and of a file name, so it has few characters. */
+export const OPERATOR_NAME = /^[a-z0-9][a-z0-9.-]{0,63}$/;
+
+const OperatorSchema = z.strictObject({
+  name: z.string().regex(OPERATOR_NAME, 'must be 1 to 64 of a-z 0-9 . - and begin with a letter or digit'),
+  roles: z.array(z.enum(ROLES)).min(1),
+  /** SubjectPublicKeyInfo, base64 DER: keyd gives this operator a certificate for this key and no other. */
+  spki: base64,
+});
+
+const urlTemplate = z
+  .string()
+  .regex(/^http:\/\/[^\s{}]+\{ca\}[^\s{}]*$/, 'must be an http: URL that holds {ca} once, for the role of the CA');
+
+/**
+ * The policy: what may be issued, for how long, and by whom. It is data that the ceremony approves (its
+ * SHA-256 stands in the signed transcript) and that keyd enforces. All times are seconds.
+ */
+export const PolicySchema = z.strictObject({
+  /** Goes up by one with each policy; keyd never goes back. */
+  version: z.int().min(1),
+  name: z.string().min(1).max(128),
+  issued: z.iso.datetime({ offset: false }),
+  /** Key algorithms that may be certified at all. A profile can only narrow this. */
+  algorithms: z.array(z.enum(['P-256', 'P-384', 'Ed25519', 'RSA-2048', 'RSA-3072', 'RSA-4096'])).min(1),
+  profiles: z.array(ProfileSchema).min(1),
+  operators: z.array(OperatorSchema),
+  tickets: z.strictObject({
+    /** The most units that one batch ticket may allow. */
+    maxQuota: z.int().min(1).max(10_000_000),
+    /** The longest time between a ticket's notBefore and notAfter. */
+    maxSeconds: seconds,
+  }),
+  revocation: z.strictObject({
+    /** How long a CRL of an online CA is good for. */
+    crlSeconds: seconds,
+    /** How often it is made again; it is also made at once when something is revoked. */
+    crlRefreshSeconds: seconds,
+    /** How long the CRLs of the offline roots are good for: until the next ceremony at the latest. */
+    rootCrlSeconds: seconds,
+    /** How long an OCSP answer is good for. */
+    ocspSeconds: seconds,
+    /** How long keyd uses one delegated OCSP responder key. */
+    ocspResponderSeconds: seconds,
+  }),
+  /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */
+  urls: z.strictObject({ crl: urlTemplate, ocsp: urlTemplate, caIssuers: urlTemplate }).partial().optional(),
+});
+
+export type Policy = z.infer<typeof PolicySchema>;
+export type PolicyOperator = Policy['operators'][number];
+
+/** The CAs that keyd holds online, in the order of the ceremony. */
+export const ONLINE_CAS = ['manufacturing', 'operational', 'server', 'operator'] as const satisfies readonly CaRole[];
+export type OnlineCa = (typeof ONLINE_CAS)[number];
+
+/** The roots, which stay offline: each the anchor of its own tree. */
+export const OFFLINE_CAS = ['root', 'signing-root'] as const satisfies readonly CaRole[];
+
+/** The id of the profile by which the certificate of the CA itself is made. */
+export const caProfileId = (role: CaRole): string => `${role}-ca`;
+
+/** The profile with `id`. @throws KeysteadError `profile.unknown`. */
+export function profileOf(policy: Policy, id: string): Profile {
+  const profile = policy.profiles.find((candidate) => candidate.id === id);
+  if (profile === undefined) throw new KeysteadError('profile.unknown', { field: 'profile', seen: id });
+  return profile;
+}
+
+/** The profile of a CA's own certificate. @throws KeysteadError `profile.unknown`. */
+export const caProfile = (policy: Policy, role: CaRole): Profile => profileOf(policy, caProfileId(role));
+
+/**
+ * The profile of the delegated OCSP responder of one CA. The policy holds one such profile; a responder is
+ * always issued by the very CA that it answers for (RFC 6960 section 4.2.2.2).
+ */
+export const ocspResponderProfile = (policy: Policy, role: CaRole): Profile => ({
+  ...profileOf(policy, 'ocsp-responder'),
+  issuer: role,
+});
+
+/** The operator with this name, or undefined. */
+export const operatorOf = (policy: Policy, name: string): PolicyOperator | undefined =>
+  policy.operators.find((operator) => operator.name === name);
+
+/**
+ * The addresses that a certificate issued by `issuer` carries. The roots are offline and answer no OCSP,
+ * so what they issue carries a CRL address only.
+ */
+export function statusUrls(policy: Policy, issuer: CaRole): { crl?: string; ocsp?: string; caIssuers?: string } {
+  const fill = (template: string | undefined) => template?.replace('{ca}', issuer);
+  const offline = issuer === 'root' || issuer === 'signing-root';
+  return {
+    crl: fill(policy.urls?.crl),
+    ocsp: offline ? undefined : fill(policy.urls?.ocsp),
+    caIssuers: fill(policy.urls?.caIssuers),
+  };
+}

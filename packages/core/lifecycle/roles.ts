@@ -1,0 +1,84 @@
+/**
+ * Who may do what. Roles are given to operators by the policy, so that a role is never more than the
+ * ceremony approved; a permission is what one operation asks for.
+ */
+
+/** The roles that an operator may hold. */
+export const ROLES = [
+  'policy-administrator',
+  'ca-operator',
+  'line-operator',
+  'release-engineer',
+  'approver',
+  'custodian',
+  'auditor',
+] as const;
+export type Role = (typeof ROLES)[number];
+
+/** What an operation may ask for. */
+export const PERMISSIONS = {
+  'ticket.sign': 'sign a batch ticket: model, quota, lines, validity',
+  'batch.open': 'open a batch at headquarters or a factory node from a signed ticket',
+  'unit.provision': 'provision one unit of an open batch',
+  'certificate.read': 'look up certificates and their status',
+  'certificate.revoke': 'revoke certificates of devices and servers',
+  'crl.publish': 'make a CA publish its CRL now',
+  'device.read': 'look up devices and their provisioning records',
+  'device.revoke': 'report a device stolen or lost: revoke all it has',
+  'device.decommission': 'end a device: revoke all it has and sign the evidence',
+  'server.enrol': 'ask for a TLS certificate for a server',
+  'operator.enrol': 'ask for an operator certificate for a key that stands in the policy',
+  'policy.read': 'read the policy in force',
+  'policy.propose': 'propose another policy',
+  'signing.request': 'ask for a firmware signature',
+  'approval.give': 'approve the request of another person',
+  'backup.restore': 'take part in a restore with a custodian share',
+  'audit.read': 'read the audit log and every record',
+} as const;
+export type Permission = keyof typeof PERMISSIONS;
+
+/** Every role that holds each permission. A role that is not named is refused. */
+export const ROLES_BY_PERMISSION: Readonly<Record<Permission, readonly Role[]>> = {
+  'ticket.sign': ['policy-administrator', 'ca-operator'],
+  'batch.open': ['ca-operator', 'line-operator'],
+  'unit.provision': ['line-operator'],
+  'certificate.read': ['policy-administrator', 'ca-operator', 'auditor'],
+  'certificate.revoke': ['ca-operator'],
+  'crl.publish': ['ca-operator'],
+  'device.read': ['policy-administrator', 'ca-operator', 'line-operator', 'auditor'],
+  'device.revoke': ['ca-operator'],
+  'device.decommission': ['ca-operator'],
+  'server.enrol': ['ca-operator'],
+  'operator.enrol': ROLES,
+  'policy.read': ROLES,
+  'policy.propose': ['policy-administrator'],
+  'signing.request': ['release-engineer'],
+  'approval.give': ['approver'],
+  'backup.restore': ['custodian'],
+  'audit.read': ['auditor'],
+};
+
+/** Whether one of `roles` holds `permission`. */
+export function permits(roles: readonly Role[], permission: Permission): boolean {
+  return roles.some((role) => ROLES_BY_PERMISSION[permission].includes(role));
+}
+
+/**
+ * Roles that one person may not hold together (separation of duties): who checks does not act, and who
+ * asks for a signature does not approve it.
+ */
+export const EXCLUSIVE_ROLES: readonly (readonly [Role, Role])[] = [
+  ...ROLES.filter((role) => role !== 'auditor').map((role): readonly [Role, Role] => ['auditor', role]),
+  ['release-engineer', 'approver'],
+];
+
+/** The table of permissions as Markdown: a row for each permission, a column for each role. */
+export function permissionsTable(): string {
+  const head = `| permission | what it allows | ${ROLES.join(' | ')} |`;
+  const rule = `|---|---|${ROLES.map(() => ':-:').join('|')}|`;
+  const rows = Object.entries(PERMISSIONS).map(([permission, what]) => {
+    const marks = ROLES.map((role) => (permits([role], permission as Permission) ? 'yes' : ''));
+    return `| \`${permission}\` | ${what} | ${marks.join(' | ')} |`;
+  });
+  return `${[head, rule, ...rows].join('\n')}\n`;
+}

@@ -1,0 +1,90 @@
+import type { DerSpki, SpkiSha256 } from '@keystead/core/bytes';
+import { toHex } from '@keystead/core/bytes';
+import { sha256, spkiSha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  type CeremonyRequest,
+  caProfile,
+  type Policy,
+  parseCeremonyRequest,
+  parsePolicy,
+  profileOf,
+  REQUEST_SLOTS,
+  type RequestSlot,
+  requestedCsr,
+  requestName,
+} from '@keystead/core/lifecycle';
+import { checkPublicKey, formatName, parseCsr, verifyProofOfPossession } from '@keystead/core/x509';
+
+/** A key whose possession the request has proven. */
+export interface ProvenKey {
+  readonly spki: DerSpki;
+  readonly spkiSha256: SpkiSha256;
+}
+
+/** The two files that a ceremony starts from, checked. */
+export interface CeremonyInputs {
+  readonly policy: Policy;
+  readonly policyBytes: Uint8Array;
+  /** SHA-256 of the policy's file, hex. */
+  readonly policySha256: string;
+  readonly request: CeremonyRequest;
+  readonly requestBytes: Uint8Array;
+  readonly requestSha256: string;
+  readonly keys: Readonly<Record<RequestSlot, ProvenKey>>;
+}
+
+/**
+ * Reads and checks the policy and the request: every rule of the policy, and for each certification request
+ * its form, its name, the strength of its key and the proof of possession.
+ * @throws KeysteadError `policy.*`, `ceremony.request-malformed`, `csr.*`, `key.*`, each with the field.
+ */
+export function readInputs(policyBytes: Uint8Array, requestBytes: Uint8Array): CeremonyInputs {
+  const policy = parsePolicy(policyBytes);
+  const request = parseCeremonyRequest(requestBytes);
+  const keys = Object.fromEntries(REQUEST_SLOTS.map((slot) => [slot, provenKey(policy, request, slot)]));
+  requireDifferent(keys);
+  return {
+    policy,
+    policyBytes,
+    policySha256: toHex(sha256(policyBytes)),
+    request,
+    requestBytes,
+    requestSha256: toHex(sha256(requestBytes)),
+    keys: keys as Record<RequestSlot, ProvenKey>,
+  };
+}
+
+function provenKey(policy: Policy, request: CeremonyRequest, slot: RequestSlot): ProvenKey {
+  const field = `certificateRequests.${slot}`;
+  try {
+    const csr = parseCsr(requestedCsr(request, slot));
+    const name = formatName(csr.subject);
+    // The name ties the request to its place: else two CAs' requests could be swapped unseen.
+    if (name !== `CN=${requestName(slot)}`) throw new KeysteadError('csr.subject-mismatch', { seen: name });
+    const profile = slot === 'evidence' ? profileOf(policy, 'evidence-signer') : caProfile(policy, slot);
+    const forbidden = csr.requested.names.find((extension) => !profile.csrExtensions.includes(extension));
+    if (forbidden !== undefined) throw new KeysteadError('csr.extension-forbidden', { seen: forbidden });
+    checkPublicKey(csr.spki, profile.keyAlgorithms);
+    verifyProofOfPossession(csr);
+    return { spki: csr.spki, spkiSha256: spkiSha256(csr.spki) };
+  } catch (error) {
+    if (!(error instanceof KeysteadError)) throw error;
+    const within = error.field === undefined || error.field.startsWith(field) ? field : `${field}: ${error.field}`;
+    throw new KeysteadError(error.code, { field: within, seen: error.seen, remedy: error.remedy, cause: error });
+  }
+}
+
+function requireDifferent(keys: Record<string, ProvenKey>): void {
+  const owners = new Map<string, string>();
+  for (const [slot, key] of Object.entries(keys)) {
+    const other = owners.get(key.spkiSha256);
+    if (other !== undefined) {
+      throw new KeysteadError('key.already-used', {
+        field: `certificateRequests.${slot}`,
+        seen: `the key of '${other}'`,
+      });
+    }
+    owners.set(key.spkiSha256, slot);
+  }
+}

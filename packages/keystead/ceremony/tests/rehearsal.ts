@@ -1,0 +1,83 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Clock } from '@keystead/core/clock';
+import { generateSoftwareKey, SecretBytes } from '@keystead/core/crypto';
+import { type DemoPolicyOptions, demoPolicy, formatPolicy } from '@keystead/core/lifecycle';
+import { systemClock } from '../../clock/system.ts';
+import { Layout } from '../../files/layout.ts';
+import { initKeyd } from '../../keyd/init.ts';
+import type { NetworkState } from '../network.ts';
+import type { CeremonyOptions, CeremonyResult } from '../options.ts';
+import { runCeremony } from '../run.ts';
+
+export const NO_NETWORK: NetworkState = { interfaces: [], routes: [] };
+export const PASSPHRASE = 'correct horse battery staple';
+export const passphrase = (text = PASSPHRASE): SecretBytes => SecretBytes.take(new TextEncoder().encode(text));
+
+/** A keyd that waits for its ceremony, in a temporary directory, with a policy beside it. */
+export class Rehearsal {
+  readonly dir = mkdtempSync(join(tmpdir(), 'keystead-ceremony-'));
+  readonly layout: Layout;
+  readonly policyPath: string;
+  /** All that was printed for people. */
+  readonly printed: string[] = [];
+  readonly clock: Clock;
+
+  private constructor(clock: Clock) {
+    this.layout = new Layout(join(this.dir, 'data'));
+    this.policyPath = join(this.dir, 'policy.json');
+    this.clock = clock;
+  }
+
+  static async make(policy: Partial<DemoPolicyOptions> = {}, clock: Clock = systemClock): Promise<Rehearsal> {
+    const rehearsal = new Rehearsal(clock);
+    await initKeyd(rehearsal.layout, passphrase('the passphrase of keyd'), clock, { origin: 'rehearsal.example/log' });
+    const operator = { name: 'ada', roles: ['ca-operator'], spki: generateSoftwareKey('P-256').spki } as const;
+    const urls = {
+      crl: 'http://localhost:8080/crl/{ca}.crl',
+      ocsp: 'http://localhost:8080/ocsp/{ca}',
+      caIssuers: 'http://localhost:8080/ca/{ca}.cer',
+    };
+    const text = formatPolicy(demoPolicy({ operators: [operator], issued: clock.now(), urls, ...policy }));
+    writeFileSync(rehearsal.policyPath, text);
+    return rehearsal;
+  }
+
+  get requestPath(): string {
+    return join(this.layout.ceremony, 'request.json');
+  }
+
+  options(more: Partial<CeremonyOptions> = {}): CeremonyOptions {
+    return {
+      request: readFileSync(this.requestPath),
+      policy: readFileSync(this.policyPath),
+      out: this.layout.ceremony,
+      offline: this.layout.offline,
+      passphrase: passphrase(),
+      witnesses: ['Ada Lovelace', 'Grace Hopper'],
+      acceptNetwork: false,
+      unattended: true,
+      clock: this.clock,
+      software: 'keystead test',
+      network: () => NO_NETWORK,
+      ...more,
+    };
+  }
+
+  run(more: Partial<CeremonyOptions> = {}): Promise<CeremonyResult> {
+    return runCeremony(this.options(more), {
+      print: (text) => void this.printed.push(text),
+      confirm: async () => true,
+    });
+  }
+
+  /** A file that the ceremony wrote. */
+  output(name: string): Buffer {
+    return readFileSync(join(this.layout.ceremony, name));
+  }
+
+  remove(): void {
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}

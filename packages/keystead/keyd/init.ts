@@ -1,0 +1,104 @@
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { toHex, toPem } from '@keystead/core/bytes';
+import type { Clock } from '@keystead/core/clock';
+import { type GeneratedKeyAlgorithm, type SecretBytes, type Signer, sha256 } from '@keystead/core/crypto';
+import {
+  type CeremonyRequest,
+  formatCeremonyRequest,
+  parseCeremonyRequest,
+  REQUEST_SLOTS,
+  type RequestSlot,
+  requestName,
+} from '@keystead/core/lifecycle';
+import { formatVerifierKey } from '@keystead/core/log';
+import { assembleSigned, context, integer, nameDer, sequence } from '@keystead/core/x509';
+import { durableWrite } from '../files/durable.ts';
+import type { Layout } from '../files/layout.ts';
+import { createSealedKeystore, type Keystore, openSealedKeystore } from '../keystore/index.ts';
+
+/** Every key that keyd holds for good, by id in its keystore. */
+export const KEYD_KEYS: Readonly<Record<string, { algorithm: GeneratedKeyAlgorithm; purpose: string }>> = {
+  'ca-manufacturing': { algorithm: 'P-256', purpose: 'certificate authority: manufacturing' },
+  'ca-operational': { algorithm: 'P-256', purpose: 'certificate authority: operational' },
+  'ca-server': { algorithm: 'P-256', purpose: 'certificate authority: server' },
+  'ca-operator': { algorithm: 'P-256', purpose: 'certificate authority: operator' },
+  evidence: { algorithm: 'P-256', purpose: 'provisioning records and evidence' },
+  log: { algorithm: 'Ed25519', purpose: 'checkpoints of the audit log' },
+  'log-cosign': { algorithm: 'Ed25519', purpose: 'timestamps on checkpoints of the audit log' },
+};
+
+/** The name of the key that timestamps the checkpoints of the log `origin`. */
+export const cosignName = (origin: string): string => `${origin}/keyd-time`;
+
+export const keystorePath = (layout: Layout): string => join(layout.keyd, 'keystore.sealed');
+export const requestPath = (layout: Layout): string => join(layout.ceremony, 'request.json');
+
+export interface KeydRequest {
+  readonly request: CeremonyRequest;
+  readonly path: string;
+  /** SHA-256 of the file, hex: people compare it with what the ceremony shows. */
+  readonly sha256: string;
+}
+
+/**
+ * Makes keyd's sealed keystore with all its keys and writes the request for a ceremony. It can be called again after
+ * a crash at any point: keys that exist are kept, and a request that exists is returned as it is, since a ceremony
+ * may already be under way with it.
+ * @param origin the name of the audit log (C2SP tlog-checkpoint), for example `keystead.example/log`.
+ * @throws KeysteadError `keystore.*`.
+ */
+export async function initKeyd(
+  layout: Layout,
+  passphrase: SecretBytes,
+  clock: Clock,
+  options: { readonly origin: string; readonly fips?: boolean },
+): Promise<KeydRequest> {
+  for (const dir of [layout.keyd, layout.ceremony]) mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const store = keystorePath(layout);
+  const keystore = existsSync(store)
+    ? await openSealedKeystore(store, passphrase, clock)
+    : await createSealedKeystore(store, passphrase, clock, { fips: options.fips });
+  try {
+    const present = new Set(keystore.list().map((key) => key.id));
+    for (const [id, { algorithm, purpose }] of Object.entries(KEYD_KEYS)) {
+      if (!present.has(id)) await keystore.generate(id, algorithm, purpose);
+    }
+    const path = requestPath(layout);
+    if (!existsSync(path)) {
+      durableWrite(path, formatCeremonyRequest(await requestOf(keystore, clock, options.origin)), 0o644);
+    }
+    const bytes = readFileSync(path);
+    return { request: parseCeremonyRequest(bytes), path, sha256: toHex(sha256(bytes)) };
+  } finally {
+    keystore.close();
+  }
+}
+
+async function requestOf(keystore: Keystore, clock: Clock, origin: string): Promise<CeremonyRequest> {
+  const csrs = await Promise.all(
+    REQUEST_SLOTS.map(async (slot): Promise<[RequestSlot, string]> => {
+      const name = requestName(slot);
+      return [slot, toPem('CERTIFICATE REQUEST', await certificationRequest(name, keystore.signer(name)))];
+    }),
+  );
+  return {
+    version: 1,
+    createdAt: clock.now().toISOString(),
+    certificateRequests: Object.fromEntries(csrs) as CeremonyRequest['certificateRequests'],
+    log: {
+      vkey: formatVerifierKey(origin, 'ed25519', keystore.signer('log').spki),
+      cosignVkey: formatVerifierKey(cosignName(origin), 'cosignature-v1', keystore.signer('log-cosign').spki),
+    },
+  };
+}
+
+/**
+ * A PKCS#10 request (RFC 2986) for the key of `signer`, signed by itself, DER. The subject is CN=`name` alone: the
+ * ceremony's policy gives the certificate's real subject.
+ */
+export async function certificationRequest(name: string, signer: Signer): Promise<Uint8Array> {
+  const subject = nameDer({ rdns: [{ type: 'CN', value: name }] });
+  const info = sequence(integer(0), subject, signer.spki, context(0));
+  return assembleSigned(info, signer.signatureAlgorithm, await signer.sign(info));
+}
