@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
@@ -152,16 +152,28 @@ function requireProfile(
   throw new KeysteadError('bundle.altered', { field, seen: `${finding.rule} (${finding.source}): ${finding.detail}` });
 }
 
+/**
+ * The evidence signer's certificate, by the server CA. One that an import before this, cut short, has left in
+ * `trust/` is used again: no second certificate appears of which nobody knows.
+ */
+async function evidenceSignerOf(layout: Layout, keystore: Keystore, clock: Clock, checked: Checked) {
+  const { bundle, policy } = checked;
+  const profile = profileOf(policy, 'evidence-signer');
+  const issuer = bundle.certificates.server;
+  const { spki } = keystore.signer(requestName('evidence'));
+  const path = trustFile(layout, 'evidence-signer');
+  if (existsSync(path)) {
+    const left = certificateOf(readFileSync(path, 'latin1'), path);
+    const ours = spkiSha256(readCertificate(left).spki) === spkiSha256(spki);
+    if (ours && lintCertificate(left, profile, issuer).length === 0) return left;
+  }
+  const signer = keystore.signer(requestName('server'));
+  return certify({ profile, issuer, signer, spki, urls: statusUrls(policy, 'server'), now: clock.now() });
+}
+
 async function takeOver(layout: Layout, keystore: Keystore, clock: Clock, checked: Checked): Promise<CeremonyPins> {
-  const { bundle, transcript, policy } = checked;
-  const evidence = await certify({
-    profile: profileOf(policy, 'evidence-signer'),
-    issuer: bundle.certificates.server,
-    signer: keystore.signer(requestName('server')),
-    spki: keystore.signer(requestName('evidence')).spki,
-    urls: statusUrls(policy, 'server'),
-    now: clock.now(),
-  });
+  const { bundle, transcript } = checked;
+  const evidence = await evidenceSignerOf(layout, keystore, clock, checked);
   const requests = transcript.lines.find((line) => line.step === 'requests')?.detail ?? {};
   const pins: CeremonyPins = {
     version: 1,
@@ -191,10 +203,10 @@ async function takeOver(layout: Layout, keystore: Keystore, clock: Clock, checke
 function writeTrust(layout: Layout, checked: Checked, evidence: DerCertificate, pins: CeremonyPins): void {
   for (const dir of [layout.trust, layout.crl]) mkdirSync(dir, { recursive: true, mode: 0o700 });
   const { certificates, crls } = checked.bundle;
+  durableWrite(trustFile(layout, 'evidence-signer'), toPem('CERTIFICATE', evidence), 0o644);
   for (const role of ['root', 'signing-root', ...ONLINE_CAS] as const) {
     durableWrite(trustFile(layout, role), toPem('CERTIFICATE', certificates[role]), 0o644);
   }
-  durableWrite(trustFile(layout, 'evidence-signer'), toPem('CERTIFICATE', evidence), 0o644);
   // What a relying party needs between a leaf and the root; the signing root is another tree and not in it.
   const chain = [...ONLINE_CAS, 'root' as const].map((role) => toPem('CERTIFICATE', certificates[role])).join('');
   durableWrite(join(layout.trust, 'ca-chain.pem'), chain, 0o644);

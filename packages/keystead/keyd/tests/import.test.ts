@@ -153,6 +153,15 @@ test('the bundle of its own ceremony is taken over, and importing it again chang
   assert.deepEqual(await importInto(ours), pins);
 });
 
+test('an import that was cut short is finished by the next, without a second certificate for the evidence signer', async () => {
+  const before = readFileSync(join(ours.layout.trust, 'evidence-signer.pem'));
+  rmSync(pinsPath(ours.layout));
+  rmSync(ours.layout.policy);
+  await importInto(ours);
+  assert.deepEqual(readFileSync(join(ours.layout.trust, 'evidence-signer.pem')), before);
+  loadHierarchy(ours.layout);
+});
+
 test('openssl verifies the evidence signer under the server CA', () => {
   const trust = (name: string) => join(ours.layout.trust, name);
   const args = [
