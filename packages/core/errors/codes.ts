@@ -326,6 +326,11 @@ export const ERRORS = {
     rule: 'an OCSP request must be DER by RFC 6960, with a nonce of 1 to 128 octets',
   },
   'ocsp.hash-unsupported': { kind: 'unsupported', rule: 'a CertID must be made with SHA-1 or SHA-256' },
+  'ocsp.busy': {
+    kind: 'unavailable',
+    rule: 'an OCSP answer must be made from one state of its certificates, within the capacity of the responder',
+    remedy: 'ask again',
+  },
   'ocsp.answer-malformed': { kind: 'unauthenticated', rule: 'an OCSP answer must be DER by RFC 6960' },
   'ocsp.answer-refused': { kind: 'unavailable', rule: 'the OCSP responder gave no status' },
   'ocsp.answer-untrusted': {

@@ -1,0 +1,55 @@
+import type { DerCertificate } from '@keystead/core/bytes';
+import type { Clock } from '@keystead/core/clock';
+import { spkiSha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { checkPath, deviceIdOf, readCertificate } from '@keystead/core/x509';
+import type { DeviceState } from '../state/index.ts';
+
+const refusal = (field: string, seen: string, cause?: unknown): KeysteadError =>
+  new KeysteadError('enrol.certificate-refused', { field, seen, cause });
+
+/**
+ * Finds the device's certificate in an answer, checks it, and puts it into the state. The certificate must
+ * carry the pending key, name this device and no other, and chain to a pinned anchor now; of the others, those
+ * on that path are kept as its chain.
+ * @throws KeysteadError enrol.certificate-refused, whose `field` names the part; the state is then unchanged.
+ */
+export function acceptIssued(state: DeviceState, certificates: readonly DerCertificate[], clock: Clock): void {
+  const keyId = state.pending?.keyId;
+  const parsed = certificates.map((der) => {
+    try {
+      return readCertificate(der);
+    } catch (cause) {
+      throw refusal('certificate', 'one that cannot be read', cause);
+    }
+  });
+  const own = parsed.find((certificate) => spkiSha256(certificate.spki) === keyId);
+  if (own === undefined)
+    throw refusal('key', `${certificates.length} certificates, none of them for the key asked for`);
+  const named = deviceIdOf(own.san);
+  const commonName = own.subject.rdns.find((rdn) => rdn.type === 'CN')?.value;
+  if (named !== state.deviceId || commonName !== state.deviceId) {
+    throw refusal('name', `${named ?? 'no device'}, CN ${commonName ?? 'none'}`);
+  }
+  const others = certificates.filter((der) => Buffer.compare(der, own.der) !== 0);
+  const path = checkPath(own.der, [...others, ...state.intermediates], [...state.anchors], {
+    now: clock.now(),
+    extKeyUsage: 'clientAuth',
+  });
+  if (!path.ok) throw refusal('path', `${path.rule} at ${path.at}`);
+  state.acceptCertificate({
+    certificate: own.der,
+    chain: path.chain.slice(1, -1).map(({ der }) => der),
+    receivedAt: clock.now().toISOString(),
+  });
+}
+
+/** Keeps, of `certificates`, the CA certificates that chain to a pinned anchor; the others are passed over. */
+export function keepCaCertificates(state: DeviceState, certificates: readonly DerCertificate[], clock: Clock): void {
+  const isAnchor = (der: DerCertificate): boolean => state.anchors.some((anchor) => Buffer.compare(anchor, der) === 0);
+  const candidates = certificates.filter((der) => !isAnchor(der));
+  const trusted = candidates.filter(
+    (der) => readCertificate(der).ca && checkPath(der, candidates, [...state.anchors], { now: clock.now() }).ok,
+  );
+  state.keepIntermediates(trusted);
+}

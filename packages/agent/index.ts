@@ -1,0 +1,5 @@
+export * from './enrol/index.ts';
+export * from './renewal/index.ts';
+export * from './session/index.ts';
+export * from './state/index.ts';
+export * from './tls/index.ts';

@@ -1,0 +1,3 @@
+export { type RenewalEvent, RenewalLoop, type RenewalOptions } from './loop.ts';
+export { type RenewalNeed, renewalNeed, renewalTime } from './schedule.ts';
+export { nodeTimers, type Timers } from './timers.ts';

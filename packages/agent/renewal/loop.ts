@@ -1,0 +1,208 @@
+import type { Clock } from '@keystead/core/clock';
+import { randomBytes } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { readCertificate } from '@keystead/core/x509';
+import { acceptIssued, type EstClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
+import type { DeviceIdentity, DeviceState } from '../state/index.ts';
+import { renewalNeed } from './schedule.ts';
+import { nodeTimers, type Timers } from './timers.ts';
+
+/** What happened, for logs and screens. */
+export type RenewalEvent =
+  | { readonly type: 'enrolled' | 'renewed' | 'recovered'; readonly serial: string; readonly notAfter: Date }
+  | { readonly type: 'postponed'; readonly seconds: number }
+  | { readonly type: 'failed'; readonly error: unknown; readonly attempt: number; readonly retrySeconds: number }
+  | { readonly type: 'stopped'; readonly error: KeysteadError };
+
+export interface RenewalOptions {
+  readonly state: DeviceState;
+  readonly est: Pick<EstClient, 'enrol' | 'reenrol' | 'caCertificates'>;
+  readonly clock: Clock;
+  readonly timers?: Timers;
+  /**
+   * Proves a new credential by a real request to a peer that checks it; throws when it is not accepted. In TLS 1.3
+   * a handshake alone proves nothing: the server judges after the client has finished, so an answer is needed.
+   */
+  readonly prove: (identity: DeviceIdentity) => Promise<void>;
+  /** How long after its LDevID's end a device may still recover by its IDevID, seconds. */
+  readonly graceSeconds: number;
+  /** First and longest wait after a failure, seconds; default 1 and 300. */
+  readonly backoff?: { readonly firstSeconds: number; readonly mostSeconds: number };
+  readonly onEvent?: (event: RenewalEvent) => void;
+}
+
+/** After this many failed proofs a new key is made: its certificate may have been lost on the server's side. */
+const MOST_PROOFS = 5;
+
+const isForGood = (error: unknown): boolean => error instanceof EstRefusal && !error.isPassing;
+
+/**
+ * Keeps the device's LDevID alive: renews with a fresh key between 50 % and 75 % of the life, keeps the old
+ * credential in use until the new one was proven, tries again with growing, jittered waits, and recovers by the
+ * IDevID within the grace period. It never falls back to the IDevID because the LDevID was refused: a
+ * device that was revoked must not enrol around its revocation.
+ *
+ * REQ-KEY-ROT-01.
+ */
+export class RenewalLoop {
+  readonly #options: RenewalOptions;
+  readonly #timers: Timers;
+  readonly #first: number;
+  readonly #most: number;
+  #cancel: (() => void) | undefined;
+  #running: Promise<void> | undefined;
+  #stopped = true;
+  #failures = 0;
+  #failedProofs = 0;
+
+  constructor(options: RenewalOptions) {
+    this.#options = options;
+    this.#timers = options.timers ?? nodeTimers;
+    this.#first = options.backoff?.firstSeconds ?? 1;
+    this.#most = options.backoff?.mostSeconds ?? 300;
+  }
+
+  /** Begins; the first step is taken at once. */
+  start(): void {
+    if (!this.#stopped) return;
+    this.#stopped = false;
+    this.#wait(0);
+  }
+
+  /** Ends; resolves when a step that was under way is over. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancel?.();
+    await this.#running;
+  }
+
+  /**
+   * One look at the state and at most one renewal. Resolves to the seconds until the next look is due, or undefined
+   * when people must help. Never throws: failures are events.
+   */
+  async step(): Promise<number | undefined> {
+    try {
+      const seconds = await this.#act();
+      this.#failures = 0;
+      return seconds;
+    } catch (error) {
+      if (error instanceof KeysteadError && error.code === 'renewal.grace-ended') {
+        this.#tell({ type: 'stopped', error });
+        return undefined;
+      }
+      this.#failures += 1;
+      const retrySeconds = this.#backoff(error);
+      this.#tell({ type: 'failed', error, attempt: this.#failures, retrySeconds });
+      return retrySeconds;
+    }
+  }
+
+  #wait(seconds: number): void {
+    this.#cancel = this.#timers.after(seconds * 1000, () => {
+      this.#running = this.step().then((next) => {
+        this.#running = undefined;
+        if (next === undefined) this.#stopped = true;
+        else if (!this.#stopped) this.#wait(next);
+      });
+    });
+  }
+
+  async #act(): Promise<number> {
+    const { state, clock, graceSeconds } = this.#options;
+    const need = renewalNeed(state.credential('current'), clock.now(), graceSeconds);
+    this.#retireExpiredPrevious();
+    if (need.need === 'none') return this.#secondsUntil(need.until);
+    if (need.need === 'people') {
+      throw new KeysteadError('renewal.grace-ended', {
+        field: state.deviceId,
+        seen: `expired ${need.expiredAt.toISOString()}`,
+      });
+    }
+    this.#dropExpiredPending();
+    if (state.credential('pending') === undefined) {
+      const wait = await this.#ask(need.need);
+      if (wait !== undefined) return wait;
+    }
+    await this.#prove();
+    const had = state.credential('current');
+    state.promote();
+    const now = state.identity('current');
+    const { serial, notAfter } = readCertificate(now.certificate);
+    const type = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
+    this.#tell({ type, serial, notAfter });
+    const next = renewalNeed(state.credential('current'), clock.now(), graceSeconds);
+    return next.need === 'none' ? this.#secondsUntil(next.until) : this.#first;
+  }
+
+  /** Gets a certificate for a fresh key; resolves to the seconds to wait when the server postpones. */
+  async #ask(need: 'renew' | 'enrol'): Promise<number | undefined> {
+    const { state, est, clock } = this.#options;
+    const identity = state.identity(need === 'renew' ? 'current' : 'idevid');
+    if (state.intermediates.length === 0) keepCaCertificates(state, await est.caCertificates(identity), clock);
+    const { csr } = await state.beginKey('ldevid');
+    const asked = need === 'renew' ? est.reenrol(identity, csr) : est.enrol(identity, csr);
+    const answer = await asked.catch((error: unknown) => {
+      // The server read this request and does not want it: the next one comes with a fresh key.
+      if (isForGood(error)) state.discardPending();
+      throw error;
+    });
+    if (answer.status === 'pending') {
+      this.#tell({ type: 'postponed', seconds: answer.retryAfterSeconds });
+      return Math.max(1, answer.retryAfterSeconds);
+    }
+    acceptIssued(state, answer.certificates, clock);
+    this.#failedProofs = 0;
+    return undefined;
+  }
+
+  async #prove(): Promise<void> {
+    const { state, prove } = this.#options;
+    try {
+      await prove(state.identity('pending'));
+    } catch (error) {
+      this.#failedProofs += 1;
+      if (this.#failedProofs >= MOST_PROOFS) state.discardPending();
+      throw error;
+    }
+  }
+
+  #retireExpiredPrevious(): void {
+    const { state, clock } = this.#options;
+    const previous = state.credential('previous');
+    if (previous === undefined) return;
+    if (readCertificate(previous.certificate).notAfter.getTime() < clock.now().getTime()) state.retirePrevious();
+  }
+
+  #dropExpiredPending(): void {
+    const { state, clock } = this.#options;
+    const pending = state.credential('pending');
+    if (pending === undefined) return;
+    if (readCertificate(pending.certificate).notAfter.getTime() < clock.now().getTime()) state.discardPending();
+  }
+
+  /**
+   * Doubling waits, of which half is random, so that a fleet does not come back all at once. A refusal for good
+   * waits longest at once. While the current credential still lives, no wait takes more than a quarter of what is
+   * left of it.
+   */
+  #backoff(error: unknown): number {
+    const { state, clock } = this.#options;
+    const current = state.credential('current');
+    const left =
+      current === undefined
+        ? 0
+        : (readCertificate(current.certificate).notAfter.getTime() - clock.now().getTime()) / 1000;
+    const most = left > 0 ? Math.min(this.#most, Math.max(this.#first, left / 4)) : this.#most;
+    const full = isForGood(error) ? most : Math.min(most, this.#first * 2 ** Math.min(this.#failures - 1, 30));
+    const [random = 0] = randomBytes(1);
+    return full / 2 + (full / 2) * (random / 256);
+  }
+
+  #secondsUntil(time: Date): number {
+    return Math.max(0, (time.getTime() - this.#options.clock.now().getTime()) / 1000);
+  }
+
+  #tell(event: RenewalEvent): void {
+    this.#options.onEvent?.(event);
+  }
+}

@@ -1,0 +1,284 @@
+import { join } from 'node:path';
+import type { DerCertificate } from '@keystead/core/bytes';
+import type { SecretBytes } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { checkDeviceId } from '@keystead/core/x509';
+import { makeKeyAndCsr } from '../enrol/request.ts';
+import { type Disk, nodeDisk, replaceFile, UNFINISHED } from './disk.ts';
+import { eraseFile } from './erase.ts';
+import { DirectoryLock } from './lock.ts';
+import {
+  type Credential,
+  type DeviceKeyAlgorithm,
+  decodeManifest,
+  encodeManifest,
+  type Manifest,
+  type Pending,
+} from './manifest.ts';
+import { Sealer } from './seal.ts';
+import { finishWipe, TOMBSTONE, type WipeReport, wipeFiles } from './wipe.ts';
+
+/** The part of the state that a credential stands in. */
+export type CredentialSlot = 'idevid' | 'current' | 'previous' | 'pending';
+
+/** A credential that can be used: its certificate, and its key for the length of a call. */
+export interface DeviceIdentity {
+  readonly deviceId: string;
+  readonly certificate: DerCertificate;
+  readonly chain: readonly DerCertificate[];
+  /** Calls `use` with the PKCS#8 key (DER), which is wiped when `use` returns; it must not be kept. */
+  withKey<T>(use: (pkcs8: Uint8Array) => T): T;
+}
+
+interface Opening {
+  /** 32 random bytes that only this device has; a copy is taken. */
+  readonly secret: SecretBytes;
+  readonly disk?: Disk;
+}
+
+const STATE_FILE = 'state';
+const keyFile = (keyId: string): string => `key.${keyId}`;
+
+/**
+ * A device's keys, certificates and anchors in one directory, sealed by the device secret. Each method that
+ * changes something returns when the change is durable, and a power cut at any moment leaves the state before
+ * or after it: private keys are written once under their own name, and one manifest, replaced by rename, says
+ * which of them count. Opening removes what a cut left over.
+ *
+ * REQ-KEY-GEN-03: keys are made here and never leave; REQ-KEY-ROT-01: old and new stand side by side.
+ */
+export class DeviceState {
+  readonly #directory: string;
+  readonly #disk: Disk;
+  readonly #lock: DirectoryLock;
+  readonly #sealer: Sealer;
+  #manifest: Manifest;
+  #closed = false;
+
+  private constructor(directory: string, disk: Disk, lock: DirectoryLock, sealer: Sealer, manifest: Manifest) {
+    this.#directory = directory;
+    this.#disk = disk;
+    this.#lock = lock;
+    this.#sealer = sealer;
+    this.#manifest = manifest;
+  }
+
+  /**
+   * Makes the state of a new device. `anchors` are the CA certificates (DER) that the device will ever trust
+   * until a trust bundle replaces them; they come with the firmware or from the provisioning station.
+   * @throws KeysteadError state.exists, state.wiped, state.locked, state.permissions, device.id-malformed.
+   */
+  static create(
+    directory: string,
+    opening: Opening & { deviceId: string; anchors: readonly DerCertificate[] },
+  ): DeviceState {
+    const disk = opening.disk ?? nodeDisk;
+    checkDeviceId(opening.deviceId);
+    disk.makeDirectory(directory);
+    return DeviceState.#locked(directory, disk, (lock) => {
+      if (disk.mode(join(directory, STATE_FILE)) !== undefined)
+        throw new KeysteadError('state.exists', { field: directory });
+      const { deviceId, anchors } = opening;
+      const sealer = new Sealer(opening.secret);
+      const state = new DeviceState(directory, disk, lock, sealer, { deviceId, anchors, intermediates: [] });
+      state.#replace(state.#manifest);
+      return state;
+    });
+  }
+
+  /** @throws KeysteadError state.missing, state.damaged, state.wiped, state.locked, state.permissions. */
+  static open(directory: string, opening: Opening): DeviceState {
+    const disk = opening.disk ?? nodeDisk;
+    if (disk.mode(directory) === undefined) throw new KeysteadError('state.missing', { field: directory });
+    return DeviceState.#locked(directory, disk, (lock) => {
+      const sealed = disk.read(join(directory, STATE_FILE));
+      if (sealed === undefined) throw new KeysteadError('state.missing', { field: directory });
+      const sealer = new Sealer(opening.secret);
+      using plaintext = sealer.open('state', STATE_FILE, sealed);
+      const state = new DeviceState(directory, disk, lock, sealer, plaintext.use(decodeManifest));
+      state.#tidy();
+      return state;
+    });
+  }
+
+  static #locked(directory: string, disk: Disk, open: (lock: DirectoryLock) => DeviceState): DeviceState {
+    const mode = disk.mode(directory) ?? 0;
+    if ((mode & 0o077) !== 0)
+      throw new KeysteadError('state.permissions', { field: directory, seen: mode.toString(8) });
+    const lock = DirectoryLock.take(disk, directory);
+    try {
+      finishWipe(disk, directory);
+      return open(lock);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  get deviceId(): string {
+    return this.#manifest.deviceId;
+  }
+
+  get anchors(): readonly DerCertificate[] {
+    return this.#manifest.anchors;
+  }
+
+  get intermediates(): readonly DerCertificate[] {
+    return this.#manifest.intermediates;
+  }
+
+  get pending(): Pending | undefined {
+    return this.#manifest.pending;
+  }
+
+  /** The credential in a slot; of a pending one only when its certificate has come. */
+  credential(slot: CredentialSlot): Credential | undefined {
+    if (slot !== 'pending') return this.#manifest[slot];
+    const pending = this.#manifest.pending;
+    return pending?.issued === undefined ? undefined : { keyId: pending.keyId, ...pending.issued };
+  }
+
+  /** @throws KeysteadError state.no-credential when the slot is empty. */
+  identity(slot: CredentialSlot): DeviceIdentity {
+    const credential = this.credential(slot);
+    if (credential === undefined) throw new KeysteadError('state.no-credential', { field: slot });
+    const { keyId, certificate, chain } = credential;
+    return {
+      deviceId: this.deviceId,
+      certificate,
+      chain,
+      withKey: (use) => {
+        this.#checkOpen();
+        const sealed = this.#disk.read(join(this.#directory, keyFile(keyId)));
+        if (sealed === undefined) throw new KeysteadError('state.damaged', { field: keyFile(keyId), seen: 'no file' });
+        using pkcs8 = this.#sealer.open('key', keyFile(keyId), sealed);
+        return pkcs8.use(use);
+      },
+    };
+  }
+
+  /**
+   * A fresh key and its request, durable before this returns. When a key for this purpose already waits for
+   * its certificate, that one is returned: a retry after a lost answer sends the same request, and the server
+   * gives the certificate that it has already made.
+   */
+  async beginKey(purpose: Pending['purpose'], algorithm: DeviceKeyAlgorithm = 'P-256'): Promise<Pending> {
+    this.#checkOpen();
+    const waiting = this.#manifest.pending;
+    if (waiting?.purpose === purpose && waiting.issued === undefined) return waiting;
+    const { pkcs8, keyId, csr } = await makeKeyAndCsr(this.deviceId, algorithm);
+    this.#checkOpen();
+    using key = pkcs8;
+    const name = keyFile(keyId);
+    replaceFile(
+      this.#disk,
+      join(this.#directory, name),
+      key.use((bytes) => this.#sealer.seal('key', name, bytes)),
+    );
+    const pending: Pending = { keyId, purpose, csr };
+    this.#replace({ ...this.#manifest, pending });
+    this.#tidy();
+    return pending;
+  }
+
+  /** Keeps the certificate of the pending key; an IDevID comes into force at once, an LDevID by `promote`. */
+  acceptCertificate(issued: Omit<Credential, 'keyId'>): void {
+    this.#checkOpen();
+    const pending = this.#manifest.pending;
+    if (pending === undefined) throw new KeysteadError('state.no-credential', { field: 'pending' });
+    if (pending.purpose === 'ldevid') {
+      this.#replace({ ...this.#manifest, pending: { ...pending, issued } });
+    } else {
+      this.#replace({ ...this.#manifest, pending: undefined, idevid: { keyId: pending.keyId, ...issued } });
+    }
+    this.#tidy();
+  }
+
+  /** The pending credential was proven: it becomes the current one, the current one the previous one. */
+  promote(): void {
+    this.#checkOpen();
+    const proven = this.credential('pending');
+    if (proven === undefined) throw new KeysteadError('state.no-credential', { field: 'pending' });
+    this.#replace({ ...this.#manifest, pending: undefined, current: proven, previous: this.#manifest.current });
+    this.#tidy();
+  }
+
+  /** Gives the pending key up and destroys it. */
+  discardPending(): void {
+    this.#checkOpen();
+    if (this.#manifest.pending === undefined) return;
+    this.#replace({ ...this.#manifest, pending: undefined });
+    this.#tidy();
+  }
+
+  /** Destroys the previous key. */
+  retirePrevious(): void {
+    this.#checkOpen();
+    if (this.#manifest.previous === undefined) return;
+    this.#replace({ ...this.#manifest, previous: undefined });
+    this.#tidy();
+  }
+
+  /** Keeps CA certificates that the caller has checked against the anchors. */
+  keepIntermediates(intermediates: readonly DerCertificate[]): void {
+    this.#checkOpen();
+    this.#replace({ ...this.#manifest, intermediates });
+  }
+
+  /**
+   * Destroys every key and the state, and leaves a tombstone without secrets, so that the device does not start
+   * over unnoticed. A wipe that is cut short is finished by the next `open`. See `eraseFile` for what flash
+   * memory does not allow to promise. `at` is the time for the report.
+   *
+   * REQ-KEY-WIPE-01: the device's part.
+   */
+  wipe(at: Date): WipeReport {
+    this.#checkOpen();
+    const slots = new Map<string, CredentialSlot>();
+    for (const slot of ['pending', 'previous', 'idevid', 'current'] as const) {
+      const keyId = this.#manifest[slot]?.keyId;
+      if (keyId !== undefined) slots.set(keyFile(keyId), slot);
+    }
+    const report = wipeFiles(this.#disk, this.#directory, this.deviceId, at, slots);
+    this.close();
+    return report;
+  }
+
+  /** Forgets the secret and frees the directory. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#sealer.wipe();
+    this.#lock.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closed)
+      throw new KeysteadError('state.missing', { field: this.#directory, seen: 'a state that was closed' });
+  }
+
+  #replace(manifest: Manifest): void {
+    const sealed = this.#sealer.seal('state', STATE_FILE, encodeManifest(manifest));
+    replaceFile(this.#disk, join(this.#directory, STATE_FILE), sealed);
+    this.#manifest = manifest;
+  }
+
+  /** Erases key files that the manifest does not name (a cut fell between key and manifest) and unfinished files. */
+  #tidy(): void {
+    const { idevid, current, previous, pending } = this.#manifest;
+    const named = new Set(
+      [idevid, current, previous, pending].flatMap((slot) => (slot === undefined ? [] : [keyFile(slot.keyId)])),
+    );
+    for (const name of this.#disk.list(this.#directory)) {
+      // A rival that is just finding out that the directory is locked has a file there as well.
+      if (name === TOMBSTONE || name.startsWith('lock')) continue;
+      if (name.endsWith(UNFINISHED) || (name.startsWith('key.') && !named.has(name))) {
+        eraseFile(this.#disk, join(this.#directory, name));
+      }
+    }
+  }
+}

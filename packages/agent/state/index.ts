@@ -1,0 +1,4 @@
+export { type CredentialSlot, type DeviceIdentity, DeviceState } from './device-state.ts';
+export type { Disk } from './disk.ts';
+export type { Credential, DeviceKeyAlgorithm, Pending } from './manifest.ts';
+export type { WipedFile, WipeReport } from './wipe.ts';

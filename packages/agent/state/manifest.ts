@@ -1,0 +1,112 @@
+import { type DerCertificate, type DerCsr, fromBase64, toBase64 } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+
+/** The keys that a device makes for its own certificates. */
+export type DeviceKeyAlgorithm = 'P-256' | 'P-384';
+
+/** A key with its certificate. `keyId` is the SHA-256 of its SubjectPublicKeyInfo, hex. */
+export interface Credential {
+  readonly keyId: string;
+  readonly certificate: DerCertificate;
+  /** Certificates from the issuer upwards, without the anchor. */
+  readonly chain: readonly DerCertificate[];
+  /** When the device received it, ISO 8601 UTC. */
+  readonly receivedAt: string;
+}
+
+/** A key that waits for its certificate, or a credential that waits for its proof. */
+export interface Pending {
+  readonly keyId: string;
+  readonly purpose: 'idevid' | 'ldevid';
+  /** The request, kept so that a retry after a crash or a lost answer sends the same bytes. */
+  readonly csr: DerCsr;
+  readonly issued?: Omit<Credential, 'keyId'>;
+}
+
+/** All that the device knows of itself; replaced as a whole, so that a change of several parts is one step. */
+export interface Manifest {
+  readonly deviceId: string;
+  /** Trust anchors given when the state was made (in the factory or with the firmware); nothing later adds one. */
+  readonly anchors: readonly DerCertificate[];
+  /** CA certificates below the anchors, as the EST server last gave them. */
+  readonly intermediates: readonly DerCertificate[];
+  readonly idevid?: Credential;
+  readonly current?: Credential;
+  readonly previous?: Credential;
+  readonly pending?: Pending;
+}
+
+const VERSION = 1;
+
+/** UTF-8 JSON; byte strings are base64. */
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  const bytesAsText = (_key: string, value: unknown): unknown =>
+    value instanceof Uint8Array ? toBase64(value) : value;
+  // Buffer has a toJSON that would run before the replacer; plain views do not.
+  const plain = (value: unknown): unknown => {
+    if (value instanceof Uint8Array) return Uint8Array.from(value);
+    if (Array.isArray(value)) return value.map(plain);
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+  };
+  return Buffer.from(JSON.stringify({ version: VERSION, ...Object(plain(manifest)) }, bytesAsText));
+}
+
+/** @throws KeysteadError state.damaged for a version or form that this agent does not write. */
+export function decodeManifest(bytes: Uint8Array): Manifest {
+  try {
+    const fields = record(JSON.parse(Buffer.from(bytes).toString('utf8')));
+    if (fields.version !== VERSION) throw new TypeError(`version ${String(fields.version)}`);
+    const { idevid, current, previous, pending } = fields;
+    return {
+      deviceId: text(fields.deviceId),
+      anchors: certificates(fields.anchors),
+      intermediates: certificates(fields.intermediates),
+      ...(idevid === undefined ? {} : { idevid: credential(idevid) }),
+      ...(current === undefined ? {} : { current: credential(current) }),
+      ...(previous === undefined ? {} : { previous: credential(previous) }),
+      ...(pending === undefined ? {} : { pending: pendingKey(pending) }),
+    };
+  } catch (cause) {
+    throw new KeysteadError('state.damaged', { field: 'state', seen: 'a form that this agent does not know', cause });
+  }
+}
+
+function record(value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('not an object');
+  return Object.fromEntries(Object.entries(value));
+}
+
+function text(value: unknown): string {
+  if (typeof value !== 'string') throw new TypeError('not a text');
+  return value;
+}
+
+// The seal was checked: these bytes are what this agent wrote, and it wrote only checked certificates.
+const certificate = (value: unknown): DerCertificate => fromBase64(text(value)) as DerCertificate;
+
+function certificates(value: unknown): DerCertificate[] {
+  if (!Array.isArray(value)) throw new TypeError('not a list');
+  return value.map(certificate);
+}
+
+function issuedPart(value: unknown): Omit<Credential, 'keyId'> {
+  const fields = record(value);
+  return {
+    certificate: certificate(fields.certificate),
+    chain: certificates(fields.chain),
+    receivedAt: text(fields.receivedAt),
+  };
+}
+
+const credential = (value: unknown): Credential => ({ keyId: text(record(value).keyId), ...issuedPart(value) });
+
+function pendingKey(value: unknown): Pending {
+  const fields = record(value);
+  return {
+    keyId: text(fields.keyId),
+    purpose: fields.purpose === 'idevid' ? 'idevid' : 'ldevid',
+    csr: fromBase64(text(fields.csr)) as DerCsr,
+    ...(fields.issued === undefined ? {} : { issued: issuedPart(fields.issued) }),
+  };
+}

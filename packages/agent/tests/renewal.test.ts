@@ -1,0 +1,318 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { SimulatedClock } from '@keystead/core/clock';
+import { spkiSha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { readCertificate } from '@keystead/core/x509';
+import {
+  checkPeer,
+  connectMutual,
+  type DeviceState,
+  EstClient,
+  EstRefusal,
+  HttpOverTls,
+  makeKeyAndCsr,
+  type RenewalEvent,
+  RenewalLoop,
+  type RenewalOptions,
+  renewalTime,
+  type Timers,
+} from '../index.ts';
+import { TestEstServer } from './est-server.ts';
+import { deviceCertificate, Fleet } from './fleet.ts';
+import { provisionedDevice } from './provisioned-device.ts';
+
+const clean: (() => unknown)[] = [];
+after(async () => {
+  for (const act of clean.reverse()) await act();
+});
+
+/** Timers on the simulated clock: nothing waits, time is moved to the next alarm. */
+class SimulatedTimers implements Timers {
+  readonly #clock: SimulatedClock;
+  #alarm: { at: number; act: () => void } | undefined;
+
+  constructor(clock: SimulatedClock) {
+    this.#clock = clock;
+  }
+
+  after(ms: number, act: () => void): () => void {
+    const alarm = { at: this.#clock.now().getTime() + ms, act };
+    this.#alarm = alarm;
+    return () => {
+      if (this.#alarm === alarm) this.#alarm = undefined;
+    };
+  }
+
+  get next(): number | undefined {
+    return this.#alarm?.at;
+  }
+
+  /** Moves the clock to the alarm and rings it. */
+  ring(): void {
+    const alarm = this.#alarm;
+    if (alarm === undefined) throw new Error('no alarm is set');
+    this.#alarm = undefined;
+    if (alarm.at > this.#clock.now().getTime()) this.#clock.set(new Date(alarm.at));
+    alarm.act();
+  }
+}
+
+interface Bench {
+  readonly fleet: Fleet;
+  readonly server: TestEstServer;
+  readonly state: DeviceState;
+  readonly est: EstClient;
+  readonly events: RenewalEvent[];
+  readonly loop: (options?: Partial<RenewalOptions>) => RenewalLoop;
+  readonly timers: SimulatedTimers;
+}
+
+async function bench(deviceId: string): Promise<Bench> {
+  const fleet = new Fleet();
+  const server = await TestEstServer.start(fleet);
+  const { state, remove } = await provisionedDevice(fleet, deviceId);
+  clean.push(() => server.stop(), remove);
+  const est = new EstClient({
+    url: server.url,
+    clock: fleet.clock,
+    anchors: () => state.anchors,
+    intermediates: () => state.intermediates,
+  });
+  const events: RenewalEvent[] = [];
+  const timers = new SimulatedTimers(fleet.clock);
+  const loop = (options: Partial<RenewalOptions> = {}): RenewalLoop =>
+    new RenewalLoop({
+      state,
+      est,
+      clock: fleet.clock,
+      timers,
+      graceSeconds: 3600,
+      // A real handshake and a real request with the new credential, judged on the other side.
+      prove: async (identity) => {
+        const rules = { clock: fleet.clock, anchors: state.anchors, intermediates: state.intermediates };
+        const http = new HttpOverTls(
+          await connectMutual({ host: 'localhost', port: server.port }, identity, rules),
+          'localhost',
+        );
+        const answer = await http.send({ method: 'GET', path: '/.well-known/est/cacerts' });
+        http.close();
+        assert.equal(answer.status, 200);
+      },
+      onEvent: (event) => events.push(event),
+      ...options,
+    });
+  return { fleet, server, state, est, events, loop, timers };
+}
+
+/** Whether the device could serve at this moment: its current credential is judged as a peer would. */
+async function serves({ fleet, state }: Bench): Promise<boolean> {
+  const current = state.credential('current');
+  if (current === undefined) return false;
+  const verdict = await checkPeer([current.certificate, ...current.chain], {
+    clock: fleet.clock,
+    anchors: [fleet.root.certificate],
+    issuers: [fleet.operational.certificate],
+    extKeyUsage: 'clientAuth',
+    expected: { device: true, deviceId: state.deviceId },
+  });
+  return verdict.ok;
+}
+
+/** Waits for the step that an alarm began, by its outcome, not by time. */
+async function ring(device: Bench): Promise<void> {
+  device.timers.ring();
+  while (device.timers.next === undefined) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test('TEST-KEY-14 a device renews itself through ten lifetimes without a gap, each time with a new key', async () => {
+  const device = await bench('pump-14');
+  const { fleet, state, events, timers } = device;
+  const loop = device.loop();
+  loop.start();
+  await ring(device);
+  const began = fleet.clock.now().getTime();
+  const keys = new Set<string>();
+  const parts: number[] = [];
+  while (fleet.clock.now().getTime() < began + 10 * 90_000) {
+    assert.ok(await serves(device));
+    const { certificate } = state.identity('current');
+    const { notBefore, notAfter, spki } = readCertificate(certificate);
+    keys.add(spkiSha256(spki));
+    const due = timers.next ?? 0;
+    parts.push((due - notBefore.getTime()) / (notAfter.getTime() - notBefore.getTime()));
+    // Just before the alarm the old certificate must still hold: no moment lies between two alarms unlooked at.
+    assert.ok(due < notAfter.getTime());
+    await ring(device);
+  }
+  await loop.stop();
+  assert.ok(events.length >= 13, `${events.length} certificates in ten lifetimes`);
+  assert.ok(
+    events.every((event) => event.type === 'enrolled' || event.type === 'renewed'),
+    JSON.stringify(events),
+  );
+  assert.equal(keys.size, events.length - 1, 'every certificate has a key of its own');
+  for (const part of parts) assert.ok(part >= 0.5 && part <= 0.75, `renewed at ${part} of the life`);
+  assert.ok(Math.max(...parts) - Math.min(...parts) > 0.02, 'the points are spread');
+  const first = device.server.requests.filter(({ path }) => path.endsWith('simpleenroll'));
+  assert.equal(first.length, 1, 'the IDevID is used once');
+});
+
+test('TEST-KEY-14 a device that was off past its end recovers by its IDevID within the grace period', async () => {
+  const device = await bench('pump-late');
+  const loop = device.loop();
+  assert.ok((await loop.step()) !== undefined);
+  device.fleet.clock.advance(90 + 3000);
+  assert.equal(await serves(device), false);
+  await loop.step();
+  assert.equal(device.events.at(-1)?.type, 'recovered');
+  assert.ok(await serves(device));
+});
+
+test('TEST-KEY-14 past the grace period the device stops asking, and the server would refuse it', async () => {
+  const device = await bench('pump-lost');
+  const loop = device.loop();
+  await loop.step();
+  device.fleet.clock.advance(90 + 3601);
+  const asked = device.server.requests.length;
+  assert.equal(await loop.step(), undefined);
+  const last = device.events.at(-1);
+  assert.ok(last?.type === 'stopped' && last.error.code === 'renewal.grace-ended');
+  assert.equal(device.server.requests.length, asked, 'nothing was sent');
+
+  // An agent that does not keep to the rule.
+  await device.loop({ graceSeconds: 1e9 }).step();
+  const refused = device.events.at(-1);
+  assert.ok(refused?.type === 'failed' && refused.error instanceof EstRefusal);
+  assert.equal(refused.error.serverCode, 'device.grace-ended');
+  assert.equal(refused.error.status, 403);
+  assert.equal(await serves(device), false);
+});
+
+test('a fleet enrolled in the same second does not renew in the same second', async () => {
+  const fleet = new Fleet();
+  const { csr } = await makeKeyAndCsr('pump-1', 'P-256');
+  const times = Array.from({ length: 200 }, () => {
+    const [certificate] = deviceCertificate(fleet, 'ldevid', csr, { seconds: 86_400 });
+    assert.ok(certificate);
+    return renewalTime({ keyId: '', certificate, chain: [], receivedAt: fleet.clock.now().toISOString() }).getTime();
+  });
+  const hours = (times: number[], of: (...values: number[]) => number): number =>
+    (of(...times) - fleet.clock.now().getTime()) / 3_600_000;
+  assert.ok(hours(times, Math.min) >= 12 && hours(times, Math.max) <= 18);
+  assert.ok(
+    new Set(times.map((time) => Math.floor(time / 60_000))).size > 100,
+    'spread over more than a hundred minutes',
+  );
+});
+
+test('the old key stays in use until the new one was proven by a request', async () => {
+  const device = await bench('pump-proof');
+  const { state, fleet, events } = device;
+  let accepted = true;
+  const loop = device.loop({
+    prove: async () => {
+      if (!accepted) throw new KeysteadError('peer.refused', { field: 'issuer' });
+    },
+  });
+  await loop.step();
+  const old = state.credential('current')?.keyId;
+  accepted = false;
+  fleet.clock.advance(70);
+  await loop.step();
+  assert.equal(events.at(-1)?.type, 'failed');
+  assert.equal(state.credential('current')?.keyId, old);
+  assert.ok(state.credential('pending'));
+  const asked = device.server.requests.length;
+  accepted = true;
+  await loop.step();
+  assert.equal(device.server.requests.length, asked, 'the certificate that was got is proven, not asked for again');
+  assert.notEqual(state.credential('current')?.keyId, old);
+  assert.equal(state.credential('previous')?.keyId, old);
+  assert.ok(state.identity('previous').withKey((key) => key.length) > 100);
+  // When the old certificate has ended, its key is destroyed.
+  fleet.clock.advance(25);
+  await loop.step();
+  assert.equal(state.credential('previous'), undefined);
+});
+
+test('a certificate that is never accepted is given up for a new key', async () => {
+  const device = await bench('pump-stubborn');
+  const loop = device.loop({ prove: () => Promise.reject(new KeysteadError('peer.refused', { field: 'signature' })) });
+  for (let i = 0; i < 5; i += 1) await loop.step();
+  assert.equal(device.state.pending, undefined);
+  await loop.step();
+  assert.ok(device.state.credential('pending'));
+});
+
+test('a lost answer is asked for again with the same request, and no key is wasted', async () => {
+  const device = await bench('pump-lost-answer');
+  device.server.mishaps.push({ kind: 'lose the answer' });
+  const loop = device.loop();
+  await loop.step();
+  const failed = device.events.at(-1);
+  assert.ok(
+    failed?.type === 'failed' && failed.error instanceof KeysteadError && failed.error.code === 'peer.unreachable',
+  );
+  await loop.step();
+  assert.equal(device.events.at(-1)?.type, 'enrolled');
+  assert.equal(device.server.issued.size, 1);
+});
+
+test('202 is waited for as long as the server says, with the same request', async () => {
+  const device = await bench('pump-patient');
+  device.server.mishaps.push({ kind: 'answer', status: 202, headers: { 'retry-after': '17' } });
+  const loop = device.loop();
+  assert.equal(await loop.step(), 17);
+  assert.deepEqual(device.events.at(-1), { type: 'postponed', seconds: 17 });
+  const date = new Date(device.fleet.clock.now().getTime() + 42_000).toUTCString();
+  device.server.mishaps.push({ kind: 'answer', status: 202, headers: { 'retry-after': date } });
+  assert.equal(await loop.step(), 42);
+  await loop.step();
+  assert.equal(device.server.issued.size, 1);
+});
+
+test('failures are retried with growing waits that never outlive the credential', async () => {
+  const device = await bench('pump-retry');
+  const loop = device.loop({ backoff: { firstSeconds: 2, mostSeconds: 600 } });
+  await loop.step();
+  device.fleet.clock.advance(70);
+  const waits: number[] = [];
+  for (let i = 0; i < 6; i += 1) {
+    device.server.mishaps.push({ kind: 'answer', status: 503, body: 'store.locked: later' });
+    const wait = await loop.step();
+    assert.ok(wait !== undefined);
+    waits.push(wait);
+  }
+  assert.ok(waits[0] !== undefined && waits[0] >= 1 && waits[0] <= 2);
+  for (const wait of waits) assert.ok(wait <= 20 / 4, `${wait}`);
+  await loop.step();
+  assert.equal(device.events.at(-1)?.type, 'renewed');
+  assert.ok(await serves(device));
+});
+
+test('a device that was refused does not enrol around the refusal by its IDevID', async () => {
+  const device = await bench('pump-stolen');
+  const loop = device.loop();
+  await loop.step();
+  device.fleet.clock.advance(70);
+  device.server.mishaps.push({ kind: 'answer', status: 403, body: 'certificate.revoked: this certificate is revoked' });
+  await loop.step();
+  const failed = device.events.at(-1);
+  assert.ok(
+    failed?.type === 'failed' &&
+      failed.error instanceof EstRefusal &&
+      failed.error.serverCode === 'certificate.revoked',
+  );
+  assert.equal(device.server.requests.filter(({ path }) => path.endsWith('simpleenroll')).length, 1);
+  assert.equal(device.state.pending, undefined, 'the refused key is not offered again');
+});
+
+test('stopping ends the loop for good', async () => {
+  const device = await bench('pump-stop');
+  const loop = device.loop();
+  loop.start();
+  await ring(device);
+  await loop.stop();
+  assert.equal(device.timers.next, undefined);
+});

@@ -1,0 +1,59 @@
+import { isIP } from 'node:net';
+import { connect, type TLSSocket } from 'node:tls';
+import { KeysteadError } from '@keystead/core/errors';
+import type { DeviceIdentity } from '../state/index.ts';
+import { clientTlsOptions } from './options.ts';
+import { checkPeer, type PeerRules, peerCertificates } from './peer.ts';
+
+export interface Destination {
+  /** Host name or address, as the server's certificate names it. */
+  readonly host: string;
+  readonly port: number;
+  /** How long connecting may take, milliseconds; default 10000. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Connects by TLS 1.3, showing `identity` when given, and judges the server before anything is sent.
+ * @throws KeysteadError peer.unreachable; peer.refused, whose `field` is the rule that refused the server.
+ */
+export async function connectMutual(
+  to: Destination,
+  identity: DeviceIdentity | undefined,
+  rules: Omit<PeerRules, 'extKeyUsage' | 'expected'>,
+): Promise<TLSSocket> {
+  const socket = await handshake(to, identity);
+  const verdict = await checkPeer(peerCertificates(socket), {
+    ...rules,
+    extKeyUsage: 'serverAuth',
+    expected: { host: to.host },
+  });
+  if (verdict.ok) return socket;
+  socket.destroy();
+  throw new KeysteadError('peer.refused', { field: verdict.rule, seen: `${to.host}:${to.port}: ${verdict.detail}` });
+}
+
+function handshake(to: Destination, identity: DeviceIdentity | undefined): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      host: to.host,
+      port: to.port,
+      ...(isIP(to.host) === 0 ? { servername: to.host } : {}),
+      ...clientTlsOptions(identity),
+    });
+    const seen = `${to.host}:${to.port}`;
+    const fail = (cause: Error): void => {
+      socket.destroy();
+      reject(new KeysteadError('peer.unreachable', { field: 'tls', seen, cause }));
+    };
+    socket.setTimeout(to.timeoutMs ?? 10_000, () => fail(new Error('no answer in time')));
+    socket.once('error', fail);
+    socket.once('secureConnect', () => {
+      socket.setTimeout(0);
+      socket.off('error', fail);
+      // From here on the caller's request reports errors; without a listener a reset would end the process.
+      socket.on('error', () => undefined);
+      resolve(socket);
+    });
+  });
+}

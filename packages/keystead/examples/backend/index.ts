@@ -1,0 +1,3 @@
+export { Backend, type BackendParts } from './backend.ts';
+export { type BackendConfig, readConfig } from './config.ts';
+export { DeviceLink } from './device-link.ts';
