@@ -403,6 +403,14 @@ export const ERRORS = {
     rule: 'one data directory has one keyd at a time',
     remedy: 'stop the other one',
   },
+  'keyd.directory-exposed': {
+    kind: 'forbidden',
+    rule: 'the directory of the socket of keyd belongs to its user and is closed to all others (mode 0700)',
+  },
+  'keyd.secrets-malformed': {
+    kind: 'invalid',
+    rule: 'the supervisor gives keyd a passphrase and a channel key of 32 bytes',
+  },
   'keyd.journal-damaged': {
     kind: 'unavailable',
     rule: 'the files of keyd must be whole: quotas and the log depend on them',
@@ -413,7 +421,11 @@ export const ERRORS = {
     rule: 'nothing is signed that cannot be written to the journal first',
     remedy: 'free some space on the disk and try again',
   },
-  'keyd.reread-differs': { kind: 'internal', rule: 'a signed certificate must read back as what was asked for' },
+  'keyd.signature-faulty': {
+    kind: 'internal',
+    rule: 'a signature must verify before it leaves keyd',
+    remedy: 'take the machine out of service: its processor or memory is faulty',
+  },
   'clock.went-back': {
     kind: 'unavailable',
     rule: 'the clock may not be earlier than the last entry of the log or journal',
@@ -443,6 +455,11 @@ export const ERRORS = {
   'revocation.undone': { kind: 'conflict', rule: 'what was once on a CRL is never said to be good again' },
   'revocation.malformed': { kind: 'invalid', rule: 'a revocation has a time that is not in the future' },
   'crl.number-used': { kind: 'conflict', rule: 'each CRL of an issuer has a higher number than the one before' },
+  'evidence.not-revoked': {
+    kind: 'conflict',
+    rule: 'evidence names a certificate as revoked only when it stands on a signed CRL',
+    remedy: 'publish the CRL first',
+  },
   'log.size-mismatch': {
     kind: 'conflict',
     rule: 'leaves are appended at the end of the log, or were appended before exactly so',
@@ -532,10 +549,16 @@ export const ERRORS = {
     rule: 'a checkpoint must be signed within seconds of reading the entries, or its time proves nothing',
   },
   'note.malformed': { kind: 'invalid', rule: 'a signed note must have the form of C2SP signed-note' },
-  'note.key-malformed': { kind: 'invalid', rule: 'a verifier key is name+id+base64 of an Ed25519 key (C2SP signed-note)' },
+  'note.key-malformed': {
+    kind: 'invalid',
+    rule: 'a verifier key is name+id+base64 of an Ed25519 key (C2SP signed-note)',
+  },
   'note.unknown-key': { kind: 'forbidden', rule: 'the note must be signed by the keys that are trusted for it' },
   'note.signature-invalid': { kind: 'forbidden', rule: 'every signature by a known key must verify' },
-  'checkpoint.malformed': { kind: 'invalid', rule: 'a checkpoint is origin, size and root hash (C2SP tlog-checkpoint)' },
+  'checkpoint.malformed': {
+    kind: 'invalid',
+    rule: 'a checkpoint is origin, size and root hash (C2SP tlog-checkpoint)',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 /** A stable error code such as `csr.signature-invalid`. */

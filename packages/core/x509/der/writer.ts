@@ -1,7 +1,6 @@
 /**
  * A DER encoder (X.690), nothing else: the issuing path writes certificates, CRLs and OCSP answers from
- * pre-encoded parts and is too hot for a general ASN.1 object model. Everything that is read is read by
- * the @peculiar/asn1 packages.
+ * pre-encoded parts and is too hot for a general ASN.1 object model. What is read passes `strict.ts`.
  */
 
 /** `tag` followed by the definite length and the content (X.690 section 10.1). */

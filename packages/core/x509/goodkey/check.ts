@@ -1,0 +1,46 @@
+import type { DerSpki } from '../../bytes/index.ts';
+import type { KeyAlgorithm } from '../../crypto/index.ts';
+import { KeysteadError } from '../../errors/index.ts';
+import { DerError } from '../der/strict.ts';
+import { type PublicKeyParts, readSpki } from '../spki.ts';
+import { ed25519Fault } from './ed25519.ts';
+import { isKnownKey } from './known-keys.ts';
+import { publicKeyOf } from './public-key.ts';
+import { rsaFault } from './rsa.ts';
+
+/**
+ * Checks a public key before anything is certified for it: that it is of an allowed algorithm, that it is a valid
+ * key of it (SP 800-56A section 5.6.2.3.3 for curves, SP 800-89 section 5.3.3 for RSA), and that its private half is
+ * neither published nor easy to find. That no other device has it is for the store to say. REQ-KEY-PROV-03
+ * @param spki SubjectPublicKeyInfo, DER.
+ * @returns the algorithm
+ * @throws KeysteadError `key.algorithm-forbidden`, `key.known-compromised`, `key.weak` (with what is wrong in `seen`)
+ */
+export function checkPublicKey(spki: DerSpki, allowed: readonly KeyAlgorithm[]): KeyAlgorithm {
+  const parts = read(spki);
+  const { keyAlgorithm } = parts;
+  if (keyAlgorithm === undefined || !allowed.includes(keyAlgorithm))
+    throw new KeysteadError('key.algorithm-forbidden', { field: 'subjectPublicKeyInfo', seen: parts.described });
+  if (isKnownKey(parts)) throw new KeysteadError('key.known-compromised', { field: 'subjectPublicKeyInfo' });
+  const fault = faultOf(spki, parts);
+  if (fault !== undefined) throw new KeysteadError('key.weak', { field: 'subjectPublicKeyInfo', seen: fault });
+  return keyAlgorithm;
+}
+
+function read(spki: DerSpki): PublicKeyParts {
+  try {
+    return readSpki(spki);
+  } catch (cause) {
+    if (cause instanceof DerError)
+      throw new KeysteadError('key.weak', { field: 'subjectPublicKeyInfo', seen: cause.message, cause });
+    throw cause;
+  }
+}
+
+function faultOf(spki: DerSpki, parts: PublicKeyParts): string | undefined {
+  const fault = parts.rsa === undefined ? undefined : rsaFault(parts.rsa.modulus, parts.rsa.exponent);
+  if (fault !== undefined) return fault;
+  if (parts.keyAlgorithm === 'Ed25519') return ed25519Fault(parts.keyBits);
+  // OpenSSL checks that the coordinates are in range and on the curve; cofactor 1 makes that enough.
+  return publicKeyOf(spki) === undefined ? 'a point that is not on its curve' : undefined;
+}

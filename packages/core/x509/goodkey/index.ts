@@ -1,0 +1,1 @@
+export { checkPublicKey } from './check.ts';

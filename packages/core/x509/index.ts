@@ -1,0 +1,65 @@
+export { canSign, signatureAlgorithmDer, signatureAlgorithmFor } from './algorithms.ts';
+export { assembleSigned } from './assemble.ts';
+export { type CertificateInfo, readCertificate } from './certificate.ts';
+export { certsOnly, readCertsOnly } from './cms/certs-only.ts';
+export type { RevokedEntry } from './crl/entries.ts';
+export { type CrlInfo, readCrl, readCrlTimes } from './crl/read.ts';
+export { type CrlReason, REVOCATION_REASONS, type RevocationReason, reasonOf } from './crl/reasons.ts';
+export { type CrlContents, tbsCertList } from './crl/tbs.ts';
+export {
+  MAX_CSR_BYTES,
+  type ParsedCsr,
+  parseCsr,
+  type RequestedExtensions,
+  verifyProofOfPossession,
+} from './csr.ts';
+export * from './der/writer.ts';
+export type { Extension } from './extensions.ts';
+export { checkPublicKey } from './goodkey/index.ts';
+export {
+  checkDeviceId,
+  checkPersonName,
+  deviceIdOf,
+  deviceUrn,
+  hostSan,
+  personNameOf,
+  personUrn,
+} from './identity.ts';
+export { keyIdentifier } from './key-identifier.ts';
+export { LINT_RULES, lintCertificate } from './lint/certificate.ts';
+export type { LintFinding } from './lint/finding.ts';
+export { lintValues } from './lint/values.ts';
+export {
+  type DistinguishedName,
+  EMPTY_NAME,
+  formatName,
+  type NameAttribute,
+  nameDer,
+  nameValues,
+  parseName,
+  sameName,
+} from './names.ts';
+export { type OcspAnswer, type OcspAnswerSingle, parseOcspResponse } from './ocsp/answer.ts';
+export { type OcspCertId, OcspIssuer, responderKeyHash } from './ocsp/cert-id.ts';
+export { CERT_ID_HASHES, type CertIdHash, NONCE_OCTETS, OCSP_OIDS } from './ocsp/oids.ts';
+export { buildOcspRequest, MAX_OCSP_REQUEST_BYTES, type ParsedOcspRequest, parseOcspRequest } from './ocsp/request.ts';
+export {
+  type CertStatus,
+  type OcspContents,
+  type OcspErrorStatus,
+  type OcspSingle,
+  ocspError,
+  ocspResponse,
+  tbsOcspResponse,
+} from './ocsp/response.ts';
+export { type CheckedCertStatus, type OcspExpectation, readOcspResponse } from './ocsp/verify.ts';
+export * from './oids.ts';
+export { checkPath, type PathResult } from './path/check.ts';
+export { PATH_RULES, type PathFailure, type PathOptions, type PathRule } from './path/validate.ts';
+export { CA_ROLES, type CaRole, type Profile, ProfileSchema } from './profile.ts';
+export { type Named, namesFor } from './profile-names.ts';
+export { checkRequest } from './requested.ts';
+export { rereadIssued } from './reread.ts';
+export { newSerial, serialOf } from './serial.ts';
+export { CertificateTemplate } from './template.ts';
+export { type CertificateValues, type Issuance, NO_END, type StatusUrls } from './values.ts';

@@ -1,0 +1,36 @@
+import type { DerSpki, Serial } from '../bytes/index.ts';
+import type { SignatureAlgorithm } from '../crypto/index.ts';
+import type { CertificateInfo } from './certificate.ts';
+import type { DistinguishedName } from './names.ts';
+import type { Profile } from './profile.ts';
+
+/** Where a relying party learns of a certificate's status: http URLs that stand in it. */
+export interface StatusUrls {
+  readonly crl?: string;
+  readonly ocsp?: string;
+  readonly caIssuers?: string;
+}
+
+/** What differs between the certificates of one profile and issuer. */
+export interface CertificateValues {
+  readonly serial: Serial;
+  /** Cut to the second. */
+  readonly notBefore: Date;
+  /** Cut to the second; `none` is 99991231235959Z (RFC 5280 section 4.1.2.5). */
+  readonly notAfter: Date | 'none';
+  readonly subject: DistinguishedName;
+  /** `URI:…`, `DNS:…`, `IP:…` */
+  readonly san: readonly string[];
+  readonly spki: DerSpki;
+  readonly signatureAlgorithm: SignatureAlgorithm;
+}
+
+/** By what a certificate is issued. */
+export interface Issuance {
+  readonly profile: Profile;
+  /** Undefined for a self-signed certificate. */
+  readonly issuer: CertificateInfo | undefined;
+}
+
+/** 99991231235959Z, the date that stands for no well-defined end (RFC 5280 section 4.1.2.5). */
+export const NO_END = new Date(Date.UTC(9999, 11, 31, 23, 59, 59));
