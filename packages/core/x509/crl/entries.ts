@@ -12,8 +12,8 @@ export interface RevokedEntry {
   readonly reason?: RevocationReason;
 }
 
-/** Large enough for most CRLs at once, small enough to cost nothing. */
-const FIRST_BYTES = 64 * 1024;
+/** Written in pieces of this size: one buffer that grows would be copied again and again, and stand there twice. */
+const PIECE_BYTES = 256 * 1024;
 /** An entry with a serial of 20 octets, a GeneralizedTime and a reason has 54. */
 const MOST_BYTES_PER_ENTRY = 64;
 /** RFC 5280 section 4.1.2.2. */
@@ -30,23 +30,25 @@ const REASON_EXTENSIONS = new Map<RevocationReason, Uint8Array>(
 );
 
 /**
- * The entries of revokedCertificates, written one after another into one growing buffer. A CRL of a large fleet has
+ * The entries of revokedCertificates, written one after another as bytes. A CRL of a large fleet has
  * a million of them: through the general encoder each would be a dozen short-lived arrays.
  */
 export class RevokedEntries {
-  #buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  readonly #full: Uint8Array[] = [];
+  #fullBytes = 0;
+  #buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
   #length = 0;
   #day = Number.NaN;
   #dayDigits = '';
 
   /** Bytes written so far. */
   get length(): number {
-    return this.#length;
+    return this.#fullBytes + this.#length;
   }
 
   /** @throws RangeError for a serial that is not 1 to 20 octets of hex, or a time outside the years 1950 to 9999. */
   add({ serial, revokedAt, reason }: RevokedEntry): void {
-    if (this.#length + MOST_BYTES_PER_ENTRY > this.#buffer.length) this.#grow();
+    if (this.#length + MOST_BYTES_PER_ENTRY > PIECE_BYTES) this.#nextPiece();
     const out = this.#buffer;
     const start = this.#length;
     // SEQUENCE header: an entry is shorter than 128 bytes, so its length is one octet, set at the end.
@@ -62,9 +64,9 @@ export class RevokedEntries {
     this.#length = at;
   }
 
-  /** The header of the SEQUENCE OF whose content is `bytes()`, by itself, so that the content is not copied for it. */
+  /** The header of the SEQUENCE OF whose content is `pieces()`, by itself, so that the content is not copied for it. */
   header(): Uint8Array {
-    const length = this.#length;
+    const length = this.length;
     const octets = length < 0x80 ? 0 : Math.ceil((32 - Math.clz32(length)) / 8);
     const header = new Uint8Array(2 + octets);
     header[0] = 0x30;
@@ -73,15 +75,16 @@ export class RevokedEntries {
     return header;
   }
 
-  /** The entries: a view that the next `add` may make stale. */
-  bytes(): Uint8Array {
-    return this.#buffer.subarray(0, this.#length);
+  /** The entries, one after another in pieces: views that the next `add` may make stale. */
+  pieces(): Uint8Array[] {
+    return [...this.#full, this.#buffer.subarray(0, this.#length)];
   }
 
-  #grow(): void {
-    const larger = Buffer.allocUnsafeSlow(this.#buffer.length * 2);
-    this.#buffer.copy(larger, 0, 0, this.#length);
-    this.#buffer = larger;
+  #nextPiece(): void {
+    this.#full.push(this.#buffer.subarray(0, this.#length));
+    this.#fullBytes += this.#length;
+    this.#buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
+    this.#length = 0;
   }
 
   #writeSerial(serial: string, at: number): number {

@@ -44,7 +44,7 @@ export function tbsCertList(crl: CrlContents): Uint8Array {
     time(crl.thisUpdate),
     time(crl.nextUpdate),
     // RFC 5280 section 5.1.2.6: absent, not empty, when nothing is revoked.
-    ...(entries.length === 0 ? [] : [entries.header(), entries.bytes()]),
+    ...(entries.length === 0 ? [] : [entries.header(), ...entries.pieces()]),
     context(0, extensions),
   );
 }

@@ -46,7 +46,10 @@ test('TEST-KEY-09: openssl ocsp verifies answers of a delegated responder: good,
     const seen = verify('three.der', hash, '-cert', 'kept.pem', '-cert', 'stolen.pem', '-serial', '0xfeed');
     assert.match(seen, /Response verify OK/);
     assert.match(seen, /kept\.pem: good/);
-    assert.match(seen, /stolen\.pem: revoked[\s\S]*Reason: keyCompromise[\s\S]*Revocation Time: Nov +1 08:09:10 2026 GMT/);
+    assert.match(
+      seen,
+      /stolen\.pem: revoked[\s\S]*Reason: keyCompromise[\s\S]*Revocation Time: Nov +1 08:09:10 2026 GMT/,
+    );
     assert.match(seen, /0xfeed: unknown/);
   }
 });

@@ -1,0 +1,2 @@
+export { createOcspHandler, type OcspAnswerer, type OcspHandler, type OcspHandlerDeps } from './handler.ts';
+export { type OcspReply, OcspResponder, type OcspResponderOptions, type OcspSigner } from './responder.ts';
