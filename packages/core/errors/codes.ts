@@ -521,6 +521,10 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'a first enrolment or recovery is asked for with the IDevID, a renewal with the current LDevID',
   },
+  'ticket.unknown': {
+    kind: 'not-found',
+    rule: 'the batch must be open here: its ticket is opened before its first unit',
+  },
   'device.unknown': { kind: 'not-found', rule: 'the device must stand in the records' },
   'device.blocked': { kind: 'forbidden', rule: 'a device that is stolen or decommissioned gets no certificate' },
   'certificate.unknown': { kind: 'not-found', rule: 'the certificate must stand in the records' },

@@ -1,0 +1,61 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import type { DerSpki } from '../bytes/index.ts';
+import { KeysteadError } from '../errors/index.ts';
+import type { KeyAlgorithm } from './algorithms.ts';
+import type { SecretBytes } from './secret.ts';
+
+/** OpenSSL's names of the two curves. */
+const CURVES: Readonly<Record<string, KeyAlgorithm>> = { prime256v1: 'P-256', secp384r1: 'P-384' };
+
+/** The algorithm of a key, or undefined when it is none that Keystead knows. */
+export function algorithmOf(key: KeyObject): KeyAlgorithm | undefined {
+  const details = key.asymmetricKeyDetails;
+  if (key.asymmetricKeyType === 'ed25519') return 'Ed25519';
+  if (key.asymmetricKeyType === 'ec') return CURVES[details?.namedCurve ?? ''];
+  if (key.asymmetricKeyType !== 'rsa') return undefined;
+  if (details?.modulusLength === 2048) return 'RSA-2048';
+  if (details?.modulusLength === 3072) return 'RSA-3072';
+  return details?.modulusLength === 4096 ? 'RSA-4096' : undefined;
+}
+
+/** A public key for OpenSSL. @throws Error of node:crypto when it is no SubjectPublicKeyInfo or off its curve. */
+export function importPublicKey(spki: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.from(spki.buffer, spki.byteOffset, spki.length), format: 'der', type: 'spki' });
+}
+
+/**
+ * A private key for OpenSSL, which holds a copy of its own until the KeyObject is collected. A KeyObject never
+ * leaves this room.
+ * @param pkcs8 PrivateKeyInfo, DER (RFC 5208).
+ * @throws KeysteadError `key.malformed`, `key.algorithm-mismatch`.
+ */
+export function importPrivateKey(algorithm: KeyAlgorithm, pkcs8: SecretBytes): KeyObject {
+  const key = pkcs8.use((bytes) => {
+    try {
+      const der = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+      return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+    } catch {
+      // No cause: OpenSSL's text tells nothing that helps, and nothing about a private key is passed on.
+      throw new KeysteadError('key.malformed', { field: 'private key', seen: `${bytes.length} bytes` });
+    }
+  });
+  const seen = algorithmOf(key);
+  if (seen !== algorithm) {
+    throw new KeysteadError('key.algorithm-mismatch', {
+      field: 'private key',
+      seen: `${seen ?? 'another'} for ${algorithm}`,
+    });
+  }
+  return key;
+}
+
+/** The public half, DER. */
+export function spkiOf(key: KeyObject): DerSpki {
+  const publicKey = key.type === 'private' ? createPublicKey(key) : key;
+  return new Uint8Array(publicKey.export({ format: 'der', type: 'spki' })) as DerSpki;
+}
+
+/** The public half of a PKCS#8 private key. @throws KeysteadError `key.malformed`, `key.algorithm-mismatch`. */
+export function publicKeyOf(algorithm: KeyAlgorithm, pkcs8: SecretBytes): DerSpki {
+  return spkiOf(importPrivateKey(algorithm, pkcs8));
+}

@@ -1,0 +1,59 @@
+import { closeSync, fchmodSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { toHex } from '@keystead/core/bytes';
+import { randomBytes } from '@keystead/core/crypto';
+
+/**
+ * Replaces the file at `path` so that a reader, and a machine that lost power at any moment, sees the old content or
+ * the new, never a part: a new file beside it, fsync, rename, fsync of the directory. When it returns, the new
+ * content is on disk. On a failure before the rename the old file is as it was. A kill may leave a
+ * `.<name>.<16 hex digits>.tmp` beside it, which `removeUnfinished` removes.
+ * @param bytes the content; a string is written as UTF-8.
+ * @param mode permission bits, exactly (the umask does not apply), from before the first byte is written.
+ * @throws Error of node:fs.
+ */
+export function durableWrite(path: string, bytes: Uint8Array | string, mode: number): void {
+  const dir = dirname(path);
+  const temporary = join(dir, `.${basename(path)}.${toHex(randomBytes(8))}.tmp`);
+  try {
+    // No wider than the owner until fchmod: the umask can only take bits away from this.
+    const file = openSync(temporary, 'wx', mode & 0o700);
+    try {
+      fchmodSync(file, mode);
+      writeAll(file, typeof bytes === 'string' ? Buffer.from(bytes) : bytes);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  syncDirectory(dir);
+}
+
+/** Makes the names in a directory durable: new, renamed and removed files. @throws Error of node:fs. */
+export function syncDirectory(dir: string): void {
+  const handle = openSync(dir, 'r');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** Removes what killed writes of `path` left behind. Nobody else may be writing it. @throws Error of node:fs. */
+export function removeUnfinished(path: string): void {
+  const dir = dirname(path);
+  const start = `.${basename(path)}.`;
+  for (const name of readdirSync(dir)) {
+    const unfinished = name.startsWith(start) && /^[0-9a-f]{16}\.tmp$/.test(name.slice(start.length));
+    if (unfinished) rmSync(join(dir, name), { force: true });
+  }
+}
+
+// write(2) may take less than it was given; the rest would be missing without an error.
+function writeAll(file: number, bytes: Uint8Array): void {
+  for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
+}

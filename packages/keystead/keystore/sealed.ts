@@ -1,0 +1,223 @@
+import { closeSync, constants, existsSync, fstatSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Clock } from '@keystead/core/clock';
+import {
+  defaultPasswordKdf,
+  fipsMode,
+  type GeneratedKeyAlgorithm,
+  generateSoftwareKey,
+  type SecretBytes,
+  type Signer,
+  sha256,
+  softwareSigner,
+} from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { durableWrite, removeUnfinished, syncDirectory } from '../files/durable.ts';
+import type { KeyInfo, Keystore } from './keystore.ts';
+import { isKeyId, parseSealedFile, type SealedHeader, type SealedKey } from './sealed-format.ts';
+import { Sealing } from './sealing.ts';
+
+/** Only its owner reads and writes the file. */
+const MODE = 0o600;
+
+export interface SealedKeystoreOptions {
+  /** Use only FIPS-approved functions (PBKDF2 instead of Argon2id); as OpenSSL is set up when not given. */
+  readonly fips?: boolean;
+}
+
+/**
+ * Makes an empty sealed keystore; its directory must exist. When the promise resolves, the file is durable (mode 0600).
+ * @param passphrase stays with the caller, who may wipe it once the promise has settled.
+ * @throws KeysteadError `keystore.exists`, `kdf.passphrase-empty`, `rng.unhealthy`. @throws Error of node:fs.
+ */
+export async function createSealedKeystore(
+  path: string,
+  passphrase: SecretBytes,
+  clock: Clock,
+  options: SealedKeystoreOptions = {},
+): Promise<Keystore> {
+  if (existsSync(path)) throw new KeysteadError('keystore.exists', { field: 'path', seen: path });
+  const header: SealedHeader = {
+    createdAt: clock.now().toISOString(),
+    fips140: fipsMode() ? 'OpenSSL FIPS provider' : 'none',
+    kdf: defaultPasswordKdf(options.fips ?? fipsMode()),
+  };
+  const sealing = await Sealing.fromPassphrase(header, passphrase);
+  const file = sealing.format([]);
+  durableWrite(path, file, MODE);
+  return new SealedKeystore(path, clock, sealing, [], file);
+}
+
+/**
+ * Opens a sealed keystore. Every key in it is opened and tried, so that damage is found now and not at the first use.
+ * What a killed write left beside the file is removed.
+ * @param passphrase stays with the caller, who may wipe it once the promise has settled.
+ * @throws KeysteadError `keystore.missing`, `keystore.wrong-passphrase`, `keystore.damaged`, `kdf.not-approved`.
+ * @throws Error of node:fs.
+ */
+export async function openSealedKeystore(path: string, passphrase: SecretBytes, clock: Clock): Promise<Keystore> {
+  const bytes = readKeystoreFile(path);
+  const file = parseSealedFile(bytes);
+  const sealing = await fromFile(file.header, passphrase);
+  try {
+    const keys = sealing.authenticate(file);
+    const opened = new SealedKeystore(path, clock, sealing, keys, bytes);
+    removeUnfinished(path);
+    return opened;
+  } catch (error) {
+    sealing.wipe();
+    throw error;
+  }
+}
+
+async function fromFile(header: SealedHeader, passphrase: SecretBytes): Promise<Sealing> {
+  try {
+    return await Sealing.fromPassphrase(header, passphrase);
+  } catch (error) {
+    // An empty passphrase and FIPS mode are the caller's; parameters out of bounds can only be the file's.
+    const own = ['kdf.passphrase-empty', 'kdf.not-approved'];
+    if (!(error instanceof KeysteadError) || own.includes(error.code)) throw error;
+    throw new KeysteadError('keystore.damaged', { field: 'kdf', seen: error.message, cause: error });
+  }
+}
+
+function readKeystoreFile(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') {
+      throw new KeysteadError('keystore.missing', { field: 'path', seen: path, cause });
+    }
+    throw cause;
+  }
+}
+
+/** A key in memory: OpenSSL holds its private half, and drops it when the signer is let go. */
+interface LiveKey {
+  readonly sealed: SealedKey;
+  readonly info: KeyInfo;
+  signer: Signer | undefined;
+}
+
+/** Private keys in one sealed file. REQ-KEY-STO-02: on disk a private key exists only under AES-256-GCM. */
+class SealedKeystore implements Keystore {
+  readonly #path: string;
+  readonly #clock: Clock;
+  readonly #sealing: Sealing;
+  readonly #keys = new Map<string, LiveKey>();
+  #file: Uint8Array;
+  #closed = false;
+
+  constructor(path: string, clock: Clock, sealing: Sealing, keys: readonly SealedKey[], file: Uint8Array) {
+    this.#path = path;
+    this.#clock = clock;
+    this.#sealing = sealing;
+    this.#file = file;
+    for (const key of keys) this.#keys.set(key.id, this.#opened(key));
+  }
+
+  list(): KeyInfo[] {
+    return [...this.#keys.values()].map((key) => key.info);
+  }
+
+  async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo> {
+    this.#requireOpen();
+    if (!isKeyId(id)) throw new KeysteadError('keystore.key-malformed', { field: 'id', seen: id });
+    if (purpose.length > 200) throw new KeysteadError('keystore.key-malformed', { field: 'purpose', seen: purpose });
+    if (this.#keys.has(id)) throw new KeysteadError('keystore.key-exists', { field: 'id', seen: id });
+    const createdAt = this.#clock.now().toISOString();
+    const fresh = generateSoftwareKey(algorithm);
+    using pkcs8 = fresh.pkcs8;
+    const sealed = this.#sealing.seal({ id, algorithm, purpose, createdAt }, pkcs8);
+    const live = this.#live(sealed, softwareSigner(algorithm, pkcs8));
+    this.#write([...this.#sealed(), sealed]);
+    this.#keys.set(id, live);
+    return live.info;
+  }
+
+  signer(id: string): Signer {
+    const key = this.#key(id);
+    const { algorithm: keyAlgorithm, spki } = key.info;
+    const signatureAlgorithm = this.#signerOf(key).signatureAlgorithm;
+    // Through the keystore at each use, so that a signer given out dies with its key.
+    return { keyAlgorithm, signatureAlgorithm, spki, sign: async (data) => this.#signerOf(key).sign(data) };
+  }
+
+  async destroy(id: string): Promise<void> {
+    const key = this.#key(id);
+    // The old file still holds the key under the same passphrase; its blocks outlive its name.
+    const old = openSync(this.#path, constants.O_RDWR);
+    try {
+      this.#write(this.#sealed().filter((sealed) => sealed.id !== id));
+      this.#keys.delete(id);
+      key.signer = undefined;
+      overwrite(old);
+    } finally {
+      closeSync(old);
+    }
+    syncDirectory(dirname(this.#path));
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const key of this.#keys.values()) key.signer = undefined;
+    this.#sealing.wipe();
+  }
+
+  #requireOpen(): void {
+    if (this.#closed) throw new KeysteadError('keystore.closed', { field: 'keystore', seen: this.#path });
+  }
+
+  #key(id: string): LiveKey {
+    this.#requireOpen();
+    const key = this.#keys.get(id);
+    if (key === undefined) throw new KeysteadError('keystore.key-missing', { field: 'id', seen: id });
+    return key;
+  }
+
+  #signerOf(key: LiveKey): Signer {
+    this.#requireOpen();
+    if (key.signer === undefined) throw new KeysteadError('keystore.key-missing', { field: 'id', seen: key.info.id });
+    return key.signer;
+  }
+
+  #opened(sealed: SealedKey): LiveKey {
+    using pkcs8 = this.#sealing.open(sealed);
+    try {
+      return this.#live(sealed, softwareSigner(sealed.algorithm, pkcs8));
+    } catch (cause) {
+      const field = `key ${sealed.id}`;
+      throw new KeysteadError('keystore.damaged', { field, seen: 'another key than the file says', cause });
+    }
+  }
+
+  #live(sealed: SealedKey, signer: Signer): LiveKey {
+    const { id, algorithm, purpose, createdAt } = sealed;
+    const { fips140 } = this.#sealing.header;
+    const info = { id, algorithm, purpose, spki: signer.spki, createdAt, custody: 'sealed-file', fips140 };
+    return { sealed, info, signer };
+  }
+
+  #sealed(): SealedKey[] {
+    return [...this.#keys.values()].map((key) => key.sealed);
+  }
+
+  /** The old file is whole until the new one is durable; what another process wrote is never lost. */
+  #write(keys: readonly SealedKey[]): void {
+    if (Buffer.compare(sha256(readKeystoreFile(this.#path)), sha256(this.#file)) !== 0) {
+      throw new KeysteadError('keystore.changed', { field: 'keystore file', seen: this.#path });
+    }
+    const file = this.#sealing.format(keys);
+    durableWrite(this.#path, file, MODE);
+    this.#file = file;
+  }
+}
+
+/** Writes zeros over a file that has lost its name. On flash and copy-on-write disks old blocks may live on. */
+function overwrite(file: number): void {
+  // It has another name when somebody keeps a hard link as a backup: that is theirs, with the other keys in it.
+  if (fstatSync(file).nlink !== 0) return;
+  const zeros = new Uint8Array(fstatSync(file).size);
+  for (let at = 0; at < zeros.length; ) at += writeSync(file, zeros, at, zeros.length - at, at);
+  fsyncSync(file);
+}
