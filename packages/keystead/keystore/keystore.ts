@@ -19,7 +19,7 @@ export interface KeyInfo {
 
 /**
  * Private keys that sign and are not seen. Every make of keystore keeps this contract: a key is made inside and never
- * leaves; there is no call that exports one. REQ-KEY-STO-01.
+ * leaves; there is no call that exports one.
  */
 export interface Keystore {
   /** All keys, in the order in which they were made. */
