@@ -44,9 +44,9 @@ export class AnswerCache {
     return this.#young.size + this.#old.size;
   }
 
-  /** Answers that are being made now. */
-  get making(): number {
-    return this.#making.size;
+  /** Answers that are kept or being made, by what they are found. For tests: an entry that is gone leaves nothing. */
+  get indexed(): number {
+    return this.#all().size;
   }
 
   /** The answer to the request with these bytes, when there is one that may still be given. */
@@ -76,14 +76,24 @@ export class AnswerCache {
     return made;
   }
 
-  /** The status of this certificate changed, durably: no answer from before is given any more. */
-  statusChanged(serial: Serial): void {
-    for (const entry of [...(this.#bySerial.get(serial) ?? [])]) {
+  /**
+   * The status of this certificate changed, durably, or that of any when it is not said which: no answer from before
+   * is given any more.
+   */
+  statusChanged(serial?: Serial): void {
+    const entries = serial === undefined ? this.#all() : [...(this.#bySerial.get(serial) ?? [])];
+    for (const entry of entries) {
       entry.stale = true;
       if (entry.answer !== undefined) this.#remove(entry);
       // Whoever asks from now on does not wait for the answer that was begun before.
       else if (this.#making.get(entry.key)?.entry === entry) this.#making.delete(entry.key);
     }
+  }
+
+  #all(): Set<Entry> {
+    const all = new Set<Entry>();
+    for (const entries of this.#bySerial.values()) for (const entry of entries) all.add(entry);
+    return all;
   }
 
   async #make(entry: Entry, make: () => Promise<OcspReply>): Promise<OcspReply | CachedAnswer> {

@@ -25,13 +25,15 @@ export interface OcspAnswerer {
   answer(request: ParsedOcspRequest, role: CaRole): Promise<OcspReply>;
 }
 
+export type StatusListener = (issuer: CaRole, serial?: Serial) => void;
+
 export interface OcspHandlerDeps {
   readonly responder: OcspAnswerer;
   /**
    * Tells `listener` of every change of a certificate's status once it is durable and before it is acknowledged to
-   * anyone. @returns a function that ends it.
+   * anyone. Without a serial, any certificate of the issuer may have changed. @returns a function that ends it.
    */
-  readonly onStatusChanged: (listener: (issuer: CaRole, serial: Serial) => void) => () => void;
+  readonly onStatusChanged: (listener: StatusListener) => () => void;
   readonly clock: Clock;
   /** Told of failures that nobody expected; the client only hears `internalError`. */
   readonly onFailure?: (error: unknown) => void;
@@ -65,13 +67,20 @@ export function createOcspHandler(deps: OcspHandlerDeps): OcspHandler {
   const cacheBytes = (deps.cacheBytes ?? CACHE_BYTES) / Math.max(1, responder.roles.length);
   const caches = new Map(responder.roles.map((role) => [role, new AnswerCache(clock, cacheBytes)]));
   const posts = new Map(responder.roles.map((role) => [`${prefix}${role}`, role]));
+  const cacheOf = (role: CaRole): AnswerCache => {
+    const cache = caches.get(role);
+    if (cache === undefined) throw new RangeError(`no responder for ${role}`);
+    return cache;
+  };
   let pending = 0;
 
   async function make(request: ParsedOcspRequest, role: CaRole): Promise<OcspReply> {
     if (pending >= MOST_PENDING) throw new KeysteadError('ocsp.busy', { field: 'responder' });
     pending += 1;
     try {
-      return await responder.answer(request, role);
+      const reply = await responder.answer(request, role);
+      // An answer with a nonce is for one request, whoever made it and whatever it says of itself.
+      return request.nonce === undefined ? reply : { der: reply.der };
     } finally {
       pending -= 1;
     }
@@ -80,10 +89,8 @@ export function createOcspHandler(deps: OcspHandlerDeps): OcspHandler {
   async function ask(der: Uint8Array, key: string, role: CaRole): Promise<OcspReply | CachedAnswer> {
     try {
       const request = parseOcspRequest(der);
-      const cache = caches.get(role);
-      if (request.nonce !== undefined || cache === undefined) return await make(request, role);
       const serials = request.certIds.map((certId) => certId.serial);
-      return await cache.fill(key, serials, () => make(request, role));
+      return await cacheOf(role).fill(key, serials, () => make(request, role));
     } catch (error) {
       return failure(error, deps.onFailure);
     }
@@ -119,7 +126,7 @@ export function createOcspHandler(deps: OcspHandlerDeps): OcspHandler {
     request.on('end', () => {
       if (response.headersSent) return;
       const key = body.toString('latin1');
-      const kept = caches.get(role)?.get(key, clock.now().getTime());
+      const kept = cacheOf(role).get(key, clock.now().getTime());
       if (kept !== undefined) sendPost(response, kept);
       else answerAnew(body, key, role, exchange);
     });
@@ -129,7 +136,7 @@ export function createOcspHandler(deps: OcspHandlerDeps): OcspHandler {
     const slash = url.indexOf('/', prefix.length);
     const role = posts.get(slash < 0 ? url : url.slice(0, slash));
     // A DER request begins with an octet that no path begins with: the keys of GET and POST never meet.
-    const kept = role === undefined ? undefined : caches.get(role)?.get(url, clock.now().getTime());
+    const kept = role === undefined ? undefined : cacheOf(role).get(url, clock.now().getTime());
     const der = kept === undefined && slash >= 0 ? requestOfPath(url.slice(slash + 1)) : undefined;
     if (role === undefined) refuse(exchange, 404);
     else if (kept !== undefined) send(exchange, kept);

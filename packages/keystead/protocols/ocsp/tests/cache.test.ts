@@ -18,7 +18,7 @@ function rig(maxBytes = 10 * 1024 * 1024) {
   };
   const get = (key: string) => cache.get(key, clock.now().getTime());
   const fill = (key: string, ...serials: string[]) => cache.fill(key, serials as Serial[], async () => reply());
-  const changed = (serial: string) => cache.statusChanged(serial as Serial);
+  const changed = (serial?: string) => cache.statusChanged(serial as Serial | undefined);
   return { clock, cache, reply, get, fill, changed };
 }
 
@@ -46,6 +46,8 @@ test('a change drops every answer that holds the certificate, and no other', asy
   assert.ok(get('b'));
   changed('99');
   assert.ok(get('b'));
+  changed();
+  assert.equal(get('b'), undefined, 'when it is not said which certificate, all are dropped');
 });
 
 test('an answer is made at most three times over when its status changes each time', async () => {
@@ -59,7 +61,7 @@ test('an answer is made at most three times over when its status changes each ti
   await assert.rejects(filling, { code: 'ocsp.busy' });
   assert.equal(made, 3);
   assert.equal(get('k'), undefined);
-  assert.equal(cache.making, 0);
+  assert.equal(cache.indexed, 0);
 });
 
 test('a failure is told to all who wait and is forgotten', async () => {
@@ -67,7 +69,7 @@ test('a failure is told to all who wait and is forgotten', async () => {
   const failing = () => cache.fill('k', ['01' as Serial], async () => Promise.reject(new Error('no')));
   const [one, two] = await Promise.allSettled([failing(), failing()]);
   assert.deepEqual([one?.status, two?.status], ['rejected', 'rejected']);
-  assert.equal(cache.making, 0);
+  assert.equal(cache.indexed, 0);
   assert.ok((await fill('k', '01')) instanceof CachedAnswer);
   assert.ok(get('k'));
 });
@@ -126,7 +128,7 @@ test('whatever happens in whatever order, no answer is given that is older than 
         await new Promise((resolve) => setImmediate(resolve));
       }
       await Promise.all(answers);
-      assert.equal(cache.making, 0);
+      assert.equal(cache.indexed, cache.size);
     }),
     { numRuns: 300 },
   );

@@ -67,14 +67,16 @@ test('an answer that keyd was making while the status changed is made again, not
     return rig.sign(params);
   };
   const before = rig.post(ask(serial));
-  await until(() => making === 1);
+  const withNonce = rig.post(ask(serial, randomBytes(32)));
+  await until(() => making === 2);
   rig.change(serial, { status: 'revoked', revokedAt: rig.clock.now() });
   const later = rig.post(ask(serial));
-  await until(() => making === 2);
+  await until(() => making === 3);
   release();
   assert.equal(await statusOf(await later), 'revoked');
   assert.equal(await statusOf(await before), 'revoked');
-  assert.equal(making, 3, 'the first one twice');
+  assert.equal(await statusOf(await withNonce), 'revoked');
+  assert.equal(making, 5, 'the first two twice');
   assert.equal(await statusOf(await rig.post(ask(serial))), 'revoked');
 });
 
