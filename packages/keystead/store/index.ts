@@ -1,0 +1,17 @@
+export { type Dialect, sqliteDialect } from './dialect.ts';
+export { openStore, type StoreOptions } from './open.ts';
+export { Reader, type RevokedRow, type StatusRow } from './reader.ts';
+export type {
+  AuditRow,
+  Certificate,
+  CrlRow,
+  Device,
+  Evidence,
+  JournalCertificate,
+  KeyUse,
+  ProvisioningRecord,
+  Ticket,
+} from './rows.ts';
+export type { CertificateState, DeviceState, JournalFate } from './schema.ts';
+export { type LockWait, Store } from './store.ts';
+export { type AuditHead, Tx } from './transaction.ts';

@@ -1,0 +1,148 @@
+import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
+import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { Queries } from './queries.ts';
+import type {
+  AuditRow,
+  Certificate,
+  CrlRow,
+  Device,
+  Evidence,
+  JournalCertificate,
+  KeyUse,
+  ProvisioningRecord,
+  Ticket,
+} from './rows.ts';
+import type { CertificateState } from './schema.ts';
+import type { Prepared } from './statement.ts';
+
+/** What the records say about one certificate's standing. */
+export interface StatusRow {
+  readonly status: CertificateState;
+  readonly revokedAt: number | null;
+  readonly reason: RevocationReason | null;
+}
+
+export interface RevokedRow {
+  readonly serial: Serial;
+  readonly revokedAt: number;
+  readonly reason: RevocationReason | null;
+  readonly notAfter: number;
+}
+
+/** What can be asked of the records. Every answer of one `Store.read` or `Store.commit` is of the same moment. */
+export class Reader {
+  protected readonly statements: Prepared<Queries>;
+
+  constructor(statements: Prepared<Queries>) {
+    this.statements = statements;
+  }
+
+  certificate(issuer: CaRole, serial: Serial): Certificate | undefined {
+    return this.statements.certificate.first({ issuer, serial });
+  }
+
+  /** Every certificate with this serial: more than one only if two CAs drew the same 158 random bits. */
+  certificatesBySerial(serial: Serial): Certificate[] {
+    return this.statements.certificatesBySerial.all({ serial });
+  }
+
+  /** Every certificate that the device ever had, oldest first. */
+  certificatesOfDevice(deviceId: string): Certificate[] {
+    return this.statements.certificatesOfDevice.all({ deviceId });
+  }
+
+  /** The certificate of this profile that the device got last. */
+  lastOfDevice(deviceId: string, profile: string): Certificate | undefined {
+    return this.statements.lastOfDevice.first({ deviceId, profile });
+  }
+
+  countCertificates(): number {
+    return this.statements.countCertificates.first({})?.count ?? 0;
+  }
+
+  statusOf(issuer: CaRole, serial: Serial): StatusRow | undefined {
+    return this.statements.statusOf.first({ issuer, serial });
+  }
+
+  /** What was revoked or put on hold at `issuer` at or after `since` (ms), oldest revocation first. */
+  revokedSince(issuer: CaRole, since: number): RevokedRow[] {
+    return this.statements.revokedSince.all({ issuer, since }) as RevokedRow[];
+  }
+
+  keyUse(spkiSha256: SpkiSha256): KeyUse | undefined {
+    return this.statements.keyUse.first({ spkiSha256 });
+  }
+
+  /** What only keyd's journal knows of a certificate. */
+  journalCertificate(issuer: CaRole, serial: Serial): JournalCertificate | undefined {
+    return this.statements.journalCertificate.first({ issuer, serial });
+  }
+
+  /** What was found abandoned at or after `since` (ms), oldest finding first. */
+  abandonedSince(issuer: CaRole, since: number): JournalCertificate[] {
+    return this.statements.abandonedSince.all({ issuer, since });
+  }
+
+  device(deviceId: string): Device | undefined {
+    return this.statements.device.first({ deviceId });
+  }
+
+  /** Up to `count` devices whose id follows `after` in binary order; `''` begins. */
+  devices(after: string, count: number): Device[] {
+    return this.statements.devices.all({ after, count });
+  }
+
+  ticket(ticketId: string): Ticket | undefined {
+    return this.statements.ticket.first({ ticketId });
+  }
+
+  provisioningRecord(deviceId: string): ProvisioningRecord | undefined {
+    return this.statements.record.first({ deviceId });
+  }
+
+  /** Up to `count` records that are not yet known to be a file. */
+  unexportedRecords(count: number): ProvisioningRecord[] {
+    return this.statements.unexportedRecords.all({ count });
+  }
+
+  evidence(deviceId: string): Evidence | undefined {
+    return this.statements.evidence.first({ deviceId });
+  }
+
+  unexportedEvidence(count: number): Evidence[] {
+    return this.statements.unexportedEvidence.all({ count });
+  }
+
+  /** Ids of devices that are decommissioned and have no signed evidence yet. */
+  devicesWithoutEvidence(): string[] {
+    return this.statements.devicesWithoutEvidence.all({}).map((row) => row.deviceId);
+  }
+
+  /** How many entries the audit log has; the next one gets this number. */
+  auditSize(): number {
+    const last = this.statements.lastAudit.first({});
+    return last === undefined ? 0 : last.seq + 1;
+  }
+
+  /** When the last audit entry was made (ms); undefined in an empty log. */
+  lastAuditTime(): number | undefined {
+    return this.statements.lastAudit.first({})?.time;
+  }
+
+  auditEntry(seq: number): AuditRow | undefined {
+    return this.statements.auditEntry.first({ seq });
+  }
+
+  /** Up to `count` entries from number `from` on, in order. */
+  auditEntries(from: number, count: number): AuditRow[] {
+    return this.statements.auditEntries.all({ from, count });
+  }
+
+  latestCrl(issuer: CaRole): CrlRow | undefined {
+    return this.statements.latestCrl.first({ issuer });
+  }
+
+  meta(key: string): string | undefined {
+    return this.statements.meta.first({ key })?.value;
+  }
+}

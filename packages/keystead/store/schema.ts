@@ -1,0 +1,151 @@
+import type { CaRole, RevocationReason } from '@keystead/core/x509';
+
+/** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
+export type CertificateState = 'good' | 'revoked' | 'hold';
+
+/** Where a device stands. `stolen` and `decommissioned` get no certificate any more. */
+export type DeviceState = 'provisioned' | 'enrolled' | 'stolen' | 'decommissioned';
+
+/**
+ * All times are milliseconds since 1970-01-01T00:00:00Z. Serials and hashes are bytes, not hex: their indexes are
+ * the part of the database that grows most and is written in random order.
+ */
+export interface CertificateTable {
+  issuer: CaRole;
+  serial: Uint8Array;
+  profile: string;
+  /** The subject as text, for people. */
+  subject: string;
+  device_id: string | null;
+  operator: string | null;
+  spki_sha256: Uint8Array;
+  not_before: number;
+  /** 253402300799000 (99991231235959Z) when it does not end. */
+  not_after: number;
+  der: Uint8Array;
+  cert_sha256: Uint8Array;
+  status: CertificateState;
+  revoked_at: number | null;
+  reason: RevocationReason | null;
+  request_id: string;
+  csr_sha256: Uint8Array;
+  issued_at: number;
+}
+
+/** Every key that was ever certified here, for all time; rows are never removed. */
+export interface SpkiHistoryTable {
+  spki_sha256: Uint8Array;
+  /** `device:<id>`, `operator:<name>`, `station:<id>` or `system:<name>`. */
+  owner: string;
+  /** The certificate that carries it; null when the signature was abandoned before it was recorded. */
+  issuer: CaRole | null;
+  serial: Uint8Array | null;
+  first_seen: number;
+}
+
+/**
+ * What stands in keyd's journal and not in the records: `abandoned` was signed and given to nobody, so it is on the
+ * CRL and its key stays with its owner; `own` is what keyd made for itself (OCSP responders, the evidence signer).
+ */
+export type JournalFate = 'abandoned' | 'own';
+
+export interface JournalCertificateTable {
+  issuer: CaRole;
+  serial: Uint8Array;
+  profile: string;
+  subject: string;
+  spki_sha256: Uint8Array;
+  not_after: number;
+  request_id: string;
+  signed_at: number;
+  fate: JournalFate;
+  found_at: number;
+}
+
+export interface DeviceTable {
+  device_id: string;
+  state: DeviceState;
+  model: string;
+  ticket_id: string;
+  idevid_serial: Uint8Array;
+  /** When an operator admitted the device again after its grace period had ended; null when never. */
+  readmitted_at: number | null;
+  created_at: number;
+  changed_at: number;
+}
+
+export interface TicketTable {
+  ticket_id: string;
+  /** The signed ticket, byte for byte as it came. */
+  text: string;
+  signer: string;
+  model: string;
+  quota: number;
+  not_before: number;
+  not_after: number;
+  opened_by: string;
+  opened_at: number;
+}
+
+export interface ProvisioningRecordTable {
+  device_id: string;
+  ticket_id: string;
+  issuer: CaRole;
+  serial: Uint8Array;
+  /** YAML, exactly the bytes that are signed. */
+  record: string;
+  signature: Uint8Array;
+  /** The log index of its `device.provisioned` entry. */
+  audit_seq: number;
+  created_at: number;
+  exported_at: number | null;
+}
+
+export interface EvidenceTable {
+  device_id: string;
+  document: string;
+  signature: Uint8Array;
+  audit_seq: number;
+  created_at: number;
+  exported_at: number | null;
+}
+
+export interface AuditEntryTable {
+  seq: number;
+  time: number;
+  leaf_hash: Uint8Array;
+  bytes: Uint8Array;
+}
+
+export interface CrlTable {
+  issuer: CaRole;
+  number: number;
+  made_at: number;
+  der: Uint8Array;
+}
+
+export interface MetaTable {
+  key: string;
+  value: string;
+}
+
+export interface MigrationTable {
+  version: number;
+  name: string;
+  applied_at: number;
+}
+
+/** The tables, as kysely knows them. */
+export interface Schema {
+  certificate: CertificateTable;
+  spki_history: SpkiHistoryTable;
+  journal_certificate: JournalCertificateTable;
+  device: DeviceTable;
+  ticket: TicketTable;
+  provisioning_record: ProvisioningRecordTable;
+  evidence: EvidenceTable;
+  audit_entry: AuditEntryTable;
+  crl: CrlTable;
+  meta: MetaTable;
+  migration: MigrationTable;
+}

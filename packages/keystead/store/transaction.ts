@@ -1,0 +1,144 @@
+import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
+import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { Queries } from './queries.ts';
+import { Reader } from './reader.ts';
+import type {
+  AuditRow,
+  Certificate,
+  CrlRow,
+  Device,
+  Evidence,
+  JournalCertificate,
+  KeyUse,
+  ProvisioningRecord,
+  Ticket,
+} from './rows.ts';
+import type { CertificateState, DeviceState } from './schema.ts';
+import type { Prepared } from './statement.ts';
+
+/** The end of the audit log: its last number, and its time in milliseconds. */
+export interface AuditHead {
+  readonly seq: number;
+  readonly time: number;
+}
+
+/**
+ * What one piece of work may change. It sees its own changes and those of the work before it in the same
+ * group. It is good only until the work returns.
+ */
+export class Tx extends Reader {
+  /** The head as this transaction sees it; the store puts it back when the work is undone. */
+  #head: AuditHead | undefined;
+
+  constructor(statements: Prepared<Queries>) {
+    super(statements);
+    this.reloadHead();
+  }
+
+  /** Reads the head from the table: after anything that may have changed it behind this object's back. */
+  reloadHead(): void {
+    this.#head = this.statements.lastAudit.first({});
+  }
+
+  restoreHead(head: AuditHead | undefined): void {
+    this.#head = head;
+  }
+
+  /** The last audit entry, also one that this group has not yet committed; undefined in an empty log. */
+  lastAudit(): AuditHead | undefined {
+    return this.#head;
+  }
+
+  override lastAuditTime(): number | undefined {
+    return this.#head?.time;
+  }
+
+  override auditSize(): number {
+    return this.#head === undefined ? 0 : this.#head.seq + 1;
+  }
+
+  /** @throws RangeError when the entry is not the next one, or is older than the last one: a programming error. */
+  insertAudit(row: AuditRow): void {
+    if (row.seq !== this.auditSize())
+      throw new RangeError(`audit entry ${row.seq} does not follow ${this.auditSize() - 1}`);
+    if (this.#head !== undefined && row.time < this.#head.time)
+      throw new RangeError(`audit entry ${row.seq} goes back in time`);
+    this.statements.insertAudit.run(row);
+    this.#head = { seq: row.seq, time: row.time };
+  }
+
+  insertCertificate(row: Certificate): void {
+    this.statements.insertCertificate.run(row);
+  }
+
+  /** Changes a certificate that is not revoked. @returns whether there was one. */
+  setStatus(
+    issuer: CaRole,
+    serial: Serial,
+    status: CertificateState,
+    revokedAt: number | null,
+    reason: RevocationReason | null,
+  ): boolean {
+    return this.statements.setStatus.run({ issuer, serial, status, revokedAt, reason }) === 1;
+  }
+
+  /** @throws the error that maps to `key.already-used` when the key was ever seen. REQ-KEY-PROV-03 */
+  insertKeyUse(row: KeyUse): void {
+    this.statements.insertKeyUse.run(row);
+  }
+
+  /** Ties a key that was seen but never certified to the certificate that now carries it. */
+  certifyKey(spkiSha256: SpkiSha256, issuer: CaRole, serial: Serial): void {
+    this.statements.certifyKey.run({ spkiSha256, issuer, serial });
+  }
+
+  insertJournalCertificate(row: JournalCertificate): void {
+    this.statements.insertJournalCertificate.run(row);
+  }
+
+  insertDevice(row: Device): void {
+    this.statements.insertDevice.run(row);
+  }
+
+  setDeviceState(deviceId: string, state: DeviceState, changedAt: number): void {
+    this.statements.setDeviceState.run({ deviceId, state, changedAt });
+  }
+
+  /** Starts the grace period of a late device anew. */
+  setReadmitted(deviceId: string, readmittedAt: number): void {
+    this.statements.setReadmitted.run({ deviceId, readmittedAt });
+  }
+
+  insertTicket(row: Ticket): void {
+    this.statements.insertTicket.run(row);
+  }
+
+  insertProvisioningRecord(row: ProvisioningRecord): void {
+    this.statements.insertRecord.run(row);
+  }
+
+  recordExported(deviceId: string, exportedAt: number): void {
+    this.statements.recordExported.run({ deviceId, exportedAt });
+  }
+
+  insertEvidence(row: Evidence): void {
+    this.statements.insertEvidence.run(row);
+  }
+
+  evidenceExported(deviceId: string, exportedAt: number): void {
+    this.statements.evidenceExported.run({ deviceId, exportedAt });
+  }
+
+  insertCrl(row: CrlRow): void {
+    this.statements.insertCrl.run(row);
+  }
+
+  /** Forgets the CRLs of `issuer` with a number below `below`. */
+  pruneCrls(issuer: CaRole, below: number): void {
+    this.statements.pruneCrls.run({ issuer, below });
+  }
+
+  setMeta(key: string, value: string): void {
+    this.statements.setMeta.run({ key, value });
+  }
+}
