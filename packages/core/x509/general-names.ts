@@ -1,8 +1,8 @@
-import { isIPv4, isIPv6 } from 'node:net';
 import { toHex } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { DerError, type DerNode } from './der/strict.ts';
 import { contextPrimitive, sequence } from './der/writer.ts';
+import { ipOctets, ipText } from './ip-address.ts';
 import { formatName, readName } from './names.ts';
 
 /** Context tags of GeneralName (RFC 5280 section 4.2.1.6). */
@@ -81,41 +81,4 @@ function ia5(node: DerNode, what: string): string {
   const text = Buffer.from(node.value).toString('latin1');
   if (!/^[\x20-\x7e]+$/.test(text)) throw new DerError(`${what} holds a character that is not printable ASCII`);
   return text;
-}
-
-/** The octets of an IPv4 or IPv6 address in text, or undefined. */
-export function ipOctets(text: string): Uint8Array | undefined {
-  if (isIPv4(text)) return Uint8Array.from(text.split('.').map(Number));
-  if (!isIPv6(text) || text.includes('%')) return undefined;
-  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
-  const plain =
-    dotted === null
-      ? text
-      : `${dotted[1]}${((Number(dotted[2]) << 8) | Number(dotted[3])).toString(16)}:${((Number(dotted[4]) << 8) | Number(dotted[5])).toString(16)}`;
-  const [head = '', tail] = plain.split('::');
-  const before = head === '' ? [] : head.split(':');
-  const after = tail === undefined || tail === '' ? [] : tail.split(':');
-  const groups = [...before, ...Array<string>(8 - before.length - after.length).fill('0'), ...after];
-  return Uint8Array.from(
-    groups.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]),
-  );
-}
-
-/** An address in its canonical text (RFC 5952 section 4). @throws DerError unless there are 4 or 16 octets. */
-export function ipText(octets: Uint8Array, what = 'an address'): string {
-  if (octets.length === 4) return octets.join('.');
-  if (octets.length !== 16) throw new DerError(`${what} holds an address of ${octets.length} octets`);
-  const groups = Array.from({ length: 8 }, (_, i) =>
-    (((octets[i * 2] ?? 0) << 8) | (octets[i * 2 + 1] ?? 0)).toString(16),
-  );
-  // The longest run of two or more zero groups, the first one of equals, becomes `::`.
-  let [best, length] = [-1, 1];
-  for (let i = 0; i < 8; i += 1) {
-    let run = 0;
-    while (i + run < 8 && groups[i + run] === '0') run += 1;
-    if (run > length) [best, length] = [i, run];
-    i += run;
-  }
-  if (best < 0) return groups.join(':');
-  return `${groups.slice(0, best).join(':')}::${groups.slice(best + length).join(':')}`;
 }

@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
 import { KeysteadError } from '../errors/index.ts';
+import { ipOctets, ipText } from './ip-address.ts';
 
 /**
  * What a device id may be: 1 to 64 of A-Z a-z 0-9 . - and first a letter or digit. These are the characters that an
@@ -50,11 +50,12 @@ function idAfter(san: readonly string[], prefix: string, form: RegExp): string |
 }
 
 /**
- * The subjectAltName entry of a host: `IP:…` for an address, `DNS:…` for a lower-case host name.
+ * The subjectAltName entry of a host: `IP:…` for an address, in its canonical text, `DNS:…` for a lower-case host name.
  * @throws KeysteadError `name.malformed`
  */
 export function hostSan(host: string): string {
-  if (isIP(host) !== 0) return `IP:${host}`;
+  const address = ipOctets(host);
+  if (address !== undefined) return `IP:${ipText(address)}`;
   if (!HOST_NAME.test(host)) throw new KeysteadError('name.malformed', { field: 'host', seen: shorten(host) });
   return `DNS:${host}`;
 }

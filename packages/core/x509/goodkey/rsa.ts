@@ -102,13 +102,16 @@ function hasCloseFactors(n: bigint): boolean {
 }
 
 function isSquare(n: bigint): boolean {
-  // Modulo 64 only 12 of the residues are squares, which spares most of the roots.
-  if (!SQUARES_MOD_64.has(Number(n & 63n))) return false;
+  // Only squares modulo each of these can be squares: one in two hundred numbers, which spares the other roots.
+  if (!SQUARES.every(({ modulus, squares }) => squares.has(Number(n % modulus)))) return false;
   const root = squareRoot(n);
   return root * root === n;
 }
 
-const SQUARES_MOD_64 = new Set(Array.from({ length: 64 }, (_, i) => (i * i) % 64));
+const SQUARES = [64, 63, 65, 11, 17, 19].map((modulus) => ({
+  modulus: BigInt(modulus),
+  squares: new Set(Array.from({ length: modulus }, (_, i) => (i * i) % modulus)),
+}));
 
 /** The floor of the square root, by Newton's method. */
 function squareRoot(n: bigint): bigint {
