@@ -202,28 +202,28 @@ test('an Ed25519 y is on the curve for OpenSSL, which verifies with it, exactly 
 });
 
 test('an RSA key with bad parameters is weak, and each rule is named', () => {
-  const p = prime(1536);
-  const q = prime(1536);
-  assert.equal(checkPublicKey(rsaSpki(p * q) as DerSpki, ALL), 'RSA-3072');
+  const p = prime(1024);
+  const q = prime(1024);
+  assert.equal(checkPublicKey(rsaSpki(p * q) as DerSpki, ALL), 'RSA-2048');
   refused(rsaSpki(p * q, 3n), 'key.weak', /exponent 3/);
   refused(rsaSpki(p * q, 65_535n), 'key.weak', /exponent 65535/);
   refused(rsaSpki(p * q, 65_538n), 'key.weak', /even exponent/);
   refused(rsaSpki(p * q, (1n << 256n) + 1n), 'key.weak', /256 bits/);
   refused(rsaSpki(p * q - 1n), 'key.weak', /even modulus/);
   for (const factor of [3n, 751n, 7919n]) {
-    const cofactor = prime(3072 - factor.toString(2).length + 1);
+    const cofactor = prime(2048 - factor.toString(2).length + 1);
     const n = cofactor * factor;
-    if (n.toString(2).length === 3072) refused(rsaSpki(n), 'key.weak', new RegExp(`divisible by ${factor}`));
+    if (n.toString(2).length === 2048) refused(rsaSpki(n), 'key.weak', new RegExp(`divisible by ${factor}`));
   }
-  refused(rsaSpki(prime(3072)), 'key.weak', /prime modulus/);
+  refused(rsaSpki(prime(2048)), 'key.weak', /prime modulus/);
   refused(rsaSpki(p * p), 'key.weak', /too close/);
 });
 
 test('an RSA modulus whose factors are close is found by Fermat (CVE-2022-26320)', () => {
-  const p = prime(1536);
-  let q = p + 2n ** 600n;
+  const p = prime(1024);
+  let q = p + 2n ** 400n;
   if (q % 2n === 0n) q += 1n;
-  // The next prime above: its distance from p is far below 2^(1536 - 100).
+  // The next prime above: its distance from p is far below 2^(1024 - 100).
   for (const step = 2n; ; q += step) {
     const small = [3n, 5n, 7n, 11n, 13n].some((d) => q % d === 0n);
     if (!small && modPow(2n, q - 1n, q) === 1n) break;
@@ -247,14 +247,14 @@ test('an RSA key by the library of CVE-2017-15361 is known by its fingerprint', 
   const M = primes.reduce((product, p) => product * p, 1n);
   const rocaPrime = (a: bigint): bigint => {
     const residue = modPow(65_537n, a, M);
-    const base = (3n << 1534n) / M;
+    const base = (3n << 1022n) / M;
     for (let k = base; ; k += 1n) {
       const candidate = k * M + residue;
       if (modPow(2n, candidate - 1n, candidate) === 1n) return candidate;
     }
   };
   const n = rocaPrime(1234n) * rocaPrime(987_654n);
-  assert.equal(n.toString(2).length, 3072);
+  assert.equal(n.toString(2).length, 2048);
   refused(rsaSpki(n), 'key.weak', /ROCA/);
 });
 

@@ -22,6 +22,7 @@ import { sha256 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { readCertificate } from '../certificate.ts';
 import { lintCertificate } from '../lint/certificate.ts';
+import { EMPTY_NAME } from '../names.ts';
 import { EXTENSIONS } from '../oids.ts';
 import type { Profile } from '../profile.ts';
 import type { Named } from '../profile-names.ts';
@@ -205,6 +206,23 @@ for (const algorithm of ['P-256', 'P-384', 'Ed25519', 'RSA-3072'] as const) {
     }
   });
 }
+
+test('with an empty subject the alternative name is critical, and OpenSSL verifies it strictly', async () => {
+  const template = new CertificateTemplate(LDEVID, { certificate: ca.certificate }, URLS);
+  const values = {
+    ...valuesOf(LDEVID, { deviceId: 'pump-1' }, ca.signer, newSigner('P-256').spki),
+    subject: EMPTY_NAME,
+  };
+  const der = await issue(template, values, ca.signer);
+  assert.ok(readCertificate(der).extensions.find(({ oid }) => oid === EXTENSIONS.subjectAltName)?.critical);
+  const rules = lintCertificate(der, LDEVID, ca.certificate).map(({ rule }) => rule);
+  assert.deepEqual(rules, ['profile-names'], 'RFC 5280 allows it, the profile does not');
+  write('root.pem', root.certificate);
+  write('ca.pem', ca.certificate);
+  write('leaf.pem', der);
+  const at = String(Math.floor(NOW.getTime() / 1000));
+  tool('openssl', 'verify', '-x509_strict', '-attime', at, '-CAfile', 'root.pem', '-untrusted', 'ca.pem', 'leaf.pem');
+});
 
 test('what OpenSSL reads from a signed certificate is compared field by field with what was meant', async () => {
   const template = new CertificateTemplate(LDEVID, { certificate: ca.certificate }, URLS);
