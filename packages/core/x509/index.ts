@@ -1,6 +1,7 @@
 export { canSign, signatureAlgorithmDer, signatureAlgorithmFor } from './algorithms.ts';
 export { assembleSigned } from './assemble.ts';
 export { type CertificateInfo, readCertificate } from './certificate.ts';
+export { certificationRequest } from './certification-request.ts';
 export { certsOnly, readCertsOnly } from './cms/certs-only.ts';
 export type { RevokedEntry } from './crl/entries.ts';
 export { type CrlInfo, readCrl, readCrlTimes } from './crl/read.ts';

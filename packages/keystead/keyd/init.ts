@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { toHex, toPem } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { type GeneratedKeyAlgorithm, type SecretBytes, type Signer, sha256 } from '@keystead/core/crypto';
+import { type GeneratedKeyAlgorithm, type SecretBytes, sha256 } from '@keystead/core/crypto';
 import {
   type CeremonyRequest,
   formatCeremonyRequest,
@@ -12,7 +12,7 @@ import {
   requestName,
 } from '@keystead/core/lifecycle';
 import { formatVerifierKey } from '@keystead/core/log';
-import { assembleSigned, context, integer, nameDer, sequence } from '@keystead/core/x509';
+import { certificationRequest } from '@keystead/core/x509';
 import { durableWrite } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
 import { createSealedKeystore, type Keystore, openSealedKeystore } from '../keystore/index.ts';
@@ -91,14 +91,4 @@ async function requestOf(keystore: Keystore, clock: Clock, origin: string): Prom
       cosignVkey: formatVerifierKey(cosignName(origin), 'cosignature-v1', keystore.signer('log-cosign').spki),
     },
   };
-}
-
-/**
- * A PKCS#10 request (RFC 2986) for the key of `signer`, signed by itself, DER. The subject is CN=`name` alone: the
- * ceremony's policy gives the certificate's real subject.
- */
-export async function certificationRequest(name: string, signer: Signer): Promise<Uint8Array> {
-  const subject = nameDer({ rdns: [{ type: 'CN', value: name }] });
-  const info = sequence(integer(0), subject, signer.spki, context(0));
-  return assembleSigned(info, signer.signatureAlgorithm, await signer.sign(info));
 }

@@ -1,0 +1,66 @@
+import { Command } from 'commander';
+import { REASONS } from '../protocols/rest/schemas.ts';
+import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
+
+interface DeviceView {
+  readonly deviceId: string;
+  readonly state: string;
+  readonly ticketId: string | null;
+}
+
+const print = (options: OperatorOptions, value: unknown, text: string): void => {
+  process.stdout.write(options.json === true ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
+};
+
+/** `keystead device`: what an operator does with devices. */
+export function deviceCommand(): Command {
+  const device = new Command('device').description('list, look up, revoke and decommission devices');
+
+  operatorOptions(device.command('list').description('every device and its state'), 'auditor').action(
+    async (options: OperatorOptions) => {
+      const { devices } = await asOperator(options, (client) =>
+        client.get<{ devices: DeviceView[] }>('/api/v1/devices'),
+      );
+      const rows = devices.map(({ deviceId, state, ticketId }) => [deviceId, state, ticketId ?? '']);
+      print(options, devices, table([['device', 'state', 'batch'], ...rows]));
+    },
+  );
+
+  operatorOptions(device.command('show <id>').description('one device with its certificates'), 'auditor').action(
+    async (id: string, options: OperatorOptions) => {
+      const found = await asOperator(options, (client) =>
+        client.get<unknown>(`/api/v1/devices/${encodeURIComponent(id)}`),
+      );
+      print(options, found, JSON.stringify(found, null, 2));
+    },
+  );
+
+  operatorOptions(
+    device
+      .command('revoke <id>')
+      .description('revoke all that a device has, and block its return')
+      .option('--reason <reason>', `why: ${REASONS.join(', ')}`, 'keyCompromise')
+      .addHelpText('after', '\nExample:\n  $ keystead device revoke KS-0003 --reason keyCompromise'),
+    'pki',
+  ).action(async (id: string, options: OperatorOptions & { reason: string }) => {
+    const body = { deviceId: id, reason: options.reason };
+    const answer = await asOperator(options, (client) =>
+      client.post<{ revoked: string[] }>('/api/v1/revocations', body),
+    );
+    print(options, answer, `${id}: ${answer.revoked.length} certificates revoked (${options.reason})`);
+  });
+
+  operatorOptions(
+    device
+      .command('decommission <id>')
+      .description('end a device: revoke all it has and print the signed evidence')
+      .addHelpText('after', '\nExample:\n  $ keystead device decommission KS-0008 > KS-0008.decommission.yaml'),
+    'pki',
+  ).action(async (id: string, options: OperatorOptions) => {
+    const answer = await asOperator(options, (client) =>
+      client.post<{ evidence: string }>(`/api/v1/devices/${encodeURIComponent(id)}/decommission`, { wiped: [] }),
+    );
+    print(options, answer, answer.evidence.trimEnd());
+  });
+  return device;
+}

@@ -1,0 +1,56 @@
+import { Command, CommanderError } from 'commander';
+import { auditCommand } from './audit.ts';
+import { deviceCommand } from './device.ts';
+import { EXIT, fail } from './exit.ts';
+import { provisioningCommand } from './provisioning.ts';
+import { serviceCommands } from './services.ts';
+import { startCommand } from './start.ts';
+import { traceCommand } from './trace.ts';
+import { verifyCommand } from './verify.ts';
+
+const program = new Command('keystead')
+  .description('Key management for medical-device fleets: from ceremony to destruction, with the proof of it.')
+  .version('0.1.0')
+  .showHelpAfterError('(keystead --help shows what there is)')
+  .exitOverride()
+  .addHelpText(
+    'after',
+    `
+Exit codes:
+  0  done                    3   refused: the message names the field and the rule
+  1  verified: not proven    4   unavailable now: try again
+  2  wrong command line      70  a defect of Keystead
+
+Examples:
+  $ keystead start                          the whole story on loopback, in ./keystead-data
+  $ keystead audit verify --data DIR        prove the history from the files alone
+  $ keystead verify --json                  run the checklist on the live system
+  $ keystead device revoke KS-0003 --reason keyCompromise
+  $ keystead trace --json                   requirements, code, tests and their last run`,
+  );
+
+program.addCommand(startCommand());
+for (const command of serviceCommands()) program.addCommand(command);
+program.addCommand(provisioningCommand());
+program.addCommand(deviceCommand());
+program.addCommand(auditCommand());
+program.addCommand(verifyCommand());
+program.addCommand(traceCommand());
+for (const command of program.commands) inheritExitOverride(command);
+
+// With no argument at all, help is an answer and not an error.
+if (process.argv.length <= 2) {
+  program.outputHelp();
+} else {
+  try {
+    await program.parseAsync(process.argv);
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) process.exitCode = thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
+    else fail(thrown, process.argv.includes('--json'));
+  }
+}
+
+function inheritExitOverride(command: Command): void {
+  command.exitOverride();
+  for (const child of command.commands) inheritExitOverride(child);
+}

@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { RestClient } from '../client/rest.ts';
+import { readConfig } from '../files/config.ts';
+import { Layout } from '../files/layout.ts';
+import { readPassphrase } from '../keystore/index.ts';
+
+/** The options that say where the server is and as whom to act. */
+export interface OperatorOptions {
+  data: string;
+  as: string;
+  passphraseFd?: string;
+  json?: boolean;
+}
+
+/** Adds the options that every command of an operator takes. */
+export function operatorOptions(command: Command, as: string): Command {
+  return command
+    .option('--data <dir>', 'data directory of the server', './keystead-data')
+    .option('--as <operator>', 'the operator to act as', as)
+    .option('--passphrase-fd <n>', "read the key's passphrase from this file descriptor instead of the unlock file")
+    .option('--json', 'machine-readable output');
+}
+
+/** Calls the REST interface as an operator, and always hangs up after. */
+export async function asOperator<T>(options: OperatorOptions, act: (client: RestClient) => Promise<T>): Promise<T> {
+  const layout = new Layout(options.data);
+  const { host, ports } = readConfig(layout);
+  using passphrase = await readPassphrase(
+    options.passphraseFd === undefined
+      ? { file: layout.passphrase('operators') }
+      : { fd: Number(options.passphraseFd) },
+  );
+  const client = new RestClient({
+    baseUrl: `https://${host}:${ports.https}`,
+    anchor: readFileSync(join(layout.trust, 'root.pem'), 'utf8'),
+    identity: {
+      cert: readFileSync(join(layout.operators, `${options.as}.pem`), 'utf8'),
+      key: readFileSync(join(layout.operators, `${options.as}.key.pem`), 'utf8'),
+      passphrase: passphrase.use((bytes) => Buffer.from(bytes).toString('utf8')),
+    },
+  });
+  try {
+    return await act(client);
+  } finally {
+    client.close();
+  }
+}
+
+/** Rows as an aligned table, the first one as its head. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

@@ -1,0 +1,98 @@
+import { Agent, request } from 'node:https';
+import { ERRORS, type ErrorCode, KeysteadError } from '@keystead/core/errors';
+
+export interface RestClientOptions {
+  /** For example `https://localhost:8443`. */
+  readonly baseUrl: string;
+  /** PEM: what the server's certificate must lead to. */
+  readonly anchor: string;
+  /** PEM: the client's certificate with its intermediate, and its private key (encrypted, with its passphrase). */
+  readonly identity?: { readonly cert: string; readonly key: string; readonly passphrase?: string };
+  readonly timeoutMs?: number;
+}
+
+/** Calls the REST interface over mutual TLS. Failures come back as the KeysteadError that the server had. */
+export class RestClient {
+  readonly #base: URL;
+  readonly #agent: Agent;
+  readonly #timeoutMs: number;
+
+  constructor(options: RestClientOptions) {
+    this.#base = new URL(options.baseUrl);
+    this.#timeoutMs = options.timeoutMs ?? 30_000;
+    this.#agent = new Agent({
+      keepAlive: true,
+      maxSockets: 8,
+      ca: options.anchor,
+      minVersion: 'TLSv1.2',
+      cert: options.identity?.cert,
+      key: options.identity?.key,
+      passphrase: options.identity?.passphrase,
+    });
+  }
+
+  get<T>(path: string): Promise<T> {
+    return this.#call('GET', path, undefined);
+  }
+
+  post<T>(path: string, body: unknown): Promise<T> {
+    return this.#call('POST', path, JSON.stringify(body));
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #call<T>(method: string, path: string, body: string | undefined): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const call = request(
+        new URL(path, this.#base),
+        {
+          method,
+          agent: this.#agent,
+          timeout: this.#timeoutMs,
+          headers:
+            body === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) },
+        },
+        (response) => {
+          const parts: Buffer[] = [];
+          response.on('data', (part: Buffer) => parts.push(part));
+          response.on('error', (cause) => reject(unreachable(this.#base, cause)));
+          response.on('end', () => {
+            const text = Buffer.concat(parts).toString('utf8');
+            if ((response.statusCode ?? 500) < 300) resolve(parse(text) as T);
+            else reject(fromAnswer(response.statusCode ?? 500, text));
+          });
+        },
+      );
+      call.on('timeout', () => call.destroy(new Error('no answer in time')));
+      call.on('error', (cause) => reject(unreachable(this.#base, cause)));
+      call.end(body);
+    });
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new KeysteadError('service.bad-answer', { seen: text.slice(0, 80), cause });
+  }
+}
+
+function unreachable(base: URL, cause: Error): KeysteadError {
+  return new KeysteadError('service.unreachable', { field: base.origin, seen: cause.message, cause });
+}
+
+/** The server's own error, when it sent one; a proxy's page or an unknown code stays what it is. */
+function fromAnswer(status: number, text: string): KeysteadError {
+  try {
+    const { error } = JSON.parse(text) as {
+      error: { code: string; message?: string; field?: string; seen?: string; remedy?: string };
+    };
+    if (error.code in ERRORS) return new KeysteadError(error.code as ErrorCode, error);
+  } catch {
+    // Not JSON: told below.
+  }
+  return new KeysteadError('service.bad-answer', { seen: `HTTP ${status}: ${text.slice(0, 120)}` });
+}

@@ -1,0 +1,69 @@
+import { join, resolve } from 'node:path';
+
+/** Where everything lives under one data directory, and the two places that are kept apart from it. */
+export class Layout {
+  /** The data directory, absolute: all state of keyd and serve. */
+  readonly data: string;
+  /** The pretended safe: the roots' sealed files. Nothing that runs later opens it. */
+  readonly offline: string;
+  /** The passphrases of the embedded default, one file each, so that a restart needs no person. */
+  readonly unlock: string;
+
+  constructor(data: string, apart: { offline?: string; unlock?: string } = {}) {
+    this.data = resolve(data);
+    this.offline = resolve(apart.offline ?? `${this.data}.offline`);
+    this.unlock = resolve(apart.unlock ?? `${this.data}.unlock`);
+  }
+
+  #in = (...parts: string[]): string => join(this.data, ...parts);
+
+  get config(): string {
+    return this.#in('config.json');
+  }
+  get endpoints(): string {
+    return this.#in('endpoints.json');
+  }
+  get pidFile(): string {
+    return this.#in('start.pid');
+  }
+  get ceremony(): string {
+    return this.#in('ceremony');
+  }
+  get trust(): string {
+    return this.#in('trust');
+  }
+  get policy(): string {
+    return join(this.trust, 'policy.json');
+  }
+  get keyd(): string {
+    return this.#in('keyd');
+  }
+  get database(): string {
+    return this.#in('store', 'keystead.db');
+  }
+  get log(): string {
+    return this.#in('log');
+  }
+  get crl(): string {
+    return this.#in('crl');
+  }
+  get records(): string {
+    return this.#in('records');
+  }
+  get evidence(): string {
+    return this.#in('evidence');
+  }
+  get operators(): string {
+    return this.#in('operators');
+  }
+  get devices(): string {
+    return this.#in('devices');
+  }
+  get logs(): string {
+    return this.#in('logs');
+  }
+  /** The passphrase file of one holder of keys: `keyd`, `operators` or `devices`. */
+  passphrase(holder: 'keyd' | 'operators' | 'devices'): string {
+    return join(this.unlock, holder);
+  }
+}

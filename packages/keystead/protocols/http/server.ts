@@ -1,0 +1,95 @@
+import { createServer, type Server } from 'node:https';
+import type { TLSSocket } from 'node:tls';
+import { toHex } from '@keystead/core/bytes';
+import { randomBytes } from '@keystead/core/crypto';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { asKeysteadError, HTTP_STATUS } from './status.ts';
+
+/** EST and REST bodies are small: a CSR with an RSA-4096 key is under 2 KiB, a batch ticket under 1 KiB. */
+export const BODY_LIMIT_BYTES = 64 * 1024;
+/** A client that is slower than this to send its headers or its body is cut off. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 20_000;
+
+export interface TlsIdentity {
+  /** PEM: the private key, held in memory only. */
+  readonly key: string;
+  /** PEM: the certificate and the intermediates up to the anchor. */
+  readonly cert: string;
+  /** PEM: the CAs whose names are sent to clients, so that they choose the right certificate. */
+  readonly clientCas: readonly string[];
+}
+
+/**
+ * The mutual-TLS server. The handshake asks for a client certificate and takes any: whether it is good is
+ * decided per request, so that an expired, foreign or revoked one gets an answer that says so, and an
+ * audit entry, where the handshake could only have hung up.
+ */
+export function createHttpsServer(identity: TlsIdentity, log: Logger): { app: FastifyInstance; server: Server } {
+  const server = createServer({
+    key: identity.key,
+    cert: identity.cert,
+    ca: [...identity.clientCas],
+    requestCert: true,
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.2',
+    honorCipherOrder: true,
+    // Each connection proves its key anew; a resumed session would skip the certificate.
+    sessionTimeout: 1,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: 2_000,
+    maxHeaderSize: 16 * 1024,
+  });
+  server.on('tlsClientError', (error) => log.debug({ error: error.message }, 'TLS handshake failed'));
+  const app = Fastify({
+    serverFactory: (handler) => server.on('request', handler),
+    bodyLimit: BODY_LIMIT_BYTES,
+    genReqId: () => newRequestId(),
+    disableRequestLogging: true,
+    exposeHeadRoutes: false,
+    // Only the parsers that a route names are there: everything else is a wrong content type.
+    logger: false,
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    log.info(
+      {
+        requestId: request.id,
+        method: request.method,
+        url: request.url,
+        status: reply.statusCode,
+        ms: reply.elapsedTime,
+      },
+      'request',
+    );
+  });
+  app.addHook('onSend', async (request, reply) => {
+    reply.header('X-Request-Id', request.id).header('Cache-Control', 'no-store');
+  });
+  return { app, server };
+}
+
+/** A request id: 16 hex digits; it stands in every log line, audit entry and answer that the request causes. */
+export const newRequestId = (): string => toHex(randomBytes(8));
+
+/** The certificate that the client proved in the handshake, DER, or undefined when it showed none. */
+export function clientCertificate(request: FastifyRequest): Uint8Array | undefined {
+  const raw = (request.raw.socket as TLSSocket).getPeerX509Certificate?.()?.raw;
+  return raw === undefined ? undefined : new Uint8Array(raw);
+}
+
+/**
+ * Sends a failure as JSON: `{error: {code, message, field, seen, remedy, requestId}}`. What nobody expected
+ * is logged with its stack and told to the client only as a request id.
+ */
+export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
+  const error = asKeysteadError(thrown);
+  const status = HTTP_STATUS[error.kind];
+  if (error.code === 'internal.unexpected') log.error({ requestId: request.id, err: thrown }, 'unexpected failure');
+  if (status === 503) reply.header('Retry-After', '1');
+  return reply
+    .code(status)
+    .type('application/json')
+    .send({ error: { ...error.toJSON(), requestId: request.id } });
+}

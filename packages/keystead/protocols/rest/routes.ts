@@ -1,0 +1,88 @@
+import { fromBase64, fromPem } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { clientCertificate, sendError } from '../http/server.ts';
+import type { RestDomain } from './domain.ts';
+import { checkBody, Decommission, EnrolOperator, EnrolServer, OpenBatch, ProvisionUnit, Revoke } from './schemas.ts';
+
+/**
+ * The REST interface for operators, stations and scripts, JSON over mutual TLS. Each route names the
+ * permission that it needs; the domain decides, and audits each refusal. `GET /api/v1` lists the routes.
+ */
+export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logger): void {
+  app.register(
+    async (api) => {
+      api.setErrorHandler(async (thrown, request, reply) => {
+        if (thrown instanceof Error && 'code' in thrown && String(thrown.code).startsWith('FST_')) {
+          await domain.refused(clientCertificate(request), thrown, request.id);
+        }
+        return sendError(thrown, request, reply, log);
+      });
+
+      api.get('/', () => ({ routes: ROUTES }));
+      api.get('/whoami', (request) => domain.whoami(caller(request)));
+      api.get('/devices', (request) => domain.devices(caller(request)));
+      api.get('/devices/:id', (request) => domain.device(caller(request), parameter(request, 'id')));
+      api.get('/certificates/:serial', (request) => domain.certificate(caller(request), parameter(request, 'serial')));
+      api.get('/records/:deviceId', (request) => domain.record(caller(request), parameter(request, 'deviceId')));
+
+      api.post('/operator-certificates', (request) => {
+        const body = checkBody(EnrolOperator, request.body);
+        return domain.enrolOperator(caller(request), body.name, csrBytes(body.csr));
+      });
+      api.post('/server-certificates', (request) => {
+        const body = checkBody(EnrolServer, request.body);
+        return domain.enrolServer(caller(request), csrBytes(body.csr), body.hosts);
+      });
+      api.post('/batches', (request) => domain.openBatch(caller(request), checkBody(OpenBatch, request.body).ticket));
+      api.post('/units', (request) => {
+        const body = checkBody(ProvisionUnit, request.body);
+        return domain.provisionUnit(caller(request), { ...body, csr: csrBytes(body.csr) });
+      });
+      api.post('/revocations', (request) => domain.revoke(caller(request), checkBody(Revoke, request.body)));
+      api.post('/devices/:id/decommission', (request) =>
+        domain.decommission(caller(request), parameter(request, 'id'), checkBody(Decommission, request.body).wiped),
+      );
+    },
+    { prefix: '/api/v1' },
+  );
+}
+
+/** What `GET /api/v1` tells: method, path, permission. */
+const ROUTES = [
+  ['GET', '/api/v1/whoami', '(any client certificate)'],
+  ['GET', '/api/v1/devices', 'device.read'],
+  ['GET', '/api/v1/devices/:id', 'device.read'],
+  ['GET', '/api/v1/certificates/:serial', 'certificate.read'],
+  ['GET', '/api/v1/records/:deviceId', 'device.read'],
+  ['POST', '/api/v1/operator-certificates {name, csr}', '(a key that stands in the policy)'],
+  ['POST', '/api/v1/server-certificates {csr, hosts}', 'server.enrol'],
+  ['POST', '/api/v1/batches {ticket}', 'batch.open'],
+  ['POST', '/api/v1/units {ticketId, deviceId, csr, line}', 'unit.provision'],
+  ['POST', '/api/v1/revocations {deviceId | serial, reason}', 'device.revoke or certificate.revoke'],
+  ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
+] as const;
+
+/** Who asks, and the id that this request has in every log line and audit entry. */
+function caller(request: FastifyRequest): { certificate: Uint8Array | undefined; requestId: string } {
+  return { certificate: clientCertificate(request), requestId: request.id };
+}
+
+function parameter(request: FastifyRequest, name: string): string {
+  const value = (request.params as Record<string, string>)[name] ?? '';
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value)) {
+    throw new KeysteadError('request.malformed', { field: name, seen: '1 to 64 letters, digits, . _ - are needed' });
+  }
+  return value;
+}
+
+/** A CSR as PEM or as base64 of its DER. */
+function csrBytes(text: string): Uint8Array {
+  try {
+    const [pem] = [...fromPem('CERTIFICATE REQUEST', text), ...fromPem('NEW CERTIFICATE REQUEST', text)];
+    return pem ?? fromBase64(text);
+  } catch (cause) {
+    throw new KeysteadError('request.malformed', { field: 'csr', seen: 'neither PEM nor base64', cause });
+  }
+}

@@ -1,0 +1,76 @@
+import { createServer, type Server } from 'node:http';
+import type { Clock } from '@keystead/core/clock';
+import { CA_ROLES } from '@keystead/core/x509';
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import type { Layout } from '../files/layout.ts';
+import type { KeydClient } from '../keyd-client/index.ts';
+import { CrlDirectory, createCrlHandler } from '../protocols/crl/index.ts';
+// LOGIMPORT
+import { createOcspHandler, OcspResponder } from '../protocols/ocsp/index.ts';
+import type { Rooms } from './rooms.ts';
+
+export interface PublicParts {
+  readonly rooms: Rooms;
+  readonly keyd: KeydClient;
+  readonly layout: Layout;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** A reader of public data sends no body worth waiting for. */
+const HEADERS_TIMEOUT_MS = 5_000;
+
+/**
+ * The plain HTTP side: OCSP, CRLs, CA certificates and the audit log. All of it is signed data for everybody, which is
+ * why it needs no TLS (and what fetches a CRL could not check a certificate yet). The three hot handlers come before
+ * the router.
+ */
+export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicParts): {
+  server: Server;
+  app: FastifyInstance;
+} {
+  const onFailure = (error: unknown): void => log.error({ err: error }, 'a public answer failed');
+  const responder = new OcspResponder({
+    cas: new Map(
+      (['manufacturing', 'operational', 'server', 'operator'] as const).map((role) => [role, rooms.certificates[role]]),
+    ),
+    statusOf: (issuer, serial) => rooms.authority.statusOf(onlineRole(issuer), serial),
+    signer: { signOcsp: (params) => keyd.signOcsp({ ...params, issuer: onlineRole(params.issuer) }) },
+  });
+  const ocsp = createOcspHandler({
+    responder,
+    onStatusChanged: (listener) => rooms.authority.onStatusChanged(listener),
+    clock,
+    onFailure,
+  });
+  const crl = createCrlHandler({ crls: new CrlDirectory(layout.crl, clock), clock, onFailure });
+  const auditLog = { handle: (..._a: unknown[]) => false };
+  const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 10_000 });
+  const app = Fastify({
+    serverFactory: (handler) =>
+      server.on('request', (request, response) => {
+        if (ocsp.handle(request, response) || crl.handle(request, response) || auditLog.handle(request, response))
+          return;
+        handler(request, response);
+      }),
+    exposeHeadRoutes: true,
+    logger: false,
+  });
+  for (const role of CA_ROLES) {
+    app.get(`/ca/${role}.cer`, (_request, reply) =>
+      reply
+        .type('application/pkix-cert')
+        .header('Cache-Control', 'public, max-age=86400')
+        .send(Buffer.from(rooms.certificates[role])),
+    );
+  }
+  app.get('/healthz', () => ({ ok: true }));
+  app.addHook('onClose', async () => ocsp.close());
+  return { server, app };
+}
+
+function onlineRole(role: string): 'manufacturing' | 'operational' | 'server' | 'operator' {
+  if (role === 'manufacturing' || role === 'operational' || role === 'server' || role === 'operator') return role;
+  throw new RangeError(`${role} is not an online CA`);
+}

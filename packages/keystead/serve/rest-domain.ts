@@ -1,0 +1,139 @@
+import { type DerCertificate, type Serial, toBase64, toPem } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import type { Permission } from '@keystead/core/lifecycle';
+import type { CaRole } from '@keystead/core/x509';
+import { actorOf, type Client, type OperatorClient } from '../access/index.ts';
+import type { FinalReason, Issued } from '../authority/index.ts';
+import { asKeysteadError } from '../protocols/http/status.ts';
+import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts';
+import type { Certificate, Device } from '../store/index.ts';
+import type { Rooms } from './rooms.ts';
+
+/** The most devices that one answer lists. */
+const DEVICES_LISTED = 10_000;
+
+/** REST's view of the rooms: who asks, whether they may, and what they get. */
+export function restDomain(rooms: Rooms): RestDomain {
+  const { access, authority, provisioning, store, certificates } = rooms;
+
+  async function operator(caller: Caller, permission: Permission, what: string): Promise<OperatorClient> {
+    const asked = { requestId: caller.requestId, what };
+    const client = await access.identify(caller.certificate, asked);
+    await access.authorise(client, permission, asked);
+    if (client.kind !== 'operator') throw new KeysteadError('access.forbidden', { field: permission, seen: client.id });
+    return client;
+  }
+
+  const view = (issued: Issued): IssuedView => ({
+    certificate: toPem('CERTIFICATE', issued.certificate),
+    chain: chainPem(certificates, issued.issuer),
+    serial: issued.serial,
+    notAfter: issued.notAfter.toISOString(),
+  });
+
+  return {
+    async whoami(caller) {
+      const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
+      return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };
+    },
+    async devices(caller) {
+      await operator(caller, 'device.read', 'list devices');
+      return { devices: store.read((records) => records.devices('', DEVICES_LISTED)).map(deviceView) };
+    },
+    async device(caller, deviceId) {
+      await operator(caller, 'device.read', 'show device');
+      return store.read((records) => {
+        const device = records.device(deviceId);
+        if (device === undefined) throw new KeysteadError('device.unknown', { field: 'id', seen: deviceId });
+        return { ...deviceView(device), certificates: records.certificatesOfDevice(deviceId).map(certificateView) };
+      });
+    },
+    async certificate(caller, serial) {
+      await operator(caller, 'certificate.read', 'show certificate');
+      const found = store.read((records) => records.certificatesBySerial(serial.toLowerCase() as Serial));
+      if (found.length === 0) throw new KeysteadError('certificate.unknown', { field: 'serial', seen: serial });
+      return { certificates: found.map((one) => ({ ...certificateView(one), pem: toPem('CERTIFICATE', one.der) })) };
+    },
+    async record(caller, deviceId) {
+      await operator(caller, 'device.read', 'show record');
+      const found = store.read((records) => records.provisioningRecord(deviceId));
+      if (found === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
+      return { record: found.record, signature: toBase64(found.signature), auditSeq: found.auditSeq };
+    },
+    async enrolOperator(caller, name, csr) {
+      return view(await authority.operatorCertificate({ name, csr, requestId: caller.requestId }));
+    },
+    async enrolServer(caller, csr, hosts) {
+      const client = await operator(caller, 'server.enrol', 'server certificate');
+      return view(
+        await authority.serverCertificate({ hosts, csr, requestId: caller.requestId, actor: actorOf(client) }),
+      );
+    },
+    async openBatch(caller, ticket) {
+      const client = await operator(caller, 'batch.open', 'open batch');
+      const opened = await provisioning.openBatch({ ticket, actor: actorOf(client), requestId: caller.requestId });
+      return { ticketId: opened.ticket.id, quota: opened.ticket.quota };
+    },
+    async provisionUnit(caller, unit) {
+      const client = await operator(caller, 'unit.provision', 'provision unit');
+      const { requestId } = caller;
+      const issued = await provisioning.provisionUnit({ ...unit, station: client.id, operator: client.id, requestId });
+      return { ...view(issued), record: issued.record, signature: toBase64(issued.signature) };
+    },
+    async revoke(caller, { deviceId, serial, reason }) {
+      const permission = deviceId === undefined ? 'certificate.revoke' : 'device.revoke';
+      const actor = actorOf(await operator(caller, permission, 'revoke'));
+      const selector = deviceId === undefined ? { serial: (serial ?? '').toLowerCase() as Serial } : { deviceId };
+      const done = await authority.revoke({
+        selector,
+        reason: reason as FinalReason,
+        actor,
+        requestId: caller.requestId,
+      });
+      return { revoked: done.certificates.map((one) => one.serial), reason, onCrl: done.onCrl };
+    },
+    async decommission(caller, deviceId, wiped) {
+      const client: Client = await operator(caller, 'device.decommission', 'decommission');
+      const done = await provisioning.decommission({
+        deviceId,
+        reason: 'end of life',
+        operator: client.id,
+        wiped,
+        requestId: caller.requestId,
+      });
+      return {
+        evidence: done.document,
+        signature: toBase64(done.signature),
+        revoked: done.revoked.map((one) => one.serial),
+      };
+    },
+    refused: (_certificate, thrown, requestId) => access.refused(asKeysteadError(thrown), { requestId, what: 'rest' }),
+  };
+}
+
+const chainPem = (certificates: Readonly<Record<CaRole, DerCertificate>>, issuer: CaRole): string =>
+  toPem('CERTIFICATE', certificates[issuer]) + toPem('CERTIFICATE', certificates.root);
+
+const deviceView = ({ deviceId, state, model, ticketId, idevidSerial, createdAt, changedAt }: Device) => ({
+  deviceId,
+  state,
+  model,
+  ticketId,
+  idevidSerial,
+  createdAt: new Date(createdAt).toISOString(),
+  changedAt: new Date(changedAt).toISOString(),
+});
+
+const certificateView = (one: Certificate) => ({
+  serial: one.serial,
+  issuer: one.issuer,
+  profile: one.profile,
+  subject: one.subject,
+  status: one.status,
+  reason: one.reason,
+  revokedAt: one.revokedAt === null ? null : new Date(one.revokedAt).toISOString(),
+  notBefore: new Date(one.notBefore).toISOString(),
+  notAfter: new Date(one.notAfter).toISOString(),
+  spkiSha256: one.spkiSha256,
+  certSha256: one.certSha256,
+});

@@ -1,0 +1,106 @@
+import type { DerCertificate } from '@keystead/core/bytes';
+import type { Clock } from '@keystead/core/clock';
+import { type OnlineCa, type Policy, parsePolicy } from '@keystead/core/lifecycle';
+import { parseVerifierKey } from '@keystead/core/log';
+import type { CaRole } from '@keystead/core/x509';
+import type { Logger } from 'pino';
+import { Access, type AppendAudit, RefusalLog } from '../access/index.ts';
+import { appendAudit, LogPublisher } from '../audit/index.ts';
+import { Authority, KeyClaims } from '../authority/index.ts';
+import type { Layout } from '../files/layout.ts';
+import type { KeydClient } from '../keyd-client/index.ts';
+import { Provisioning } from '../provisioning/index.ts';
+import { openStore, type Store } from '../store/index.ts';
+
+export interface RoomsOptions {
+  readonly layout: Layout;
+  readonly keyd: KeydClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The least time between two checkpoints, milliseconds. */
+  readonly checkpointEveryMs?: number;
+}
+
+/** The domain of the front end, put together: records, log, access, authority, provisioning. */
+export interface Rooms {
+  readonly store: Store;
+  readonly access: Access;
+  readonly authority: Authority;
+  readonly provisioning: Provisioning;
+  readonly policy: Policy;
+  readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
+  /** Repairs what a crash left; before the first request is taken. */
+  start(): Promise<void>;
+  /** Writes down and publishes what is still on its way, and closes the records. */
+  close(): Promise<void>;
+}
+
+/** How often CRLs that are due and signatures that were lost are looked for. */
+const TICK_MS = 10_000;
+/** A checkpoint a second keeps the published log fresh; entries of one second share it. */
+const CHECKPOINT_MS = 1_000;
+
+/** Opens the records and wires every room with the next. @throws KeysteadError `store.*`, `keyd.*`, `policy.*` */
+export async function openRooms(options: RoomsOptions): Promise<Rooms> {
+  const { layout, keyd, clock, log } = options;
+  const trust = await keyd.trust();
+  const policy = parsePolicy(trust.policy);
+  const certificates = trust.certificates as Record<CaRole, DerCertificate>;
+  const cas: Record<OnlineCa, DerCertificate> = {
+    manufacturing: certificates.manufacturing,
+    operational: certificates.operational,
+    server: certificates.server,
+    operator: certificates.operator,
+  };
+  const store = openStore({ path: layout.database, clock });
+  const publisher = new LogPublisher({
+    entries: { auditEntries: (from, count) => store.read((records) => records.auditEntries(from, count)) },
+    dir: layout.log,
+    signer: { signCheckpoint: async (request) => (await keyd.signCheckpoint(request)).checkpoint },
+    keys: { log: parseVerifierKey(trust.vkey), cosigner: parseVerifierKey(trust.cosignVkey) },
+    clock,
+    minIntervalMs: options.checkpointEveryMs ?? CHECKPOINT_MS,
+    onError: (error) => log.error({ err: error }, 'the log could not be published; it is tried again'),
+  });
+  const audit: AppendAudit = (tx, event) => {
+    const entry = appendAudit(tx, event, clock);
+    publisher.nudge();
+    return entry;
+  };
+  const refusals = new RefusalLog({ store, audit, clock });
+  const claims = new KeyClaims();
+  const shared = { store, keyd, clock, audit, refusals, policy, claims };
+  const authority = new Authority({ ...shared, crlDirectory: layout.crl });
+  const provisioning = new Provisioning({
+    ...shared,
+    authority,
+    recordsDirectory: layout.records,
+    evidenceDirectory: layout.evidence,
+  });
+  const tick = setInterval(() => {
+    authority
+      .tick()
+      .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
+  }, TICK_MS);
+  return {
+    store,
+    access: new Access({ store, clock, policy, refusals, cas }),
+    authority,
+    provisioning,
+    policy,
+    certificates,
+    async start() {
+      await publisher.open();
+      const { abandoned } = await authority.start();
+      if (abandoned.length > 0)
+        log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');
+      await provisioning.start();
+    },
+    async close() {
+      clearInterval(tick);
+      await refusals.flush();
+      await publisher.close();
+      await store.close();
+    },
+  };
+}

@@ -1,0 +1,34 @@
+import { toHex, toPem } from '@keystead/core/bytes';
+import { generateSoftwareKey, randomBytes, softwareSigner } from '@keystead/core/crypto';
+import { certificationRequest } from '@keystead/core/x509';
+import type { TlsIdentity } from '../protocols/http/server.ts';
+import type { Rooms } from './rooms.ts';
+
+/** The names under which this server is reached. */
+export const hostsOf = (host: string): string[] => [...new Set([host, 'localhost', '127.0.0.1', '::1'])];
+
+/**
+ * A fresh TLS key and its certificate from the server CA. The key lives in this process only: it is made anew
+ * at each start and never stored. OpenSSL and the PEM text that node:tls wants keep copies that cannot be wiped
+ * (docs/memory.md).
+ */
+export async function makeTlsIdentity(rooms: Rooms, host: string): Promise<TlsIdentity> {
+  const { authority, certificates } = rooms;
+  const key = generateSoftwareKey('P-256');
+  const csr = await certificationRequest(host, softwareSigner('P-256', key.pkcs8));
+  const issued = await authority.serverCertificate({
+    hosts: hostsOf(host),
+    csr,
+    requestId: toHex(randomBytes(8)),
+    actor: { kind: 'system', id: 'serve' },
+  });
+  const pem = key.pkcs8.use((bytes) => toPem('PRIVATE KEY', bytes));
+  key.pkcs8.wipe();
+  return {
+    key: pem,
+    cert: toPem('CERTIFICATE', issued.certificate) + toPem('CERTIFICATE', certificates.server),
+    clientCas: (['manufacturing', 'operational', 'operator', 'root'] as const).map((role) =>
+      toPem('CERTIFICATE', certificates[role]),
+    ),
+  };
+}

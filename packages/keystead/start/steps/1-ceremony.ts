@@ -1,0 +1,62 @@
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { demoPolicy, formatPolicy } from '@keystead/core/lifecycle';
+import { spawnCeremony } from '../../ceremony/index.ts';
+import { durableWrite } from '../../files/durable.ts';
+import { importBundle, isImported } from '../../keyd/import.ts';
+import { initKeyd } from '../../keyd/init.ts';
+import { makePeopleKeys } from '../operators.ts';
+import type { World } from '../world.ts';
+
+/** Step 1: keyd makes its keys and requests; an offline ceremony makes the roots and certifies them. */
+export async function ceremony(world: World): Promise<void> {
+  const { layout, narrator, clock, passphrases } = world;
+  narrator.step(
+    1,
+    'Offline ceremony',
+    'The roots are made in a process of their own, without network, and certify the keys that keyd made for itself. Only requests and certificates cross over; no private key ever does.',
+  );
+  if (isImported(layout)) {
+    narrator.done(`found the hierarchy of an earlier start in ${layout.trust}`);
+    return;
+  }
+  // A first start that was cut short made nothing that anyone trusts yet: begin again from clean ground.
+  for (const path of [layout.keyd, layout.ceremony, layout.trust, layout.offline, layout.operators]) {
+    rmSync(path, { recursive: true, force: true });
+  }
+  const people = await makePeopleKeys(layout, passphrases.operators);
+  const { path: request } = await initKeyd(layout, passphrases.keyd, clock, {
+    origin: `keystead.local/${world.config.storeId}`,
+  });
+  narrator.done('keyd made its seven keys, sealed, and wrote certification requests');
+
+  const policyPath = join(layout.ceremony, 'policy.json');
+  const base = world.httpUrl;
+  const policy = demoPolicy({
+    operators: people,
+    issued: clock.now(),
+    lifetimes: { ldevid: { seconds: world.config.ldevidSeconds, backdateSeconds: 10 } },
+    urls: { crl: `${base}/crl/{ca}.crl`, ocsp: `${base}/ocsp/{ca}`, caIssuers: `${base}/ca/{ca}.cer` },
+  });
+  durableWrite(policyPath, formatPolicy(policy), 0o644);
+
+  const result = await spawnCeremony({
+    request,
+    policy: policyPath,
+    out: layout.ceremony,
+    offline: layout.offline,
+    witnesses: ['npm start (unattended demonstration)'],
+    passphrase: 'discard',
+    acceptNetwork: true,
+    onLine: (line) => narrator.note(line),
+  });
+  if (result.isolation === 'none') {
+    narrator.warn('this machine could make no empty network namespace: the transcript says NOT OFFLINE');
+  } else {
+    narrator.done(`the ceremony ran without network (${result.isolation})`);
+  }
+  await importBundle(layout, passphrases.keyd, clock, { rootSha256: result.rootSha256 });
+  narrator.done(`keyd took the signed bundle; the roots' sealed files are in ${layout.offline}`);
+  narrator.note('nothing that runs from here on opens that directory; in earnest it goes into a safe');
+  if (!existsSync(world.rootPath)) throw new Error('the import left no trust anchor');
+}

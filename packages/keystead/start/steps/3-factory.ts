@@ -1,0 +1,112 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { provision } from '@keystead/agent';
+import { type DerCertificate, fromBase64, fromPem, toPem } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import { signTicket } from '@keystead/core/lifecycle';
+import { durableWrite } from '../../files/durable.ts';
+import type { UnitView } from '../../protocols/rest/domain.ts';
+import { DemoDevice } from '../fleet.ts';
+import { personSigner } from '../operators.ts';
+import { deviceIdOf, type World } from '../world.ts';
+
+const LINE = 'line-1';
+const VALID_MS = 30 * 86_400_000;
+
+/** Step 3: a batch ticket, ten devices at a station, and an eleventh that is refused. */
+export async function factory(world: World): Promise<void> {
+  const { narrator, config, layout } = world;
+  const { ticketId, quota } = config.batch;
+  narrator.step(
+    3,
+    'Factory: ten devices from one batch ticket',
+    'The PKI operator signs a ticket for ten units. Each device makes its own key and a request; the station sends it; keyd checks the ticket and its quota itself and gives the IDevID with a signed provisioning record.',
+  );
+  const now = world.clock.now();
+  const ticket = await signTicket(
+    {
+      id: ticketId,
+      model: config.batch.model,
+      quota,
+      notBefore: now.toISOString(),
+      notAfter: new Date(now.getTime() + VALID_MS).toISOString(),
+      lines: [LINE],
+      // One id more than the quota: what stops the eleventh unit is the quota, not its name.
+      deviceIds: { prefix: 'KS-', from: 1, to: quota + 1, width: 4 },
+      profile: 'idevid',
+    },
+    'pki',
+    personSigner(layout, 'pki', world.passphrases.operators),
+  );
+  await world.as('pki').post('/api/v1/batches', { ticket });
+  narrator.done(`batch ${ticketId}: ${quota} units of ${config.batch.model}, signed by pki`);
+
+  mkdirSync(layout.records, { recursive: true, mode: 0o700 });
+  const bar = narrator.progress('provisioning', quota);
+  for (let number = 1; number <= quota; number += 1) {
+    const device = openDevice(world, deviceIdOf(number));
+    if (device !== undefined) {
+      world.fleet.set(device.id, device);
+      await provision(device.state, world.clock, (csr) => submit(world, device.id, csr));
+    }
+    bar.step();
+  }
+  bar.stop();
+  narrator.done(`${quota} devices have an IDevID; their records are in ${layout.records}`);
+  await refuseOneMore(world);
+}
+
+/** The device's state, or undefined when the device has come to its end in an earlier run. */
+function openDevice(world: World, id: string): DemoDevice | undefined {
+  const { layout, clock, config } = world;
+  try {
+    return DemoDevice.open(id, {
+      layout,
+      clock,
+      anchor: world.root,
+      secret: world.passphrases.devices,
+      estUrl: world.httpsUrl,
+      backend: { host: config.host, port: config.ports.backend },
+      graceSeconds: 30 * 86_400,
+    });
+  } catch (error) {
+    if (error instanceof KeysteadError && error.code === 'state.wiped') return undefined;
+    throw error;
+  }
+}
+
+async function submit(
+  world: World,
+  deviceId: string,
+  csr: Uint8Array,
+): Promise<{ certificate: DerCertificate; chain: DerCertificate[] }> {
+  const unit = await world.as('line-1').post<UnitView>('/api/v1/units', {
+    ticketId: world.config.batch.ticketId,
+    deviceId,
+    csr: toPem('CERTIFICATE REQUEST', csr),
+    line: LINE,
+  });
+  durableWrite(join(world.layout.records, `${deviceId}.yaml`), unit.record, 0o644);
+  durableWrite(join(world.layout.records, `${deviceId}.yaml.sig`), fromBase64(unit.signature), 0o644);
+  const [certificate] = fromPem('CERTIFICATE', unit.certificate);
+  if (certificate === undefined) throw new KeysteadError('service.bad-answer', { field: 'certificate' });
+  return {
+    certificate: certificate as DerCertificate,
+    chain: fromPem('CERTIFICATE', unit.chain).map((der) => der as DerCertificate),
+  };
+}
+
+async function refuseOneMore(world: World): Promise<void> {
+  const { quota } = world.config.batch;
+  const extra = openDevice(world, deviceIdOf(quota + 1));
+  if (extra === undefined) return;
+  try {
+    await provision(extra.state, world.clock, (csr) => submit(world, extra.id, csr));
+    throw new Error('an eleventh unit was provisioned on a ticket for ten');
+  } catch (error) {
+    if (!(error instanceof KeysteadError)) throw error;
+    world.narrator.refused(`unit ${quota + 1} (${extra.id}): ${error.message} [${error.code}]`);
+  } finally {
+    extra.close();
+  }
+}

@@ -1,0 +1,35 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { certSha256, verifySignature } from '@keystead/core/crypto';
+import { readCertificate } from '@keystead/core/x509';
+import { parse } from 'yaml';
+import { type Check, failed, passed } from '../check.ts';
+import { certificateIn } from './ceremony.ts';
+
+/** REQ-KEY-PROV-02, REQ-KEY-WIPE-01: what was signed for a device still verifies. */
+const signedRecords: Check = {
+  id: 'records.signatures',
+  requirements: ['REQ-KEY-PROV-02', 'REQ-KEY-WIPE-01'],
+  text: 'every provisioning record and every evidence of a decommission is signed, and names the anchor in force',
+  async run({ layout }) {
+    const { spki } = readCertificate(certificateIn(join(layout.trust, 'evidence-signer.pem')));
+    const anchor = `sha256:${certSha256(certificateIn(join(layout.trust, 'root.pem')))}`;
+    let count = 0;
+    for (const folder of [layout.records, layout.evidence]) {
+      if (!existsSync(folder)) continue;
+      for (const name of readdirSync(folder).filter((one) => one.endsWith('.yaml'))) {
+        const bytes = readFileSync(join(folder, name));
+        const signature = readFileSync(join(folder, `${name}.sig`));
+        if (!verifySignature('ecdsa-with-SHA256', spki, bytes, signature)) return failed(`${name}: bad signature`);
+        const record = parse(bytes.toString('utf8')) as { keys?: { bootstrap_ca?: string } };
+        if (folder === layout.records && record.keys?.bootstrap_ca !== anchor) {
+          return failed(`${name}: bootstrap_ca is ${record.keys?.bootstrap_ca ?? 'missing'}, the anchor is ${anchor}`);
+        }
+        count += 1;
+      }
+    }
+    return passed(`${count} documents`);
+  },
+};
+
+export const RECORD_CHECKS: readonly Check[] = [signedRecords];

@@ -1,0 +1,30 @@
+import type { Clock } from '@keystead/core/clock';
+import { readConfig } from '../files/config.ts';
+import type { Layout } from '../files/layout.ts';
+import { type Check, type CheckResult, runCheck } from './check.ts';
+import { CEREMONY_CHECKS } from './checks/ceremony.ts';
+import { LOG_CHECKS } from './checks/log.ts';
+import { RECORD_CHECKS } from './checks/records.ts';
+import { REVOCATION_CHECKS } from './checks/revocation.ts';
+import { STORAGE_CHECKS } from './checks/storage.ts';
+
+export type { CheckResult } from './check.ts';
+export { formatChecklist } from './print.ts';
+
+/** The first cut of the checklist, in the order in which a person would ask. */
+export const CHECKLIST: readonly Check[] = [
+  ...CEREMONY_CHECKS,
+  ...STORAGE_CHECKS,
+  ...REVOCATION_CHECKS,
+  ...RECORD_CHECKS,
+  ...LOG_CHECKS,
+];
+
+/** Runs the checklist on a live deployment. REQ-KEY-TRC-01 */
+export async function runChecklist(layout: Layout, clock: Clock): Promise<CheckResult[]> {
+  const { host, ports } = readConfig(layout);
+  const context = { layout, clock, httpUrl: `http://${host}:${ports.http}` };
+  const results: CheckResult[] = [];
+  for (const check of CHECKLIST) results.push(await runCheck(check, context));
+  return results;
+}

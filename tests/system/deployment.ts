@@ -1,0 +1,77 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from 'keystead/clock/system.ts';
+import { openConfig } from 'keystead/files/config.ts';
+import { Layout } from 'keystead/files/layout.ts';
+import { Narrator } from 'keystead/start/narrator.ts';
+import { ceremony } from 'keystead/start/steps/1-ceremony.ts';
+import { services } from 'keystead/start/steps/2-services.ts';
+import { makeTryDevice } from 'keystead/start/try-device.ts';
+import { unlock } from 'keystead/start/unlock.ts';
+import { World } from 'keystead/start/world.ts';
+
+class Silent extends Narrator {
+  override line(): void {}
+}
+
+/** A real deployment in processes of its own, as `npm start` makes it, without the story: for tests. */
+export class Deployment {
+  readonly world: World;
+  readonly #folder: string;
+  /** Services that ended without being asked to. */
+  readonly deaths: string[];
+
+  private constructor(folder: string, world: World, deaths: string[]) {
+    this.#folder = folder;
+    this.world = world;
+    this.deaths = deaths;
+  }
+
+  /** Ceremony, keyd, serve, people, backend and the device to try things with. */
+  static async start(options: { ldevidSeconds?: number } = {}): Promise<Deployment> {
+    const folder = mkdtempSync(join(tmpdir(), 'keystead-test-'));
+    return Deployment.at(folder, options);
+  }
+
+  /** The same on a folder that a deployment was stopped or killed in: it goes on there. */
+  static async at(folder: string, options: { ldevidSeconds?: number } = {}): Promise<Deployment> {
+    const layout = new Layout(join(folder, 'data'));
+    mkdirSync(layout.data, { recursive: true, mode: 0o700 });
+    const world = new World({
+      layout,
+      clock: systemClock,
+      narrator: new Silent(),
+      config: await openConfig(layout, systemClock, options.ldevidSeconds ?? 3600),
+      passphrases: {
+        keyd: await unlock(layout, 'keyd'),
+        operators: await unlock(layout, 'operators'),
+        devices: await unlock(layout, 'devices'),
+      },
+    });
+    const deaths: string[] = [];
+    await ceremony(world);
+    await services(world, (name, how) => deaths.push(`${name}: ${how}`));
+    await makeTryDevice(world);
+    return new Deployment(folder, world, deaths);
+  }
+
+  get folder(): string {
+    return this.#folder;
+  }
+
+  get layout(): Layout {
+    return this.world.layout;
+  }
+
+  /** What a service has logged so far. */
+  log(name: string): string {
+    return readFileSync(join(this.layout.logs, `${name}.log`), 'utf8');
+  }
+
+  /** Ends everything in order and removes the folder, unless it is kept for another start. */
+  async stop(keep = false): Promise<void> {
+    await this.world.close();
+    if (!keep) rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
