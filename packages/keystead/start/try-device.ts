@@ -2,16 +2,14 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeKeyAndCsr } from '@keystead/agent';
 import { toPem } from '@keystead/core/bytes';
-import { signTicket } from '@keystead/core/lifecycle';
 import { durableWrite } from '../files/durable.ts';
 import { writeSealedPkcs8Pem } from '../keystore/index.ts';
 import type { UnitView } from '../protocols/rest/domain.ts';
 import { TRY_DEVICE } from './endpoints.ts';
-import { personSigner } from './operators.ts';
+import { openTicket } from './ticket.ts';
 import type { World } from './world.ts';
 
 const QUOTA = 100;
-const VALID_MS = 30 * 86_400_000;
 
 /**
  * A second batch with room for a hundred units named `TRY-0001` and up, and the first of them provisioned with its
@@ -19,27 +17,18 @@ const VALID_MS = 30 * 86_400_000;
  * without touching the ten devices of the story.
  */
 export async function makeTryDevice(world: World): Promise<void> {
-  const { layout, config, clock, passphrases } = world;
+  const { layout, config, passphrases } = world;
   const directory = join(layout.data, 'try');
   const certificate = join(directory, `${TRY_DEVICE}.pem`);
   if (existsSync(certificate)) return;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const now = clock.now();
-  const ticket = await signTicket(
-    {
-      id: config.tryBatch.ticketId,
-      model: 'TRY',
-      quota: QUOTA,
-      notBefore: now.toISOString(),
-      notAfter: new Date(now.getTime() + VALID_MS).toISOString(),
-      lines: ['line-1'],
-      deviceIds: { prefix: 'TRY-', from: 1, to: QUOTA, width: 4 },
-      profile: 'idevid',
-    },
-    'pki',
-    personSigner(layout, 'pki', passphrases.operators),
-  );
-  await world.as('pki').post('/api/v1/batches', { ticket });
+  await openTicket(world, {
+    id: config.tryBatch.ticketId,
+    model: 'TRY',
+    quota: QUOTA,
+    line: 'line-1',
+    deviceIds: { prefix: 'TRY-', from: 1, to: QUOTA, width: 4 },
+  });
   const { pkcs8, csr } = await makeKeyAndCsr(TRY_DEVICE, 'P-256');
   // The key first: a certificate without its key would be of no use, the other way round a retry mends it.
   await writeSealedPkcs8Pem(join(directory, `${TRY_DEVICE}.key.pem`), pkcs8, passphrases.operators);

@@ -1,4 +1,4 @@
-import { STOLEN, type World } from './world.ts';
+import type { World } from './world.ts';
 
 const TALK_EVERY_MS = 5_000;
 const TELL_EVERY_MS = 30_000;
@@ -13,8 +13,7 @@ export function watchFleet(world: World): () => void {
     }),
   );
   const talking = setInterval(() => {
-    for (const device of world.fleet.values()) {
-      if (device.id === STOLEN) continue;
+    for (const device of world.inService) {
       device.talk('still here').then(
         () => {
           counts.talked += 1;

@@ -19,8 +19,10 @@ export class World {
   readonly narrator: Narrator;
   readonly passphrases: { readonly keyd: SecretBytes; readonly operators: SecretBytes; readonly devices: SecretBytes };
   readonly services: Service[] = [];
-  /** By device id, in the order of their numbers. */
+  /** By device id, in the order of their numbers: every device that is not at its end. */
   readonly fleet = new Map<string, DemoDevice>();
+  /** Devices that headquarters refuses, stolen in this run or an earlier one. */
+  readonly blocked = new Set<string>();
   readonly #clients = new Map<string, RestClient>();
 
   constructor(parts: Pick<World, 'layout' | 'clock' | 'config' | 'narrator' | 'passphrases'>) {
@@ -29,6 +31,11 @@ export class World {
     this.config = parts.config;
     this.narrator = parts.narrator;
     this.passphrases = parts.passphrases;
+  }
+
+  /** The devices that are in service. */
+  get inService(): DemoDevice[] {
+    return [...this.fleet.values()].filter((device) => !this.blocked.has(device.id));
   }
 
   get httpsUrl(): string {

@@ -1,17 +1,12 @@
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { provision } from '@keystead/agent';
-import { type DerCertificate, fromBase64, fromPem, toPem } from '@keystead/core/bytes';
+import { type DerCertificate, fromPem, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { signTicket } from '@keystead/core/lifecycle';
-import { durableWrite } from '../../files/durable.ts';
 import type { UnitView } from '../../protocols/rest/domain.ts';
 import { DemoDevice } from '../fleet.ts';
-import { personSigner } from '../operators.ts';
+import { openTicket } from '../ticket.ts';
 import { deviceIdOf, type World } from '../world.ts';
 
 const LINE = 'line-1';
-const VALID_MS = 30 * 86_400_000;
 
 /** Step 3: a batch ticket, ten devices at a station, and an eleventh that is refused. */
 export async function factory(world: World): Promise<void> {
@@ -22,26 +17,16 @@ export async function factory(world: World): Promise<void> {
     'Factory: ten devices from one batch ticket',
     'The PKI operator signs a ticket for ten units. Each device makes its own key and a request; the station sends it; keyd checks the ticket and its quota itself and gives the IDevID with a signed provisioning record.',
   );
-  const now = world.clock.now();
-  const ticket = await signTicket(
-    {
-      id: ticketId,
-      model: config.batch.model,
-      quota,
-      notBefore: now.toISOString(),
-      notAfter: new Date(now.getTime() + VALID_MS).toISOString(),
-      lines: [LINE],
-      // One id more than the quota: what stops the eleventh unit is the quota, not its name.
-      deviceIds: { prefix: 'KS-', from: 1, to: quota + 1, width: 4 },
-      profile: 'idevid',
-    },
-    'pki',
-    personSigner(layout, 'pki', world.passphrases.operators),
-  );
-  await world.as('pki').post('/api/v1/batches', { ticket });
+  await openTicket(world, {
+    id: ticketId,
+    model: config.batch.model,
+    quota,
+    line: LINE,
+    // One id more than the quota: what stops the eleventh unit is the quota, not its name.
+    deviceIds: { prefix: 'KS-', from: 1, to: quota + 1, width: 4 },
+  });
   narrator.done(`batch ${ticketId}: ${quota} units of ${config.batch.model}, signed by pki`);
 
-  mkdirSync(layout.records, { recursive: true, mode: 0o700 });
   const bar = narrator.progress('provisioning', quota);
   for (let number = 1; number <= quota; number += 1) {
     const device = openDevice(world, deviceIdOf(number));
@@ -52,6 +37,10 @@ export async function factory(world: World): Promise<void> {
     bar.step();
   }
   bar.stop();
+  const { devices } = await world
+    .as('auditor')
+    .get<{ devices: { deviceId: string; state: string }[] }>('/api/v1/devices');
+  for (const { deviceId, state } of devices) if (state === 'stolen') world.blocked.add(deviceId);
   narrator.done(`${quota} devices have an IDevID; their records are in ${layout.records}`);
   await refuseOneMore(world);
 }
@@ -86,8 +75,6 @@ async function submit(
     csr: toPem('CERTIFICATE REQUEST', csr),
     line: LINE,
   });
-  durableWrite(join(world.layout.records, `${deviceId}.yaml`), unit.record, 0o644);
-  durableWrite(join(world.layout.records, `${deviceId}.yaml.sig`), fromBase64(unit.signature), 0o644);
   const [certificate] = fromPem('CERTIFICATE', unit.certificate);
   if (certificate === undefined) throw new KeysteadError('service.bad-answer', { field: 'certificate' });
   return {

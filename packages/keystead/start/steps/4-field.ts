@@ -3,13 +3,12 @@ import type { World } from '../world.ts';
 
 /** Step 4: the devices enrol by EST, talk to the backend under session keys, and renew before expiry. */
 export async function field(world: World): Promise<void> {
-  const { narrator, config, fleet } = world;
+  const { narrator, config, inService: devices } = world;
   narrator.step(
     4,
     'Field: enrol, talk, renew',
     `Each device shows its IDevID over mutual TLS and gets an LDevID that lives for ${config.ldevidSeconds} seconds. It talks to the backend with it and renews with a fresh key well before it ends.`,
   );
-  const devices = [...fleet.values()];
   const enrolling = narrator.progress('enrolling', devices.length);
   await Promise.all(devices.map((device) => until(device, ready).then(enrolling.step)));
   enrolling.stop();

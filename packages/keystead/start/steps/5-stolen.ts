@@ -13,7 +13,7 @@ export async function stolen(world: World): Promise<void> {
   );
   const device = fleet.get(STOLEN);
   const certificate = device?.state.credential('current')?.certificate;
-  if (device === undefined || certificate === undefined) {
+  if (device === undefined || certificate === undefined || world.blocked.has(STOLEN)) {
     narrator.done(`${STOLEN} was revoked in an earlier run`);
     return;
   }
@@ -23,6 +23,7 @@ export async function stolen(world: World): Promise<void> {
     .as('pki')
     .post<{ revoked: string[] }>('/api/v1/revocations', { deviceId: STOLEN, reason: 'keyCompromise' });
   const revokedAt = performance.now();
+  world.blocked.add(STOLEN);
   narrator.done(`revoked ${answer.revoked.length} certificates of ${STOLEN}: ${answer.revoked.join(', ')}`);
 
   const status = await ocspStatus(world, 'operational', serial);
@@ -44,7 +45,7 @@ export async function stolen(world: World): Promise<void> {
     if (after > 5_000) throw new Error(`the backend still takes ${STOLEN} after ${after} ms`, { cause: refusal });
   }
   await device.stop();
-  const others = [...fleet.values()].filter((one) => one.id !== STOLEN);
+  const others = world.inService;
   for (const other of others) await other.talk('all well');
   narrator.done(`the other ${others.length} devices go on`);
 }

