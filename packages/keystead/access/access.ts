@@ -1,0 +1,86 @@
+import type { DerCertificate } from '@keystead/core/bytes';
+import type { Clock } from '@keystead/core/clock';
+import { KeysteadError } from '@keystead/core/errors';
+import { type OnlineCa, operatorOf, type Permission, type Policy, permits } from '@keystead/core/lifecycle';
+import type { AuditEvent } from '../audit/index.ts';
+import type { Certificate, Store } from '../store/index.ts';
+import { ClientCertificates } from './certificates.ts';
+import type { Client } from './client.ts';
+import type { RefusalLog } from './refusals.ts';
+
+export interface AccessDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly policy: Policy;
+  readonly refusals: RefusalLog;
+  /** The CAs whose certificates clients may show. */
+  readonly cas: Readonly<Partial<Record<OnlineCa, DerCertificate>>>;
+}
+
+/** One request, as every refusal of it is audited. */
+export interface Asked {
+  readonly requestId: string;
+  /** What is asked for, for example `enrol`. */
+  readonly what: string;
+  /** What it is about, for example `{device: 'pump-7'}`. */
+  readonly subject?: AuditEvent['subject'];
+}
+
+/** Who is calling, and what they may do. Every refusal is audited before it is thrown. */
+export class Access {
+  readonly #deps: AccessDeps;
+  readonly #certificates: ClientCertificates;
+
+  constructor(deps: AccessDeps) {
+    this.#deps = deps;
+    this.#certificates = new ClientCertificates(deps.cas);
+  }
+
+  /**
+   * Who shows this certificate, DER, that was proven in the TLS handshake.
+   * @throws KeysteadError `client.certificate-*`, all of the kind `unauthenticated`.
+   */
+  async identify(certificate: Uint8Array | undefined, asked: Asked): Promise<Client> {
+    try {
+      const now = this.#deps.clock.now();
+      return this.#clientOf(this.#deps.store.read((records) => this.#certificates.check(certificate, now, records)));
+    } catch (error) {
+      if (error instanceof KeysteadError && error.kind === 'unauthenticated') {
+        await this.#deps.refusals.refused({ ...asked, error, actor: { kind: 'anonymous', id: 'unknown' } });
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Whether an operator's roles hold `permission`.
+   * @throws KeysteadError `access.forbidden`, also for a device.
+   */
+  async authorise(client: Client, permission: Permission, asked: Asked): Promise<void> {
+    if (client.kind === 'operator' && permits(client.roles, permission)) return;
+    const roles = client.kind === 'operator' ? client.roles.join(', ') || 'no role in the policy' : 'a device';
+    const error = new KeysteadError('access.forbidden', { field: permission, seen: `${client.id}: ${roles}` });
+    await this.#deps.refusals.refused({ ...asked, error, actor: actorOf(client), detail: { permission } });
+    throw error;
+  }
+
+  /** Audits a refusal that a protocol found before anything was asked of the domain: a body that is no request. */
+  async refused(error: KeysteadError, asked: Asked, client?: Client): Promise<void> {
+    const actor: AuditEvent['actor'] = client === undefined ? { kind: 'anonymous', id: 'unknown' } : actorOf(client);
+    await this.#deps.refusals.refused({ ...asked, error, actor });
+  }
+
+  #clientOf(record: Certificate & { readonly issuer: OnlineCa }): Client {
+    const { issuer, serial, spkiSha256, profile } = record;
+    const proven = { issuer, serial, spkiSha256, profile, certificate: record.der as DerCertificate };
+    if (record.deviceId !== null) return { ...proven, kind: 'device', id: record.deviceId };
+    if (record.operator !== null) {
+      const roles = operatorOf(this.#deps.policy, record.operator)?.roles ?? [];
+      return { ...proven, kind: 'operator', id: record.operator, roles };
+    }
+    throw new KeysteadError('client.certificate-unsuitable', { field: 'client certificate', seen: record.subject });
+  }
+}
+
+/** A client as audit entries name it. */
+export const actorOf = (client: Client): AuditEvent['actor'] => ({ kind: client.kind, id: client.id });

@@ -1,0 +1,143 @@
+import { mkdirSync } from 'node:fs';
+import type { Serial } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import type { OnlineCa } from '@keystead/core/lifecycle';
+import type { CertStatus } from '@keystead/core/x509';
+import type { OperatorClient } from '../access/index.ts';
+import type { AuditEvent } from '../audit/index.ts';
+import type { CrlRow } from '../store/index.ts';
+import { CrlPublisher } from './crl.ts';
+import type { AuthorityDeps } from './deps.ts';
+import { type DeviceRequest, Enrolment } from './enrolment.ts';
+import { CertificateRecords, type Issued } from './issued.ts';
+import { type Reconciled, reconcile, recordEvidenceSigner } from './reconciliation.ts';
+import { Revocation, type RevocationOrder, type Revoked } from './revocation.ts';
+import { CertificateStatus, type StatusListener } from './status.ts';
+
+export interface AuthorityOptions extends AuthorityDeps {
+  /** Where `<role>.crl` is published. */
+  readonly crlDirectory: string;
+  /** How long after the end of its LDevID a device may recover by its IDevID; 30 days unless told. REQ-KEY-ROT-01 */
+  readonly graceSeconds?: number;
+}
+
+const GRACE_SECONDS = 30 * 86_400;
+
+/**
+ * Issues, renews, revokes, and tells how certificates stand. Every call resolves only after what it did is durable
+ * with its audit entry, and every refusal is audited before it is thrown.
+ */
+export class Authority {
+  readonly records: CertificateRecords;
+  readonly #deps: AuthorityDeps;
+  readonly #enrolment: Enrolment;
+  readonly #revocation: Revocation;
+  readonly #status: CertificateStatus;
+  readonly #crls: CrlPublisher;
+
+  constructor(options: AuthorityOptions) {
+    this.#deps = options;
+    this.records = new CertificateRecords(options.audit, options.policy);
+    this.#status = new CertificateStatus(options);
+    const changed: StatusListener = (issuer, serial) => this.#status.changed(issuer, serial);
+    this.#enrolment = new Enrolment(options, this.records, options.graceSeconds ?? GRACE_SECONDS, changed);
+    mkdirSync(options.crlDirectory, { recursive: true });
+    this.#crls = new CrlPublisher(options, options.crlDirectory);
+    this.#revocation = new Revocation(options, this.#crls, changed);
+  }
+
+  /** Repairs what a crash left, and puts every CRL in place. Call it before the first request is taken. */
+  async start(): Promise<Reconciled> {
+    await recordEvidenceSigner(this.#deps, this.records);
+    const reconciled = await this.reconcile();
+    this.#crls.restoreFiles();
+    await this.#crls.publishDue();
+    return reconciled;
+  }
+
+  /** What is to be done from time to time: CRLs that are due, and signatures that never came into the records. */
+  async tick(): Promise<void> {
+    await this.reconcile();
+    await this.#crls.publishDue();
+  }
+
+  /** See {@link Enrolment.enrol}. */
+  enrol(request: DeviceRequest): Promise<Issued> {
+    return this.#enrolment.enrol(request);
+  }
+
+  /** See {@link Enrolment.reenrol}. */
+  reenrol(request: DeviceRequest): Promise<Issued> {
+    return this.#enrolment.reenrol(request);
+  }
+
+  /** See {@link Enrolment.operator}. */
+  operatorCertificate(v: {
+    name: string;
+    csr: Uint8Array;
+    requestId: string;
+    client?: OperatorClient;
+  }): Promise<Issued> {
+    return this.#enrolment.operator(v);
+  }
+
+  /** See {@link Enrolment.server}. */
+  serverCertificate(v: {
+    hosts: string[];
+    csr: Uint8Array;
+    requestId: string;
+    actor: AuditEvent['actor'];
+  }): Promise<Issued> {
+    return this.#enrolment.server(v);
+  }
+
+  /** See {@link Revocation.revoke}. */
+  revoke(order: RevocationOrder): Promise<Revoked> {
+    return this.#revocation.revoke(order);
+  }
+
+  /** For acts that revoke in a transaction of their own: makes the change known and publishes the CRLs. */
+  announceRevoked(certificates: readonly { readonly issuer: OnlineCa; readonly serial: Serial }[]): Promise<boolean> {
+    for (const { issuer, serial } of certificates) this.#status.changed(issuer, serial);
+    return this.#revocation.publish(certificates.map(({ issuer }) => issuer));
+  }
+
+  /** Lets a device whose grace period has ended recover once more. REQ-KEY-ROT-01 @throws KeysteadError `device.unknown` */
+  async readmit(v: { deviceId: string; actor: AuditEvent['actor']; requestId: string }): Promise<void> {
+    const { deviceId, actor, requestId } = v;
+    await this.#deps.store.commit((tx) => {
+      const device = tx.device(deviceId);
+      if (device === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
+      tx.setReadmitted(deviceId, this.#deps.clock.now().getTime());
+      const subject = { device: deviceId };
+      this.#deps.audit(tx, { type: 'device.readmitted', actor, requestId, outcome: 'done', subject });
+    });
+  }
+
+  /** Makes and publishes a CRL now. @throws KeysteadError of keyd or of the store. */
+  publishCrl(issuer: OnlineCa): Promise<CrlRow> {
+    return this.#crls.publish(issuer);
+  }
+
+  /** The last CRL that was published. */
+  crl(issuer: OnlineCa): CrlRow | undefined {
+    return this.#crls.latest(issuer);
+  }
+
+  /** How a certificate stands by the records. */
+  statusOf(issuer: OnlineCa, serial: Serial): CertStatus {
+    return this.#status.of(issuer, serial);
+  }
+
+  /** See {@link CertificateStatus.onChanged}. */
+  onStatusChanged(listener: StatusListener): () => void {
+    return this.#status.onChanged(listener);
+  }
+
+  /** See {@link reconcile}; publishes the CRLs that change by it. */
+  async reconcile(): Promise<Reconciled> {
+    const reconciled = await reconcile(this.#deps, this.records);
+    if (reconciled.abandoned.length > 0) await this.announceRevoked(reconciled.abandoned);
+    return reconciled;
+  }
+}

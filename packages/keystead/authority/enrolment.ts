@@ -1,0 +1,262 @@
+import type { DerCertificate } from '@keystead/core/bytes';
+import { toHex } from '@keystead/core/bytes';
+import { sha256, spkiSha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { operatorOf } from '@keystead/core/lifecycle';
+import { type ParsedCsr, parseCsr, verifyProofOfPossession } from '@keystead/core/x509';
+import { actorOf, type Client, type DeviceClient, type OperatorClient } from '../access/index.ts';
+import type { AuditEvent } from '../audit/index.ts';
+import type { Certificate, Reader, Tx } from '../store/index.ts';
+import type { AuthorityDeps, Signing } from './deps.ts';
+import type { CertificateRecords, Issued, Signed, Subject } from './issued.ts';
+import { type KeyClaim, KeyTaken, keyVerdict } from './key-claims.ts';
+import type { StatusListener } from './status.ts';
+import { requireClock } from './time.ts';
+
+/** A request of an authenticated device. */
+export interface DeviceRequest {
+  readonly client: Client;
+  /** PKCS#10, DER. */
+  readonly csr: Uint8Array;
+  readonly requestId: string;
+}
+
+interface Order {
+  readonly what: string;
+  readonly csr: Uint8Array;
+  readonly profile: string;
+  readonly owner: string;
+  readonly subject: Subject;
+  readonly actor: AuditEvent['actor'];
+  readonly requestId: string;
+  readonly requester: Parameters<Signing['issue']>[0]['requester'];
+  readonly hosts?: string[];
+  /** What must be true, and still be true when the certificate is recorded. @throws KeysteadError */
+  allowed(records: Reader, claim: KeyClaim): void;
+  /** What else is recorded with the certificate. */
+  alongside?(tx: Tx): void;
+}
+
+/** What becomes of a signature when it is to be recorded. */
+type Recorded =
+  | { readonly certificate: Certificate & { issuer: Issued['issuer'] } }
+  | { readonly refused: KeysteadError };
+
+/**
+ * From a request to a recorded certificate. The order is what makes a crash at any point repairable: keyd writes
+ * its journal before it gives a signature out, the records are durable before the certificate leaves, and what lies
+ * between the two is found by reconciliation.
+ */
+export class Enrolment {
+  readonly #deps: AuthorityDeps;
+  readonly #records: CertificateRecords;
+  readonly #graceMs: number;
+  readonly #changed: StatusListener;
+
+  /** @param changed called after the COMMIT of every change of status, before the answer. */
+  constructor(deps: AuthorityDeps, records: CertificateRecords, graceSeconds: number, changed: StatusListener) {
+    this.#deps = deps;
+    this.#records = records;
+    this.#graceMs = graceSeconds * 1000;
+    this.#changed = changed;
+  }
+
+  /**
+   * The first LDevID of a device that shows its IDevID, or the recovery of one that renewed too late
+   * (RFC 7030 section 4.2.1). REQ-KEY-ROT-01
+   * @throws KeysteadError `enrol.certificate-unfit`, `device.blocked`, `renewal.grace-ended`, `key.already-used`,
+   *   `csr.*`, `key.*` and what keyd refuses, each audited; `store.*`, `keyd.unreachable`, `clock.went-back`.
+   */
+  enrol(request: DeviceRequest): Promise<Issued> {
+    return this.#device(request, 'enrol', 'idevid', (records, device) => {
+      const last = records.lastOfDevice(device.id, 'ldevid');
+      if (last === undefined) return;
+      const readmitted = records.device(device.id)?.readmittedAt ?? 0;
+      const until = Math.max(last.notAfter, readmitted) + this.#graceMs;
+      if (this.#deps.clock.now().getTime() > until) {
+        throw new KeysteadError('renewal.grace-ended', { field: 'LDevID', seen: `ended ${isoTime(last.notAfter)}` });
+      }
+    });
+  }
+
+  /**
+   * The next LDevID of a device that shows its current one (RFC 7030 section 4.2.2), for a new key. REQ-KEY-ROT-01
+   * @throws KeysteadError as {@link enrol} does, but for `renewal.grace-ended`.
+   */
+  reenrol(request: DeviceRequest): Promise<Issued> {
+    return this.#device(request, 'reenrol', 'ldevid', () => {});
+  }
+
+  /** A certificate for an operator whose key stands in the policy under this name. @throws KeysteadError as keyd. */
+  operator(v: { name: string; csr: Uint8Array; requestId: string; client?: OperatorClient }): Promise<Issued> {
+    const { name, csr, requestId, client } = v;
+    return this.#certify({
+      what: 'operator certificate',
+      csr,
+      profile: 'operator',
+      owner: `operator:${name}`,
+      subject: { person: name },
+      actor: client === undefined ? { kind: 'system', id: 'serve' } : actorOf(client),
+      requestId,
+      // keyd gives the certificate to the key that the policy names for this person, whoever asks.
+      requester: { kind: client?.kind ?? 'system', id: name, certificate: client?.certificate },
+      allowed: () => {
+        if (operatorOf(this.#deps.policy, name) === undefined) {
+          throw new KeysteadError('operator.unknown', { field: 'name', seen: name });
+        }
+      },
+    });
+  }
+
+  /** A certificate for a TLS server with these host names and addresses. @throws KeysteadError as keyd. */
+  server(v: { hosts: string[]; csr: Uint8Array; requestId: string; actor: AuditEvent['actor'] }): Promise<Issued> {
+    const { hosts, csr, requestId, actor } = v;
+    return this.#certify({
+      what: 'server certificate',
+      csr,
+      profile: 'tls-server',
+      owner: `system:${hosts[0] ?? ''}`,
+      subject: { hosts },
+      actor,
+      requestId,
+      requester: { kind: 'system', id: 'serve' },
+      hosts,
+      allowed: () => {},
+    });
+  }
+
+  async #device(
+    request: DeviceRequest,
+    what: 'enrol' | 'reenrol',
+    shown: 'idevid' | 'ldevid',
+    allowed: (records: Reader, device: DeviceClient) => void,
+  ): Promise<Issued> {
+    const { client, csr, requestId } = request;
+    const actor = actorOf(client);
+    if (client.kind !== 'device' || client.profile !== shown) {
+      const error = new KeysteadError('enrol.certificate-unfit', { field: 'client certificate', seen: client.profile });
+      await this.#deps.refusals.refused({ what, error, actor, requestId });
+      throw error;
+    }
+    return this.#certify({
+      what,
+      csr,
+      profile: 'ldevid',
+      owner: `device:${client.id}`,
+      subject: { deviceId: client.id },
+      actor,
+      requestId,
+      requester: requesterOf(client),
+      allowed: (records, claim) => {
+        requireUsable(records, client);
+        // The certificate that is shown would otherwise renew itself with the key that is to be replaced.
+        if (claim.spkiSha256 === client.spkiSha256) throw new KeyTaken(claim.owner);
+        allowed(records, client);
+      },
+      alongside: (tx) => {
+        if (tx.device(client.id)?.state !== 'provisioned') return;
+        tx.setDeviceState(client.id, 'enrolled', this.#deps.clock.now().getTime());
+      },
+    });
+  }
+
+  async #certify(order: Order): Promise<Issued> {
+    const { what, actor, requestId, csr } = order;
+    try {
+      const request = parseCsr(csr);
+      const csrSha256 = toHex(sha256(request.der));
+      const key = spkiSha256(request.spki);
+      const claim = { spkiSha256: key, owner: order.owner, profile: order.profile, csrSha256, requestId };
+      requireClock(this.#deps);
+      const before = this.#deps.store.read((records) => this.#lookUp(records, order, claim, request));
+      if (before !== undefined) return { ...before, repeated: true };
+      const { value, shared } = await this.#deps.claims.share(claim, () => this.#signAndRecord(order, claim));
+      return { ...value, repeated: shared };
+    } catch (error) {
+      await this.#auditRefusal(error, { what, actor, requestId, owner: order.owner });
+      throw error;
+    }
+  }
+
+  /** The certificate that this very request already got, or undefined when one may be signed. */
+  #lookUp(records: Reader, order: Order, claim: KeyClaim, request: ParsedCsr): Omit<Issued, 'repeated'> | undefined {
+    order.allowed(records, claim);
+    const verdict = keyVerdict(records, claim);
+    if (verdict.kind === 'free') return undefined;
+    if (verdict.kind === 'certified') {
+      const { issuer, serial } = verdict.use;
+      const earlier = issuer === null || serial === null ? undefined : records.certificate(issuer, serial);
+      if (earlier !== undefined && this.#repeats(earlier, claim))
+        return issuedOf(earlier, this.#records.issuerOf(claim.profile));
+    }
+    // Only a holder of the key is reported as the second one: a public key alone can be copied by anybody.
+    verifyProofOfPossession(request);
+    throw new KeyTaken(verdict.kind === 'taken' ? verdict.owner : claim.owner);
+  }
+
+  #repeats(earlier: Certificate, claim: KeyClaim): boolean {
+    const now = this.#deps.clock.now().getTime();
+    const same = earlier.csrSha256 === claim.csrSha256 && earlier.profile === claim.profile;
+    return same && earlier.status === 'good' && now <= earlier.notAfter;
+  }
+
+  async #signAndRecord(order: Order, claim: KeyClaim): Promise<Omit<Issued, 'repeated'>> {
+    const { profile, csr, requester, hosts, requestId } = order;
+    const signed = await this.#deps.keyd.issue({ profile, csr, requester, hosts, requestId });
+    const recorded = await this.#deps.store.commit((tx) => this.#recordOrAbandon(tx, order, claim, signed));
+    this.#changed(this.#records.issuerOf(profile), signed.serial);
+    if ('refused' in recorded) throw recorded.refused;
+    return issuedOf(recorded.certificate, recorded.certificate.issuer);
+  }
+
+  /** Between keyd's signature and now the device may have been blocked: then the signature is given to nobody. */
+  #recordOrAbandon(tx: Tx, order: Order, claim: KeyClaim, signed: Signed): Recorded {
+    const now = this.#deps.clock.now();
+    const { subject, actor } = order;
+    try {
+      order.allowed(tx, claim);
+      const { certificate } = this.#records.record(tx, { claim, signed, subject, actor, now });
+      order.alongside?.(tx);
+      return { certificate };
+    } catch (error) {
+      if (!(error instanceof KeysteadError) || error.kind === 'unavailable') throw error;
+      const about = { claim, signed, subject: order.owner, why: error.code, signedAt: now, now };
+      this.#records.abandon(tx, about);
+      return { refused: error };
+    }
+  }
+
+  async #auditRefusal(
+    error: unknown,
+    v: { what: string; actor: AuditEvent['actor']; requestId: string; owner: string },
+  ): Promise<void> {
+    if (!(error instanceof KeysteadError) || error.kind === 'unavailable') return;
+    const { what, actor, requestId, owner } = v;
+    const detail = error instanceof KeyTaken ? { owner: error.owner } : undefined;
+    await this.#deps.refusals.refused({ what, error, actor, requestId, subject: { for: owner }, detail });
+  }
+}
+
+/** @throws KeysteadError `device.unknown`, `device.blocked`, `client.certificate-revoked`. */
+function requireUsable(records: Reader, client: DeviceClient): void {
+  const device = records.device(client.id);
+  if (device === undefined) throw new KeysteadError('device.unknown', { field: 'device', seen: client.id });
+  if (device.state === 'stolen' || device.state === 'decommissioned') {
+    throw new KeysteadError('device.blocked', { field: client.id, seen: device.state });
+  }
+  if (records.statusOf(client.issuer, client.serial)?.status !== 'good') {
+    throw new KeysteadError('client.certificate-revoked', { field: 'client certificate', seen: client.serial });
+  }
+}
+
+const requesterOf = ({ kind, id, certificate }: Client): Order['requester'] => ({ kind, id, certificate });
+
+const issuedOf = (record: Certificate, issuer: Issued['issuer']): Omit<Issued, 'repeated'> => ({
+  certificate: record.der as DerCertificate,
+  issuer,
+  serial: record.serial,
+  notBefore: new Date(record.notBefore),
+  notAfter: new Date(record.notAfter),
+});
+
+const isoTime = (ms: number): string => new Date(ms).toISOString();

@@ -1,0 +1,16 @@
+export { Authority, type AuthorityOptions } from './authority.ts';
+export type { AuthorityDeps, Signing } from './deps.ts';
+export type { DeviceRequest } from './enrolment.ts';
+export { CertificateRecords, type Issued, type Signed } from './issued.ts';
+export { type KeyClaim, KeyClaims, KeyTaken, keyVerdict } from './key-claims.ts';
+export type { Reconciled } from './reconciliation.ts';
+export {
+  type FinalReason,
+  inForce,
+  type RevocationOrder,
+  type Revoked,
+  revokeAll,
+  type Selector,
+} from './revocation.ts';
+export type { StatusListener } from './status.ts';
+export { requireClock } from './time.ts';

@@ -1,0 +1,87 @@
+import type { SpkiSha256 } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import type { KeyUse, Reader } from '../store/index.ts';
+
+/** That somebody asks for a certificate for a key. */
+export interface KeyClaim {
+  readonly spkiSha256: SpkiSha256;
+  /** `device:<id>`, `operator:<name>` or `system:<name>`. */
+  readonly owner: string;
+  readonly profile: string;
+  /** SHA-256 of the DER request, hex. */
+  readonly csrSha256: string;
+  readonly requestId: string;
+}
+
+/** What the history of a key says about a claim. */
+export type KeyVerdict =
+  /** Never seen, or seen from the same owner and never certified (a crash came between). */
+  | { readonly kind: 'free'; readonly use: KeyUse | undefined }
+  /** The same owner has a certificate for it by the same profile, which `repeats` may give out again. */
+  | { readonly kind: 'certified'; readonly use: KeyUse }
+  | { readonly kind: 'taken'; readonly owner: string };
+
+/** Looks a key up in the history of the whole fleet. REQ-KEY-PROV-03 */
+export function keyVerdict(records: Reader, claim: KeyClaim): KeyVerdict {
+  const use = records.keyUse(claim.spkiSha256);
+  if (use === undefined) return { kind: 'free', use: undefined };
+  if (use.owner !== claim.owner) return { kind: 'taken', owner: use.owner };
+  return { kind: use.serial === null ? 'free' : 'certified', use };
+}
+
+/** A key that may not be used: the audit entry names both parties, the answer does not name the other one. */
+export class KeyTaken extends KeysteadError {
+  /** Who had it first. */
+  readonly owner: string;
+
+  constructor(owner: string) {
+    super('key.already-used', { field: 'subjectPublicKeyInfo' });
+    this.owner = owner;
+  }
+}
+
+interface InFlight {
+  readonly claim: KeyClaim;
+  readonly outcome: Promise<unknown>;
+}
+
+/**
+ * The keys that are being certified right now. The index of the records is what makes a key unique; this keeps
+ * keyd from signing twice only to have the second signature abandoned, and tells reconciliation which entries of
+ * keyd's journal are not lost but under way.
+ */
+export class KeyClaims {
+  readonly #keys = new Map<SpkiSha256, InFlight>();
+  readonly #requests = new Map<string, number>();
+
+  /**
+   * Runs `certify` as the only one for its key. The very same claim, made again meanwhile, shares its outcome.
+   * @throws KeyTaken when another claim for the key is under way.
+   */
+  async share<T>(claim: KeyClaim, certify: () => Promise<T>): Promise<{ value: T; shared: boolean }> {
+    const running = this.#keys.get(claim.spkiSha256);
+    if (running !== undefined) {
+      if (!sameClaim(running.claim, claim)) throw new KeyTaken(running.claim.owner);
+      return { value: (await running.outcome) as T, shared: true };
+    }
+    this.#requests.set(claim.requestId, (this.#requests.get(claim.requestId) ?? 0) + 1);
+    const outcome = certify();
+    this.#keys.set(claim.spkiSha256, { claim, outcome });
+    try {
+      return { value: await outcome, shared: false };
+    } finally {
+      this.#keys.delete(claim.spkiSha256);
+      const left = (this.#requests.get(claim.requestId) ?? 1) - 1;
+      if (left === 0) this.#requests.delete(claim.requestId);
+      else this.#requests.set(claim.requestId, left);
+    }
+  }
+
+  /** Whether a certificate is being made for this request. */
+  underWay(requestId: string): boolean {
+    return this.#requests.has(requestId);
+  }
+}
+
+const sameClaim = (a: KeyClaim, b: KeyClaim): boolean =>
+  a.owner === b.owner && a.profile === b.profile && a.csrSha256 === b.csrSha256;

@@ -1,0 +1,5 @@
+export type { OpenedBatch } from './batch.ts';
+export type { Decommissioned, DecommissionOrder } from './decommission.ts';
+export type { ProvisioningDeps } from './deps.ts';
+export { Provisioning } from './provisioning.ts';
+export type { ProvisionedUnit, UnitOrder } from './unit.ts';

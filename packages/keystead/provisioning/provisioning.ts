@@ -1,0 +1,37 @@
+import { mkdirSync } from 'node:fs';
+import { type OpenedBatch, openBatch } from './batch.ts';
+import { type Decommissioned, type DecommissionOrder, decommission, resumeDecommissions } from './decommission.ts';
+import type { ProvisioningDeps } from './deps.ts';
+import { exportRecords } from './files.ts';
+import { type ProvisionedUnit, provisionUnit, type UnitOrder } from './unit.ts';
+
+/** The beginning and the end of a device: batches, units, records, decommissioning. */
+export class Provisioning {
+  readonly #deps: ProvisioningDeps;
+
+  constructor(deps: ProvisioningDeps) {
+    this.#deps = deps;
+    for (const directory of [deps.recordsDirectory, deps.evidenceDirectory]) mkdirSync(directory, { recursive: true });
+  }
+
+  /** Completes what a crash left. Call it before the first request is taken, after the authority has started. */
+  async start(): Promise<void> {
+    await exportRecords(this.#deps);
+    await resumeDecommissions(this.#deps);
+  }
+
+  /** See {@link openBatch}. */
+  openBatch(v: Parameters<typeof openBatch>[1]): Promise<OpenedBatch> {
+    return openBatch(this.#deps, v);
+  }
+
+  /** See {@link provisionUnit}. */
+  provisionUnit(order: UnitOrder): Promise<ProvisionedUnit> {
+    return provisionUnit(this.#deps, order);
+  }
+
+  /** See {@link decommission}. */
+  decommission(order: DecommissionOrder): Promise<Decommissioned> {
+    return decommission(this.#deps, order);
+  }
+}
