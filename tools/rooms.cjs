@@ -85,6 +85,12 @@ module.exports = {
         path: '^packages/keystead/(keyd/server|keyd/operations|keystore/sealed)',
       },
     ),
+    wall(
+      'keyd-protocol-holds-no-keys',
+      'what serve shares with keyd is the protocol alone',
+      '^packages/keystead/(keyd-client/|keyd/(protocol|wire-types|frames|handshake|channel)\\.ts)',
+      { path: '^packages/keystead/(keystore/|keyd/(?!(protocol|wire-types|frames|handshake|channel)\\.ts))' },
+    ),
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

@@ -1,0 +1,152 @@
+import { type KeyObject, verify, X509Certificate } from 'node:crypto';
+import { promisify } from 'node:util';
+import { type DerCertificate, type DerSpki, type Serial, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
+import { DIGEST_OF, type Signer, spkiSha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { type OnlineCa, type Policy, requestName, statusUrls } from '@keystead/core/lifecycle';
+import {
+  assembleSigned,
+  type CertificateInfo,
+  CertificateTemplate,
+  type CertificateValues,
+  type Named,
+  NO_END,
+  namesFor,
+  newSerial,
+  OcspIssuer,
+  type Profile,
+  readCertificate,
+  rereadIssued,
+} from '@keystead/core/x509';
+import type { Hierarchy } from './hierarchy.ts';
+import type { Journal } from './journal.ts';
+import type { CertificateJournalEntry } from './journal-entry.ts';
+import type { KeydState } from './state.ts';
+
+/** On another thread: this one has the next request to check meanwhile. */
+const verifyInPool = promisify(
+  (
+    digest: string | null,
+    data: Uint8Array,
+    key: KeyObject,
+    signature: Uint8Array,
+    done: (error: Error | null, valid: boolean) => void,
+  ) => verify(digest, data, key, signature, done),
+);
+
+/** Gives the signer of a key of the keystore; keyd's other parts never see the keystore itself. */
+export type SignerOf = (id: string) => Signer;
+
+export interface IssuedCertificate {
+  readonly certificate: DerCertificate;
+  readonly spkiSha256: SpkiSha256;
+  readonly serial: Serial;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+/** One certificate that every check has allowed. */
+export interface CertificateOrder {
+  readonly profile: Profile;
+  readonly named: Named;
+  readonly spki: DerSpki;
+  readonly now: Date;
+  /** As the journal names whom the certificate is for. */
+  readonly subject: string;
+  readonly requestId: string;
+  readonly ticket?: CertificateJournalEntry['ticket'];
+}
+
+/** One online CA: its certificate, its key behind a signer, its templates. */
+export class CertificateAuthority {
+  readonly role: OnlineCa;
+  readonly certificate: DerCertificate;
+  readonly info: CertificateInfo;
+  readonly ocsp: OcspIssuer;
+  readonly signer: Signer;
+  readonly #policy: Policy;
+  readonly #state: KeydState;
+  readonly #journal: Journal;
+  readonly #publicKey: KeyObject;
+  readonly #templates = new Map<string, CertificateTemplate>();
+
+  constructor(role: OnlineCa, hierarchy: Hierarchy, signerOf: SignerOf, state: KeydState, journal: Journal) {
+    this.role = role;
+    this.certificate = hierarchy.certificates[role];
+    this.info = readCertificate(this.certificate);
+    this.ocsp = new OcspIssuer(this.info);
+    this.signer = signerOf(requestName(role));
+    this.#policy = hierarchy.policy;
+    this.#state = state;
+    this.#journal = journal;
+    this.#publicKey = new X509Certificate(this.certificate).publicKey;
+    if (!sameBytes(this.signer.spki, this.info.spki)) {
+      throw new KeysteadError('bundle.foreign', {
+        field: role,
+        seen: 'a certificate for another key than the keystore has',
+      });
+    }
+  }
+
+  /**
+   * Signs one certificate: lint of the values, journal (durable before there is a signature), signature, and the
+   * check of the signature and of the whole by another reader (OpenSSL). REQ-KEY-STO-03, REQ-KEY-AUD-01
+   * @throws KeysteadError `certificate.lint-failed`, `name.malformed`, `keyd.journal-failed`, `keyd.signature-faulty`.
+   */
+  async issue(order: CertificateOrder): Promise<IssuedCertificate> {
+    const values = this.#values(order);
+    const tbs = this.#template(order.profile).tbs(values);
+    const { serial, notBefore } = values;
+    const notAfter = values.notAfter === 'none' ? NO_END : values.notAfter;
+    const spki = spkiSha256(order.spki);
+    await this.#journal.append({
+      time: order.now.toISOString(),
+      kind: 'certificate',
+      serial,
+      issuer: this.role,
+      profile: order.profile.id,
+      subject: order.subject,
+      spkiSha256: spki,
+      notBefore: notBefore.toISOString(),
+      notAfter: notAfter.toISOString(),
+      requestId: order.requestId,
+      ticket: order.ticket,
+    });
+    this.#state.countCertificate();
+    const { signatureAlgorithm } = this.signer;
+    const signature = await this.signer.sign(tbs);
+    // A signature with a flipped bit is useless to its owner and, in ECDSA, could give the CA's key away.
+    if (!(await verifyInPool(DIGEST_OF[signatureAlgorithm], tbs, this.#publicKey, signature))) {
+      throw new KeysteadError('keyd.signature-faulty', { field: this.role });
+    }
+    const certificate = rereadIssued(assembleSigned(tbs, signatureAlgorithm, signature), values);
+    return { certificate, spkiSha256: spki, serial, notBefore, notAfter };
+  }
+
+  /** Times come from the profile alone; a certificate never outlives its issuer. */
+  #values({ profile, named, spki, now }: CertificateOrder): CertificateValues {
+    const issuedAt = Math.floor(now.getTime() / 1000) * 1000;
+    const { seconds, backdateSeconds } = profile.validity;
+    const { subject, san } = namesFor(profile, named);
+    const notAfter =
+      seconds === 'none' ? seconds : new Date(Math.min(issuedAt + seconds * 1000, this.info.notAfter.getTime()));
+    return {
+      serial: newSerial(),
+      notBefore: new Date(issuedAt - backdateSeconds * 1000),
+      notAfter,
+      subject,
+      san,
+      spki,
+      signatureAlgorithm: this.signer.signatureAlgorithm,
+    };
+  }
+
+  #template(profile: Profile): CertificateTemplate {
+    const known = this.#templates.get(profile.id);
+    if (known !== undefined) return known;
+    const urls = profile.ocspNoCheck ? {} : statusUrls(this.#policy, this.role);
+    const made = new CertificateTemplate(profile, { certificate: this.certificate }, urls);
+    this.#templates.set(profile.id, made);
+    return made;
+  }
+}

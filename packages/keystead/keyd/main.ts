@@ -1,0 +1,160 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { toHex } from '@keystead/core/bytes';
+import type { Clock } from '@keystead/core/clock';
+import { type SecretBytes, sha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { formatVerifierKey } from '@keystead/core/log';
+import { type Logger, pino } from 'pino';
+import { systemClock } from '../clock/system.ts';
+import { Layout } from '../files/layout.ts';
+import { type Keystore, openSealedKeystore } from '../keystore/index.ts';
+import { KeydContext } from './context.ts';
+import { type Hierarchy, loadHierarchy } from './hierarchy.ts';
+import { cosignName, keystorePath } from './init.ts';
+import { type KeydSecrets, readSecrets } from './secrets.ts';
+import { KeydServer } from './server.ts';
+import { becomeSole } from './single.ts';
+import { keydSocketPath } from './socket-path.ts';
+
+export interface RunKeydOptions {
+  /** The data directory. */
+  readonly data: string;
+  /** File descriptor with the secrets; without it they are systemd credentials. */
+  readonly secretsFd?: number;
+  /** End when standard input closes, so that keyd does not outlive a supervisor that was killed. */
+  readonly withParent?: boolean;
+}
+
+/**
+ * The keyd process: opens the keystore, makes its state again from the journal, listens, and says so with one JSON
+ * line on standard output. Resolves when it was told to stop (SIGTERM, SIGINT, the parent's end) and every request
+ * under way has been answered. Logs JSON to standard error. REQ-KEY-STO-03
+ * @throws KeysteadError `keyd.*`, `keystore.*`, `bundle.*`, `passphrase.*`.
+ */
+export async function runKeyd(options: RunKeydOptions): Promise<void> {
+  process.umask(0o077);
+  const log = pino({ name: 'keyd', base: { pid: process.pid } }, pino.destination({ fd: 2, sync: true }));
+  withoutCoreDump(log);
+  const layout = new Layout(options.data);
+  const secrets = await readSecrets(
+    options.secretsFd === undefined ? { credentials: true } : { fd: options.secretsFd },
+  );
+  const stop = stopSignal(options.withParent === true);
+  const keyd = await openKeyd({ layout, secrets, clock: systemClock, log });
+  process.stdout.write(`${JSON.stringify({ ready: true, pid: process.pid, socket: keyd.socketPath })}\n`);
+  log.info({ why: await stop }, 'stopping');
+  await keyd.close();
+  // The pipe from the parent would keep the process alive.
+  process.stdin.destroy();
+  log.info('stopped');
+}
+
+export interface OpenKeydOptions {
+  readonly layout: Layout;
+  /** Both are wiped: the passphrase when the keystore is open, the channel key at the end. */
+  readonly secrets: KeydSecrets;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly handshakeMs?: number;
+}
+
+/** A keyd that listens. */
+export interface OpenKeyd {
+  readonly socketPath: string;
+  /** Answers what is under way, closes the files, wipes the keys. */
+  close(): Promise<void>;
+}
+
+/** Opens everything and listens. @throws KeysteadError as {@link runKeyd} does. */
+export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
+  const { layout, secrets, clock, log } = options;
+  const hierarchy = loadHierarchy(layout);
+  const right = await becomeSole(layout.keyd);
+  const undo: (() => unknown)[] = [() => right.release()];
+  try {
+    const keystore = await openKeystore(layout, secrets.passphrase, clock);
+    undo.unshift(() => keystore.close());
+    requireLogKeys(hierarchy, keystore);
+    const context = await KeydContext.open({
+      dir: layout.keyd,
+      hierarchy,
+      policyBytes: policyBytes(layout, hierarchy),
+      signerOf: (id) => keystore.signer(id),
+      clock,
+      software: SOFTWARE,
+    });
+    undo.unshift(() => context.close());
+    const socketPath = keydSocketPath(layout);
+    const { channelKey } = secrets;
+    const server = new KeydServer(context, { socketPath, channelKey, log, handshakeMs: options.handshakeMs });
+    await server.listen();
+    log.info({ socket: socketPath, certificates: context.state.certificates, logSize: context.log.size }, 'ready');
+    undo.unshift(() => channelKey.wipe());
+    undo.unshift(() => server.drain());
+    return { socketPath, close: () => runAll(undo) };
+  } catch (error) {
+    await runAll(undo);
+    throw error;
+  }
+}
+
+async function runAll(undo: readonly (() => unknown)[]): Promise<void> {
+  for (const step of undo) await step();
+}
+
+async function openKeystore(layout: Layout, passphrase: SecretBytes, clock: Clock): Promise<Keystore> {
+  try {
+    return await openSealedKeystore(keystorePath(layout), passphrase, clock);
+  } finally {
+    passphrase.wipe();
+  }
+}
+
+/** The log's keys are not in certificates; what the ceremony wrote down of them must be what the keystore has. */
+function requireLogKeys({ pins }: Hierarchy, keystore: Keystore): void {
+  const origin = pins.vkey.slice(0, pins.vkey.indexOf('+'));
+  const vkey = formatVerifierKey(origin, 'ed25519', keystore.signer('log').spki);
+  const cosign = formatVerifierKey(cosignName(origin), 'cosignature-v1', keystore.signer('log-cosign').spki);
+  if (vkey === pins.vkey && cosign === pins.cosignVkey) return;
+  throw new KeysteadError('bundle.foreign', { field: 'vkey', seen: 'other keys of the log than the keystore has' });
+}
+
+/** The policy's file once more, as bytes: what was parsed must be what is handed out. */
+function policyBytes(layout: Layout, { pins }: Hierarchy): Uint8Array {
+  const bytes = readFileSync(layout.policy);
+  const seen = toHex(sha256(bytes));
+  if (seen !== pins.policySha256) throw new KeysteadError('bundle.policy-differs', { field: layout.policy, seen });
+  return bytes;
+}
+
+const SOFTWARE = softwareName();
+
+function softwareName(): string {
+  const { name, version }: { name: string; version: string } = JSON.parse(
+    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+  );
+  return `${name} ${version}`;
+}
+
+/**
+ * core(5): with no mapping chosen, a core dump of this process holds none of its memory. Node.js cannot set
+ * RLIMIT_CORE or PR_SET_DUMPABLE; a systemd unit sets LimitCORE=0 as well.
+ */
+function withoutCoreDump(log: Logger): void {
+  try {
+    writeFileSync('/proc/self/coredump_filter', '0');
+  } catch {
+    log.warn('core dumps cannot be emptied on this system: set LimitCORE=0');
+  }
+}
+
+function stopSignal(withParent: boolean): Promise<string> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve('SIGTERM'));
+    process.once('SIGINT', () => resolve('SIGINT'));
+    if (!withParent) return;
+    process.stdin.on('end', () => resolve('the end of the parent'));
+    process.stdin.on('error', () => resolve('the end of the parent'));
+    process.stdin.resume();
+  });
+}

@@ -1,0 +1,41 @@
+import { KeysteadError } from '@keystead/core/errors';
+import { firstIssue } from '@keystead/core/lifecycle';
+import type { KeydContext } from '../context.ts';
+import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
+import { issue } from './issue.ts';
+import { provision } from './provision.ts';
+import { journal, status, trust } from './read.ts';
+import { signCheckpoint } from './sign-checkpoint.ts';
+import { signCrl } from './sign-crl.ts';
+import { signEvidence } from './sign-evidence.ts';
+import { signOcsp } from './sign-ocsp.ts';
+
+type Operation<Op extends OperationName> = (keyd: KeydContext, params: Params<Op>) => Promise<Result<Op>>;
+
+const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
+  status,
+  trust,
+  issue,
+  provision,
+  signOcsp,
+  signCrl,
+  signCheckpoint,
+  signEvidence,
+  journal,
+};
+
+/**
+ * Checks the form of an operation's parameters and carries it out. Whatever it signed is durable when it resolves.
+ * @throws KeysteadError `request.malformed` with the field; what the operation throws.
+ */
+export async function operate<Op extends OperationName>(
+  keyd: KeydContext,
+  op: Op,
+  params: unknown,
+): Promise<Result<Op>> {
+  const parsed = OPERATIONS[op].params.safeParse(params);
+  if (!parsed.success) {
+    throw new KeysteadError('request.malformed', { ...firstIssue(parsed.error, 'params'), cause: parsed.error });
+  }
+  return WORK[op](keyd, parsed.data as Params<Op>);
+}

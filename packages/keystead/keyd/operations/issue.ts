@@ -1,0 +1,79 @@
+import { fromBase64, sameBytes } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import { ONLINE_CAS, type OnlineCa, operatorOf, profileOf } from '@keystead/core/lifecycle';
+import type { Named, ParsedCsr, Profile } from '@keystead/core/x509';
+import { acceptRequest } from '../certification-request.ts';
+import type { KeydContext } from '../context.ts';
+import type { Params, Result } from '../protocol.ts';
+
+/**
+ * Issues one certificate on request. Which profiles can be asked for at all is decided by what they make, not by
+ * what they are called: a certificate that names its requester (a device, a host, a person), ends, is no CA and
+ * signs nothing for others. REQ-KEY-STO-03
+ * @throws KeysteadError `profile.unknown`, `profile.not-requestable`, `profile.requester-forbidden`, `requester.*`,
+ *   `operator.*`, `csr.*`, `key.*`, `name.malformed`, `clock.went-back`, `keyd.journal-failed`.
+ */
+export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise<Result<'issue'>> {
+  const now = keyd.now();
+  const profile = profileOf(keyd.policy, params.profile);
+  const issuer = requestableFrom(profile);
+  const { requester, requestId } = params;
+  if (!profile.requesters.includes(requester.kind)) {
+    throw new KeysteadError('profile.requester-forbidden', { field: 'requester.kind', seen: requester.kind });
+  }
+  const named = nameFor(keyd, profile, params, now);
+  const csr = acceptRequest(params.csr, profile, named);
+  if (named.person !== undefined) requireOperatorKey(keyd, named.person, csr);
+  const subject = named.deviceId ?? named.person ?? named.hosts?.[0] ?? requester.id;
+  return keyd.authorities[issuer].issue({ profile, named, spki: csr.spki, now, subject, requestId });
+}
+
+/**
+ * The CA that issues a profile on request.
+ * @throws KeysteadError `profile.not-requestable` for CAs, for signers of OCSP, evidence and transcripts (their
+ *   subject is fixed), and for what has no end: IDevIDs are given only for a ticket, by `provision`.
+ */
+function requestableFrom(profile: Profile): OnlineCa {
+  const issuer = ONLINE_CAS.find((role) => role === profile.issuer);
+  const refusal =
+    (profile.ca !== false && 'a CA') ||
+    (typeof profile.subject.commonName !== 'string' && 'a signer of keyd or of a ceremony') ||
+    (profile.extKeyUsage.includes('OCSPSigning') && 'an OCSP responder') ||
+    (profile.validity.seconds === 'none' && 'a certificate without an end') ||
+    (issuer === 'manufacturing' && 'a certificate of the factory: use a ticket');
+  if (issuer === undefined || refusal !== false) {
+    throw new KeysteadError('profile.not-requestable', {
+      field: 'profile',
+      seen: `${profile.id}: ${refusal || `issued by ${profile.issuer}`}`,
+    });
+  }
+  return issuer;
+}
+
+/** The identity that the requester has proven, or that the policy knows, in the place that the profile has for it. */
+function nameFor(keyd: KeydContext, profile: Profile, { requester, hosts }: Params<'issue'>, now: Date): Named {
+  const kind = profile.subject.commonName;
+  if (hosts !== undefined && kind !== 'host')
+    throw new KeysteadError('request.malformed', { field: 'hosts', seen: profile.id });
+  if (kind === 'device-id') {
+    if (requester.kind !== 'device') {
+      throw new KeysteadError('profile.requester-forbidden', { field: 'requester.kind', seen: requester.kind });
+    }
+    keyd.requesters.check('device', requester.id, requester.certificate, now);
+    return { deviceId: requester.id };
+  }
+  if (kind === 'person') return { person: requester.id };
+  if (requester.kind !== 'system') keyd.requesters.check('operator', requester.id, requester.certificate, now);
+  return { hosts: hosts ?? [] };
+}
+
+/**
+ * A person gets a certificate for the key that the ceremony's policy names, and for no other: a front end cannot
+ * make itself an operator.
+ */
+function requireOperatorKey(keyd: KeydContext, name: string, csr: ParsedCsr): void {
+  const operator = operatorOf(keyd.policy, name);
+  if (operator === undefined) throw new KeysteadError('operator.unknown', { field: 'requester.id', seen: name });
+  if (!sameBytes(fromBase64(operator.spki), csr.spki))
+    throw new KeysteadError('operator.key-differs', { field: 'csr', seen: name });
+}

@@ -1,0 +1,84 @@
+import { toHex } from '@keystead/core/bytes';
+import { sha256, spkiSha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  operatorOf,
+  permits,
+  profileOf,
+  requireTicketDevice,
+  requireTicketLine,
+  requireTicketTime,
+} from '@keystead/core/lifecycle';
+import { checkDeviceId } from '@keystead/core/x509';
+import { acceptRequest } from '../certification-request.ts';
+import type { KeydContext } from '../context.ts';
+import { provisioningRecord, signDocument } from '../documents.ts';
+import type { Params, Result } from '../protocol.ts';
+
+/**
+ * Provisions one unit of a batch: verifies the ticket against the policy's operators, its time, line and range of
+ * device ids, takes a unit of its quota, and gives the IDevID with a signed record. The same device with the same
+ * key may come again and takes no other unit. REQ-KEY-PROV-01, REQ-KEY-PROV-02
+ * @throws KeysteadError `ticket.*`, `operator.*`, `device.*`, `csr.*`, `key.*`, `clock.went-back`,
+ *   `keyd.journal-failed`.
+ */
+export async function provision(keyd: KeydContext, params: Params<'provision'>): Promise<Result<'provision'>> {
+  const now = keyd.now();
+  const { deviceId, station, operator, line, requestId } = params;
+  const signed = keyd.ticket(params.ticket);
+  const { ticket } = signed;
+  requireTicketTime(ticket, now);
+  requireTicketLine(ticket, line);
+  requireTicketDevice(ticket, checkDeviceId(deviceId));
+  requireLineOperator(keyd, operator);
+  const profile = profileOf(keyd.policy, ticket.profile);
+  const named = { deviceId };
+  const { spki } = acceptRequest(params.csr, profile, named);
+  keyd.state.takeUnit(signed, deviceId, spkiSha256(spki));
+  const authority = keyd.authorities.manufacturing;
+  const issued = await authority.issue({
+    profile,
+    named,
+    spki,
+    now,
+    subject: deviceId,
+    requestId,
+    ticket: { id: ticket.id, sha256: signed.sha256, quota: ticket.quota },
+  });
+  const record = provisioningRecord(
+    {
+      deviceId,
+      certificate: issued.certificate,
+      issuer: authority.certificate,
+      bootstrapCa: keyd.hierarchy.certificates.root,
+      ticket,
+      operator,
+      line,
+      station,
+      requestId,
+      date: now,
+    },
+    keyd.provenance,
+  );
+  await keyd.journal.append({
+    time: now.toISOString(),
+    kind: 'document',
+    document: 'provisioning',
+    subject: deviceId,
+    sha256: toHex(sha256(Buffer.from(record, 'utf8'))),
+    requestId,
+  });
+  const { signature } = await signDocument(record, keyd.evidence);
+  return { ...issued, record, signature };
+}
+
+function requireLineOperator(keyd: KeydContext, name: string): void {
+  const operator = operatorOf(keyd.policy, name);
+  if (operator === undefined) throw new KeysteadError('operator.unknown', { field: 'operator', seen: name });
+  if (!permits(operator.roles, 'unit.provision')) {
+    throw new KeysteadError('operator.forbidden', {
+      field: 'operator',
+      seen: `${name}, who is ${operator.roles.join(', ')}`,
+    });
+  }
+}

@@ -1,0 +1,46 @@
+import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
+import type { KeydContext } from '../context.ts';
+import { readJournal } from '../journal.ts';
+import type { CertificateJournalEntry, JournalEntry } from '../journal-entry.ts';
+import type { Params, Result } from '../protocol.ts';
+
+/** Who keyd is and how far it is. */
+export async function status(keyd: KeydContext): Promise<Result<'status'>> {
+  return {
+    software: keyd.software,
+    startedAt: keyd.startedAt,
+    policySha256: keyd.provenance.policySha256,
+    certificates: keyd.state.certificates,
+    log: { origin: keyd.log.origin, size: keyd.log.size, checkpoint: keyd.log.checkpoint ?? null },
+    tickets: keyd.state.tickets,
+    crlNumbers: keyd.state.crlNumbers,
+  };
+}
+
+/** What the ceremony approved: certificates, verifier keys and policy. */
+export async function trust(keyd: KeydContext): Promise<Result<'trust'>> {
+  const { certificates, evidenceSigner, pins } = keyd.hierarchy;
+  const { vkey, cosignVkey } = pins;
+  return { certificates: { ...certificates }, evidenceSigner, vkey, cosignVkey, policy: keyd.policyBytes };
+}
+
+/** Certificates of the journal, in order, for those who reconcile their records with it. */
+export async function journal(keyd: KeydContext, { from, limit }: Params<'journal'>): Promise<Result<'journal'>> {
+  const { entries, next, end } = readJournal(keyd.journalPath, from, limit);
+  return { certificates: entries.filter(isCertificate).map(tell), next, end };
+}
+
+const isCertificate = (entry: JournalEntry): entry is CertificateJournalEntry => entry.kind === 'certificate';
+
+const tell = (entry: CertificateJournalEntry): Result<'journal'>['certificates'][number] => ({
+  serial: entry.serial as Serial,
+  issuer: entry.issuer,
+  profile: entry.profile,
+  subject: entry.subject,
+  spkiSha256: entry.spkiSha256 as SpkiSha256,
+  notBefore: new Date(entry.notBefore),
+  notAfter: new Date(entry.notAfter),
+  time: new Date(entry.time),
+  requestId: entry.requestId,
+  ticket: entry.ticket?.id,
+});

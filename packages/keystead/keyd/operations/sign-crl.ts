@@ -1,0 +1,45 @@
+import type { DerCrl } from '@keystead/core/bytes';
+import { assembleSigned, tbsCertList } from '@keystead/core/x509';
+import type { KeydContext } from '../context.ts';
+import type { Params, Result } from '../protocol.ts';
+import { forgetBefore, requireRevocationTime } from '../revocation.ts';
+
+/**
+ * Signs a full CRL. keyd remembers what it has listed, in its journal, and lists it again by itself: a front end can
+ * add to a list, but never take a revocation back by leaving it out. Only `certificateHold` is listed as long as it
+ * is sent. REQ-KEY-REV-01
+ * @throws KeysteadError `crl.number-used` with the last number, `revocation.malformed`, `clock.went-back`,
+ *   `keyd.journal-failed`.
+ */
+export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
+  const now = keyd.now();
+  const { issuer, number } = params;
+  for (const { serial, revokedAt } of params.entries) requireRevocationTime(revokedAt, now, serial);
+  const authority = keyd.authorities[issuer];
+  const { signer } = authority;
+  const thisUpdate = new Date(Math.floor(now.getTime() / 1000) * 1000);
+  const nextUpdate = new Date(thisUpdate.getTime() + keyd.policy.revocation.crlSeconds * 1000);
+  const { all, fresh } = keyd.state.list(issuer, params.number, params.entries, forgetBefore(keyd.policy, issuer, now));
+  const tbs = tbsCertList({
+    issuer: authority.certificate,
+    signatureAlgorithm: signer.signatureAlgorithm,
+    thisUpdate,
+    nextUpdate,
+    number,
+    entries: all,
+  });
+  await keyd.journal
+    .append({
+      time: now.toISOString(),
+      kind: 'crl',
+      issuer,
+      number,
+      revoked: fresh.map(({ serial, revokedAt, reason }) => [serial, revokedAt.getTime(), reason ?? 'unspecified']),
+    })
+    .catch((error: unknown) => {
+      keyd.state.unlist(issuer, fresh);
+      throw error;
+    });
+  const crl = assembleSigned(tbs, signer.signatureAlgorithm, await signer.sign(tbs)) as DerCrl;
+  return { crl, number, thisUpdate, nextUpdate };
+}

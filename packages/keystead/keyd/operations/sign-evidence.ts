@@ -1,0 +1,43 @@
+import { toHex } from '@keystead/core/bytes';
+import { sha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { operatorOf, permits } from '@keystead/core/lifecycle';
+import { checkDeviceId } from '@keystead/core/x509';
+import type { KeydContext } from '../context.ts';
+import { decommissionEvidence, signDocument } from '../documents.ts';
+import type { Params, Result } from '../protocol.ts';
+import { forgetBefore } from '../revocation.ts';
+
+/**
+ * Signs the evidence that a device was decommissioned. What keyd can check is checked: that the operator may do
+ * this, and that each certificate named as revoked stands on a CRL that keyd
+ * signed (or ended long ago): publish the CRL first. REQ-KEY-WIPE-01
+ * @throws KeysteadError `operator.*`, `device.id-malformed`, `evidence.not-revoked`, `clock.went-back`,
+ *   `keyd.journal-failed`.
+ */
+export async function signEvidence(keyd: KeydContext, params: Params<'signEvidence'>): Promise<Result<'signEvidence'>> {
+  const now = keyd.now();
+  const { kind, requestId, ...end } = params;
+  checkDeviceId(end.deviceId);
+  const operator = operatorOf(keyd.policy, end.operator);
+  if (operator === undefined) throw new KeysteadError('operator.unknown', { field: 'operator', seen: end.operator });
+  if (!permits(operator.roles, 'device.decommission')) {
+    throw new KeysteadError('operator.forbidden', { field: 'operator', seen: end.operator });
+  }
+  const loose = end.revoked.find(
+    ({ issuer, serial, revokedAt }) =>
+      !keyd.state.isRevoked(issuer, serial) && revokedAt.getTime() > forgetBefore(keyd.policy, issuer, now),
+  );
+  if (loose !== undefined) throw new KeysteadError('evidence.not-revoked', { field: 'revoked', seen: loose.serial });
+  const document = decommissionEvidence({ ...end, requestId, date: now }, keyd.provenance);
+  await keyd.journal.append({
+    time: now.toISOString(),
+    kind: 'document',
+    document: kind,
+    subject: end.deviceId,
+    sha256: toHex(sha256(Buffer.from(document, 'utf8'))),
+    requestId,
+  });
+  const { signature } = await signDocument(document, keyd.evidence);
+  return { document, signature };
+}

@@ -1,0 +1,70 @@
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  type CertStatus,
+  type OcspCertId,
+  ocspResponse,
+  parseOcspRequest,
+  sequence,
+  tbsOcspResponse,
+} from '@keystead/core/x509';
+import type { KeydContext } from '../context.ts';
+import type { Params, Result } from '../protocol.ts';
+import { requireRevocationTime } from '../revocation.ts';
+
+type Answer = Params<'signOcsp'>['responses'][number];
+
+/**
+ * Signs the status of certificates of one CA with its delegated responder. The times are keyd's: an answer can
+ * neither be dated back nor last longer than the policy says; and what once stood on a CRL is never good again.
+ * REQ-KEY-REV-02
+ * @throws KeysteadError `ocsp.malformed`, `ocsp.hash-unsupported`, `ocsp.issuer-differs`, `revocation.undone`,
+ *   `revocation.malformed`, `clock.went-back`.
+ */
+export async function signOcsp(keyd: KeydContext, params: Params<'signOcsp'>): Promise<Result<'signOcsp'>> {
+  const now = keyd.now();
+  const { issuer, responses, nonce } = params;
+  const certIds = readCertIds(responses.map((one) => one.certId));
+  const authority = keyd.authorities[issuer];
+  const thisUpdate = new Date(Math.floor(now.getTime() / 1000) * 1000);
+  const nextUpdate = new Date(thisUpdate.getTime() + keyd.policy.revocation.ocspSeconds * 1000);
+  const answers = responses.map((answer, index) => {
+    const certId = certIds[index];
+    if (certId === undefined || !authority.ocsp.issued(certId)) {
+      throw new KeysteadError('ocsp.issuer-differs', { field: `responses[${index}].certId`, seen: `not of ${issuer}` });
+    }
+    if (answer.status !== 'revoked' && keyd.state.isRevoked(issuer, certId.serial)) {
+      throw new KeysteadError('revocation.undone', { field: `responses[${index}]`, seen: certId.serial });
+    }
+    return { certId, status: statusOf(answer, now, index), thisUpdate, nextUpdate };
+  });
+  const responder = await keyd.responders[issuer].at(now);
+  const tbs = tbsOcspResponse({
+    responderKeyHash: responder.keyHash,
+    producedAt: thisUpdate,
+    responses: answers,
+    nonce,
+  });
+  const { signatureAlgorithm } = responder.signer;
+  const signature = await responder.signer.sign(tbs);
+  return {
+    response: ocspResponse(tbs, signatureAlgorithm, signature, [responder.certificate]),
+    thisUpdate,
+    nextUpdate,
+  };
+}
+
+/** Read as the request that they came in, by the one strict reader of requests. */
+function readCertIds(ders: readonly Uint8Array[]): readonly OcspCertId[] {
+  return parseOcspRequest(sequence(sequence(sequence(...ders.map((der) => sequence(der)))))).certIds;
+}
+
+function statusOf({ status, revokedAt, reason }: Answer, now: Date, index: number): CertStatus {
+  const field = `responses[${index}]`;
+  if (status !== 'revoked') {
+    if (revokedAt !== undefined || reason !== undefined) {
+      throw new KeysteadError('revocation.malformed', { field, seen: `${status}, with a time or reason` });
+    }
+    return { status };
+  }
+  return { status, revokedAt: requireRevocationTime(revokedAt, now, field), reason };
+}

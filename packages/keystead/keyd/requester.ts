@@ -1,0 +1,91 @@
+import type { DerCertificate, Serial } from '@keystead/core/bytes';
+import { certSha256, verifySignature } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import type { OnlineCa } from '@keystead/core/lifecycle';
+import { deviceIdOf, personNameOf, readCertificate } from '@keystead/core/x509';
+import type { CertificateAuthority } from './certificate-authority.ts';
+import type { KeydState } from './state.ts';
+
+/** Who a certificate names, once its signature is verified. Its times are looked at each time. */
+interface Proven {
+  readonly issuer: OnlineCa;
+  readonly serial: Serial;
+  readonly id: string;
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
+const ISSUERS: Readonly<Record<'device' | 'operator', readonly OnlineCa[]>> = {
+  device: ['manufacturing', 'operational'],
+  operator: ['operator'],
+};
+
+/** A verification is remembered for this many certificates: IDevIDs and LDevIDs come again and again. */
+const REMEMBERED = 20_000;
+
+/**
+ * Checks the certificates that requesters show. A front end cannot name a device that has no certificate of ours;
+ * but a certificate is public, and whether the requester holds its key was seen in a TLS handshake by the front end
+ * alone. docs/keyd.md says what follows from that.
+ */
+export class Requesters {
+  readonly #authorities: Readonly<Record<OnlineCa, CertificateAuthority>>;
+  readonly #state: KeydState;
+  readonly #proven = new Map<string, Proven>();
+
+  constructor(authorities: Readonly<Record<OnlineCa, CertificateAuthority>>, state: KeydState) {
+    this.#authorities = authorities;
+    this.#state = state;
+  }
+
+  /**
+   * @param certificate what the requester showed; it must name `id`.
+   * @throws KeysteadError `requester.unproven`, `requester.revoked`.
+   */
+  check(kind: 'device' | 'operator', id: string, certificate: DerCertificate | undefined, now: Date): void {
+    if (certificate === undefined) throw unproven('no certificate');
+    const key = `${kind} ${certSha256(certificate)}`;
+    const proven = this.#proven.get(key) ?? this.#prove(kind, certificate);
+    if (!this.#proven.has(key)) this.#remember(key, proven);
+    if (proven.id !== id) throw unproven(`a certificate of ${proven.id}, for ${id}`);
+    const ms = now.getTime();
+    if (ms < proven.notBefore || ms > proven.notAfter) throw unproven('a certificate that is not valid now');
+    if (this.#state.isRevoked(proven.issuer, proven.serial)) {
+      throw new KeysteadError('requester.revoked', { field: 'requester.certificate', seen: proven.serial });
+    }
+  }
+
+  #prove(kind: 'device' | 'operator', certificate: DerCertificate): Proven {
+    const info = readCertificate(certificate);
+    const issuer = ISSUERS[kind].find((role) => {
+      const { subjectDer, spki } = this.#authorities[role].info;
+      const algorithm = info.signatureAlgorithm;
+      return (
+        Buffer.compare(info.issuerDer, subjectDer) === 0 &&
+        algorithm !== undefined &&
+        verifySignature(algorithm, spki, info.tbs, info.signature)
+      );
+    });
+    if (issuer === undefined) throw unproven('a certificate of another issuer');
+    const id = kind === 'device' ? deviceIdOf(info.san) : personNameOf(info.san);
+    if (id === undefined || info.ca || !info.extKeyUsage.includes('clientAuth')) {
+      throw unproven(`a certificate that names no ${kind}`);
+    }
+    const { serial, notBefore, notAfter } = info;
+    return { issuer, serial, id, notBefore: notBefore.getTime(), notAfter: notAfter.getTime() };
+  }
+
+  #remember(key: string, proven: Proven): void {
+    if (this.#proven.size >= REMEMBERED) {
+      // The oldest first: a Map keeps the order in which keys were put in.
+      for (const old of this.#proven.keys()) {
+        this.#proven.delete(old);
+        break;
+      }
+    }
+    this.#proven.set(key, proven);
+  }
+}
+
+const unproven = (seen: string): KeysteadError =>
+  new KeysteadError('requester.unproven', { field: 'requester.certificate', seen });

@@ -1,0 +1,185 @@
+import type { Serial } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import type { OnlineCa, SignedTicket } from '@keystead/core/lifecycle';
+import { REVOCATION_REASONS, type RevocationReason, type RevokedEntry } from '@keystead/core/x509';
+import type { CertificateJournalEntry, CrlJournalEntry, JournalEntry } from './journal-entry.ts';
+
+interface TicketUse {
+  readonly sha256: string;
+  readonly quota: number;
+  units: number;
+}
+
+interface Unit {
+  readonly ticketId: string;
+  readonly spkiSha256: string;
+}
+
+interface Revocations {
+  number: number;
+  /** By serial; what has once been listed stays, but for `certificateHold`, which can be taken back. */
+  readonly listed: Map<Serial, RevokedEntry>;
+}
+
+/**
+ * What keyd must know to refuse by itself: how many units each ticket has had and which device has which key, the
+ * last CRL of each issuer and what stands on it, and the latest time that it has seen. All of it is made again from
+ * the journal. A decision and its effect are one synchronous step here, so that requests that run side by side
+ * cannot both take the last unit. REQ-KEY-STO-03
+ */
+export class KeydState {
+  readonly #tickets = new Map<string, TicketUse>();
+  readonly #units = new Map<string, Unit>();
+  readonly #unitKeys = new Map<string, string>();
+  readonly #revocations = new Map<OnlineCa, Revocations>();
+  #certificates = 0;
+  #lastTime = 0;
+
+  /** Takes an entry of the journal into account, at a start. */
+  replay(entry: JournalEntry): void {
+    this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
+    if (entry.kind === 'certificate') this.#replayCertificate(entry);
+    if (entry.kind === 'crl') this.#replayCrl(entry);
+  }
+
+  #replayCertificate(entry: CertificateJournalEntry): void {
+    this.#certificates += 1;
+    if (entry.ticket === undefined) return;
+    const { id, sha256, quota } = entry.ticket;
+    const use = this.#tickets.get(id) ?? { sha256, quota, units: 0 };
+    this.#tickets.set(id, use);
+    if (this.#units.has(entry.subject)) return;
+    use.units += 1;
+    this.#units.set(entry.subject, { ticketId: id, spkiSha256: entry.spkiSha256 });
+    this.#unitKeys.set(entry.spkiSha256, entry.subject);
+  }
+
+  #replayCrl(entry: CrlJournalEntry): void {
+    const { listed } = this.#of(entry.issuer);
+    for (const [serial, ms, reason] of entry.revoked) {
+      if (!isReason(reason)) throw new KeysteadError('keyd.journal-damaged', { field: 'reason', seen: reason });
+      listed.set(serial as Serial, { serial: serial as Serial, revokedAt: new Date(ms), reason });
+    }
+    this.#of(entry.issuer).number = entry.number;
+  }
+
+  /** Certificates in the journal. */
+  get certificates(): number {
+    return this.#certificates;
+  }
+
+  countCertificate(): void {
+    this.#certificates += 1;
+  }
+
+  get tickets(): { id: string; units: number; quota: number }[] {
+    return [...this.#tickets].map(([id, { units, quota }]) => ({ id, units, quota }));
+  }
+
+  /**
+   * The time by which to sign. Two seconds back are borne: clocks are set that way in small steps.
+   * @throws KeysteadError `clock.went-back`.
+   */
+  timeAt(now: Date): Date {
+    const ms = now.getTime();
+    if (!(ms >= this.#lastTime - 2000)) {
+      throw new KeysteadError('clock.went-back', {
+        field: 'clock',
+        seen: `${Number.isNaN(ms) ? 'no time' : now.toISOString()}, after ${new Date(this.#lastTime).toISOString()}`,
+      });
+    }
+    this.#lastTime = Math.max(this.#lastTime, ms);
+    return new Date(this.#lastTime);
+  }
+
+  /** Takes note of a time that something else of keyd's was signed at, milliseconds since 1970. */
+  sawTime(ms: number): void {
+    this.#lastTime = Math.max(this.#lastTime, ms);
+  }
+
+  /**
+   * Takes a unit of the ticket for this device and key. The same device with the same key may come again (its first
+   * certificate was lost on the way): that takes no other unit. REQ-KEY-PROV-01
+   * @throws KeysteadError `ticket.id-reused`, `device.already-provisioned`, `key.already-used`,
+   *   `ticket.quota-exhausted`; nothing is taken then.
+   */
+  takeUnit({ ticket, sha256 }: SignedTicket, deviceId: string, spkiSha256: string): void {
+    const use = this.#tickets.get(ticket.id);
+    if (use !== undefined && use.sha256 !== sha256) {
+      throw new KeysteadError('ticket.id-reused', { field: 'ticket', seen: ticket.id });
+    }
+    const unit = this.#units.get(deviceId);
+    if (unit !== undefined) {
+      if (unit.ticketId === ticket.id && unit.spkiSha256 === spkiSha256) return;
+      const seen = unit.ticketId === ticket.id ? 'another key' : `ticket ${unit.ticketId}`;
+      throw new KeysteadError('device.already-provisioned', { field: 'deviceId', seen: `${deviceId} with ${seen}` });
+    }
+    const owner = this.#unitKeys.get(spkiSha256);
+    if (owner !== undefined) throw new KeysteadError('key.already-used', { field: 'csr', seen: `the key of ${owner}` });
+    const units = use?.units ?? 0;
+    if (units >= ticket.quota) {
+      throw new KeysteadError('ticket.quota-exhausted', { field: 'ticket', seen: `${units} of ${ticket.quota} units` });
+    }
+    if (use === undefined) this.#tickets.set(ticket.id, { sha256, quota: ticket.quota, units: 1 });
+    else use.units += 1;
+    this.#units.set(deviceId, { ticketId: ticket.id, spkiSha256 });
+    this.#unitKeys.set(spkiSha256, deviceId);
+  }
+
+  /** The last CRL number of each issuer. */
+  get crlNumbers(): Partial<Record<OnlineCa, number>> {
+    return Object.fromEntries([...this.#revocations].map(([issuer, { number }]) => [issuer, number]));
+  }
+
+  /** Whether a CRL that keyd signed lists this certificate for good. */
+  isRevoked(issuer: OnlineCa, serial: Serial): boolean {
+    return this.#revocations.get(issuer)?.listed.has(serial) ?? false;
+  }
+
+  /**
+   * Takes revocations onto the list. Returns all that the CRL must list, and those that are there for the first
+   * time and for good. What was listed at `forgetBefore` or earlier is let go: nothing of that time can be valid.
+   * @throws KeysteadError `crl.number-used`.
+   */
+  list(
+    issuer: OnlineCa,
+    number: number,
+    entries: readonly RevokedEntry[],
+    forgetBefore: number,
+  ): { all: RevokedEntry[]; fresh: RevokedEntry[] } {
+    const revocations = this.#of(issuer);
+    if (number <= revocations.number) {
+      throw new KeysteadError('crl.number-used', { field: 'number', seen: `${number}, after ${revocations.number}` });
+    }
+    const { listed } = revocations;
+    const fresh: RevokedEntry[] = [];
+    const held = new Map<Serial, RevokedEntry>();
+    for (const entry of entries) {
+      if (listed.has(entry.serial)) continue;
+      if (entry.reason === 'certificateHold') held.set(entry.serial, entry);
+      else {
+        listed.set(entry.serial, entry);
+        held.delete(entry.serial);
+        fresh.push(entry);
+      }
+    }
+    for (const [serial, { revokedAt }] of listed) if (revokedAt.getTime() <= forgetBefore) listed.delete(serial);
+    revocations.number = number;
+    return { all: [...listed.values(), ...held.values()], fresh };
+  }
+
+  /** Takes back what {@link list} took, when the journal could not be written: else it would be on no list later. */
+  unlist(issuer: OnlineCa, fresh: readonly RevokedEntry[]): void {
+    for (const { serial } of fresh) this.#of(issuer).listed.delete(serial);
+  }
+
+  #of(issuer: OnlineCa): Revocations {
+    const known = this.#revocations.get(issuer);
+    if (known !== undefined) return known;
+    const made: Revocations = { number: 0, listed: new Map() };
+    this.#revocations.set(issuer, made);
+    return made;
+  }
+}
+
+const isReason = (text: string): text is RevocationReason => text in REVOCATION_REASONS;
