@@ -2,9 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Layout } from '../files/layout.ts';
 
-/** The verifier keys of the log that the ceremony's bundle brought: a line each (C2SP signed-note). */
+/**
+ * The verifier keys of the log that the ceremony's bundle brought, a line each (C2SP signed-note): the log's own, and
+ * the one that timestamps its checkpoints.
+ */
 export function logKeys(layout: Layout): string[] {
-  return readFileSync(join(layout.trust, 'log.vkey'), 'utf8')
-    .split('\n')
+  return ['log.vkey', 'log-cosign.vkey']
+    .flatMap((name) => readFileSync(join(layout.trust, name), 'utf8').split('\n'))
     .filter((line) => line !== '');
 }

@@ -1,0 +1,11 @@
+export { type AuditReader, type AuditRow, type AuditSink, appendAudit } from './append.ts';
+export { type AuditEntry, type AuditEvent, entryBytes, parseEntry } from './entry.ts';
+export { type ForkProof, verifyForkProof } from './fork.ts';
+export { formatTlogProof, type InclusionProof, proofFor, verifyProof } from './inclusion.ts';
+export { LogDirectory, type LogFiles } from './log-directory.ts';
+export type { CheckpointSigner } from './publish.ts';
+export { LogPublisher, type PublisherOptions } from './publisher.ts';
+export type { Timers } from './timers.ts';
+export { FAULTS, type Fault, type Finding } from './verify/faults.ts';
+export { formatLogReport, type LogReport, logReportJson } from './verify/report.ts';
+export { DEFAULT_TOLERANCE_MS, type VerifyLogOptions, verifyLogFiles } from './verify/verify-log.ts';
