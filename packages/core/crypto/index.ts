@@ -8,10 +8,19 @@ export {
 export { deviceKey, kbkdf } from './device-key.ts';
 export { decryptPkcs8, encryptPkcs8, type OpenedKey } from './encrypted-pkcs8.ts';
 export { generateSoftwareKey, type SoftwareKey } from './generate.ts';
-export { certSha256, constantTimeEqual, hmacSha256, sha1Identifier, sha256, sha384, spkiSha256 } from './hash.ts';
+export {
+  certSha256,
+  constantTimeEqual,
+  hmacSha256,
+  hmacSha256With,
+  sha1Identifier,
+  sha256,
+  sha384,
+  spkiSha256,
+} from './hash.ts';
 export { HealthTest, type HealthTestOptions } from './health.ts';
 export { hkdf } from './hkdf.ts';
-export { publicKeyOf } from './key.ts';
+export { ed25519Octets, ed25519Spki, publicKeyOf } from './key.ts';
 export { defaultPasswordKdf, fipsMode, type PasswordKdf, passwordKey } from './password.ts';
 export { PurposeKeys } from './purpose-keys.ts';
 export { RandomSource, randomBytes } from './random.ts';

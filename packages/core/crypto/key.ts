@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import type { DerSpki } from '../bytes/index.ts';
+import { type DerSpki, sameBytes } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import type { KeyAlgorithm } from './algorithms.ts';
 import type { SecretBytes } from './secret.ts';
@@ -58,4 +58,23 @@ export function spkiOf(key: KeyObject): DerSpki {
 /** The public half of a PKCS#8 private key. @throws KeysteadError `key.malformed`, `key.algorithm-mismatch`. */
 export function publicKeyOf(algorithm: KeyAlgorithm, pkcs8: SecretBytes): DerSpki {
   return spkiOf(importPrivateKey(algorithm, pkcs8));
+}
+
+/** The 32 octets of an Ed25519 public key (RFC 8032 section 5.1.2); undefined for another key or encoding (RFC 8410). */
+export function ed25519Octets(spki: DerSpki): Uint8Array | undefined {
+  try {
+    const key = importPublicKey(spki);
+    const { crv, x } = key.export({ format: 'jwk' });
+    // OpenSSL reads more than DER; the index of keys is over the one encoding that a key has.
+    if (crv !== 'Ed25519' || x === undefined || !sameBytes(spkiOf(key), spki)) return undefined;
+    return new Uint8Array(Buffer.from(x, 'base64url'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** SubjectPublicKeyInfo, DER (RFC 8410 section 4), of the 32 octets of an Ed25519 public key. */
+export function ed25519Spki(octets: Uint8Array): DerSpki {
+  const x = Buffer.from(octets).toString('base64url');
+  return spkiOf(createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' }));
 }

@@ -1,6 +1,6 @@
 import type { DerSpki } from '../bytes/index.ts';
 import { fromBase64, toBase64, toHex } from '../bytes/index.ts';
-import { sha256 } from '../crypto/index.ts';
+import { ed25519Octets, ed25519Spki, sha256 } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 
 /** The kinds of signature that Keystead knows: of a note as such, and of a witness with the time of signing. */
@@ -18,8 +18,7 @@ export interface VerifierKey {
   readonly spki: DerSpki;
 }
 
-// RFC 8410 section 4: SubjectPublicKeyInfo of Ed25519 is these 12 bytes and the 32 of the key.
-const SPKI_PREFIX = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00);
+/** RFC 8032 section 5.1.5. */
 const KEY_BYTES = 32;
 
 /** A key name is not empty and holds no blank, no plus and no control character (C2SP signed-note, Format). */
@@ -61,7 +60,7 @@ export function parseVerifierKey(text: string): VerifierKey {
   if (toBase64(bytes) !== material) throw malformed('key');
   const type = (Object.keys(TYPE_BYTE) as NoteSignatureType[]).find((one) => TYPE_BYTE[one] === bytes[0]);
   if (type === undefined || bytes.length !== 1 + KEY_BYTES) throw malformed('type');
-  const key = verifierKey(name, type, Buffer.concat([SPKI_PREFIX, bytes.subarray(1)]) as Uint8Array as DerSpki);
+  const key = verifierKey(name, type, ed25519Spki(bytes.subarray(1)));
   if (key.id !== id) throw malformed('id');
   return key;
 }
@@ -74,11 +73,10 @@ export const parseVerifierKeys = (text: string): VerifierKey[] =>
     .map(parseVerifierKey);
 
 function rawKey(spki: DerSpki): Uint8Array {
-  const prefix = spki.subarray(0, SPKI_PREFIX.length);
-  if (spki.length !== SPKI_PREFIX.length + KEY_BYTES || Buffer.compare(prefix, SPKI_PREFIX) !== 0) {
+  const key = ed25519Octets(spki);
+  if (key === undefined)
     throw new KeysteadError('note.key-malformed', { field: 'spki', seen: 'a key that is not Ed25519' });
-  }
-  return spki.subarray(SPKI_PREFIX.length);
+  return key;
 }
 
 function keyId(name: string, type: NoteSignatureType, key: Uint8Array): Uint8Array {

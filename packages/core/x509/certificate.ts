@@ -2,7 +2,7 @@ import type { CertSha256, DerCertificate, DerSpki, Serial, SpkiSha256 } from '..
 import { certSha256, type KeyAlgorithm, type SignatureAlgorithm, spkiSha256 } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { readSignatureAlgorithm } from './algorithms.ts';
-import { DerError, type DerNode, readDer, readOctetBits, readTime } from './der/strict.ts';
+import { DerError, type DerNode, readDer, readInteger, readOctetBits, readTime } from './der/strict.ts';
 import {
   type Extension,
   findExtension,
@@ -142,9 +142,9 @@ function readSigned(root: DerNode): CertificateInfo {
 }
 
 function readVersion(node: DerNode): 2 | 3 {
-  const value = node.counted(1, 1, 'the version').child(0, 0x02, 'the version').value;
-  if (value.length !== 1 || (value[0] !== 1 && value[0] !== 2)) throw new DerError('the version is neither v2 nor v3');
-  return value[0] === 1 ? 2 : 3;
+  const value = readInteger(node.counted(1, 1, 'the version').child(0, 0x02, 'the version'), 'the version');
+  if (value !== 1n && value !== 2n) throw new DerError('the version is neither v2 nor v3');
+  return value === 1n ? 2 : 3;
 }
 
 /** The unique identifiers [1] and [2], which are passed over, and the extensions [3]. */

@@ -3,7 +3,7 @@ import type { DerCsr, DerSpki } from '../bytes/index.ts';
 import { DIGEST_OF, type KeyAlgorithm, type SignatureAlgorithm } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { canSign, readSignatureAlgorithm } from './algorithms.ts';
-import { DerError, type DerNode, readDer, readOctetBits, readOid } from './der/strict.ts';
+import { DerError, type DerNode, readDer, readInteger, readOctetBits, readOid } from './der/strict.ts';
 import {
   type Extension,
   findExtension,
@@ -68,8 +68,8 @@ export function parseCsr(der: Uint8Array): ParsedCsr {
 function readRequest(root: DerNode): ParsedCsr {
   root.expect(0x30, 'the request').counted(3, 3, 'the request');
   const info = root.child(0, 0x30, 'certificationRequestInfo').counted(4, 4, 'certificationRequestInfo');
-  const version = info.child(0, 0x02, 'the version').value;
-  if (version.length !== 1 || version[0] !== 0) throw new DerError('the version is not v1 (0)');
+  const version = readInteger(info.child(0, 0x02, 'the version'), 'the version');
+  if (version !== 0n) throw new DerError('the version is not v1 (0)');
   const subject = readName(info.child(1, 0x30, 'the subject'), 'the subject');
   const key = readPublicKey(info.child(2, 0x30, 'subjectPublicKeyInfo'));
   if (key.keyAlgorithm === undefined)

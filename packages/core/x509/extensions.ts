@@ -1,5 +1,5 @@
 import { toHex } from '../bytes/index.ts';
-import { DerError, type DerNode, readDer, readOid } from './der/strict.ts';
+import { DerError, type DerNode, readBits, readDer, readInteger, readOid } from './der/strict.ts';
 import { readGeneralNames } from './general-names.ts';
 import { ACCESS_METHODS, EXTENDED_KEY_USAGES, KEY_USAGES, nameOf } from './oids.ts';
 
@@ -43,22 +43,19 @@ export function readBasicConstraints(value: Uint8Array): { ca: boolean; pathLeng
   if (first === undefined) return { ca: false };
   if (first.expect(0x01, 'cA').value[0] !== 0xff) throw new DerError('cA is an encoded default');
   if (node.children.length === 1) return { ca: true };
-  const length = node.child(1, 0x02, 'pathLenConstraint').value;
-  if (length.length !== 1 || (length[0] ?? 0) > 0x7f) throw new DerError('pathLenConstraint is not from 0 to 127');
-  return { ca: true, pathLength: length[0] };
+  const length = readInteger(node.child(1, 0x02, 'pathLenConstraint'), 'pathLenConstraint');
+  if (length < 0n || length > 127n) throw new DerError('pathLenConstraint is not from 0 to 127');
+  return { ca: true, pathLength: Number(length) };
 }
 
 /** KeyUsage, as names in the order of the bits (RFC 5280 section 4.2.1.3). @throws DerError */
 export function readKeyUsage(value: Uint8Array): string[] {
-  const bits = readDer(value).expect(0x03, 'keyUsage').value;
-  const octets = bits.subarray(1);
-  const unused = bits[0] ?? 0;
-  const last = octets.at(-1);
-  if (last === undefined) throw new DerError('keyUsage sets no bit');
+  const bits = readBits(readDer(value), 2, 'keyUsage');
+  if (bits.length === 0) throw new DerError('keyUsage sets no bit');
   // A named bit list ends with a bit that is set (X.690 section 11.2.2).
-  if (((last >> unused) & 1) === 0) throw new DerError('keyUsage ends in a zero bit');
-  if (octets.length * 8 - unused > KEY_USAGES.length) throw new DerError('keyUsage sets a bit that has no meaning');
-  return KEY_USAGES.filter((_, bit) => (octets[bit >> 3] ?? 0) & (0x80 >> (bit & 7)));
+  if (bits.at(-1) === 0) throw new DerError('keyUsage ends in a zero bit');
+  if (bits.length > KEY_USAGES.length) throw new DerError('keyUsage sets a bit that has no meaning');
+  return KEY_USAGES.filter((_, bit) => bits[bit] === 1);
 }
 
 /** ExtKeyUsage, by name where it has one, else as OIDs (RFC 5280 section 4.2.1.12). @throws DerError */

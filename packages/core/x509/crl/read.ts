@@ -3,7 +3,7 @@ import { type SignatureAlgorithm, verifySignature } from '../../crypto/index.ts'
 import { KeysteadError } from '../../errors/index.ts';
 import { readSignatureAlgorithm } from '../algorithms.ts';
 import { readCertificate } from '../certificate.ts';
-import { DerError, type DerNode, readDer, readHeader, readOctetBits, readTime } from '../der/strict.ts';
+import { DerError, type DerNode, readDer, readHeader, readInteger, readOctetBits, readTime } from '../der/strict.ts';
 import { type Extension, findExtension, readAuthorityKeyIdentifier, readExtensions } from '../extensions.ts';
 import { type DistinguishedName, readName, sameName } from '../names.ts';
 import { EXTENSIONS } from '../oids.ts';
@@ -14,6 +14,8 @@ import { type CrlReason, reasonOf } from './reasons.ts';
 const MAX_CRL_BYTES = 128 * 1024 * 1024;
 /** RFC 5280 section 5.2.3: a CRL number has at most 20 octets; Keystead counts in safe integers. */
 const MAX_NUMBER_OCTETS = 20;
+/** RFC 5280 section 4.1.2.2: 20 octets, and one for the sign. */
+const MAX_SERIAL_OCTETS = 21;
 
 /** A CRL as read. The byte fields are views of the DER. */
 export interface CrlInfo {
@@ -121,8 +123,8 @@ function readHead(fields: readonly DerNode[]) {
   const [version, algorithm, issuer, thisUpdate, nextUpdate] = fields;
   if (version === undefined || algorithm === undefined || issuer === undefined)
     throw new DerError('tbsCertList ends early');
-  const number = version.expect(0x02, 'the version').value;
-  if (number.length !== 1 || number[0] !== 1) throw new DerError('the version is not v2');
+  if (readInteger(readDer(version.bytes).expect(0x02, 'the version'), 'the version') !== 1n)
+    throw new DerError('the version is not v2');
   // RFC 5280 section 5.1.2.5: conforming CRLs have a nextUpdate; without one nothing would ever be stale.
   return {
     algorithmDer: algorithm.bytes,
@@ -135,10 +137,10 @@ function readHead(fields: readonly DerNode[]) {
 
 function readNumber(extension: Extension | undefined): number {
   if (extension === undefined) throw new DerError('the CRL number is missing');
-  const octets = readDer(extension.value).expect(0x02, 'the CRL number').value;
-  if ((octets[0] ?? 0) & 0x80 || octets.length > MAX_NUMBER_OCTETS)
-    throw new DerError('the CRL number is out of range');
-  return octets.reduce((number, octet) => number * 256 + octet, 0);
+  const node = readDer(extension.value).expect(0x02, 'the CRL number');
+  const number = node.value.length > MAX_NUMBER_OCTETS ? -1n : readInteger(node, 'the CRL number');
+  if (number < 0n) throw new DerError('the CRL number is out of range');
+  return Number(number);
 }
 
 function readEntries(der: Uint8Array, list: DerNode | undefined): CrlInfo['entries'] {
@@ -148,7 +150,9 @@ function readEntries(der: Uint8Array, list: DerNode | undefined): CrlInfo['entri
   for (let at = list.content; at < list.end; ) {
     const header = readHeader(der, at, list.end);
     const entry = readDer(header.bytes).expect(0x30, 'an entry').counted(2, 3, 'an entry');
-    const serial = serialOf(entry.child(0, 0x02, 'a serial number').value);
+    const octets = entry.child(0, 0x02, 'a serial number').value;
+    if (octets.length > MAX_SERIAL_OCTETS) throw new DerError(`a serial number of ${octets.length} octets`);
+    const serial = serialOf(octets);
     if (entries.has(serial)) throw new DerError('a serial number stands twice');
     entries.set(serial, { revokedAt: readTime(entry.children[1], 'a revocation date'), reason: readReason(entry) });
     at = header.end;
@@ -164,8 +168,8 @@ function readReason(entry: DerNode): CrlReason | undefined {
   refuseCritical(extensions, 'an entry');
   const extension = findExtension(extensions, EXTENSIONS.reasonCode);
   if (extension === undefined) return undefined;
-  const code = readDer(extension.value).expect(0x0a, 'a reason code').value;
-  const reason = reasonOf(code.length === 1 ? (code[0] ?? 0xff) : 0xff);
+  const code = readDer(extension.value).expect(0x0a, 'a reason code');
+  const reason = reasonOf(Number(readInteger(code, 'a reason code')));
   if (reason === undefined) throw new DerError('a reason code has no meaning');
   return reason;
 }

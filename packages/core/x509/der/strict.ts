@@ -1,8 +1,11 @@
+import { DERElement, ObjectIdentifier } from 'asn1-ts';
+import { generalizedTime, time } from './writer.ts';
+
 /**
- * The strict reading of DER (X.690 sections 8, 10 and 11): one pass, no recursion, and bounds on depth and on the
- * number of elements. It stands before every parser of outside bytes for two reasons. The ASN.1 packages take BER
- * (indefinite lengths, padded lengths, trailing bytes), and what has two encodings can be signed as one thing and
- * read as another; and they recurse, so that a few kilobytes of nested headers would end the process.
+ * The strict reading of DER (X.690 sections 8, 10 and 11). asn1-ts decodes; this is the gate before it, which adds the
+ * rules that the library does not hold to (docs/decisions/0009-reading-der.md). What has two encodings can be signed
+ * as one thing and read as another; and what nests or lists without bound would end the process. So the library
+ * decodes one element at a time, without its own recursion, and depth and number of elements are bounded here.
  */
 
 /** Why some bytes are not DER, or not the structure that was expected. Readers turn it into a KeysteadError. */
@@ -14,6 +17,10 @@ export class DerError extends Error {
 const MAX_DEPTH = 24;
 /** A certificate has about 150 elements; a request with 16 host names about 100. */
 const MAX_ELEMENTS = 4096;
+/** A CRL number has at most 20 octets; keys and serial numbers are taken as octets, not as numbers. */
+const MAX_INTEGER_OCTETS = 32;
+/** The longest in use, of Windows certificate templates, have under 40. The library makes a list of all arcs. */
+const MAX_OID_OCTETS = 128;
 
 /** One element: its tag octet and where it lies in the source. */
 export class DerNode {
@@ -66,74 +73,93 @@ export class DerNode {
   }
 }
 
+/** One for all: to make one takes ten times as long as to decode with it, and each decoding sets all that it holds. */
+const element = new DERElement();
+const NOTHING = new Uint8Array(0);
+
+/**
+ * What `read` takes from the element that the library decodes between two offsets; `size` is that of the element.
+ * `read` must not come back here, for there is one element.
+ * @throws DerError for whatever the library throws
+ */
+function decoded<T>(der: Uint8Array, start: number, end: number, read: (size: number) => T): T {
+  try {
+    // Of a Buffer the library takes the content as a view; of another Uint8Array it would make a copy, at each level.
+    return read(element.fromBytes(Buffer.from(der.buffer, der.byteOffset + start, Math.max(0, end - start))));
+  } catch (error) {
+    if (error instanceof DerError) throw error;
+    // Not as the cause: errors of the library hold the element, which is not for logs.
+    throw new DerError(`${error instanceof Error ? error.message : 'it cannot be decoded'} (at offset ${start})`);
+  } finally {
+    // So that no input is held until the next one comes.
+    element.value = NOTHING;
+  }
+}
+
 /**
  * One element by its header alone, without what is in it: for lists that are too long to stand in memory as a tree.
  * @throws DerError when the element at `at` has a header that is not DER or ends outside `limit`.
  */
 export function readHeader(der: Uint8Array, at: number, limit: number): DerNode {
-  const tag = der[at] ?? 0;
-  if (at + 2 > limit) throw new DerError(`truncated at offset ${at}`);
-  if ((tag & 0x1f) === 0x1f) throw new DerError(`a tag number above 30 at offset ${at}`);
-  if (tag === 0) throw new DerError(`an end-of-contents marker at offset ${at}`);
-  const first = der[at + 1] ?? 0;
-  let content = at + 2;
-  let length = first;
-  if (first === 0x80) throw new DerError(`an indefinite length at offset ${at}`);
-  if (first > 0x80) {
-    const octets = first & 0x7f;
-    // Four octets of length reach 4 GiB; no input comes near it.
-    if (octets > 4) throw new DerError(`a length of ${octets} octets at offset ${at}`);
-    content += octets;
-    if (content > limit) throw new DerError(`truncated at offset ${at}`);
-    length = 0;
-    for (let i = at + 2; i < content; i += 1) length = length * 256 + (der[i] ?? 0);
-    if (length < 0x80 || length < 256 ** (octets - 1)) throw new DerError(`a padded length at offset ${at}`);
-  }
-  if (length > limit - content) throw new DerError(`truncated at offset ${at}`);
-  return new DerNode(der, tag, at, content, content + length);
+  return decoded(der, at, limit, (size) => {
+    const { tagClass, construction, tagNumber } = element;
+    const { length } = element.value;
+    if (tagNumber > 30) throw new DerError(`a tag number above 30 at offset ${at}`);
+    const tag = (tagClass << 6) | (construction << 5) | tagNumber;
+    if (tag === 0) throw new DerError(`an end-of-contents marker at offset ${at}`);
+    // The library takes it for a length of zero.
+    if (der[at + 1] === 0x80) throw new DerError(`an indefinite length at offset ${at}`);
+    if (size - length !== headerOctets(length)) throw new DerError(`a padded length at offset ${at}`);
+    return new DerNode(der, tag, at, at + size - length, at + size);
+  });
+}
+
+/** How many octets a tag and a length have in the only form of DER (X.690 section 10.1). */
+function headerOctets(length: number): number {
+  if (length < 0x80) return 2;
+  if (length < 0x100) return 3;
+  if (length < 0x10000) return 4;
+  return length < 0x1000000 ? 5 : 6;
 }
 
 /** @throws DerError when a primitive universal value has an encoding that is not the one of DER. */
 function checkPrimitive(node: DerNode): void {
-  const { source: der, tag, content, end } = node;
+  const { source: der, tag, start, content, end } = node;
   const length = end - content;
   const first = der[content] ?? 0;
-  const fail = (what: string): never => {
-    throw new DerError(`${what} at offset ${node.start}`);
+  const second = der[content + 1] ?? 0;
+  const last = der[end - 1] ?? 0;
+  const refuse = (wrong: boolean, what: string): void => {
+    if (wrong) throw new DerError(`${what} at offset ${start}`);
   };
   switch (tag) {
     case 0x01:
-      if (length !== 1 || (first !== 0 && first !== 0xff)) fail('a BOOLEAN that is neither 00 nor FF');
+      decoded(der, start, end, () => element.boolean);
       break;
     case 0x02:
     case 0x0a:
-      if (length === 0) fail('an INTEGER without content');
-      if (length > 1 && (first === 0 || first === 0xff) && ((first ^ (der[content + 1] ?? 0)) & 0x80) === 0)
-        fail('a padded INTEGER');
+      refuse(length === 0, 'an INTEGER without content');
+      // The library looks for padding only from three octets on.
+      refuse(length > 1 && (first === 0 || first === 0xff) && ((first ^ second) & 0x80) === 0, 'a padded INTEGER');
       break;
-    case 0x03: {
-      const unused = (1 << first) - 1;
-      if (
-        length === 0 ||
-        first > 7 ||
-        (length === 1 && first !== 0) ||
-        (der[end - 1] ?? 0) & unused & (length > 1 ? 0xff : 0)
-      )
-        fail('a BIT STRING with a bad count of unused bits or with unused bits that are set');
+    case 0x03:
+      // Not by the library: it makes eight numbers of each octet, of 64 KiB a list of half a million.
+      refuse(
+        length === 0 || first > 7 || (length === 1 ? first !== 0 : (last & ((1 << first) - 1)) !== 0),
+        'a BIT STRING with a bad count of unused bits or with unused bits that are set',
+      );
       break;
-    }
     case 0x05:
-      if (length !== 0) fail('a NULL with content');
+      refuse(length !== 0, 'a NULL with content');
       break;
-    case 0x06: {
-      if (length === 0 || (der[end - 1] ?? 0) & 0x80) fail('a truncated OBJECT IDENTIFIER');
-      for (let i = content; i < end; i += 1)
-        if (der[i] === 0x80 && (i === content || ((der[i - 1] ?? 0) & 0x80) === 0)) fail('a padded OBJECT IDENTIFIER');
+    case 0x06:
+      decoded(der, start, end, () => element.objectIdentifier);
+      // The library looks for padding from the second octet on.
+      refuse(first === 0x80, 'a padded OBJECT IDENTIFIER');
       break;
-    }
     case 0x10:
     case 0x11:
-      fail('a SEQUENCE or SET that is not constructed');
+      refuse(true, 'a SEQUENCE or SET that is not constructed');
   }
 }
 
@@ -180,25 +206,29 @@ export function readDer(der: Uint8Array): DerNode {
   }
 }
 
-/** The dotted form of an OBJECT IDENTIFIER's element (X.690 section 8.19). @throws DerError for an arc above 2^53. */
+/**
+ * The dotted form of an OBJECT IDENTIFIER's element (X.690 section 8.19).
+ * @throws DerError also for one of more than 128 octets or with an arc from 2^31 on.
+ */
 export function readOid(node: DerNode | undefined, what: string): string {
   if (node === undefined) throw new DerError(`${what} is missing`);
-  const octets = node.expect(0x06, what).value;
-  let text = '';
-  let arc = 0;
-  for (const octet of octets) {
-    arc = arc * 128 + (octet & 0x7f);
-    if (arc > Number.MAX_SAFE_INTEGER) throw new DerError(`${what} has an arc above 2^53`);
-    if (octet & 0x80) continue;
-    if (text === '') {
-      const top = Math.min(2, Math.floor(arc / 40));
-      text = `${top}.${arc - top * 40}`;
-    } else {
-      text += `.${arc}`;
-    }
-    arc = 0;
-  }
-  return text;
+  const { source, start, end, value } = node.expect(0x06, what);
+  if (value.length > MAX_OID_OCTETS) throw new DerError(`${what} has ${value.length} octets`);
+  return decoded(source, start, end, () => {
+    const id = element.objectIdentifier;
+    const { nodes } = id;
+    // The library counts in 32 bits: it reads 2^32 + 840 as 840. Written anew, such a one is not what it was.
+    if (nodes.some((arc) => arc < 0) || !ObjectIdentifier.fromParts(nodes).isEqualTo(id))
+      throw new DerError(`${what} has an arc from 2^31 on`);
+    return nodes.join('.');
+  });
+}
+
+/** The number in an INTEGER or ENUMERATED of at most 32 octets. @throws DerError */
+export function readInteger(node: DerNode, what: string): bigint {
+  const { source, start, end, value } = node.tag === 0x0a ? node : node.expect(0x02, what);
+  if (value.length > MAX_INTEGER_OCTETS) throw new DerError(`${what} has ${value.length} octets`);
+  return BigInt(decoded(source, start, end, () => element.integer));
 }
 
 /** A whole-octet BIT STRING's content without the count octet. @throws DerError */
@@ -208,8 +238,12 @@ export function readOctetBits(node: DerNode, what: string): Uint8Array {
   return value.subarray(1);
 }
 
-const UTC_TIME = /^(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z$/;
-const GENERALIZED_TIME = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z$/;
+/** The bits of a BIT STRING of at most `most` octets, each as 0 or 1. @throws DerError */
+export function readBits(node: DerNode, most: number, what: string): readonly number[] {
+  const { source, start, end, value } = node.expect(0x03, what);
+  if (value.length > most + 1) throw new DerError(`${what} has more than ${most} octets`);
+  return [...decoded(source, start, end, () => element.bitString)];
+}
 
 /**
  * A Time (RFC 5280 section 4.1.2.5): UTCTime through 2049, GeneralizedTime after, both to the second and in Zulu.
@@ -218,17 +252,16 @@ const GENERALIZED_TIME = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z$/;
 export function readTime(node: DerNode | undefined, what: string): Date {
   const utc = node?.tag === 0x17;
   if (node === undefined || (!utc && node.tag !== 0x18)) throw new DerError(`${what} is not a time`);
-  const text = Buffer.from(node.value).toString('latin1');
-  const match = (utc ? UTC_TIME : GENERALIZED_TIME).exec(text);
-  if (match === null) throw new DerError(`${what} is not of the form ${utc ? 'YY' : 'YYYY'}MMDDHHMMSSZ`);
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match.slice(1).map(Number);
-  const full = utc ? (year < 50 ? 2000 + year : 1900 + year) : year;
-  const date = new Date(0);
-  date.setUTCFullYear(full, month - 1, day);
-  date.setUTCHours(hour, minute, second);
-  const same = date.getUTCFullYear() === full && date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
-  if (!same || hour > 23 || minute > 59 || second > 59) throw new DerError(`${what} is not a time that exists`);
-  return date;
+  const { source, start, end, value } = node;
+  const malformed = `${what} is not of the form ${utc ? 'YY' : 'YYYY'}MMDDHHMMSSZ`;
+  if (value.length !== (utc ? 13 : 15)) throw new DerError(malformed);
+  return decoded(source, start, end, () => {
+    const date = utc ? element.utcTime : element.generalizedTime;
+    // The library takes blanks and signs in the place of digits, and reads the year 0050 as 1950. DER has one form of
+    // a time: the one in which it is written.
+    if (Buffer.compare(utc ? time(date) : generalizedTime(date), node.bytes) !== 0) throw new DerError(malformed);
+    return date;
+  });
 }
 
 const hexTag = (tag: number): string => tag.toString(16).padStart(2, '0');

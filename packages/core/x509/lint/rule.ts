@@ -1,5 +1,5 @@
 import type { CertificateInfo } from '../certificate.ts';
-import { readDer, readOid } from '../der/strict.ts';
+import { readDer, readInteger, readOid } from '../der/strict.ts';
 import { ATTRIBUTE_TYPES, EXTENSIONS, nameOf } from '../oids.ts';
 import type { Issuance } from '../values.ts';
 
@@ -36,7 +36,9 @@ export function rawFields(info: CertificateInfo): RawFields {
   const validity = tbs.child(at + 3, 0x30, 'the validity');
   const aki = info.extensions.find((extension) => extension.oid === EXTENSIONS.authorityKeyIdentifier);
   return {
-    version: versioned ? (tbs.children[0]?.children[0]?.value[0] ?? 0) + 1 : 1,
+    version: versioned
+      ? Number(readInteger(tbs.child(0, 0xa0, 'the version').child(0, 0x02, 'v'), 'the version')) + 1
+      : 1,
     serial: tbs.child(at, 0x02, 'the serial number').value,
     notBeforeTag: validity.children[0]?.tag ?? 0,
     notAfterTag: validity.children[1]?.tag ?? 0,

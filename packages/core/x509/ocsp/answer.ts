@@ -3,7 +3,7 @@ import type { SignatureAlgorithm } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { readSignatureAlgorithm } from '../algorithms.ts';
 import { type CrlReason, reasonOf } from '../crl/reasons.ts';
-import { DerError, type DerNode, readDer, readOctetBits, readOid, readTime } from '../der/strict.ts';
+import { DerError, type DerNode, readDer, readInteger, readOctetBits, readOid, readTime } from '../der/strict.ts';
 import { findExtension, readExtensions } from '../extensions.ts';
 import { type OcspCertId, readCertId } from './cert-id.ts';
 import { OCSP_OIDS } from './oids.ts';
@@ -64,11 +64,11 @@ export function parseOcspResponse(der: Uint8Array): OcspAnswer {
 
 function readResponse(root: DerNode): OcspAnswer {
   root.expect(0x30, 'the answer').counted(1, 2, 'the answer');
-  const status = root.child(0, 0x0a, 'the status').value;
-  if (status.length !== 1 || status[0] !== 0)
+  const status = Number(readInteger(root.child(0, 0x0a, 'the status'), 'the status'));
+  if (status !== 0)
     throw new KeysteadError('ocsp.answer-refused', {
       field: 'status',
-      seen: STATUS_NAMES[status[0] ?? 0] ?? 'an unknown status',
+      seen: STATUS_NAMES[status] ?? 'an unknown status',
     });
   const wrapper = root.child(1, 0xa0, 'responseBytes').counted(1, 1, 'responseBytes');
   const bytes = wrapper.child(0, 0x30, 'responseBytes').counted(2, 2, 'responseBytes');
@@ -153,8 +153,8 @@ function readStatus(node: DerNode): Pick<OcspAnswerSingle, 'status' | 'revokedAt
   const code = node
     .child(1, 0xa0, 'revocationReason')
     .counted(1, 1, 'revocationReason')
-    .child(0, 0x0a, 'revocationReason').value;
-  const reason = reasonOf(code.length === 1 ? (code[0] ?? 0xff) : 0xff);
+    .child(0, 0x0a, 'revocationReason');
+  const reason = reasonOf(Number(readInteger(code, 'revocationReason')));
   if (reason === undefined) throw new DerError('the revocation reason has no meaning');
   return { status: 'revoked', revokedAt, reason };
 }

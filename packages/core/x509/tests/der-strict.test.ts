@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { fromHex, sameBytes, toHex } from '../../bytes/index.ts';
-import { DerError, readDer, readOid, readTime } from '../der/strict.ts';
+import { DerError, readBits, readDer, readInteger, readOid, readTime } from '../der/strict.ts';
 import {
   bitString,
   integer,
@@ -35,6 +35,8 @@ const refused: Readonly<Record<string, string>> = {
   'an indefinite length': '30800201010000',
   'a length in two octets that fits one': `04817f${'00'.repeat(127)}`,
   'a length with a leading zero': `04820080${'00'.repeat(128)}`,
+  'a length of three octets that fits two': `04830000ff${'00'.repeat(255)}`,
+  'an indefinite length without content': '3080',
   'a length of five octets': '04850000000001ff',
   'a length of 4 GiB': '0484ffffffff00',
   'a reserved length': '04ff',
@@ -59,6 +61,7 @@ const refused: Readonly<Record<string, string>> = {
   'a NULL with content': '050100',
   'an OBJECT IDENTIFIER without content': '0600',
   'a padded OBJECT IDENTIFIER': '06032a8001',
+  'an OBJECT IDENTIFIER that is padded at its start': '0602802a',
   'a truncated OBJECT IDENTIFIER': '06022a80',
   'a SET out of order': '3106020102020101',
 };
@@ -137,7 +140,36 @@ test('an OBJECT IDENTIFIER is read as it was written', () => {
     '1.2.840.113549.1.1.1',
   );
   assert.equal(readOid(readDer(fromHex('0603883703')), 'it'), '2.999.3');
-  assert.throws(() => readOid(readDer(fromHex(`060a2a${'ff'.repeat(8)}7f`)), 'it'), /2\^53/);
+  // Counted in 32 bits, each of these would be another one: the first would be 1.2.840.
+  for (const hex of ['06062a9080808648', '06062a8880808000', '06062a8fffffff7f', `060a2a${'ff'.repeat(8)}7f`])
+    assert.throws(() => readOid(readDer(fromHex(hex)), 'it'), /2\^31/);
+  assert.throws(() => readOid(readDer(oid(`1.2${'.3'.repeat(200)}`)), 'it'), DerError);
+});
+
+test('an INTEGER is read as it was written, and one beyond all use is refused', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: 0n, max: 2n ** 160n - 1n }), (value) => {
+      const hex = value.toString(16);
+      return (
+        readInteger(readDer(integerFromBytes(fromHex(hex.padStart(hex.length + (hex.length % 2), '0')))), 'it') ===
+        value
+      );
+    }),
+  );
+  assert.equal(readInteger(readDer(fromHex('0201ff')), 'it'), -1n);
+  assert.equal(readInteger(readDer(fromHex('0a0102')), 'it'), 2n);
+  assert.throws(() => readInteger(readDer(integerFromBytes(new Uint8Array(64).fill(1))), 'it'), DerError);
+  assert.throws(() => readInteger(readDer(fromHex('040101')), 'it'), DerError);
+});
+
+test('the bits of a BIT STRING are read one by one, and only of a short one', () => {
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.nat(15)), (bits) => {
+      const read = readBits(readDer(namedBits(bits)), 2, 'it');
+      return sameBytes(Uint8Array.from(read.flatMap((bit, i) => (bit === 1 ? [i] : []))), Uint8Array.from(bits).sort());
+    }),
+  );
+  assert.throws(() => readBits(readDer(bitString(new Uint8Array(3))), 2, 'it'), DerError);
 });
 
 test('a time is read as it was written, and one that does not exist is refused', () => {
@@ -166,7 +198,32 @@ test('a time is read as it was written, and one that does not exist is refused',
     ['18', '20500101000000.5Z'],
     ['18', '20500101000000'],
     ['18', '500101000000Z'],
+    // What Date.UTC would make 1950, and what Number would take for digits.
+    ['18', '00500101000000Z'],
+    ['17', ' 1 1 1 1 1 1Z'],
+    ['17', '+1+1+1+1+1+1Z'],
+    ['18', '9e150101000000Z'],
     ['0c', '20500101000000Z'],
   ] as const)
     assert.throws(() => read(tag, text), DerError, text);
+});
+
+test('what the decoding library would read otherwise, or not hold to, is known', async () => {
+  // If one of these fails after an update of asn1-ts, a rule of strict.ts may have become needless.
+  const { DERElement } = await import('asn1-ts');
+  const decode = (hex: string) => {
+    const element = new DERElement();
+    return { element, size: element.fromBytes(fromHex(hex)) };
+  };
+  assert.equal(decode('3080').size, 2);
+  assert.equal(decode(`04817f${'00'.repeat(127)}`).size, 130);
+  assert.equal(decode('020101ff').size, 3);
+  assert.equal(decode('02020001').element.integer, 1);
+  assert.equal(decode('06062a9080808648').element.objectIdentifier.dotDelimitedNotation, '1.2.840');
+  assert.equal(decode('3106020102020101').element.sequence.length, 2);
+  // A Buffer's content is a view: a list of a million entries is not copied at each level.
+  const list = Buffer.from(sequence(octetString(new Uint8Array(1000))));
+  const element = new DERElement();
+  element.fromBytes(list);
+  assert.equal(element.value.buffer, list.buffer);
 });
