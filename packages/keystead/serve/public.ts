@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
 import { CrlDirectory, createCrlHandler } from '../protocols/crl/index.ts';
-// LOGIMPORT
+import { createLogHandler } from '../protocols/log/index.ts';
 import { createOcspHandler, OcspResponder } from '../protocols/ocsp/index.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -45,7 +45,7 @@ export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicPa
     onFailure,
   });
   const crl = createCrlHandler({ crls: new CrlDirectory(layout.crl, clock), clock, onFailure });
-  const auditLog = { handle: (..._a: unknown[]) => false };
+  const auditLog = createLogHandler({ dir: layout.log, onFailure });
   const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 10_000 });
   const app = Fastify({
     serverFactory: (handler) =>

@@ -1,0 +1,1 @@
+export { createLogHandler, type LogHandler, type LogHandlerDeps } from './handler.ts';
