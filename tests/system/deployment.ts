@@ -15,6 +15,21 @@ class Silent extends Narrator {
   override line(): void {}
 }
 
+export interface DeploymentOptions {
+  readonly ldevidSeconds?: number;
+  /** Name of the data directory in the folder. */
+  readonly dataName?: string;
+}
+
+/**
+ * Ports that no other test file takes, which runs at the same time in a process of its own: a deployment listens on
+ * its ports only seconds after it has chosen them. They lie below those that the kernel gives to outgoing connections.
+ */
+function portsOfProcess(): { https: number; http: number; backend: number } {
+  const first = 12_000 + (process.pid % 5_000) * 4;
+  return { https: first, http: first + 1, backend: first + 2 };
+}
+
 /** A real deployment in processes of its own, as `npm start` makes it, without the story: for tests. */
 export class Deployment {
   readonly world: World;
@@ -29,20 +44,20 @@ export class Deployment {
   }
 
   /** Ceremony, keyd, serve, people, backend and the device to try things with. */
-  static async start(options: { ldevidSeconds?: number } = {}): Promise<Deployment> {
+  static async start(options: DeploymentOptions = {}): Promise<Deployment> {
     const folder = mkdtempSync(join(tmpdir(), 'keystead-test-'));
     return Deployment.at(folder, options);
   }
 
   /** The same on a folder that a deployment was stopped or killed in: it goes on there. */
-  static async at(folder: string, options: { ldevidSeconds?: number } = {}): Promise<Deployment> {
-    const layout = new Layout(join(folder, 'data'));
+  static async at(folder: string, options: DeploymentOptions = {}): Promise<Deployment> {
+    const layout = new Layout(join(folder, options.dataName ?? 'data'));
     mkdirSync(layout.data, { recursive: true, mode: 0o700 });
     const world = new World({
       layout,
       clock: systemClock,
       narrator: new Silent(),
-      config: await openConfig(layout, systemClock, options.ldevidSeconds ?? 3600),
+      config: await openConfig(layout, systemClock, options.ldevidSeconds ?? 3600, portsOfProcess()),
       passphrases: {
         keyd: await unlock(layout, 'keyd'),
         operators: await unlock(layout, 'operators'),

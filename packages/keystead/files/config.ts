@@ -31,15 +31,21 @@ const HOST = 'localhost';
 
 /**
  * The configuration of a data directory, made on the first start.
+ * @param wanted the ports to take when they are free.
  * @throws KeysteadError `config.malformed` naming the field when the file is there and wrong.
  */
-export async function openConfig(layout: Layout, clock: Clock, ldevidSeconds: number): Promise<Config> {
+export async function openConfig(
+  layout: Layout,
+  clock: Clock,
+  ldevidSeconds: number,
+  wanted: Config['ports'] = WANTED_PORTS,
+): Promise<Config> {
   if (existsSync(layout.config)) return readConfig(layout);
   mkdirSync(layout.data, { recursive: true, mode: 0o700 });
   const taken: number[] = [];
   const ports = { https: 0, http: 0, backend: 0 };
   for (const name of ['https', 'http', 'backend'] as const) {
-    ports[name] = (await isFree(WANTED_PORTS[name])) ? WANTED_PORTS[name] : await anyFreePort(taken);
+    ports[name] = (await isFree(wanted[name])) ? wanted[name] : await anyFreePort(taken);
     taken.push(ports[name]);
   }
   const config: Config = {

@@ -13,7 +13,13 @@ export function estDomain(rooms: Rooms): EstDomain {
     },
     async reenrol(certificate, csr, requestId) {
       const client = await access.identify(certificate, { requestId, what: 'reenrol' });
-      return (await authority.reenrol({ client, csr, requestId })).certificate;
+      // RFC 7030 section 2.3: a client that cannot show what it renews authenticates as for its first enrolment, and
+      // is held to the rules of that. strongSwan's client asks for nothing else once it shows a certificate.
+      const recovers = client.kind === 'device' && client.profile === 'idevid';
+      const issued = recovers
+        ? await authority.enrol({ client, csr, requestId })
+        : await authority.reenrol({ client, csr, requestId });
+      return issued.certificate;
     },
     refused: (_certificate, error, requestId) => access.refused(error, { requestId, what: 'enrol' }),
   };

@@ -13,7 +13,10 @@ export interface EstDomain {
   caCertificates(): DerCertificate[];
   /** A first certificate for the authenticated device, or the recovery of a late one. Durable when it resolves. */
   enrol(client: Uint8Array | undefined, csr: Uint8Array, requestId: string): Promise<DerCertificate>;
-  /** A renewal with a fresh key by a device that shows its current certificate. Durable when it resolves. */
+  /**
+   * A renewal with a fresh key by a device that shows its current certificate, or the recovery of a late one that
+   * shows its IDevID. Durable when it resolves.
+   */
   reenrol(client: Uint8Array | undefined, csr: Uint8Array, requestId: string): Promise<DerCertificate>;
   /** A body that never became a CSR: audited where it matters. */
   refused(client: Uint8Array | undefined, error: KeysteadError, requestId: string): Promise<void>;
@@ -35,7 +38,10 @@ export function registerEst(app: FastifyInstance, domain: EstDomain, log: Logger
 
       est.get('/cacerts', (_request, reply) => sendCerts(reply, domain.caCertificates(), 'application/pkcs7-mime'));
       est.get('/csrattrs', (_request, reply) =>
-        reply.type('application/csrattrs').header('Content-Transfer-Encoding', 'base64').send(lines(csrAttributes())),
+        reply
+          .type('application/csrattrs')
+          .header('Content-Transfer-Encoding', 'base64')
+          .send(toBase64(csrAttributes())),
       );
       est.post('/simpleenroll', async (request, reply) => {
         const certificate = await domain.enrol(clientCertificate(request), csrOf(request), request.id);
@@ -81,12 +87,12 @@ function csrOf(request: FastifyRequest): Uint8Array {
   }
 }
 
+/**
+ * Base64 without line breaks: RFC 4648 section 3.1 wants none, and strongSwan's EST client reads none.
+ */
 function sendCerts(reply: FastifyReply, certificates: DerCertificate[], type = CERTS_TYPE): FastifyReply {
   return reply
     .type(type)
     .header('Content-Transfer-Encoding', 'base64')
-    .send(lines(certsOnly(certificates)));
+    .send(toBase64(certsOnly(certificates)));
 }
-
-/** Base64 in lines of 64, as the field's clients write it; RFC 8951 lets a reader pass over the line breaks. */
-const lines = (der: Uint8Array): string => `${(toBase64(der).match(/.{1,64}/g) ?? []).join('\r\n')}\r\n`;
