@@ -1,14 +1,16 @@
 import type { Socket } from 'node:net';
-import { constantTimeEqual, hmacSha256, type SecretBytes } from '@keystead/core/crypto';
+import { constantTimeEqual, hmacSha256With, type SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { encodeFrame, FrameDecoder } from './frames.ts';
 import { MAX_FRAME_BYTES } from './protocol.ts';
 
 const MAC = 32;
+type Mac = ReturnType<typeof hmacSha256With>;
 
 /** The longest message, bytes of UTF-8: a frame without its MAC. */
 export const MAX_MESSAGE_BYTES = MAX_FRAME_BYTES - MAC;
 
+/** What a channel is made of; it takes over the keys and wipes them. */
 interface ChannelParts {
   readonly send: SecretBytes;
   readonly receive: SecretBytes;
@@ -32,8 +34,8 @@ export interface ChannelEvents {
  */
 export class Channel {
   readonly #socket: Socket;
-  readonly #send: SecretBytes;
-  readonly #receive: SecretBytes;
+  readonly #send: Mac;
+  readonly #receive: Mac;
   readonly #decoder = new FrameDecoder();
   readonly #early: Uint8Array;
   #sent = 0;
@@ -43,8 +45,10 @@ export class Channel {
 
   constructor(socket: Socket, parts: ChannelParts) {
     this.#socket = socket;
-    this.#send = parts.send;
-    this.#receive = parts.receive;
+    this.#send = hmacSha256With(parts.send);
+    this.#receive = hmacSha256With(parts.receive);
+    parts.send.wipe();
+    parts.receive.wipe();
     this.#early = parts.early;
   }
 
@@ -64,8 +68,6 @@ export class Channel {
     this.#socket.on('data', take);
     this.#socket.on('error', () => {});
     this.#socket.once('close', () => {
-      this.#send.wipe();
-      this.#receive.wipe();
       this.#events = undefined;
       events.closed(failure);
     });
@@ -78,7 +80,7 @@ export class Channel {
   send(text: string): void {
     if (this.#socket.destroyed || this.#events === undefined) return;
     const message = Buffer.from(text, 'utf8');
-    const frame = encodeFrame([this.#mac(this.#send, this.#sent, message), message]);
+    const frame = encodeFrame([this.#send(numbered(this.#sent), message), message]);
     this.#sent += 1;
     if (!this.#corked) {
       this.#corked = true;
@@ -122,7 +124,7 @@ export class Channel {
   #unseal(frame: Buffer): string {
     const message = frame.subarray(MAC);
     const mac = frame.subarray(0, MAC);
-    if (mac.length < MAC || !constantTimeEqual(mac, this.#mac(this.#receive, this.#received, message))) {
+    if (mac.length < MAC || !constantTimeEqual(mac, this.#receive(numbered(this.#received), message))) {
       throw new KeysteadError('keyd.frame-refused', { field: 'frame', seen: 'a wrong MAC' });
     }
     this.#received += 1;
@@ -132,12 +134,13 @@ export class Channel {
       throw new KeysteadError('keyd.frame-refused', { field: 'frame', seen: 'bytes that are not UTF-8', cause });
     }
   }
-
-  #mac(key: SecretBytes, number: number, message: Uint8Array): Uint8Array {
-    const head = Buffer.allocUnsafe(8);
-    head.writeBigUInt64BE(BigInt(number));
-    return hmacSha256(key, Buffer.concat([head, message]));
-  }
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The number of a frame in its direction, from 0, as 8 bytes. */
+function numbered(number: number): Uint8Array {
+  const head = Buffer.allocUnsafe(8);
+  head.writeBigUInt64BE(BigInt(number));
+  return head;
+}

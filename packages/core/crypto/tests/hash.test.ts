@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { constantTimeEqual, hmacSha256, randomBytes, sha1Identifier, sha256, sha384, spkiSha256 } from '../index.ts';
+import {
+  constantTimeEqual,
+  hmacSha256,
+  hmacSha256With,
+  randomBytes,
+  sha1Identifier,
+  sha256,
+  sha384,
+  spkiSha256,
+} from '../index.ts';
 import { hex, openssl, secret } from './support.ts';
 
 test('openssl gives the same hashes', () => {
@@ -20,6 +29,8 @@ test('HMAC-SHA-256 gives the bytes of RFC 4231 test cases 1 and 6', () => {
     Buffer.from('Test Using Larger Than Block-Size Key - Hash Key First'),
   );
   assert.deepEqual(six, hex('60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54'));
+  const parts = hmacSha256With(secret('0b'.repeat(20)));
+  for (let i = 0; i < 2; i += 1) assert.deepEqual(parts(Buffer.from('Hi '), Buffer.from('There')), one);
 });
 
 test('comparison sees length and content', () => {
