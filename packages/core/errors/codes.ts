@@ -250,6 +250,11 @@ export const ERRORS = {
   'config.missing': { kind: 'not-found', rule: 'there is no Keystead data directory here' },
   'config.malformed': { kind: 'invalid', rule: 'the configuration does not have the form that this version takes' },
   'service.did-not-start': { kind: 'unavailable', rule: 'the service ended before it was ready' },
+  'service.port-taken': {
+    kind: 'unavailable',
+    rule: 'the port that was chosen at the first start must be free: it stands in the certificates',
+    remedy: 'stop the other program that listens there, or start with another --data',
+  },
   'service.unreachable': {
     kind: 'unavailable',
     rule: 'the service could not be reached',

@@ -11,6 +11,7 @@ import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
 import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
+import { recordFounding } from './founding.ts';
 
 export interface RoomsOptions {
   readonly layout: Layout;
@@ -91,6 +92,11 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     certificates,
     async start() {
       await publisher.open();
+      await recordFounding(store, audit, layout, {
+        certificates,
+        evidenceSigner: trust.evidenceSigner,
+        policy: trust.policy,
+      });
       const { abandoned } = await authority.start();
       if (abandoned.length > 0)
         log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');
