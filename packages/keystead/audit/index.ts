@@ -1,4 +1,5 @@
 export { type AuditReader, type AuditRow, type AuditSink, appendAudit } from './append.ts';
+export { AuditTable } from './audit-table.ts';
 export { type AuditEntry, type AuditEvent, entryBytes, parseEntry } from './entry.ts';
 export { type ForkProof, verifyForkProof } from './fork.ts';
 export { formatTlogProof, type InclusionProof, proofFor, verifyProof } from './inclusion.ts';

@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseVerifierKey } from '@keystead/core/log';
 import { Command } from 'commander';
-import { formatLogReport, logReportJson, proofFor, verifyLogFiles, verifyProof } from '../audit/index.ts';
+import { AuditTable, formatLogReport, logReportJson, proofFor, verifyLogFiles, verifyProof } from '../audit/index.ts';
+import { durableWrite } from '../files/durable.ts';
 import { Layout } from '../files/layout.ts';
 import { logKeys } from '../verify/log-keys.ts';
 import { EXIT } from './exit.ts';
@@ -13,6 +14,8 @@ interface VerifyFlags {
   vkey?: string;
   leaves?: string;
   seen: string[];
+  database: boolean;
+  forkProof: string;
   json?: boolean;
 }
 
@@ -30,6 +33,12 @@ export function auditCommand(): Command {
     .option('--vkey <file>', 'the public keys to trust, when they are not those of the data directory')
     .option('--leaves <file>', "keyd's file of leaf hashes: names the very first bad entry, not only a range")
     .option('--seen <file>', 'a checkpoint seen earlier or elsewhere: uncovers a cut log or a fork', collect, [])
+    .option('--no-database', 'do not compare the entries with the rows of the database')
+    .option(
+      '--fork-proof <file>',
+      'where to write the proof when the log has signed two histories',
+      './fork-proof.json',
+    )
     .option('--json', 'the report as JSON')
     .addHelpText(
       'after',
@@ -37,13 +46,23 @@ export function auditCommand(): Command {
     )
     .action(async (flags: VerifyFlags) => {
       const layout = new Layout(flags.data);
+      // Copies of the log's files are judged by themselves; in a data directory there is more to hold against them.
+      const whole = flags.log === undefined;
+      const signed = join(layout.keyd, 'checkpoint');
+      const seen = whole && existsSync(signed) ? [...flags.seen, signed] : flags.seen;
+      const table =
+        whole && flags.database && existsSync(layout.database) ? new AuditTable(layout.database) : undefined;
       const report = await verifyLogFiles({
         dir: flags.log ?? layout.log,
         vkeys: flags.vkey === undefined ? logKeys(layout) : keysIn(flags.vkey),
-        keydLeaves: flags.leaves ?? (flags.log === undefined ? join(layout.keyd, 'leaves') : undefined),
-        otherCheckpoint: flags.seen.map((path) => readFileSync(path, 'utf8')),
-      });
-      process.stdout.write(flags.json === true ? logReportJson(report) : `${formatLogReport(report)}\n`);
+        keydLeaves: flags.leaves ?? (whole ? join(layout.keyd, 'leaves') : undefined),
+        otherCheckpoint: seen.map((path) => readFileSync(path, 'utf8')),
+        stored: table,
+      }).finally(() => table?.close());
+      if (report.fork !== undefined) {
+        durableWrite(flags.forkProof, `${JSON.stringify(report.fork, null, 2)}\n`, 0o644);
+      }
+      process.stdout.write(flags.json === true ? logReportJson(report) : formatLogReport(report));
       process.exitCode = report.verdict === 'proven' ? EXIT.done : EXIT.notProven;
     });
 

@@ -27,6 +27,7 @@ export const FAULTS = {
   'bundle-garbage': { about: 'file', says: 'a bundle of entries holds more than its entries' },
   'keyd-leaves-altered': { about: 'compared', says: "keyd's own leaves are damaged; the entries are intact" },
   'database-differs': { about: 'compared', says: 'is in the database other than it was signed' },
+  'database-unreadable': { about: 'compared', says: 'the database could not be read' },
   'database-dropped': { about: 'compared', says: 'is not in the database' },
 } as const satisfies Record<string, { about: 'entry' | 'file' | 'checkpoint' | 'compared'; says: string }>;
 
