@@ -1,11 +1,8 @@
-import { type KeyObject, verify, X509Certificate } from 'node:crypto';
-import { promisify } from 'node:util';
 import { type DerCertificate, type DerSpki, type Serial, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
-import { DIGEST_OF, type Signer, spkiSha256 } from '@keystead/core/crypto';
+import { type Signer, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { type OnlineCa, type Policy, requestName, statusUrls } from '@keystead/core/lifecycle';
 import {
-  assembleSigned,
   type CertificateInfo,
   CertificateTemplate,
   type CertificateValues,
@@ -16,23 +13,12 @@ import {
   OcspIssuer,
   type Profile,
   readCertificate,
-  rereadIssued,
 } from '@keystead/core/x509';
+import type { CheckPool } from './check-pool.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import type { Journal } from './journal.ts';
 import type { CertificateJournalEntry } from './journal-entry.ts';
 import type { KeydState } from './state.ts';
-
-/** On another thread: this one has the next request to check meanwhile. */
-const verifyInPool = promisify(
-  (
-    digest: string | null,
-    data: Uint8Array,
-    key: KeyObject,
-    signature: Uint8Array,
-    done: (error: Error | null, valid: boolean) => void,
-  ) => verify(digest, data, key, signature, done),
-);
 
 /** Gives the signer of a key of the keystore; keyd's other parts never see the keystore itself. */
 export type SignerOf = (id: string) => Signer;
@@ -57,6 +43,13 @@ export interface CertificateOrder {
   readonly ticket?: CertificateJournalEntry['ticket'];
 }
 
+/** What all authorities of one keyd share. */
+export interface AuthorityParts {
+  readonly state: KeydState;
+  readonly journal: Journal;
+  readonly checks: CheckPool;
+}
+
 /** One online CA: its certificate, its key behind a signer, its templates. */
 export class CertificateAuthority {
   readonly role: OnlineCa;
@@ -67,19 +60,19 @@ export class CertificateAuthority {
   readonly #policy: Policy;
   readonly #state: KeydState;
   readonly #journal: Journal;
-  readonly #publicKey: KeyObject;
+  readonly #checks: CheckPool;
   readonly #templates = new Map<string, CertificateTemplate>();
 
-  constructor(role: OnlineCa, hierarchy: Hierarchy, signerOf: SignerOf, state: KeydState, journal: Journal) {
+  constructor(role: OnlineCa, hierarchy: Hierarchy, signerOf: SignerOf, parts: AuthorityParts) {
     this.role = role;
     this.certificate = hierarchy.certificates[role];
     this.info = readCertificate(this.certificate);
     this.ocsp = new OcspIssuer(this.info);
     this.signer = signerOf(requestName(role));
     this.#policy = hierarchy.policy;
-    this.#state = state;
-    this.#journal = journal;
-    this.#publicKey = new X509Certificate(this.certificate).publicKey;
+    this.#state = parts.state;
+    this.#journal = parts.journal;
+    this.#checks = parts.checks;
     if (!sameBytes(this.signer.spki, this.info.spki)) {
       throw new KeysteadError('bundle.foreign', {
         field: role,
@@ -115,11 +108,8 @@ export class CertificateAuthority {
     this.#state.countCertificate();
     const { signatureAlgorithm } = this.signer;
     const signature = await this.signer.sign(tbs);
-    // A signature with a flipped bit is useless to its owner and, in ECDSA, could give the CA's key away.
-    if (!(await verifyInPool(DIGEST_OF[signatureAlgorithm], tbs, this.#publicKey, signature))) {
-      throw new KeysteadError('keyd.signature-faulty', { field: this.role });
-    }
-    const certificate = rereadIssued(assembleSigned(tbs, signatureAlgorithm, signature), values);
+    const { certificate: issuer } = this;
+    const certificate = await this.#checks.signed({ tbs, signature, algorithm: signatureAlgorithm, values, issuer });
     return { certificate, spkiSha256: spki, serial, notBefore, notAfter };
   }
 

@@ -3,6 +3,7 @@ import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
 import { ONLINE_CAS, type OnlineCa, type Policy, type SignedTicket, verifyTicket } from '@keystead/core/lifecycle';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
+import { CheckPool } from './check-pool.ts';
 import type { Provenance } from './documents.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
@@ -37,6 +38,7 @@ export class KeydContext {
   readonly requesters: Requesters;
   readonly evidence: Signer;
   readonly provenance: Provenance;
+  readonly checks = new CheckPool();
   readonly state: KeydState;
   readonly journal: Journal;
   readonly journalPath: string;
@@ -61,7 +63,9 @@ export class KeydContext {
     this.evidence = signerOf('evidence');
     const forEach = <T>(make: (role: OnlineCa) => T): Readonly<Record<OnlineCa, T>> =>
       Object.fromEntries(ONLINE_CAS.map((role) => [role, make(role)])) as Record<OnlineCa, T>;
-    this.authorities = forEach((role) => new CertificateAuthority(role, hierarchy, signerOf, state, journal));
+    this.authorities = forEach(
+      (role) => new CertificateAuthority(role, hierarchy, signerOf, { state, journal, checks: this.checks }),
+    );
     this.responders = forEach((role) => new OcspResponder(this.authorities[role], this.policy));
     this.requesters = new Requesters(this.authorities, state);
     this.provenance = {
@@ -114,6 +118,7 @@ export class KeydContext {
 
   /** Waits for what is being written and closes the files. */
   async close(): Promise<void> {
+    await this.checks.close();
     await this.log.close();
     await this.journal.close();
   }

@@ -1,8 +1,7 @@
-import { fromBase64, sameBytes } from '@keystead/core/bytes';
+import { type DerSpki, fromBase64, sameBytes } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { ONLINE_CAS, type OnlineCa, operatorOf, profileOf } from '@keystead/core/lifecycle';
-import type { Named, ParsedCsr, Profile } from '@keystead/core/x509';
-import { acceptRequest } from '../certification-request.ts';
+import type { Named, Profile } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import type { Params, Result } from '../protocol.ts';
 
@@ -22,10 +21,10 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
     throw new KeysteadError('profile.requester-forbidden', { field: 'requester.kind', seen: requester.kind });
   }
   const named = nameFor(keyd, profile, params, now);
-  const csr = acceptRequest(params.csr, profile, named);
-  if (named.person !== undefined) requireOperatorKey(keyd, named.person, csr);
+  const spki = await keyd.checks.request({ csr: params.csr, profile, named });
+  if (named.person !== undefined) requireOperatorKey(keyd, named.person, spki);
   const subject = named.deviceId ?? named.person ?? named.hosts?.[0] ?? requester.id;
-  return keyd.authorities[issuer].issue({ profile, named, spki: csr.spki, now, subject, requestId });
+  return keyd.authorities[issuer].issue({ profile, named, spki, now, subject, requestId });
 }
 
 /**
@@ -71,9 +70,9 @@ function nameFor(keyd: KeydContext, profile: Profile, { requester, hosts }: Para
  * A person gets a certificate for the key that the ceremony's policy names, and for no other: a front end cannot
  * make itself an operator.
  */
-function requireOperatorKey(keyd: KeydContext, name: string, csr: ParsedCsr): void {
+function requireOperatorKey(keyd: KeydContext, name: string, spki: DerSpki): void {
   const operator = operatorOf(keyd.policy, name);
   if (operator === undefined) throw new KeysteadError('operator.unknown', { field: 'requester.id', seen: name });
-  if (!sameBytes(fromBase64(operator.spki), csr.spki))
+  if (!sameBytes(fromBase64(operator.spki), spki))
     throw new KeysteadError('operator.key-differs', { field: 'csr', seen: name });
 }

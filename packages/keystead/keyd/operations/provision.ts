@@ -10,7 +10,6 @@ import {
   requireTicketTime,
 } from '@keystead/core/lifecycle';
 import { checkDeviceId } from '@keystead/core/x509';
-import { acceptRequest } from '../certification-request.ts';
 import type { KeydContext } from '../context.ts';
 import { provisioningRecord, signDocument } from '../documents.ts';
 import type { Params, Result } from '../protocol.ts';
@@ -33,7 +32,7 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
   requireLineOperator(keyd, operator);
   const profile = profileOf(keyd.policy, ticket.profile);
   const named = { deviceId };
-  const { spki } = acceptRequest(params.csr, profile, named);
+  const spki = await keyd.checks.request({ csr: params.csr, profile, named });
   keyd.state.takeUnit(signed, deviceId, spkiSha256(spki));
   const authority = keyd.authorities.manufacturing;
   const issued = await authority.issue({

@@ -1,0 +1,18 @@
+import { parentPort } from 'node:worker_threads';
+import { KeysteadError } from '@keystead/core/errors';
+import type { Verdict } from './check-pool.ts';
+import { type Check, carryOut } from './checks.ts';
+
+/** A thread that checks and holds no key: it gets what came from outside, never what signs. */
+parentPort?.on('message', (checks: readonly Check[]) => {
+  parentPort?.postMessage(checks.map(verdictOf));
+});
+
+function verdictOf(check: Check): Verdict {
+  try {
+    return { ok: carryOut(check) };
+  } catch (error) {
+    if (error instanceof KeysteadError) return { error: error.toJSON() };
+    return { fault: error instanceof Error ? (error.stack ?? error.message) : 'an unknown fault' };
+  }
+}
