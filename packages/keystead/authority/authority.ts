@@ -134,6 +134,11 @@ export class Authority {
     return this.#status.onChanged(listener);
   }
 
+  /** See {@link CrlPublisher.onPublished}. */
+  onCrlPublished(listener: (issuer: OnlineCa) => void): () => void {
+    return this.#crls.onPublished(listener);
+  }
+
   /** See {@link reconcile}; publishes the CRLs that change by it. */
   async reconcile(): Promise<Reconciled> {
     const reconciled = await reconcile(this.#deps, this.records);

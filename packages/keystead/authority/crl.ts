@@ -35,6 +35,8 @@ export class CrlPublisher {
   /** Issuers for which this process has sent keyd everything once. */
   readonly #complete = new Set<OnlineCa>();
 
+  readonly #listeners = new Set<(issuer: OnlineCa) => void>();
+
   /** @param directory where `<role>.crl` goes, DER. */
   constructor(deps: AuthorityDeps, directory: string) {
     this.#deps = deps;
@@ -70,6 +72,12 @@ export class CrlPublisher {
       if (due) await this.publish(issuer).catch(() => failed.push(issuer));
     }
     return failed;
+  }
+
+  /** Calls `listener` when a new CRL is in place, before anybody hears of what it lists. @returns what ends it. */
+  onPublished(listener: (issuer: OnlineCa) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** The last CRL of this issuer. */
@@ -121,6 +129,7 @@ export class CrlPublisher {
       });
     });
     this.#put(row);
+    for (const listener of this.#listeners) listener(issuer);
     this.#complete.add(issuer);
     this.#overdue.delete(issuer);
     return row;

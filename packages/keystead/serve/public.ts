@@ -44,7 +44,9 @@ export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicPa
     clock,
     onFailure,
   });
-  const crl = createCrlHandler({ crls: new CrlDirectory(layout.crl, clock), clock, onFailure });
+  const crls = new CrlDirectory(layout.crl, clock);
+  rooms.authority.onCrlPublished((issuer) => crls.published(issuer));
+  const crl = createCrlHandler({ crls, clock, onFailure });
   const auditLog = createLogHandler({ dir: layout.log, onFailure });
   const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 10_000 });
   const app = Fastify({
