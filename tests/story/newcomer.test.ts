@@ -75,6 +75,8 @@ test('a newcomer sees the whole life of a device, and everything that endpoints.
     assert.equal(states.get('KS-0004'), 'stolen');
     assert.equal(states.get('KS-0009'), 'decommissioned');
     assert.equal([...states].filter(([id, state]) => id.startsWith('KS-') && state === 'enrolled').length, 8);
+    const exported = keystead('provisioning', 'export', 'KS-0002', '--data', data, '--out', join(folder, 'auditor'));
+    assert.equal(exported.status, 0, exported.stderr);
     const verified = keystead('verify', '--data', data, '--json');
     assert.equal(verified.status, 0, verified.stdout);
   });
@@ -100,6 +102,26 @@ test('the records are YAML that an auditor reads, signed, and openssl verifies t
   writeFileSync(keyFile, publicKey.stdout);
   const verified = spawnSync('openssl', ['dgst', '-sha256', '-verify', keyFile, '-signature', `${path}.sig`, path]);
   assert.equal(verified.status, 0, verified.stderr.toString());
+});
+
+test('TEST-KEY-18 an exported record verifies offline with its inclusion proof, and no other record does', () => {
+  const record = join(folder, 'auditor', 'KS-0002.yaml');
+  const good = keystead('provisioning', 'verify', record, '--json');
+  assert.equal(good.status, 0, good.stderr);
+  assert.equal(JSON.parse(good.stdout).deviceId, 'KS-0002');
+
+  const text = readFileSync(record, 'utf8');
+  writeFileSync(record, text.replace('operator: "line-1"', 'operator: "line-2"'));
+  const altered = keystead('provisioning', 'verify', record);
+  assert.equal(altered.status, 3);
+  assert.match(altered.stderr, /signature: .*it does not verify/);
+  // Another device's record is signed as well, but the proof is not of it.
+  writeFileSync(record, readFileSync(join(data, 'records', 'KS-0003.yaml')));
+  writeFileSync(`${record}.sig`, readFileSync(join(data, 'records', 'KS-0003.yaml.sig')));
+  const swapped = keystead('provisioning', 'verify', record);
+  assert.equal(swapped.status, 3);
+  assert.match(swapped.stderr, /proof: /);
+  writeFileSync(record, text);
 });
 
 test('the history is proven with nothing running', () => {

@@ -246,6 +246,11 @@ export const ERRORS = {
     remedy: 'open a new session',
   },
   'backend.config-invalid': { kind: 'invalid', rule: 'the configuration of the example backend must be complete' },
+  // ---- evidence
+  'record.unproven': {
+    kind: 'invalid',
+    rule: 'a provisioning record must be signed, and its entry must be in the log',
+  },
   // ---- the program's own set-up
   'config.missing': { kind: 'not-found', rule: 'there is no Keystead data directory here' },
   'config.malformed': { kind: 'invalid', rule: 'the configuration does not have the form that this version takes' },

@@ -39,10 +39,11 @@ export interface Trace {
   readonly strangers: string[];
 }
 
-/** The outcomes of the last test run, or undefined when there was none. */
+/** The outcomes of the last test run, or undefined when there was none or it has not ended. */
 export function readResults(root: string): TestResults | undefined {
   const path = join(root, RESULTS_PATH);
-  return existsSync(path) ? ResultsSchema.parse(JSON.parse(readFileSync(path, 'utf8'))) : undefined;
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  return text === '' ? undefined : ResultsSchema.parse(JSON.parse(text));
 }
 
 /**

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type CheckpointKeys, parseVerifierKey } from '@keystead/core/log';
 import type { Layout } from '../files/layout.ts';
 
 /**
@@ -10,4 +11,11 @@ export function logKeys(layout: Layout): string[] {
   return ['log.vkey', 'log-cosign.vkey']
     .flatMap((name) => readFileSync(join(layout.trust, name), 'utf8').split('\n'))
     .filter((line) => line !== '');
+}
+
+/** The same two keys, read from a directory that holds `log.vkey` and `log-cosign.vkey`. */
+export function checkpointKeys(directory: string): CheckpointKeys {
+  const key = (name: string): CheckpointKeys['log'] =>
+    parseVerifierKey(readFileSync(join(directory, name), 'utf8').trim());
+  return { log: key('log.vkey'), cosigner: key('log-cosign.vkey') };
 }
