@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Deployment } from '../system/deployment.ts';
 
 export interface Outcome {
@@ -45,6 +46,12 @@ export async function ok(
 }
 
 export const openssl = (...args: string[]): Promise<string> => ok('openssl', args);
+
+const BIN = fileURLToPath(new URL('../../packages/keystead/bin/keystead.mjs', import.meta.url));
+
+/** Runs the `keystead` command line. */
+export const keystead = (args: readonly string[], options: Parameters<typeof run>[2] = {}): Promise<Outcome> =>
+  run(process.execPath, [BIN, ...args], options);
 
 /** The files and addresses that a foreign client of one deployment needs, and the requests that it makes. */
 export class Bench {
