@@ -24,7 +24,7 @@ export const ANSWER_SECONDS = 600;
 export class OcspRig {
   readonly pki: OpensslPki;
   readonly ca: DerCertificate;
-  readonly clock = new SimulatedClock(new Date(Math.floor(Date.now() / 1000) * 1000));
+  readonly clock: SimulatedClock;
   readonly statuses = new Map<string, CertStatus>([
     ['7a01', { status: 'good' }],
     ['fa02', { status: 'good' }],
@@ -45,6 +45,8 @@ export class OcspRig {
     this.ca = ca;
     this.#responder = responder;
     pki.issue({ name: 'other', subject: '/CN=Other CA', extensions: CA_EXTENSIONS });
+    // After the certificates are made: none of them begins in the next second.
+    this.clock = new SimulatedClock(new Date(Math.floor(Date.now() / 1000) * 1000));
     this.handler = createOcspHandler({
       responder: new OcspResponder({
         cas: new Map<CaRole, DerCertificate>([
