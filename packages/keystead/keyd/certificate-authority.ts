@@ -108,7 +108,7 @@ export class CertificateAuthority {
     this.#state.countCertificate();
     const { signatureAlgorithm } = this.signer;
     const signature = await this.signer.sign(tbs);
-    const { certificate: issuer } = this;
+    const issuer = this.role;
     const certificate = await this.#checks.signed({ tbs, signature, algorithm: signatureAlgorithm, values, issuer });
     return { certificate, spkiSha256: spki, serial, notBefore, notAfter };
   }

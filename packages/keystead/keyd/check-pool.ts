@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { DerCertificate, DerSpki } from '@keystead/core/bytes';
 import { type ErrorCode, KeysteadError } from '@keystead/core/errors';
-import { type Check, carryOut, type RequestCheck, type SignedCheck } from './checks.ts';
+import { type Check, type CheckFacts, Checks, type RequestCheck, type SignedCheck } from './checks.ts';
 
 /** What a thread found: the result, the rule that was broken, or a fault of the program. */
 export type Verdict =
@@ -29,12 +29,16 @@ const HAND_OVER_FROM = 4;
 /** A thread with this many to do gets no more; what is over is checked here meanwhile, so that no core is idle. */
 const MOST_PER_THREAD = 48;
 const MOST_THREADS = 6;
+/** What is checked here in one turn of the event loop: about a millisecond. */
+const HERE_PER_TURN = 12;
 
 /**
  * Checks requests and signatures, under load on several threads. The threads hold no keys; all signing, and every
  * decision that changes state, stays on the one thread that owns them.
  */
 export class CheckPool {
+  readonly #facts: CheckFacts;
+  readonly #here: Checks;
   readonly #threads: Thread[] = [];
   readonly #size: number;
   #queue: Waiting[] = [];
@@ -42,7 +46,10 @@ export class CheckPool {
   #closed = false;
 
   /** @param size threads besides this one; by default one less than there are processors. */
-  constructor(size = Math.min(availableParallelism() - 1, MOST_THREADS)) {
+  constructor(facts: CheckFacts, size = Math.min(availableParallelism() - 1, MOST_THREADS)) {
+    const { policy, certificates } = facts;
+    this.#facts = { policy, certificates };
+    this.#here = new Checks(facts);
     this.#size = size;
   }
 
@@ -64,12 +71,16 @@ export class CheckPool {
   #check(check: Check): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ check, resolve, reject });
-      if (this.#scheduled) return;
-      this.#scheduled = true;
-      setImmediate(() => {
-        this.#scheduled = false;
-        this.#distribute();
-      });
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#distribute();
     });
   }
 
@@ -89,7 +100,10 @@ export class CheckPool {
       thread.batches.push(batch);
       thread.worker.postMessage(batch.map((one) => one.check));
     }
-    for (const one of queue.slice(at)) here(one);
+    // The rest waits for the next turn: by then a thread may be free, and answers have gone out.
+    this.#queue = queue.slice(at + HERE_PER_TURN);
+    if (this.#queue.length > 0) this.#schedule();
+    for (const one of queue.slice(at, at + HERE_PER_TURN)) this.#do(one);
   }
 
   /** Starts the threads when there is work for them the first time. */
@@ -99,7 +113,7 @@ export class CheckPool {
   }
 
   #start(): Thread {
-    const worker = new Worker(new URL('./check-thread.ts', import.meta.url), { env: {}, stdin: false });
+    const worker = new Worker(new URL('./check-thread.ts', import.meta.url), { env: {}, workerData: this.#facts });
     const thread: Thread = { worker, batches: [], load: 0, online: false };
     worker.unref();
     worker.on('online', () => {
@@ -115,19 +129,19 @@ export class CheckPool {
     return thread;
   }
 
+  #do({ check, resolve, reject }: Waiting): void {
+    try {
+      resolve(this.#here.carryOut(check));
+    } catch (error) {
+      reject(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
   /** A thread that ended leaves its work undone: it is done here. */
   #lost(thread: Thread): void {
     const index = this.#threads.indexOf(thread);
     if (index >= 0) this.#threads.splice(index, 1);
-    for (const one of thread.batches.splice(0).flat()) here(one);
-  }
-}
-
-function here({ check, resolve, reject }: Waiting): void {
-  try {
-    resolve(carryOut(check));
-  } catch (error) {
-    reject(error instanceof Error ? error : new Error(String(error)));
+    for (const one of thread.batches.splice(0).flat()) this.#do(one);
   }
 }
 

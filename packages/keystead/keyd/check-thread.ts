@@ -1,7 +1,10 @@
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { KeysteadError } from '@keystead/core/errors';
 import type { Verdict } from './check-pool.ts';
-import { type Check, carryOut } from './checks.ts';
+import { type Check, type CheckFacts, Checks } from './checks.ts';
+
+const facts: CheckFacts = workerData;
+const checker = new Checks(facts);
 
 /** A thread that checks and holds no key: it gets what came from outside, never what signs. */
 parentPort?.on('message', (checks: readonly Check[]) => {
@@ -10,7 +13,7 @@ parentPort?.on('message', (checks: readonly Check[]) => {
 
 function verdictOf(check: Check): Verdict {
   try {
-    return { ok: carryOut(check) };
+    return { ok: checker.carryOut(check) };
   } catch (error) {
     if (error instanceof KeysteadError) return { error: error.toJSON() };
     return { fault: error instanceof Error ? (error.stack ?? error.message) : 'an unknown fault' };

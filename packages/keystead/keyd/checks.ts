@@ -2,13 +2,13 @@ import { type KeyObject, verify, X509Certificate } from 'node:crypto';
 import type { DerCertificate, DerSpki } from '@keystead/core/bytes';
 import { DIGEST_OF, type SignatureAlgorithm } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import { ONLINE_CAS, type OnlineCa, type Policy, profileOf } from '@keystead/core/lifecycle';
 import {
   assembleSigned,
   type CertificateValues,
   checkPublicKey,
   checkRequest,
   type Named,
-  type Profile,
   parseCsr,
   rereadIssued,
   verifyProofOfPossession,
@@ -18,7 +18,8 @@ import {
 export interface RequestCheck {
   readonly kind: 'request';
   readonly csr: Uint8Array;
-  readonly profile: Profile;
+  /** Its id. */
+  readonly profile: string;
   readonly named: Named;
 }
 
@@ -29,52 +30,61 @@ export interface SignedCheck {
   readonly signature: Uint8Array;
   readonly algorithm: SignatureAlgorithm;
   readonly values: CertificateValues;
-  readonly issuer: DerCertificate;
+  readonly issuer: OnlineCa;
 }
 
 export type Check = RequestCheck | SignedCheck;
 
-/**
- * The checks around a signature that need no key and no state, and cost the most: pure functions, so that it makes no
- * difference on which thread they run. The result is the public key of a request, or the assembled certificate.
- * @throws KeysteadError `csr.*`, `key.*`, `keyd.signature-faulty`, `certificate.lint-failed`.
- */
-export function carryOut(check: Check): Uint8Array {
-  return check.kind === 'request' ? acceptRequest(check) : acceptSigned(check);
+/** What stays the same for the life of keyd. */
+export interface CheckFacts {
+  readonly policy: Policy;
+  readonly certificates: Readonly<Record<OnlineCa, DerCertificate>>;
 }
 
 /**
- * Reads a certification request and checks it against a profile and the identity that the certificate is for: form,
- * strength of the key, subject and extensions, and last, for it costs the most, the proof of possession. What the
- * request asks for only ever agrees or is refused; the certificate is made from the profile. REQ-KEY-STO-03
+ * The checks around a signature that need no key and no state, and cost the most: functions of what they are given, so
+ * that it makes no difference on which thread they run.
  */
-function acceptRequest({ csr: der, profile, named }: RequestCheck): DerSpki {
-  const csr = parseCsr(der);
-  checkPublicKey(csr.spki, profile.keyAlgorithms);
-  checkRequest(csr, profile, named);
-  verifyProofOfPossession(csr);
-  return csr.spki;
-}
+export class Checks {
+  readonly #policy: Policy;
+  readonly #issuers = new Map<OnlineCa, KeyObject>();
 
-/**
- * A signature with a flipped bit is useless to its owner and, in ECDSA, could give the CA's key away; a certificate
- * that OpenSSL reads as another than was meant is an encoder's fault. Neither leaves keyd.
- */
-function acceptSigned({ tbs, signature, algorithm, values, issuer }: SignedCheck): DerCertificate {
-  if (!verify(DIGEST_OF[algorithm], tbs, publicKeyOf(issuer), signature)) {
-    throw new KeysteadError('keyd.signature-faulty', { field: 'signature' });
+  constructor({ policy, certificates }: CheckFacts) {
+    this.#policy = policy;
+    for (const role of ONLINE_CAS) this.#issuers.set(role, new X509Certificate(certificates[role]).publicKey);
   }
-  return rereadIssued(assembleSigned(tbs, algorithm, signature), values);
-}
 
-/** The keys of the few issuers, by certificate. */
-const issuers = new Map<string, KeyObject>();
+  /**
+   * Returns the public key of an acceptable request, or the certificate around a good signature.
+   * @throws KeysteadError `csr.*`, `key.*`, `keyd.signature-faulty`, `certificate.lint-failed`.
+   */
+  carryOut(check: Check): Uint8Array {
+    return check.kind === 'request' ? this.#request(check) : this.#signed(check);
+  }
 
-function publicKeyOf(issuer: DerCertificate): KeyObject {
-  const name = Buffer.from(issuer.buffer, issuer.byteOffset, issuer.byteLength).toString('latin1');
-  const known = issuers.get(name);
-  if (known !== undefined) return known;
-  const { publicKey } = new X509Certificate(issuer);
-  issuers.set(name, publicKey);
-  return publicKey;
+  /**
+   * Reads a certification request and checks it against a profile and the identity that the certificate is for: form,
+   * strength of the key, subject and extensions, and last, for it costs the most, the proof of possession. What the
+   * request asks for only ever agrees or is refused; the certificate is made from the profile. REQ-KEY-STO-03
+   */
+  #request({ csr: der, profile: id, named }: RequestCheck): DerSpki {
+    const profile = profileOf(this.#policy, id);
+    const csr = parseCsr(der);
+    checkPublicKey(csr.spki, profile.keyAlgorithms);
+    checkRequest(csr, profile, named);
+    verifyProofOfPossession(csr);
+    return csr.spki;
+  }
+
+  /**
+   * A signature with a flipped bit is useless to its owner and, in ECDSA, could give the CA's key away; a certificate
+   * that OpenSSL reads as another than was meant is an encoder's fault. Neither leaves keyd.
+   */
+  #signed({ tbs, signature, algorithm, values, issuer }: SignedCheck): DerCertificate {
+    const key = this.#issuers.get(issuer);
+    if (key === undefined || !verify(DIGEST_OF[algorithm], tbs, key, signature)) {
+      throw new KeysteadError('keyd.signature-faulty', { field: issuer });
+    }
+    return rereadIssued(assembleSigned(tbs, algorithm, signature), values);
+  }
 }

@@ -38,7 +38,7 @@ export class KeydContext {
   readonly requesters: Requesters;
   readonly evidence: Signer;
   readonly provenance: Provenance;
-  readonly checks = new CheckPool();
+  readonly checks: CheckPool;
   readonly state: KeydState;
   readonly journal: Journal;
   readonly journalPath: string;
@@ -60,6 +60,7 @@ export class KeydContext {
     this.log = log;
     this.#clock = parts.clock;
     this.startedAt = parts.clock.now();
+    this.checks = new CheckPool(hierarchy);
     this.evidence = signerOf('evidence');
     const forEach = <T>(make: (role: OnlineCa) => T): Readonly<Record<OnlineCa, T>> =>
       Object.fromEntries(ONLINE_CAS.map((role) => [role, make(role)])) as Record<OnlineCa, T>;

@@ -40,12 +40,15 @@ export async function runKeyd(options: RunKeydOptions): Promise<void> {
     options.secretsFd === undefined ? { credentials: true } : { fd: options.secretsFd },
   );
   const stop = stopSignal(options.withParent === true);
-  const keyd = await openKeyd({ layout, secrets, clock: systemClock, log });
-  process.stdout.write(`${JSON.stringify({ ready: true, pid: process.pid, socket: keyd.socketPath })}\n`);
-  log.info({ why: await stop }, 'stopping');
-  await keyd.close();
-  // The pipe from the parent would keep the process alive.
-  process.stdin.destroy();
+  try {
+    const keyd = await openKeyd({ layout, secrets, clock: systemClock, log });
+    process.stdout.write(`${JSON.stringify({ ready: true, pid: process.pid, socket: keyd.socketPath })}\n`);
+    log.info({ why: await stop }, 'stopping');
+    await keyd.close();
+  } finally {
+    // The pipe from the parent would keep the process alive, also one that could not start.
+    process.stdin.destroy();
+  }
   log.info('stopped');
 }
 

@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import type { DerSpki } from '../../bytes/index.ts';
+import { type DerSpki, toPem } from '../../bytes/index.ts';
 
 /**
  * Public keys as OpenSSL holds them, by the very array that they were read from. Reading one costs as much as
@@ -25,8 +25,8 @@ export function publicKeyOf(spki: DerSpki): KeyObject | undefined {
 
 function read(spki: DerSpki): KeyObject | undefined {
   try {
-    const key = Buffer.from(spki.buffer, spki.byteOffset, spki.byteLength);
-    return createPublicKey({ key, format: 'der', type: 'spki' });
+    // PEM, because node:crypto first tries whether bytes are a key object or a CryptoKey, which takes as long again.
+    return createPublicKey(toPem('PUBLIC KEY', spki));
   } catch {
     return undefined;
   }

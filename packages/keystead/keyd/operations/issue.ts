@@ -21,7 +21,7 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
     throw new KeysteadError('profile.requester-forbidden', { field: 'requester.kind', seen: requester.kind });
   }
   const named = nameFor(keyd, profile, params, now);
-  const spki = await keyd.checks.request({ csr: params.csr, profile, named });
+  const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });
   if (named.person !== undefined) requireOperatorKey(keyd, named.person, spki);
   const subject = named.deviceId ?? named.person ?? named.hosts?.[0] ?? requester.id;
   return keyd.authorities[issuer].issue({ profile, named, spki, now, subject, requestId });

@@ -32,7 +32,7 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
   requireLineOperator(keyd, operator);
   const profile = profileOf(keyd.policy, ticket.profile);
   const named = { deviceId };
-  const spki = await keyd.checks.request({ csr: params.csr, profile, named });
+  const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });
   keyd.state.takeUnit(signed, deviceId, spkiSha256(spki));
   const authority = keyd.authorities.manufacturing;
   const issued = await authority.issue({

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { KeysteadError } from '@keystead/core/errors';
-import { profileOf } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import { CheckPool } from '../check-pool.ts';
 import { csrFor, KeydBed, makeKey } from './bed.ts';
@@ -11,6 +10,8 @@ before(async () => {
   bed = await KeydBed.make();
 });
 after(() => bed.remove());
+
+const factsOf = async () => ({ policy: bed.policy, certificates: (await bed.client.trust()).certificates });
 
 const verdictOf = (checked: Promise<Uint8Array>): Promise<string> =>
   checked.then(
@@ -33,10 +34,11 @@ async function requests(count: number): Promise<{ csr: Uint8Array; verdict: stri
 }
 
 test('a check comes out the same on this thread and on others, each request with its own verdict', async () => {
-  const profile = profileOf(bed.policy, 'ldevid');
+  const profile = 'ldevid';
+  const facts = await factsOf();
   const asked = await requests(300);
   for (const size of [0, 1, 3]) {
-    const pool = new CheckPool(size);
+    const pool = new CheckPool(facts, size);
     for (let round = 0; round < 3; round += 1) {
       const verdicts = await Promise.all(
         asked.map(({ csr }) => verdictOf(pool.request({ csr, profile, named: { deviceId: 'KS-0001' } }))),
@@ -51,9 +53,10 @@ test('a check comes out the same on this thread and on others, each request with
 });
 
 test('what a thread leaves undone when it ends is done here', async () => {
-  const profile = profileOf(bed.policy, 'ldevid');
+  const profile = 'ldevid';
+  const facts = await factsOf();
   const asked = await requests(200);
-  const pool = new CheckPool(2);
+  const pool = new CheckPool(facts, 2);
   const check = () => asked.map(({ csr }) => verdictOf(pool.request({ csr, profile, named: { deviceId: 'KS-0001' } })));
   await Promise.all(check());
   const under = check();
