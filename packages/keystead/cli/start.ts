@@ -14,6 +14,8 @@ export function startCommand(): Command {
     )
     .action(async (options: { data: string; ldevidSeconds: number; once?: boolean }) => {
       await start({ data: options.data, ldevidSeconds: options.ldevidSeconds, once: options.once === true });
+      // At once: while Node.js takes itself apart, a second Ctrl-C would find no handler and look like a crash.
+      process.exit();
     });
 }
 

@@ -1,7 +1,10 @@
-import { pino } from 'pino';
+import { KeysteadError } from '@keystead/core/errors';
+import type { FastifyInstance } from 'fastify';
+import { type Logger, pino } from 'pino';
 import { systemClock } from '../clock/system.ts';
 import { readConfig } from '../files/config.ts';
 import { Layout } from '../files/layout.ts';
+import { becomeSole, type SoleRight } from '../keyd/single.ts';
 import { keydSocketPath } from '../keyd/socket-path.ts';
 import { KeydClient } from '../keyd-client/index.ts';
 import { registerEst } from '../protocols/est/routes.ts';
@@ -30,7 +33,7 @@ const RENEW_TLS_EVERY_MS = 24 * 3600 * 1000;
 /**
  * The front end: repairs what a crash left, gets itself a TLS certificate, listens, and says so with one JSON line on
  * standard output. Resolves when it was told to stop and every request under way has been answered.
- * @throws KeysteadError `store.*`, `keyd.*`, `config.*`
+ * @throws KeysteadError `store.*`, `keyd.*`, `config.*`, `service.*`; everything is closed by then
  */
 export async function runServe(options: RunServeOptions): Promise<void> {
   process.umask(0o077);
@@ -39,37 +42,77 @@ export async function runServe(options: RunServeOptions): Promise<void> {
   const config = readConfig(layout);
   const clock = systemClock;
   const stop = stopSignal(options.withParent === true);
-  const keyd = await KeydClient.connect(keydSocketPath(layout), await readChannelKey(options.secretsFd));
-  const rooms = await openRooms({ layout, keyd, clock, log });
-  await rooms.start();
-
-  const { app, server } = createHttpsServer(await makeTlsIdentity(rooms, config.host), log);
-  registerEst(app, estDomain(rooms), log);
-  registerRest(app, restDomain(rooms), log);
-  app.get('/healthz', async () => ({ ok: true, keyd: (await keyd.status()).software }));
-  const plain = createPublicServer({ rooms, keyd, layout, clock, log });
-  await app.listen({ port: config.ports.https, host: LOOPBACK });
-  await plain.app.listen({ port: config.ports.http, host: LOOPBACK });
-  const renewal = setInterval(() => {
-    makeTlsIdentity(rooms, config.host)
-      .then(({ key, cert, clientCas }) => server.setSecureContext({ key, cert, ca: [...clientCas] }))
-      .catch((error: unknown) =>
-        log.error({ err: error }, 'the TLS certificate could not be renewed; it is tried again'),
-      );
-  }, RENEW_TLS_EVERY_MS);
-  process.stdout.write(`${JSON.stringify({ ready: true, pid: process.pid, ports: config.ports })}\n`);
-  log.info({ ports: config.ports }, 'listening');
-
-  log.info({ why: await stop }, 'stopping');
-  clearInterval(renewal);
-  server.closeIdleConnections();
-  plain.server.closeIdleConnections();
-  await Promise.all([app.close(), plain.app.close()]);
-  await rooms.close();
-  keyd.close();
   // The pipe from the parent would keep the process alive.
-  process.stdin.destroy();
+  const undo: (() => unknown)[] = [() => process.stdin.destroy()];
+  try {
+    const right = await soleServe(layout);
+    undo.unshift(() => right.release());
+    const keyd = await KeydClient.connect(keydSocketPath(layout), await readChannelKey(options.secretsFd));
+    undo.unshift(() => keyd.close());
+    const rooms = await openRooms({ layout, keyd, clock, log });
+    undo.unshift(() => rooms.close());
+    await rooms.start();
+
+    const { app, server } = createHttpsServer(await makeTlsIdentity(rooms, config.host), log);
+    registerEst(app, estDomain(rooms), log);
+    registerRest(app, restDomain(rooms), log);
+    app.get('/healthz', async () => ({ ok: true, keyd: (await keyd.status()).software }));
+    const plain = createPublicServer({ rooms, keyd, layout, clock, log });
+    undo.unshift(() => {
+      server.closeIdleConnections();
+      plain.server.closeIdleConnections();
+      return Promise.all([app.close(), plain.app.close()]);
+    });
+    await listen(app, 'https', config.ports.https);
+    await listen(plain.app, 'http', config.ports.http);
+    const renewal = setInterval(() => {
+      makeTlsIdentity(rooms, config.host)
+        .then(({ key, cert, clientCas }) => server.setSecureContext({ key, cert, ca: [...clientCas] }))
+        .catch((error: unknown) =>
+          log.error({ err: error }, 'the TLS certificate could not be renewed; it is tried again'),
+        );
+    }, RENEW_TLS_EVERY_MS);
+    undo.unshift(() => clearInterval(renewal));
+    process.stdout.write(`${JSON.stringify({ ready: true, pid: process.pid, ports: config.ports })}\n`);
+    log.info({ ports: config.ports }, 'listening');
+    log.info({ why: await stop }, 'stopping');
+  } finally {
+    await runAll(undo, log);
+  }
   log.info('stopped');
+}
+
+/** Each step is tried, also after one that failed: a service that cannot end would be taken for one that runs. */
+async function runAll(undo: readonly (() => unknown)[], log: Logger): Promise<void> {
+  for (const step of undo) {
+    try {
+      await step();
+    } catch (error) {
+      log.error({ err: error }, 'something could not be closed');
+    }
+  }
+}
+
+/**
+ * A second serve would take what the first is about to record for what a crash left, and abandon it.
+ * @throws KeysteadError `service.already-running`
+ */
+async function soleServe(layout: Layout): Promise<SoleRight> {
+  try {
+    return await becomeSole(layout.data);
+  } catch (cause) {
+    throw new KeysteadError('service.already-running', { field: layout.data, seen: 'another serve', cause });
+  }
+}
+
+/** @throws KeysteadError `service.port-taken` */
+async function listen(app: FastifyInstance, name: string, port: number): Promise<void> {
+  try {
+    await app.listen({ port, host: LOOPBACK });
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE')) throw cause;
+    throw new KeysteadError('service.port-taken', { field: `ports.${name}`, seen: `${LOOPBACK}:${port}`, cause });
+  }
 }
 
 function stopSignal(withParent: boolean): Promise<string> {

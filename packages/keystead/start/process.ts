@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -75,7 +75,11 @@ export class Service {
       }
     }
     await this.#ended;
-    throw new KeysteadError('service.did-not-start', { field: options.name, remedy: `read ${options.logFile}` });
+    throw new KeysteadError('service.did-not-start', {
+      field: options.name,
+      seen: lastWords(options.logFile),
+      remedy: `read ${options.logFile}`,
+    });
   }
 
   /** Asks the service to end, waits, and ends it by force after `patienceMs`. */
@@ -90,4 +94,10 @@ export class Service {
   get name(): string {
     return this.#name;
   }
+}
+
+/** The last thing that the program said to people, which is why it did not start; without what it logs as JSON. */
+function lastWords(logFile: string): string | undefined {
+  const lines = readFileSync(logFile, 'utf8').split('\n');
+  return lines.findLast((line) => line.startsWith('keystead: '))?.slice('keystead: '.length);
 }

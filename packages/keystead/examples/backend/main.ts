@@ -5,11 +5,12 @@ import { readConfig } from './config.ts';
 import { readKey } from './key-input.ts';
 
 /**
- * The example backend as a process: `node main.ts <config.json>`, with the TLS key as JSON `{"pkcs8": "<base64>"}` on
+ * The example backend as a process: `node main.ts <config.json> [--with-parent]`, with the TLS key as JSON `{"pkcs8": "<base64>"}` on
  * file descriptor 3 (or standard input, by `keyFrom`). Prints one JSON line `{"event":"ready","port":…,"statusPort":…}`
- * on standard output when it listens; logs JSON lines on standard error; ends with 0 on SIGTERM and SIGINT.
+ * on standard output when it listens; logs JSON lines on standard error; ends with 0 on SIGTERM and SIGINT,
+ * and with `--with-parent` when standard input closes, so that it does not outlive a supervisor that was killed.
  */
-async function main(path: string | undefined): Promise<void> {
+async function main(path: string | undefined, withParent: boolean): Promise<void> {
   if (path === undefined)
     throw new KeysteadError('backend.config-invalid', {
       field: 'argument',
@@ -31,9 +32,14 @@ async function main(path: string | undefined): Promise<void> {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
+  if (withParent) {
+    process.stdin.on('end', stop);
+    process.stdin.on('error', stop);
+    process.stdin.resume();
+  }
 }
 
-main(process.argv[2]).catch((error: unknown) => {
+main(process.argv[2], process.argv[3] === '--with-parent').catch((error: unknown) => {
   const said =
     error instanceof KeysteadError ? error.toJSON() : { message: error instanceof Error ? error.message : 'unknown' };
   process.stderr.write(`${JSON.stringify({ event: 'failed', ...said })}\n`);

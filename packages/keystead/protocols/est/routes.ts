@@ -33,6 +33,7 @@ const CERTS_TYPE = 'application/pkcs7-mime; smime-type=certs-only';
 export function registerEst(app: FastifyInstance, domain: EstDomain, log: Logger): void {
   app.register(
     async (est) => {
+      est.removeAllContentTypeParsers();
       est.addContentTypeParser(CSR_TYPE, { parseAs: 'string' }, (_request, body, done) => done(null, body));
       est.setErrorHandler((thrown, request, reply) => refuse(thrown, request, reply));
 

@@ -47,11 +47,12 @@ export function createHttpsServer(identity: TlsIdentity, log: Logger): { app: Fa
     serverFactory: (handler) => server.on('request', handler),
     bodyLimit: BODY_LIMIT_BYTES,
     genReqId: () => newRequestId(),
-    disableRequestLogging: true,
     exposeHeadRoutes: false,
-    // Only the parsers that a route names are there: everything else is a wrong content type.
     logger: false,
   });
+  // Only JSON and what a protocol adds: everything else is a wrong content type.
+  app.removeContentTypeParser('text/plain');
+  app.setErrorHandler((thrown, request, reply) => sendError(thrown, request, reply, log));
   app.addHook('onResponse', async (request, reply) => {
     log.info(
       {

@@ -82,6 +82,10 @@ async function startBackend(
     keyFrom: 'fd3',
   };
   durableWrite(path, `${JSON.stringify(settings, null, 2)}\n`, 0o600);
-  await start('backend', { script: BACKEND, args: [path], secrets: { pkcs8: key.pkcs8.use(toBase64) } });
+  await start('backend', {
+    script: BACKEND,
+    args: [path, '--with-parent'],
+    secrets: { pkcs8: key.pkcs8.use(toBase64) },
+  });
   key.pkcs8.wipe();
 }

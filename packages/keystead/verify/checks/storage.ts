@@ -13,7 +13,20 @@ const CLEAR_DER = [
   '020100301006072a8648ce3d020106052b81040022',
   '020100300506032b657004220420',
   '020100300d06092a864886f70d010101050004',
+  '30770201010420',
+  '3081a40201010430',
 ].map((hex) => Buffer.from(hex, 'hex'));
+/** How base64 of such a DER begins, whole groups only: a log line or a JSON document would hold it so. */
+const CLEAR_BASE64 = [
+  '308187020100301306072a8648ce3d020106082a8648ce3d030107',
+  '3081b6020100301006072a8648ce3d020106052b81040022',
+  '302e020100300506032b657004220420',
+  '30770201010420',
+  '3081a40201010430',
+].map((hex) => {
+  const head = Buffer.from(hex, 'hex');
+  return head.subarray(0, head.length - (head.length % 3)).toString('base64');
+});
 
 /** REQ-KEY-STO-02: a scan of everything that Keystead wrote. */
 const noClearKeys: Check = {
@@ -30,12 +43,14 @@ const noClearKeys: Check = {
         const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
         if (size > LARGEST_SCANNED) return failed(`${path} is too large to scan`);
         const bytes = size === 0 ? Buffer.alloc(0) : readFileSync(path);
-        if (CLEAR_PEM.test(bytes.toString('latin1'))) return failed(`${path} holds a private key in PEM`);
+        const text = bytes.toString('latin1');
+        if (CLEAR_PEM.test(text)) return failed(`${path} holds a private key in PEM`);
+        if (CLEAR_BASE64.some((head) => text.includes(head))) return failed(`${path} holds a private key in base64`);
         if (CLEAR_DER.some((head) => bytes.includes(head))) return failed(`${path} holds a private key in DER`);
         files += 1;
       }
     }
-    return passed(`${files} files scanned for PEM and DER`);
+    return passed(`${files} files scanned for PEM, DER and base64`);
   },
 };
 

@@ -1,0 +1,317 @@
+import assert from 'node:assert/strict';
+import { createPrivateKey } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { Agent, request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { makeKeyAndCsr } from '@keystead/agent';
+import { type DerCertificate, fromPem, toBase64, toPem } from '@keystead/core/bytes';
+import { SecretBytes } from '@keystead/core/crypto';
+import { readCertsOnly } from '@keystead/core/x509';
+import { type AuditEntry, parseEntry } from 'keystead/audit/index.ts';
+import { systemClock } from 'keystead/clock/system.ts';
+import { openConfig } from 'keystead/files/config.ts';
+import { Layout } from 'keystead/files/layout.ts';
+import { Narrator } from 'keystead/start/narrator.ts';
+import { certPath, enrolPeople, keyPath } from 'keystead/start/operators.ts';
+import { Service } from 'keystead/start/process.ts';
+import { ceremony } from 'keystead/start/steps/1-ceremony.ts';
+import { openTicket } from 'keystead/start/ticket.ts';
+import { unlock } from 'keystead/start/unlock.ts';
+import { World } from 'keystead/start/world.ts';
+
+class Silent extends Narrator {
+  override line(): void {}
+}
+
+/** PEM of a key and of the certificate for it, as TLS takes them. */
+export interface Identity {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+}
+
+export interface Ask {
+  readonly identity?: Identity;
+  readonly body?: string | Uint8Array;
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export type ServiceName = 'keyd' | 'serve';
+
+/** Ports that no other test file takes, below those that the kernel gives to outgoing connections. */
+const firstPort = 12_000 + (process.pid % 5_000) * 4;
+
+/**
+ * keyd and serve as real processes, each of which a test can kill and start again, with the people and tickets of a
+ * deployment. The channel key stays the same, so that one of the two can come back to the other.
+ */
+export class Rig {
+  readonly world: World;
+  readonly folder: string;
+  readonly #channelKey = SecretBytes.random(32).use(toBase64);
+  readonly #services = new Map<ServiceName, { service: Service; ended: Promise<string> }>();
+  readonly #people = new Map<string, Identity>();
+  #tryTicket = false;
+
+  private constructor(folder: string, world: World) {
+    this.folder = folder;
+    this.world = world;
+  }
+
+  /** The ceremony, and everything started. `folder` is the place for it all; a new one unless told. */
+  static async make(options: { ldevidSeconds?: number; folder?: string } = {}): Promise<Rig> {
+    const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'keystead-faults-'));
+    const layout = new Layout(join(folder, 'data'));
+    mkdirSync(layout.data, { recursive: true, mode: 0o700 });
+    const ports = { https: firstPort, http: firstPort + 1, backend: firstPort + 2 };
+    const world = new World({
+      layout,
+      clock: systemClock,
+      narrator: new Silent(),
+      config: await openConfig(layout, systemClock, options.ldevidSeconds ?? 3600, ports),
+      passphrases: {
+        keyd: await unlock(layout, 'keyd'),
+        operators: await unlock(layout, 'operators'),
+        devices: await unlock(layout, 'devices'),
+      },
+    });
+    // Compiled code is kept for the next start: a torture starts the services a hundred times.
+    process.env.NODE_COMPILE_CACHE ??= join(folder, 'compiled');
+    await ceremony(world);
+    const rig = new Rig(folder, world);
+    await rig.start('keyd');
+    await rig.start('serve');
+    await enrolPeople(layout, world.httpsUrl, world.rootPem, world.passphrases.operators);
+    return rig;
+  }
+
+  get layout(): Layout {
+    return this.world.layout;
+  }
+
+  /** Starts a service; resolves when it is ready. @throws KeysteadError `service.did-not-start`. */
+  async start(name: ServiceName): Promise<void> {
+    this.launch(name);
+    await this.ready(name);
+  }
+
+  /** Starts a service beside the one that runs. @throws KeysteadError `service.did-not-start`. */
+  async secondStart(name: ServiceName): Promise<void> {
+    const first = this.#services.get(name);
+    this.launch(name);
+    try {
+      await this.ready(name);
+      await this.kill(name);
+    } finally {
+      if (first !== undefined) this.#services.set(name, first);
+    }
+  }
+
+  /** Starts a service and does not wait for it. */
+  launch(name: ServiceName): void {
+    let tell: (how: string) => void = () => {};
+    const ended = new Promise<string>((resolve) => {
+      tell = resolve;
+    });
+    const keyd = { passphrase: readFileSync(this.layout.passphrase('keyd'), 'utf8').trim() };
+    const service = new Service({
+      name,
+      args: [name, '--data', this.layout.data, '--secrets-fd', '3', '--with-parent'],
+      secrets: { channelKey: this.#channelKey, ...(name === 'keyd' ? keyd : {}) },
+      logFile: join(this.layout.logs, `${name}.log`),
+      onExit: tell,
+    });
+    this.#services.set(name, { service, ended });
+  }
+
+  async ready(name: ServiceName): Promise<void> {
+    await this.#services.get(name)?.service.ready;
+  }
+
+  /** A start after an end in good order. */
+  async restart(name: ServiceName): Promise<void> {
+    await this.stop(name);
+    await this.start(name);
+  }
+
+  /** kill -9, and waits until the kernel has taken the process away. @returns how it ended. */
+  async kill(...names: ServiceName[]): Promise<void> {
+    const running = names.flatMap((name) => this.#services.get(name) ?? []);
+    for (const { service } of running) if (service.pid !== undefined) process.kill(service.pid, 'SIGKILL');
+    await Promise.all(running.map(({ ended }) => ended));
+    for (const name of names) this.#services.delete(name);
+  }
+
+  /** Ends a service in good order. */
+  async stop(name: ServiceName): Promise<void> {
+    await this.#services.get(name)?.service.stop();
+    this.#services.delete(name);
+  }
+
+  async remove(): Promise<void> {
+    await this.stop('serve');
+    await this.stop('keyd');
+    await this.world.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Any request to the HTTPS side, on a connection of its own; rejects when the connection does. */
+  https(method: string, path: string, ask: Ask = {}): Promise<Answer> {
+    return askServer(new URL(path, this.world.httpsUrl), this.world.rootPem, method, ask);
+  }
+
+  /** An EST request with a DER request in its body. */
+  est(operation: 'simpleenroll' | 'simplereenroll', identity: Identity | undefined, csr: Uint8Array): Promise<Answer> {
+    const path = `/.well-known/est/${operation}`;
+    return this.https('POST', path, { identity, body: toBase64(csr), type: 'application/pkcs10' });
+  }
+
+  /** A REST request with a JSON body. */
+  rest(method: string, path: string, identity: Identity | undefined, body?: unknown): Promise<Answer> {
+    if (body === undefined) return this.https(method, `/api/v1${path}`, { identity });
+    const text = JSON.stringify(body);
+    return this.https(method, `/api/v1${path}`, { identity, body: text, type: 'application/json' });
+  }
+
+  /** One of the people. The key is opened once: its passphrase costs a quarter of a second on purpose. */
+  person(name: string): Identity {
+    const known = this.#people.get(name);
+    if (known !== undefined) return known;
+    const passphrase = readFileSync(this.layout.passphrase('operators'), 'utf8').trim();
+    const key = createPrivateKey({ key: readFileSync(keyPath(this.layout, name), 'utf8'), passphrase });
+    const cert = readFileSync(certPath(this.layout, name), 'utf8');
+    const person = { cert, key: key.export({ format: 'pem', type: 'pkcs8' }).toString() };
+    this.#people.set(name, person);
+    return person;
+  }
+
+  /** Opens a batch with the ids `<prefix>0001` and up. */
+  async batch(id: string, quota: number, prefix: string, to = quota): Promise<void> {
+    await openTicket(this.world, {
+      id,
+      model: 'KS-PUMP-1',
+      quota,
+      line: 'line-1',
+      deviceIds: { prefix, from: 1, to, width: 4 },
+    });
+  }
+
+  /** A device with its IDevID, by a batch with room. */
+  async device(id: string): Promise<Identity> {
+    if (!this.#tryTicket) await this.batch('batch-devices', 100, 'DEV-');
+    this.#tryTicket = true;
+    const { key, csr } = await newKey(id);
+    const answer = await this.unit('batch-devices', id, csr);
+    assert.equal(answer.status, 200, answer.text);
+    return { key, cert: JSON.parse(answer.text).certificate };
+  }
+
+  /** What the station at line 1 does with one unit. */
+  unit(ticketId: string, deviceId: string, csr: Uint8Array): Promise<Answer> {
+    const body = { ticketId, deviceId, csr: toPem('CERTIFICATE REQUEST', csr), line: 'line-1' };
+    return this.rest('POST', '/units', this.person('line-1'), body);
+  }
+
+  /** An LDevID for a device that shows its IDevID. */
+  async ldevid(id: string, idevid: Identity): Promise<Identity> {
+    const { key, csr } = await newKey(id);
+    const answer = await this.est('simpleenroll', idevid, csr);
+    assert.equal(answer.status, 200, answer.text);
+    return { key, cert: toPem('CERTIFICATE', certificateOf(answer)) };
+  }
+
+  /** Rows of the database, read beside the running service, all of the same moment. */
+  records(): Records {
+    const database = new DatabaseSync(this.layout.database, { readOnly: true, timeout: 5000 });
+    try {
+      database.exec('begin');
+      const rows = (sql: string): Record<string, unknown>[] => database.prepare(sql).all();
+      return {
+        certificates: rows(
+          'select issuer, hex(serial) as serial, profile, device_id as device, hex(spki_sha256) as spki, der, status from certificate',
+        ),
+        orphans: rows('select issuer, hex(serial) as serial, profile, fate from journal_certificate'),
+        devices: rows('select device_id as device, state, ticket_id as ticket from device'),
+        units: rows('select device_id as device, ticket_id as ticket, record from provisioning_record'),
+        entries: rows('select bytes from audit_entry order by seq').map(({ bytes }) => parseEntry(bytes as Uint8Array)),
+      };
+    } finally {
+      database.close();
+    }
+  }
+
+  /** Every audit entry of one request, by the id that the answer carried. */
+  audited(answer: Answer): AuditEntry[] {
+    const id = answer.headers['x-request-id'];
+    return this.records().entries.filter((entry) => entry.requestId === id);
+  }
+}
+
+export interface Records {
+  readonly certificates: Record<string, unknown>[];
+  readonly orphans: Record<string, unknown>[];
+  readonly devices: Record<string, unknown>[];
+  readonly units: Record<string, unknown>[];
+  readonly entries: AuditEntry[];
+}
+
+/** A new key of a device, PEM, with a request for it. */
+export async function newKey(deviceId: string): Promise<{ key: string; csr: Uint8Array; scalar: Uint8Array }> {
+  const { pkcs8, csr } = await makeKeyAndCsr(deviceId, 'P-256');
+  const key = pkcs8.use((bytes) => toPem('PRIVATE KEY', bytes));
+  const scalar = pkcs8.use((bytes) => Uint8Array.from(bytes));
+  pkcs8.wipe();
+  return { key, csr, scalar };
+}
+
+/** The certificate in an EST answer, DER. */
+export function certificateOf(answer: Answer): DerCertificate {
+  const [certificate] = readCertsOnly(new Uint8Array(Buffer.from(answer.text, 'base64')));
+  if (certificate === undefined) throw new TypeError(`no certificate: ${answer.text}`);
+  return certificate;
+}
+
+/** The certificate in the answer to a provisioned unit, DER. */
+export function unitCertificate(answer: Answer): DerCertificate {
+  const [certificate] = fromPem('CERTIFICATE', JSON.parse(answer.text).certificate);
+  if (certificate === undefined) throw new TypeError('no certificate');
+  return certificate as DerCertificate;
+}
+
+/** One request on a TLS connection of its own. Without `anchor` the server's certificate is not looked at. */
+export async function askServer(url: URL, anchor: string | undefined, method: string, ask: Ask): Promise<Answer> {
+  const { identity, body, type, headers = {} } = ask;
+  const trust = anchor === undefined ? { rejectUnauthorized: false } : { ca: anchor };
+  const agent = new Agent({ keepAlive: false, maxCachedSessions: 0, ...trust, ...identity });
+  const sent = {
+    ...(type === undefined ? {} : { 'Content-Type': type }),
+    ...(body === undefined ? {} : { 'Content-Length': String(Buffer.byteLength(body)) }),
+    ...headers,
+  };
+  try {
+    return await new Promise<Answer>((resolve, reject) => {
+      const call = request(url, { method, agent, timeout: 20_000, headers: sent }, (response) => {
+        const parts: Buffer[] = [];
+        response.on('data', (part: Buffer) => parts.push(part));
+        response.on('error', reject);
+        response.on('end', () => {
+          const text = Buffer.concat(parts).toString('utf8');
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, text });
+        });
+      });
+      call.on('timeout', () => call.destroy(new Error('no answer in time')));
+      call.on('error', reject);
+      call.end(body);
+    });
+  } finally {
+    agent.destroy();
+  }
+}
