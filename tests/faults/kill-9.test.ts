@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { randomBytes } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
 import { AcknowledgedFile } from './acknowledged.ts';
 import { checkAtRest, checkRecords } from './invariants.ts';
 import { Lives } from './life.ts';
@@ -29,18 +30,27 @@ test(`TEST-KEY-17 kill -9 at ${KILLS} random moments of provisioning and renewal
   const acknowledged = new AcknowledgedFile(join(rig.folder, 'acknowledged'));
   t.after(() => acknowledged.close());
   const quotas = new Map<string, number>();
-  const open = async (): Promise<void> => {
-    const number = quotas.size;
-    await rig.batch(ticketOf(number), UNITS_PER_TICKET, `T${number}-`, IDS_PER_TICKET);
+  const opening = new Map<number, Promise<void>>();
+  // A batch is opened when its first unit is made, also while the services are being killed: again until it is open.
+  const open = async (number: number): Promise<void> => {
     quotas.set(ticketOf(number), UNITS_PER_TICKET);
+    for (;;) {
+      try {
+        return await rig.batch(ticketOf(number), UNITS_PER_TICKET, `T${number}-`, IDS_PER_TICKET);
+      } catch (error) {
+        if (!(error instanceof KeysteadError) || error.kind !== 'unavailable') throw error;
+        await pause(100);
+      }
+    }
   };
-  // Enough for the whole run: a batch is not what is tortured here.
-  for (let count = 0; count < 10 + KILLS / 2; count += 1) await open();
   let given = 0;
-  const lives = new Lives(rig, acknowledged, () => {
+  const lives = new Lives(rig, acknowledged, async () => {
     const ticket = Math.floor(given / IDS_PER_TICKET);
     const device = `T${ticket}-${String((given % IDS_PER_TICKET) + 1).padStart(4, '0')}`;
     given += 1;
+    const opened = opening.get(ticket) ?? open(ticket);
+    opening.set(ticket, opened);
+    await opened;
     return { ticket: ticketOf(ticket), device };
   });
   const running = lives.run(CLIENTS);
@@ -69,7 +79,7 @@ test(`TEST-KEY-17 kill -9 at ${KILLS} random moments of provisioning and renewal
   lives.stop();
   await running;
   t.diagnostic(JSON.stringify({ ...killed, ...lives.tally, wrong: lives.tally.wrong.length }));
-  assert.deepEqual(lives.tally.wrong, []);
+  assert.deepEqual(lives.tally.wrong.slice(0, 5), []);
   assert.ok(lives.tally.renewed > 0 && lives.tally.again > 0);
   checkRecords(rig.records(), acknowledged.all());
   // A start after the last kill and an end in good order: by then everything must fit together.

@@ -27,10 +27,10 @@ export class Lives {
   readonly tally: Tally = { units: 0, enrolled: 0, renewed: 0, repeated: 0, refusedByQuota: 0, again: 0, wrong: [] };
   readonly #rig: Rig;
   readonly #acknowledged: AcknowledgedFile;
-  readonly #next: () => { ticket: string; device: string };
+  readonly #next: () => Promise<{ ticket: string; device: string }>;
   #stopping = false;
 
-  constructor(rig: Rig, acknowledged: AcknowledgedFile, next: () => { ticket: string; device: string }) {
+  constructor(rig: Rig, acknowledged: AcknowledgedFile, next: () => Promise<{ ticket: string; device: string }>) {
     this.#rig = rig;
     this.#acknowledged = acknowledged;
     this.#next = next;
@@ -40,7 +40,7 @@ export class Lives {
   async run(clients: number): Promise<void> {
     await Promise.all(
       Array.from({ length: clients }, async () => {
-        while (!this.#stopping) await this.#live(this.#next());
+        while (!this.#stopping) await this.#live(await this.#next());
       }),
     );
   }

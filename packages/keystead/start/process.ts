@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -27,6 +27,8 @@ export interface ServiceOptions {
 export class Service {
   readonly #child: ChildProcess;
   readonly #name: string;
+  /** Where in the log this process began: what stands before was said by earlier ones. */
+  readonly #logFrom: number;
   #stopping = false;
   readonly ready: Promise<Record<string, unknown>>;
   readonly #ended: Promise<void>;
@@ -35,6 +37,7 @@ export class Service {
     this.#name = options.name;
     mkdirSync(dirname(options.logFile), { recursive: true, mode: 0o700 });
     const log = openSync(options.logFile, 'a', 0o600);
+    this.#logFrom = fstatSync(log).size;
     this.#child = spawn(
       process.execPath,
       ['--disable-warning=ExperimentalWarning', options.script ?? PROGRAM, ...options.args],
@@ -77,7 +80,7 @@ export class Service {
     await this.#ended;
     throw new KeysteadError('service.did-not-start', {
       field: options.name,
-      seen: lastWords(options.logFile),
+      seen: lastWords(options.logFile, this.#logFrom),
       remedy: `read ${options.logFile}`,
     });
   }
@@ -97,7 +100,7 @@ export class Service {
 }
 
 /** The last thing that the program said to people, which is why it did not start; without what it logs as JSON. */
-function lastWords(logFile: string): string | undefined {
-  const lines = readFileSync(logFile, 'utf8').split('\n');
+function lastWords(logFile: string, from: number): string | undefined {
+  const lines = readFileSync(logFile).toString('utf8', from).split('\n');
   return lines.findLast((line) => line.startsWith('keystead: '))?.slice('keystead: '.length);
 }
