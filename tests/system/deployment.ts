@@ -34,6 +34,7 @@ function portsOfProcess(): { https: number; http: number; backend: number } {
 export class Deployment {
   readonly world: World;
   readonly #folder: string;
+  #stopped = false;
   /** Services that ended without being asked to. */
   readonly deaths: string[];
 
@@ -86,7 +87,8 @@ export class Deployment {
 
   /** Ends everything in order and removes the folder, unless it is kept for another start. */
   async stop(keep = false): Promise<void> {
-    await this.world.close();
+    if (!this.#stopped) await this.world.close();
+    this.#stopped = true;
     if (!keep) rmSync(this.#folder, { recursive: true, force: true });
   }
 }

@@ -3,6 +3,7 @@ import { globSync, mkdirSync, rmSync } from 'node:fs';
 import { formatTrace, RESULTS_PATH, readResults, trace } from 'keystead/trace';
 import { lintSources } from '../lint/sources.ts';
 import { coverageTable } from './coverage.ts';
+import { mergeResults } from './merge.ts';
 
 /**
  * Everything that must hold before a change lands: style, types, rooms, source rules, every test, and the
@@ -34,26 +35,47 @@ if (findings.length > 0) failures.push('source rules');
 mkdirSync('.keystead', { recursive: true });
 mkdirSync('coverage', { recursive: true });
 rmSync(RESULTS_PATH, { force: true });
-const files =
-  only.length > 0
-    ? only
-    : globSync('{packages,tests}/**/*.test.ts', { exclude: (name) => name === 'node_modules' }).sort();
-step('tests (node:test)', process.execPath, [
-  '--disable-warning=ExperimentalWarning',
-  '--test',
-  '--test-concurrency=2',
-  '--experimental-test-coverage',
-  '--test-coverage-exclude=**/tests/**',
-  '--test-coverage-exclude=tools/**',
-  '--test-reporter=spec',
-  '--test-reporter-destination=stdout',
-  '--test-reporter=lcov',
-  `--test-reporter-destination=${LCOV}`,
-  '--test-reporter=./tools/test/reporter.ts',
-  `--test-reporter-destination=${RESULTS_PATH}`,
-  ...files,
-]);
 
+/** The two runs of node:test: the rooms with coverage, and the whole system, whose processes are killed on purpose. */
+const RUNS = [
+  { name: 'tests of the rooms', files: 'packages/**/*.test.ts', results: '.keystead/rooms.json', coverage: true },
+  { name: 'tests of the whole', files: '{tests,bench}/**/*.test.ts', results: '.keystead/whole.json', coverage: false },
+];
+
+function runTests({ name, files, results, coverage }: (typeof RUNS)[number]): void {
+  rmSync(results, { force: true });
+  const wanted = globSync(files, { exclude: (part) => part === 'node_modules' }).sort();
+  const chosen = only.length > 0 ? wanted.filter((file) => only.includes(file)) : wanted;
+  if (chosen.length === 0) return;
+  step(name, process.execPath, [
+    '--disable-warning=ExperimentalWarning',
+    '--test',
+    '--test-concurrency=2',
+    // A test that fails may leave a process or a socket behind: that must not keep the run from ending.
+    '--test-force-exit',
+    '--test-timeout=420000',
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    '--test-reporter=./tools/test/reporter.ts',
+    `--test-reporter-destination=${results}`,
+    ...(coverage
+      ? [
+          '--experimental-test-coverage',
+          '--test-coverage-exclude=**/tests/**',
+          '--test-coverage-exclude=tools/**',
+          '--test-reporter=lcov',
+          `--test-reporter-destination=${LCOV}`,
+        ]
+      : []),
+    ...chosen,
+  ]);
+}
+
+for (const run of RUNS) runTests(run);
+mergeResults(
+  RUNS.map((run) => run.results),
+  RESULTS_PATH,
+);
 const results = readResults('.');
 const tests = results?.tests ?? [];
 console.log(`\n── coverage (${LCOV})\n${coverageTable(LCOV)}`);
@@ -68,8 +90,9 @@ const failed = tests.filter((test) => !test.passed);
 console.log('');
 for (const test of failed) console.log(`failed: ${test.path} › ${test.name}`);
 for (const failure of failures) console.log(`failed: ${failure}`);
-const checks = 5 + (only.length === 0 ? 1 : 0);
-const failedChecks = failures.filter((name) => name !== 'tests (node:test)' || failed.length === 0).length;
+const checks = 4 + RUNS.length + (only.length === 0 ? 1 : 0);
+// A failed run of tests is counted by its tests, unless it failed without any.
+const failedChecks = failures.filter((name) => !name.startsWith('tests of') || failed.length === 0).length;
 console.log(
   `${tests.length - failed.length + checks - failures.length} passed, ${failed.length + failedChecks} failed`,
 );
