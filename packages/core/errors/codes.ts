@@ -465,6 +465,7 @@ export const ERRORS = {
   'revocation.undone': { kind: 'conflict', rule: 'what was once on a CRL is never said to be good again' },
   'revocation.malformed': { kind: 'invalid', rule: 'a revocation has a time that is not in the future' },
   'crl.number-used': { kind: 'conflict', rule: 'each CRL of an issuer has a higher number than the one before' },
+  'crl.number-skips': { kind: 'invalid', rule: 'the number of a CRL is at most 1000000 above the one before' },
   'evidence.not-revoked': {
     kind: 'conflict',
     rule: 'evidence names a certificate as revoked only when it stands on a signed CRL',

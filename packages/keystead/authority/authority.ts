@@ -51,6 +51,7 @@ export class Authority {
     await recordEvidenceSigner(this.#deps, this.records);
     const reconciled = await this.reconcile();
     this.#crls.restoreFiles();
+    this.#crls.findOverdue();
     await this.#crls.publishDue();
     return reconciled;
   }

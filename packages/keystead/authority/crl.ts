@@ -12,6 +12,8 @@ import type { AuthorityDeps } from './deps.ts';
 const OVERLAP_MS = 3_600_000;
 /** A frame to keyd has at most 8 MiB; an entry has about 100 bytes. */
 const ENTRIES_PER_FRAME = 50_000;
+/** How far the clock may go back and be borne: a revocation may be dated before the CRL that came before it. */
+const CLOCK_STEP_MS = 2000;
 /** How many CRLs of each issuer the records keep. */
 const KEPT = 10;
 
@@ -83,6 +85,19 @@ export class CrlPublisher {
   /** The last CRL of this issuer. */
   latest(issuer: OnlineCa): CrlRow | undefined {
     return this.#deps.store.read((records) => records.latestCrl(issuer));
+  }
+
+  /** Finds the revocations that were recorded and came on no CRL before everything stopped: they are overdue. */
+  findOverdue(): void {
+    for (const issuer of ONLINE_CAS) {
+      const last = this.latest(issuer);
+      if (last === undefined) continue;
+      const since = last.madeAt - CLOCK_STEP_MS;
+      const later = this.#deps.store.read(
+        (records) => records.revokedSince(issuer, since).length + records.abandonedSince(issuer, since).length,
+      );
+      if (later > 0) this.#overdue.add(issuer);
+    }
   }
 
   /** Puts the recorded CRLs in place where a crash came between the COMMIT and the file. */

@@ -41,7 +41,6 @@ export class KeydContext {
   readonly checks: CheckPool;
   readonly state: KeydState;
   readonly journal: Journal;
-  readonly journalPath: string;
   readonly log: LogSigner;
   readonly startedAt: Date;
   readonly software: string;
@@ -56,7 +55,6 @@ export class KeydContext {
     this.software = software;
     this.state = state;
     this.journal = journal;
-    this.journalPath = join(parts.dir, 'journal');
     this.log = log;
     this.#clock = parts.clock;
     this.startedAt = parts.clock.now();

@@ -66,6 +66,14 @@ export class Journal {
     return new Journal(path, file, length, number);
   }
 
+  /**
+   * A piece of the journal, see {@link readJournal}. It ends before what is not yet durable: that may still be taken
+   * back, and whoever had read beyond it would look for what comes next where there is no line.
+   */
+  read(from: number, limit: number): JournalPage {
+    return readJournal(this.#path, from, limit, this.#length);
+  }
+
   /** Number of durable entries. */
   get entries(): number {
     return this.#durable;
@@ -162,13 +170,19 @@ export interface JournalPage {
 
 /**
  * Reads at most `limit` entries from the byte `from` on, which must be 0 or a `next` of before. A last line without
- * an end is passed over. Also for auditors, who have only the file.
+ * an end is passed over, and so is what goes beyond the byte `until`. Also for auditors, who have only the file.
  * @throws KeysteadError `keyd.journal-damaged`, `request.malformed` when no entry begins at `from`.
  */
-export function readJournal(path: string, from = 0, limit = Number.POSITIVE_INFINITY): JournalPage {
+export function readJournal(
+  path: string,
+  from = 0,
+  limit = Number.POSITIVE_INFINITY,
+  until = Number.POSITIVE_INFINITY,
+): JournalPage {
   const entries: JournalEntry[] = [];
   let next = from;
   for (const { text, end } of linesOf(path, from)) {
+    if (end > until) break;
     if (entries.length >= limit) return { entries, next, end: false };
     try {
       entries.push(entryOf(text, undefined, path));

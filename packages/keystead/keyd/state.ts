@@ -21,6 +21,9 @@ interface Revocations {
   readonly listed: Map<Serial, RevokedEntry>;
 }
 
+/** How far the number of a CRL may be above the one before: far enough for any honest loss of count. */
+const MOST_CRL_NUMBERS_SKIPPED = 1_000_000;
+
 /**
  * What keyd must know to refuse by itself: how many units each ticket has had and which device has which key, the
  * last CRL of each issuer and what stands on it, and the latest time that it has seen. All of it is made again from
@@ -139,7 +142,8 @@ export class KeydState {
   /**
    * Takes revocations onto the list. Returns all that the CRL must list, and those that are there for the first
    * time and for good. What was listed at `forgetBefore` or earlier is let go: nothing of that time can be valid.
-   * @throws KeysteadError `crl.number-used`.
+   * @throws KeysteadError `crl.number-used`; `crl.number-skips` for one so high that after it there would soon be none
+   *   left, and so no CRL any more, also when the front end that asked for it is long mended.
    */
   list(
     issuer: OnlineCa,
@@ -150,6 +154,9 @@ export class KeydState {
     const revocations = this.#of(issuer);
     if (number <= revocations.number) {
       throw new KeysteadError('crl.number-used', { field: 'number', seen: `${number}, after ${revocations.number}` });
+    }
+    if (number > revocations.number + MOST_CRL_NUMBERS_SKIPPED) {
+      throw new KeysteadError('crl.number-skips', { field: 'number', seen: `${number}, after ${revocations.number}` });
     }
     const { listed } = revocations;
     const fresh: RevokedEntry[] = [];

@@ -126,6 +126,25 @@ test('while keyd is away a revocation stands, and its CRL comes when keyd is bac
   assert.ok(published('operational').entries.has(issued.serial));
 });
 
+test('a revocation that no CRL had when everything stopped is on one after the next start', async () => {
+  const device = await bed.device('KS-0006');
+  const issued = await bed.enrol(device);
+  bed.clock.advance(60);
+  keydAway = true;
+  const selector = { serial: issued.serial };
+  const done = await bed.authority.revoke({ selector, reason: 'keyCompromise', actor, requestId: 'stopped' });
+  assert.equal(done.onCrl, false);
+  assert.ok(!published('operational').entries.has(issued.serial));
+  keydAway = false;
+  bed.clock.advance(5);
+  await bed.restart(interposed);
+  assert.ok(published('operational').entries.has(issued.serial));
+  const { number } = published('operational');
+  bed.clock.advance(60);
+  await bed.restart(interposed);
+  assert.equal(published('operational').number, number, 'a start with nothing new makes no CRL');
+});
+
 test('many revocations at once share few CRLs, and the last has them all', async () => {
   const device = await bed.device('KS-0005');
   const serials: Serial[] = [];

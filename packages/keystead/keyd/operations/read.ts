@@ -1,6 +1,5 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { KeydContext } from '../context.ts';
-import { readJournal } from '../journal.ts';
 import type { CertificateJournalEntry, JournalEntry } from '../journal-entry.ts';
 import type { Params, Result } from '../protocol.ts';
 
@@ -26,7 +25,7 @@ export async function trust(keyd: KeydContext): Promise<Result<'trust'>> {
 
 /** Certificates of the journal, in order, for those who reconcile their records with it. */
 export async function journal(keyd: KeydContext, { from, limit }: Params<'journal'>): Promise<Result<'journal'>> {
-  const { entries, next, end } = readJournal(keyd.journalPath, from, limit);
+  const { entries, next, end } = keyd.journal.read(from, limit);
   return { certificates: entries.filter(isCertificate).map(tell), next, end };
 }
 

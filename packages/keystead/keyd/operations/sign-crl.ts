@@ -8,7 +8,7 @@ import { forgetBefore, requireRevocationTime } from '../revocation.ts';
  * Signs a full CRL. keyd remembers what it has listed, in its journal, and lists it again by itself: a front end can
  * add to a list, but never take a revocation back by leaving it out. Only `certificateHold` is listed as long as it
  * is sent. REQ-KEY-REV-01
- * @throws KeysteadError `crl.number-used` with the last number, `revocation.malformed`, `clock.went-back`,
+ * @throws KeysteadError `crl.number-used` and `crl.number-skips` with the last number, `revocation.malformed`, `clock.went-back`,
  *   `keyd.journal-failed`.
  */
 export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {

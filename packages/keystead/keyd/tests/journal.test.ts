@@ -60,6 +60,21 @@ test('what was acknowledged is there at the next start, in order and numbered wi
   assert.equal(statSync(path).mode & 0o777, 0o600);
 });
 
+test('what is written and not yet durable is told to nobody: it may still be taken back', async () => {
+  const path = newPath();
+  const { journal } = await openAll(path);
+  await journal.append(draft('durable'));
+  const { size } = statSync(path);
+  const appended = journal.append(draft('under way'));
+  // As a write that stands in the file while its fdatasync is still to come.
+  appendFileSync(path, `${JSON.stringify({ n: 2, ...draft('under way') })}\n`);
+  assert.deepEqual(journal.read(0, 10).entries.map(requestIdOf), ['durable']);
+  assert.deepEqual(journal.read(size, 10), { entries: [], next: size, end: true });
+  await appended;
+  assert.deepEqual(journal.read(size, 10).entries.map(requestIdOf), ['under way']);
+  await journal.close();
+});
+
 test('a torn last line was never acknowledged and is cut off, wherever it was torn', async () => {
   const path = newPath();
   const { journal } = await openAll(path);

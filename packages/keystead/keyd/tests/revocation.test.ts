@@ -147,6 +147,17 @@ test('TEST-KEY-13 a compromised front end cannot take a revocation back: not by 
   assert.equal(readCrl(crl).entries.get(serial)?.reason, 'keyCompromise');
 });
 
+test('TEST-KEY-13 a compromised front end cannot use the numbers of CRLs up, which would end all CRLs for good', async () => {
+  const before = (await bed.client.status()).crlNumbers.operational ?? 0;
+  for (const number of [Number.MAX_SAFE_INTEGER, before + 1_000_001]) {
+    await assert.rejects(bed.client.signCrl({ issuer: 'operational', number, entries: [] }), {
+      code: 'crl.number-skips',
+    });
+  }
+  assert.equal((await bed.client.status()).crlNumbers.operational, before);
+  await bed.client.signCrl({ issuer: 'operational', number: before + 1, entries: [] });
+});
+
 test('a hold is listed as long as it is asked for', async () => {
   const hold = { serial: 'bb02' as Serial, revokedAt: now(), reason: 'certificateHold' as const };
   const held = await bed.client.signCrl({ issuer: 'server', number: 1, entries: [hold] });
