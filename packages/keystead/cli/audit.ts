@@ -1,10 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { parseVerifierKey } from '@keystead/core/log';
 import { Command } from 'commander';
-import { AuditTable, formatLogReport, logReportJson, proofFor, verifyLogFiles, verifyProof } from '../audit/index.ts';
+import { formatLogReport, logReportJson, proofFor, verifyLogFiles, verifyProof } from '../audit/index.ts';
 import { durableWrite } from '../files/durable.ts';
 import { Layout } from '../files/layout.ts';
+import { verifyHistory } from '../verify/history.ts';
 import { logKeys } from '../verify/log-keys.ts';
 import { EXIT } from './exit.ts';
 
@@ -46,19 +46,17 @@ export function auditCommand(): Command {
     )
     .action(async (flags: VerifyFlags) => {
       const layout = new Layout(flags.data);
+      const seen = flags.seen.map((path) => readFileSync(path, 'utf8'));
       // Copies of the log's files are judged by themselves; in a data directory there is more to hold against them.
-      const whole = flags.log === undefined;
-      const signed = join(layout.keyd, 'checkpoint');
-      const seen = whole && existsSync(signed) ? [...flags.seen, signed] : flags.seen;
-      const table =
-        whole && flags.database && existsSync(layout.database) ? new AuditTable(layout.database) : undefined;
-      const report = await verifyLogFiles({
-        dir: flags.log ?? layout.log,
-        vkeys: flags.vkey === undefined ? logKeys(layout) : keysIn(flags.vkey),
-        keydLeaves: flags.leaves ?? (whole ? join(layout.keyd, 'leaves') : undefined),
-        otherCheckpoint: seen.map((path) => readFileSync(path, 'utf8')),
-        stored: table,
-      }).finally(() => table?.close());
+      const whole = flags.log === undefined && flags.vkey === undefined && flags.leaves === undefined;
+      const report = whole
+        ? await verifyHistory(layout, { database: flags.database, seen })
+        : await verifyLogFiles({
+            dir: flags.log ?? layout.log,
+            vkeys: flags.vkey === undefined ? logKeys(layout) : keysIn(flags.vkey),
+            keydLeaves: flags.leaves,
+            otherCheckpoint: seen,
+          });
       if (report.fork !== undefined) {
         durableWrite(flags.forkProof, `${JSON.stringify(report.fork, null, 2)}\n`, 0o644);
       }

@@ -1,7 +1,5 @@
-import { join } from 'node:path';
-import { verifyLogFiles } from '../../audit/index.ts';
 import { type Check, failed, passed } from '../check.ts';
-import { logKeys } from '../log-keys.ts';
+import { verifyHistory } from '../history.ts';
 
 /** REQ-KEY-AUD-01: the history is proven from its files alone. */
 const history: Check = {
@@ -9,11 +7,7 @@ const history: Check = {
   requirements: ['REQ-KEY-AUD-01'],
   text: 'the audit log verifies from its files alone: every entry, every checkpoint, no fork',
   async run({ layout }) {
-    const report = await verifyLogFiles({
-      dir: layout.log,
-      vkeys: logKeys(layout),
-      keydLeaves: join(layout.keyd, 'leaves'),
-    });
+    const report = await verifyHistory(layout);
     return report.verdict === 'proven'
       ? passed(`${report.entries.checked} entries, ${report.checkpoints.archived} checkpoints`)
       : failed(report.firstBad?.why ?? report.findings.map((one) => one.detail ?? one.fault).join('; '));
