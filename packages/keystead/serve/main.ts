@@ -8,7 +8,7 @@ import { becomeSole, type SoleRight } from '../keyd/single.ts';
 import { keydSocketPath } from '../keyd/socket-path.ts';
 import { KeydClient } from '../keyd-client/index.ts';
 import { registerEst } from '../protocols/est/routes.ts';
-import { createHttpsServer } from '../protocols/http/server.ts';
+import { createHttpsServer, replaceIdentity } from '../protocols/http/server.ts';
 import { registerRest } from '../protocols/rest/routes.ts';
 import { estDomain } from './est-domain.ts';
 import { createPublicServer } from './public.ts';
@@ -67,7 +67,7 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     await listen(plain.app, 'http', config.ports.http);
     const renewal = setInterval(() => {
       makeTlsIdentity(rooms, config.host)
-        .then(({ key, cert, clientCas }) => server.setSecureContext({ key, cert, ca: [...clientCas] }))
+        .then((identity) => replaceIdentity(server, identity))
         .catch((error: unknown) =>
           log.error({ err: error }, 'the TLS certificate could not be renewed; it is tried again'),
         );

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
 import { CrlDirectory, createCrlHandler } from '../protocols/crl/index.ts';
+import { boundConnections } from '../protocols/http/bounds.ts';
 import { createLogHandler } from '../protocols/log/index.ts';
 import { createOcspHandler, OcspResponder } from '../protocols/ocsp/index.ts';
 import type { Rooms } from './rooms.ts';
@@ -48,7 +49,12 @@ export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicPa
   rooms.authority.onCrlPublished((issuer) => crls.published(issuer));
   const crl = createCrlHandler({ crls, clock, onFailure });
   const auditLog = createLogHandler({ dir: layout.log, onFailure });
-  const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 10_000 });
+  const server = createServer({
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: 10_000,
+    connectionsCheckingInterval: 2_000,
+  });
+  boundConnections(server);
   const app = Fastify({
     serverFactory: (handler) =>
       server.on('request', (request, response) => {

@@ -29,10 +29,12 @@ export async function signOcsp(keyd: KeydContext, params: Params<'signOcsp'>): P
   const nextUpdate = new Date(thisUpdate.getTime() + keyd.policy.revocation.ocspSeconds * 1000);
   const answers = responses.map((answer, index) => {
     const certId = certIds[index];
-    if (certId === undefined || !authority.ocsp.issued(certId)) {
+    const foreign = certId === undefined || !authority.ocsp.issued(certId);
+    // Of another CA's certificate, asked for beside one of this CA, this one says only that it does not know it.
+    if (certId === undefined || (foreign && answer.status !== 'unknown')) {
       throw new KeysteadError('ocsp.issuer-differs', { field: `responses[${index}].certId`, seen: `not of ${issuer}` });
     }
-    if (answer.status !== 'revoked' && keyd.state.isRevoked(issuer, certId.serial)) {
+    if (!foreign && answer.status !== 'revoked' && keyd.state.isRevoked(issuer, certId.serial)) {
       throw new KeysteadError('revocation.undone', { field: `responses[${index}]`, seen: certId.serial });
     }
     return { certId, status: statusOf(answer, now, index), thisUpdate, nextUpdate };

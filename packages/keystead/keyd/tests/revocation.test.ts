@@ -83,7 +83,10 @@ test('TEST-KEY-13 keyd signs no answer for another CA, no status with the times 
   const sign = (responses: Parameters<KeydBed['client']['signOcsp']>[0]['responses']) =>
     bed.client.signOcsp({ issuer: 'operational', responses });
   await assert.rejects(sign([{ certId: wrong, status: 'good' }]), { code: 'ocsp.issuer-differs' });
+  await assert.rejects(sign([{ certId: wrong, status: 'revoked', revokedAt: now() }]), { code: 'ocsp.issuer-differs' });
   await assert.rejects(sign([{ certId: Buffer.from('anything'), status: 'good' }]), { code: 'ocsp.malformed' });
+  // Asked for beside one of its own, it is unknown, as the responder's answer says it (RFC 6960 section 2.2).
+  await sign([{ certId: wrong, status: 'unknown' }]);
   const certId = issuerOf('operational').certId(serial);
   const late = new Date(now().getTime() + 60_000);
   await assert.rejects(sign([{ certId, status: 'revoked' }]), { code: 'revocation.malformed' });

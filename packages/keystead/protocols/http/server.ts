@@ -1,13 +1,17 @@
+import { constants } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
-import type { TLSSocket } from 'node:tls';
+import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import { toHex } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import { boundConnections } from './bounds.ts';
 import { asKeysteadError, HTTP_STATUS } from './status.ts';
 
 /** EST and REST bodies are small: a CSR with an RSA-4096 key is under 2 KiB, a batch ticket under 1 KiB. */
 export const BODY_LIMIT_BYTES = 64 * 1024;
+/** A client that is slower than this to finish its TLS handshake is cut off. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** A client that is slower than this to send its headers or its body is cut off. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 20_000;
@@ -28,20 +32,16 @@ export interface TlsIdentity {
  */
 export function createHttpsServer(identity: TlsIdentity, log: Logger): { app: FastifyInstance; server: Server } {
   const server = createServer({
-    key: identity.key,
-    cert: identity.cert,
-    ca: [...identity.clientCas],
+    ...contextOf(identity),
     requestCert: true,
     rejectUnauthorized: false,
-    minVersion: 'TLSv1.2',
-    honorCipherOrder: true,
-    // Each connection proves its key anew; a resumed session would skip the certificate.
-    sessionTimeout: 1,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionsCheckingInterval: 2_000,
     maxHeaderSize: 16 * 1024,
   });
+  boundConnections(server);
   server.on('tlsClientError', (error) => log.debug({ error: error.message }, 'TLS handshake failed'));
   const app = Fastify({
     serverFactory: (handler) => server.on('request', handler),
@@ -69,6 +69,23 @@ export function createHttpsServer(identity: TlsIdentity, log: Logger): { app: Fa
     reply.header('X-Request-Id', request.id).header('Cache-Control', 'no-store');
   });
   return { app, server };
+}
+
+/** Connections from now on get this identity; those that are open keep theirs. */
+export const replaceIdentity = (server: Server, identity: TlsIdentity): void =>
+  server.setSecureContext(contextOf(identity));
+
+function contextOf(identity: TlsIdentity): SecureContextOptions {
+  return {
+    key: identity.key,
+    cert: identity.cert,
+    ca: [...identity.clientCas],
+    minVersion: 'TLSv1.2',
+    honorCipherOrder: true,
+    // Each connection proves its key anew: a resumed session would take the certificate of an earlier one for proven.
+    // Without tickets TLS 1.3 and 1.2 could only resume from a cache, and this server keeps none.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
 }
 
 /** A request id: 16 hex digits; it stands in every log line, audit entry and answer that the request causes. */

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
@@ -19,6 +20,14 @@ export interface LogHandlerDeps {
 export interface LogHandler {
   /** Answers the request when its path is under the prefix; false when it is another's. */
   handle(request: IncomingMessage, response: ServerResponse): boolean;
+}
+
+/** Requests of one connection that may wait for an answer. Clients that ask ahead ask for a few. */
+const MOST_WAITING = 64;
+
+interface Turn {
+  waiting: number;
+  last: Promise<void>;
 }
 
 /**
@@ -41,16 +50,41 @@ export function createLogHandler({ dir, onFailure, prefix = '/log/' }: LogHandle
         response.setHeader('Connection', 'close');
         end(response, 405);
       } else {
-        serve(dir, file, request, response).catch((error: unknown) => {
-          if (isAborted(error)) return;
-          onFailure?.(error);
-          if (response.headersSent) response.destroy();
-          else end(response, 500);
+        inTurn(request.socket, async () => {
+          try {
+            await serve(dir, file, request, response);
+          } catch (error) {
+            if (isAborted(error)) return;
+            onFailure?.(error);
+            if (response.headersSent) response.destroy();
+            else end(response, 500);
+          }
         });
       }
       return true;
     },
   };
+}
+
+const turns = new WeakMap<Socket, Turn>();
+
+/**
+ * One file is open for one connection at a time: who sends a thousand requests at once and reads no answer would
+ * otherwise hold a thousand. Who has more waiting than anybody needs is hung up on.
+ */
+function inTurn(socket: Socket, work: () => Promise<void>): void {
+  const turn = turns.get(socket) ?? { waiting: 0, last: Promise.resolve() };
+  turns.set(socket, turn);
+  if (turn.waiting >= MOST_WAITING) {
+    socket.destroy();
+    return;
+  }
+  turn.waiting += 1;
+  turn.last = turn.last
+    .then(() => (socket.destroyed ? undefined : work()))
+    .finally(() => {
+      turn.waiting -= 1;
+    });
 }
 
 async function serve(

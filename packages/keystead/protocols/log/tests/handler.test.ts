@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
@@ -182,4 +191,62 @@ test('the archive of checkpoints is served as it grows', async () => {
     headers: { 'If-None-Match': etag, 'Cache-Control': 'no-cache' },
   });
   assert.equal(await second.text(), 'archive more');
+});
+
+/** How often this process has the file open. */
+function openTimes(path: string): number {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+const settled = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+test('who asks for much at once and reads nothing holds one open file, and with a thousand requests no connection', async () => {
+  const path = join(dir, 'tile/entries/002');
+  writeFileSync(path, Buffer.alloc(8 * 1024 * 1024));
+  const { port } = server.address() as AddressInfo;
+  const ask = (times: number) => {
+    const socket = connect(port, '127.0.0.1', () =>
+      socket.write('GET /log/tile/entries/002 HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(times)),
+    );
+    socket.on('error', () => {});
+    return socket.pause();
+  };
+  const patient = ask(50);
+  for (let tries = 0; openTimes(path) === 0 && tries < 200; tries += 1) await settled(10);
+  await settled(100);
+  assert.equal(openTimes(path), 1);
+  patient.destroy();
+  const greedy = ask(1000).resume();
+  await new Promise((resolve) => greedy.once('close', resolve));
+  for (let tries = 0; openTimes(path) > 0 && tries < 200; tries += 1) await settled(10);
+  assert.equal(openTimes(path), 0);
+  assert.deepEqual(failures, []);
+});
+
+test('requests that were sent ahead are answered in order', async () => {
+  const { port } = server.address() as AddressInfo;
+  const paths = ['tile/0/000', 'checkpoints', 'nothing', 'tile/0/000.p/7'];
+  const close = 'Connection: close\r\n';
+  const text = await new Promise<string>((resolve) => {
+    let seen = '';
+    const socket = connect(port, '127.0.0.1', () =>
+      socket.write(
+        paths.map((path, at) => `GET /log/${path} HTTP/1.1\r\nHost: x\r\n${at === 3 ? close : ''}\r\n`).join(''),
+      ),
+    );
+    socket.on('data', (data) => {
+      seen += data.toString('latin1');
+    });
+    socket.on('end', () => resolve(seen));
+  });
+  assert.deepEqual(
+    [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status),
+    ['200', '200', '404', '200'],
+  );
 });
