@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { type DerCertificate, type Serial, sameBytes } from '@keystead/core/bytes';
+import { certSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
 import type { Certificate, Reader } from '../store/index.ts';
@@ -12,6 +13,17 @@ interface Issuer {
   readonly certificate: X509Certificate;
 }
 
+/** A certificate whose signature is one of ours: what its bytes say, which never changes. */
+interface Shown {
+  readonly certificate: X509Certificate;
+  readonly issuer: Issuer;
+  readonly serial: Serial;
+  readonly forClients: boolean;
+}
+
+/** Reading a certificate and verifying its signature is remembered for this many: clients send many requests. */
+const REMEMBERED = 4096;
+
 /**
  * Decides whether a certificate that was proven in a TLS handshake is one of ours, in force, and for a client.
  * The CAs are pinned: the certificate must be signed by one of the very keys that the ceremony certified, and be
@@ -19,6 +31,8 @@ interface Issuer {
  */
 export class ClientCertificates {
   readonly #issuers: readonly Issuer[];
+  /** By SHA-256 of the certificate. Only what has verified is in here, never a status. */
+  readonly #shown = new Map<string, Shown>();
 
   /** @param cas the certificates of the CAs whose certificates clients may show. */
   constructor(cas: Readonly<Partial<Record<OnlineCa, DerCertificate>>>) {
@@ -35,19 +49,32 @@ export class ClientCertificates {
    */
   check(der: Uint8Array | undefined, now: Date, records: Reader): Certificate & { readonly issuer: OnlineCa } {
     if (der === undefined) throw new KeysteadError('client.certificate-missing', { field: 'client certificate' });
-    const shown = parse(der);
-    const issuer = this.#issuerOf(shown);
+    const { certificate: shown, issuer, serial, forClients } = this.#verified(der);
     requireInForce(shown, now);
     requireInForce(issuer.certificate, now);
-    const record = records.certificate(issuer.role, serialOf(shown));
+    const record = records.certificate(issuer.role, serial);
     if (record === undefined) throw refusal('client.certificate-unknown', shown);
     if (!sameBytes(record.der, der)) throw refusal('client.certificate-foreign', shown);
     if (record.status !== 'good') {
       const why = record.reason === null ? '' : `, ${record.reason}`;
       throw refusal('client.certificate-revoked', shown, `${record.status} since ${isoTime(record.revokedAt)}${why}`);
     }
-    if (!shown.keyUsage?.includes(CLIENT_AUTH)) throw refusal('client.certificate-unsuitable', shown);
+    if (!forClients) throw refusal('client.certificate-unsuitable', shown);
     return { ...record, issuer: issuer.role };
+  }
+
+  /** @throws KeysteadError `client.certificate-malformed`, `-foreign`. */
+  #verified(der: Uint8Array): Shown {
+    const id = certSha256(der);
+    const known = this.#shown.get(id);
+    if (known !== undefined) return known;
+    const certificate = parse(der);
+    const issuer = this.#issuerOf(certificate);
+    const forClients = certificate.keyUsage?.includes(CLIENT_AUTH) === true;
+    const shown: Shown = { certificate, issuer, serial: serialOf(certificate), forClients };
+    if (this.#shown.size >= REMEMBERED) this.#shown.delete(this.#shown.keys().next().value ?? '');
+    this.#shown.set(id, shown);
+    return shown;
   }
 
   #issuerOf(shown: X509Certificate): Issuer {
@@ -79,14 +106,15 @@ const serialOf = (certificate: X509Certificate): Serial => certificate.serialNum
 
 const isoTime = (ms: number | null): string => (ms === null ? 'an unknown time' : new Date(ms).toISOString());
 
-const oneLine = (name: string): string => name.replaceAll('\n', ', ').slice(0, 160);
+/** A name of no parts, which a stranger may show, is undefined to node:crypto. */
+const oneLine = (name: string | undefined): string => (name ?? '').replaceAll('\n', ', ').slice(0, 160);
 
 function refusal(
   code: `client.certificate-${'foreign' | 'expired' | 'revoked' | 'unknown' | 'unsuitable'}`,
   certificate: X509Certificate,
   seen?: string,
 ): KeysteadError {
-  const which = `${oneLine(certificate.subject ?? '')} serial ${serialOf(certificate)}`;
+  const which = `${oneLine(certificate.subject)} serial ${serialOf(certificate)}`;
   return new KeysteadError(code, {
     field: 'client certificate',
     seen: seen === undefined ? which : `${which}: ${seen}`,

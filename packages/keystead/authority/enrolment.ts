@@ -167,8 +167,10 @@ export class Enrolment {
       const csrSha256 = toHex(sha256(request.der));
       const key = spkiSha256(request.spki);
       const claim = { spkiSha256: key, owner: order.owner, profile: order.profile, csrSha256, requestId };
-      requireClock(this.#deps);
-      const before = this.#deps.store.read((records) => this.#lookUp(records, order, claim, request));
+      const before = this.#deps.store.read((records) => {
+        requireClock(this.#deps);
+        return this.#lookUp(records, order, claim, request);
+      });
       if (before !== undefined) return { ...before, repeated: true };
       const { value, shared } = await this.#deps.claims.share(claim, () => this.#signAndRecord(order, claim));
       return { ...value, repeated: shared };

@@ -120,7 +120,7 @@ export function compileQueries(dialect: Dialect) {
     lastOfDevice: query<{ deviceId: string; profile: string }>()((q, a) =>
       q
         .selectFrom('certificate')
-        .select(certificate)
+        .select([dialect.hex<Serial>('serial').as('serial'), 'not_after as notAfter'])
         .where('device_id', '=', a.deviceId)
         .where('profile', '=', a.profile)
         .orderBy('issued_at', 'desc')

@@ -52,7 +52,7 @@ export class Reader {
   }
 
   /** The certificate of this profile that the device got last. */
-  lastOfDevice(deviceId: string, profile: string): Certificate | undefined {
+  lastOfDevice(deviceId: string, profile: string): Pick<Certificate, 'serial' | 'notAfter'> | undefined {
     return this.statements.lastOfDevice.first({ deviceId, profile });
   }
 

@@ -15,6 +15,14 @@ export interface LockWait {
   readonly everyMs: number;
 }
 
+/** A connection as it reads. */
+interface View {
+  readonly database: DatabaseSync;
+  readonly reader: Reader;
+  readonly begin: StatementSync;
+  readonly commit: StatementSync;
+}
+
 interface Job {
   run(tx: Tx): void;
   /** Called once, after the COMMIT or instead of it. */
@@ -31,17 +39,18 @@ export class Store {
   readonly #writer: DatabaseSync;
   readonly #reading: DatabaseSync;
   readonly #tx: Tx;
-  readonly #reader: Reader;
   readonly #lockWait: LockWait;
   readonly #control: Record<
     'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'undo' | 'version',
     StatementSync
   >;
-  readonly #snapshot: Record<'begin' | 'commit', StatementSync>;
+  readonly #ownView: View;
+  readonly #separateView: View;
+  /** The view of the snapshot that is open. */
+  #open: View | undefined;
   #queue: Job[] = [];
   #scheduled = false;
   #lockedTries = 0;
-  #snapshotDepth = 0;
   #failed: KeysteadError | undefined;
   #closing: (() => void) | undefined;
   #closed = false;
@@ -52,7 +61,6 @@ export class Store {
     this.#writer = connections.writer;
     this.#reading = connections.reader;
     this.#tx = new Tx(prepareAll(this.#writer, queries));
-    this.#reader = new Reader(prepareAll(this.#reading, queries));
     this.#lockWait = lockWait;
     this.#control = {
       begin: this.#writer.prepare('begin immediate'),
@@ -63,7 +71,8 @@ export class Store {
       undo: this.#writer.prepare('rollback to work'),
       version: this.#writer.prepare('pragma data_version'),
     };
-    this.#snapshot = { begin: this.#reading.prepare('begin'), commit: this.#reading.prepare('commit') };
+    this.#ownView = viewOf(this.#writer, queries);
+    this.#separateView = viewOf(this.#reading, queries);
     this.#foreignChanges = this.#dataVersion();
   }
 
@@ -99,18 +108,28 @@ export class Store {
   read<T>(work: (reader: Reader) => T): T {
     if (this.#closed) throw new KeysteadError('store.closed');
     try {
-      if (this.#snapshotDepth > 0) return work(this.#reader);
-      this.#snapshot.begin.run();
-      this.#snapshotDepth += 1;
+      if (this.#open !== undefined) return work(this.#open.reader);
+      const view = this.#view();
+      view.begin.run();
+      this.#open = view;
       try {
-        return work(this.#reader);
+        return work(view.reader);
       } finally {
-        this.#snapshotDepth -= 1;
-        if (this.#reading.isTransaction) this.#snapshot.commit.run();
+        this.#open = undefined;
+        if (view.database.isTransaction) view.commit.run();
       }
     } catch (error) {
       throw mapStoreError(error);
     }
+  }
+
+  /**
+   * Between transactions the writer's connection sees exactly what is committed, and its pages stay in memory, where
+   * each COMMIT empties the cache of every other connection. While it writes, or after it has failed, the second
+   * connection reads.
+   */
+  #view(): View {
+    return this.#writer.isTransaction || this.#failed !== undefined ? this.#separateView : this.#ownView;
   }
 
   /** Finishes the work that is queued, then closes both connections. */
@@ -218,3 +237,10 @@ export class Store {
     return Number(this.#control.version.get()?.data_version);
   }
 }
+
+const viewOf = (database: DatabaseSync, queries: Queries): View => ({
+  database,
+  reader: new Reader(prepareAll(database, queries)),
+  begin: database.prepare('begin'),
+  commit: database.prepare('commit'),
+});

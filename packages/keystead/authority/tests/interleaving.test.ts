@@ -100,7 +100,9 @@ async function perform(run: Operation, unit: Unit, csr: Uint8Array, acknowledged
     acknowledged.issued.push(issued.serial);
     return;
   }
-  const last = bed.store.read((records) => records.lastOfDevice(unit.id, 'ldevid'));
+  const last = bed.store.read((records) =>
+    records.certificatesOfDevice(unit.id).findLast(({ profile }) => profile === 'ldevid'),
+  );
   if (run.what === 'renew' && last !== undefined) {
     const client = await bed.client(last.der as DerCertificate);
     acknowledged.issued.push((await bed.authority.reenrol({ client, csr, requestId })).serial);
