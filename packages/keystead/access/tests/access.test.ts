@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import type { DerCertificate } from '@keystead/core/bytes';
 import { SimulatedClock } from '@keystead/core/clock';
@@ -64,6 +68,18 @@ test('a certificate of our CA with one bit changed is foreign', async () => {
   const forged = Uint8Array.from(device.idevid) as DerCertificate;
   forged[forged.length - 1] = (forged[forged.length - 1] ?? 0) ^ 1;
   await refused('client.certificate-foreign', forged);
+});
+
+test('a certificate without any name is foreign, and audited', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'keystead-nameless-'));
+  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/'];
+  execFileSync('openssl', [...args, '-keyout', 'key.pem', '-outform', 'DER', '-out', 'cert.der'], {
+    cwd: dir,
+    stdio: 'pipe',
+  });
+  const nameless = new Uint8Array(readFileSync(join(dir, 'cert.der')));
+  rmSync(dir, { recursive: true });
+  await refused('client.certificate-foreign', nameless);
 });
 
 test('a server certificate is not one of a client', async () => {

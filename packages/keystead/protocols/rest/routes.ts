@@ -4,7 +4,16 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { clientCertificate, sendError } from '../http/server.ts';
 import type { RestDomain } from './domain.ts';
-import { checkBody, Decommission, EnrolOperator, EnrolServer, OpenBatch, ProvisionUnit, Revoke } from './schemas.ts';
+import {
+  CertificateSerial,
+  checkBody,
+  Decommission,
+  EnrolOperator,
+  EnrolServer,
+  OpenBatch,
+  ProvisionUnit,
+  Revoke,
+} from './schemas.ts';
 
 /**
  * The REST interface for operators, stations and scripts, JSON over mutual TLS. Each route names the
@@ -23,30 +32,57 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
       api.get('/', () => ({ routes: ROUTES }));
       api.get('/whoami', (request) => domain.whoami(caller(request)));
       api.get('/devices', (request) => domain.devices(caller(request)));
-      api.get('/devices/:id', (request) => domain.device(caller(request), parameter(request, 'id')));
-      api.get('/certificates/:serial', (request) => domain.certificate(caller(request), parameter(request, 'serial')));
-      api.get('/records/:deviceId', (request) => domain.record(caller(request), parameter(request, 'deviceId')));
+      api.get('/devices/:id', async (request) => {
+        const id = await read(request, () => parameter(request, 'id'));
+        return domain.device(caller(request), id);
+      });
+      api.get('/certificates/:serial', async (request) => {
+        const { serial } = await read(request, () => checkBody(CertificateSerial, request.params));
+        return domain.certificate(caller(request), serial);
+      });
+      api.get('/records/:deviceId', async (request) => {
+        const id = await read(request, () => parameter(request, 'deviceId'));
+        return domain.record(caller(request), id);
+      });
 
-      api.post('/operator-certificates', (request) => {
-        const body = checkBody(EnrolOperator, request.body);
-        return domain.enrolOperator(caller(request), body.name, csrBytes(body.csr));
+      api.post('/operator-certificates', async (request) => {
+        const { name, csr } = await read(request, () => withCsr(checkBody(EnrolOperator, request.body)));
+        return domain.enrolOperator(caller(request), name, csr);
       });
-      api.post('/server-certificates', (request) => {
-        const body = checkBody(EnrolServer, request.body);
-        return domain.enrolServer(caller(request), csrBytes(body.csr), body.hosts);
+      api.post('/server-certificates', async (request) => {
+        const { csr, hosts } = await read(request, () => withCsr(checkBody(EnrolServer, request.body)));
+        return domain.enrolServer(caller(request), csr, hosts);
       });
-      api.post('/batches', (request) => domain.openBatch(caller(request), checkBody(OpenBatch, request.body).ticket));
-      api.post('/units', (request) => {
-        const body = checkBody(ProvisionUnit, request.body);
-        return domain.provisionUnit(caller(request), { ...body, csr: csrBytes(body.csr) });
+      api.post('/batches', async (request) => {
+        const { ticket } = await read(request, () => checkBody(OpenBatch, request.body));
+        return domain.openBatch(caller(request), ticket);
       });
-      api.post('/revocations', (request) => domain.revoke(caller(request), checkBody(Revoke, request.body)));
-      api.post('/devices/:id/decommission', (request) =>
-        domain.decommission(caller(request), parameter(request, 'id'), checkBody(Decommission, request.body).wiped),
-      );
+      api.post('/units', async (request) => {
+        const unit = await read(request, () => withCsr(checkBody(ProvisionUnit, request.body)));
+        return domain.provisionUnit(caller(request), unit);
+      });
+      api.post('/revocations', async (request) => {
+        const what = await read(request, () => checkBody(Revoke, request.body));
+        return domain.revoke(caller(request), what);
+      });
+      api.post('/devices/:id/decommission', async (request) => {
+        const id = await read(request, () => parameter(request, 'id'));
+        const { wiped } = await read(request, () => checkBody(Decommission, request.body));
+        return domain.decommission(caller(request), id, wiped);
+      });
     },
     { prefix: '/api/v1' },
   );
+
+  /** What was sent, as `reading` makes it a checked value; what it refuses is audited, for the domain never sees it. */
+  async function read<T>(request: FastifyRequest, reading: () => T): Promise<T> {
+    try {
+      return reading();
+    } catch (error) {
+      await domain.refused(clientCertificate(request), error, request.id);
+      throw error;
+    }
+  }
 }
 
 /** What `GET /api/v1` tells: method, path, permission. */
@@ -76,6 +112,11 @@ function parameter(request: FastifyRequest, name: string): string {
   }
   return value;
 }
+
+const withCsr = <T extends { csr: string }>(body: T): Omit<T, 'csr'> & { csr: Uint8Array } => ({
+  ...body,
+  csr: csrBytes(body.csr),
+});
 
 /** A CSR as PEM or as base64 of its DER. */
 function csrBytes(text: string): Uint8Array {

@@ -5,6 +5,9 @@ const pemOrBase64 = z.string().min(1).max(16_384);
 const line = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/, '1 to 32 letters, digits, . _ -');
 const deviceId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 letters, digits, . _ -');
 
+/** Whole octets, as every tool prints them. */
+const serial = z.string().regex(/^(?:[0-9a-fA-F]{2}){1,20}$/, '1 to 20 octets in hex');
+
 /** The reasons that a request may give (RFC 5280 section 5.3.1); hold and removal have acts of their own. */
 export const REASONS = [
   'unspecified',
@@ -16,6 +19,7 @@ export const REASONS = [
   'privilegeWithdrawn',
 ] as const;
 
+export const CertificateSerial = z.strictObject({ serial });
 export const OpenBatch = z.strictObject({ ticket: z.string().min(1).max(16_384) });
 export const ProvisionUnit = z.strictObject({ ticketId: z.string().min(1).max(64), deviceId, csr: pemOrBase64, line });
 export const EnrolOperator = z.strictObject({ name: z.string().min(1).max(64), csr: pemOrBase64 });
@@ -26,10 +30,7 @@ export const EnrolServer = z.strictObject({
 export const Revoke = z
   .strictObject({
     deviceId: deviceId.optional(),
-    serial: z
-      .string()
-      .regex(/^[0-9a-fA-F]{2,40}$/, 'hex')
-      .optional(),
+    serial: serial.optional(),
     reason: z.enum(REASONS),
   })
   .refine((body) => (body.deviceId === undefined) !== (body.serial === undefined), {

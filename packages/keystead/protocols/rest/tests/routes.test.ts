@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { after, beforeEach, test } from 'node:test';
+import { toBase64 } from '@keystead/core/bytes';
+import Fastify from 'fastify';
+import { pino } from 'pino';
+import { asKeysteadError } from '../../http/status.ts';
+import type { RestDomain } from '../domain.ts';
+import { registerRest } from '../routes.ts';
+
+const refused: string[] = [];
+const asked: string[] = [];
+const ask = (what: string) => async (): Promise<never> => {
+  asked.push(what);
+  throw new Error('the domain was asked');
+};
+const domain: RestDomain = {
+  whoami: ask('whoami'),
+  devices: ask('devices'),
+  device: ask('device'),
+  certificate: ask('certificate'),
+  record: ask('record'),
+  enrolOperator: ask('enrolOperator'),
+  enrolServer: ask('enrolServer'),
+  openBatch: ask('openBatch'),
+  provisionUnit: ask('provisionUnit'),
+  revoke: ask('revoke'),
+  decommission: ask('decommission'),
+  refused: async (_certificate, thrown) => {
+    refused.push(asKeysteadError(thrown).code);
+  },
+};
+const app = Fastify();
+registerRest(app, domain, pino({ enabled: false }));
+after(() => app.close());
+beforeEach(() => {
+  refused.length = 0;
+  asked.length = 0;
+});
+
+const csr = toBase64(new Uint8Array([0x30, 0]));
+const line = 'line-1';
+const ended = '/devices/KS-0001/decommission';
+const MALFORMED: readonly (readonly [field: string, method: 'GET' | 'POST', path: string, body?: unknown])[] = [
+  ['serial', 'GET', '/certificates/not-hex'],
+  ['serial', 'GET', '/certificates/abc'],
+  ['id', 'GET', '/devices/a%20b'],
+  ['deviceId', 'GET', '/records/a%0ab'],
+  ['serial', 'POST', '/revocations', { serial: 'abc', reason: 'superseded' }],
+  ['serial', 'POST', '/revocations', { serial: 'xy', reason: 'superseded' }],
+  ['deviceId', 'POST', '/revocations', { reason: 'superseded' }],
+  ['deviceId', 'POST', '/revocations', { deviceId: 'a', serial: 'ab', reason: 'superseded' }],
+  ['reason', 'POST', '/revocations', { deviceId: 'a', reason: 'certificateHold' }],
+  ['csr', 'POST', '/units', { ticketId: 't', deviceId: 'a', csr: '%%', line }],
+  ['line', 'POST', '/units', { ticketId: 't', deviceId: 'a', csr, line: '../x' }],
+  ['ticket', 'POST', '/batches', {}],
+  ['csr', 'POST', '/operator-certificates', { name: 'ada', csr: '-----BEGIN' }],
+  ['hosts', 'POST', '/server-certificates', { csr, hosts: [] }],
+  ['wiped', 'POST', ended, { wiped: 'all' }],
+  ['roles', 'POST', ended, { roles: ['ca-operator'] }],
+];
+for (const [field, method, path, body] of MALFORMED) {
+  test(`a malformed ${field} in ${method} ${path} ${JSON.stringify(body) ?? ''} is named, audited once and asked of nobody`, async () => {
+    const url = `/api/v1${path}`;
+    const answer = await app.inject(body === undefined ? { method, url } : { method, url, payload: body as object });
+    assert.equal(answer.statusCode, 400);
+    assert.equal(answer.json().error.code, 'request.malformed');
+    assert.equal(answer.json().error.field, field);
+    assert.deepEqual(refused, ['request.malformed']);
+    assert.deepEqual(asked, []);
+  });
+}
+
+test('a body that is no JSON, or sets a prototype, is refused and audited once', async () => {
+  for (const payload of ['{', '{"__proto__":{"kind":"operator"}}', '{"constructor":{"prototype":{}}}']) {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await app.inject({ method: 'POST', url: '/api/v1/batches', headers, payload });
+    assert.equal(answer.statusCode, 400, payload);
+  }
+  assert.deepEqual(refused, ['request.malformed', 'request.malformed', 'request.malformed']);
+  assert.deepEqual(asked, []);
+});
+
+test('what the domain throws is not audited a second time', async () => {
+  const answer = await app.inject({ method: 'GET', url: '/api/v1/certificates/0aFF' });
+  assert.equal(answer.statusCode, 500);
+  assert.deepEqual([asked, refused], [['certificate'], []]);
+});
