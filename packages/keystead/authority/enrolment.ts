@@ -1,4 +1,4 @@
-import type { DerCertificate } from '@keystead/core/bytes';
+import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { toHex } from '@keystead/core/bytes';
 import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
@@ -28,14 +28,20 @@ interface Order {
   readonly owner: string;
   readonly subject: Subject;
   readonly actor: AuditEvent['actor'];
+  /** Who is refused, when it is not the one in whose name a success would be. */
+  readonly asker?: AuditEvent['actor'];
   readonly requestId: string;
   readonly requester: Parameters<Signing['issue']>[0]['requester'];
   readonly hosts?: string[];
+  /** Whether the owner has one key for good, which the policy names, and so the next certificate is for it again. */
+  readonly keepsKey?: boolean;
   /** What must be true, and still be true when the certificate is recorded. @throws KeysteadError */
   allowed(records: Reader, claim: KeyClaim): void;
   /** What else is recorded with the certificate. */
   alongside?(tx: Tx): void;
 }
+
+type Found = { readonly earlier: Omit<Issued, 'repeated'> } | { readonly follows?: Serial };
 
 /** What becomes of a signature when it is to be recorded. */
 type Recorded =
@@ -87,7 +93,11 @@ export class Enrolment {
     return this.#device(request, 'reenrol', 'ldevid', () => {});
   }
 
-  /** A certificate for an operator whose key stands in the policy under this name. @throws KeysteadError as keyd. */
+  /**
+   * A certificate for an operator whose key stands in the policy under this name. Who asks again, for the answer was
+   * lost, gets the one that is in force; when it has ended, the next. One that was revoked has no successor.
+   * @throws KeysteadError as keyd; `key.already-used`.
+   */
   operator(v: { name: string; csr: Uint8Array; requestId: string; client?: OperatorClient }): Promise<Issued> {
     const { name, csr, requestId, client } = v;
     return this.#certify({
@@ -96,7 +106,10 @@ export class Enrolment {
       profile: 'operator',
       owner: `operator:${name}`,
       subject: { person: name },
+      keepsKey: true,
       actor: client === undefined ? { kind: 'system', id: 'serve' } : actorOf(client),
+      // Who shows no certificate may be anybody, and the log bounds how many entries anybody can cause.
+      asker: client === undefined ? { kind: 'anonymous', id: 'unknown' } : undefined,
       requestId,
       // keyd gives the certificate to the key that the policy names for this person, whoever asks.
       requester: { kind: client?.kind ?? 'system', id: name, certificate: client?.certificate },
@@ -161,35 +174,42 @@ export class Enrolment {
   }
 
   async #certify(order: Order): Promise<Issued> {
-    const { what, actor, requestId, csr } = order;
+    const { what, actor, asker = actor, requestId, csr } = order;
     try {
       const request = parseCsr(csr);
       const csrSha256 = toHex(sha256(request.der));
       const key = spkiSha256(request.spki);
       const claim = { spkiSha256: key, owner: order.owner, profile: order.profile, csrSha256, requestId };
-      const before = this.#deps.store.read((records) => {
+      const found = this.#deps.store.read((records) => {
         requireClock(this.#deps);
         return this.#lookUp(records, order, claim, request);
       });
-      if (before !== undefined) return { ...before, repeated: true };
-      const { value, shared } = await this.#deps.claims.share(claim, () => this.#signAndRecord(order, claim));
+      if ('earlier' in found) return { ...found.earlier, repeated: true };
+      const { value, shared } = await this.#deps.claims.share(claim, () =>
+        this.#signAndRecord(order, { ...claim, ...found }),
+      );
       return { ...value, repeated: shared };
     } catch (error) {
-      await this.#auditRefusal(error, { what, actor, requestId, owner: order.owner });
+      await this.#auditRefusal(error, { what, actor: asker, requestId, owner: order.owner });
       throw error;
     }
   }
 
-  /** The certificate that this very request already got, or undefined when one may be signed. */
-  #lookUp(records: Reader, order: Order, claim: KeyClaim, request: ParsedCsr): Omit<Issued, 'repeated'> | undefined {
+  /** The certificate that this request already got, or that one may be signed, and which it follows. */
+  #lookUp(records: Reader, order: Order, claim: KeyClaim, request: ParsedCsr): Found {
     order.allowed(records, claim);
     const verdict = keyVerdict(records, claim);
-    if (verdict.kind === 'free') return undefined;
+    if (verdict.kind === 'free') return {};
     if (verdict.kind === 'certified') {
       const { issuer, serial } = verdict.use;
       const earlier = issuer === null || serial === null ? undefined : records.certificate(issuer, serial);
       if (earlier !== undefined && this.#repeats(earlier, claim))
-        return issuedOf(earlier, this.#records.issuerOf(claim.profile));
+        return { earlier: issuedOf(earlier, this.#records.issuerOf(claim.profile)) };
+      if (order.keepsKey === true && earlier?.status === 'good') {
+        verifyProofOfPossession(request);
+        if (this.#deps.clock.now().getTime() > earlier.notAfter) return { follows: earlier.serial };
+        return { earlier: issuedOf(earlier, this.#records.issuerOf(claim.profile)) };
+      }
     }
     // Only a holder of the key is reported as the second one: a public key alone can be copied by anybody.
     verifyProofOfPossession(request);

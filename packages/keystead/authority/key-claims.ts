@@ -1,4 +1,4 @@
-import type { SpkiSha256 } from '@keystead/core/bytes';
+import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import type { KeyUse, Reader } from '../store/index.ts';
 
@@ -11,11 +11,13 @@ export interface KeyClaim {
   /** SHA-256 of the DER request, hex. */
   readonly csrSha256: string;
   readonly requestId: string;
+  /** The ended certificate that the new one follows, for an operator: whose key the policy names, and stays. */
+  readonly follows?: Serial;
 }
 
 /** What the history of a key says about a claim. */
 export type KeyVerdict =
-  /** Never seen, or seen from the same owner and never certified (a crash came between). */
+  /** Never seen, or seen from the same owner and never certified (a crash came between), or certified before. */
   | { readonly kind: 'free'; readonly use: KeyUse | undefined }
   /** The same owner has a certificate for it by the same profile, which `repeats` may give out again. */
   | { readonly kind: 'certified'; readonly use: KeyUse }
@@ -26,7 +28,7 @@ export function keyVerdict(records: Reader, claim: KeyClaim): KeyVerdict {
   const use = records.keyUse(claim.spkiSha256);
   if (use === undefined) return { kind: 'free', use: undefined };
   if (use.owner !== claim.owner) return { kind: 'taken', owner: use.owner };
-  return { kind: use.serial === null ? 'free' : 'certified', use };
+  return { kind: use.serial === null || use.serial === claim.follows ? 'free' : 'certified', use };
 }
 
 /** A key that may not be used: the audit entry names both parties, the answer does not name the other one. */

@@ -1,10 +1,12 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type DerSpki, toPem } from '@keystead/core/bytes';
+import { type DerSpki, fromPem, toPem } from '@keystead/core/bytes';
+import type { Clock } from '@keystead/core/clock';
 import { generateSoftwareKey, type SecretBytes, type Signer, softwareSigner } from '@keystead/core/crypto';
 import type { Role } from '@keystead/core/lifecycle';
-import { certificationRequest } from '@keystead/core/x509';
+import { certificationRequest, readCertificate } from '@keystead/core/x509';
 import { RestClient } from '../client/rest.ts';
+import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
 import { readSealedPkcs8Pem, writeSealedPkcs8Pem } from '../keystore/index.ts';
@@ -54,18 +56,19 @@ export function personSigner(layout: Layout, name: string, passphrase: SecretByt
 
 /**
  * Gets each person a certificate. It needs no credential: keyd certifies only the key that stands in the
- * policy under that name, and the request proves its possession.
+ * policy under that name, and the request proves its possession. Whose certificate has ended gets the next.
  */
 export async function enrolPeople(
   layout: Layout,
   baseUrl: string,
   anchor: string,
   passphrase: SecretBytes,
+  clock: Clock = systemClock,
 ): Promise<void> {
   const client = new RestClient({ baseUrl, anchor });
   try {
     for (const { name } of PEOPLE) {
-      if (existsSync(certPath(layout, name))) continue;
+      if (isInForce(certPath(layout, name), clock.now())) continue;
       const csr = toPem(
         'CERTIFICATE REQUEST',
         await certificationRequest(name, personSigner(layout, name, passphrase)),
@@ -79,6 +82,12 @@ export async function enrolPeople(
   } finally {
     client.close();
   }
+}
+
+function isInForce(path: string, now: Date): boolean {
+  if (!existsSync(path)) return false;
+  const [der] = fromPem('CERTIFICATE', readFileSync(path, 'utf8'));
+  return der !== undefined && readCertificate(der).notAfter > now;
 }
 
 /** A client of the REST interface that acts as `name`. */

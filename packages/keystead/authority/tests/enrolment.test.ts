@@ -225,3 +225,37 @@ test('a server gets a certificate for its names', async () => {
   assert.deepEqual(readCertificate(issued.certificate).san, ['DNS:localhost', 'IP:127.0.0.1']);
   assert.equal(issued.issuer, 'server');
 });
+
+test('an operator whose answer was lost gets the same certificate again, after its end the next, and after a revocation none', async () => {
+  const first = await bed.operator('aud');
+  const again = await bed.operator('aud');
+  assert.equal(again.serial, first.serial);
+  const stranger = await csrFor('aud', bed.keyd.people.aud);
+  stranger[stranger.length - 1] = (stranger[stranger.length - 1] ?? 0) ^ 1;
+  await refused('csr.signature-invalid', () =>
+    bed.authority.operatorCertificate({ name: 'aud', csr: stranger, requestId: 'z' }),
+  );
+  bed.clock.advance(366 * 86_400);
+  const next = await bed.operator('aud');
+  assert.notEqual(next.serial, first.serial);
+  assert.equal((await bed.operator('aud')).serial, next.serial);
+  const actor = { kind: 'operator', id: 'ada' } as const;
+  const selector = { serial: next.serial };
+  await bed.authority.revoke({ selector, reason: 'keyCompromise', actor, requestId: 'lost card' });
+  const csr = await csrFor('aud', bed.keyd.people.aud);
+  await refused('key.already-used', () => bed.authority.operatorCertificate({ name: 'aud', csr, requestId: 'w' }));
+  bed.clock.advance(366 * 86_400);
+  await refused('key.already-used', () => bed.authority.operatorCertificate({ name: 'aud', csr, requestId: 'v' }));
+});
+
+test('who asks for an operator certificate and shows none is a stranger: a flood fills a few entries each second', async () => {
+  bed.clock.advance(1);
+  const { entries } = bed.counts();
+  const csr = await csrFor('eve', makeKey());
+  for (let i = 0; i < 50; i += 1) {
+    const asked = bed.authority.operatorCertificate({ name: 'eve', csr, requestId: `flood-${i}` });
+    assert.equal(await codeOf(asked), 'operator.unknown');
+  }
+  assert.ok(bed.counts().entries - entries <= 5, `${bed.counts().entries - entries} entries`);
+  assert.equal(bed.entries('request.refused').at(-1)?.actor.kind, 'anonymous');
+});
