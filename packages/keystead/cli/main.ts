@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { emptyCoreDumps } from '../files/core-dump.ts';
 import { auditCommand } from './audit.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
@@ -7,6 +8,9 @@ import { serviceCommands } from './services.ts';
 import { startCommand } from './start.ts';
 import { traceCommand } from './trace.ts';
 import { verifyCommand } from './verify.ts';
+
+// First of all: most commands hold a passphrase or a key sooner or later.
+emptyCoreDumps();
 
 const program = new Command('keystead')
   .description('Key management for medical-device fleets: from ceremony to destruction, with the proof of it.')

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { type SecretBytes, sha256 } from '@keystead/core/crypto';
@@ -6,6 +6,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { formatVerifierKey } from '@keystead/core/log';
 import { type Logger, pino } from 'pino';
 import { systemClock } from '../clock/system.ts';
+import { emptyCoreDumps } from '../files/core-dump.ts';
 import { Layout } from '../files/layout.ts';
 import { type Keystore, openSealedKeystore } from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
@@ -34,7 +35,7 @@ export interface RunKeydOptions {
 export async function runKeyd(options: RunKeydOptions): Promise<void> {
   process.umask(0o077);
   const log = pino({ name: 'keyd', base: { pid: process.pid } }, pino.destination({ fd: 2, sync: true }));
-  withoutCoreDump(log);
+  if (!emptyCoreDumps()) log.warn('core dumps cannot be emptied on this system: set LimitCORE=0');
   const layout = new Layout(options.data);
   const secrets = await readSecrets(
     options.secretsFd === undefined ? { credentials: true } : { fd: options.secretsFd },
@@ -137,18 +138,6 @@ function softwareName(): string {
     readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
   );
   return `${name} ${version}`;
-}
-
-/**
- * core(5): with no mapping chosen, a core dump of this process holds none of its memory. Node.js cannot set
- * RLIMIT_CORE or PR_SET_DUMPABLE; a systemd unit sets LimitCORE=0 as well.
- */
-function withoutCoreDump(log: Logger): void {
-  try {
-    writeFileSync('/proc/self/coredump_filter', '0');
-  } catch {
-    log.warn('core dumps cannot be emptied on this system: set LimitCORE=0');
-  }
 }
 
 function stopSignal(withParent: boolean): Promise<string> {

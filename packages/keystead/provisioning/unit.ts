@@ -49,7 +49,11 @@ export async function provisionUnit(deps: ProvisioningDeps, order: UnitOrder): P
       requestId: order.requestId,
     };
     const before = deps.store.read((records) => lookUp(records, order, claim, request));
-    if ('repeated' in before) return before;
+    if ('repeated' in before) {
+      // The first time may have ended between the COMMIT and the file.
+      await exportRecords(deps);
+      return before;
+    }
     // Not by the request: a device that lost power signs a new one with the same key.
     const unit = { ...claim, csrSha256: '' };
     const { value, shared } = await deps.claims.share(unit, () => signAndRecord(deps, order, claim, before.ticket));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { toPem } from '@keystead/core/bytes';
@@ -149,6 +149,17 @@ test('TEST-KEY-17 the unit after the last of a batch is refused', async () => {
   const orders = await Promise.all(ids.map((id) => unit(id, makeKey(), { ticketId: 'batch-5' })));
   const outcomes = await Promise.all(orders.map((order) => codeOf(bed.provisioning.provisionUnit(order))));
   assert.deepEqual(outcomes.sort(), ['nothing was thrown', 'nothing was thrown', 'ticket.quota-exhausted']);
+});
+
+test('a unit whose record could not be written as a file fails, and has it when it is asked for again', async () => {
+  const path = recordPath('KS-0050');
+  mkdirSync(join(path, 'in the way'), { recursive: true });
+  const key = makeKey();
+  await assert.rejects(bed.provisioning.provisionUnit(await unit('KS-0050', key)));
+  rmSync(path, { recursive: true });
+  const again = await bed.provisioning.provisionUnit(await unit('KS-0050', key));
+  assert.equal(again.repeated, true);
+  assert.equal(readFileSync(path, 'utf8'), again.record);
 });
 
 test('a record whose file was lost in a crash is written at the next start', async () => {
