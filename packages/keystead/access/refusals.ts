@@ -20,12 +20,14 @@ export interface Refusal {
 
 /** How many refusals of unknown callers get an entry of their own in each second. */
 const ANONYMOUS_PER_SECOND = 5;
+/** How many refusals of one device do: a device that was opened has a key that proves itself, and all the time there is. */
+const DEVICE_PER_SECOND = 20;
 /** Text that a stranger chose stands in an entry only so far. */
 const MOST_SEEN = 240;
 
 /**
- * Audits refusals. Whoever has proven an identity gets an entry for each; strangers could fill the disk with
- * entries, so beyond a few in each second theirs are counted, and one entry tells how many there were.
+ * Audits refusals. An operator gets an entry for each; strangers, and a device in the wrong hands, could fill the disk
+ * with entries, so beyond a few in each second theirs are counted, and one entry tells how many there were of whom.
  * A refusal that cannot be written down, as on a full disk, is still a refusal; it is counted as well.
  */
 export class RefusalLog {
@@ -34,8 +36,9 @@ export class RefusalLog {
   readonly #clock: Clock;
   readonly #perSecond: number;
   #second = 0;
-  #inSecond = 0;
-  #counted = new Map<string, number>();
+  #inSecond = new Map<string, number>();
+  /** By who it was, and then by code. */
+  #counted = new Map<string, { actor: AuditEvent['actor']; codes: Map<string, number> }>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(deps: { store: Store; audit: AppendAudit; clock: Clock; anonymousPerSecond?: number }) {
@@ -47,19 +50,19 @@ export class RefusalLog {
 
   /** Resolves when the entry is durable, or at once when it is only counted. It never rejects. */
   async refused(refusal: Refusal): Promise<void> {
-    if (refusal.actor.kind === 'anonymous' && !this.#admit()) {
-      this.#count(refusal.error.code, 1);
+    if (!this.#admit(refusal.actor)) {
+      this.#count(refusal.actor, refusal.error.code, 1);
       return;
     }
     try {
       await this.#store.commit((tx) => this.#audit(tx, eventOf(refusal)));
     } catch (error) {
       if (!(error instanceof KeysteadError)) throw error;
-      this.#count(refusal.error.code, 1);
+      this.#count(refusal.actor, refusal.error.code, 1);
     }
   }
 
-  /** Writes the entry that tells how many were only counted. It is called by a timer, and before the store closes. */
+  /** Writes the entries that tell how many were only counted. It is called by a timer, and before the store closes. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -67,25 +70,33 @@ export class RefusalLog {
     if (counted.size === 0) return;
     this.#counted = new Map();
     try {
-      await this.#store.commit((tx) => this.#audit(tx, countedEvent(counted)));
+      await this.#store.commit((tx) => {
+        for (const { actor, codes } of counted.values()) this.#audit(tx, countedEvent(actor, codes));
+      });
     } catch (error) {
       if (!(error instanceof KeysteadError)) throw error;
-      for (const [code, count] of counted) this.#count(code, count);
+      for (const { actor, codes } of counted.values())
+        for (const [code, count] of codes) this.#count(actor, code, count);
     }
   }
 
-  #admit(): boolean {
+  #admit(actor: AuditEvent['actor']): boolean {
+    if (actor.kind !== 'anonymous' && actor.kind !== 'device') return true;
     const second = Math.floor(this.#clock.now().getTime() / 1000);
     if (second !== this.#second) {
       this.#second = second;
-      this.#inSecond = 0;
+      this.#inSecond.clear();
     }
-    this.#inSecond += 1;
-    return this.#inSecond <= this.#perSecond;
+    const who = keyOf(actor);
+    const count = (this.#inSecond.get(who) ?? 0) + 1;
+    this.#inSecond.set(who, count);
+    return count <= (actor.kind === 'device' ? DEVICE_PER_SECOND : this.#perSecond);
   }
 
-  #count(code: string, count: number): void {
-    this.#counted.set(code, (this.#counted.get(code) ?? 0) + count);
+  #count(actor: AuditEvent['actor'], code: string, count: number): void {
+    const { codes } = this.#counted.get(keyOf(actor)) ?? { codes: new Map<string, number>() };
+    this.#counted.set(keyOf(actor), { actor, codes });
+    codes.set(code, (codes.get(code) ?? 0) + count);
     this.#timer ??= setTimeout(() => void this.flush(), 1000).unref();
   }
 }
@@ -106,12 +117,14 @@ function eventOf({ what, error, actor, requestId, subject, detail }: Refusal): A
   };
 }
 
-function countedEvent(counted: ReadonlyMap<string, number>): AuditEvent {
+const keyOf = ({ kind, id }: AuditEvent['actor']): string => `${kind}:${id}`;
+
+function countedEvent(actor: AuditEvent['actor'], counted: ReadonlyMap<string, number>): AuditEvent {
   let count = 0;
   for (const each of counted.values()) count += each;
   return {
     type: 'request.refused-many',
-    actor: { kind: 'anonymous', id: 'unknown' },
+    actor,
     requestId: 'none',
     outcome: 'refused',
     subject: { what: 'requests that were counted', count },

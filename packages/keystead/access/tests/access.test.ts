@@ -135,3 +135,21 @@ test('a flood of strangers fills a few entries each second, and one tells how ma
   await refusals.refused({ what: 'enrol', error, actor, requestId: 'later' });
   assert.equal(bed.counts().entries, entries + 5);
 });
+
+test('a device that floods with what is refused fills a few entries, one tells how many more there were, and no other is counted with it', async () => {
+  const flooding = await bed.device('KS-0004');
+  const other = await bed.device('KS-0005');
+  bed.clock.advance(1);
+  const { entries } = bed.counts();
+  for (let i = 0; i < 200; i += 1) {
+    assert.equal(await codeOf(bed.access.authorise(flooding.client, 'device.read', asked)), 'access.forbidden');
+  }
+  assert.equal(bed.counts().entries, entries + 20);
+  assert.equal(await codeOf(bed.access.authorise(other.client, 'device.read', asked)), 'access.forbidden');
+  assert.equal(bed.entries().at(-1)?.actor.id, 'KS-0005');
+  await bed.refusals.flush();
+  const last = bed.entries().at(-1);
+  assert.equal(last?.type, 'request.refused-many');
+  assert.deepEqual(last?.actor, { kind: 'device', id: 'KS-0004' });
+  assert.equal(last?.subject.count, 180);
+});

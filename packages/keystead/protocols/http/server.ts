@@ -10,6 +10,8 @@ import { asKeysteadError, HTTP_STATUS } from './status.ts';
 
 /** EST and REST bodies are small: a CSR with an RSA-4096 key is under 2 KiB, a batch ticket under 1 KiB. */
 export const BODY_LIMIT_BYTES = 64 * 1024;
+/** A path that is longer is a stranger's, who could fill the disk with 16 KiB for each request. */
+const MOST_LOGGED_OF_A_PATH = 200;
 /** A client that is slower than this to finish its TLS handshake is cut off. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** A client that is slower than this to send its headers or its body is cut off. */
@@ -58,7 +60,7 @@ export function createHttpsServer(identity: TlsIdentity, log: Logger): { app: Fa
       {
         requestId: request.id,
         method: request.method,
-        url: request.url,
+        url: request.url.slice(0, MOST_LOGGED_OF_A_PATH),
         status: reply.statusCode,
         ms: reply.elapsedTime,
       },
