@@ -60,6 +60,7 @@ function runTests({ name, files, results, coverage }: (typeof RUNS)[number]): vo
     `--test-reporter-destination=${results}`,
     ...(coverage
       ? [
+          '--import=./tools/test/own-coverage.ts',
           '--experimental-test-coverage',
           '--test-coverage-exclude=**/tests/**',
           '--test-coverage-exclude=tools/**',
