@@ -139,14 +139,21 @@ export class LogSigner {
       this.#timestamp = timestamp;
       return { checkpoint: note, size: next.size };
     } catch (cause) {
-      // What is on the disk is now unsure; a start reads it again.
-      this.#broken = true;
+      // A full disk left the old checkpoint in place, and the next leaves are written over the ones that did not get
+      // there. After any other failure it is unsure what is on the disk; a start reads it again.
+      this.#broken = !(isFullDisk(cause) && this.#holdsItsCheckpoint());
       throw new KeysteadError('keyd.journal-failed', {
         field: 'leaves',
-        remedy: 'free the disk and restart keyd',
+        remedy: this.#broken ? 'free the disk and restart keyd' : 'free the disk',
         cause,
       });
     }
+  }
+
+  /** Whether the checkpoint on the disk is still the last one that was released. */
+  #holdsItsCheckpoint(): boolean {
+    const path = join(this.#dir, 'checkpoint');
+    return (existsSync(path) ? readFileSync(path, 'utf8') : undefined) === this.#note;
   }
 
   async #write(size: number, leaves: readonly Uint8Array[]): Promise<void> {
@@ -178,6 +185,9 @@ export class LogSigner {
     return count;
   }
 }
+
+const isFullDisk = (cause: unknown): boolean =>
+  cause instanceof Error && 'code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT');
 
 function verifiers(keys: LogKeys): Parameters<typeof openCheckpoint>[1] {
   return { log: parseVerifierKey(keys.vkey), cosigner: parseVerifierKey(keys.cosignVkey) };
