@@ -55,9 +55,11 @@ export class Rig {
 
   async #deploy(): Promise<Deployment> {
     this.#bench.note('setting up: ceremony, keyd, serve');
-    const deployment = await Deployment.start({ ldevidSeconds: 86_400 });
-    this.#bench.defer(() => deployment.stop());
-    return deployment;
+    const folder = join(this.#bench.folder, 'system');
+    const starting = Deployment.at(folder, { ldevidSeconds: 86_400 });
+    // Registered at once: a run that is interrupted here waits until there is something that can be stopped.
+    this.#bench.defer(async () => (await starting).stop());
+    return starting;
   }
 
   async #provision(): Promise<BenchDevice[]> {
