@@ -8,6 +8,13 @@ const PEERS = [
   { package: 'gnutls-bin', command: 'ocsptool', args: ['--version'] },
   { package: 'iproute2', command: 'ip', args: ['-V'] },
   { package: 'util-linux', command: 'unshare', args: ['--version'] },
+  { package: 'softhsm2', command: 'softhsm2-util', args: ['--version'] },
+  { package: 'opensc', command: 'pkcs11-tool', args: ['--help'] },
+  { package: 'swtpm', command: 'swtpm', args: ['--version'] },
+  { package: 'swtpm-tools', command: 'swtpm_setup', args: ['--version'] },
+  { package: 'tpm2-tools', command: 'tpm2_getcap', args: ['--version'] },
+  { package: 'age', command: 'age', args: ['--version'] },
+  { package: 'systemd', command: 'systemd-analyze', args: ['--version'] },
 ];
 
 const missing = () =>

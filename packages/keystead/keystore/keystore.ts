@@ -1,5 +1,9 @@
 import type { DerSpki } from '@keystead/core/bytes';
-import type { GeneratedKeyAlgorithm, KeyAlgorithm, Signer } from '@keystead/core/crypto';
+import type { GeneratedKeyAlgorithm, KeyAlgorithm, SecretBytes, Signer } from '@keystead/core/crypto';
+
+/** The kinds of place where a private key can live. */
+export const CUSTODIES = ['sealed-file', 'pkcs11', 'tpm2'] as const;
+export type Custody = (typeof CUSTODIES)[number];
 
 /** What is known about a key without its private half. */
 export interface KeyInfo {
@@ -11,10 +15,12 @@ export interface KeyInfo {
   readonly spki: DerSpki;
   /** ISO 8601, UTC. */
   readonly createdAt: string;
-  /** Where the private half lives: `sealed-file`. */
-  readonly custody: string;
+  /** Where the private half lives. */
+  readonly custody: Custody;
   /** The cryptographic module that holds it and its FIPS 140-3 validation: `none`, or the module's name. */
   readonly fips140: string;
+  /** What the module itself says of the key, read back after it was made: attributes by the module's own names. */
+  readonly evidence?: Readonly<Record<string, string | number | boolean>>;
 }
 
 /**
@@ -42,4 +48,24 @@ export interface Keystore {
   destroy(id: string): Promise<void>;
   /** Wipes what can be wiped; every signer given out refuses from here on. May be called again. */
   close(): void;
+}
+
+/** A private key that agrees on secrets and does nothing else (SP 800-56A r3, one pass: C(1e, 1s, ECC CDH)). */
+export interface KeyAgreement {
+  readonly keyAlgorithm: 'P-256' | 'P-384';
+  readonly spki: DerSpki;
+  /**
+   * The shared secret Z: the x-coordinate, as long as the field. It goes into a key derivation (SP 800-56C) and nowhere else.
+   * @param peer a public key on the same curve, validated here in full (SP 800-56A section 5.6.2.3.3).
+   * @throws KeysteadError `key.weak`, `key.algorithm-mismatch`, `keystore.key-missing`, `keystore.closed`.
+   */
+  agree(peer: DerSpki): Promise<SecretBytes>;
+}
+
+/** A keystore whose keys can also agree on secrets: tokens and TPMs, for what is encrypted to them. */
+export interface AgreementKeystore extends Keystore {
+  /** As {@link Keystore.generate}, for a key that agrees and does not sign. */
+  generateAgreement(id: string, algorithm: 'P-256' | 'P-384', purpose: string): Promise<KeyInfo>;
+  /** @throws KeysteadError `keystore.key-missing`, `keystore.closed`. */
+  agreement(id: string): KeyAgreement;
 }

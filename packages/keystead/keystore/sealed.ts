@@ -194,7 +194,7 @@ class SealedKeystore implements Keystore {
   #live(sealed: SealedKey, signer: Signer): LiveKey {
     const { id, algorithm, purpose, createdAt } = sealed;
     const { fips140 } = this.#sealing.header;
-    const info = { id, algorithm, purpose, spki: signer.spki, createdAt, custody: 'sealed-file', fips140 };
+    const info: KeyInfo = { id, algorithm, purpose, spki: signer.spki, createdAt, custody: 'sealed-file', fips140 };
     return { sealed, info, signer };
   }
 
