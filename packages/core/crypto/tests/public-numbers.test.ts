@@ -62,7 +62,7 @@ test('OpenSSL verifies r and s that were put together into an Ecdsa-Sig-Value', 
   for (const [algorithm, digest, field] of CURVES) {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: algorithm });
     // Often enough that a number with a high bit and one with a leading zero is among them.
-    for (let n = 0; n < 300; n += 1) {
+    for (let n = 0; n < 120; n += 1) {
       const data = Buffer.from(String(n));
       const numbers = sign(digest, data, { key: privateKey, dsaEncoding: 'ieee-p1363' });
       const der = ecdsaSigValue(numbers.subarray(0, field), numbers.subarray(field));
