@@ -11,6 +11,7 @@ import {
   encodePoint,
   hasAttributes,
   type KeyPublic,
+  padded,
   pointOf,
   publicKeyObject,
 } from '../wire/public.ts';
