@@ -98,7 +98,7 @@ module.exports = {
       'serve never holds a key',
       inProgram(['serve', 'protocols', 'authority', 'provisioning', 'store', 'access']),
       {
-        path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11))',
+        path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11|tpm2))',
       },
     ),
     wall(

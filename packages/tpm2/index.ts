@@ -9,8 +9,19 @@ export {
 } from './attest/statement.ts';
 export { Channel, type ChannelOptions, permanent, readProperties } from './channel.ts';
 export { type EndorsementCertificate, endorsementCertificates, withEndorsementKey } from './objects/endorsement.ts';
+export { formatTpmKey, parseTpmKey, type TpmKeyFile } from './objects/key-file.ts';
 export { agree, isBoundToTpm, sign } from './objects/keys.ts';
-export { create, flushing, inSession, type Loaded, load, type ObjectBlob, readPublic } from './objects/object.ts';
+export { clearOwner, type LockoutState, lockoutState, resetLockout, setLockoutParameters } from './objects/lockout.ts';
+export {
+  create,
+  flushing,
+  fromTemplate,
+  inSession,
+  type Loaded,
+  load,
+  type ObjectBlob,
+  readPublic,
+} from './objects/object.ts';
 export { differingPcrs, extendPcr, readPcrs } from './objects/pcrs.ts';
 export {
   DEFAULT_PCRS,
@@ -41,6 +52,7 @@ export {
   decodePublic,
   type EccPublic,
   encodePublic,
+  hasAttributes,
   type KeyPublic,
   nameOf,
   type PublicArea,

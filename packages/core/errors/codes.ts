@@ -328,6 +328,11 @@ export const ERRORS = {
     rule: 'a challenge is answered once, in time, for the request it was made for, with the secret that only the TPM can open',
     remedy: 'ask for a new challenge',
   },
+  'attestation.busy': {
+    kind: 'unavailable',
+    rule: 'so many challenges wait for their answers that no more are made',
+    remedy: 'try again when they have expired, in two minutes',
+  },
   'attestation.statement-refused': {
     kind: 'forbidden',
     rule: 'a statement of a TPM must be signed by its attestation key and say what is asked for',
@@ -372,6 +377,11 @@ export const ERRORS = {
   },
   // ---- agent (the device's side)
   'state.missing': { kind: 'not-found', rule: 'the directory must hold a device state' },
+  'state.key-held': {
+    kind: 'unsupported',
+    rule: 'a key that a TPM holds signs there and is never lent; node:tls takes no such key',
+    remedy: 'use it for requests and attestation; connect with a key that the state holds (docs/tpm2.md)',
+  },
   'state.exists': { kind: 'conflict', rule: 'a device state is created once', remedy: 'open it instead' },
   'state.damaged': {
     kind: 'internal',

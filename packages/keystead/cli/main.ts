@@ -7,6 +7,7 @@ import { keystoreCommand } from './keystore.ts';
 import { provisioningCommand } from './provisioning.ts';
 import { serviceCommands } from './services.ts';
 import { startCommand } from './start.ts';
+import { tpmCommand } from './tpm.ts';
 import { traceCommand } from './trace.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -40,6 +41,7 @@ program.addCommand(provisioningCommand());
 program.addCommand(deviceCommand());
 program.addCommand(auditCommand());
 program.addCommand(keystoreCommand());
+program.addCommand(tpmCommand());
 program.addCommand(verifyCommand());
 program.addCommand(traceCommand());
 for (const command of program.commands) inheritExitOverride(command);

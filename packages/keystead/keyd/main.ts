@@ -8,7 +8,7 @@ import { type Logger, pino } from 'pino';
 import { systemClock } from '../clock/system.ts';
 import { emptyCoreDumps } from '../files/core-dump.ts';
 import { Layout } from '../files/layout.ts';
-import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
+import { type Keystore, openKeystore, readKeystoreConfig, type SealedPassphrase } from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
 import { type Hierarchy, loadHierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
@@ -22,6 +22,8 @@ export interface RunKeydOptions {
   readonly data: string;
   /** File descriptor with the secrets; without it they are systemd credentials. */
   readonly secretsFd?: number;
+  /** The file in which this machine's TPM has sealed the passphrase. */
+  readonly sealed?: SealedPassphrase;
   /** End when standard input closes, so that keyd does not outlive a supervisor that was killed. */
   readonly withParent?: boolean;
 }
@@ -37,9 +39,8 @@ export async function runKeyd(options: RunKeydOptions): Promise<void> {
   const log = pino({ name: 'keyd', base: { pid: process.pid } }, pino.destination({ fd: 2, sync: true }));
   if (!emptyCoreDumps()) log.warn('core dumps cannot be emptied on this system: set LimitCORE=0');
   const layout = new Layout(options.data);
-  const secrets = await readSecrets(
-    options.secretsFd === undefined ? { credentials: true } : { fd: options.secretsFd },
-  );
+  const from = options.secretsFd === undefined ? { credentials: true as const } : { fd: options.secretsFd };
+  const secrets = await readSecrets({ ...from, sealed: options.sealed });
   const stop = stopSignal(options.withParent === true);
   try {
     const keyd = await openKeyd({ layout, secrets, clock: systemClock, log });

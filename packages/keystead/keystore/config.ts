@@ -57,7 +57,10 @@ export function readKeystoreFile(path: string, dir: string): KeystoreConfig {
     throw new KeysteadError('config.missing', { field: path, remedy: 'name the file of a keystore', cause });
   }
   const config = parseKeystoreConfig(value, path);
-  return config.make !== 'pkcs11' ? { ...config, path: resolve(dir, config.path) } : config;
+  if (config.make === 'pkcs11') return config;
+  const absolute = resolve(dir, config.path);
+  if (config.make === 'sealed' || config.sealed === undefined) return { ...config, path: absolute };
+  return { ...config, path: absolute, sealed: resolve(dir, config.sealed) };
 }
 
 /** @param field what the value is called in an error. @throws KeysteadError `config.malformed` naming the field. */

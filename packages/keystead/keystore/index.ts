@@ -26,6 +26,7 @@ export {
   createTpm2Keystore,
   openTpm2Keystore,
   readSealedSecret,
+  type SealedPassphrase,
   unsealPassphrase,
   writeSealedSecret,
 } from './tpm2/index.ts';

@@ -4,11 +4,12 @@ import type { SecretBytes } from '@keystead/core/crypto';
 import type { KeystoreConfig } from './config.ts';
 import type { AgreementKeystore, Keystore, WrappingKeystore } from './keystore.ts';
 import { createSealedKeystore, openSealedKeystore } from './sealed.ts';
-import { createTpm2Keystore, openTpm2Keystore } from './tpm2/keystore.ts';
+import { createTpm2, openTpm2 } from './tpm2/mixed.ts';
 
 /**
  * Opens the keystore that a configuration names, whatever its make.
- * @param secret the passphrase of a sealed file or the user PIN of a token; a TPM needs none. It stays with the caller, who may wipe it once
+ * @param secret the passphrase of a sealed file or the user PIN of a token; of a TPM's sealed
+ *   companion, if it has one. It stays with the caller, who may wipe it once
  *   the promise has settled.
  * @throws KeysteadError `keystore.*`, `kdf.*`, `rng.unhealthy`. REQ-KEY-STO-01
  */
@@ -19,7 +20,7 @@ export async function openKeystore(config: KeystoreConfig, secret: SecretBytes, 
     case 'pkcs11':
       return openToken(config, secret, clock);
     case 'tpm2':
-      return openTpm2Keystore(config, clock);
+      return openTpm2(config, secret, clock);
   }
 }
 
@@ -41,7 +42,7 @@ export async function createKeystore(
     case 'pkcs11':
       return openToken(config, secret, clock);
     case 'tpm2':
-      return createTpm2Keystore(config, clock);
+      return createTpm2(config, secret, clock);
   }
 }
 

@@ -9,6 +9,8 @@ export const Tpm2Schema = z.strictObject({
   path: z.string().min(1).default('keystore.tpm2'),
   /** `device:/dev/tpmrm0`, `unix:/path` or `tcp:host:port`. */
   tpm: z.string().min(1).default(DEFAULT_ADDRESS),
+  /** A sealed file for keys of algorithms that a TPM does not have; without it such a key is refused. */
+  sealed: z.string().min(1).optional(),
 });
 
 export type Tpm2KeystoreConfig = z.infer<typeof Tpm2Schema>;
