@@ -244,7 +244,7 @@ export const ERRORS = {
     rule: 'a signing key cannot be backed up in a form that leaves its keystore: there is no path (REQ-KEY-BAK-01)',
     remedy: 'make a new key and certify it; an HSM is cloned inside of its own domain, by its own tools',
   },
-  'wrap.length': { kind: 'invalid', rule: 'a transport key has 16 to 64 bytes' },
+  'wrap.length': { kind: 'invalid', rule: 'a wrapped key has 16, 24, 32, … bytes (SP 800-38F section 5.3.1)' },
   'wrap.damaged': {
     kind: 'invalid',
     rule: 'a wrapped key must be whole and wrapped by this key (SP 800-38F)',
