@@ -1,9 +1,6 @@
 import { KeysteadError } from '@keystead/core/errors';
 import { CKM } from './cryptoki.ts';
-import type { TokenFacts } from './orders.ts';
-
-/** What a token shows of a key of its own: CKA_* by name, read back; an attribute that the module lacks is missing. */
-export type Attributes = Readonly<Record<string, boolean | number>>;
+import type { Attributes, TokenFacts } from './orders.ts';
 
 /** The attributes that are read back, and what each must be where the token tells it. */
 const DEMANDED: Readonly<Record<string, boolean>> = {

@@ -1,7 +1,6 @@
 import type { GeneratedKeyAlgorithm } from '@keystead/core/crypto';
 import type { ErrorCode } from '@keystead/core/errors';
 import type { Refusal } from './errors.ts';
-import type { Attributes } from './evidence.ts';
 import type { PublicNumbers } from './public-key.ts';
 import type { KeyRecord } from './record.ts';
 
@@ -23,6 +22,9 @@ export interface TokenFacts {
   /** Another session of this process had logged in before: the PIN was not tried. */
   readonly loggedInBefore: boolean;
 }
+
+/** What a token shows of a key of its own: CKA_* by name, read back; an attribute that the module lacks is missing. */
+export type Attributes = Readonly<Record<string, boolean | number>>;
 
 /** A key for the threads: they find its object by CKA_ID. */
 export interface KeyRef {

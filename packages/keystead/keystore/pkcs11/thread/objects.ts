@@ -1,7 +1,6 @@
 import type { Handle } from 'pkcs11js';
 import { CKA, CKK_AES, CKK_RSA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY } from '../cryptoki.ts';
-import type { Attributes } from '../evidence.ts';
-import type { StoredKey } from '../orders.ts';
+import type { Attributes, StoredKey } from '../orders.ts';
 import type { PublicNumbers } from '../public-key.ts';
 import { objectIdOf } from '../record.ts';
 import { keySearch, recordSearch, type Template } from '../templates.ts';
