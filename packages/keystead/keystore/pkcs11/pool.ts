@@ -41,6 +41,7 @@ export class TokenPool {
   #signs: SignJob[] = [];
   #others: OtherJob[] = [];
   #generation = -1;
+  #joined = false;
   #scheduled = false;
   #connecting = false;
   /** While it is set, everything is answered with it. */
@@ -59,9 +60,13 @@ export class TokenPool {
    */
   static async open(config: Pkcs11Configuration, pin: SecretBytes): Promise<{ pool: TokenPool; facts: TokenFacts }> {
     const pool = new TokenPool(config, pin);
-    pool.#module.join();
     try {
-      const facts = await pool.#module.alone(pool.#patienceMs, () => pool.#openSessions());
+      const facts = await pool.#module.alone(pool.#patienceMs, () => {
+        // Not before: a keystore that is just being closed must find itself the last, and finalize.
+        pool.#module.join();
+        pool.#joined = true;
+        return pool.#openSessions();
+      });
       return { pool, facts };
     } catch (error) {
       await pool.close();
@@ -100,7 +105,7 @@ export class TokenPool {
     this.#rejectAll(error);
     try {
       await this.#module.alone(this.#patienceMs, async () => {
-        const finalize = this.#module.leave();
+        const finalize = this.#joined && this.#module.leave();
         for (const [index, thread] of this.#threads.entries()) {
           if (thread.isIdle)
             await thread.ask({ kind: 'close', finalize: finalize && index === this.#threads.length - 1 });

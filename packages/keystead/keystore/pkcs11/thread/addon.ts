@@ -49,9 +49,17 @@ export function call<T>(name: string, f: () => T): T {
   try {
     return f();
   } catch (error) {
-    const code = error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
-    if (!(error instanceof Error) || code === undefined || !error.message.startsWith('CKR_')) throw error;
-    const vendor = error.message === 'CKR_VENDOR_DEFINED' ? `${error.message} 0x${code.toString(16)}` : error.message;
-    throw new CallRefused({ ckr: NAMES[code] ?? vendor, call: name });
+    const ckr = returnedBy(error);
+    if (ckr === undefined) throw error;
+    throw new CallRefused({ ckr, call: name });
   }
+}
+
+/** The addon says `CKR_NAME` and the number, for some calls as properties and for others in the message alone. */
+function returnedBy(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const [, name, inMessage] = /^(CKR_[A-Z0-9_]+)(?::(\d+))?/.exec(error.message) ?? [];
+  if (name === undefined) return undefined;
+  const code = Number(inMessage ?? ('code' in error ? error.code : 0));
+  return NAMES[code] ?? (name === 'CKR_VENDOR_DEFINED' ? `${name} 0x${code.toString(16)}` : name);
 }

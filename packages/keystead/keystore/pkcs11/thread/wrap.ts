@@ -1,7 +1,10 @@
+import { KeysteadError } from '@keystead/core/errors';
+import type { Handle } from 'pkcs11js';
 import { CKA, CKK_GENERIC_SECRET, CKM, CKO_SECRET_KEY } from '../cryptoki.ts';
 import type { Order } from '../orders.ts';
-import { call } from './addon.ts';
+import { CallRefused, call } from './addon.ts';
 import { readAndDestroy, readableSecret } from './agree.ts';
+import { attribute } from './objects.ts';
 import type { TokenSession } from './session.ts';
 import { keyHandle } from './sign.ts';
 
@@ -48,8 +51,19 @@ export function unwrap(at: TokenSession, { key, wrapped }: Order<'unwrap'>): Uin
   const { module, session } = at;
   const unwrappingKey = keyHandle(at, key);
   const mechanism = { mechanism: CKM.AES_KEY_WRAP };
-  const object = call('C_UnwrapKey', () =>
-    module.C_UnwrapKey(session, mechanism, unwrappingKey, Buffer.from(wrapped), readableSecret()),
-  );
+  let object: Handle;
+  try {
+    object = call('C_UnwrapKey', () =>
+      module.C_UnwrapKey(session, mechanism, unwrappingKey, Buffer.from(wrapped), readableSecret()),
+    );
+  } catch (error) {
+    if (!(error instanceof CallRefused) || !VAGUE.includes(error.refusal.ckr)) throw error;
+    // SoftHSM has the same number for a damaged key and a token that is gone. One that still shows its key is there, and
+    // bytes from outside must not make it connect again.
+    attribute(at, unwrappingKey, CKA.CLASS);
+    throw new KeysteadError('wrap.damaged', { field: 'wrapped key' });
+  }
   return readAndDestroy(at, object);
 }
+
+const VAGUE: readonly string[] = ['CKR_GENERAL_ERROR', 'CKR_FUNCTION_FAILED'];
