@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -254,6 +254,16 @@ test('TEST-KEY-06: infinity, a compressed point and a key of another group are r
     Buffer.concat([good, Buffer.of(0)]) as Uint8Array as DerSpki,
   ]) {
     assert.throws(() => requireAgreementKey('P-256', bad), { code: 'agreement.key-invalid' });
+  }
+  // Keys of other algorithms whose encodings are as long: SM2 for P-256, Ed25519 for X25519.
+  const sm2 = generateKeyPairSync('ec', { namedCurve: 'SM2' }).publicKey.export({ format: 'der', type: 'spki' });
+  assert.equal(sm2.length, good.length);
+  const foreign: [AgreementGroup, Uint8Array][] = [
+    ['P-256', sm2],
+    ['X25519', generateSoftwareKey('Ed25519').spki],
+  ];
+  for (const [group, spki] of foreign) {
+    assert.throws(() => requireAgreementKey(group, spki as DerSpki), { code: 'agreement.key-invalid' });
   }
   for (const one of GROUPS) {
     for (const other of GROUPS) {

@@ -85,7 +85,7 @@ for (const kem of KEMS) {
     const { seed, publicKey } = generateHybridKey(kem);
     const { ciphertext } = hybridEncapsulate(kem, publicKey);
     for (const length of [0, LENGTHS[kem].publicKey - 1, LENGTHS[kem].publicKey + 1]) {
-      const refused = { code: 'kem.key-invalid', field: `${kem} key` };
+      const refused = { code: 'kem.key-invalid', field: `${kem} key`, seen: `${length} bytes` };
       assert.throws(() => hybridEncapsulate(kem, new Uint8Array(length)), refused);
     }
     // A whole ML-KEM key with a group key that is none: off the curve, or of small order.
@@ -95,7 +95,8 @@ for (const kem of KEMS) {
     const overflown = Uint8Array.from(publicKey).fill(0xff, 0, 3);
     assert.throws(() => hybridEncapsulate(kem, overflown), { code: 'kem.key-invalid', field: 'ML-KEM-768 key' });
     for (const length of [0, MLKEM_CIPHERTEXT, LENGTHS[kem].ciphertext + 1]) {
-      assert.throws(() => hybridDecapsulate(kem, seed, new Uint8Array(length)), { code: 'kem.ciphertext-invalid' });
+      const refused = { code: 'kem.ciphertext-invalid', field: `${kem} ciphertext`, seen: `${length} bytes` };
+      assert.throws(() => hybridDecapsulate(kem, seed, new Uint8Array(length)), refused);
     }
     const zeroPoint = Uint8Array.from(ciphertext).fill(0, MLKEM_CIPHERTEXT);
     assert.throws(() => hybridDecapsulate(kem, seed, zeroPoint), {
