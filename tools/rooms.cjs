@@ -22,7 +22,7 @@ const floors = [
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
   ['keystore'],
-  ['files', 'clock'],
+  ['files', 'clock', 'crypto'],
 ];
 
 const tests = '/tests/';
@@ -59,6 +59,15 @@ module.exports = {
     { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
     ...coreRules,
     ...floorRules,
+    wall(
+      'public-crypto-is-a-door',
+      'keystead/crypto gives out what core/crypto has, and has nothing of its own',
+      inProgram(['crypto']),
+      {
+        path: '^packages/',
+        pathNot: inCore(['crypto', 'errors']),
+      },
+    ),
     wall('core-is-pure', 'no disk, no network', '^packages/core/', {
       path: '^(node:)?(fs|fs/promises|net|http|https|http2|tls|dgram|dns|child_process|worker_threads|cluster)$',
     }),
