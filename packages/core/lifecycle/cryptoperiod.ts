@@ -1,7 +1,7 @@
 import { type KeyRecord, stateAt } from './inventory.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import type { Cryptoperiod } from './keying.ts';
-import { custodyOf, cryptoperiodOf, type Policy } from './policy.ts';
+import { cryptoperiodOf, custodyOf, type Policy } from './policy.ts';
 
 /** 99991231235959Z, milliseconds: what a certificate says that has no end (RFC 5280 section 4.1.2.5). */
 const NO_END_MS = 253_402_300_799_000;
@@ -50,8 +50,7 @@ export interface UsagePeriods {
  */
 export function usagePeriods(period: Cryptoperiod, activatedAt: number, certificateEnd?: number): UsagePeriods {
   const end = certificateEnd === undefined || certificateEnd >= NO_END_MS ? null : certificateEnd;
-  const after = (seconds: number | 'none'): number | null =>
-    seconds === 'none' ? null : activatedAt + seconds * 1000;
+  const after = (seconds: number | 'none'): number | null => (seconds === 'none' ? null : activatedAt + seconds * 1000);
   const recipient = after(period.recipientSeconds);
   return {
     originatorEnd: earlier(after(period.originatorSeconds), end),
@@ -88,11 +87,16 @@ export function attentionOf(record: KeyRecord, policy: Policy, now: Date): Atten
     case 'destroyed':
       return NOTHING;
     case 'compromised':
-      return itself ? NOTHING : { level: 'overdue', why: `compromised since ${day(record.dates.compromisedAt)}, and it has no successor` };
+      return itself
+        ? NOTHING
+        : { level: 'overdue', why: `compromised since ${day(record.dates.compromisedAt)}, and it has no successor` };
     case 'deactivated':
       // What was deactivated on purpose was meant to end.
       if (itself || record.state === 'deactivated') return NOTHING;
-      return { level: 'overdue', why: `its originator usage period ended ${day(record.originatorEnd)}, and it has no successor` };
+      return {
+        level: 'overdue',
+        why: `its originator usage period ended ${day(record.originatorEnd)}, and it has no successor`,
+      };
     case 'suspended': {
       const borne = (record.dates.suspendedAt ?? 0) + policy.grace.suspendedSeconds * 1000;
       const why = `suspended since ${day(record.dates.suspendedAt)}: to be resumed or revoked by ${day(borne)}`;

@@ -43,9 +43,10 @@ export const generatedKey = (at: number): KeyStanding => ({
  *   time before that of the step before.
  */
 export function stepKey({ state, dates }: KeyStanding, { event, at }: KeyStep): KeyStanding {
-  if (event === 'generate') throw new KeysteadError('key.history-disordered', { field: 'event', seen: 'generated twice' });
+  if (event === 'generate')
+    throw new KeysteadError('key.history-disordered', { field: 'event', seen: 'generated twice' });
   const to = nextKeyState(state, event);
-  const last = lastDate(dates);
+  const last = latestDate(dates);
   if (!(at >= last)) {
     const seen = `${event} at ${Number.isFinite(at) ? new Date(at).toISOString() : 'no time'}, after ${new Date(last).toISOString()}`;
     throw new KeysteadError('key.history-disordered', { field: 'at', seen });
@@ -79,5 +80,5 @@ export function replayKey(steps: readonly KeyStep[]): KeyStanding {
 }
 
 /** The latest of the dates. A resumption leaves none, so the one before it counts. */
-const lastDate = (dates: KeyDates): number =>
+export const latestDate = (dates: KeyDates): number =>
   Math.max(...Object.values(dates).map((date) => date ?? Number.NEGATIVE_INFINITY));

@@ -1,12 +1,5 @@
 import { z } from 'zod';
-import {
-  canonicalJson,
-  type DerSpki,
-  fromBase64,
-  type SpkiSha256,
-  sameBytes,
-  toBase64url,
-} from '../bytes/index.ts';
+import { canonicalJson, type DerSpki, fromBase64, type SpkiSha256, sameBytes, toBase64url } from '../bytes/index.ts';
 import { type Signer, verifySignature } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { checkPublicKey, signatureAlgorithmFor } from '../x509/index.ts';
@@ -90,7 +83,10 @@ export function verifyKeyOrder(text: string, policy: Policy, now: Date): SignedK
   if (!sameBytes(payload, encode(order))) throw malformed({ field: 'payload', seen: 'another encoding of the order' });
   const operator = operatorOf(policy, signer);
   if (operator === undefined || !permits(operator.roles, permissionFor(order.change))) {
-    const seen = operator === undefined ? `${signer}, who does not stand in the policy` : `${signer}: ${operator.roles.join(', ')}`;
+    const seen =
+      operator === undefined
+        ? `${signer}, who does not stand in the policy`
+        : `${signer}: ${operator.roles.join(', ')}`;
     throw new KeysteadError('key-order.signer-forbidden', { field: order.change, seen });
   }
   const spki = fromBase64(operator.spki) as DerSpki;

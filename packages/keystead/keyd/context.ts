@@ -2,14 +2,17 @@ import { join } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
 import { ONLINE_CAS, type OnlineCa, type Policy, type SignedTicket, verifyTicket } from '@keystead/core/lifecycle';
+import type { KeyInfo } from '../keystore/index.ts';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
 import { CheckPool } from './check-pool.ts';
 import type { Provenance } from './documents.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
+import { KeyLedger } from './key-ledger.ts';
 import { LogSigner } from './log-signer.ts';
 import { OcspResponder } from './ocsp-responder.ts';
+import type { Result } from './protocol.ts';
 import { Requesters } from './requester.ts';
 import { KeydState } from './state.ts';
 
@@ -23,6 +26,10 @@ export interface ContextParts {
   /** The very bytes of the policy's file. */
   readonly policyBytes: Uint8Array;
   readonly signerOf: SignerOf;
+  /** Every key of the keystore. */
+  readonly keys: readonly KeyInfo[];
+  /** The keys that seal the keystore. */
+  readonly masters: Result<'keys'>['masters'];
   readonly clock: Clock;
   /** Name and version of this program, as documents tell it. */
   readonly software: string;
@@ -41,19 +48,23 @@ export class KeydContext {
   readonly checks: CheckPool;
   readonly state: KeydState;
   readonly journal: Journal;
+  readonly ledger: KeyLedger;
+  readonly masters: Result<'keys'>['masters'];
   readonly log: LogSigner;
   readonly startedAt: Date;
   readonly software: string;
   readonly #clock: Clock;
   readonly #tickets = new Map<string, SignedTicket>();
 
-  private constructor(parts: ContextParts, state: KeydState, journal: Journal, log: LogSigner) {
+  private constructor(parts: ContextParts, state: KeydState, ledger: KeyLedger, journal: Journal, log: LogSigner) {
     const { hierarchy, signerOf, software } = parts;
     this.hierarchy = hierarchy;
     this.policy = hierarchy.policy;
     this.policyBytes = parts.policyBytes;
     this.software = software;
     this.state = state;
+    this.ledger = ledger;
+    this.masters = parts.masters;
     this.journal = journal;
     this.log = log;
     this.#clock = parts.clock;
@@ -63,7 +74,7 @@ export class KeydContext {
     const forEach = <T>(make: (role: OnlineCa) => T): Readonly<Record<OnlineCa, T>> =>
       Object.fromEntries(ONLINE_CAS.map((role) => [role, make(role)])) as Record<OnlineCa, T>;
     this.authorities = forEach(
-      (role) => new CertificateAuthority(role, hierarchy, signerOf, { state, journal, checks: this.checks }),
+      (role) => new CertificateAuthority(role, hierarchy, signerOf, { state, journal, ledger, checks: this.checks }),
     );
     this.responders = forEach((role) => new OcspResponder(this.authorities[role], this.policy));
     this.requesters = new Requesters(this.authorities, state);
@@ -84,7 +95,11 @@ export class KeydContext {
     const { vkey, cosignVkey } = hierarchy.pins;
     const origin = vkey.slice(0, vkey.indexOf('+'));
     const state = new KeydState();
-    const journal = await Journal.open(join(dir, 'journal'), (entry) => state.replay(entry));
+    const ledger = new KeyLedger(hierarchy, parts.keys);
+    const journal = await Journal.open(join(dir, 'journal'), (entry) => {
+      state.replay(entry);
+      if (entry.kind === 'key') ledger.replay(entry);
+    });
     try {
       const log = await LogSigner.open(dir, {
         log: { name: origin, signer: signerOf('log') },
@@ -93,7 +108,7 @@ export class KeydContext {
         cosignVkey,
       });
       state.sawTime(log.lastTime);
-      return new KeydContext(parts, state, journal, log);
+      return new KeydContext(parts, state, ledger, journal, log);
     } catch (error) {
       await journal.close();
       throw error;
@@ -103,6 +118,11 @@ export class KeydContext {
   /** The time by which to sign now. @throws KeysteadError `clock.went-back`. */
   now(): Date {
     return this.state.timeAt(this.#clock.now());
+  }
+
+  /** The keys of OCSP responders that are in memory now. */
+  respondersInMemory(): Result<'keys'>['responders'] {
+    return ONLINE_CAS.flatMap((role) => this.responders[role].inMemory ?? []);
   }
 
   /** A ticket whose signature and signer are verified. @throws KeysteadError `ticket.*`. */

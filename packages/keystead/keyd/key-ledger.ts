@@ -7,6 +7,7 @@ import {
   type KeyChange,
   type KeyPurposeId,
   type KeyStanding,
+  latestDate,
   ONLINE_CAS,
   type OnlineCa,
   type Policy,
@@ -92,12 +93,11 @@ export class KeyLedger {
    */
   require(id: string, use: 'protect' | 'process', now: Date): void {
     const key = this.#held(id);
-    const periods = this.#periods(key);
-    const dated = NOT_STOPPED_BY_DATE.has(id) ? { originatorEnd: null, recipientEnd: null } : periods;
-    const verdict = usesAt({ ...key.standing, ...dated }, now)[use];
+    const timed = this.#timed(key);
+    const verdict = usesAt(timed, now)[use];
     if (verdict.allowed) return;
     const last = key.changes.at(-1);
-    const why = last === undefined || stateAt({ ...key.standing, ...dated }, now) !== key.standing.state ? '' : ` (${last.by}: ${last.reason})`;
+    const why = last === undefined || stateAt(timed, now) !== key.standing.state ? '' : ` (${last.by}: ${last.reason})`;
     throw new KeysteadError('key.use-forbidden', {
       field: id,
       seen: `${verdict.why}${why}`,
@@ -130,11 +130,12 @@ export class KeyLedger {
       throw new KeysteadError('key-order.signer-forbidden', { field: 'resume', seen: `${signer}, who suspended it` });
     }
     const before = key.standing;
-    // An end that came by itself is an end: what has run out is not suspended any more.
-    if (stateAt({ ...before, ...this.#periods(key) }, now) === 'deactivated' && before.state !== 'deactivated') {
-      key.standing = { ...before, state: 'deactivated' };
-    }
     try {
+      // An end that came by itself is an end: what has run out is not suspended any more.
+      const timed = this.#timed(key);
+      if (stateAt(timed, now) === 'deactivated' && before.state !== 'deactivated') {
+        key.standing = stepKey(before, { event: 'deactivate', at: timed.originatorEnd ?? now.getTime() });
+      }
       const { change, reason } = order;
       this.#apply(key, { change, at: now, by: signer, reason, requestId });
     } catch (error) {
@@ -153,8 +154,16 @@ export class KeyLedger {
   }
 
   #apply(key: Held, told: KeyChangeTold): void {
-    key.standing = stepKey(key.standing, { event: told.change, at: told.at.getTime() });
+    // A clock that was set back by a moment is no reason to refuse a stop, nor to fail at a start.
+    const at = Math.max(told.at.getTime(), latestDate(key.standing.dates));
+    key.standing = stepKey(key.standing, { event: told.change, at });
     key.changes.push(told);
+  }
+
+  /** The key as its state is told by time too. */
+  #timed(key: Held): KeyStanding & UsagePeriods {
+    const dated = !NOT_STOPPED_BY_DATE.has(key.info.id);
+    return { ...key.standing, ...(dated ? this.#periods(key) : { originatorEnd: null, recipientEnd: null }) };
   }
 
   #periods({ purpose, activatedAt, certificateEnd }: Held): UsagePeriods {

@@ -12,6 +12,7 @@ import { type Keystore, openSealedKeystore } from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
 import { type Hierarchy, loadHierarchy } from './hierarchy.ts';
 import { cosignName, keystorePath } from './init.ts';
+import { keystoreMasters } from './keystore-master.ts';
 import { type KeydSecrets, readSecrets } from './secrets.ts';
 import { KeydServer } from './server.ts';
 import { becomeSole } from './single.ts';
@@ -84,6 +85,8 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       hierarchy,
       policyBytes: policyBytes(layout, hierarchy),
       signerOf: (id) => keystore.signer(id),
+      keys: keystore.list(),
+      masters: keystoreMasters(keystorePath(layout)),
       clock,
       software: SOFTWARE,
     });

@@ -3,6 +3,7 @@ import { firstIssue } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
 import { issue } from './issue.ts';
+import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
@@ -22,6 +23,8 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signCheckpoint,
   signEvidence,
   journal,
+  keys,
+  changeKey,
 };
 
 /**
