@@ -1,4 +1,5 @@
 export { type Dialect, sqliteDialect } from './dialect.ts';
+export type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
 export { openStore, type StoreOptions } from './open.ts';
 export { Reader, type RevokedRow, type StatusRow } from './reader.ts';
 export type {
