@@ -244,6 +244,11 @@ export const ERRORS = {
     rule: 'the key may change its state only by a transition of the table (SP 800-57 pt 1 r5 section 7)',
   },
   // ---- the key inventory
+  'key.cryptoperiod-ended': {
+    kind: 'forbidden',
+    rule: 'a key signs only within its originator usage period (SP 800-57 pt 1 r5 section 5.3)',
+    remedy: 'replace the key in a ceremony, or have the quorum approve a policy with a longer period',
+  },
   'key.history-disordered': {
     kind: 'invalid',
     rule: 'the history of a key begins with its generation, and each step is at or after the one before',
@@ -565,6 +570,11 @@ export const ERRORS = {
     kind: 'unavailable',
     rule: 'the database must not be of a later version than this program',
     remedy: 'start the version that wrote it',
+  },
+  'store.outdated': {
+    kind: 'unavailable',
+    rule: 'the database must be of the version that this program reads',
+    remedy: 'start keystead serve of this version once: it brings the database up to date',
   },
   'store.closed': { kind: 'unavailable', rule: 'the store is closed; the service is stopping' },
   // ---- who calls (access)

@@ -18,8 +18,7 @@ const AHEAD_MS = 120_000;
 
 const OrderSchema = z.strictObject({
   v: z.literal(1),
-  /** The key's id in keyd's keystore. */
-  key: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be the id of a key'),
+  /** Which key: names are given again, hashes are not. */
   spkiSha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex')

@@ -68,12 +68,15 @@ interface Held extends Omit<LedgerKey, keyof UsagePeriods> {
  * suspension nor make keyd forget one. REQ-KEY-POL-01, REQ-KEY-STO-03
  */
 export class KeyLedger {
-  readonly #policy: Policy;
+  readonly #policy: () => Policy;
   readonly #keys: ReadonlyMap<string, Held>;
 
-  /** @param keys all keys of the keystore. */
-  constructor(hierarchy: Hierarchy, keys: readonly KeyInfo[]) {
-    this.#policy = hierarchy.policy;
+  /**
+   * @param keys all keys of the keystore.
+   * @param policy the one in force at each use: another one has other periods.
+   */
+  constructor(hierarchy: Hierarchy, keys: readonly KeyInfo[], policy: () => Policy = () => hierarchy.policy) {
+    this.#policy = policy;
     this.#keys = new Map(keys.map((info) => [info.id, held(hierarchy, info)]));
   }
 
@@ -89,20 +92,22 @@ export class KeyLedger {
    * Whether the key may be used so now. `process` of a CA is to answer for what it issued: CRLs, OCSP and the
    * certificates of its OCSP responders, which go on after it may issue no more (RFC 5280 section 3.3, RFC 6960
    * section 4.2.2.2; docs/decisions/0015).
-   * @throws KeysteadError `key.use-forbidden` with the state and the reason.
+   * @throws KeysteadError `key.use-forbidden` for a state that was ordered, `key.cryptoperiod-ended` for a period that
+   *   is over; both name `keystead keys`.
    */
   require(id: string, use: 'protect' | 'process', now: Date): void {
     const key = this.#held(id);
     const timed = this.#timed(key);
     const verdict = usesAt(timed, now)[use];
     if (verdict.allowed) return;
+    const remedy = `keystead keys show ${id} tells its state, dates and history; docs/keys.md says what can be done`;
+    // Not by an order: its time is over.
+    if (stateAt(timed, now) !== key.standing.state || use === 'process') {
+      throw new KeysteadError('key.cryptoperiod-ended', { field: id, seen: verdict.why, remedy });
+    }
     const last = key.changes.at(-1);
-    const why = last === undefined || stateAt(timed, now) !== key.standing.state ? '' : ` (${last.by}: ${last.reason})`;
-    throw new KeysteadError('key.use-forbidden', {
-      field: id,
-      seen: `${verdict.why}${why}`,
-      remedy: `keystead keys show ${id} tells its state, dates and history; see docs/keys.md for the ways out`,
-    });
+    const by = last === undefined ? '' : ` (${last.by}: ${last.reason})`;
+    throw new KeysteadError('key.use-forbidden', { field: id, seen: `${verdict.why}${by}`, remedy });
   }
 
   /** Whether a CA's key is known to be in foreign hands: then it vouches for nothing. */
@@ -112,15 +117,13 @@ export class KeyLedger {
 
   /**
    * Carries out an order. It is one synchronous step: whatever asks after it sees the new state.
-   * @returns what takes it back, for when it could not be written down.
-   * @throws KeysteadError `keystore.key-missing`, `key-order.stale` when the order is for another key or an earlier
-   *   moment of it, `key-order.signer-forbidden`, `key.transition-forbidden`; nothing is changed then.
+   * @returns the key's id, and what takes the change back, for when it could not be written down.
+   * @throws KeysteadError `keystore.key-missing`, `key-order.stale` when the order is for an earlier moment of the key, `key-order.signer-forbidden`, `key.transition-forbidden`; nothing is changed then.
    */
-  change({ order, signer }: SignedKeyOrder, requestId: string, now: Date): () => void {
-    const key = this.#held(order.key);
-    if (order.spkiSha256 !== key.spkiSha256) {
-      throw new KeysteadError('key-order.stale', { field: 'spkiSha256', seen: 'the hash of another key' });
-    }
+  change({ order, signer }: SignedKeyOrder, requestId: string, now: Date): { id: string; undo: () => void } {
+    const key = [...this.#keys.values()].find((one) => one.spkiSha256 === order.spkiSha256);
+    if (key === undefined)
+      throw new KeysteadError('keystore.key-missing', { field: 'spkiSha256', seen: order.spkiSha256 });
     if (order.after !== key.changes.length) {
       const seen = `${order.after}, and the key has had ${key.changes.length} changes`;
       throw new KeysteadError('key-order.stale', { field: 'after', seen });
@@ -142,10 +145,11 @@ export class KeyLedger {
       key.standing = before;
       throw error;
     }
-    return () => {
+    const undo = (): void => {
       key.changes.pop();
       key.standing = before;
     };
+    return { id: key.info.id, undo };
   }
 
   /** Every key, in the order in which they were made. */
@@ -167,7 +171,7 @@ export class KeyLedger {
   }
 
   #periods({ purpose, activatedAt, certificateEnd }: Held): UsagePeriods {
-    return usagePeriods(cryptoperiodOf(this.#policy, purpose), activatedAt, certificateEnd);
+    return usagePeriods(cryptoperiodOf(this.#policy(), purpose), activatedAt, certificateEnd);
   }
 
   #held(id: string): Held {

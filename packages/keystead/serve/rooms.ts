@@ -12,12 +12,15 @@ import type { KeydClient } from '../keyd-client/index.ts';
 import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { recordFounding } from './founding.ts';
+import { KeyRecords } from './key-records.ts';
 
 export interface RoomsOptions {
   readonly layout: Layout;
   readonly keyd: KeydClient;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The name of the channel key to keyd, for the inventory. */
+  readonly channelKeyId?: string;
   /** The least time between two checkpoints, milliseconds. */
   readonly checkpointEveryMs?: number;
 }
@@ -28,6 +31,8 @@ export interface Rooms {
   readonly access: Access;
   readonly authority: Authority;
   readonly provisioning: Provisioning;
+  readonly keys: KeyRecords;
+  readonly clock: Clock;
   readonly policy: Policy;
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
   /** Repairs what a crash left; before the first request is taken. */
@@ -78,9 +83,11 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     recordsDirectory: layout.records,
     evidenceDirectory: layout.evidence,
   });
+  const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policy });
   const tick = setInterval(() => {
     authority
       .tick()
+      .then(() => keys.tick())
       .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
   }, TICK_MS);
   return {
@@ -88,6 +95,8 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     access: new Access({ store, clock, policy, refusals, cas }),
     authority,
     provisioning,
+    keys,
+    clock,
     policy,
     certificates,
     async start() {
@@ -96,11 +105,14 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         certificates,
         evidenceSigner: trust.evidenceSigner,
         policy: trust.policy,
+        keyd: await keyd.keys(),
       });
       const { abandoned } = await authority.start();
       if (abandoned.length > 0)
         log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');
       await provisioning.start();
+      if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
+      await keys.tick();
     },
     async close() {
       clearInterval(tick);

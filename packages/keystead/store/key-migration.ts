@@ -66,5 +66,6 @@ export function keyInventory({
       .createIndex('journal_certificate_signed')
       .on('journal_certificate')
       .columns(['issuer', 'signed_at', 'serial']),
+    schema.createIndex('journal_certificate_spki').on('journal_certificate').column('spki_sha256'),
   ];
 }

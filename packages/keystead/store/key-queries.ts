@@ -104,6 +104,15 @@ export function keyQueries(dialect: Dialect) {
         .orderBy('serial')
         .limit(a.count),
     ),
+    journalCertificatesBetween: query<{ from: SpkiSha256; to: SpkiSha256; count: number }>()((q, a) =>
+      q
+        .selectFrom('journal_certificate')
+        .select(journal)
+        .where('spki_sha256', '>=', bytesOf(a.from))
+        .where('spki_sha256', '<=', bytesOf(a.to))
+        .orderBy('spki_sha256')
+        .limit(a.count),
+    ),
     nextJournalCertificate: query<{ issuer: CaRole; profile: string; signedAt: number }>()((q, a) =>
       q
         .selectFrom('journal_certificate')

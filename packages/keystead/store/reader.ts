@@ -190,6 +190,12 @@ export class Reader {
     return this.statements.journalCertificates.all({ ...after, issuer: after.issuer as CaRole, count });
   }
 
+  /** Up to `count` certificates of keyd's journal whose key's hash begins with these hex digits. */
+  journalCertificatesByPrefix(prefix: string, count: number): JournalCertificate[] {
+    const from = prefix.padEnd(64, '0') as SpkiSha256;
+    return this.statements.journalCertificatesBetween.all({ from, to: prefix.padEnd(64, 'f') as SpkiSha256, count });
+  }
+
   /** What keyd made for itself next after this one, by the same profile and CA. */
   nextJournalCertificate({ issuer, profile, signedAt }: JournalCertificate): JournalCertificate | undefined {
     return this.statements.nextJournalCertificate.first({ issuer, profile, signedAt });

@@ -19,8 +19,8 @@ export async function changeKey(keyd: KeydContext, params: Params<'changeKey'>):
   const now = keyd.now();
   const { requestId } = params;
   const signed = verifyKeyOrder(params.order, keyd.policy, now);
-  const undo = keyd.ledger.change(signed, requestId, now);
-  const { key, spkiSha256, change, reason } = signed.order;
+  const { id: key, undo } = keyd.ledger.change(signed, requestId, now);
+  const { spkiSha256, change, reason } = signed.order;
   const entry = { kind: 'key' as const, key, spkiSha256, change, by: signed.signer, reason, requestId };
   await keyd.journal.append({ time: now.toISOString(), ...entry }).catch((error: unknown) => {
     undo();

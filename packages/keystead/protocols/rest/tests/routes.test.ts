@@ -25,6 +25,10 @@ const domain: RestDomain = {
   provisionUnit: ask('provisionUnit'),
   revoke: ask('revoke'),
   decommission: ask('decommission'),
+  keys: ask('keys'),
+  dueKeys: ask('dueKeys'),
+  key: ask('key'),
+  orderKey: ask('orderKey'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },
@@ -45,6 +49,12 @@ const MALFORMED: readonly (readonly [field: string, method: 'GET' | 'POST', path
   ['serial', 'GET', '/certificates/abc'],
   ['id', 'GET', '/devices/a%20b'],
   ['deviceId', 'GET', '/records/a%0ab'],
+  ['purpose', 'GET', '/keys?purpose=toothbrush'],
+  ['state', 'GET', '/keys?state=lost'],
+  ['endingWithin', 'GET', '/keys?endingWithin=soon'],
+  ['colour', 'GET', '/keys?colour=red'],
+  ['name', 'GET', '/keys/a%20b'],
+  ['order', 'POST', '/key-orders', { order: '' }],
   ['serial', 'POST', '/revocations', { serial: 'abc', reason: 'superseded' }],
   ['serial', 'POST', '/revocations', { serial: 'xy', reason: 'superseded' }],
   ['deviceId', 'POST', '/revocations', { reason: 'superseded' }],
