@@ -7,10 +7,11 @@ import { type Logger, pino } from 'pino';
 import { systemClock } from '../clock/system.ts';
 import { emptyCoreDumps } from '../files/core-dump.ts';
 import { Layout } from '../files/layout.ts';
-import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
+import { type Keystore, type KeystoreConfig, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
 import { foundingPolicy, type Hierarchy, loadHierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
+import { keystoreMasters } from './keystore-master.ts';
 import { type KeydSecrets, readSecrets } from './secrets.ts';
 import { KeydServer } from './server.ts';
 import { becomeSole } from './single.ts';
@@ -75,7 +76,8 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
   const right = await becomeSole(layout.keyd);
   const undo: (() => unknown)[] = [() => right.release()];
   try {
-    const keystore = await unlock(layout, secrets.passphrase, clock);
+    const keystoreConfig = readKeystoreConfig(layout.keyd);
+    const keystore = await unlock(keystoreConfig, secrets.passphrase, clock);
     undo.unshift(() => keystore.close());
     requireLogKeys(hierarchy, keystore);
     const context = await KeydContext.open({
@@ -85,6 +87,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       founding: foundingPolicy(layout, hierarchy.pins),
       signerOf: (id) => keystore.signer(id),
       keys: keystore.list(),
+      masters: keystoreMasters(keystoreConfig),
       clock,
       software: SOFTWARE,
     });
@@ -111,9 +114,9 @@ async function runAll(undo: readonly (() => unknown)[]): Promise<void> {
   for (const step of undo) await step();
 }
 
-async function unlock(layout: Layout, passphrase: SecretBytes, clock: Clock): Promise<Keystore> {
+async function unlock(config: KeystoreConfig, passphrase: SecretBytes, clock: Clock): Promise<Keystore> {
   try {
-    return await openKeystore(readKeystoreConfig(layout.keyd), passphrase, clock);
+    return await openKeystore(config, passphrase, clock);
   } finally {
     passphrase.wipe();
   }
