@@ -37,7 +37,10 @@ export function ecPoint(algorithm: 'P-256' | 'P-384', spki: DerSpki): Uint8Array
     });
   }
   const { x, y } = key.export({ format: 'jwk' });
-  return new Uint8Array(Buffer.concat([Uint8Array.of(UNCOMPRESSED), octets(x), octets(y)]));
+  const point = new Uint8Array(Buffer.concat([Uint8Array.of(UNCOMPRESSED), octets(x), octets(y)]));
+  // OpenSSL also reads compressed and hybrid points and writes them back as they were.
+  if (sameBytes(ecSpki(algorithm, point), spki)) return point;
+  throw new KeysteadError('key.weak', { field: 'public key', seen: 'a point in another encoding' });
 }
 
 /** SubjectPublicKeyInfo, DER, of modulus and exponent, unsigned and big-endian. @throws KeysteadError `key.weak`. */

@@ -204,7 +204,8 @@ export const ERRORS = {
   'keystore.pkcs11-unavailable': {
     kind: 'unavailable',
     rule: 'a PKCS#11 token needs the native addon pkcs11js, which is not built on this machine',
-    remedy: 'install a compiler (Debian: apt-get install g++ make python3), then run npm rebuild pkcs11js',
+    remedy:
+      'install a compiler (Debian: apt-get install g++ make python3), then run npm ci; if pkcs11js is in node_modules already, npm rebuild pkcs11js',
   },
   'keystore.module-missing': {
     kind: 'unavailable',
