@@ -337,6 +337,11 @@ export const ERRORS = {
     remedy: 'write the next version, from the policy in force',
   },
   'policy.version-skips': { kind: 'invalid', rule: 'the version of a policy goes up by exactly one with each change' },
+  'policy.set-back': {
+    kind: 'internal',
+    rule: 'keyd must know the policy that the records name as put in force',
+    remedy: "an older copy of keyd's directory was put back: restore keyd and the records from the same moment",
+  },
   'policy.only-ceremony': {
     kind: 'forbidden',
     rule: 'the CAs, their certificates and whether it is a demonstration are changed by a ceremony only',
@@ -364,6 +369,11 @@ export const ERRORS = {
   'approval.proposal-missing': {
     kind: 'forbidden',
     rule: 'the one who asks for a policy signs that they do: keystead policy propose',
+  },
+  'approval.proposal-exists': {
+    kind: 'conflict',
+    rule: 'a policy is proposed once; its approvals are added to that',
+    remedy: 'approve it, or move the file away to begin anew',
   },
   'approval.proposer-differs': { kind: 'forbidden', rule: 'every statement must name the one who signed the proposal' },
   'approval.signer-unknown': { kind: 'forbidden', rule: 'the signer must be an operator of the policy in force' },
