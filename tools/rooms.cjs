@@ -18,7 +18,7 @@ const floors = [
   ['serve', 'examples', 'verify', 'policy'],
   ['ceremony'],
   ['protocols'],
-  ['authority', 'provisioning', 'access'],
+  ['authority', 'provisioning', 'access', 'inventory'],
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
   ['keystore'],
@@ -63,7 +63,7 @@ module.exports = {
       path: '^(node:)?(fs|fs/promises|net|http|https|http2|tls|dgram|dns|child_process|worker_threads|cluster)$',
     }),
     wall('keyd-knows-no-http', 'keyd knows neither HTTP nor the database', inProgram(['keyd']), {
-      path: `(${inProgram(['store', 'protocols', 'authority', 'provisioning', 'access', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
+      path: `(${inProgram(['store', 'protocols', 'authority', 'provisioning', 'access', 'inventory', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
     }),
     wall('keystore-knows-no-certificates', 'a keystore knows keys, not certificates', inProgram(['keystore']), {
       path: '^packages/core/(x509|log|lifecycle)/',
@@ -80,7 +80,7 @@ module.exports = {
     wall(
       'only-keyd-opens-a-keystore',
       'serve never holds a key',
-      inProgram(['serve', 'protocols', 'authority', 'provisioning', 'store', 'access']),
+      inProgram(['serve', 'protocols', 'authority', 'provisioning', 'inventory', 'store', 'access']),
       {
         path: '^packages/keystead/(keyd/server|keyd/operations|keystore/sealed)',
       },

@@ -314,6 +314,31 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'the key may change its state only by a transition of the table (SP 800-57 pt 1 r5 section 7)',
   },
+  // ---- the key inventory
+  'key.history-disordered': {
+    kind: 'invalid',
+    rule: 'the history of a key begins with its generation, and each step is at or after the one before',
+  },
+  'key.use-forbidden': {
+    kind: 'forbidden',
+    rule: 'a key is used only as its state and its usage periods allow (SP 800-57 pt 1 r5 sections 5.3.5 and 7)',
+    remedy: 'keystead keys tells the state, dates and history of each key',
+  },
+  'key.unknown': { kind: 'not-found', rule: 'the key must stand in the inventory' },
+  'key-order.malformed': { kind: 'invalid', rule: 'an order for a key must have the form that keystead keys writes' },
+  'key-order.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'a key is stopped by a CA operator, and brought back by a policy administrator who did not stop it',
+  },
+  'key-order.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'an order for a key must carry the signature of the operator whom it names',
+  },
+  'key-order.stale': {
+    kind: 'conflict',
+    rule: 'an order for a key is for one key in one moment of its history, and good for an hour',
+    remedy: 'look at the key with keystead keys show, and give the order again',
+  },
   // ---- agent (the device's side)
   'state.missing': { kind: 'not-found', rule: 'the directory must hold a device state' },
   'state.exists': { kind: 'conflict', rule: 'a device state is created once', remedy: 'open it instead' },
@@ -611,6 +636,11 @@ export const ERRORS = {
     kind: 'unavailable',
     rule: 'the database must not be of a later version than this program',
     remedy: 'start the version that wrote it',
+  },
+  'store.outdated': {
+    kind: 'unavailable',
+    rule: 'the database must be of the version that this program reads',
+    remedy: 'start keystead serve of this version once: it brings the database up to date',
   },
   'store.closed': { kind: 'unavailable', rule: 'the store is closed; the service is stopping' },
   // ---- who calls (access)

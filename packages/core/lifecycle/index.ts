@@ -10,8 +10,12 @@ export {
 } from './ceremony/request.ts';
 export * from './ceremony/transcript.ts';
 export { type CertifyOrder, certify } from './certify.ts';
+export * from './cryptoperiod.ts';
 export * from './default-policy.ts';
 export { durationText } from './duration.ts';
+export * from './inventory.ts';
+export * from './key-history.ts';
+export * from './key-order.ts';
 export * from './key-purposes.ts';
 export * from './key-states.ts';
 export {

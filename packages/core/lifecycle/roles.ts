@@ -35,6 +35,9 @@ export const PERMISSIONS = {
   'approval.give': 'approve the request of another person',
   'backup.restore': 'take part in a restore with a custodian share',
   'audit.read': 'read the audit log and every record',
+  'key.read': 'look up keys: their state, periods, custody and history',
+  'key.stop': 'suspend or deactivate a key of keyd, or report it compromised',
+  'key.resume': 'bring back a suspended key that another person stopped',
 } as const;
 export type Permission = keyof typeof PERMISSIONS;
 
@@ -58,6 +61,9 @@ export const ROLES_BY_PERMISSION: Readonly<Record<Permission, readonly Role[]>> 
   'approval.give': ['approver'],
   'backup.restore': ['custodian'],
   'audit.read': ['auditor'],
+  'key.read': ['policy-administrator', 'ca-operator', 'auditor'],
+  'key.stop': ['ca-operator'],
+  'key.resume': ['policy-administrator'],
 };
 
 /** Whether one of `roles` holds `permission`. */

@@ -128,6 +128,11 @@ export class Authority {
     return this.#status.of(issuer, serial);
   }
 
+  /** See {@link CertificateStatus.compromised}. */
+  caCompromised(issuer: OnlineCa, at: Date): void {
+    this.#status.compromised(issuer, at);
+  }
+
   /** See {@link CertificateStatus.onChanged}. */
   onStatusChanged(listener: StatusListener): () => void {
     return this.#status.onChanged(listener);

@@ -137,7 +137,8 @@ export class Enrolment {
       what: 'server certificate',
       csr,
       profile: 'tls-server',
-      owner: `system:${hosts[0] ?? ''}`,
+      // With a blank, which no host name has: a server of another name is never taken for one of our own processes.
+      owner: actor.kind === 'system' ? `system:keystead ${actor.id}` : `system:${hosts[0] ?? ''}`,
       subject: { hosts },
       actor,
       requestId,

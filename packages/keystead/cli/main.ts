@@ -3,6 +3,7 @@ import { emptyCoreDumps } from '../files/core-dump.ts';
 import { auditCommand } from './audit.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
+import { keysCommand } from './keys.ts';
 import { policyCommand } from './policy.ts';
 import { provisioningCommand } from './provisioning.ts';
 import { serviceCommands } from './services.ts';
@@ -31,6 +32,7 @@ Examples:
   $ keystead audit verify --data DIR        prove the history from the files alone
   $ keystead verify --json                  run the checklist on the live system
   $ keystead device revoke KS-0003 --reason keyCompromise
+  $ keystead keys --ending-within 90d        the keys whose time is nearly over
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
 
@@ -39,6 +41,7 @@ for (const command of serviceCommands()) program.addCommand(command);
 program.addCommand(provisioningCommand());
 program.addCommand(deviceCommand());
 program.addCommand(policyCommand());
+program.addCommand(keysCommand());
 program.addCommand(auditCommand());
 program.addCommand(verifyCommand());
 program.addCommand(traceCommand());

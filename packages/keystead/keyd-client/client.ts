@@ -110,6 +110,16 @@ export class KeydClient {
     return this.#call('changePolicy', params);
   }
 
+  /** Every key that keyd holds, with what was ordered of it. */
+  keys(): Promise<Result<'keys'>> {
+    return this.#call('keys', {});
+  }
+
+  /** Carries out an operator's signed order for a key; durable in keyd's journal when it resolves. */
+  changeKey(params: Params<'changeKey'>): Promise<Result<'changeKey'>> {
+    return this.#call('changeKey', params);
+  }
+
   /** Ends the connection and wipes the channel key. What still waits fails. */
   close(): void {
     this.#closed = true;

@@ -1,7 +1,7 @@
 import { type DerCertificate, type DerSpki, type Serial, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
 import { type Signer, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type KeyPurposeId, type OnlineCa, type Policy, requestName, statusUrls } from '@keystead/core/lifecycle';
+import { type OnlineCa, type Policy, requestName, statusUrls } from '@keystead/core/lifecycle';
 import {
   type CertificateInfo,
   CertificateTemplate,
@@ -15,10 +15,10 @@ import {
   readCertificate,
 } from '@keystead/core/x509';
 import type { CheckPool } from './check-pool.ts';
-import { requireWithinCryptoperiod } from './cryptoperiod.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import type { Journal } from './journal.ts';
 import type { CertificateJournalEntry } from './journal-entry.ts';
+import type { KeyLedger } from './key-ledger.ts';
 import type { KeydState } from './state.ts';
 
 /** Gives the signer of a key of the keystore; keyd's other parts never see the keystore itself. */
@@ -48,15 +48,9 @@ export interface CertificateOrder {
 export interface AuthorityParts {
   readonly state: KeydState;
   readonly journal: Journal;
+  readonly ledger: KeyLedger;
   readonly checks: CheckPool;
 }
-
-const CA_PURPOSES: Readonly<Record<OnlineCa, KeyPurposeId>> = {
-  manufacturing: 'manufacturing-ca',
-  operational: 'operational-ca',
-  server: 'server-ca',
-  operator: 'operator-ca',
-};
 
 /** One online CA: its certificate, its key behind a signer, its templates. */
 export class CertificateAuthority {
@@ -68,6 +62,7 @@ export class CertificateAuthority {
   readonly #policy: Policy;
   readonly #state: KeydState;
   readonly #journal: Journal;
+  readonly #ledger: KeyLedger;
   readonly #checks: CheckPool;
   readonly #templates = new Map<string, CertificateTemplate>();
 
@@ -80,6 +75,7 @@ export class CertificateAuthority {
     this.#policy = hierarchy.policy;
     this.#state = parts.state;
     this.#journal = parts.journal;
+    this.#ledger = parts.ledger;
     this.#checks = parts.checks;
     if (!sameBytes(this.signer.spki, this.info.spki)) {
       throw new KeysteadError('bundle.foreign', {
@@ -92,11 +88,11 @@ export class CertificateAuthority {
   /**
    * Signs one certificate: lint of the values, journal (durable before there is a signature), signature, and the
    * check of the signature and of the whole by another reader (OpenSSL). REQ-KEY-STO-03, REQ-KEY-AUD-01
-   * @throws KeysteadError `key.cryptoperiod-ended`, `certificate.lint-failed`, `name.malformed`, `keyd.journal-failed`,
-   *   `keyd.signature-faulty`.
+   * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `certificate.lint-failed`, `name.malformed`,
+   *   `keyd.journal-failed`, `keyd.signature-faulty`.
    */
   async issue(order: CertificateOrder): Promise<IssuedCertificate> {
-    this.#requireCryptoperiod(order);
+    this.#requireKey(order);
     const values = this.#values(order);
     const tbs = this.#template(order.profile).tbs(values);
     const { serial, notBefore } = values;
@@ -116,6 +112,8 @@ export class CertificateAuthority {
       ticket: order.ticket,
     });
     this.#state.countCertificate();
+    // An order that came while the journal was written holds too: the entry then tells of no certificate.
+    this.#requireKey(order);
     const { signatureAlgorithm } = this.signer;
     const signature = await this.signer.sign(tbs);
     const issuer = this.role;
@@ -123,13 +121,10 @@ export class CertificateAuthority {
     return { certificate, spkiSha256: spki, serial, notBefore, notAfter };
   }
 
-  /**
-   * A CA certifies within its originator usage period. Its OCSP responder it certifies to the end: what was issued must
-   * be answered for as long as it is valid. REQ-KEY-POL-01
-   */
-  #requireCryptoperiod({ profile, now }: CertificateOrder): void {
-    if (profile.ocspNoCheck) return;
-    requireWithinCryptoperiod(this.#policy, CA_PURPOSES[this.role], this.info.notBefore, now);
+  /** To certify an OCSP responder is to answer for what was issued, and goes on after this CA may issue no more. */
+  #requireKey({ profile, now }: CertificateOrder): void {
+    const use = profile.extKeyUsage.includes('OCSPSigning') ? 'process' : 'protect';
+    this.#ledger.require(requestName(this.role), use, now);
   }
 
   /** Times come from the profile alone; a certificate never outlives its issuer. */

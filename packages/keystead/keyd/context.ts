@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
-import type { OnlineCa, Policy, PolicyFile, SignedTicket } from '@keystead/core/lifecycle';
-import { readCertificate } from '@keystead/core/x509';
+import { ONLINE_CAS, type OnlineCa, type Policy, type PolicyFile, type SignedTicket } from '@keystead/core/lifecycle';
+import type { KeyInfo } from '../keystore/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
 import { requireCustody } from './custody.ts';
@@ -10,11 +10,13 @@ import type { Provenance } from './documents.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
-import type { PolicyJournalEntry } from './journal-entry.ts';
+import type { KeyJournalEntry, PolicyJournalEntry } from './journal-entry.ts';
+import { KeyLedger } from './key-ledger.ts';
 import { LogSigner } from './log-signer.ts';
 import type { OcspResponder } from './ocsp-responder.ts';
 import { PolicyChain, type PolicyStep } from './policy-chain.ts';
 import { PolicyInForce, type Standing } from './policy-in-force.ts';
+import type { Result } from './protocol.ts';
 import type { Requesters } from './requester.ts';
 import { KeydState } from './state.ts';
 import { Turnstile } from './turnstile.ts';
@@ -28,8 +30,10 @@ export interface ContextParts {
   /** The policy of the ceremony with the very bytes of its file. */
   readonly founding: PolicyFile;
   readonly signerOf: SignerOf;
-  /** The keys that keyd holds: where each lives. */
-  readonly keys: Parameters<typeof requireCustody>[1];
+  /** Every key of the keystore. */
+  readonly keys: readonly KeyInfo[];
+  /** The keys that seal the keystore. */
+  readonly masters: Result<'keys'>['masters'];
   readonly clock: Clock;
   /** Name and version of this program, as documents tell it. */
   readonly software: string;
@@ -39,10 +43,10 @@ export interface ContextParts {
 export class KeydContext {
   readonly hierarchy: Hierarchy;
   readonly evidence: Signer;
-  /** From when on the evidence key signs. */
-  readonly evidenceSince: Date;
   readonly state: KeydState;
   readonly journal: Journal;
+  readonly ledger: KeyLedger;
+  readonly masters: Result<'keys'>['masters'];
   readonly log: LogSigner;
   readonly policies: PolicyChain;
   /** Operations go through; a change of the policy goes through alone. */
@@ -54,11 +58,20 @@ export class KeydContext {
   readonly #standing: Standing;
   #inForce: PolicyInForce;
 
-  private constructor(parts: ContextParts, state: KeydState, journal: Journal, log: LogSigner, policies: PolicyChain) {
+  private constructor(
+    parts: ContextParts,
+    state: KeydState,
+    journal: Journal,
+    log: LogSigner,
+    policies: PolicyChain,
+    ledger: KeyLedger,
+  ) {
     const { hierarchy, signerOf, software } = parts;
     this.hierarchy = hierarchy;
     this.software = software;
     this.state = state;
+    this.ledger = ledger;
+    this.masters = parts.masters;
     this.journal = journal;
     this.log = log;
     this.policies = policies;
@@ -66,8 +79,7 @@ export class KeydContext {
     this.#keys = parts.keys;
     this.startedAt = parts.clock.now();
     this.evidence = signerOf('evidence');
-    this.evidenceSince = readCertificate(hierarchy.evidenceSigner).notBefore;
-    this.#standing = { hierarchy, signerOf, state, journal, logOrigin: log.origin, software };
+    this.#standing = { hierarchy, signerOf, state, journal, ledger, logOrigin: log.origin, software };
     requireCustody(policies.inForce.policy, this.#keys);
     this.#inForce = new PolicyInForce(policies.inForce, this.#standing);
   }
@@ -83,12 +95,16 @@ export class KeydContext {
     const origin = vkey.slice(0, vkey.indexOf('+'));
     const state = new KeydState();
     const changes: PolicyJournalEntry[] = [];
+    const orders: KeyJournalEntry[] = [];
     const journal = await Journal.open(join(dir, 'journal'), (entry) => {
       state.replay(entry);
       if (entry.kind === 'policy') changes.push(entry);
+      if (entry.kind === 'key') orders.push(entry);
     });
     try {
       const policies = PolicyChain.open({ dir, published: parts.publishedPolicy }, founding, changes);
+      const ledger = new KeyLedger(hierarchy, parts.keys, () => policies.inForce.policy);
+      for (const order of orders) ledger.replay(order);
       const log = await LogSigner.open(dir, {
         log: { name: origin, signer: signerOf('log') },
         cosigner: { name: cosignName(origin), signer: signerOf('log-cosign') },
@@ -96,7 +112,7 @@ export class KeydContext {
         cosignVkey,
       });
       state.sawTime(log.lastTime);
-      return new KeydContext(parts, state, journal, log, policies);
+      return new KeydContext(parts, state, journal, log, policies, ledger);
     } catch (error) {
       await journal.close();
       throw error;
@@ -125,6 +141,11 @@ export class KeydContext {
   /** The time by which to sign now. @throws KeysteadError `clock.went-back`. */
   now(): Date {
     return this.state.timeAt(this.#clock.now());
+  }
+
+  /** The keys of OCSP responders that are in memory now. */
+  respondersInMemory(): Result<'keys'>['responders'] {
+    return ONLINE_CAS.flatMap((role) => this.responders[role].inMemory ?? []);
   }
 
   /** A ticket whose signature and signer are verified. @throws KeysteadError `ticket.*`. */

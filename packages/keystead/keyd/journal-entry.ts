@@ -1,3 +1,4 @@
+import { KEY_CHANGES } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { onlineCa } from './wire-types.ts';
 
@@ -54,16 +55,32 @@ const PolicyEntry = z.strictObject({
   requestId: z.string(),
 });
 
+/** An operator's order that changed the state of one of keyd's own keys. */
+const KeyEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('key'),
+  /** The key's id in the keystore, and which key that was. */
+  key: z.string(),
+  spkiSha256: hex,
+  change: z.enum(KEY_CHANGES),
+  /** The operator whose signature the order carried. */
+  by: z.string(),
+  reason: z.string(),
+  requestId: z.string(),
+});
+
 /** One line of keyd's journal: what it signed, written down and durable before it is given out. */
 export const JournalEntrySchema = z.discriminatedUnion('kind', [
   CertificateEntry,
   CrlEntry,
   DocumentEntry,
   PolicyEntry,
+  KeyEntry,
 ]);
 
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;
 export type CertificateJournalEntry = z.infer<typeof CertificateEntry>;
+export type KeyJournalEntry = z.infer<typeof KeyEntry>;
 export type CrlJournalEntry = z.infer<typeof CrlEntry>;
 export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
 

@@ -11,6 +11,7 @@ import { type Keystore, openSealedKeystore } from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
 import { foundingPolicy, type Hierarchy, loadHierarchy } from './hierarchy.ts';
 import { cosignName, keystorePath } from './init.ts';
+import { keystoreMasters } from './keystore-master.ts';
 import { type KeydSecrets, readSecrets } from './secrets.ts';
 import { KeydServer } from './server.ts';
 import { becomeSole } from './single.ts';
@@ -85,6 +86,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       founding: foundingPolicy(layout, hierarchy.pins),
       signerOf: (id) => keystore.signer(id),
       keys: keystore.list(),
+      masters: keystoreMasters(keystorePath(layout)),
       clock,
       software: SOFTWARE,
     });

@@ -11,6 +11,7 @@ import { CheckPool } from './check-pool.ts';
 import type { Provenance } from './documents.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import type { Journal } from './journal.ts';
+import type { KeyLedger } from './key-ledger.ts';
 import { OcspResponder } from './ocsp-responder.ts';
 import { Requesters } from './requester.ts';
 import type { KeydState } from './state.ts';
@@ -24,6 +25,7 @@ export interface Standing {
   readonly signerOf: SignerOf;
   readonly state: KeydState;
   readonly journal: Journal;
+  readonly ledger: KeyLedger;
   readonly logOrigin: string;
   readonly software: string;
 }
@@ -39,14 +41,14 @@ export class PolicyInForce {
   readonly #tickets = new Map<string, SignedTicket>();
 
   constructor(file: PolicyFile, standing: Standing) {
-    const { signerOf, state, journal, logOrigin, software } = standing;
+    const { signerOf, state, journal, ledger, logOrigin, software } = standing;
     const hierarchy: Hierarchy = { ...standing.hierarchy, policy: file.policy };
     this.file = file;
     this.checks = new CheckPool(hierarchy);
     const forEach = <T>(make: (role: OnlineCa) => T): Readonly<Record<OnlineCa, T>> =>
       Object.fromEntries(ONLINE_CAS.map((role) => [role, make(role)])) as Record<OnlineCa, T>;
     this.authorities = forEach(
-      (role) => new CertificateAuthority(role, hierarchy, signerOf, { state, journal, checks: this.checks }),
+      (role) => new CertificateAuthority(role, hierarchy, signerOf, { state, journal, ledger, checks: this.checks }),
     );
     this.responders = forEach((role) => new OcspResponder(this.authorities[role], file.policy));
     this.requesters = new Requesters(this.authorities, state);

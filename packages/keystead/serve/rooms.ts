@@ -12,6 +12,7 @@ import type { KeydClient } from '../keyd-client/index.ts';
 import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { recordFounding } from './founding.ts';
+import { KeyRecords } from './key-records.ts';
 import { PolicyChanges } from './policy-changes.ts';
 
 export interface RoomsOptions {
@@ -19,6 +20,8 @@ export interface RoomsOptions {
   readonly keyd: KeydClient;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The name of the channel key to keyd, for the inventory. */
+  readonly channelKeyId?: string;
   /** The least time between two checkpoints, milliseconds. */
   readonly checkpointEveryMs?: number;
 }
@@ -29,6 +32,8 @@ export interface Rooms {
   readonly access: Access;
   readonly authority: Authority;
   readonly provisioning: Provisioning;
+  readonly keys: KeyRecords;
+  readonly clock: Clock;
   /** The policy in force; another one after a change. */
   readonly policy: Policy;
   readonly policies: PolicyChanges;
@@ -91,9 +96,11 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     recordsDirectory: layout.records,
     evidenceDirectory: layout.evidence,
   });
+  const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const tick = setInterval(() => {
     authority
       .tick()
+      .then(() => keys.tick())
       .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
   }, TICK_MS);
   return {
@@ -109,6 +116,8 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     }),
     authority,
     provisioning,
+    keys,
+    clock,
     policies,
     get policy() {
       return policies.policy;
@@ -121,12 +130,15 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         certificates,
         evidenceSigner: trust.evidenceSigner,
         policySha256: founding.sha256,
+        keyd: await keyd.keys(),
       });
       await policies.start();
       const { abandoned } = await authority.start();
       if (abandoned.length > 0)
         log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');
       await provisioning.start();
+      if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
+      await keys.tick();
     },
     async close() {
       clearInterval(tick);

@@ -2,6 +2,7 @@ import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { CaRole } from '@keystead/core/x509';
 import { sql } from 'kysely';
 import type { Dialect } from './dialect.ts';
+import { keyQueries } from './key-queries.ts';
 import { bytesOf, compileQuery } from './query.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
@@ -192,6 +193,7 @@ export function compileQueries(dialect: Dialect) {
     pruneCrls: query<{ issuer: CaRole; below: number }>()((q, a) =>
       q.deleteFrom('crl').where('issuer', '=', a.issuer).where('number', '<', a.below),
     ),
+    ...keyQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

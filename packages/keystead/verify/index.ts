@@ -3,6 +3,7 @@ import { readConfig } from '../files/config.ts';
 import type { Layout } from '../files/layout.ts';
 import { type Check, type CheckResult, runCheck } from './check.ts';
 import { CEREMONY_CHECKS } from './checks/ceremony.ts';
+import { KEY_CHECKS } from './checks/cryptoperiods.ts';
 import { LOG_CHECKS } from './checks/log.ts';
 import { RECORD_CHECKS } from './checks/records.ts';
 import { REVOCATION_CHECKS } from './checks/revocation.ts';
@@ -17,6 +18,7 @@ export const CHECKLIST: readonly Check[] = [
   ...STORAGE_CHECKS,
   ...REVOCATION_CHECKS,
   ...RECORD_CHECKS,
+  ...KEY_CHECKS,
   ...LOG_CHECKS,
 ];
 

@@ -4,6 +4,7 @@ import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
 import { changePolicy, policyHistory } from './change-policy.ts';
 import { issue } from './issue.ts';
+import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
@@ -25,6 +26,8 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   journal,
   policyHistory,
   changePolicy,
+  keys,
+  changeKey,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

@@ -1,3 +1,17 @@
+import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
+
+/** Which keys are asked for, and from where on. */
+export interface KeyQuery {
+  readonly purpose?: KeyPurposeId;
+  readonly state?: KeyState;
+  readonly owner?: string;
+  readonly custody?: string;
+  /** Seconds. */
+  readonly endingWithin?: number;
+  /** `next` of the answer before. */
+  readonly after?: string;
+}
+
 /** Who calls: the certificate proven in the TLS handshake (DER), and the request's id. */
 export interface Caller {
   readonly certificate: Uint8Array | undefined;
@@ -47,6 +61,12 @@ export interface RestDomain {
   /** The policy in force, its file and its history. */
   policy(caller: Caller): Promise<unknown>;
   changePolicy(caller: Caller, change: { policy: string; approvals: string }): Promise<unknown>;
+  keys(caller: Caller, query: KeyQuery): Promise<unknown>;
+  dueKeys(caller: Caller): Promise<unknown>;
+  /** @param name the id of a key, or at least 8 hex digits that its hash begins with. */
+  key(caller: Caller, name: string): Promise<unknown>;
+  /** @param order as an operator's key signed it. */
+  orderKey(caller: Caller, order: string): Promise<unknown>;
   /** A body that never reached the domain: audited where it matters. */
   refused(certificate: Uint8Array | undefined, thrown: unknown, requestId: string): Promise<void>;
 }

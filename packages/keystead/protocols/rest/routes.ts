@@ -11,6 +11,8 @@ import {
   Decommission,
   EnrolOperator,
   EnrolServer,
+  KeyOrder,
+  Keys,
   OpenBatch,
   ProvisionUnit,
   Revoke,
@@ -44,6 +46,20 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
       api.get('/records/:deviceId', async (request) => {
         const id = await read(request, () => parameter(request, 'deviceId'));
         return domain.record(caller(request), id);
+      });
+
+      api.get('/keys', async (request) => {
+        const query = await read(request, () => checkBody(Keys, request.query));
+        return domain.keys(caller(request), query);
+      });
+      api.get('/keys/due', (request) => domain.dueKeys(caller(request)));
+      api.get('/keys/:name', async (request) => {
+        const name = await read(request, () => parameter(request, 'name'));
+        return domain.key(caller(request), name);
+      });
+      api.post('/key-orders', async (request) => {
+        const { order } = await read(request, () => checkBody(KeyOrder, request.body));
+        return domain.orderKey(caller(request), order);
       });
 
       api.post('/operator-certificates', async (request) => {
@@ -101,6 +117,10 @@ const ROUTES = [
   ['GET', '/api/v1/devices/:id', 'device.read'],
   ['GET', '/api/v1/certificates/:serial', 'certificate.read'],
   ['GET', '/api/v1/records/:deviceId', 'device.read'],
+  ['GET', '/api/v1/keys ?purpose &state &owner &custody &endingWithin &after', 'key.read'],
+  ['GET', '/api/v1/keys/due', 'key.read'],
+  ['GET', '/api/v1/keys/:name', 'key.read'],
+  ['POST', '/api/v1/key-orders {order}', 'key.stop or key.resume'],
   ['POST', '/api/v1/operator-certificates {name, csr}', '(a key that stands in the policy)'],
   ['POST', '/api/v1/server-certificates {csr, hosts}', 'server.enrol'],
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],

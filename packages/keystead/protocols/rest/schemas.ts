@@ -1,4 +1,5 @@
 import { KeysteadError } from '@keystead/core/errors';
+import { KEY_PURPOSE_IDS, KEY_STATES, type KeyState } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 
 const pemOrBase64 = z.string().min(1).max(16_384);
@@ -37,6 +38,20 @@ export const Revoke = z
     message: 'name exactly one of deviceId and serial',
     path: ['deviceId'],
   });
+/** A query string: everything in it is text. */
+export const Keys = z.strictObject({
+  purpose: z.enum(KEY_PURPOSE_IDS).optional(),
+  state: z.enum(Object.keys(KEY_STATES) as [KeyState, ...KeyState[]]).optional(),
+  owner: z.string().min(1).max(160).optional(),
+  custody: z.string().min(1).max(32).optional(),
+  endingWithin: z
+    .string()
+    .regex(/^\d{1,10}$/, 'a number of seconds')
+    .transform(Number)
+    .optional(),
+  after: z.string().max(1024).optional(),
+});
+export const KeyOrder = z.strictObject({ order: z.string().min(1).max(8192) });
 export const Decommission = z.strictObject({ wiped: z.array(z.string().max(256)).max(64).default([]) });
 export const ChangePolicy = z.strictObject({
   /** The policy's file and its approvals file, as they are. */
@@ -47,7 +62,7 @@ export const ChangePolicy = z.strictObject({
 /**
  * The body of a request as a checked value. @throws KeysteadError `request.malformed` naming the field.
  */
-export function checkBody<T>(schema: z.ZodType<T>, body: unknown): T {
+export function checkBody<T>(schema: z.ZodType<T, unknown>, body: unknown): T {
   const parsed = schema.safeParse(body ?? {});
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

@@ -27,6 +27,10 @@ const domain: RestDomain = {
   decommission: ask('decommission'),
   policy: ask('policy'),
   changePolicy: ask('changePolicy'),
+  keys: ask('keys'),
+  dueKeys: ask('dueKeys'),
+  key: ask('key'),
+  orderKey: ask('orderKey'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },
@@ -47,6 +51,12 @@ const MALFORMED: readonly (readonly [field: string, method: 'GET' | 'POST', path
   ['serial', 'GET', '/certificates/abc'],
   ['id', 'GET', '/devices/a%20b'],
   ['deviceId', 'GET', '/records/a%0ab'],
+  ['purpose', 'GET', '/keys?purpose=toothbrush'],
+  ['state', 'GET', '/keys?state=lost'],
+  ['endingWithin', 'GET', '/keys?endingWithin=soon'],
+  ['colour', 'GET', '/keys?colour=red'],
+  ['name', 'GET', '/keys/a%20b'],
+  ['order', 'POST', '/key-orders', { order: '' }],
   ['serial', 'POST', '/revocations', { serial: 'abc', reason: 'superseded' }],
   ['serial', 'POST', '/revocations', { serial: 'xy', reason: 'superseded' }],
   ['deviceId', 'POST', '/revocations', { reason: 'superseded' }],
