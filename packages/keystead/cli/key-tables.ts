@@ -124,6 +124,7 @@ export function lifecyclePage(policy: Policy | undefined): string {
 
 function span(seconds: number | 'none'): string {
   if (seconds === 'none') return 'no end';
+  if (seconds === 0) return '-';
   if (seconds % (365 * 86_400) === 0) return `${seconds / (365 * 86_400)} y`;
   if (seconds % 86_400 === 0) return `${seconds / 86_400} d`;
   return seconds % 3600 === 0 ? `${seconds / 3600} h` : `${seconds} s`;

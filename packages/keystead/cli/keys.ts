@@ -78,7 +78,7 @@ function listCommand(): Command {
 }
 
 function showCommand(): Command {
-  return lookUp(new Command('show <key>'))
+  return lookUp(new Command('show').argument('<key>'))
     .description('one key: its record, its history, what it may do now and why')
     .addHelpText('after', '\n<key> is an id, or at least 8 hex digits that its SPKI SHA-256 begins with.')
     .action(async (name: string, options: ReadOptions) => {
@@ -125,7 +125,7 @@ const CHANGES: Readonly<Record<KeyChange, { readonly does: string; readonly as: 
 
 function changeCommand(change: KeyChange): Command {
   const { does, as } = CHANGES[change];
-  return operatorOptions(new Command(`${change} <key>`), as)
+  return operatorOptions(new Command(change).argument('<key>'), as)
     .description(does)
     .requiredOption('--reason <text>', 'why: it stands in the journal of keyd and in the audit log')
     .addHelpText('after', `\nExample:\n  $ keystead keys ${change} ca-operational --reason 'inquiry 17'`)

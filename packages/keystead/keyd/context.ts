@@ -61,10 +61,10 @@ export class KeydContext {
   private constructor(
     parts: ContextParts,
     state: KeydState,
-    ledger: KeyLedger,
     journal: Journal,
     log: LogSigner,
     policies: PolicyChain,
+    ledger: KeyLedger,
   ) {
     const { hierarchy, signerOf, software } = parts;
     this.hierarchy = hierarchy;
@@ -94,8 +94,8 @@ export class KeydContext {
     const { vkey, cosignVkey } = hierarchy.pins;
     const origin = vkey.slice(0, vkey.indexOf('+'));
     const state = new KeydState();
-    const orders: KeyJournalEntry[] = [];
     const changes: PolicyJournalEntry[] = [];
+    const orders: KeyJournalEntry[] = [];
     const journal = await Journal.open(join(dir, 'journal'), (entry) => {
       state.replay(entry);
       if (entry.kind === 'policy') changes.push(entry);
@@ -112,7 +112,7 @@ export class KeydContext {
         cosignVkey,
       });
       state.sawTime(log.lastTime);
-      return new KeydContext(parts, state, ledger, journal, log, policies);
+      return new KeydContext(parts, state, journal, log, policies, ledger);
     } catch (error) {
       await journal.close();
       throw error;

@@ -3,7 +3,7 @@ import { custodyOf, type KeyPurposeId, type Policy } from '@keystead/core/lifecy
 import type { KeyInfo } from '../keystore/index.ts';
 
 /** What each key of keyd's keystore is for, by its id there. */
-const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
+export const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
   'ca-manufacturing': 'manufacturing-ca',
   'ca-operational': 'operational-ca',
   'ca-server': 'server-ca',

@@ -21,16 +21,9 @@ import {
 } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { KeyInfo } from '../keystore/index.ts';
+import { PURPOSES } from './custody.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import type { KeyJournalEntry } from './journal-entry.ts';
-
-/** What each key of the keystore is for. */
-const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
-  ...Object.fromEntries(ONLINE_CAS.map((role): [string, KeyPurposeId] => [requestName(role), `${role}-ca`])),
-  evidence: 'evidence-signer',
-  log: 'log',
-  'log-cosign': 'log-cosign',
-};
 
 /**
  * The log's keys are stopped by an order and not by a date: a log that falls silent would hide what goes on, which is
@@ -75,7 +68,7 @@ export class KeyLedger {
    * @param keys all keys of the keystore.
    * @param policy the one in force at each use: another one has other periods.
    */
-  constructor(hierarchy: Hierarchy, keys: readonly KeyInfo[], policy: () => Policy = () => hierarchy.policy) {
+  constructor(hierarchy: Hierarchy, keys: readonly KeyInfo[], policy: () => Policy) {
     this.#policy = policy;
     this.#keys = new Map(keys.map((info) => [info.id, held(hierarchy, info)]));
   }

@@ -29,27 +29,21 @@ export async function changeKey(keyd: KeydContext, params: Params<'changeKey'>):
   return { key, change, by: signed.signer, at: now };
 }
 
-function tell({
-  info,
-  changes,
-  activatedAt,
-  originatorEnd,
-  recipientEnd,
-  ...key
-}: LedgerKey): Result<'keys'>['keys'][number] {
+function tell({ info, ...key }: LedgerKey): Result<'keys'>['keys'][number] {
   const { id, algorithm, custody, fips140, createdAt, evidence } = info;
   return {
     id,
-    ...key,
+    purpose: key.purpose,
     algorithm,
     custody,
     fips140,
     createdAt: new Date(createdAt),
-    activatedAt: new Date(activatedAt),
-    originatorEnd: dateOf(originatorEnd),
-    recipientEnd: dateOf(recipientEnd),
     evidence: { ...evidence },
-    changes: [...changes],
+    spkiSha256: key.spkiSha256,
+    activatedAt: new Date(key.activatedAt),
+    originatorEnd: dateOf(key.originatorEnd),
+    recipientEnd: dateOf(key.recipientEnd),
+    changes: [...key.changes],
   };
 }
 

@@ -13,8 +13,7 @@ import { forgetBefore } from '../revocation.ts';
  * this, and that each certificate named as revoked stands on a CRL that keyd
  * signed (or ended long ago): publish the CRL first. REQ-KEY-WIPE-01
  * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `operator.*`, `device.id-malformed`,
- *   `evidence.not-revoked`, `clock.went-back`,
- *   `keyd.journal-failed`.
+ *   `evidence.not-revoked`, `clock.went-back`, `keyd.journal-failed`.
  */
 export async function signEvidence(keyd: KeydContext, params: Params<'signEvidence'>): Promise<Result<'signEvidence'>> {
   const now = keyd.now();
