@@ -1,3 +1,4 @@
+export { type AgeRecipient, ageRecipientOf, p256Point, p256Spki, parseAgeRecipient } from './age-recipient.ts';
 export {
   DIGEST_OF,
   type GeneratedKeyAlgorithm,
@@ -20,6 +21,7 @@ export {
 } from './hash.ts';
 export { HealthTest, type HealthTestOptions } from './health.ts';
 export { hkdf } from './hkdf.ts';
+export { type HpkeParts, hpkeKeys, hpkeOpen } from './hpke.ts';
 export { ed25519Octets, ed25519Spki, publicKeyOf } from './key.ts';
 export { defaultPasswordKdf, fipsMode, type PasswordKdf, passwordKey } from './password.ts';
 export { PurposeKeys } from './purpose-keys.ts';

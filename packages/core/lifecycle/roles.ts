@@ -33,6 +33,7 @@ export const PERMISSIONS = {
   'policy.apply': 'put in force a policy that its quorum has approved',
   'signing.request': 'ask for a firmware signature',
   'approval.give': 'approve the request of another person',
+  'backup.create': 'make a backup and have it signed, and record its drills',
   'backup.restore': 'take part in a restore with a custodian share',
   'audit.read': 'read the audit log and every record',
 } as const;
@@ -56,6 +57,7 @@ export const ROLES_BY_PERMISSION: Readonly<Record<Permission, readonly Role[]>> 
   'policy.apply': ['policy-administrator'],
   'signing.request': ['release-engineer'],
   'approval.give': ['approver'],
+  'backup.create': ['ca-operator'],
   'backup.restore': ['custodian'],
   'audit.read': ['auditor'],
 };
