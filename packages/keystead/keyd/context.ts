@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
 import type { OnlineCa, Policy, PolicyFile, SignedTicket } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
@@ -33,6 +34,18 @@ export interface ContextParts {
   readonly clock: Clock;
   /** Name and version of this program, as documents tell it. */
   readonly software: string;
+}
+
+/**
+ * After a restore the log is never shorter than the restore left it: a checkpoint of a smaller tree would be a second
+ * history. @throws KeysteadError `keyd.journal-damaged`.
+ */
+function requireRestoredLog(log: LogSigner, state: KeydState): void {
+  if (log.size >= state.leastLogSize) return;
+  throw new KeysteadError('keyd.journal-damaged', {
+    field: 'leaves',
+    seen: `${log.size} entries, where the restore left ${state.leastLogSize}`,
+  });
 }
 
 /** Everything that the operations of keyd work with. */
@@ -96,6 +109,7 @@ export class KeydContext {
         cosignVkey,
       });
       state.sawTime(log.lastTime);
+      requireRestoredLog(log, state);
       return new KeydContext(parts, state, journal, log, policies);
     } catch (error) {
       await journal.close();

@@ -11,6 +11,7 @@ import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
 import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
+import { BackupRecords } from './backup-records.ts';
 import { recordFounding } from './founding.ts';
 import { PolicyChanges } from './policy-changes.ts';
 
@@ -29,6 +30,7 @@ export interface Rooms {
   readonly access: Access;
   readonly authority: Authority;
   readonly provisioning: Provisioning;
+  readonly backups: BackupRecords;
   /** The policy in force; another one after a change. */
   readonly policy: Policy;
   readonly policies: PolicyChanges;
@@ -91,6 +93,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     recordsDirectory: layout.records,
     evidenceDirectory: layout.evidence,
   });
+  const backups = new BackupRecords({ store, keyd, audit, refusals });
   const tick = setInterval(() => {
     authority
       .tick()
@@ -113,6 +116,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     get policy() {
       return policies.policy;
     },
+    backups,
     certificates,
     async start() {
       await publisher.open();
@@ -123,6 +127,8 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         policySha256: founding.sha256,
       });
       await policies.start();
+      // Before anything is repaired: what is found missing then has its reason in the log.
+      await backups.recordRestores();
       const { abandoned } = await authority.start();
       if (abandoned.length > 0)
         log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');

@@ -6,6 +6,7 @@ import { changePolicy, policyHistory } from './change-policy.ts';
 import { issue } from './issue.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
+import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
 import { signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
@@ -22,6 +23,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signCrl,
   signCheckpoint,
   signEvidence,
+  signBackupManifest,
   journal,
   policyHistory,
   changePolicy,

@@ -28,6 +28,7 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
   const signed = keyd.ticket(params.ticket);
   const { ticket } = signed;
   requireTicketTime(ticket, now);
+  keyd.state.requireAfterRestore(ticket);
   requireTicketLine(ticket, line);
   requireTicketDevice(ticket, checkDeviceId(deviceId));
   requireLineOperator(keyd, operator);

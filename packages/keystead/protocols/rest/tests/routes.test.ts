@@ -27,6 +27,8 @@ const domain: RestDomain = {
   decommission: ask('decommission'),
   policy: ask('policy'),
   changePolicy: ask('changePolicy'),
+  signBackup: ask('signBackup'),
+  recordDrill: ask('recordDrill'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },
