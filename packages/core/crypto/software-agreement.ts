@@ -8,7 +8,7 @@ import { SecretBytes } from './secret.ts';
 export type AgreementAlgorithm = 'P-256' | 'P-384';
 
 /** A private key in memory that agrees on secrets (SP 800-56A r3, ECC CDH). */
-export interface SoftwareAgreement {
+export interface SoftwareKeyAgreement {
   readonly keyAlgorithm: AgreementAlgorithm;
   readonly spki: DerSpki;
   /**
@@ -21,7 +21,7 @@ export interface SoftwareAgreement {
 }
 
 /** @param pkcs8 stays with the caller; OpenSSL keeps a copy until the agreement is collected. */
-export function softwareAgreement(keyAlgorithm: AgreementAlgorithm, pkcs8: SecretBytes): SoftwareAgreement {
+export function softwareKeyAgreement(keyAlgorithm: AgreementAlgorithm, pkcs8: SecretBytes): SoftwareKeyAgreement {
   const privateKey = importPrivateKey(keyAlgorithm, pkcs8);
   return {
     keyAlgorithm,

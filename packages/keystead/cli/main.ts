@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { emptyCoreDumps } from '../files/core-dump.ts';
 import { auditCommand } from './audit.ts';
+import { backupCommand } from './backup.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
 import { provisioningCommand } from './provisioning.ts';
@@ -38,6 +39,7 @@ for (const command of serviceCommands()) program.addCommand(command);
 program.addCommand(provisioningCommand());
 program.addCommand(deviceCommand());
 program.addCommand(auditCommand());
+program.addCommand(backupCommand());
 program.addCommand(verifyCommand());
 program.addCommand(traceCommand());
 for (const command of program.commands) inheritExitOverride(command);

@@ -83,12 +83,13 @@ export class BackupRecords {
   /**
    * Writes each restore of keyd's journal into the log, once, with the attempts that were refused before it; and has
    * the documents written out again, whose files were not in the backup. Before anything else is done.
+   * @returns whether there was one since the last start.
    */
-  async recordRestores(): Promise<void> {
+  async recordRestores(): Promise<boolean> {
     const { keyd, store } = this.#deps;
     const { restores } = await keyd.status();
     const known = Number(store.read((records) => records.meta(RECORDED)) ?? 0);
-    if (restores.length === known) return;
+    if (restores.length === known) return false;
     // A backup of a restored system has the count of its own time, and so has its journal; fewer can only be damage.
     if (restores.length < known) {
       throw new KeysteadError('backup.state-inconsistent', {
@@ -103,6 +104,7 @@ export class BackupRecords {
       tx.setMeta(RECORDED, String(restores.length));
       tx.forgetExports();
     });
+    return true;
   }
 
   async #refused(thrown: unknown, client: OperatorClient, requestId: string, backup: string): Promise<void> {

@@ -69,7 +69,7 @@ export function openShare(text: SecretBytes, manifest: BackupManifest): OpenedSh
   const listed: BackupShare | undefined = manifest.custodians.find((one) => one.name === custodian);
   if (listed === undefined) throw new KeysteadError('backup.custodian-unknown', { field: 'share', seen: custodian });
   if (listed.commitment !== commitmentOf(text)) {
-    throw new KeysteadError('backup.share-altered', { field: 'share', seen: `the share of ${custodian}` });
+    throw new KeysteadError('backup.share-altered', { field: 'share', seen: custodian });
   }
   return { custodian, index, share: SecretBytes.take(fromBase64(share)) };
 }
