@@ -415,6 +415,10 @@ export const ERRORS = {
     rule: 'the restored log must reach the newest checkpoint that anybody has',
     remedy: 'give a newer backup, or a copy of the log with --log; or have the loss accepted with --accept-loss',
   },
+  'backup.crl-foreign': {
+    kind: 'invalid',
+    rule: 'a CRL from the field must be signed by one of the CAs of this backup',
+  },
   'backup.log-differs': {
     kind: 'conflict',
     rule: 'the newer log must be proven from its files and continue the one in the backup',

@@ -14,6 +14,7 @@ import { Attempts } from './attempts.ts';
 import { verifyContent } from './container.ts';
 import { continueLog } from './continue-log.ts';
 import { mapDiskError } from './disk.ts';
+import { takeFieldCrls } from './field-crls.ts';
 import { type Newest, requireReach, verifySeen } from './newest.ts';
 import { rebuildLog, verifyState } from './rebuild.ts';
 import { ShareSession } from './session.ts';
@@ -31,6 +32,8 @@ export interface RestoreOptions {
   /** The data directory to make: it must be empty or not there. */
   readonly to: string;
   readonly newest: Newest;
+  /** CRLs from the field, files: what was revoked after the backup stays revoked. */
+  readonly crls?: readonly string[];
   /** Where to write the passphrase of keyd's sealed keystore (0600); without it the master is not looked at. */
   readonly masterOut?: string;
   /** Shows the session to the custodians and feeds it responses until it misses none, or gives up and returns. */
@@ -101,7 +104,15 @@ async function unpackAndPut(
     verifySeen(layout, newest);
     if (newest.log !== undefined) await continueLog(layout, newest.log, clock);
     const logEntries = await rebuildLog(layout);
-    await recordInJournal(layout, { backup, custodians, newestSeen, logEntries, refused: attempts.all(), clock });
+    await recordInJournal(layout, {
+      backup,
+      custodians,
+      newestSeen,
+      logEntries,
+      refused: attempts.all(),
+      crls: options.crls ?? [],
+      clock,
+    });
     await verifyState(layout, clock);
     if (masterOut !== undefined) {
       if (held === undefined) throw new KeysteadError('backup.malformed', { field: 'master/keyd', seen: 'none in it' });
@@ -127,6 +138,7 @@ async function recordInJournal(
     newestSeen: number;
     logEntries: number;
     refused: ReturnType<Attempts['all']>;
+    crls: readonly string[];
     clock: Clock;
   },
 ): Promise<void> {
@@ -134,6 +146,7 @@ async function recordInJournal(
   const state = new KeydState();
   const journal = await Journal.open(join(layout.keyd, 'journal'), (entry) => state.replay(entry));
   try {
+    await takeFieldCrls(layout, restore.crls, journal, state, clock.now());
     const numbers = state.crlNumbers;
     await journal.append({
       time: state.timeAt(clock.now()).toISOString(),

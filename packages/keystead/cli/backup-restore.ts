@@ -20,6 +20,7 @@ interface RestoreFlags extends SessionFlags {
   to: string;
   log?: string;
   seen: string[];
+  crl: string[];
   acceptLoss?: boolean;
   masterOut?: string;
 }
@@ -47,6 +48,12 @@ function restore(): Command {
     .requiredOption('--to <dir>', 'the data directory to make')
     .option('--log <dir>', "the newest copy of the log's published files: the log is continued from it")
     .option('--seen <file>', 'the newest checkpoint that somebody kept (may be given again)', collect, [])
+    .option(
+      '--crl <file>',
+      'a CRL from the field, the newest of its CA (may be given again): its revocations stay',
+      collect,
+      [],
+    )
     .option('--accept-loss', 'accept that entries after the backup are lost; it stands in the log for ever')
     .option(
       '--master-out <file>',
@@ -73,6 +80,7 @@ Example:
           seen: flags.seen.map((path) => readFileSync(path, 'utf8')),
           acceptLoss: flags.acceptLoss === true,
         },
+        crls: flags.crl,
         masterOut: flags.masterOut,
         collect: collectorOf(flags),
         clock: systemClock,

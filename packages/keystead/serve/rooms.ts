@@ -132,8 +132,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       const { abandoned } = await authority.start();
       if (abandoned.length > 0)
         log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');
-      // The lists out of a backup are older than what the field has seen: new ones, under numbers that were never used.
-      if (restored) for (const issuer of ONLINE_CAS) await authority.publishCrl(issuer);
+      if (restored) await authority.afterRestore();
       await provisioning.start();
     },
     async close() {

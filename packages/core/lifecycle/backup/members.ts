@@ -1,13 +1,13 @@
 import { KeysteadError } from '../../errors/index.ts';
 
 /**
- * What a backup may hold, and nothing else: each is named here, so that a file which somebody adds to the data
- * directory is out until somebody decides otherwise. No private key is among them, sealed or not. REQ-KEY-BAK-01
+ * What a backup may hold, and nothing else: the directories of public files, and of all others each file by name. What
+ * somebody adds elsewhere is out until somebody decides otherwise. No private key is among them, sealed or not.
+ * REQ-KEY-BAK-01
  */
 const MAY_HOLD: readonly RegExp[] = [
   /^config\.json$/,
-  /^(?:trust|ceremony)\/[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.(?:pem|json|jsonl|sig|vkey|txt)$/,
-  /^crl\/[a-z-]{1,32}\.crl$/,
+  /^(?:trust|ceremony|crl)\/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/,
   /^keyd\/(?:ceremony\.json|journal|leaves|checkpoint)$/,
   /^log\/(?:checkpoint|checkpoints)$/,
   /^store\/keystead\.db$/,

@@ -64,13 +64,18 @@ export class KeydBed {
     this.policy = policy;
   }
 
-  static async make(policy: Partial<DemoPolicyOptions> = {}): Promise<KeydBed> {
+  /** @param others operators besides the three. */
+  static async make(
+    policy: Partial<DemoPolicyOptions> = {},
+    others: DemoPolicyOptions['operators'] = [],
+  ): Promise<KeydBed> {
     const clock = new SimulatedClock(START);
     const people = { ada: makeKey(), lin: makeKey(), aud: makeKey() };
     const operators = [
       { name: 'ada', roles: ['ca-operator'], spki: people.ada.spki },
       { name: 'lin', roles: ['line-operator'], spki: people.lin.spki },
       { name: 'aud', roles: ['auditor'], spki: people.aud.spki },
+      ...others,
     ] as const;
     const rehearsal = await Rehearsal.make({ operators, ...policy }, clock);
     await rehearsal.run();
