@@ -14,7 +14,7 @@ import {
 import { pino } from 'pino';
 import type { OperatorClient } from '../../access/index.ts';
 import { parseEntry } from '../../audit/index.ts';
-import { Layout } from '../../files/layout.ts';
+import type { Layout } from '../../files/layout.ts';
 import { csrFor, KEYD_PASSPHRASE, KeydBed, makeKey } from '../../keyd/tests/bed.ts';
 import { openRooms, type Rooms } from '../../serve/rooms.ts';
 import type { AgeIdentity } from '../age.ts';
@@ -210,5 +210,3 @@ export function flipped(path: string, at: number, to: string): void {
   bytes[at] = (bytes[at] ?? 0) ^ 0x01;
   writeFileSync(to, bytes);
 }
-
-export { Layout };

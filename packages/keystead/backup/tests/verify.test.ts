@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, fromPem, toHex } from '@keystead/core/bytes';
 import { generateSoftwareKey, SecretBytes, sha256 } from '@keystead/core/crypto';
@@ -17,8 +18,10 @@ import { KeysteadError } from '@keystead/core/errors';
 import { encryptStream, newIdentity } from '../age.ts';
 import { ContainerWriter } from '../container.ts';
 import { openBackup, type SignedBackup, slipOf, verifyBackup } from '../index.ts';
+import { masterMember, masterOf } from '../master.ts';
 import { splitAmong } from '../shares.ts';
 import { BackupBed, flipped } from './bed.ts';
+import { forgedBy } from './forged.ts';
 
 let bed: BackupBed;
 let backup: SignedBackup;
@@ -112,7 +115,6 @@ test('a backup that another keyd signed, or a TLS server under the same CA, is r
     field: 'signer',
   });
   // What the front end could do: sign with the key of its own TLS certificate.
-  const { forgedBy } = await import('./forged.ts');
   const forged = await forgedBy(bed, backup, bed.path('forged.ksb'));
   await assert.rejects(openBackup(forged, bed.trust), { code: 'backup.signature-invalid', seen: /another purpose/ });
 });
@@ -182,7 +184,6 @@ test('the plaintext hash and the size of the master say nothing of it', async ()
   assert.notEqual(master(backup)?.sha256, master(again)?.sha256);
   assert.equal(master(backup)?.bytes, master(again)?.bytes);
   using long = SecretBytes.random(4000);
-  const { masterMember, masterOf } = await import('../master.ts');
   const member = masterMember(long);
   assert.equal(member.length, master(backup)?.bytes);
   assert.deepEqual(masterOf(member).use(toHex), long.use(toHex));
@@ -207,14 +208,13 @@ test('a backup is never written over a file, and what a killed one left is remov
 });
 
 test('records that do not agree with what keyd signed are not backed up', async () => {
-  const { DatabaseSync } = await import('node:sqlite');
   await bed.closeRooms();
   const database = new DatabaseSync(bed.layout.database);
-  const before_ = database.prepare('select leaf_hash from audit_entry where seq = 3').get();
+  const kept = database.prepare('select leaf_hash from audit_entry where seq = 3').get();
   database.exec("update audit_entry set leaf_hash = x'00' where seq = 3");
   await bed.openRooms();
   await assert.rejects(bed.create('altered.ksb'), { code: 'backup.state-inconsistent', seen: 'entry 3' });
-  database.prepare('update audit_entry set leaf_hash = ? where seq = 3').run(before_?.leaf_hash ?? null);
+  database.prepare('update audit_entry set leaf_hash = ? where seq = 3').run(kept?.leaf_hash ?? null);
   database.close();
   assert.ok(!existsSync(bed.path('altered.ksb')));
 });
