@@ -25,6 +25,9 @@ export async function continueLog(layout: Layout, from: string, clock: Clock): P
   const keys = checkpointKeys(layout.trust);
   const head = openCheckpoint(readFileSync(join(from, 'checkpoint'), 'utf8'), keys);
   const own = openCheckpoint(readFileSync(join(layout.keyd, 'checkpoint'), 'utf8'), keys);
+  if (head.size === own.size && !sameBytes(head.root, own.root)) {
+    throw new KeysteadError('backup.log-differs', { field: from, seen: `another root of ${own.size} entries` });
+  }
   if (head.size <= own.size) return;
   const report = await verifyLogFiles({ dir: from, vkeys: logKeys(layout), otherCheckpoint: own.note });
   if (report.verdict !== 'proven') {

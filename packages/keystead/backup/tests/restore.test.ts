@@ -217,6 +217,8 @@ test('how far the log had come must be said, and is held against the backup', as
 });
 
 test('with the newest copy of the published log the restored log goes on from its end, without a fork', async () => {
+  await bed.provision('KS-0004');
+  await bed.published();
   const copy = bed.path('mirror');
   cpSync(bed.layout.log, copy, { recursive: true });
   const newest = readFileSync(join(copy, 'checkpoint'), 'utf8');
