@@ -70,6 +70,8 @@ export async function takeSnapshot(layout: Layout): Promise<Snapshot> {
       ...(size === 0 ? [] : [fromFile('keyd/leaves', join(layout.keyd, 'leaves'), size * HASH_BYTES)]),
       fromFile('store/keystead.db', database, lengthOf(database)),
       fromFile('keyd/journal', journal, wholeLines(journal)),
+      // After the journal, which names them: what it names is there by then.
+      ...directory('keyd/policies', join(layout.keyd, 'policies')),
     ];
     for (const { path } of sources) requireMember(path);
     return { sources, checkpoint: signed?.toString('utf8') ?? null, release: () => removeSnapshots(layout.database) };
@@ -81,26 +83,30 @@ export async function takeSnapshot(layout: Layout): Promise<Snapshot> {
 
 /** Files that are replaced as a whole, each with its bytes; a private key that was put among them is found. */
 function smallFiles(layout: Layout): Source[] {
-  const named: [string, string][] = [
-    ['config.json', layout.config],
-    ['keyd/ceremony.json', join(layout.keyd, 'ceremony.json')],
+  return [
+    ...sourceOf('config.json', layout.config),
+    ...sourceOf('keyd/ceremony.json', join(layout.keyd, 'ceremony.json')),
+    ...directory('trust', layout.trust),
+    ...directory('ceremony', layout.ceremony),
+    ...directory('crl', layout.crl),
   ];
-  for (const [name, dir] of [
-    ['trust', layout.trust],
-    ['ceremony', layout.ceremony],
-    ['crl', layout.crl],
-  ] as const) {
-    const files = readdirSync(dir, { withFileTypes: true }).filter((entry) => entry.isFile());
-    // A name with a dot in front is a write under way.
-    for (const { name: file } of files) if (!file.startsWith('.')) named.push([`${name}/${file}`, join(dir, file)]);
-  }
-  return named.flatMap(([name, path]) => {
-    const bytes = readIfThere(path);
-    if (bytes === undefined) return [];
-    requireMember(name);
-    requireNoKey(name, bytes);
-    return [fromBytes(name, bytes)];
-  });
+}
+
+/** The files of a directory; a name with a dot in front is a write under way. */
+function directory(name: string, dir: string): Source[] {
+  if (!existsSync(dir)) return [];
+  const files = readdirSync(dir, { withFileTypes: true }).filter((entry) => entry.isFile());
+  return files
+    .filter((entry) => !entry.name.startsWith('.'))
+    .flatMap((entry) => sourceOf(`${name}/${entry.name}`, join(dir, entry.name)));
+}
+
+function sourceOf(name: string, path: string): Source[] {
+  const bytes = readIfThere(path);
+  if (bytes === undefined) return [];
+  requireMember(name);
+  requireNoKey(name, bytes);
+  return [fromBytes(name, bytes)];
 }
 
 /** SQLite's online backup in one step: a reader of the write-ahead log, which no writer waits for. */
