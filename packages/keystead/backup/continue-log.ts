@@ -1,4 +1,14 @@
-import { closeSync, copyFileSync, fsyncSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sameBytes } from '@keystead/core/bytes';
@@ -22,13 +32,25 @@ const PAGE = TILE_WIDTH * 32;
  * @throws KeysteadError `backup.log-differs` when the copy is not proven, or is not a continuation of this log.
  */
 export async function continueLog(layout: Layout, from: string, clock: Clock): Promise<void> {
+  // Where the copy is still written to: the archive first, so that it never is ahead of the checkpoint.
+  const archive = join(layout.log, '.checkpoints.newer');
+  copyFileSync(join(from, 'checkpoints'), archive);
+  try {
+    if (await continueFrom(layout, from, clock)) renameSync(archive, join(layout.log, 'checkpoints'));
+  } finally {
+    rmSync(archive, { force: true });
+  }
+}
+
+/** @returns whether the copy was newer. */
+async function continueFrom(layout: Layout, from: string, clock: Clock): Promise<boolean> {
   const keys = checkpointKeys(layout.trust);
   const head = openCheckpoint(readFileSync(join(from, 'checkpoint'), 'utf8'), keys);
   const own = openCheckpoint(readFileSync(join(layout.keyd, 'checkpoint'), 'utf8'), keys);
   if (head.size === own.size && !sameBytes(head.root, own.root)) {
     throw new KeysteadError('backup.log-differs', { field: from, seen: `another root of ${own.size} entries` });
   }
-  if (head.size <= own.size) return;
+  if (head.size <= own.size) return false;
   const report = await verifyLogFiles({ dir: from, vkeys: logKeys(layout), otherCheckpoint: own.note });
   if (report.verdict !== 'proven') {
     throw new KeysteadError('backup.log-differs', {
@@ -46,8 +68,8 @@ export async function continueLog(layout: Layout, from: string, clock: Clock): P
     closeSync(leaves);
     await store.close();
   }
-  copyFileSync(join(from, 'checkpoints'), join(layout.log, 'checkpoints'));
   durableWrite(join(layout.keyd, 'checkpoint'), head.note, 0o600);
+  return true;
 }
 
 async function takeOver(dir: string, at: number, count: number, store: Store, leaves: number): Promise<void> {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,
   cpSync,
@@ -15,6 +16,7 @@ import { after, before, test } from 'node:test';
 import { toHex } from '@keystead/core/bytes';
 import { SecretBytes, sha256 } from '@keystead/core/crypto';
 import { readCrl } from '@keystead/core/x509';
+import { combine } from 'shamir-secret-sharing';
 import { Layout } from '../../files/layout.ts';
 import { csrFor, KEYD_PASSPHRASE } from '../../keyd/tests/bed.ts';
 import { verifyHistory } from '../../verify/history.ts';
@@ -249,6 +251,29 @@ test('with the newest copy of the published log the restored log goes on from it
     },
   );
   assert.ok(!existsSync(bed.path('bad-mirror')));
+});
+
+test('without Keystead, M custodians open a backup with age and the Shamir package alone', async () => {
+  const folder = bed.path('by-hand');
+  mkdirSync(folder);
+  const sh = (command: string): string => execFileSync('bash', ['-euc', command], { cwd: folder, encoding: 'utf8' });
+  const parts: Uint8Array[] = [];
+  for (const name of ['alice', 'carol'] as const) {
+    writeFileSync(join(folder, `${name}.key`), `${bed.keys[name]}\n`, { mode: 0o600 });
+    const share = backup.manifest.custodians.find((one) => one.name === name)?.share ?? '';
+    writeFileSync(join(folder, `${name}.age`), Buffer.from(share, 'base64'));
+    const text = sh(`age --decrypt --identity ${name}.key ${name}.age`);
+    parts.push(new Uint8Array(Buffer.from(JSON.parse(text).share, 'base64')));
+  }
+  writeFileSync(join(folder, 'identity'), await combine(parts), { mode: 0o600 });
+  const { payload, members } = backup.manifest;
+  sh(`tail -c +19 '${backup.path}' | head -c ${payload.bytes} | age --decrypt --identity identity > content`);
+  let offset = 0;
+  for (const { path, bytes, sha256: hash } of members) {
+    assert.match(sh(`tail -c +${1 + offset} content | head -c ${bytes} | sha256sum`), new RegExp(`^${hash} `), path);
+    offset += bytes;
+  }
+  assert.equal(statSync(join(folder, 'content')).size, offset);
 });
 
 test('a drill restores all of it, proves it, and leaves nothing', async () => {
