@@ -7,6 +7,7 @@ export {
   type SignatureAlgorithm,
 } from './algorithms.ts';
 export { deviceKey, kbkdf } from './device-key.ts';
+export { ecdsaSigValue } from './ecdsa-sig-value.ts';
 export { decryptPkcs8, encryptPkcs8, type OpenedKey } from './encrypted-pkcs8.ts';
 export { generateSoftwareKey, type SoftwareKey } from './generate.ts';
 export {
@@ -24,6 +25,7 @@ export { hkdf } from './hkdf.ts';
 export { type HpkeParts, hpkeKeys, hpkeOpen } from './hpke.ts';
 export { ed25519Octets, ed25519Spki, publicKeyOf } from './key.ts';
 export { defaultPasswordKdf, fipsMode, type PasswordKdf, passwordKey } from './password.ts';
+export { algorithmOfSpki, ecPoint, ecSpki, rsaSpki } from './public-numbers.ts';
 export { PurposeKeys } from './purpose-keys.ts';
 export { RandomSource, randomBytes } from './random.ts';
 export { openBytes, sealBytes } from './seal.ts';
