@@ -8,6 +8,7 @@ export {
   needsPassphrase,
   readCustodianKey,
 } from './custodian-key.ts';
+export { CUSTODIAN_KEY_ID, makeTokenKey, tokenIdentity, withCustodianKeystore } from './custodian-token.ts';
 export { type Drilled, drillBackup } from './drill.ts';
 export type { Newest } from './newest.ts';
 export { type Restored, restoreBackup } from './restore.ts';
