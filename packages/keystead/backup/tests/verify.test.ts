@@ -92,7 +92,7 @@ test('the chunk that is damaged is named, and a cut or longer file is none', asy
   };
   const { size } = statSync(backup.path);
   await refused((path) => truncateSync(path, size - 1), 'backup.malformed');
-  await refused((path) => truncateSync(path, size / 2), 'backup.malformed');
+  await refused((path) => truncateSync(path, Math.floor(size / 2)), 'backup.malformed');
   await refused((path) => truncateSync(path, 0), 'backup.malformed');
   await refused((path) => appendFileSync(path, 'x'), 'backup.malformed');
   await refused(
