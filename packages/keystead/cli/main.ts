@@ -31,6 +31,7 @@ Examples:
   $ keystead audit verify --data DIR        prove the history from the files alone
   $ keystead verify --json                  run the checklist on the live system
   $ keystead device revoke KS-0003 --reason keyCompromise
+  $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
 
