@@ -1,7 +1,14 @@
 import { toBase64, toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type BackupPolicy, formatManifest, MANIFEST_FORMAT, operatorOf, permits } from '@keystead/core/lifecycle';
+import {
+  type BackupPolicy,
+  formatManifest,
+  MANIFEST_FORMAT,
+  operatorOf,
+  permits,
+  requireMember,
+} from '@keystead/core/lifecycle';
 import { openCheckpoint, parseVerifierKey } from '@keystead/core/log';
 import type { KeydContext } from '../context.ts';
 import { signDocument } from '../documents.ts';
@@ -24,9 +31,10 @@ export async function signBackupManifest(
   requireBackupOperator(keyd, operator);
   const { backup } = keyd.policy;
   if (backup === undefined) throw new KeysteadError('backup.not-configured', { field: 'policy.backup' });
+  // Before anything else that may be wrong: whoever asks for keys hears the rule.
+  for (const { path } of members) requireMember(path);
   if (checkpoint !== null) requireOwnCheckpoint(keyd, checkpoint);
   const { software, policySha256, logOrigin, evidenceSigner } = keyd.provenance;
-  // It refuses a manifest that lists a file of keys, or any other that may not be in a backup.
   const manifest = formatManifest({
     format: MANIFEST_FORMAT,
     backupId,
