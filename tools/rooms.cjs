@@ -16,7 +16,7 @@ const floors = [
   ['cli'],
   ['start', 'trace'],
   ['backup'],
-  ['serve', 'examples', 'verify'],
+  ['serve', 'examples', 'verify', 'policy'],
   ['ceremony'],
   ['protocols'],
   ['authority', 'provisioning', 'access'],
