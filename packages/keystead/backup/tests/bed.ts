@@ -76,7 +76,7 @@ export class BackupBed {
       { name: 'carol', recipient: carol.recipient },
     ];
     const others = CUSTODIANS.map((name) => ({ name, roles: ['custodian'] as const, spki: makeKey().spki }));
-    const keyd = await KeydBed.make({ backup: { threshold: 2, custodians } }, others);
+    const keyd = await KeydBed.make({ backup: { threshold: 2, custodians } }, undefined, others);
     const bed = new BackupBed(keyd, keys);
     await bed.openRooms();
     return bed;

@@ -12,6 +12,7 @@ import {
 import { certificationRequest } from '@keystead/core/x509';
 import { pino } from 'pino';
 import { passphrase, Rehearsal } from '../../ceremony/tests/rehearsal.ts';
+import type { Layout } from '../../files/layout.ts';
 import { KeydClient, type Result } from '../../keyd-client/index.ts';
 import type { Channel } from '../channel.ts';
 import { greetPeer } from '../handshake.ts';
@@ -64,9 +65,13 @@ export class KeydBed {
     this.policy = policy;
   }
 
-  /** @param others operators besides the three. */
+  /**
+   * @param prepare as `Rehearsal.make` takes it.
+   * @param others operators besides the three.
+   */
   static async make(
     policy: Partial<DemoPolicyOptions> = {},
+    prepare?: (layout: Layout) => void,
     others: DemoPolicyOptions['operators'] = [],
   ): Promise<KeydBed> {
     const clock = new SimulatedClock(START);
@@ -77,7 +82,7 @@ export class KeydBed {
       { name: 'aud', roles: ['auditor'], spki: people.aud.spki },
       ...others,
     ] as const;
-    const rehearsal = await Rehearsal.make({ operators, ...policy }, clock);
+    const rehearsal = await Rehearsal.make({ operators, ...policy }, clock, prepare);
     await rehearsal.run();
     await importBundle(rehearsal.layout, passphrase(KEYD_PASSPHRASE), clock);
     const bed = new KeydBed(rehearsal, clock, people, parsePolicy(rehearsal.output('policy.json')));

@@ -36,8 +36,8 @@ export class SoftHsm {
     for (const label of labels) this.addToken(label);
   }
 
-  addToken(label: string): void {
-    execFileSync('softhsm2-util', ['--init-token', '--free', '--label', label, '--pin', PIN, '--so-pin', SO_PIN]);
+  addToken(label: string, userPin = PIN): void {
+    execFileSync('softhsm2-util', ['--init-token', '--free', '--label', label, '--pin', userPin, '--so-pin', SO_PIN]);
   }
 
   config(more: Partial<Record<keyof Pkcs11Configuration, unknown>> = {}): Pkcs11Configuration {
