@@ -24,7 +24,9 @@ import { verifyHistory } from 'keystead/verify/history.ts';
 import { Rig } from '../faults/rig.ts';
 import { keystead, type Outcome, run } from '../interop/foreign.ts';
 
-const BIN = fileURLToPath(new URL('../../packages/keystead/bin/keystead.mjs', import.meta.url));
+/** The program itself, not its launcher: what is killed here is what does the work. */
+const MAIN = fileURLToPath(new URL('../../packages/keystead/cli/main.ts', import.meta.url));
+const PROGRAM = ['--disable-warning=ExperimentalWarning', MAIN];
 
 let rig: Rig;
 let folder: string;
@@ -48,6 +50,11 @@ const backup = (...args: string[]): Promise<Outcome> => keystead(['backup', ...a
 const create = (out: string, ...more: string[]): Promise<Outcome> =>
   backup('create', '--data', rig.layout.data, '--out', out, ...more);
 
+/** Resolves when the work has begun: its unfinished file or directory is there. */
+async function whenThere(name: RegExp): Promise<void> {
+  for (let tries = 0; tries < 20_000 && !readdirSync(folder).some((one) => name.test(one)); tries += 1) await pause(1);
+}
+
 /** What a custodian does on a machine of their own. */
 async function openShare(file: string, who: string, ...more: string[]): Promise<Outcome> {
   const key = custodianKeyPath(rig.layout, who);
@@ -66,7 +73,7 @@ class Session {
 
   constructor(args: readonly string[], shares: string) {
     this.#shares = shares;
-    const all = [BIN, 'backup', ...args, '--shares', shares, '--root', root, '--json', '--wait', '30'];
+    const all = [...PROGRAM, 'backup', ...args, '--shares', shares, '--root', root, '--json', '--wait', '30'];
     this.child = spawn(process.execPath, all, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.ended = new Promise((resolve) => this.child.on('exit', (code) => resolve(code)));
     if (this.child.stdout !== null) {
@@ -228,10 +235,11 @@ test('kill -9 in the middle of a backup leaves a whole one or none, and the next
   const out = path('killed.ksb');
   for (let n = 0; n < 4; n += 1) {
     rmSync(out, { force: true });
-    const args = [BIN, 'backup', 'create', '--data', rig.layout.data, '--out', out];
+    const args = [...PROGRAM, 'backup', 'create', '--data', rig.layout.data, '--out', out];
     const child = spawn(process.execPath, args, { stdio: 'ignore' });
     const ended = new Promise((resolve) => child.on('exit', resolve));
-    await Promise.race([ended, pause(200 + n * 180 + Number(randomBytes(1)[0]) / 4)]);
+    await Promise.race([ended, whenThere(/^\.killed\.ksb\..*\.tmp$/)]);
+    await pause(n * 20 + Number(randomBytes(1)[0]) / 16);
     child.kill('SIGKILL');
     await ended;
     if (existsSync(out)) assert.equal((await backup('verify', out, '--root', root)).status, 0);
@@ -255,7 +263,8 @@ test('kill -9 in the middle of a restore leaves a whole one or none', async () =
     const shares = path(`shares-${n}`);
     const session = new Session(['restore', file, '--to', to, '--accept-loss'], shares);
     await session.answer(file, 'custodian', 'custodian-2');
-    await Promise.race([session.ended, pause(n * 150 + Number(randomBytes(1)[0]) / 4)]);
+    await Promise.race([session.ended, whenThere(new RegExp(`^\\.restored-${n}\\..*\\.restoring$`))]);
+    await pause(n * 60 + Number(randomBytes(1)[0]) / 8);
     session.child.kill('SIGKILL');
     await session.ended;
     if (existsSync(to)) assert.equal((await verifyHistory(new Layout(to))).verdict, 'proven');
@@ -266,7 +275,7 @@ test('a full disk is told as such, and nothing of what did not fit is left', asy
   const disk = path('small-disk');
   mkdirSync(disk);
   const file = path('killed.ksb');
-  const command = (...args: string[]): string => `'${process.execPath}' '${BIN}' backup ${args.join(' ')}`;
+  const command = (...args: string[]): string => `'${process.execPath}' ${PROGRAM.join(' ')} backup ${args.join(' ')}`;
   const onSmallDisk = (script: string): Promise<Outcome> =>
     run('unshare', [
       ...(process.getuid?.() === 0 ? ['-m'] : ['-rm']),
