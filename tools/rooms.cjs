@@ -15,6 +15,7 @@ const coreMayImport = {
 const floors = [
   ['cli'],
   ['start', 'trace'],
+  ['backup'],
   ['serve', 'examples', 'verify', 'policy'],
   ['ceremony'],
   ['protocols'],

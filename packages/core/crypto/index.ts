@@ -1,3 +1,4 @@
+export { type AgeRecipient, ageRecipientOf, p256Point, p256Spki, parseAgeRecipient } from './age-recipient.ts';
 export {
   type AgreementKey,
   EphemeralKey,
@@ -30,6 +31,7 @@ export {
 } from './hash.ts';
 export { HealthTest, type HealthTestOptions } from './health.ts';
 export { hkdf } from './hkdf.ts';
+export { type HpkeParts, hpkeKeys, hpkeOpen } from './hpke.ts';
 export {
   generateHybridKey,
   type HybridKem,
@@ -58,4 +60,5 @@ export { openBytes, sealBytes } from './seal.ts';
 export { SecretBytes } from './secret.ts';
 export { type SessionKeys, sessionKeys } from './session-keys.ts';
 export { type Signer, softwareSigner, verifySignature } from './signature.ts';
+export { type AgreementAlgorithm, type SoftwareKeyAgreement, softwareKeyAgreement } from './software-agreement.ts';
 export { twoStepKdf } from './two-step-kdf.ts';

@@ -477,6 +477,125 @@ export const ERRORS = {
     rule: 'an order for a key is for one key in one moment of its history, and good for an hour',
     remedy: 'look at the key with keystead keys show, and give the order again',
   },
+  // ---- backup
+  'policy.backup-custodian': {
+    kind: 'invalid',
+    rule: 'a custodian of backups is an operator in the role custodian, named once, with a key of their own',
+  },
+  'policy.backup-threshold': {
+    kind: 'invalid',
+    rule: 'a restore takes at least two custodians, no fewer than quorums.restore approves, and no more than there are',
+  },
+  'backup.signing-key-forbidden': {
+    kind: 'forbidden',
+    rule: 'no signing key is ever backed up, escrowed or exported, sealed or not (REQ-KEY-BAK-01)',
+    remedy: 'a lost issuing key is replaced by a later ceremony; docs/backup.md says how',
+  },
+  'backup.member-unknown': { kind: 'invalid', rule: 'a backup holds the files that are listed for it and no other' },
+  'backup.not-configured': {
+    kind: 'conflict',
+    rule: 'the policy must name the custodians of backups',
+    remedy: 'put `backup: {threshold, custodians}` into the policy; docs/backup.md shows it',
+  },
+  'backup.recipient-malformed': {
+    kind: 'invalid',
+    rule: 'a recipient is age1… (X25519) or age1tag1… (P-256), in lower case, with its checksum',
+  },
+  'backup.state-inconsistent': {
+    kind: 'conflict',
+    rule: "the records, the log and keyd's files must tell one history before they are backed up",
+    remedy: 'run keystead audit verify',
+  },
+  'backup.exists': {
+    kind: 'conflict',
+    rule: 'a backup or a key is never written over a file that is there',
+    remedy: 'name another file',
+  },
+  'backup.disk-full': {
+    kind: 'unavailable',
+    rule: 'the disk must have room; nothing was kept of what did not fit',
+    remedy: 'make room, or name another disk, and begin again',
+  },
+  'backup.unreadable': { kind: 'not-found', rule: 'the backup file must exist and be readable' },
+  'backup.malformed': { kind: 'invalid', rule: 'a backup file must have the form that keystead backup create writes' },
+  'backup.damaged': {
+    kind: 'invalid',
+    rule: 'each byte of a backup must be the one that was signed',
+    remedy: 'take another copy of this backup, or another backup',
+  },
+  'backup.signature-invalid': {
+    kind: 'forbidden',
+    rule: "the manifest must be signed by keyd's evidence key, which leads to the root that you trust",
+    remedy: 'compare the root with the one of the ceremony',
+  },
+  'backup.custodian-unknown': {
+    kind: 'forbidden',
+    rule: 'a custodian must be one whom the policy, and so the manifest, names',
+  },
+  'backup.key-differs': {
+    kind: 'unauthenticated',
+    rule: 'a share opens only with the key that the policy names for its custodian',
+  },
+  'backup.share-malformed': { kind: 'invalid', rule: 'a share must have the form that the backup gave it' },
+  'backup.share-foreign': {
+    kind: 'conflict',
+    rule: 'a share opens the backup that it was made for and no other',
+    remedy: 'take the share out of this very backup file',
+  },
+  'backup.share-altered': { kind: 'invalid', rule: 'a share must be the one that the signed manifest commits to' },
+  'backup.share-repeated': {
+    kind: 'conflict',
+    rule: 'each custodian counts once',
+    remedy: 'ask another custodian',
+  },
+  'backup.response-foreign': {
+    kind: 'conflict',
+    rule: 'a response is encrypted to one restoring session and of no use to another',
+    remedy: 'have the custodian open the share again, for the recipient that this session shows',
+  },
+  'backup.too-few-shares': {
+    kind: 'forbidden',
+    rule: 'a restore takes as many custodians as the policy says',
+    remedy: 'ask more custodians',
+  },
+  'backup.shares-inconsistent': {
+    kind: 'invalid',
+    rule: 'the shares together must give the key to which this backup is encrypted',
+  },
+  'backup.target-not-empty': {
+    kind: 'conflict',
+    rule: 'a restore goes into an empty directory and overwrites nothing',
+    remedy: 'name an empty directory with --to, or move the old one away',
+  },
+  'backup.older-than-state': {
+    kind: 'conflict',
+    rule: 'a backup never replaces a state that is newer than itself',
+    remedy: 'keep the state that is there',
+  },
+  'backup.newest-unknown': {
+    kind: 'conflict',
+    rule: 'a restore must be told how far the log had come: an older log under the same key is a fork',
+    remedy:
+      "give the newest copy of the log's files with --log, or the newest checkpoint with --seen, or accept the loss",
+  },
+  'backup.older-than-seen': {
+    kind: 'conflict',
+    rule: 'the restored log must reach the newest checkpoint that anybody has',
+    remedy: 'give a newer backup, or a copy of the log with --log; or have the loss accepted with --accept-loss',
+  },
+  'backup.crl-foreign': {
+    kind: 'invalid',
+    rule: 'a CRL from the field must be signed by one of the CAs of this backup',
+  },
+  'backup.log-differs': {
+    kind: 'conflict',
+    rule: 'the newer log must be proven from its files and continue the one in the backup',
+  },
+  'ticket.before-restore': {
+    kind: 'forbidden',
+    rule: 'a ticket that was in force before a restore is closed: units may have been made that are forgotten',
+    remedy: 'sign a new ticket for what is left of the batch',
+  },
   // ---- agent (the device's side)
   'state.missing': { kind: 'not-found', rule: 'the directory must hold a device state' },
   'state.exists': { kind: 'conflict', rule: 'a device state is created once', remedy: 'open it instead' },

@@ -1,3 +1,4 @@
+export * from './backup/index.ts';
 export * from './ceremony/bundle.ts';
 export {
   type CeremonyRequest,

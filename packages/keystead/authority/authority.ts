@@ -1,11 +1,12 @@
 import { mkdirSync } from 'node:fs';
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import type { OnlineCa } from '@keystead/core/lifecycle';
+import { ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
 import type { CertStatus } from '@keystead/core/x509';
 import type { OperatorClient } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { CrlRow } from '../store/index.ts';
+import { adoptListed } from './adopt-crl.ts';
 import { CrlPublisher } from './crl.ts';
 import type { AuthorityDeps } from './deps.ts';
 import { type DeviceRequest, Enrolment } from './enrolment.ts';
@@ -116,6 +117,15 @@ export class Authority {
   /** Makes and publishes a CRL now. @throws KeysteadError of keyd or of the store. */
   publishCrl(issuer: OnlineCa): Promise<CrlRow> {
     return this.#crls.publish(issuer);
+  }
+
+  /**
+   * After a restore: publishes every CRL anew, since those of the backup are older than what the field has seen, and
+   * takes into the records what keyd's lists have and they have not.
+   */
+  async afterRestore(): Promise<void> {
+    for (const issuer of ONLINE_CAS) await this.#crls.publish(issuer);
+    await adoptListed(this.#deps, this.#crls, (issuer, serial) => this.#status.changed(issuer, serial));
   }
 
   /** The last CRL that was published. */

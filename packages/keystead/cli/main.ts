@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { emptyCoreDumps } from '../files/core-dump.ts';
 import { auditCommand } from './audit.ts';
+import { backupCommand } from './backup.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
 import { keysCommand } from './keys.ts';
@@ -34,6 +35,7 @@ Examples:
   $ keystead verify --json                  run the checklist on the live system
   $ keystead device revoke KS-0003 --reason keyCompromise
   $ keystead keys --ending-within 90d        the keys whose time is nearly over
+  $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
 
@@ -44,6 +46,7 @@ program.addCommand(deviceCommand());
 program.addCommand(keysCommand());
 program.addCommand(policyCommand());
 program.addCommand(auditCommand());
+program.addCommand(backupCommand());
 program.addCommand(keystoreCommand());
 program.addCommand(verifyCommand());
 program.addCommand(traceCommand());

@@ -95,6 +95,11 @@ export class KeydClient {
     return this.#call('signEvidence', params);
   }
 
+  /** The signed manifest of a backup (canonical JSON). */
+  signBackupManifest(params: Params<'signBackupManifest'>): Promise<Result<'signBackupManifest'>> {
+    return this.#call('signBackupManifest', params);
+  }
+
   /** Certificates that keyd has signed, in order, for reconciliation with the records. */
   journal(params: Params<'journal'>): Promise<Result<'journal'>> {
     return this.#call('journal', params);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
 import { ONLINE_CAS, type OnlineCa, type Policy, type PolicyFile, type SignedTicket } from '@keystead/core/lifecycle';
 import type { KeyInfo } from '../keystore/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
@@ -37,6 +38,18 @@ export interface ContextParts {
   readonly clock: Clock;
   /** Name and version of this program, as documents tell it. */
   readonly software: string;
+}
+
+/**
+ * After a restore the log is never shorter than the restore left it: a checkpoint of a smaller tree would be a second
+ * history. @throws KeysteadError `keyd.journal-damaged`.
+ */
+function requireRestoredLog(log: LogSigner, state: KeydState): void {
+  if (log.size >= state.leastLogSize) return;
+  throw new KeysteadError('keyd.journal-damaged', {
+    field: 'leaves',
+    seen: `${log.size} entries, where the restore left ${state.leastLogSize}`,
+  });
 }
 
 /** Everything that the operations of keyd work with. */
@@ -112,6 +125,7 @@ export class KeydContext {
         cosignVkey,
       });
       state.sawTime(log.lastTime);
+      requireRestoredLog(log, state);
       return new KeydContext(parts, state, journal, log, policies, ledger);
     } catch (error) {
       await journal.close();

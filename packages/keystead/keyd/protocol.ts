@@ -1,4 +1,14 @@
-import { KEY_CHANGES, KEY_CUSTODIES, KEY_PURPOSE_IDS } from '@keystead/core/lifecycle';
+import {
+  BackupIdSchema,
+  KEY_CHANGES,
+  KEY_CUSTODIES,
+  KEY_PURPOSE_IDS,
+  MemberSchema,
+  MOST_CUSTODIANS,
+  MOST_MEMBERS,
+  MOST_SHARE_BYTES,
+  PayloadSchema,
+} from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import {
   bytes,
@@ -138,6 +148,41 @@ const SignEvidence = {
   result: z.strictObject({ document: z.string(), signature: bytes() }),
 };
 
+const SignBackupManifest = {
+  params: z.strictObject({
+    backupId: BackupIdSchema,
+    operator: label,
+    /** The newest checkpoint in the backup, or null when the log was empty: keyd verifies that it signed it. */
+    checkpoint: z.string().max(4096).nullable(),
+    payload: PayloadSchema,
+    members: z.array(MemberSchema).min(1).max(MOST_MEMBERS),
+    /** In the order of the policy's custodians; whose key each is for is the policy's word and not the caller's. */
+    shares: z
+      .array(
+        z.strictObject({
+          name: label,
+          commitment: z.string().regex(/^[0-9a-f]{64}$/),
+          share: bytes(MOST_SHARE_BYTES),
+        }),
+      )
+      .max(MOST_CUSTODIANS),
+    requestId,
+  }),
+  result: z.strictObject({ manifest: z.string(), signature: bytes() }),
+};
+
+/** A restore that keyd's journal has been through. */
+const Restore = z.strictObject({
+  time,
+  backupId: z.string(),
+  manifestSha256: z.string(),
+  custodians: z.array(z.string()),
+  log: z.strictObject({ backup: z.int(), restored: z.int(), newestSeen: z.int() }),
+  acceptedLoss: z.boolean(),
+  crlNumbers: z.partialRecord(onlineCa, z.int()),
+  refused: z.array(z.strictObject({ time: z.string(), code: z.string(), who: z.string().optional() })),
+});
+
 const Status = {
   params: z.strictObject({}),
   result: z.strictObject({
@@ -156,6 +201,7 @@ const Status = {
     tickets: z.array(z.strictObject({ id: z.string(), units: z.int(), quota: z.int() })),
     /** The last CRL number for each issuer. */
     crlNumbers: z.partialRecord(onlineCa, z.int()),
+    restores: z.array(Restore),
   }),
 };
 
@@ -301,6 +347,7 @@ export const OPERATIONS = {
   signCrl: SignCrl,
   signCheckpoint: SignCheckpoint,
   signEvidence: SignEvidence,
+  signBackupManifest: SignBackupManifest,
   journal: Journal,
   policyHistory: PolicyHistory,
   changePolicy: ChangePolicy,

@@ -15,7 +15,7 @@ const DEVICES_LISTED = 10_000;
 
 /** REST's view of the rooms: who asks, whether they may, and what they get. */
 export function restDomain(rooms: Rooms): RestDomain {
-  const { access, authority, provisioning, store, certificates, keys, clock } = rooms;
+  const { access, authority, backups, provisioning, store, certificates, keys, clock } = rooms;
 
   async function operator(caller: Caller, permission: Permission, what: string): Promise<OperatorClient> {
     const asked = { requestId: caller.requestId, what };
@@ -160,6 +160,13 @@ export function restDomain(rooms: Rooms): RestDomain {
         }
         throw error;
       }
+    },
+    async signBackup(caller, draft) {
+      const client = await operator(caller, 'backup.create', 'create backup');
+      return backups.sign(draft, client, caller.requestId);
+    },
+    async recordDrill(caller, drill) {
+      return backups.recordDrill(drill, await operator(caller, 'backup.create', 'record drill'), caller.requestId);
     },
     refused: (_certificate, thrown, requestId) => access.refused(asKeysteadError(thrown), { requestId, what: 'rest' }),
   };

@@ -11,6 +11,7 @@ import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
 import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
+import { BackupRecords } from './backup-records.ts';
 import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
 import { PolicyChanges } from './policy-changes.ts';
@@ -34,6 +35,7 @@ export interface Rooms {
   readonly provisioning: Provisioning;
   readonly keys: KeyRecords;
   readonly clock: Clock;
+  readonly backups: BackupRecords;
   /** The policy in force; another one after a change. */
   readonly policy: Policy;
   readonly policies: PolicyChanges;
@@ -97,6 +99,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     evidenceDirectory: layout.evidence,
   });
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
+  const backups = new BackupRecords({ store, keyd, audit, refusals });
   const tick = setInterval(() => {
     authority
       .tick()
@@ -122,6 +125,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     get policy() {
       return policies.policy;
     },
+    backups,
     certificates,
     async start() {
       await publisher.open();
@@ -133,9 +137,12 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         keyd: await keyd.keys(),
       });
       await policies.start();
+      // Before anything is repaired: what is found missing then has its reason in the log.
+      const restored = await backups.recordRestores();
       const { abandoned } = await authority.start();
       if (abandoned.length > 0)
         log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');
+      if (restored) await authority.afterRestore();
       await provisioning.start();
       if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
       await keys.tick();

@@ -164,6 +164,9 @@ export function compileQueries(dialect: Dialect) {
     evidenceExported: query<{ deviceId: string; exportedAt: number }>()((q, a) =>
       q.updateTable('evidence').set({ exported_at: a.exportedAt }).where('device_id', '=', a.deviceId),
     ),
+    /** After a restore the files are gone: every document is written out again. */
+    forgetRecordExports: query<object>()((q) => q.updateTable('provisioning_record').set({ exported_at: null })),
+    forgetEvidenceExports: query<object>()((q) => q.updateTable('evidence').set({ exported_at: null })),
     /** Devices that are decommissioned and whose evidence a crash kept from being signed. */
     devicesWithoutEvidence: query<object>()((q) =>
       q

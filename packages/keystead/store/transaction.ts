@@ -131,6 +131,12 @@ export class Tx extends Reader {
     this.statements.evidenceExported.run({ deviceId, exportedAt });
   }
 
+  /** Has every record and every evidence written to its file again. */
+  forgetExports(): void {
+    this.statements.forgetRecordExports.run({});
+    this.statements.forgetEvidenceExports.run({});
+  }
+
   insertCrl(row: CrlRow): void {
     this.statements.insertCrl.run(row);
   }

@@ -7,6 +7,7 @@ import { issue } from './issue.ts';
 import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
+import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
 import { signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
@@ -23,6 +24,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signCrl,
   signCheckpoint,
   signEvidence,
+  signBackupManifest,
   journal,
   policyHistory,
   changePolicy,

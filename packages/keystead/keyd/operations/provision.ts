@@ -31,6 +31,7 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
   keyd.ledger.require(requestName('evidence'), 'protect', now);
   keyd.ledger.require(requestName('manufacturing'), 'protect', now);
   requireTicketTime(ticket, now);
+  keyd.state.requireAfterRestore(ticket);
   requireTicketLine(ticket, line);
   requireTicketDevice(ticket, checkDeviceId(deviceId));
   requireLineOperator(keyd, operator);

@@ -14,6 +14,7 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
     log: { origin: keyd.log.origin, size: keyd.log.size, checkpoint: keyd.log.checkpoint ?? null },
     tickets: keyd.state.tickets,
     crlNumbers: keyd.state.crlNumbers,
+    restores: keyd.state.restores.map(({ n: _, kind: __, time, ...restore }) => ({ ...restore, time: new Date(time) })),
   };
 }
 

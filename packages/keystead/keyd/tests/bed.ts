@@ -65,8 +65,15 @@ export class KeydBed {
     this.policy = policy;
   }
 
-  /** @param prepare as `Rehearsal.make` takes it. */
-  static async make(policy: Partial<DemoPolicyOptions> = {}, prepare?: (layout: Layout) => void): Promise<KeydBed> {
+  /**
+   * @param prepare as `Rehearsal.make` takes it.
+   * @param others operators besides the three.
+   */
+  static async make(
+    policy: Partial<DemoPolicyOptions> = {},
+    prepare?: (layout: Layout) => void,
+    others: DemoPolicyOptions['operators'] = [],
+  ): Promise<KeydBed> {
     const clock = new SimulatedClock(START);
     const people = { ada: makeKey(), lin: makeKey(), aud: makeKey(), pol: makeKey() };
     const operators = [
@@ -74,6 +81,7 @@ export class KeydBed {
       { name: 'lin', roles: ['line-operator'], spki: people.lin.spki },
       { name: 'aud', roles: ['auditor'], spki: people.aud.spki },
       { name: 'pol', roles: ['policy-administrator'], spki: people.pol.spki },
+      ...others,
     ] as const;
     const rehearsal = await Rehearsal.make({ operators, ...policy }, clock, prepare);
     await rehearsal.run();

@@ -1,4 +1,6 @@
 import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
+import type { z } from 'zod';
+import type { RecordDrill, SignBackup } from './schemas.ts';
 
 /** Which keys are asked for, and from where on. */
 export interface KeyQuery {
@@ -35,6 +37,9 @@ export interface UnitView extends IssuedView {
   readonly signature: string;
 }
 
+export type BackupDraft = z.output<typeof SignBackup>;
+export type DrillReport = z.output<typeof RecordDrill> & { readonly backupId: string };
+
 /** What the REST interface needs of the domain. Each call resolves only when what it did is durable. */
 export interface RestDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
@@ -67,6 +72,10 @@ export interface RestDomain {
   key(caller: Caller, name: string): Promise<unknown>;
   /** @param order as an operator's key signed it. */
   orderKey(caller: Caller, order: string): Promise<unknown>;
+  /** Has keyd sign the manifest of a backup. What is in the backup never comes here. */
+  signBackup(caller: Caller, backup: BackupDraft): Promise<{ manifest: string; signature: string }>;
+  /** Puts a drill, or one that was refused, on record. */
+  recordDrill(caller: Caller, drill: DrillReport): Promise<{ auditSeq: number }>;
   /** A body that never reached the domain: audited where it matters. */
   refused(certificate: Uint8Array | undefined, thrown: unknown, requestId: string): Promise<void>;
 }

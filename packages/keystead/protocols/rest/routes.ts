@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { clientCertificate, sendError } from '../http/server.ts';
 import type { RestDomain } from './domain.ts';
 import {
+  BackupId,
   CertificateSerial,
   ChangePolicy,
   checkBody,
@@ -15,7 +16,9 @@ import {
   Keys,
   OpenBatch,
   ProvisionUnit,
+  RecordDrill,
   Revoke,
+  SignBackup,
 } from './schemas.ts';
 
 /**
@@ -92,6 +95,15 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         const change = await read(request, () => checkBody(ChangePolicy, request.body));
         return domain.changePolicy(caller(request), change);
       });
+      api.post('/backups', async (request) => {
+        const backup = await read(request, () => checkBody(SignBackup, request.body));
+        return domain.signBackup(caller(request), backup);
+      });
+      api.post('/backups/:id/drills', async (request) => {
+        const { id: backupId } = await read(request, () => checkBody(BackupId, request.params));
+        const drill = await read(request, () => checkBody(RecordDrill, request.body));
+        return domain.recordDrill(caller(request), { ...drill, backupId });
+      });
     },
     { prefix: '/api/v1' },
   );
@@ -129,6 +141,8 @@ const ROUTES = [
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/policy', 'policy.read'],
   ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],
+  ['POST', '/api/v1/backups {backupId, checkpoint, payload, members, shares}', 'backup.create'],
+  ['POST', '/api/v1/backups/:id/drills {manifestSha256, custodians, outcome, members, logEntries}', 'backup.create'],
 ] as const;
 
 /** Who asks, and the id that this request has in every log line and audit entry. */

@@ -1,5 +1,15 @@
 import { KeysteadError } from '@keystead/core/errors';
-import { KEY_PURPOSE_IDS, KEY_STATES, type KeyState } from '@keystead/core/lifecycle';
+import {
+  BackupIdSchema,
+  KEY_PURPOSE_IDS,
+  KEY_STATES,
+  type KeyState,
+  MemberSchema,
+  MOST_CUSTODIANS,
+  MOST_MEMBERS,
+  MOST_SHARE_BYTES,
+  PayloadSchema,
+} from '@keystead/core/lifecycle';
 import { z } from 'zod';
 
 const pemOrBase64 = z.string().min(1).max(16_384);
@@ -58,6 +68,35 @@ export const ChangePolicy = z.strictObject({
   policy: z.string().min(1).max(1_000_000),
   approvals: z.string().min(1).max(200_000),
 });
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const person = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,63}$/);
+
+/** What `keystead backup create` has encrypted and wants signed. */
+export const SignBackup = z.strictObject({
+  backupId: BackupIdSchema,
+  checkpoint: z.string().max(4096).nullable(),
+  payload: PayloadSchema,
+  members: z.array(MemberSchema).min(1).max(MOST_MEMBERS),
+  shares: z
+    .array(z.strictObject({ name: person, commitment: sha256, share: z.base64().max(MOST_SHARE_BYTES * 2) }))
+    .max(MOST_CUSTODIANS),
+});
+/** How a drill went: `code` is the error's when it was refused. */
+export const RecordDrill = z.strictObject({
+  manifestSha256: sha256,
+  custodians: z.array(person).max(MOST_CUSTODIANS),
+  outcome: z.enum(['done', 'refused']),
+  code: z
+    .string()
+    .regex(/^[a-z-]+\.[a-z-]+$/)
+    .max(64)
+    .optional(),
+  /** What was compared: files of the backup, and entries of the log that were proven. */
+  members: z.int().min(0),
+  logEntries: z.int().min(0),
+});
+export const BackupId = z.strictObject({ id: BackupIdSchema });
 
 /**
  * The body of a request as a checked value. @throws KeysteadError `request.malformed` naming the field.

@@ -6,7 +6,7 @@ import { durableWrite } from '../../files/durable.ts';
 import { importBundle, isImported } from '../../keyd/import.ts';
 import { initKeyd } from '../../keyd/init.ts';
 import { readKeystoreConfig, writeKeystoreConfig } from '../../keystore/index.ts';
-import { makePeopleKeys } from '../operators.ts';
+import { makeCustodianKeys, makePeopleKeys } from '../operators.ts';
 import type { World } from '../world.ts';
 
 /** Step 1: keyd makes its keys and requests; an offline ceremony makes the roots and certifies them. */
@@ -44,6 +44,7 @@ export async function ceremony(world: World): Promise<void> {
   const policy = demoPolicy({
     operators: people,
     issued: clock.now(),
+    backup: await makeCustodianKeys(layout, passphrases.operators),
     lifetimes: { ldevid: { seconds: world.config.ldevidSeconds, backdateSeconds: 10 } },
     urls: { crl: `${base}/crl/{ca}.crl`, ocsp: `${base}/ocsp/{ca}`, caIssuers: `${base}/ca/{ca}.cer` },
   });

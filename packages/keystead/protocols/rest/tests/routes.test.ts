@@ -31,6 +31,8 @@ const domain: RestDomain = {
   dueKeys: ask('dueKeys'),
   key: ask('key'),
   orderKey: ask('orderKey'),
+  signBackup: ask('signBackup'),
+  recordDrill: ask('recordDrill'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },
