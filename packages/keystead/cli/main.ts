@@ -36,6 +36,7 @@ Examples:
   $ keystead device revoke KS-0003 --reason keyCompromise
   $ keystead keys --ending-within 90d        the keys whose time is nearly over
   $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
+  $ keystead policy document --format html  the key management policy, as a document to file
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
 
