@@ -1,4 +1,5 @@
 import type { DerCrl } from '@keystead/core/bytes';
+import { requestName } from '@keystead/core/lifecycle';
 import { assembleSigned, tbsCertList } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import type { Params, Result } from '../protocol.ts';
@@ -9,12 +10,13 @@ import { signVerified } from '../sign-verified.ts';
  * Signs a full CRL. keyd remembers what it has listed, in its journal, and lists it again by itself: a front end can
  * add to a list, but never take a revocation back by leaving it out. Only `certificateHold` is listed as long as it
  * is sent. REQ-KEY-REV-01
- * @throws KeysteadError `crl.number-used` and `crl.number-skips` with the last number, `revocation.malformed`, `clock.went-back`,
+ * @throws KeysteadError `key.use-forbidden`, `crl.number-used` and `crl.number-skips` with the last number, `revocation.malformed`, `clock.went-back`,
  *   `keyd.journal-failed`.
  */
 export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
   const now = keyd.now();
   const { issuer, number } = params;
+  keyd.ledger.require(requestName(issuer), 'process', now);
   for (const { serial, revokedAt } of params.entries) requireRevocationTime(revokedAt, now, serial);
   const authority = keyd.authorities[issuer];
   const { signer } = authority;

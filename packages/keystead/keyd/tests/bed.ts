@@ -45,13 +45,13 @@ export interface RawAnswer {
 }
 
 /**
- * A keyd after its ceremony, in this process, with a clock that the test sets, three operators in its policy (`ada`,
+ * A keyd after its ceremony, in this process, with a clock that the test sets, four operators in its policy (`ada`,
  * ca-operator; `lin`, line-operator; `aud`, auditor) and a client that holds the channel key.
  */
 export class KeydBed {
   readonly rehearsal: Rehearsal;
   readonly clock: SimulatedClock;
-  readonly people: Readonly<Record<'ada' | 'lin' | 'aud', TestKey>>;
+  readonly people: Readonly<Record<'ada' | 'lin' | 'aud' | 'pol', TestKey>>;
   readonly policy: Policy;
   readonly #channelKey = SecretBytes.random(32);
   readonly #clients: KeydClient[] = [];
@@ -65,14 +65,23 @@ export class KeydBed {
     this.policy = policy;
   }
 
-  /** @param prepare as `Rehearsal.make` takes it. */
-  static async make(policy: Partial<DemoPolicyOptions> = {}, prepare?: (layout: Layout) => void): Promise<KeydBed> {
+  /**
+   * @param prepare as `Rehearsal.make` takes it.
+   * @param others operators besides the three.
+   */
+  static async make(
+    policy: Partial<DemoPolicyOptions> = {},
+    prepare?: (layout: Layout) => void,
+    others: DemoPolicyOptions['operators'] = [],
+  ): Promise<KeydBed> {
     const clock = new SimulatedClock(START);
-    const people = { ada: makeKey(), lin: makeKey(), aud: makeKey() };
+    const people = { ada: makeKey(), lin: makeKey(), aud: makeKey(), pol: makeKey() };
     const operators = [
       { name: 'ada', roles: ['ca-operator'], spki: people.ada.spki },
       { name: 'lin', roles: ['line-operator'], spki: people.lin.spki },
       { name: 'aud', roles: ['auditor'], spki: people.aud.spki },
+      { name: 'pol', roles: ['policy-administrator'], spki: people.pol.spki },
+      ...others,
     ] as const;
     const rehearsal = await Rehearsal.make({ operators, ...policy }, clock, prepare);
     await rehearsal.run();

@@ -6,7 +6,7 @@ import { durableWrite } from '../../files/durable.ts';
 import { importBundle, isImported } from '../../keyd/import.ts';
 import { initKeyd } from '../../keyd/init.ts';
 import { readKeystoreConfig, writeKeystoreConfig } from '../../keystore/index.ts';
-import { makePeopleKeys } from '../operators.ts';
+import { makeCustodianKeys, makePeopleKeys } from '../operators.ts';
 import type { World } from '../world.ts';
 
 /** Step 1: keyd makes its keys and requests; an offline ceremony makes the roots and certifies them. */
@@ -17,6 +17,7 @@ export async function ceremony(world: World): Promise<void> {
     'Offline ceremony',
     'The roots are made in a process of their own, without network, and certify the keys that keyd made for itself. Only requests and certificates cross over; no private key ever does.',
   );
+  narrator.warn('this is a DEMONSTRATION policy: one approval changes it, and nothing issued here is to be relied on');
   if (isImported(layout)) {
     narrator.done(`found the hierarchy of an earlier start in ${layout.trust}`);
     return;
@@ -43,6 +44,7 @@ export async function ceremony(world: World): Promise<void> {
   const policy = demoPolicy({
     operators: people,
     issued: clock.now(),
+    backup: await makeCustodianKeys(layout, passphrases.operators),
     lifetimes: { ldevid: { seconds: world.config.ldevidSeconds, backdateSeconds: 10 } },
     urls: { crl: `${base}/crl/{ca}.crl`, ocsp: `${base}/ocsp/{ca}`, caIssuers: `${base}/ca/{ca}.cer` },
   });
