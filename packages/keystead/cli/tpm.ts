@@ -34,7 +34,7 @@ export function tpmCommand(): Command {
     .addHelpText('after', '\nExample:\n  $ keystead tpm seal --out keyd.tpm2 --pcrs 7 --passphrase-fd 3 3< passphrase')
     .action(seal);
 
-  common(tpm.command('unseal-check <file>'))
+  common(tpm.command('unseal-check <file>').alias('check'))
     .description('open the file as keyd would and throw the passphrase away; exit code 3 names the PCRs that differ')
     .action(async (file: string, flags: TpmFlags) => {
       (await unsealPassphrase({ path: file, tpm: flags.tpm })).wipe();
