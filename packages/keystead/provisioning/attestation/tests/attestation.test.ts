@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { randomFillSync } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { type AttestationAnswer, type AttestationRequest, TpmDevice } from '@keystead/agent';
 import type { DerCertificate } from '@keystead/core/bytes';
 import { SimulatedClock } from '@keystead/core/clock';
-import { certSha256, generateSoftwareKey, softwareSigner, spkiSha256 } from '@keystead/core/crypto';
+import { certSha256, generateSoftwareKey, randomBytes, softwareSigner, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { certificationRequest } from '@keystead/core/x509';
 import { decodePublic, encodePublic, spkiOf, Tpm } from '@keystead/tpm2';
@@ -92,7 +91,7 @@ test('a challenge is answered once, in time, and only the secret that the TPM op
   );
   const guess = attestation.challenge(one.order);
   const { statement } = await one.device.answer(guess);
-  const secret = randomFillSync(new Uint8Array(32));
+  const secret = randomBytes(32);
   assert.throws(
     () => attestation.verify(guess.id, one.order.csr, { secret, statement }),
     fails('attestation.challenge-refused', /secret/),
