@@ -73,11 +73,14 @@ const MOST_OPEN = 4096;
 export class Attestation {
   readonly #trust: EndorsementTrust;
   readonly #clock: Clock;
+  readonly #mostOpen: number;
   readonly #open = new Map<string, Open>();
 
-  constructor(trust: EndorsementTrust, clock: Clock) {
+  /** @param mostOpen how many challenges may wait for their answers at once. */
+  constructor(trust: EndorsementTrust, clock: Clock, mostOpen = MOST_OPEN) {
     this.#trust = trust;
     this.#clock = clock;
+    this.#mostOpen = mostOpen;
   }
 
   /**
@@ -86,8 +89,8 @@ export class Attestation {
   challenge(order: AttestationOrder): AttestationChallenge {
     const now = this.#clock.now();
     this.#forget(now.getTime());
-    if (this.#open.size >= MOST_OPEN)
-      throw new KeysteadError('attestation.busy', { field: 'challenges', seen: `${MOST_OPEN}` });
+    if (this.#open.size >= this.#mostOpen)
+      throw new KeysteadError('attestation.busy', { field: 'challenges', seen: `${this.#mostOpen}` });
     const ek = verifyEndorsement(order.ekCertificate, order.ekPublic, this.#trust, now);
     const ak = keyOf(order.akPublic, 'attestation key');
     requireAttestationKey(ak);
