@@ -37,7 +37,7 @@ import {
   withEndorsementKey,
   withStorageRoot,
 } from '@keystead/tpm2';
-import { type Disk, nodeDisk, replaceFile } from '../state/disk.ts';
+import { type Disk, nodeDisk, replaceFile, UNFINISHED } from '../state/disk.ts';
 import { eraseFile } from '../state/erase.ts';
 
 /** What the device shows when it asks for a challenge: everything but the request for its certificate. */
@@ -79,14 +79,10 @@ interface TpmFiles {
  */
 export class TpmDevice {
   readonly #tpm: Tpm;
-  readonly #directory: string;
-  readonly #disk: Disk;
   readonly #files: TpmFiles;
 
-  private constructor(tpm: Tpm, directory: string, disk: Disk, files: TpmFiles) {
+  private constructor(tpm: Tpm, files: TpmFiles) {
     this.#tpm = tpm;
-    this.#directory = directory;
-    this.#disk = disk;
     this.#files = files;
   }
 
@@ -120,7 +116,7 @@ export class TpmDevice {
     replaceFile(disk, join(directory, FILES.attestation), formatTpmKey(files.attestation));
     replaceFile(disk, join(directory, FILES.idevid), formatTpmKey(files.idevid));
     replaceFile(disk, join(directory, FILES.secret), formatSealedSecret(files.secret));
-    return new TpmDevice(tpm, directory, disk, files);
+    return new TpmDevice(tpm, files);
   }
 
   /** @throws KeysteadError `state.missing`, `tpm2.file-damaged`. The TPM is first asked when something is used. */
@@ -131,7 +127,7 @@ export class TpmDevice {
       if (bytes === undefined) throw new KeysteadError('state.missing', { field: join(directory, name) });
       return bytes;
     };
-    return new TpmDevice(tpm, directory, disk, {
+    return new TpmDevice(tpm, {
       secret: parseSealedSecret(read(FILES.secret)),
       idevid: parseTpmKey(read(FILES.idevid)),
       attestation: parseTpmKey(read(FILES.attestation)),
@@ -208,15 +204,22 @@ export class TpmDevice {
   }
 
   /**
-   * Destroys what the device has in its TPM: the files with the wrapped keys, and with `clearOwner` the seed that they
-   * are wrapped under, so that no copy opens. Without it a copy made before opens in this very TPM. REQ-KEY-WIPE-01
+   * Destroys what a device has in its TPM: the files with the wrapped keys, and with `clearOwner` the seed that they
+   * are wrapped under, so that no copy opens. Without it a copy made before opens in this very TPM. Safe to repeat
+   * after a power cut at any step. REQ-KEY-WIPE-01
    * @param options.lockoutAuth where a lockout authorization was set; stays with the caller.
    * @throws KeysteadError `tpm2.*`: the files are gone then, the owner is not cleared.
    */
-  async wipe(options: { clearOwner: boolean; lockoutAuth?: SecretBytes }): Promise<TpmWipe> {
-    const files = [FILES.secret, FILES.idevid, FILES.attestation];
-    for (const name of files) eraseFile(this.#disk, join(this.#directory, name));
-    if (options.clearOwner) await this.#tpm.use((channel) => clearOwner(channel, options.lockoutAuth));
+  static async wipe(
+    directory: string,
+    tpm: Tpm,
+    options: { clearOwner: boolean; lockoutAuth?: SecretBytes; disk?: Disk },
+  ): Promise<TpmWipe> {
+    const disk = options.disk ?? nodeDisk;
+    const names = [FILES.secret, FILES.idevid, FILES.attestation].flatMap((name) => [name, `${name}${UNFINISHED}`]);
+    const files = names.filter((name) => disk.mode(join(directory, name)) !== undefined);
+    for (const name of files) eraseFile(disk, join(directory, name));
+    if (options.clearOwner) await tpm.use((channel) => clearOwner(channel, options.lockoutAuth));
     return { files, ownerCleared: options.clearOwner };
   }
 

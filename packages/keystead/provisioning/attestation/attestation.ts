@@ -76,10 +76,11 @@ export class Attestation {
   readonly #mostOpen: number;
   readonly #open = new Map<string, Open>();
 
-  constructor(trust: EndorsementTrust, clock: Clock, options: { readonly mostOpen?: number } = {}) {
+  /** @param mostOpen how many challenges may wait for their answers at once. */
+  constructor(trust: EndorsementTrust, clock: Clock, mostOpen = MOST_OPEN) {
     this.#trust = trust;
     this.#clock = clock;
-    this.#mostOpen = options.mostOpen ?? MOST_OPEN;
+    this.#mostOpen = mostOpen;
   }
 
   /**
@@ -89,7 +90,7 @@ export class Attestation {
     const now = this.#clock.now();
     this.#forget(now.getTime());
     if (this.#open.size >= this.#mostOpen)
-      throw new KeysteadError('attestation.busy', { field: 'challenges', seen: String(this.#mostOpen) });
+      throw new KeysteadError('attestation.busy', { field: 'challenges', seen: `${this.#mostOpen}` });
     const ek = verifyEndorsement(order.ekCertificate, order.ekPublic, this.#trust, now);
     const ak = keyOf(order.akPublic, 'attestation key');
     requireAttestationKey(ak);
