@@ -22,7 +22,7 @@ const floors = [
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
   ['keystore'],
-  ['files', 'clock'],
+  ['files', 'clock', 'host'],
 ];
 
 const tests = '/tests/';

@@ -260,6 +260,11 @@ export const ERRORS = {
     rule: 'the port that was chosen at the first start must be free: it stands in the certificates',
     remedy: 'stop the other program that listens there, or start with another --data',
   },
+  'service.user-unsound': {
+    kind: 'forbidden',
+    rule: 'a service that root starts becomes the user that its directory belongs to, and cannot become root again',
+    remedy: 'give the directory a user and a group of its own',
+  },
   'service.unreachable': {
     kind: 'unavailable',
     rule: 'the service could not be reached',
@@ -415,7 +420,7 @@ export const ERRORS = {
   },
   'keyd.directory-exposed': {
     kind: 'forbidden',
-    rule: 'the directory of the socket of keyd belongs to its user and is closed to all others (mode 0700)',
+    rule: 'the directory of the socket of keyd belongs to its user and is closed to all others (mode 0700; its group may pass through)',
   },
   'keyd.secrets-malformed': {
     kind: 'invalid',

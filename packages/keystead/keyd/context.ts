@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
 import { ONLINE_CAS, type OnlineCa, type Policy, type SignedTicket, verifyTicket } from '@keystead/core/lifecycle';
+import type { Isolation } from '../host/isolation.ts';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
 import { CheckPool } from './check-pool.ts';
 import type { Provenance } from './documents.ts';
@@ -26,6 +27,8 @@ export interface ContextParts {
   readonly clock: Clock;
   /** Name and version of this program, as documents tell it. */
   readonly software: string;
+  /** What stands between keyd and the rest of the machine, as of its start. */
+  readonly isolation: Isolation;
 }
 
 /** Everything that the operations of keyd work with. */
@@ -44,6 +47,7 @@ export class KeydContext {
   readonly log: LogSigner;
   readonly startedAt: Date;
   readonly software: string;
+  readonly isolation: Isolation;
   readonly #clock: Clock;
   readonly #tickets = new Map<string, SignedTicket>();
 
@@ -53,6 +57,7 @@ export class KeydContext {
     this.policy = hierarchy.policy;
     this.policyBytes = parts.policyBytes;
     this.software = software;
+    this.isolation = parts.isolation;
     this.state = state;
     this.journal = journal;
     this.log = log;

@@ -137,11 +137,23 @@ const SignEvidence = {
   result: z.strictObject({ document: z.string(), signature: bytes() }),
 };
 
+/** What stands between keyd and the rest of the machine; the fields are explained in host/isolation.ts. */
+export const IsolationSchema = z.strictObject({
+  uid: z.int(),
+  capabilities: z.boolean(),
+  noNewPrivileges: z.boolean(),
+  network: z.enum(['none', 'present', 'unknown']),
+  coreDumps: z.enum(['off', 'empty', 'on']),
+  keyMemory: z.enum(['locked', 'not locked']),
+  swap: z.enum(['none', 'forbidden', 'possible', 'unknown']),
+});
+
 const Status = {
   params: z.strictObject({}),
   result: z.strictObject({
     software: z.string(),
     startedAt: time,
+    isolation: IsolationSchema,
     policySha256: z.string(),
     /** Certificates that keyd's journal knows of. */
     certificates: z.int(),

@@ -3,6 +3,7 @@ import { readConfig } from '../files/config.ts';
 import type { Layout } from '../files/layout.ts';
 import { type Check, type CheckResult, runCheck } from './check.ts';
 import { CEREMONY_CHECKS } from './checks/ceremony.ts';
+import { ISOLATION_CHECKS } from './checks/isolation.ts';
 import { LOG_CHECKS } from './checks/log.ts';
 import { RECORD_CHECKS } from './checks/records.ts';
 import { REVOCATION_CHECKS } from './checks/revocation.ts';
@@ -15,6 +16,7 @@ export { formatChecklist } from './print.ts';
 export const CHECKLIST: readonly Check[] = [
   ...CEREMONY_CHECKS,
   ...STORAGE_CHECKS,
+  ...ISOLATION_CHECKS,
   ...REVOCATION_CHECKS,
   ...RECORD_CHECKS,
   ...LOG_CHECKS,

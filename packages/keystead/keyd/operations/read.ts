@@ -8,6 +8,7 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
   return {
     software: keyd.software,
     startedAt: keyd.startedAt,
+    isolation: { ...keyd.isolation },
     policySha256: keyd.provenance.policySha256,
     certificates: keyd.state.certificates,
     log: { origin: keyd.log.origin, size: keyd.log.size, checkpoint: keyd.log.checkpoint ?? null },

@@ -6,10 +6,31 @@ import { durableWrite } from '../../files/durable.ts';
 import { importBundle, isImported } from '../../keyd/import.ts';
 import { initKeyd } from '../../keyd/init.ts';
 import { makePeopleKeys } from '../operators.ts';
+import { separateOwners } from '../owners.ts';
 import type { World } from '../world.ts';
 
-/** Step 1: keyd makes its keys and requests; an offline ceremony makes the roots and certifies them. */
+/**
+ * Step 1: keyd makes its keys and requests; an offline ceremony makes the roots and certifies them. At its end, keyd
+ * and serve have users of their own where root starts them.
+ */
 export async function ceremony(world: World): Promise<void> {
+  const { layout, narrator } = world;
+  await found(world);
+  const owners = separateOwners(layout);
+  if (owners.separate) {
+    narrator.done(
+      `keyd is user ${owners.keyd.uid} and serve user ${owners.serve.uid}: neither can open what is the other's`,
+    );
+  } else if (owners.asRoot) {
+    narrator.warn(
+      `KEYD AND SERVE ARE NOT SEPARATED BY USER: ${owners.why}. Both run as the owner of their directories`,
+    );
+  } else {
+    narrator.note(`keyd and serve run as one user: ${owners.why}`);
+  }
+}
+
+async function found(world: World): Promise<void> {
   const { layout, narrator, clock, passphrases } = world;
   narrator.step(
     1,
@@ -21,7 +42,7 @@ export async function ceremony(world: World): Promise<void> {
     return;
   }
   // A first start that was cut short made nothing that anyone trusts yet: begin again from clean ground.
-  for (const path of [layout.keyd, layout.ceremony, layout.trust, layout.offline, layout.operators]) {
+  for (const path of [layout.keyd, layout.run, layout.ceremony, layout.trust, layout.offline, layout.operators]) {
     rmSync(path, { recursive: true, force: true });
   }
   const people = await makePeopleKeys(layout, passphrases.operators);
