@@ -467,13 +467,15 @@ export const ERRORS = {
     rule: 'a device is provisioned once, with one key, under one ticket',
   },
   'ocsp.issuer-differs': { kind: 'invalid', rule: 'a CertID must name the issuer that is to answer' },
+  'ocsp.never-issued': { kind: 'conflict', rule: 'a certificate that keyd has not issued is never said to be good' },
+  'device.not-provisioned': { kind: 'not-found', rule: 'keyd must have provisioned the device itself' },
   'revocation.undone': { kind: 'conflict', rule: 'what was once on a CRL is never said to be good again' },
   'revocation.malformed': { kind: 'invalid', rule: 'a revocation has a time that is not in the future' },
   'crl.number-used': { kind: 'conflict', rule: 'each CRL of an issuer has a higher number than the one before' },
   'crl.number-skips': { kind: 'invalid', rule: 'the number of a CRL is at most 1000000 above the one before' },
   'evidence.not-revoked': {
     kind: 'conflict',
-    rule: 'evidence names a certificate as revoked only when it stands on a signed CRL',
+    rule: 'evidence is signed when the IDevID of the device, and all that it names as revoked, stand on a signed CRL',
     remedy: 'publish the CRL first',
   },
   'log.size-mismatch': {

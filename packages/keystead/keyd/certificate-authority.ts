@@ -92,7 +92,7 @@ export class CertificateAuthority {
     const { serial, notBefore } = values;
     const notAfter = values.notAfter === 'none' ? NO_END : values.notAfter;
     const spki = spkiSha256(order.spki);
-    await this.#journal.append({
+    const entry = {
       time: order.now.toISOString(),
       kind: 'certificate',
       serial,
@@ -104,8 +104,9 @@ export class CertificateAuthority {
       notAfter: notAfter.toISOString(),
       requestId: order.requestId,
       ticket: order.ticket,
-    });
-    this.#state.countCertificate();
+    } as const;
+    await this.#journal.append(entry);
+    this.#state.takeCertificate(entry);
     const { signatureAlgorithm } = this.signer;
     const signature = await this.signer.sign(tbs);
     const issuer = this.role;

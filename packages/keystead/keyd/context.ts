@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
 import { ONLINE_CAS, type OnlineCa, type Policy, type SignedTicket, verifyTicket } from '@keystead/core/lifecycle';
+import { readCertificate } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
 import { CheckPool } from './check-pool.ts';
@@ -98,6 +99,8 @@ export class KeydContext {
         cosignVkey,
       });
       state.sawTime(log.lastTime);
+      // Made at the import, before there was a journal.
+      state.sawSerial('server', readCertificate(hierarchy.evidenceSigner).serial);
       return new KeydContext(parts, state, journal, log);
     } catch (error) {
       await journal.close();
