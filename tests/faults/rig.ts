@@ -149,6 +149,18 @@ export class Rig {
     for (const name of names) this.#services.delete(name);
   }
 
+  /** The process of a service, while it runs. */
+  pid(name: ServiceName): number | undefined {
+    return this.#services.get(name)?.service.pid;
+  }
+
+  /** Waits until a service has ended by itself, or by a signal. @returns how. */
+  async ended(name: ServiceName): Promise<string | undefined> {
+    const how = await this.#services.get(name)?.ended;
+    this.#services.delete(name);
+    return how;
+  }
+
   /** Ends a service in good order. */
   async stop(name: ServiceName): Promise<void> {
     await this.#services.get(name)?.service.stop();
