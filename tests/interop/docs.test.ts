@@ -84,7 +84,7 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['/api/v1/revocations', /"reason":"superseded"/],
 ];
 
-for (const path of ['docs/enrol.md', 'docs/operate.md']) {
+for (const path of ['docs/enrol.md', 'docs/operate.md', 'docs/keyd.md']) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {
     test(`${path}: block ${index + 1} of ${blocks.length} runs as it stands`, async () => {

@@ -7,7 +7,7 @@ const FIRST_SLOTS = 1024;
 /**
  * The serial numbers of one CA, never taken out again: 20 octets each in a table that is at most half full, 60 MB for a
  * million at the worst, where a Set of strings takes twice that and ends at 16.7 million. What is put in was drawn at
- * random by keyd itself, so its last octets are as good a place in the table as any hash, and nobody can choose
+ * random by keyd itself, so its last octets place it as well as a hash would, and nobody can choose
  * numbers that crowd together.
  */
 export class SerialSet {
