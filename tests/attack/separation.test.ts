@@ -48,6 +48,7 @@ test('TEST-KEY-13 the process with the keys holds no rights: no capabilities, no
     for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb'])
       assert.match(statusOf(pid, set), /^0+$/, `${name} ${set}`);
     assert.equal(statusOf(pid, 'NoNewPrivs'), '1', name);
+    assert.equal(Number.parseInt(readFileSync(`/proc/${pid}/coredump_filter`, 'utf8'), 16), 0, name);
     assert.match(readFileSync(`/proc/${pid}/limits`, 'utf8'), /Max core file size +0 +0 +bytes/, name);
   }
   const { isolation } = readPresence(rig.layout) ?? {};
@@ -62,7 +63,12 @@ test('TEST-KEY-13 keyd is in a network namespace of its own, from which not even
   const script = `require('net').connect(${https}, '127.0.0.1').on('connect', () => { console.log('reached'); process.exit(); }).on('error', (e) => console.log(e.code))`;
   const here = [process.execPath, '-e', script];
   // An ordinary user enters the namespace of users that his keyd stands in as well.
-  const enter = ['nsenter', `--net=/proc/${keyd}/ns/net`, ...(ROOT ? [] : [`--user=/proc/${keyd}/ns/user`]), '--'];
+  const enter = [
+    'nsenter',
+    `--net=/proc/${keyd}/ns/net`,
+    ...(ROOT ? [] : [`--user=/proc/${keyd}/ns/user`, '--preserve-credentials']),
+    '--',
+  ];
   const run = ([command = '', ...args]: string[]): string =>
     spawnSync(command, args, { encoding: 'utf8' }).stdout.trim();
   assert.equal(run(here), 'reached');

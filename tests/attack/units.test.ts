@@ -109,7 +109,7 @@ test('what systemd-tmpfiles makes is what a start by root makes, and both users 
 function command(name: 'keyd' | 'serve', credentials: Readonly<Record<string, string>>): ChildProcess {
   const directory = join(rig.folder, `credentials-${name}`);
   rmSync(directory, { recursive: true, force: true });
-  mkdirSync(directory, { mode: 0o500 });
+  mkdirSync(directory, { mode: 0o700 });
   const { uid, gid } = statSync(name === 'keyd' ? rig.layout.keyd : join(rig.layout.data, 'store'));
   for (const [id, value] of Object.entries(credentials)) {
     writeFileSync(join(directory, id), value, { mode: 0o400 });
