@@ -90,7 +90,7 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['policy apply next.json', /version 2 is in force since .*\n[^\n]*approved by approver/],
 ];
 
-for (const path of ['docs/enrol.md', 'docs/operate.md', 'docs/policy.md', 'docs/backup.md']) {
+for (const path of ['docs/enrol.md', 'docs/operate.md', 'docs/policy.md', 'docs/backup.md', 'docs/keyd.md']) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {
     test(`${path}: block ${index + 1} of ${blocks.length} runs as it stands`, async () => {

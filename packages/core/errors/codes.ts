@@ -653,6 +653,11 @@ export const ERRORS = {
     rule: 'the port that was chosen at the first start must be free: it stands in the certificates',
     remedy: 'stop the other program that listens there, or start with another --data',
   },
+  'service.user-unsound': {
+    kind: 'forbidden',
+    rule: 'a service that root starts becomes the user that its directory belongs to, and cannot become root again',
+    remedy: 'give the directory a user and a group of its own',
+  },
   'service.unreachable': {
     kind: 'unavailable',
     rule: 'the service could not be reached',
@@ -808,7 +813,7 @@ export const ERRORS = {
   },
   'keyd.directory-exposed': {
     kind: 'forbidden',
-    rule: 'the directory of the socket of keyd belongs to its user and is closed to all others (mode 0700)',
+    rule: 'the directory of the socket of keyd belongs to its user and is closed to all others (mode 0700; its group may pass through)',
   },
   'keyd.secrets-malformed': {
     kind: 'invalid',
@@ -855,13 +860,15 @@ export const ERRORS = {
     rule: 'a device is provisioned once, with one key, under one ticket',
   },
   'ocsp.issuer-differs': { kind: 'invalid', rule: 'a CertID must name the issuer that is to answer' },
+  'ocsp.never-issued': { kind: 'conflict', rule: 'a certificate that keyd has not issued is never said to be good' },
+  'device.not-provisioned': { kind: 'not-found', rule: 'keyd must have provisioned the device itself' },
   'revocation.undone': { kind: 'conflict', rule: 'what was once on a CRL is never said to be good again' },
   'revocation.malformed': { kind: 'invalid', rule: 'a revocation has a time that is not in the future' },
   'crl.number-used': { kind: 'conflict', rule: 'each CRL of an issuer has a higher number than the one before' },
   'crl.number-skips': { kind: 'invalid', rule: 'the number of a CRL is at most 1000000 above the one before' },
   'evidence.not-revoked': {
     kind: 'conflict',
-    rule: 'evidence names a certificate as revoked only when it stands on a signed CRL',
+    rule: 'evidence is signed when the IDevID of the device, and all that it names as revoked, stand on a signed CRL',
     remedy: 'publish the CRL first',
   },
   'log.size-mismatch': {

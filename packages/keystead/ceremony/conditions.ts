@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { OFFLINE_CAS } from '@keystead/core/lifecycle';
+import { describeNetwork, isOffline, type NetworkState, readNetwork } from '../host/network.ts';
 import { sealedName } from './hierarchy.ts';
-import { describeNetwork, isOffline, readNetwork, requireNoNetwork } from './network.ts';
 import type { CeremonyOptions } from './options.ts';
 
 /** A root is kept for decades: more than the ten characters of SP 800-132 appendix A.1. */
@@ -14,6 +14,15 @@ export interface NetworkSeen {
   readonly offline: boolean;
   /** For the transcript and for people; says NOT OFFLINE where that is so. */
   readonly text: string;
+}
+
+/**
+ * Refuses a machine with a network (REQ-KEY-GEN-02).
+ * @throws KeysteadError `ceremony.network-present` with the interfaces and routes seen.
+ */
+export function requireNoNetwork(state: NetworkState): void {
+  if (isOffline(state)) return;
+  throw new KeysteadError('ceremony.network-present', { field: 'network', seen: describeNetwork(state) });
 }
 
 /** Looks at the network. @throws KeysteadError `ceremony.network-present` unless a network is accepted. */

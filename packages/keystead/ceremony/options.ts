@@ -1,6 +1,6 @@
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
-import type { NetworkReader } from './network.ts';
+import type { NetworkReader } from '../host/network.ts';
 
 export interface CeremonyOptions {
   /** The bytes of keyd's request.json. */
