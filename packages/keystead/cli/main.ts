@@ -34,6 +34,7 @@ Examples:
   $ keystead audit verify --data DIR        prove the history from the files alone
   $ keystead verify --json                  run the checklist on the live system
   $ keystead device revoke KS-0003 --reason keyCompromise
+  $ keystead policy document --format html  the key management policy, as a document to file
   $ keystead keys --ending-within 90d        the keys whose time is nearly over
   $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
   $ keystead policy document --format html  the key management policy, as a document to file
