@@ -10,6 +10,7 @@ import { policyCommand } from './policy.ts';
 import { provisioningCommand } from './provisioning.ts';
 import { serviceCommands } from './services.ts';
 import { startCommand } from './start.ts';
+import { tpmCommand } from './tpm.ts';
 import { traceCommand } from './trace.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -50,6 +51,7 @@ program.addCommand(policyCommand());
 program.addCommand(auditCommand());
 program.addCommand(backupCommand());
 program.addCommand(keystoreCommand());
+program.addCommand(tpmCommand());
 program.addCommand(verifyCommand());
 program.addCommand(traceCommand());
 for (const command of program.commands) inheritExitOverride(command);

@@ -8,6 +8,11 @@ interface ServiceFlags {
   withParent?: boolean;
 }
 
+interface KeydFlags extends ServiceFlags {
+  tpmSealed?: string;
+  tpm?: string;
+}
+
 /** The commands that run as services or on the offline machine: `ceremony`, `keyd`, `serve`. */
 export function serviceCommands(): Command[] {
   return [ceremonyCommand(systemClock), keydCommand(), serveCommand()];
@@ -16,18 +21,22 @@ export function serviceCommands(): Command[] {
 function keydCommand(): Command {
   return serviceOptions(new Command('keyd'))
     .description('run the key service: alone with the online keys, on a Unix socket')
+    .option('--tpm-sealed <file>', "the passphrase is what this machine's TPM sealed in the file (keystead tpm seal)")
+    .option('--tpm <address>', 'where the TPM is: device:/dev/tpmrm0 (default), unix:/path, tcp:host:port')
     .addHelpText(
       'after',
       `
-The file descriptor carries one JSON document: {"passphrase": "...", "channelKey": "<base64, 32 bytes>"}.
-Under systemd the same are the credentials keyd-passphrase and keyd-channel-key.
+The file descriptor carries one JSON document: {"passphrase": "...", "channelKey": "<base64, 32 bytes>"};
+with --tpm-sealed without the passphrase. Under systemd the same are the credentials keyd-passphrase and
+keyd-channel-key.
 
 Example (a supervisor that holds both):
   $ keystead keyd --data /srv/keystead --secrets-fd 3 3<&"$pipe"`,
     )
-    .action(async (flags: ServiceFlags) => {
+    .action(async (flags: KeydFlags) => {
       const { runKeyd } = await import('../keyd/main.ts');
-      await runKeyd({ data: flags.data, secretsFd: secretsOf(flags), withParent: flags.withParent === true });
+      const sealed = flags.tpmSealed === undefined ? undefined : { path: flags.tpmSealed, tpm: flags.tpm };
+      await runKeyd({ data: flags.data, secretsFd: secretsOf(flags), sealed, withParent: flags.withParent === true });
     });
 }
 

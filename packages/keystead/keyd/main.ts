@@ -9,7 +9,13 @@ import { emptyCoreDumps } from '../files/core-dump.ts';
 import { Layout } from '../files/layout.ts';
 import { readIsolation } from '../host/isolation.ts';
 import { becomeOwnerOf } from '../host/owner.ts';
-import { type Keystore, type KeystoreConfig, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
+import {
+  type Keystore,
+  type KeystoreConfig,
+  openKeystore,
+  readKeystoreConfig,
+  type SealedPassphrase,
+} from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
 import { foundingPolicy, type Hierarchy, loadHierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
@@ -25,6 +31,8 @@ export interface RunKeydOptions {
   readonly data: string;
   /** File descriptor with the secrets; without it they are systemd credentials. */
   readonly secretsFd?: number;
+  /** The file in which this machine's TPM has sealed the passphrase. */
+  readonly sealed?: SealedPassphrase;
   /** End when standard input closes, so that keyd does not outlive a supervisor that was killed. */
   readonly withParent?: boolean;
 }
@@ -42,9 +50,8 @@ export async function runKeyd(options: RunKeydOptions): Promise<void> {
   if (!emptyCoreDumps()) log.warn('core dumps cannot be emptied on this system: set LimitCORE=0');
   const layout = new Layout(options.data);
   if (existsSync(layout.run)) becomeOwnerOf(layout.keyd, layout.run);
-  const secrets = await readSecrets(
-    options.secretsFd === undefined ? { credentials: true } : { fd: options.secretsFd },
-  );
+  const from = options.secretsFd === undefined ? { credentials: true as const } : { fd: options.secretsFd };
+  const secrets = await readSecrets({ ...from, sealed: options.sealed });
   const stop = stopSignal(options.withParent === true);
   try {
     const keyd = await openKeyd({ layout, secrets, clock: systemClock, log });
