@@ -15,14 +15,15 @@ const coreMayImport = {
 const floors = [
   ['cli'],
   ['start', 'trace'],
-  ['serve', 'examples', 'verify'],
+  ['backup'],
+  ['serve', 'examples', 'verify', 'policy'],
   ['ceremony'],
   ['protocols'],
-  ['authority', 'provisioning', 'access'],
+  ['authority', 'provisioning', 'access', 'inventory'],
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
   ['keystore'],
-  ['files', 'clock'],
+  ['files', 'clock', 'crypto'],
 ];
 
 const tests = '/tests/';
@@ -59,11 +60,20 @@ module.exports = {
     { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
     ...coreRules,
     ...floorRules,
+    wall(
+      'public-crypto-is-a-door',
+      'keystead/crypto gives out what core/crypto has, and has nothing of its own',
+      inProgram(['crypto']),
+      {
+        path: '^packages/',
+        pathNot: inCore(['crypto', 'errors']),
+      },
+    ),
     wall('core-is-pure', 'no disk, no network', '^packages/core/', {
       path: '^(node:)?(fs|fs/promises|net|http|https|http2|tls|dgram|dns|child_process|worker_threads|cluster)$',
     }),
     wall('keyd-knows-no-http', 'keyd knows neither HTTP nor the database', inProgram(['keyd']), {
-      path: `(${inProgram(['store', 'protocols', 'authority', 'provisioning', 'access', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
+      path: `(${inProgram(['store', 'protocols', 'authority', 'provisioning', 'access', 'inventory', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
     }),
     wall('keystore-knows-no-certificates', 'a keystore knows keys, not certificates', inProgram(['keystore']), {
       path: '^packages/core/(x509|log|lifecycle)/',
@@ -80,7 +90,7 @@ module.exports = {
     wall(
       'only-keyd-opens-a-keystore',
       'serve never holds a key',
-      inProgram(['serve', 'protocols', 'authority', 'provisioning', 'store', 'access']),
+      inProgram(['serve', 'protocols', 'authority', 'provisioning', 'inventory', 'store', 'access']),
       {
         path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11))',
       },

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { toBase64 } from '@keystead/core/bytes';
+import { type KeyStep, replayKey } from '@keystead/core/lifecycle';
 import { verifyLogFiles } from 'keystead/audit/index.ts';
 import { logKeys } from 'keystead/verify/log-keys.ts';
 import type { Acknowledged } from './acknowledged.ts';
@@ -31,6 +32,25 @@ export function checkRecords(records: Records, acknowledged: readonly Acknowledg
   assert.deepEqual(inLog.toSorted(), inTable.toSorted(), 'certificates and their audit entries are not the same');
 
   assert.equal(new Set(certificates.map((row) => row.spki)).size, certificates.length, 'a key was certified twice');
+  // REQ-KEY-POL-01: no key is without its record, and no state without the history that leads to it.
+  for (const row of certificates) {
+    const hash = String(row.spki).toLowerCase();
+    assert.ok(records.keys.has(hash), `the key of ${row.device} (${row.profile}) is not in the inventory: ${hash}`);
+  }
+  for (const { id, state } of records.keyRows) {
+    const events = records.keyEvents.filter((event) => event.id === id);
+    assert.equal(replayKey(events.map(({ event, at }) => ({ event, at }) as KeyStep)).state, state, String(id));
+    for (const { seq } of events) {
+      const entry = entries[Number(seq)];
+      assert.ok(
+        entry?.type.startsWith('key.') && entry.subject.key === id,
+        `${id}: entry ${seq} tells of something else`,
+      );
+    }
+  }
+  const told = entries.filter(({ type }) => type === 'key.generated' || type === 'key.recorded');
+  assert.deepEqual(told.map(({ subject }) => subject.key).toSorted(), records.keyRows.map(({ id }) => id).toSorted());
+
   const idevids = certificates.filter((row) => row.profile === 'idevid').map((row) => row.device);
   assert.equal(new Set(idevids).size, idevids.length, 'a device has two IDevIDs');
   assert.deepEqual(idevids.toSorted(), devices.map((row) => row.device).toSorted());

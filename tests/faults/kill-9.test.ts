@@ -100,4 +100,7 @@ test(`TEST-KEY-17 kill -9 at ${KILLS} random moments of provisioning and renewal
   ends({ entries: records.entries.filter((entry) => entry.type !== 'device.provisioned') });
   ends({ certificates: [...records.certificates, records.certificates[0] ?? {}] });
   ends({ units: records.units.slice(1) });
+  ends({ keys: new Set() });
+  ends({ keyEvents: records.keyEvents.slice(0, -1) });
+  ends({ keyRows: records.keyRows.slice(1) });
 });

@@ -8,11 +8,13 @@ import { DatabaseSync } from 'node:sqlite';
 import { makeKeyAndCsr } from '@keystead/agent';
 import { type DerCertificate, fromPem, toBase64, toPem } from '@keystead/core/bytes';
 import { SecretBytes } from '@keystead/core/crypto';
+import { parsePolicy } from '@keystead/core/lifecycle';
 import { readCertsOnly } from '@keystead/core/x509';
 import { type AuditEntry, parseEntry } from 'keystead/audit/index.ts';
 import { systemClock } from 'keystead/clock/system.ts';
 import { openConfig } from 'keystead/files/config.ts';
 import { Layout } from 'keystead/files/layout.ts';
+import { Inventory } from 'keystead/inventory/index.ts';
 import { Narrator } from 'keystead/start/narrator.ts';
 import { certPath, enrolPeople, keyPath } from 'keystead/start/operators.ts';
 import { Service } from 'keystead/start/process.ts';
@@ -20,6 +22,7 @@ import { ceremony } from 'keystead/start/steps/1-ceremony.ts';
 import { openTicket } from 'keystead/start/ticket.ts';
 import { unlock } from 'keystead/start/unlock.ts';
 import { World } from 'keystead/start/world.ts';
+import { readOnly } from 'keystead/store/index.ts';
 
 class Silent extends Narrator {
   override line(): void {}
@@ -242,10 +245,23 @@ export class Rig {
         devices: rows('select device_id as device, state, ticket_id as ticket from device'),
         units: rows('select device_id as device, ticket_id as ticket, record from provisioning_record'),
         entries: rows('select bytes from audit_entry order by seq').map(({ bytes }) => parseEntry(bytes as Uint8Array)),
+        keyRows: rows('select id, state from key'),
+        keyEvents: rows('select key_id as id, event, at, audit_seq as seq from key_event order by key_id, n'),
+        // Read after the certificates: what has a certificate has a record, whatever was issued since.
+        keys: this.#keys(),
       };
     } finally {
       database.close();
     }
+  }
+
+  /** The SPKI hashes of the inventory, as it is read without the service. */
+  #keys(): Set<string> {
+    const policy = parsePolicy(readFileSync(this.layout.policy));
+    return readOnly(this.layout.database, (reader) => {
+      const keys = [...new Inventory(reader, policy, systemClock.now()).all({})];
+      return new Set(keys.map(({ spkiSha256 }) => spkiSha256 ?? ''));
+    });
   }
 
   /** Every audit entry of one request, by the id that the answer carried. */
@@ -261,6 +277,9 @@ export interface Records {
   readonly devices: Record<string, unknown>[];
   readonly units: Record<string, unknown>[];
   readonly entries: AuditEntry[];
+  readonly keyRows: Record<string, unknown>[];
+  readonly keyEvents: Record<string, unknown>[];
+  readonly keys: ReadonlySet<string>;
 }
 
 /** A new key of a device, PEM, with a request for it. */

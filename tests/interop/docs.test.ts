@@ -79,12 +79,18 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['openssl crl', /verify OK/],
   ['audit verify', /PROVEN/],
   ['npx keystead verify', /passed, 0 failed, 0 unknown/],
+  ['backup verify', /whole, and signed by keyd/],
+  ['--check', /the share of backup [0-9a-f]{32} opens/],
+  ['backup drill', /"drilled"/],
   ['check-proof', /"outcome": "done"/],
   ['PUMP-000001.yaml', /device_id: "PUMP-000001"/],
   ['/api/v1/revocations', /"reason":"superseded"/],
+  ['policy show --json', /DEMONSTRATION: not to be relied on/],
+  ['policy check next.json', /notes +grace\.renewalSeconds: .* down from 30 days to 14 days/],
+  ['policy apply next.json', /version 2 is in force since .*\n[^\n]*approved by approver/],
 ];
 
-for (const path of ['docs/enrol.md', 'docs/operate.md']) {
+for (const path of ['docs/enrol.md', 'docs/operate.md', 'docs/policy.md', 'docs/backup.md']) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {
     test(`${path}: block ${index + 1} of ${blocks.length} runs as it stands`, async () => {
@@ -162,6 +168,7 @@ test('every link between the pages leads to a file', () => {
     'docs/architecture.md',
     'docs/enrol.md',
     'docs/operate.md',
+    'docs/backup.md',
   ];
   const linked = [...page('README.md').matchAll(/\((docs\/[a-z-]+\.md)\)/g)].map((match) => match[1] ?? '');
   for (const path of new Set([...pages, ...linked])) {

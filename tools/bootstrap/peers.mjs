@@ -1,15 +1,24 @@
 // The foreign clients and tools that the tests prove Keystead against, as Debian packages.
 import { spawnSync } from 'node:child_process';
 
+/**
+ * A package is there when its command starts and, where that does not tell, prints `says`. strongSwan's plugins are
+ * packages that are only recommended: without them pki starts, and knows neither ECDSA nor HTTP.
+ */
 const PEERS = [
   { package: 'openssl', command: 'openssl', args: ['version'] },
   { package: 'curl', command: 'curl', args: ['--version'] },
   { package: 'strongswan-pki', command: 'pki', args: ['--help'] },
+  { package: 'libstrongswan-standard-plugins', command: 'pki', args: ['--help'], says: /loaded plugins:.* openssl/ },
+  { package: 'libstrongswan-extra-plugins', command: 'pki', args: ['--help'], says: /loaded plugins:.* curl/ },
   { package: 'gnutls-bin', command: 'ocsptool', args: ['--version'] },
   { package: 'iproute2', command: 'ip', args: ['-V'] },
   { package: 'util-linux', command: 'unshare', args: ['--version'] },
   { package: 'softhsm2', command: 'softhsm2-util', args: ['--version'] },
   { package: 'opensc', command: 'pkcs11-tool', args: ['--help'] },
+  { package: 'g++', command: 'g++', args: ['--version'] },
+  { package: 'make', command: 'make', args: ['--version'] },
+  { package: 'python3', command: 'python3', args: ['--version'] },
   { package: 'swtpm', command: 'swtpm', args: ['--version'] },
   { package: 'swtpm-tools', command: 'swtpm_setup', args: ['--version'] },
   { package: 'tpm2-tools', command: 'tpm2_getcap', args: ['--version'] },
@@ -17,10 +26,13 @@ const PEERS = [
   { package: 'systemd', command: 'systemd-analyze', args: ['--version'] },
 ];
 
-const missing = () =>
-  PEERS.filter((peer) => spawnSync(peer.command, peer.args, { stdio: 'ignore' }).error?.code === 'ENOENT').map(
-    (peer) => peer.package,
-  );
+function isThere({ command, args, says }) {
+  const { error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  if (error?.code === 'ENOENT') return false;
+  return says === undefined || says.test(`${stdout}${stderr}`);
+}
+
+const missing = () => PEERS.filter((peer) => !isThere(peer)).map((peer) => peer.package);
 
 /** Installs the missing packages as root; otherwise names the one command that does, and ends with 1. */
 export function installPeers() {

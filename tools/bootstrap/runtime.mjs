@@ -22,12 +22,12 @@ function stop(message) {
   process.exit(1);
 }
 
-/** Installs the locked packages unless node_modules already holds exactly them. */
-export function install() {
+/** Installs the locked packages unless node_modules already holds exactly them; `anew` also then. */
+export function install(anew = false) {
   const major = Number(process.versions.node.split('.')[0]);
   if (major < 20) stop(`Keystead needs Node.js 20 or later to install itself; this is ${process.version}.`);
   const hash = lockHash();
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
+  if (!anew && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
   process.stderr.write('keystead: installing the locked packages (npm ci), about 70 MB to fetch\n');
   const npm = spawnSync('npm', ['ci', '--loglevel=error'], { cwd: root, stdio: ['ignore', 2, 2] });
   if (npm.error) stop(`keystead: npm could not be started: ${npm.error.message}`);
@@ -49,13 +49,25 @@ export function runtime() {
   );
 }
 
+/** Standard streams, and each descriptor that an option such as `--passphrase-fd 3` names: secrets come over these. */
+function streams(args) {
+  const stdio = ['inherit', 'inherit', 'inherit'];
+  args.forEach((arg, at) => {
+    const [, given = args[at + 1]] = /^--[a-z-]+-fd(?:=(\d+))?$/.exec(arg) ?? [undefined, ''];
+    const fd = /^\d{1,3}$/.test(given ?? '') ? Number(given) : 0;
+    for (let fill = stdio.length; fill < fd; fill += 1) stdio[fill] = 'ignore';
+    if (fd > 2) stdio[fd] = fd;
+  });
+  return stdio;
+}
+
 /** Runs a TypeScript file of the workspace on the pinned runtime, passes signals on, and ends as it ends. */
 export function run(script, args, nodeFlags = []) {
   const node = runtime();
   const env = { ...process.env };
   env.PATH = [join(node, '..'), join(root, 'node_modules', '.bin'), env.PATH].join(delimiter);
   const flags = ['--disable-warning=ExperimentalWarning', ...nodeFlags];
-  const child = spawn(node, [...flags, join(root, script), ...args], { stdio: 'inherit', env });
+  const child = spawn(node, [...flags, join(root, script), ...args], { stdio: streams(args), env });
   // On a terminal Ctrl-C reaches the child too; it takes two interrupts close together for one.
   process.on('SIGINT', () => child.kill('SIGINT'));
   process.on('SIGTERM', () => child.kill('SIGTERM'));

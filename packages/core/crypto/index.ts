@@ -1,3 +1,13 @@
+export { type AgeRecipient, ageRecipientOf, p256Point, p256Spki, parseAgeRecipient } from './age-recipient.ts';
+export {
+  type AgreementKey,
+  EphemeralKey,
+  generateAgreementKey,
+  type StaticAgreementKey,
+  softwareAgreement,
+} from './agreement.ts';
+export { type Agreement, agreementInfo } from './agreement-info.ts';
+export { type AgreementGroup, agreementOctets, agreementSpki, requireAgreementKey } from './agreement-key.ts';
 export {
   DIGEST_OF,
   type GeneratedKeyAlgorithm,
@@ -5,7 +15,8 @@ export {
   SIGNATURE_OF,
   type SignatureAlgorithm,
 } from './algorithms.ts';
-export { deviceKey, kbkdf } from './device-key.ts';
+export { deviceKey } from './device-key.ts';
+export { ecdsaSigValue } from './ecdsa-sig-value.ts';
 export { decryptPkcs8, encryptPkcs8, type OpenedKey } from './encrypted-pkcs8.ts';
 export { generateSoftwareKey, type SoftwareKey } from './generate.ts';
 export {
@@ -20,11 +31,34 @@ export {
 } from './hash.ts';
 export { HealthTest, type HealthTestOptions } from './health.ts';
 export { hkdf } from './hkdf.ts';
+export { type HpkeParts, hpkeKeys, hpkeOpen } from './hpke.ts';
+export {
+  generateHybridKey,
+  type HybridKem,
+  hybridDecapsulate,
+  hybridEncapsulate,
+  hybridPublicKey,
+} from './hybrid-kem.ts';
+export { type KbkdfMode, kbkdf } from './kbkdf.ts';
+export type { KdfHash } from './kdf-bounds.ts';
 export { ed25519Octets, ed25519Spki, publicKeyOf } from './key.ts';
+export { unwrapKey, type WrapMode, wrapKey } from './key-wrap.ts';
+export {
+  type Encapsulation,
+  generateMlKemKey,
+  type KemKey,
+  mlKemDecapsulate,
+  mlKemEncapsulate,
+  mlKemPublicKey,
+} from './ml-kem.ts';
+export { type OneStepFunction, oneStepKdf } from './one-step-kdf.ts';
 export { defaultPasswordKdf, fipsMode, type PasswordKdf, passwordKey } from './password.ts';
+export { algorithmOfSpki, ecPoint, ecSpki, rsaSpki } from './public-numbers.ts';
 export { PurposeKeys } from './purpose-keys.ts';
 export { RandomSource, randomBytes } from './random.ts';
 export { openBytes, sealBytes } from './seal.ts';
 export { SecretBytes } from './secret.ts';
 export { type SessionKeys, sessionKeys } from './session-keys.ts';
 export { type Signer, softwareSigner, verifySignature } from './signature.ts';
+export { type AgreementAlgorithm, type SoftwareKeyAgreement, softwareKeyAgreement } from './software-agreement.ts';
+export { twoStepKdf } from './two-step-kdf.ts';

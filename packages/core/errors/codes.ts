@@ -101,7 +101,7 @@ export const ERRORS = {
   },
   'kdf.length': {
     kind: 'invalid',
-    rule: 'a derived key has 1 to 255 times as many bytes as the hash (RFC 5869 section 2.3)',
+    rule: 'a derived key has 1 to 255 times as many bytes as the hash (RFC 5869 section 2.3), at most 8160 by SP 800-108 and SP 800-56C',
   },
   'kdf.purpose-malformed': {
     kind: 'invalid',
@@ -127,6 +127,50 @@ export const ERRORS = {
   'seal.damaged': {
     kind: 'invalid',
     rule: 'sealed bytes must be whole, unaltered and sealed by this key for this use',
+  },
+  // ---- derivation, agreement and wrapping
+  'kdf.master-too-short': {
+    kind: 'invalid',
+    rule: 'keys are derived from a secret of at least 112 bits (SP 800-131A r2 section 8)',
+  },
+  'kdf.label-malformed': {
+    kind: 'invalid',
+    rule: 'a label says what the key is for and has no zero byte, which ends it (SP 800-108r1 section 4)',
+  },
+  'kdf.context-malformed': {
+    kind: 'invalid',
+    rule: 'the context of a derived key names its parties, each in bounds (SP 800-56C r2 section 4.1)',
+  },
+  'agreement.key-invalid': {
+    kind: 'invalid',
+    rule: 'a public key is validated in full before it is used: its group and one encoding, on the curve, not infinity, not of small order (SP 800-56A r3 section 5.6.2.3, RFC 7748 section 6.1)',
+  },
+  'agreement.key-used': {
+    kind: 'conflict',
+    rule: 'an ephemeral key agrees once (SP 800-56A r3 section 5.6.3.3)',
+    remedy: 'make a new one for each agreement',
+  },
+  'agreement.not-approved': {
+    kind: 'invalid',
+    rule: 'in FIPS mode keys are agreed on the curves of SP 800-56A r3 appendix D only',
+    remedy: 'use P-256, P-384 or P-521',
+  },
+  'kem.key-invalid': {
+    kind: 'invalid',
+    rule: 'an encapsulation key must have its length, coefficients below q and a valid point (FIPS 203 section 7.2)',
+  },
+  'kem.ciphertext-invalid': {
+    kind: 'invalid',
+    rule: 'a ciphertext must have its length and a valid point (FIPS 203 section 7.3)',
+  },
+  'kem.seed-malformed': { kind: 'invalid', rule: 'the seed of a private key must have its length' },
+  'wrap.length': {
+    kind: 'invalid',
+    rule: 'AES-KW wraps 16, 24, 32 or more whole 8 bytes, AES-KWP at least one byte (SP 800-38F section 5.3.1)',
+  },
+  'wrap.damaged': {
+    kind: 'invalid',
+    rule: 'a wrapped key must be whole, unaltered and wrapped by this key in this way',
   },
   // ---- keystore
   'keystore.wrong-passphrase': {
@@ -160,7 +204,8 @@ export const ERRORS = {
   'keystore.pkcs11-unavailable': {
     kind: 'unavailable',
     rule: 'a PKCS#11 token needs the native addon pkcs11js, which is not built on this machine',
-    remedy: 'install a compiler (Debian: apt-get install g++ make python3), then run npm rebuild pkcs11js',
+    remedy:
+      'install a compiler (Debian: apt-get install g++ make python3), then run npm ci; if pkcs11js is in node_modules already, npm rebuild pkcs11js',
   },
   'keystore.module-missing': {
     kind: 'unavailable',
@@ -244,11 +289,6 @@ export const ERRORS = {
     rule: 'a signing key cannot be backed up in a form that leaves its keystore: there is no path (REQ-KEY-BAK-01)',
     remedy: 'make a new key and certify it; an HSM is cloned inside of its own domain, by its own tools',
   },
-  'wrap.length': { kind: 'invalid', rule: 'a transport key has 16 to 64 bytes' },
-  'wrap.damaged': {
-    kind: 'invalid',
-    rule: 'a wrapped key must be whole and wrapped by this key (SP 800-38F)',
-  },
   'passphrase.unavailable': {
     kind: 'invalid',
     rule: 'the passphrase must come over a file descriptor, a credential, a private file or a terminal',
@@ -291,6 +331,82 @@ export const ERRORS = {
     rule: 'each operator has a name and a key that no other operator has',
   },
   'policy.roles-conflict': { kind: 'invalid', rule: 'one person may not hold roles that check one another' },
+  'policy.version-used': {
+    kind: 'conflict',
+    rule: 'the version of a policy goes up by one with each change, and never back',
+    remedy: 'write the next version, from the policy in force',
+  },
+  'policy.version-skips': { kind: 'invalid', rule: 'the version of a policy goes up by exactly one with each change' },
+  'policy.set-back': {
+    kind: 'internal',
+    rule: 'keyd must know the policy that the records name as put in force',
+    remedy: "an older copy of keyd's directory was put back: restore keyd and the records from the same moment",
+  },
+  'policy.only-ceremony': {
+    kind: 'forbidden',
+    rule: 'the CAs, their certificates and whether it is a demonstration are changed by a ceremony only',
+  },
+  'policy.custody-unmet': {
+    kind: 'forbidden',
+    rule: 'a key must live where the policy in force lets it live',
+    remedy: 'move the key first, or allow its custody in the policy',
+  },
+  'policy.chain-broken': {
+    kind: 'internal',
+    rule: 'every policy since the ceremony must be the one that the journal of keyd names, signed by the quorum of the one before',
+    remedy: 'put back the files of keyd/policies as they were; a backup of the same moment as the journal has them',
+  },
+  'key.cryptoperiod-ended': {
+    kind: 'forbidden',
+    rule: 'a key signs only within its originator usage period (SP 800-57 pt 1 r5 section 5.3)',
+    remedy: 'replace the key in a ceremony, or have the quorum approve a policy with a longer period',
+  },
+  // ---- approvals of a policy
+  'approval.malformed': {
+    kind: 'invalid',
+    rule: 'the file of approvals must have the form that keystead policy writes',
+  },
+  'approval.proposal-missing': {
+    kind: 'forbidden',
+    rule: 'the one who asks for a policy signs that they do: keystead policy propose',
+  },
+  'approval.proposal-exists': {
+    kind: 'conflict',
+    rule: 'a policy is proposed once; its approvals are added to that',
+    remedy: 'approve it, or move the file away to begin anew',
+  },
+  'approval.proposer-differs': { kind: 'forbidden', rule: 'every statement must name the one who signed the proposal' },
+  'approval.signer-unknown': { kind: 'forbidden', rule: 'the signer must be an operator of the policy in force' },
+  'approval.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'a policy administrator proposes, and those approve whose role the quorum of the policy in force names',
+  },
+  'approval.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a statement must be signed with the key that the policy in force has for its signer',
+  },
+  'approval.other-policy': {
+    kind: 'forbidden',
+    rule: 'a statement must be about this policy, as the successor of the policy in force',
+    remedy: 'have this very file approved anew',
+  },
+  'approval.expired': {
+    kind: 'forbidden',
+    rule: 'a statement must not have expired',
+    remedy: 'have the policy proposed and approved anew',
+  },
+  'approval.not-yet-valid': { kind: 'forbidden', rule: 'a statement must not be signed in the future' },
+  'approval.too-long': {
+    kind: 'forbidden',
+    rule: 'a statement may not be valid for longer than the policy in force allows',
+  },
+  'approval.duplicate': { kind: 'forbidden', rule: 'a person, and a key, signs once' },
+  'approval.self': { kind: 'forbidden', rule: 'nobody approves their own request' },
+  'approval.too-few': {
+    kind: 'forbidden',
+    rule: 'as many people must approve as the quorum of the policy in force names',
+    remedy: 'keystead policy approve, by another person',
+  },
   'policy.outdated-form': {
     kind: 'invalid',
     rule: 'the policy must hold cryptoperiods, custody, strengths, quorums and grace periods; this one was written before policies had them',
@@ -317,7 +433,7 @@ export const ERRORS = {
   },
   'policy.strength-too-low': {
     kind: 'invalid',
-    rule: 'a profile may use only algorithms of the strength that its purpose needs',
+    rule: 'an algorithm must have the strength that the policy, and the purpose of the key, need',
   },
   'policy.quorum-too-small': {
     kind: 'invalid',
@@ -335,6 +451,150 @@ export const ERRORS = {
   'key.transition-forbidden': {
     kind: 'conflict',
     rule: 'the key may change its state only by a transition of the table (SP 800-57 pt 1 r5 section 7)',
+  },
+  // ---- the key inventory
+  'key.history-disordered': {
+    kind: 'invalid',
+    rule: 'the history of a key begins with its generation, and each step is at or after the one before',
+  },
+  'key.use-forbidden': {
+    kind: 'forbidden',
+    rule: 'a key is used only as its state and its usage periods allow (SP 800-57 pt 1 r5 sections 5.3.5 and 7)',
+    remedy: 'keystead keys tells the state, dates and history of each key',
+  },
+  'key.unknown': { kind: 'not-found', rule: 'the key must stand in the inventory' },
+  'key-order.malformed': { kind: 'invalid', rule: 'an order for a key must have the form that keystead keys writes' },
+  'key-order.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'a key is stopped by a CA operator, and brought back by a policy administrator who did not stop it',
+  },
+  'key-order.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'an order for a key must carry the signature of the operator whom it names',
+  },
+  'key-order.stale': {
+    kind: 'conflict',
+    rule: 'an order for a key is for one key in one moment of its history, and good for an hour',
+    remedy: 'look at the key with keystead keys show, and give the order again',
+  },
+  // ---- backup
+  'policy.backup-custodian': {
+    kind: 'invalid',
+    rule: 'a custodian of backups is an operator in the role custodian, named once, with a key of their own',
+  },
+  'policy.backup-threshold': {
+    kind: 'invalid',
+    rule: 'a restore takes at least two custodians, no fewer than quorums.restore approves, and no more than there are',
+  },
+  'backup.signing-key-forbidden': {
+    kind: 'forbidden',
+    rule: 'no signing key is ever backed up, escrowed or exported, sealed or not (REQ-KEY-BAK-01)',
+    remedy: 'a lost issuing key is replaced by a later ceremony; docs/backup.md says how',
+  },
+  'backup.member-unknown': { kind: 'invalid', rule: 'a backup holds the files that are listed for it and no other' },
+  'backup.not-configured': {
+    kind: 'conflict',
+    rule: 'the policy must name the custodians of backups',
+    remedy: 'put `backup: {threshold, custodians}` into the policy; docs/backup.md shows it',
+  },
+  'backup.recipient-malformed': {
+    kind: 'invalid',
+    rule: 'a recipient is age1… (X25519) or age1tag1… (P-256), in lower case, with its checksum',
+  },
+  'backup.state-inconsistent': {
+    kind: 'conflict',
+    rule: "the records, the log and keyd's files must tell one history before they are backed up",
+    remedy: 'run keystead audit verify',
+  },
+  'backup.exists': {
+    kind: 'conflict',
+    rule: 'a backup or a key is never written over a file that is there',
+    remedy: 'name another file',
+  },
+  'backup.disk-full': {
+    kind: 'unavailable',
+    rule: 'the disk must have room; nothing was kept of what did not fit',
+    remedy: 'make room, or name another disk, and begin again',
+  },
+  'backup.unreadable': { kind: 'not-found', rule: 'the backup file must exist and be readable' },
+  'backup.malformed': { kind: 'invalid', rule: 'a backup file must have the form that keystead backup create writes' },
+  'backup.damaged': {
+    kind: 'invalid',
+    rule: 'each byte of a backup must be the one that was signed',
+    remedy: 'take another copy of this backup, or another backup',
+  },
+  'backup.signature-invalid': {
+    kind: 'forbidden',
+    rule: "the manifest must be signed by keyd's evidence key, which leads to the root that you trust",
+    remedy: 'compare the root with the one of the ceremony',
+  },
+  'backup.custodian-unknown': {
+    kind: 'forbidden',
+    rule: 'a custodian must be one whom the policy, and so the manifest, names',
+  },
+  'backup.key-differs': {
+    kind: 'unauthenticated',
+    rule: 'a share opens only with the key that the policy names for its custodian',
+  },
+  'backup.share-malformed': { kind: 'invalid', rule: 'a share must have the form that the backup gave it' },
+  'backup.share-foreign': {
+    kind: 'conflict',
+    rule: 'a share opens the backup that it was made for and no other',
+    remedy: 'take the share out of this very backup file',
+  },
+  'backup.share-altered': { kind: 'invalid', rule: 'a share must be the one that the signed manifest commits to' },
+  'backup.share-repeated': {
+    kind: 'conflict',
+    rule: 'each custodian counts once',
+    remedy: 'ask another custodian',
+  },
+  'backup.response-foreign': {
+    kind: 'conflict',
+    rule: 'a response is encrypted to one restoring session and of no use to another',
+    remedy: 'have the custodian open the share again, for the recipient that this session shows',
+  },
+  'backup.too-few-shares': {
+    kind: 'forbidden',
+    rule: 'a restore takes as many custodians as the policy says',
+    remedy: 'ask more custodians',
+  },
+  'backup.shares-inconsistent': {
+    kind: 'invalid',
+    rule: 'the shares together must give the key to which this backup is encrypted',
+  },
+  'backup.target-not-empty': {
+    kind: 'conflict',
+    rule: 'a restore goes into an empty directory and overwrites nothing',
+    remedy: 'name an empty directory with --to, or move the old one away',
+  },
+  'backup.older-than-state': {
+    kind: 'conflict',
+    rule: 'a backup never replaces a state that is newer than itself',
+    remedy: 'keep the state that is there',
+  },
+  'backup.newest-unknown': {
+    kind: 'conflict',
+    rule: 'a restore must be told how far the log had come: an older log under the same key is a fork',
+    remedy:
+      "give the newest copy of the log's files with --log, or the newest checkpoint with --seen, or accept the loss",
+  },
+  'backup.older-than-seen': {
+    kind: 'conflict',
+    rule: 'the restored log must reach the newest checkpoint that anybody has',
+    remedy: 'give a newer backup, or a copy of the log with --log; or have the loss accepted with --accept-loss',
+  },
+  'backup.crl-foreign': {
+    kind: 'invalid',
+    rule: 'a CRL from the field must be signed by one of the CAs of this backup',
+  },
+  'backup.log-differs': {
+    kind: 'conflict',
+    rule: 'the newer log must be proven from its files and continue the one in the backup',
+  },
+  'ticket.before-restore': {
+    kind: 'forbidden',
+    rule: 'a ticket that was in force before a restore is closed: units may have been made that are forgotten',
+    remedy: 'sign a new ticket for what is left of the batch',
   },
   // ---- agent (the device's side)
   'state.missing': { kind: 'not-found', rule: 'the directory must hold a device state' },
@@ -634,6 +894,11 @@ export const ERRORS = {
     kind: 'unavailable',
     rule: 'the database must not be of a later version than this program',
     remedy: 'start the version that wrote it',
+  },
+  'store.outdated': {
+    kind: 'unavailable',
+    rule: 'the database must be of the version that this program reads',
+    remedy: 'start keystead serve of this version once: it brings the database up to date',
   },
   'store.closed': { kind: 'unavailable', rule: 'the store is closed; the service is stopping' },
   // ---- who calls (access)

@@ -175,6 +175,7 @@ export interface DemoPolicyOptions {
   cryptoperiods?: Partial<Record<KeyPurposeId, Partial<Omit<Cryptoperiod, 'purpose'>>>>;
   quorums?: Partial<Policy['quorums']>;
   grace?: Partial<Policy['grace']>;
+  backup?: Policy['backup'];
 }
 
 /**
@@ -223,6 +224,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     cryptoperiods: keying.cryptoperiods.map((entry) => ({ ...entry, ...options.cryptoperiods?.[entry.purpose] })),
     quorums: { ...keying.quorums, ...options.quorums },
     grace: { ...keying.grace, ...options.grace },
+    ...(options.backup === undefined ? {} : { backup: options.backup }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

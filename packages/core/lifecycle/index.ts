@@ -1,3 +1,4 @@
+export * from './backup/index.ts';
 export * from './ceremony/bundle.ts';
 export * from './ceremony/bundle-check.ts';
 export * from './ceremony/kind.ts';
@@ -14,7 +15,12 @@ export {
 } from './ceremony/request.ts';
 export * from './ceremony/transcript.ts';
 export { type CertifyOrder, certify } from './certify.ts';
+export * from './cryptoperiod.ts';
 export * from './default-policy.ts';
+export { durationText } from './duration.ts';
+export * from './inventory.ts';
+export * from './key-history.ts';
+export * from './key-order.ts';
 export * from './key-purposes.ts';
 export * from './key-states.ts';
 export {
@@ -29,7 +35,14 @@ export {
 } from './keying.ts';
 export * from './policy.ts';
 export * from './policy-check.ts';
+export * from './policy-differences/differences.ts';
+export { policyDocument } from './policy-document/document.ts';
+export { renderHtml } from './policy-document/html.ts';
+export { renderMarkdown } from './policy-document/markdown.ts';
+export type { PolicyHistoryEntry } from './policy-document/people.ts';
 export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
+export * from './policy-statement.ts';
+export * from './policy-update.ts';
 export * from './roles.ts';
 export { firstIssue } from './schema-field.ts';
 export * from './ticket.ts';

@@ -1,5 +1,6 @@
 import { KeysteadError } from '../errors/index.ts';
 import type { Profile } from '../x509/index.ts';
+import { checkBackupRules } from './backup/custodians.ts';
 import type { Policy } from './policy.ts';
 import { EXCLUSIVE_ROLES } from './roles.ts';
 
@@ -57,6 +58,7 @@ export function checkPolicyRules(policy: Policy): void {
   for (const [index, profile] of policy.profiles.entries()) checkProfilePlace(policy, profile, `profiles[${index}]`);
   checkRevocation(policy);
   checkOperators(policy);
+  checkBackupRules(policy);
 }
 
 function checkAlgorithms(policy: Policy): void {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { fromBase64 } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { type CaRole, type Profile, ProfileSchema } from '../x509/index.ts';
+import { BackupPolicySchema } from './backup/custodians.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
 import { ROLES } from './roles.ts';
@@ -69,6 +70,8 @@ export const PolicySchema = z.strictObject({
     }),
   }),
   ...KeyingShape,
+  /** Who keeps the shares of backups; without it none can be made. */
+  backup: BackupPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */
   urls: z.strictObject({ crl: urlTemplate, ocsp: urlTemplate, caIssuers: urlTemplate }).partial().optional(),
 });

@@ -30,10 +30,15 @@ export const PERMISSIONS = {
   'operator.enrol': 'ask for an operator certificate for a key that stands in the policy',
   'policy.read': 'read the policy in force',
   'policy.propose': 'propose another policy',
+  'policy.apply': 'put in force a policy that its quorum has approved',
   'signing.request': 'ask for a firmware signature',
   'approval.give': 'approve the request of another person',
+  'backup.create': 'make a backup and have it signed, and record its drills',
   'backup.restore': 'take part in a restore with a custodian share',
   'audit.read': 'read the audit log and every record',
+  'key.read': 'look up keys: their state, periods, custody and history',
+  'key.stop': 'suspend or deactivate a key of keyd, or report it compromised',
+  'key.resume': 'bring back a suspended key that another person stopped',
 } as const;
 export type Permission = keyof typeof PERMISSIONS;
 
@@ -52,10 +57,15 @@ export const ROLES_BY_PERMISSION: Readonly<Record<Permission, readonly Role[]>> 
   'operator.enrol': ROLES,
   'policy.read': ROLES,
   'policy.propose': ['policy-administrator'],
+  'policy.apply': ['policy-administrator'],
   'signing.request': ['release-engineer'],
   'approval.give': ['approver'],
+  'backup.create': ['ca-operator'],
   'backup.restore': ['custodian'],
   'audit.read': ['auditor'],
+  'key.read': ['policy-administrator', 'ca-operator', 'auditor'],
+  'key.stop': ['ca-operator'],
+  'key.resume': ['policy-administrator'],
 };
 
 /** Whether one of `roles` holds `permission`. */

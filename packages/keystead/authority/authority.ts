@@ -1,11 +1,12 @@
 import { mkdirSync } from 'node:fs';
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import type { OnlineCa } from '@keystead/core/lifecycle';
+import { ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
 import type { CertStatus } from '@keystead/core/x509';
 import type { OperatorClient } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { CrlRow } from '../store/index.ts';
+import { adoptListed } from './adopt-crl.ts';
 import { CrlPublisher } from './crl.ts';
 import type { AuthorityDeps } from './deps.ts';
 import { type DeviceRequest, Enrolment } from './enrolment.ts';
@@ -17,11 +18,9 @@ import { CertificateStatus, type StatusListener } from './status.ts';
 export interface AuthorityOptions extends AuthorityDeps {
   /** Where `<role>.crl` is published. */
   readonly crlDirectory: string;
-  /** How long after the end of its LDevID a device may recover by its IDevID; 30 days unless told. REQ-KEY-ROT-01 */
+  /** How long after the end of its LDevID a device may recover by its IDevID, where it is not as the policy says. */
   readonly graceSeconds?: number;
 }
-
-const GRACE_SECONDS = 30 * 86_400;
 
 /**
  * Issues, renews, revokes, and tells how certificates stand. Every call resolves only after what it did is durable
@@ -37,10 +36,10 @@ export class Authority {
 
   constructor(options: AuthorityOptions) {
     this.#deps = options;
-    this.records = new CertificateRecords(options.audit, options.policy);
+    this.records = new CertificateRecords(options);
     this.#status = new CertificateStatus(options);
     const changed: StatusListener = (issuer, serial) => this.#status.changed(issuer, serial);
-    this.#enrolment = new Enrolment(options, this.records, options.graceSeconds ?? GRACE_SECONDS, changed);
+    this.#enrolment = new Enrolment(options, this.records, options.graceSeconds, changed);
     mkdirSync(options.crlDirectory, { recursive: true });
     this.#crls = new CrlPublisher(options, options.crlDirectory);
     this.#revocation = new Revocation(options, this.#crls, changed);
@@ -120,6 +119,15 @@ export class Authority {
     return this.#crls.publish(issuer);
   }
 
+  /**
+   * After a restore: publishes every CRL anew, since those of the backup are older than what the field has seen, and
+   * takes into the records what keyd's lists have and they have not.
+   */
+  async afterRestore(): Promise<void> {
+    for (const issuer of ONLINE_CAS) await this.#crls.publish(issuer);
+    await adoptListed(this.#deps, this.#crls, (issuer, serial) => this.#status.changed(issuer, serial));
+  }
+
   /** The last CRL that was published. */
   crl(issuer: OnlineCa): CrlRow | undefined {
     return this.#crls.latest(issuer);
@@ -128,6 +136,11 @@ export class Authority {
   /** How a certificate stands by the records. */
   statusOf(issuer: OnlineCa, serial: Serial): CertStatus {
     return this.#status.of(issuer, serial);
+  }
+
+  /** See {@link CertificateStatus.compromised}. */
+  caCompromised(issuer: OnlineCa, at: Date): void {
+    this.#status.compromised(issuer, at);
   }
 
   /** See {@link CertificateStatus.onChanged}. */

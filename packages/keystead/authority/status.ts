@@ -11,6 +11,8 @@ export type StatusListener = (issuer: OnlineCa, serial?: Serial) => void;
 export class CertificateStatus {
   readonly #deps: Pick<AuthorityDeps, 'store'>;
   readonly #listeners = new Set<StatusListener>();
+  /** Since when the key of a CA is known to be in foreign hands. */
+  readonly #compromised = new Map<OnlineCa, Date>();
 
   constructor(deps: Pick<AuthorityDeps, 'store'>) {
     this.#deps = deps;
@@ -18,7 +20,18 @@ export class CertificateStatus {
 
   /** How a serial of this CA stands. What was never issued is `unknown`, never `good`. */
   of(issuer: OnlineCa, serial: Serial): CertStatus {
-    return this.#deps.store.read((records) => statusOf(records, issuer, serial));
+    const status = this.#deps.store.read((records) => statusOf(records, issuer, serial));
+    const revokedAt = this.#compromised.get(issuer);
+    if (revokedAt === undefined || status.status !== 'good') return status;
+    // RFC 6960 section 2.7: none of what a compromised CA issued is vouched for any more.
+    return { status: 'revoked', revokedAt, reason: 'cACompromise' };
+  }
+
+  /** From now on nothing that this CA issued is good. */
+  compromised(issuer: OnlineCa, at: Date): void {
+    if (this.#compromised.has(issuer)) return;
+    this.#compromised.set(issuer, at);
+    this.changed(issuer);
   }
 
   /** Calls `listener` after the COMMIT of each change and before anybody hears of it. @returns what ends it. */

@@ -1,8 +1,12 @@
 import { Command, CommanderError } from 'commander';
 import { emptyCoreDumps } from '../files/core-dump.ts';
 import { auditCommand } from './audit.ts';
+import { backupCommand } from './backup.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
+import { keysCommand } from './keys.ts';
+import { keystoreCommand } from './keystore.ts';
+import { policyCommand } from './policy.ts';
 import { provisioningCommand } from './provisioning.ts';
 import { serviceCommands } from './services.ts';
 import { startCommand } from './start.ts';
@@ -30,6 +34,9 @@ Examples:
   $ keystead audit verify --data DIR        prove the history from the files alone
   $ keystead verify --json                  run the checklist on the live system
   $ keystead device revoke KS-0003 --reason keyCompromise
+  $ keystead keys --ending-within 90d        the keys whose time is nearly over
+  $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
+  $ keystead policy document --format html  the key management policy, as a document to file
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
 
@@ -37,7 +44,11 @@ program.addCommand(startCommand());
 for (const command of serviceCommands()) program.addCommand(command);
 program.addCommand(provisioningCommand());
 program.addCommand(deviceCommand());
+program.addCommand(keysCommand());
+program.addCommand(policyCommand());
 program.addCommand(auditCommand());
+program.addCommand(backupCommand());
+program.addCommand(keystoreCommand());
 program.addCommand(verifyCommand());
 program.addCommand(traceCommand());
 for (const command of program.commands) inheritExitOverride(command);

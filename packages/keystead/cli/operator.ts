@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Signer } from '@keystead/core/crypto';
 import type { Command } from 'commander';
 import { RestClient } from '../client/rest.ts';
 import { readConfig } from '../files/config.ts';
 import { Layout } from '../files/layout.ts';
 import { readPassphrase } from '../keystore/index.ts';
+import { personSigner } from '../start/operators.ts';
 
 /** The options that say where the server is and as whom to act. */
 export interface OperatorOptions {
@@ -25,6 +27,17 @@ export function operatorOptions(command: Command, as: string): Command {
 
 /** Calls the REST interface as an operator, and always hangs up after. */
 export async function asOperator<T>(options: OperatorOptions, act: (client: RestClient) => Promise<T>): Promise<T> {
+  return asSigningOperator(options, act);
+}
+
+/**
+ * The same for an operator who also signs something with their own key. A descriptor can be read once, so both share
+ * the passphrase.
+ */
+export async function asSigningOperator<T>(
+  options: OperatorOptions,
+  act: (client: RestClient, sign: () => Signer) => Promise<T>,
+): Promise<T> {
   const layout = new Layout(options.data);
   const { host, ports } = readConfig(layout);
   using passphrase = await readPassphrase(
@@ -42,19 +55,25 @@ export async function asOperator<T>(options: OperatorOptions, act: (client: Rest
     },
   });
   try {
-    return await act(client);
+    return await act(client, () => personSigner(layout, options.as, passphrase));
   } finally {
     client.close();
   }
 }
 
-/** Rows as an aligned table, the first one as its head. */
-export function table(rows: readonly (readonly string[])[]): string {
+/**
+ * Rows as an aligned table, the first one as its head.
+ * @param paint colours a cell, which is padded already; colours have no width.
+ */
+export function table(
+  rows: readonly (readonly string[])[],
+  paint: (cell: string, column: number) => string = (cell) => cell,
+): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
   return rows
     .map((row) =>
       row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .map((cell, column) => paint(cell.padEnd(column + 1 === row.length ? 0 : (widths[column] ?? 0)), column))
         .join('  ')
         .trimEnd(),
     )

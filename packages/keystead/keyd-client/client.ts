@@ -95,9 +95,34 @@ export class KeydClient {
     return this.#call('signEvidence', params);
   }
 
+  /** The signed manifest of a backup (canonical JSON). */
+  signBackupManifest(params: Params<'signBackupManifest'>): Promise<Result<'signBackupManifest'>> {
+    return this.#call('signBackupManifest', params);
+  }
+
   /** Certificates that keyd has signed, in order, for reconciliation with the records. */
   journal(params: Params<'journal'>): Promise<Result<'journal'>> {
     return this.#call('journal', params);
+  }
+
+  /** Every policy since the ceremony, the oldest first. */
+  policyHistory(): Promise<Result<'policyHistory'>> {
+    return this.#call('policyHistory', {});
+  }
+
+  /** Puts the next policy in force, with the statements of its quorum. Durable, and at once. */
+  changePolicy(params: Params<'changePolicy'>): Promise<Result<'changePolicy'>> {
+    return this.#call('changePolicy', params);
+  }
+
+  /** Every key that keyd holds, with what was ordered of it. */
+  keys(): Promise<Result<'keys'>> {
+    return this.#call('keys', {});
+  }
+
+  /** Carries out an operator's signed order for a key; durable in keyd's journal when it resolves. */
+  changeKey(params: Params<'changeKey'>): Promise<Result<'changeKey'>> {
+    return this.#call('changeKey', params);
   }
 
   /** Ends the connection and wipes the channel key. What still waits fails. */

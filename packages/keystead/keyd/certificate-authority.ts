@@ -18,6 +18,7 @@ import type { CheckPool } from './check-pool.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import type { Journal } from './journal.ts';
 import type { CertificateJournalEntry } from './journal-entry.ts';
+import type { KeyLedger } from './key-ledger.ts';
 import type { KeydState } from './state.ts';
 
 /** Gives the signer of a key of the keystore; keyd's other parts never see the keystore itself. */
@@ -47,6 +48,7 @@ export interface CertificateOrder {
 export interface AuthorityParts {
   readonly state: KeydState;
   readonly journal: Journal;
+  readonly ledger: KeyLedger;
   readonly checks: CheckPool;
 }
 
@@ -60,6 +62,7 @@ export class CertificateAuthority {
   readonly #policy: Policy;
   readonly #state: KeydState;
   readonly #journal: Journal;
+  readonly #ledger: KeyLedger;
   readonly #checks: CheckPool;
   readonly #templates = new Map<string, CertificateTemplate>();
 
@@ -72,6 +75,7 @@ export class CertificateAuthority {
     this.#policy = hierarchy.policy;
     this.#state = parts.state;
     this.#journal = parts.journal;
+    this.#ledger = parts.ledger;
     this.#checks = parts.checks;
     if (!sameBytes(this.signer.spki, this.info.spki)) {
       throw new KeysteadError('bundle.foreign', {
@@ -84,9 +88,11 @@ export class CertificateAuthority {
   /**
    * Signs one certificate: lint of the values, journal (durable before there is a signature), signature, and the
    * check of the signature and of the whole by another reader (OpenSSL). REQ-KEY-STO-03, REQ-KEY-AUD-01
-   * @throws KeysteadError `certificate.lint-failed`, `name.malformed`, `keyd.journal-failed`, `keyd.signature-faulty`.
+   * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `certificate.lint-failed`, `name.malformed`,
+   *   `keyd.journal-failed`, `keyd.signature-faulty`.
    */
   async issue(order: CertificateOrder): Promise<IssuedCertificate> {
+    this.#requireKey(order);
     const values = this.#values(order);
     const tbs = this.#template(order.profile).tbs(values);
     const { serial, notBefore } = values;
@@ -106,11 +112,19 @@ export class CertificateAuthority {
       ticket: order.ticket,
     });
     this.#state.countCertificate();
+    // An order that came while the journal was written holds too: the entry then tells of no certificate.
+    this.#requireKey(order);
     const { signatureAlgorithm } = this.signer;
     const signature = await this.signer.sign(tbs);
     const issuer = this.role;
     const certificate = await this.#checks.signed({ tbs, signature, algorithm: signatureAlgorithm, values, issuer });
     return { certificate, spkiSha256: spki, serial, notBefore, notAfter };
+  }
+
+  /** To certify an OCSP responder is to answer for what was issued, and goes on after this CA may issue no more. */
+  #requireKey({ profile, now }: CertificateOrder): void {
+    const use = profile.extKeyUsage.includes('OCSPSigning') ? 'process' : 'protect';
+    this.#ledger.require(requestName(this.role), use, now);
   }
 
   /** Times come from the profile alone; a certificate never outlives its issuer. */

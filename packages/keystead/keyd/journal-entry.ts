@@ -1,3 +1,4 @@
+import { KEY_CHANGES } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { onlineCa } from './wire-types.ts';
 
@@ -37,18 +38,74 @@ const CrlEntry = z.strictObject({
 const DocumentEntry = z.strictObject({
   ...numbered,
   kind: z.literal('document'),
-  document: z.enum(['provisioning', 'decommission']),
+  document: z.enum(['provisioning', 'decommission', 'backup']),
   subject: z.string(),
   sha256: hex,
   requestId: z.string(),
 });
 
+/** A policy that was put in force after that of the ceremony. Its file and approvals lie in `policies/`. */
+const PolicyEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('policy'),
+  version: z.int().min(2),
+  policySha256: hex,
+  previousSha256: hex,
+  approvalsSha256: hex,
+  requestId: z.string(),
+});
+
+/** An operator's order that changed the state of one of keyd's own keys. */
+const KeyEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('key'),
+  /** The key's id in the keystore, and which key that was. */
+  key: z.string(),
+  spkiSha256: hex,
+  change: z.enum(KEY_CHANGES),
+  /** The operator whose signature the order carried. */
+  by: z.string(),
+  reason: z.string(),
+  requestId: z.string(),
+});
+
+/**
+ * The journal up to here came out of a backup. Written by the restore itself, so that no restored keyd can begin
+ * without it. REQ-KEY-BAK-02
+ */
+const RestoredEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('restored'),
+  backupId: hex,
+  manifestSha256: hex,
+  /** Who gave shares, by name. */
+  custodians: z.array(z.string()).min(1).max(16),
+  /** Entries of the log with which the backup was made, with which this keyd goes on, and the most that anybody has seen. */
+  log: z.strictObject({ backup: z.int().min(0), restored: z.int().min(0), newestSeen: z.int().min(0) }),
+  /** Whether people accepted that the log does not reach the newest that was seen. */
+  acceptedLoss: z.boolean(),
+  /** The numbers of CRLs go on from here: far above what may have been signed since the backup. */
+  crlNumbers: z.partialRecord(onlineCa, z.int().min(1)),
+  /** Attempts of before that were refused, with the error's code and whose share it was about, if anybody's. */
+  refused: z.array(z.strictObject({ time: isoTime, code: z.string(), who: z.string().optional() })).max(64),
+});
+
 /** One line of keyd's journal: what it signed, written down and durable before it is given out. */
-export const JournalEntrySchema = z.discriminatedUnion('kind', [CertificateEntry, CrlEntry, DocumentEntry]);
+export const JournalEntrySchema = z.discriminatedUnion('kind', [
+  CertificateEntry,
+  CrlEntry,
+  DocumentEntry,
+  PolicyEntry,
+  KeyEntry,
+  RestoredEntry,
+]);
 
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;
 export type CertificateJournalEntry = z.infer<typeof CertificateEntry>;
+export type KeyJournalEntry = z.infer<typeof KeyEntry>;
 export type CrlJournalEntry = z.infer<typeof CrlEntry>;
+export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
+export type RestoredJournalEntry = z.infer<typeof RestoredEntry>;
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'n'> : never;
 /** An entry before the journal gives it its number. */

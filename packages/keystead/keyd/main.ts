@@ -1,17 +1,17 @@
 import { readFileSync } from 'node:fs';
-import { toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { type SecretBytes, sha256 } from '@keystead/core/crypto';
+import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { formatVerifierKey } from '@keystead/core/log';
 import { type Logger, pino } from 'pino';
 import { systemClock } from '../clock/system.ts';
 import { emptyCoreDumps } from '../files/core-dump.ts';
 import { Layout } from '../files/layout.ts';
-import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
+import { type Keystore, type KeystoreConfig, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
-import { type Hierarchy, loadHierarchy } from './hierarchy.ts';
+import { foundingPolicy, type Hierarchy, loadHierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
+import { keystoreMasters } from './keystore-master.ts';
 import { type KeydSecrets, readSecrets } from './secrets.ts';
 import { KeydServer } from './server.ts';
 import { becomeSole } from './single.ts';
@@ -76,14 +76,18 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
   const right = await becomeSole(layout.keyd);
   const undo: (() => unknown)[] = [() => right.release()];
   try {
-    const keystore = await unlock(layout, secrets.passphrase, clock);
+    const keystoreConfig = readKeystoreConfig(layout.keyd);
+    const keystore = await unlock(keystoreConfig, secrets.passphrase, clock);
     undo.unshift(() => keystore.close());
     requireLogKeys(hierarchy, keystore);
     const context = await KeydContext.open({
       dir: layout.keyd,
+      publishedPolicy: layout.policy,
       hierarchy,
-      policyBytes: policyBytes(layout, hierarchy),
+      founding: foundingPolicy(layout, hierarchy.pins),
       signerOf: (id) => keystore.signer(id),
+      keys: keystore.list(),
+      masters: keystoreMasters(keystoreConfig),
       clock,
       software: SOFTWARE,
     });
@@ -92,6 +96,10 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
     const { channelKey } = secrets;
     const server = new KeydServer(context, { socketPath, channelKey, log, handshakeMs: options.handshakeMs });
     await server.listen();
+    const { policy, sha256 } = context.policies.inForce;
+    if (policy.demonstration)
+      log.warn({ policy: policy.name }, 'DEMONSTRATION POLICY: nothing here is to be relied on');
+    log.info({ version: policy.version, policySha256: sha256 }, 'policy in force');
     log.info({ socket: socketPath, certificates: context.state.certificates, logSize: context.log.size }, 'ready');
     undo.unshift(() => channelKey.wipe());
     undo.unshift(() => server.drain());
@@ -106,9 +114,9 @@ async function runAll(undo: readonly (() => unknown)[]): Promise<void> {
   for (const step of undo) await step();
 }
 
-async function unlock(layout: Layout, passphrase: SecretBytes, clock: Clock): Promise<Keystore> {
+async function unlock(config: KeystoreConfig, passphrase: SecretBytes, clock: Clock): Promise<Keystore> {
   try {
-    return await openKeystore(readKeystoreConfig(layout.keyd), passphrase, clock);
+    return await openKeystore(config, passphrase, clock);
   } finally {
     passphrase.wipe();
   }
@@ -121,14 +129,6 @@ function requireLogKeys({ pins }: Hierarchy, keystore: Keystore): void {
   const cosign = formatVerifierKey(cosignName(origin), 'cosignature-v1', keystore.signer('log-cosign').spki);
   if (vkey === pins.vkey && cosign === pins.cosignVkey) return;
   throw new KeysteadError('bundle.foreign', { field: 'vkey', seen: 'other keys of the log than the keystore has' });
-}
-
-/** The policy's file once more, as bytes: what was parsed must be what is handed out. */
-function policyBytes(layout: Layout, { pins }: Hierarchy): Uint8Array {
-  const bytes = readFileSync(layout.policy);
-  const seen = toHex(sha256(bytes));
-  if (seen !== pins.policySha256) throw new KeysteadError('bundle.policy-differs', { field: layout.policy, seen });
-  return bytes;
 }
 
 const SOFTWARE = softwareName();

@@ -1,6 +1,6 @@
-import type { DerCertificate } from '@keystead/core/bytes';
-import { generateSoftwareKey, type Signer, softwareSigner } from '@keystead/core/crypto';
-import { ocspResponderProfile, type Policy } from '@keystead/core/lifecycle';
+import type { DerCertificate, SpkiSha256 } from '@keystead/core/bytes';
+import { generateSoftwareKey, type Signer, softwareSigner, spkiSha256 } from '@keystead/core/crypto';
+import { type OnlineCa, ocspResponderProfile, type Policy } from '@keystead/core/lifecycle';
 import { responderKeyHash } from '@keystead/core/x509';
 import type { CertificateAuthority } from './certificate-authority.ts';
 
@@ -13,6 +13,7 @@ export interface Responder {
 }
 
 interface Held extends Responder {
+  readonly madeAt: number;
   /** Milliseconds since 1970: from when on a successor is made, and from when on this one signs no more. */
   readonly renewAt: number;
   readonly useUntil: number;
@@ -50,6 +51,15 @@ export class OcspResponder {
     return held;
   }
 
+  /** The key that is in memory, or undefined before the first answer. */
+  get inMemory(): { issuer: OnlineCa; spkiSha256: SpkiSha256; createdAt: Date; useUntil: Date } | undefined {
+    const held = this.#held;
+    if (held === undefined) return undefined;
+    const { signer, madeAt, useUntil } = held;
+    const issuer = this.#authority.role;
+    return { issuer, spkiSha256: spkiSha256(signer.spki), createdAt: new Date(madeAt), useUntil: new Date(useUntil) };
+  }
+
   #renew(now: Date): Promise<Held> {
     this.#making ??= this.#make(now).finally(() => {
       this.#making = undefined;
@@ -76,6 +86,7 @@ export class OcspResponder {
       signer,
       certificate,
       keyHash: responderKeyHash(certificate),
+      madeAt: now.getTime(),
       renewAt: now.getTime() + (end - now.getTime()) * RENEW_AT,
       useUntil: end,
     };

@@ -1,3 +1,14 @@
+import {
+  BackupIdSchema,
+  KEY_CHANGES,
+  KEY_CUSTODIES,
+  KEY_PURPOSE_IDS,
+  MemberSchema,
+  MOST_CUSTODIANS,
+  MOST_MEMBERS,
+  MOST_SHARE_BYTES,
+  PayloadSchema,
+} from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import {
   bytes,
@@ -137,12 +148,48 @@ const SignEvidence = {
   result: z.strictObject({ document: z.string(), signature: bytes() }),
 };
 
+const SignBackupManifest = {
+  params: z.strictObject({
+    backupId: BackupIdSchema,
+    operator: label,
+    /** The newest checkpoint in the backup, or null when the log was empty: keyd verifies that it signed it. */
+    checkpoint: z.string().max(4096).nullable(),
+    payload: PayloadSchema,
+    members: z.array(MemberSchema).min(1).max(MOST_MEMBERS),
+    /** In the order of the policy's custodians; whose key each is for is the policy's word and not the caller's. */
+    shares: z
+      .array(
+        z.strictObject({
+          name: label,
+          commitment: z.string().regex(/^[0-9a-f]{64}$/),
+          share: bytes(MOST_SHARE_BYTES),
+        }),
+      )
+      .max(MOST_CUSTODIANS),
+    requestId,
+  }),
+  result: z.strictObject({ manifest: z.string(), signature: bytes() }),
+};
+
+/** A restore that keyd's journal has been through. */
+const Restore = z.strictObject({
+  time,
+  backupId: z.string(),
+  manifestSha256: z.string(),
+  custodians: z.array(z.string()),
+  log: z.strictObject({ backup: z.int(), restored: z.int(), newestSeen: z.int() }),
+  acceptedLoss: z.boolean(),
+  crlNumbers: z.partialRecord(onlineCa, z.int()),
+  refused: z.array(z.strictObject({ time: z.string(), code: z.string(), who: z.string().optional() })),
+});
+
 const Status = {
   params: z.strictObject({}),
   result: z.strictObject({
     software: z.string(),
     startedAt: time,
     policySha256: z.string(),
+    policyVersion: z.int(),
     /** Certificates that keyd's journal knows of. */
     certificates: z.int(),
     log: z.strictObject({
@@ -154,6 +201,7 @@ const Status = {
     tickets: z.array(z.strictObject({ id: z.string(), units: z.int(), quota: z.int() })),
     /** The last CRL number for each issuer. */
     crlNumbers: z.partialRecord(onlineCa, z.int()),
+    restores: z.array(Restore),
   }),
 };
 
@@ -166,7 +214,7 @@ const Trust = {
     /** Verifier keys (C2SP signed-note) of the log and of its timestamps. */
     vkey: z.string(),
     cosignVkey: z.string(),
-    /** The policy in force, the very bytes that the ceremony approved. */
+    /** The policy in force, the very bytes that the ceremony or a quorum approved. */
     policy: bytes(4 * 1024 * 1024),
   }),
 };
@@ -200,6 +248,92 @@ const Journal = {
   }),
 };
 
+/** A policy that was put in force after that of the ceremony. */
+const PolicyChange = z.strictObject({
+  version: z.int(),
+  sha256: z.string(),
+  previousSha256: z.string(),
+  approvalsSha256: z.string(),
+  appliedAt: time,
+  requestId: z.string(),
+  proposer: z.string(),
+  approvers: z.array(z.strictObject({ name: z.string(), role: z.string() })),
+});
+
+const ChangePolicy = {
+  params: z.strictObject({
+    /** The very bytes of the policy's file. */
+    policy: bytes(4 * 1024 * 1024),
+    /** The approvals file, as `keystead policy approve` writes it. */
+    approvals: z
+      .string()
+      .min(1)
+      .max(256 * 1024),
+    requestId,
+  }),
+  result: PolicyChange,
+};
+
+const PolicyHistory = {
+  params: z.strictObject({}),
+  result: z.strictObject({
+    /** The policy of the ceremony. */
+    founding: z.strictObject({ version: z.int(), sha256: z.string() }),
+    steps: z.array(PolicyChange),
+  }),
+};
+
+/** What is told of each key, whether or not it has a public half. Never a secret. */
+const keyFacts = {
+  id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/),
+  purpose: z.enum(KEY_PURPOSE_IDS),
+  algorithm: z.string(),
+  custody: z.enum(KEY_CUSTODIES),
+  fips140: z.string(),
+  createdAt: time,
+  /** What the module itself says of the key. */
+  evidence: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+};
+
+const Keys = {
+  params: z.strictObject({}),
+  result: z.strictObject({
+    keys: z.array(
+      z.strictObject({
+        ...keyFacts,
+        spkiSha256,
+        activatedAt: time,
+        /** Null where the policy sets no end. */
+        originatorEnd: time.nullable(),
+        recipientEnd: time.nullable(),
+        /** What was ordered of the key, oldest first: its state is what they lead to from `active`. */
+        changes: z.array(
+          z.strictObject({
+            change: z.enum(KEY_CHANGES),
+            at: time,
+            by: z.string(),
+            reason: z.string(),
+            requestId: z.string(),
+          }),
+        ),
+      }),
+    ),
+    /** Symmetric keys, which have no hash of a public half. */
+    masters: z.array(z.strictObject(keyFacts)),
+    /** The OCSP responders' keys that are in memory now. */
+    responders: z.array(z.strictObject({ issuer: onlineCa, spkiSha256, createdAt: time, useUntil: time })),
+  }),
+};
+
+const ChangeKey = {
+  params: z.strictObject({
+    /** The order as `signKeyOrder` wrote it, with the operator's own signature. */
+    order: z.string().min(1).max(8192),
+    requestId,
+  }),
+  result: z.strictObject({ key: z.string(), change: z.enum(KEY_CHANGES), by: z.string(), at: time }),
+};
+
 /**
  * Everything that keyd does for others. None signs bytes that the caller chose: each takes fields, checks them
  * against the policy, and composes what is signed itself. Unknown fields are refused. REQ-KEY-STO-03
@@ -213,7 +347,12 @@ export const OPERATIONS = {
   signCrl: SignCrl,
   signCheckpoint: SignCheckpoint,
   signEvidence: SignEvidence,
+  signBackupManifest: SignBackupManifest,
   journal: Journal,
+  policyHistory: PolicyHistory,
+  changePolicy: ChangePolicy,
+  keys: Keys,
+  changeKey: ChangeKey,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -1,8 +1,8 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import type { OnlineCa, SignedTicket } from '@keystead/core/lifecycle';
+import { type BatchTicket, ONLINE_CAS, type OnlineCa, type SignedTicket } from '@keystead/core/lifecycle';
 import { REVOCATION_REASONS, type RevocationReason, type RevokedEntry } from '@keystead/core/x509';
-import type { CertificateJournalEntry, CrlJournalEntry, JournalEntry } from './journal-entry.ts';
+import type { CertificateJournalEntry, CrlJournalEntry, JournalEntry, RestoredJournalEntry } from './journal-entry.ts';
 
 interface TicketUse {
   readonly sha256: string;
@@ -35,6 +35,7 @@ export class KeydState {
   readonly #units = new Map<string, Unit>();
   readonly #unitKeys = new Map<string, string>();
   readonly #revocations = new Map<OnlineCa, Revocations>();
+  readonly #restores: RestoredJournalEntry[] = [];
   #certificates = 0;
   #lastTime = 0;
 
@@ -43,6 +44,7 @@ export class KeydState {
     this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
     if (entry.kind === 'certificate') this.#replayCertificate(entry);
     if (entry.kind === 'crl') this.#replayCrl(entry);
+    if (entry.kind === 'restored') this.#replayRestore(entry);
   }
 
   #replayCertificate(entry: CertificateJournalEntry): void {
@@ -64,6 +66,38 @@ export class KeydState {
       listed.set(serial as Serial, { serial: serial as Serial, revokedAt: new Date(ms), reason });
     }
     this.#of(entry.issuer).number = entry.number;
+  }
+
+  #replayRestore(entry: RestoredJournalEntry): void {
+    this.#restores.push(entry);
+    for (const issuer of ONLINE_CAS) {
+      const floor = entry.crlNumbers[issuer];
+      if (floor !== undefined) this.#of(issuer).number = Math.max(this.#of(issuer).number, floor);
+    }
+  }
+
+  /** Every restore that this journal has been through, in order. */
+  get restores(): readonly RestoredJournalEntry[] {
+    return this.#restores;
+  }
+
+  /** The fewest entries that the log may have: what the restores vouched for. */
+  get leastLogSize(): number {
+    return Math.max(0, ...this.#restores.map(({ log }) => log.restored));
+  }
+
+  /**
+   * What was made with a ticket after the backup is forgotten, and so is that the ticket was ever used. A ticket
+   * that could be used before the restore is therefore closed. REQ-KEY-BAK-02, REQ-KEY-PROV-01
+   * @throws KeysteadError `ticket.before-restore`.
+   */
+  requireAfterRestore(ticket: BatchTicket): void {
+    const last = this.#restores.at(-1);
+    if (last === undefined || Date.parse(ticket.notBefore) > Date.parse(last.time)) return;
+    throw new KeysteadError('ticket.before-restore', {
+      field: 'notBefore',
+      seen: `${ticket.notBefore}, restored ${last.time}`,
+    });
   }
 
   /** Certificates in the journal. */

@@ -74,9 +74,9 @@ export interface AgreementKeystore extends Keystore {
 export interface KeyWrapper {
   readonly algorithm: 'AES-256';
   /**
-   * AES key wrap with padding (SP 800-38F section 6.3, RFC 5649) of a transport key. A key of the keystore itself
-   * cannot be given: there is no way to name one here. REQ-KEY-BAK-01
-   * @param key 16 to 64 bytes; stays with the caller.
+   * AES key wrap (SP 800-38F section 6.2, RFC 3394) of a transport key. A key of the keystore itself cannot be given:
+   * there is no way to name one here. REQ-KEY-BAK-01
+   * @param key 16, 24, … 64 bytes; stays with the caller.
    * @throws KeysteadError `wrap.length`, `keystore.key-missing`, `keystore.closed`.
    */
   wrap(key: SecretBytes): Promise<Uint8Array>;

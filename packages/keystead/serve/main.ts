@@ -11,6 +11,7 @@ import { registerEst } from '../protocols/est/routes.ts';
 import { createHttpsServer, replaceIdentity } from '../protocols/http/server.ts';
 import { registerRest } from '../protocols/rest/routes.ts';
 import { estDomain } from './est-domain.ts';
+import { channelKeyId } from './key-records.ts';
 import { createPublicServer } from './public.ts';
 import { restDomain } from './rest-domain.ts';
 import { openRooms } from './rooms.ts';
@@ -47,9 +48,11 @@ export async function runServe(options: RunServeOptions): Promise<void> {
   try {
     const right = await soleServe(layout);
     undo.unshift(() => right.release());
-    const keyd = await KeydClient.connect(keydSocketPath(layout), await readChannelKey(options.secretsFd));
+    const channelKey = await readChannelKey(options.secretsFd);
+    const channelId = channelKeyId(channelKey);
+    const keyd = await KeydClient.connect(keydSocketPath(layout), channelKey);
     undo.unshift(() => keyd.close());
-    const rooms = await openRooms({ layout, keyd, clock, log });
+    const rooms = await openRooms({ layout, keyd, clock, log, channelKeyId: channelId });
     undo.unshift(() => rooms.close());
     await rooms.start();
 

@@ -1,9 +1,10 @@
 import { type DerCertificate, type Serial, toBase64, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import type { Permission } from '@keystead/core/lifecycle';
+import { type Permission, permits } from '@keystead/core/lifecycle';
 import type { CaRole } from '@keystead/core/x509';
 import { actorOf, type Client, type OperatorClient } from '../access/index.ts';
 import type { FinalReason, Issued } from '../authority/index.ts';
+import { Inventory, keyEventView, keyView, keyWarnings, warningView } from '../inventory/index.ts';
 import { asKeysteadError } from '../protocols/http/status.ts';
 import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts';
 import type { Certificate, Device } from '../store/index.ts';
@@ -14,7 +15,7 @@ const DEVICES_LISTED = 10_000;
 
 /** REST's view of the rooms: who asks, whether they may, and what they get. */
 export function restDomain(rooms: Rooms): RestDomain {
-  const { access, authority, provisioning, store, certificates } = rooms;
+  const { access, authority, backups, provisioning, store, certificates, keys, clock } = rooms;
 
   async function operator(caller: Caller, permission: Permission, what: string): Promise<OperatorClient> {
     const asked = { requestId: caller.requestId, what };
@@ -106,6 +107,66 @@ export function restDomain(rooms: Rooms): RestDomain {
         signature: toBase64(done.signature),
         revoked: done.revoked.map((one) => one.serial),
       };
+    },
+    async policy(caller) {
+      await operator(caller, 'policy.read', 'show policy');
+      const { policy, sha256, bytes } = rooms.policies.file;
+      const { version, demonstration } = policy;
+      const file = Buffer.from(bytes).toString('utf8');
+      return { version, sha256, demonstration, file, history: await rooms.policies.history() };
+    },
+    async changePolicy(caller, { policy, approvals }) {
+      const client = await operator(caller, 'policy.apply', 'change policy');
+      const { requestId } = caller;
+      const order = { policy: Buffer.from(policy, 'utf8'), approvals, actor: actorOf(client), requestId };
+      return rooms.policies.apply(order);
+    },
+    async keys(caller, { after, endingWithin, ...filter }) {
+      await operator(caller, 'key.read', 'list keys');
+      const now = clock.now();
+      const endingBefore = endingWithin === undefined ? undefined : now.getTime() + endingWithin * 1000;
+      return store.read((records) => {
+        const page = new Inventory(records, rooms.policy, now).page({ ...filter, endingBefore }, after);
+        return { keys: page.keys.map((key) => keyView(key, rooms.policy, now)), next: page.next };
+      });
+    },
+    async dueKeys(caller) {
+      await operator(caller, 'key.read', 'list due keys');
+      const now = clock.now();
+      const due = store.read((records) => keyWarnings(records, rooms.policy, now));
+      return { keys: due.map((warning) => warningView(warning, rooms.policy, now)) };
+    },
+    async key(caller, name) {
+      await operator(caller, 'key.read', 'show key');
+      const now = clock.now();
+      return store.read((records) => {
+        const { record, history } = new Inventory(records, rooms.policy, now).find(name);
+        return { ...keyView(record, rooms.policy, now), history: history.map(keyEventView) };
+      });
+    },
+    async orderKey(caller, order) {
+      // keyd verifies the order itself: here only whether this caller may bring one at all.
+      const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'order key' });
+      const stops = client.kind === 'operator' && permits(client.roles, 'key.stop');
+      await access.authorise(client, stops ? 'key.stop' : 'key.resume', {
+        requestId: caller.requestId,
+        what: 'order key',
+      });
+      try {
+        return await keys.change(order, caller.requestId);
+      } catch (error) {
+        if (error instanceof KeysteadError && error.kind !== 'unavailable') {
+          await access.refused(error, { requestId: caller.requestId, what: 'order key' }, client);
+        }
+        throw error;
+      }
+    },
+    async signBackup(caller, draft) {
+      const client = await operator(caller, 'backup.create', 'create backup');
+      return backups.sign(draft, client, caller.requestId);
+    },
+    async recordDrill(caller, drill) {
+      return backups.recordDrill(drill, await operator(caller, 'backup.create', 'record drill'), caller.requestId);
     },
     refused: (_certificate, thrown, requestId) => access.refused(asKeysteadError(thrown), { requestId, what: 'rest' }),
   };

@@ -1,6 +1,6 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { type OnlineCa, type Policy, parsePolicy } from '@keystead/core/lifecycle';
+import type { OnlineCa, Policy } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
 import type { CaRole } from '@keystead/core/x509';
 import type { Logger } from 'pino';
@@ -11,13 +11,18 @@ import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
 import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
+import { BackupRecords } from './backup-records.ts';
 import { recordFounding } from './founding.ts';
+import { KeyRecords } from './key-records.ts';
+import { PolicyChanges } from './policy-changes.ts';
 
 export interface RoomsOptions {
   readonly layout: Layout;
   readonly keyd: KeydClient;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The name of the channel key to keyd, for the inventory. */
+  readonly channelKeyId?: string;
   /** The least time between two checkpoints, milliseconds. */
   readonly checkpointEveryMs?: number;
 }
@@ -28,7 +33,12 @@ export interface Rooms {
   readonly access: Access;
   readonly authority: Authority;
   readonly provisioning: Provisioning;
+  readonly keys: KeyRecords;
+  readonly clock: Clock;
+  readonly backups: BackupRecords;
+  /** The policy in force; another one after a change. */
   readonly policy: Policy;
+  readonly policies: PolicyChanges;
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
   /** Repairs what a crash left; before the first request is taken. */
   start(): Promise<void>;
@@ -45,7 +55,6 @@ const CHECKPOINT_MS = 1_000;
 export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const { layout, keyd, clock, log } = options;
   const trust = await keyd.trust();
-  const policy = parsePolicy(trust.policy);
   const certificates = trust.certificates as Record<CaRole, DerCertificate>;
   const cas: Record<OnlineCa, DerCertificate> = {
     manufacturing: certificates.manufacturing,
@@ -70,37 +79,73 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   };
   const refusals = new RefusalLog({ store, audit, clock });
   const claims = new KeyClaims();
-  const shared = { store, keyd, clock, audit, refusals, policy, claims };
-  const authority = new Authority({ ...shared, crlDirectory: layout.crl });
+  const policies = PolicyChanges.of({ store, keyd, audit, refusals }, trust.policy);
+  const shared = { store, keyd, clock, audit, refusals, claims };
+  // Getters, so that each room goes by the policy in force when it looks, and not by the one of the start.
+  const authority = new Authority({
+    ...shared,
+    crlDirectory: layout.crl,
+    get policy() {
+      return policies.policy;
+    },
+  });
   const provisioning = new Provisioning({
     ...shared,
+    get policy() {
+      return policies.policy;
+    },
     authority,
     recordsDirectory: layout.records,
     evidenceDirectory: layout.evidence,
   });
+  const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
+  const backups = new BackupRecords({ store, keyd, audit, refusals });
   const tick = setInterval(() => {
     authority
       .tick()
+      .then(() => keys.tick())
       .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
   }, TICK_MS);
   return {
     store,
-    access: new Access({ store, clock, policy, refusals, cas }),
+    access: new Access({
+      store,
+      clock,
+      refusals,
+      cas,
+      get policy() {
+        return policies.policy;
+      },
+    }),
     authority,
     provisioning,
-    policy,
+    keys,
+    clock,
+    policies,
+    get policy() {
+      return policies.policy;
+    },
+    backups,
     certificates,
     async start() {
       await publisher.open();
+      const { founding } = await policies.history();
       await recordFounding(store, audit, layout, {
         certificates,
         evidenceSigner: trust.evidenceSigner,
-        policy: trust.policy,
+        policySha256: founding.sha256,
+        keyd: await keyd.keys(),
       });
+      await policies.start();
+      // Before anything is repaired: what is found missing then has its reason in the log.
+      const restored = await backups.recordRestores();
       const { abandoned } = await authority.start();
       if (abandoned.length > 0)
         log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');
+      if (restored) await authority.afterRestore();
       await provisioning.start();
+      if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
+      await keys.tick();
     },
     async close() {
       clearInterval(tick);

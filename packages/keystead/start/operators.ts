@@ -2,8 +2,15 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerSpki, fromPem, toPem } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { generateSoftwareKey, type SecretBytes, type Signer, softwareSigner } from '@keystead/core/crypto';
-import type { Role } from '@keystead/core/lifecycle';
+import {
+  ageRecipientOf,
+  generateSoftwareKey,
+  publicKeyOf,
+  type SecretBytes,
+  type Signer,
+  softwareSigner,
+} from '@keystead/core/crypto';
+import type { BackupPolicy, Role } from '@keystead/core/lifecycle';
 import { certificationRequest, readCertificate } from '@keystead/core/x509';
 import { RestClient } from '../client/rest.ts';
 import { systemClock } from '../clock/system.ts';
@@ -19,6 +26,8 @@ export const PEOPLE: readonly { readonly name: string; readonly roles: readonly 
   { name: 'release', roles: ['release-engineer'], who: 'firmware release engineer' },
   { name: 'approver', roles: ['approver'], who: 'approves what others ask for' },
   { name: 'custodian', roles: ['custodian'], who: 'keeps a share of the backup' },
+  { name: 'custodian-2', roles: ['custodian'], who: 'keeps another share' },
+  { name: 'custodian-3', roles: ['custodian'], who: 'keeps a third share; any two restore' },
   { name: 'auditor', roles: ['auditor'], who: 'quality and evidence' },
 ];
 
@@ -42,6 +51,30 @@ export async function makePeopleKeys(
     people.push({ name, roles, spki: personSigner(layout, name, passphrase).spki });
   }
   return people;
+}
+
+/** How many custodians of the demonstration a restore takes. */
+const THRESHOLD = 2;
+
+/** Where the demonstration keeps the key to which a custodian's shares are encrypted. */
+export const custodianKeyPath = (layout: Layout, name: string): string =>
+  join(layout.operators, `${name}.share.key.pem`);
+
+/** Makes the keys of those who keep shares, and returns what the policy says of them. */
+export async function makeCustodianKeys(layout: Layout, passphrase: SecretBytes): Promise<BackupPolicy> {
+  const custodians: BackupPolicy['custodians'] = [];
+  for (const { name } of PEOPLE.filter(({ roles }) => roles.includes('custodian'))) {
+    const path = custodianKeyPath(layout, name);
+    if (!existsSync(path)) {
+      const key = generateSoftwareKey('P-256');
+      await writeSealedPkcs8Pem(path, key.pkcs8, passphrase);
+      key.pkcs8.wipe();
+    }
+    const { algorithm, pkcs8 } = readSealedPkcs8Pem(path, passphrase);
+    custodians.push({ name, recipient: ageRecipientOf(publicKeyOf(algorithm, pkcs8)) });
+    pkcs8.wipe();
+  }
+  return { threshold: THRESHOLD, custodians };
 }
 
 /** The person's own signature, for tickets and for proofs of possession. */

@@ -1,5 +1,7 @@
 export { type Dialect, sqliteDialect } from './dialect.ts';
+export type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
 export { openStore, type StoreOptions } from './open.ts';
+export { readOnly } from './read-only.ts';
 export { Reader, type RevokedRow, type StatusRow } from './reader.ts';
 export type {
   AuditRow,

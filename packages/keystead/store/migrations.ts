@@ -1,5 +1,6 @@
 import { type ColumnDefinitionBuilder, type Compilable, sql } from 'kysely';
 import type { Dialect } from './dialect.ts';
+import { keyInventory } from './key-migration.ts';
 
 /** One step of the schema. A step that was released is never edited: the next one changes what it did. */
 export interface Migration {
@@ -15,6 +16,7 @@ const DEVICE_STATES = sql`state in ('provisioned', 'enrolled', 'stolen', 'decomm
 
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'certificates, devices, batches, audit', statements: firstSchema },
+  { version: 2, name: 'the key inventory', statements: keyInventory },
 ];
 
 function firstSchema({

@@ -2,6 +2,7 @@ import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { CaRole } from '@keystead/core/x509';
 import { sql } from 'kysely';
 import type { Dialect } from './dialect.ts';
+import { keyQueries } from './key-queries.ts';
 import { bytesOf, compileQuery } from './query.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
@@ -163,6 +164,9 @@ export function compileQueries(dialect: Dialect) {
     evidenceExported: query<{ deviceId: string; exportedAt: number }>()((q, a) =>
       q.updateTable('evidence').set({ exported_at: a.exportedAt }).where('device_id', '=', a.deviceId),
     ),
+    /** After a restore the files are gone: every document is written out again. */
+    forgetRecordExports: query<object>()((q) => q.updateTable('provisioning_record').set({ exported_at: null })),
+    forgetEvidenceExports: query<object>()((q) => q.updateTable('evidence').set({ exported_at: null })),
     /** Devices that are decommissioned and whose evidence a crash kept from being signed. */
     devicesWithoutEvidence: query<object>()((q) =>
       q
@@ -192,6 +196,7 @@ export function compileQueries(dialect: Dialect) {
     pruneCrls: query<{ issuer: CaRole; below: number }>()((q, a) =>
       q.deleteFrom('crl').where('issuer', '=', a.issuer).where('number', '<', a.below),
     ),
+    ...keyQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

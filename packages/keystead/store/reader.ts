@@ -1,5 +1,6 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
 import type { Queries } from './queries.ts';
 import type {
   AuditRow,
@@ -140,6 +141,64 @@ export class Reader {
 
   latestCrl(issuer: CaRole): CrlRow | undefined {
     return this.statements.latestCrl.first({ issuer });
+  }
+
+  key(id: string): KeyRow | undefined {
+    return this.statements.key.first({ id });
+  }
+
+  keyBySpki(spkiSha256: SpkiSha256): KeyRow | undefined {
+    return this.statements.keyBySpki.first({ spkiSha256 });
+  }
+
+  /** Up to `count` keys whose id follows `after` in binary order; `''` begins. */
+  keys(after: string, count: number): KeyRow[] {
+    return this.statements.keys.all({ after, count });
+  }
+
+  /** What happened to a key, in order. */
+  keyEvents(id: string): KeyEventRow[] {
+    return this.statements.keyEvents.all({ id });
+  }
+
+  /** Up to `count` certified keys whose hash begins with these hex digits, at most 64. */
+  keyUsesByPrefix(prefix: string, count: number): KeyUse[] {
+    const from = prefix.padEnd(64, '0') as SpkiSha256;
+    return this.statements.keyUsesBetween.all({ from, to: prefix.padEnd(64, 'f') as SpkiSha256, count });
+  }
+
+  /** The keys that a device ever had certified, oldest first. */
+  keysOfDevice(deviceId: string): CertifiedKey[] {
+    return this.statements.keysOfDevice.all({ deviceId });
+  }
+
+  /** Up to `count` keys of people and servers after the one named, by subject and time; each by its newest certificate. */
+  serviceKeys(after: { subject: string; issuedAt: number; serial: Serial }, count: number): ServiceKey[] {
+    return this.statements.serviceKeys.all({ ...after, count });
+  }
+
+  /** The key for which the owner of this one got its next certificate under the same name. */
+  nextServiceKey({ subject, issuedAt, owner }: ServiceKey): { spkiSha256: SpkiSha256; issuedAt: number } | undefined {
+    return this.statements.nextServiceKey.first({ subject, issuedAt, owner });
+  }
+
+  /** Up to `count` certificates that stand in keyd's journal only, after the one named. */
+  journalCertificates(
+    after: { issuer: CaRole | ''; signedAt: number; serial: Serial },
+    count: number,
+  ): JournalCertificate[] {
+    return this.statements.journalCertificates.all({ ...after, issuer: after.issuer as CaRole, count });
+  }
+
+  /** Up to `count` certificates of keyd's journal whose key's hash begins with these hex digits. */
+  journalCertificatesByPrefix(prefix: string, count: number): JournalCertificate[] {
+    const from = prefix.padEnd(64, '0') as SpkiSha256;
+    return this.statements.journalCertificatesBetween.all({ from, to: prefix.padEnd(64, 'f') as SpkiSha256, count });
+  }
+
+  /** What keyd made for itself next after this one, by the same profile and CA. */
+  nextJournalCertificate({ issuer, profile, signedAt }: JournalCertificate): JournalCertificate | undefined {
+    return this.statements.nextJournalCertificate.first({ issuer, profile, signedAt });
   }
 
   meta(key: string): string | undefined {

@@ -1,3 +1,4 @@
+import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { CaRole, RevocationReason } from '@keystead/core/x509';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
@@ -124,6 +125,49 @@ export interface CrlTable {
   der: Uint8Array;
 }
 
+/** Keys that have no row in `certificate`: roots, CAs, signers, the log's, symmetric ones. REQ-KEY-POL-01 */
+export interface KeyTable {
+  /** Its name in the inventory. */
+  id: string;
+  /** Null for a symmetric key. */
+  spki_sha256: Uint8Array | null;
+  purpose: KeyPurposeId;
+  algorithm: string;
+  strength_bits: number;
+  custody: string;
+  fips140: string;
+  owner: string;
+  /** What the history leads to; the end of a usage period is not written down, it comes by itself. */
+  state: KeyState;
+  generated_at: number;
+  activated_at: number | null;
+  suspended_at: number | null;
+  deactivated_at: number | null;
+  compromised_at: number | null;
+  destroyed_at: number | null;
+  /** notAfter of its certificate; null without one. The usage periods are the policy's, and computed when they are read. */
+  certificate_end: number | null;
+  successor: string | null;
+  /** A flat JSON object. */
+  evidence: string;
+}
+
+/** What happened to each of these keys, in order from 0. Rows are never changed. */
+export interface KeyEventTable {
+  key_id: string;
+  n: number;
+  event: string;
+  from_state: KeyState | null;
+  to_state: KeyState;
+  at: number;
+  /** `operator:<name>` or `system:<process>`. */
+  actor: string;
+  reason: string;
+  request_id: string;
+  /** The log index of the entry that tells of it. */
+  audit_seq: number;
+}
+
 export interface MetaTable {
   key: string;
   value: string;
@@ -146,6 +190,8 @@ export interface Schema {
   evidence: EvidenceTable;
   audit_entry: AuditEntryTable;
   crl: CrlTable;
+  key: KeyTable;
+  key_event: KeyEventTable;
   meta: MetaTable;
   migration: MigrationTable;
 }

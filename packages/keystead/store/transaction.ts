@@ -1,5 +1,7 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
+import type { KeyStanding } from '@keystead/core/lifecycle';
 import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { KeyEventRow, KeyRow } from './key-rows.ts';
 import type { Queries } from './queries.ts';
 import { Reader } from './reader.ts';
 import type {
@@ -129,6 +131,12 @@ export class Tx extends Reader {
     this.statements.evidenceExported.run({ deviceId, exportedAt });
   }
 
+  /** Has every record and every evidence written to its file again. */
+  forgetExports(): void {
+    this.statements.forgetRecordExports.run({});
+    this.statements.forgetEvidenceExports.run({});
+  }
+
   insertCrl(row: CrlRow): void {
     this.statements.insertCrl.run(row);
   }
@@ -136,6 +144,22 @@ export class Tx extends Reader {
   /** Forgets the CRLs of `issuer` with a number below `below`. */
   pruneCrls(issuer: CaRole, below: number): void {
     this.statements.pruneCrls.run({ issuer, below });
+  }
+
+  insertKey(row: KeyRow): void {
+    this.statements.insertKey.run(row);
+  }
+
+  setKeyStanding(id: string, { state, dates }: KeyStanding): void {
+    this.statements.setKeyStanding.run({ id, state, ...dates });
+  }
+
+  setSuccessor(id: string, successor: string): void {
+    this.statements.setSuccessor.run({ id, successor });
+  }
+
+  insertKeyEvent(row: KeyEventRow): void {
+    this.statements.insertKeyEvent.run(row);
   }
 
   setMeta(key: string, value: string): void {

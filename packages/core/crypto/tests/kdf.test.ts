@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { counterMode, kbkdf } from '../device-key.ts';
-import { deviceKey, hkdf, PurposeKeys, SecretBytes, sessionKeys } from '../index.ts';
+import { hkdf, PurposeKeys, SecretBytes, sessionKeys } from '../index.ts';
 import { hex, opensslKdf, secret, shown, wycheproof } from './support.ts';
 
 const HASHES = ['sha256', 'sha384'] as const;
@@ -60,50 +59,7 @@ for (const hash of HASHES) {
       assert.equal(shown(ours), theirs);
     }
   });
-
-  test(`TEST-KEY-04: openssl kdf gives the same SP 800-108 counter-mode keys with ${hash}`, () => {
-    for (const length of [1, 16, 32, 48, 100, 300]) {
-      const key = SecretBytes.random(32);
-      const theirs = opensslKdf('KBKDF', length, {
-        mac: 'HMAC',
-        mode: 'counter',
-        digest: hash.toUpperCase(),
-        hexkey: shown(key),
-        salt: 'a purpose',
-        info: 'a device',
-      });
-      assert.equal(shown(kbkdf(hash, key, Buffer.from('a purpose'), Buffer.from('a device'), length)), theirs);
-    }
-  });
 }
-
-test('TEST-KEY-04: CAVP: SP 800-108 counter mode gives the bytes of CAVS 14.4 [HMAC_SHA256, BEFORE_FIXED, 32_BITS]', () => {
-  const cases = [
-    [
-      'dd1d91b7d90b2bd3138533ce92b272fbf8a369316aefe242e659cc0ae238afe0',
-      '01322b96b30acd197979444e468e1c5c6859bf1b1cf951b7e725303e237e46b864a145fab25e517b08f8683d0315bb2911d80a0e8aba17f3b413faac',
-      '10621342bfb0fd40046c0e29f2cfdbf0',
-    ],
-    [
-      'e204d6d466aad507ffaf6d6dab0a5b26152c9e21e764370464e360c8fbc765c6',
-      '7b03b98d9f94b899e591f3ef264b71b193fba7043c7e953cde23bc5384bc1a6293580115fae3495fd845dadbd02bd6455cf48d0f62b33e62364a3a80',
-      '770dfab6a6a4a4bee0257ff335213f78d8287b4fd537d5c1fffa956910e7c779',
-    ],
-    [
-      'dc60338d884eecb72975c603c27b360605011756c697c4fc388f5176ef81efb1',
-      '44d7aa08feba26093c14979c122c2437c3117b63b78841cd10a4bc5ed55c56586ad8986d55307dca1d198edcffbc516a8fbe6152aa428cdd800c062d',
-      '29ac07dccf1f28d506cd623e6e3fc2fa255bd60b',
-    ],
-    [
-      'c4bedbddb66493e7c7259a3bbbc25f8c7e0ca7fe284d92d431d9cd99a0d214ac',
-      '1c69c54766791e315c2cc5c47ecd3ffab87d0d273dd920e70955814c220eacace6a5946542da3dfe24ff626b4897898cafb7db83bdff3c14fa46fd4b',
-      '1da47638d6c9c4d04d74d4640bbd42ab814d9e8cc22f4326695239f96b0693f12d0dd1152cf44430',
-    ],
-  ] as const;
-  for (const [key, fixed, output] of cases) {
-    assert.equal(shown(counterMode('sha256', secret(key), hex(fixed), output.length / 2)), output);
-  }
-});
 
 test('TEST-KEY-04: a purpose is derived once; no derived key gets a second purpose', () => {
   using master = SecretBytes.random(32);
@@ -143,13 +99,11 @@ test('a purpose or context that is out of bounds is refused', () => {
   using keys = new PurposeKeys(master, new Uint8Array(), 'test');
   for (const purpose of ['', 'Seal', 'a\0b', ' a', 'x'.repeat(65)]) {
     assert.throws(() => keys.derive(purpose, 32), { code: 'kdf.purpose-malformed' });
-    assert.throws(() => deviceKey(master, 'device-1', purpose), { code: 'kdf.purpose-malformed' });
   }
   assert.throws(() => new PurposeKeys(master, new Uint8Array(), 'x'.repeat(513)), { code: 'kdf.length' });
   assert.throws(() => hkdf('sha256', master, new Uint8Array(), 'x'.repeat(1025), 32), { code: 'kdf.length' });
   for (const length of [0, -1, 1.5, 8161]) {
     assert.throws(() => hkdf('sha256', master, new Uint8Array(), '', length), { code: 'kdf.length' });
-    assert.throws(() => kbkdf('sha256', master, new Uint8Array(), new Uint8Array(), length), { code: 'kdf.length' });
   }
 });
 
@@ -192,20 +146,4 @@ test('TEST-KEY-04: openssl kdf gives the same session key from the info that the
     hexinfo: info.toString('hex'),
   });
   assert.equal(shown(sessionKeys(master, Uint8Array.of(1, 2), context).clientWrite), theirs);
-});
-
-test('TEST-KEY-04: each device has a key of its own for each purpose', () => {
-  using master = SecretBytes.random(32);
-  const requests = ['pump-1', 'pump-2', 'pump-1 '].flatMap((id) =>
-    ['seal', 'mac'].map((purpose) => shown(deviceKey(master, id, purpose))),
-  );
-  assert.equal(new Set(requests).size, 6);
-  const theirs = opensslKdf('KBKDF', 32, {
-    mac: 'HMAC',
-    digest: 'SHA256',
-    hexkey: shown(master),
-    salt: 'keystead device key 1 seal',
-    info: 'pump-1',
-  });
-  assert.equal(requests[0], theirs);
 });

@@ -53,3 +53,46 @@ export async function inTemporaryDirectory<T>(f: (dir: string) => T | Promise<T>
     rmSync(dir, { recursive: true });
   }
 }
+
+/** One case of a file under vectors/cavp: the headings in force and its fields. */
+export interface CavpCase {
+  readonly headings: ReadonlyMap<string, string>;
+  readonly fields: ReadonlyMap<string, string>;
+}
+
+/**
+ * The cases of one CAVP file: headings `[NAME=VALUE]`, or `[EC - SHA256]` for parameter set (SET) and hash (SHA), over cases
+ * of `name = value` that begin with COUNT.
+ */
+export function cavp(file: string): readonly CavpCase[] {
+  const url = new URL(`../../../../vectors/cavp/${file}`, import.meta.url);
+  const headings = new Map<string, string>();
+  const cases: { headings: Map<string, string>; fields: Map<string, string> }[] = [];
+  for (const line of readFileSync(url, 'utf8').split(/\r?\n/)) {
+    const [, heading, value = ''] = /^\[(\w+)=(\w+)\]$/.exec(line) ?? [];
+    const [, set, hash = ''] = /^\[(\w+) - (\w+)\]$/.exec(line) ?? [];
+    const [, name, content = ''] = /^(\w+) *= *(.*)$/.exec(line) ?? [];
+    if (heading !== undefined) headings.set(heading, value);
+    if (set !== undefined) headings.set('SET', set).set('SHA', hash);
+    if (name === 'COUNT') cases.push({ headings: new Map(headings), fields: new Map() });
+    if (name !== undefined) cases.at(-1)?.fields.set(name, content);
+  }
+  return cases;
+}
+
+/** A heading that is in force over a case. */
+export function headingOf(one: CavpCase, name: string): string {
+  const value = one.headings.get(name);
+  if (value === undefined) throw new Error(`a case under no ${name}`);
+  return value;
+}
+
+/** A field that every case of its file has. */
+export function fieldOf(one: CavpCase, name: string): string {
+  const value = one.fields.get(name);
+  if (value === undefined) throw new Error(`a case without ${name}`);
+  return value;
+}
+
+/** Text of ASCII, or bytes. */
+export const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'));

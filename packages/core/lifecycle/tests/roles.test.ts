@@ -4,7 +4,14 @@ import { EXCLUSIVE_ROLES, PERMISSIONS, type Permission, permissionsTable, permit
 
 test('an auditor reads everything and changes nothing', () => {
   const held = (Object.keys(PERMISSIONS) as Permission[]).filter((permission) => permits(['auditor'], permission));
-  assert.deepEqual(held, ['certificate.read', 'device.read', 'operator.enrol', 'policy.read', 'audit.read']);
+  assert.deepEqual(held, [
+    'certificate.read',
+    'device.read',
+    'operator.enrol',
+    'policy.read',
+    'audit.read',
+    'key.read',
+  ]);
 });
 
 test('each permission is held by at least one role, and nobody without a role holds any', () => {

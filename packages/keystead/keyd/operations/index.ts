@@ -2,9 +2,12 @@ import { KeysteadError } from '@keystead/core/errors';
 import { firstIssue } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
+import { changePolicy, policyHistory } from './change-policy.ts';
 import { issue } from './issue.ts';
+import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
+import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
 import { signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
@@ -21,8 +24,16 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signCrl,
   signCheckpoint,
   signEvidence,
+  signBackupManifest,
   journal,
+  policyHistory,
+  changePolicy,
+  keys,
+  changeKey,
 };
+
+/** These change what the others go by, and see to it themselves that none is under way. */
+const ALONE: ReadonlySet<OperationName> = new Set<OperationName>(['changePolicy']);
 
 /**
  * Checks the form of an operation's parameters and carries it out. Whatever it signed is durable when it resolves.
@@ -37,5 +48,6 @@ export async function operate<Op extends OperationName>(
   if (!parsed.success) {
     throw new KeysteadError('request.malformed', { ...firstIssue(parsed.error, 'params'), cause: parsed.error });
   }
-  return WORK[op](keyd, parsed.data as Params<Op>);
+  const work = (): Promise<Result<Op>> => WORK[op](keyd, parsed.data as Params<Op>);
+  return ALONE.has(op) ? work() : keyd.turnstile.through(work);
 }

@@ -5,6 +5,7 @@ import {
   operatorOf,
   permits,
   profileOf,
+  requestName,
   requireTicketDevice,
   requireTicketLine,
   requireTicketTime,
@@ -18,7 +19,7 @@ import type { Params, Result } from '../protocol.ts';
  * Provisions one unit of a batch: verifies the ticket against the policy's operators, its time, line and range of
  * device ids, takes a unit of its quota, and gives the IDevID with a signed record. The same device with the same
  * key may come again and takes no other unit. REQ-KEY-PROV-01, REQ-KEY-PROV-02
- * @throws KeysteadError `ticket.*`, `operator.*`, `device.*`, `csr.*`, `key.*`, `clock.went-back`,
+ * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `ticket.*`, `operator.*`, `device.*`, `csr.*`, `key.*`, `clock.went-back`,
  *   `keyd.journal-failed`.
  */
 export async function provision(keyd: KeydContext, params: Params<'provision'>): Promise<Result<'provision'>> {
@@ -26,10 +27,17 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
   const { deviceId, station, operator, line, requestId } = params;
   const signed = keyd.ticket(params.ticket);
   const { ticket } = signed;
+  // Before a unit is taken: a device whose record could not be signed would have to be begun again.
+  keyd.ledger.require(requestName('evidence'), 'protect', now);
+  keyd.ledger.require(requestName('manufacturing'), 'protect', now);
   requireTicketTime(ticket, now);
+  keyd.state.requireAfterRestore(ticket);
   requireTicketLine(ticket, line);
   requireTicketDevice(ticket, checkDeviceId(deviceId));
   requireLineOperator(keyd, operator);
+  // Before a unit is taken: a device whose record could not be signed would have to be begun again.
+  keyd.ledger.require(requestName('evidence'), 'protect', now);
+  keyd.ledger.require(requestName('manufacturing'), 'protect', now);
   const profile = profileOf(keyd.policy, ticket.profile);
   const named = { deviceId };
   const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });

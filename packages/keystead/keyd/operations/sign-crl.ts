@@ -1,19 +1,22 @@
 import type { DerCrl } from '@keystead/core/bytes';
+import { requestName } from '@keystead/core/lifecycle';
 import { assembleSigned, tbsCertList } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import type { Params, Result } from '../protocol.ts';
 import { forgetBefore, requireRevocationTime } from '../revocation.ts';
+import { signVerified } from '../sign-verified.ts';
 
 /**
  * Signs a full CRL. keyd remembers what it has listed, in its journal, and lists it again by itself: a front end can
  * add to a list, but never take a revocation back by leaving it out. Only `certificateHold` is listed as long as it
  * is sent. REQ-KEY-REV-01
- * @throws KeysteadError `crl.number-used` and `crl.number-skips` with the last number, `revocation.malformed`, `clock.went-back`,
+ * @throws KeysteadError `key.use-forbidden`, `crl.number-used` and `crl.number-skips` with the last number, `revocation.malformed`, `clock.went-back`,
  *   `keyd.journal-failed`.
  */
 export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
   const now = keyd.now();
   const { issuer, number } = params;
+  keyd.ledger.require(requestName(issuer), 'process', now);
   for (const { serial, revokedAt } of params.entries) requireRevocationTime(revokedAt, now, serial);
   const authority = keyd.authorities[issuer];
   const { signer } = authority;
@@ -40,6 +43,6 @@ export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Pro
       keyd.state.unlist(issuer, fresh);
       throw error;
     });
-  const crl = assembleSigned(tbs, signer.signatureAlgorithm, await signer.sign(tbs)) as DerCrl;
+  const crl = assembleSigned(tbs, signer.signatureAlgorithm, await signVerified(signer, tbs)) as DerCrl;
   return { crl, number, thisUpdate, nextUpdate };
 }

@@ -1,7 +1,7 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { operatorOf, permits } from '@keystead/core/lifecycle';
+import { operatorOf, permits, requestName } from '@keystead/core/lifecycle';
 import { checkDeviceId } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import { decommissionEvidence, signDocument } from '../documents.ts';
@@ -12,13 +12,14 @@ import { forgetBefore } from '../revocation.ts';
  * Signs the evidence that a device was decommissioned. What keyd can check is checked: that the operator may do
  * this, and that each certificate named as revoked stands on a CRL that keyd
  * signed (or ended long ago): publish the CRL first. REQ-KEY-WIPE-01
- * @throws KeysteadError `operator.*`, `device.id-malformed`, `evidence.not-revoked`, `clock.went-back`,
- *   `keyd.journal-failed`.
+ * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `operator.*`, `device.id-malformed`,
+ *   `evidence.not-revoked`, `clock.went-back`, `keyd.journal-failed`.
  */
 export async function signEvidence(keyd: KeydContext, params: Params<'signEvidence'>): Promise<Result<'signEvidence'>> {
   const now = keyd.now();
   const { kind, requestId, ...end } = params;
   checkDeviceId(end.deviceId);
+  keyd.ledger.require(requestName('evidence'), 'protect', now);
   const operator = operatorOf(keyd.policy, end.operator);
   if (operator === undefined) throw new KeysteadError('operator.unknown', { field: 'operator', seen: end.operator });
   if (!permits(operator.roles, 'device.decommission')) {

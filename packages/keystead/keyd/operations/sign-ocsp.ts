@@ -1,4 +1,5 @@
 import { KeysteadError } from '@keystead/core/errors';
+import { requestName } from '@keystead/core/lifecycle';
 import {
   type CertStatus,
   type OcspCertId,
@@ -17,12 +18,14 @@ type Answer = Params<'signOcsp'>['responses'][number];
  * Signs the status of certificates of one CA with its delegated responder. The times are keyd's: an answer can
  * neither be dated back nor last longer than the policy says; and what once stood on a CRL is never good again.
  * REQ-KEY-REV-02
- * @throws KeysteadError `ocsp.malformed`, `ocsp.hash-unsupported`, `ocsp.issuer-differs`, `revocation.undone`,
+ * @throws KeysteadError `key.use-forbidden`, also for good of a CA that is compromised; `ocsp.malformed`, `ocsp.hash-unsupported`, `ocsp.issuer-differs`, `revocation.undone`,
  *   `revocation.malformed`, `clock.went-back`.
  */
 export async function signOcsp(keyd: KeydContext, params: Params<'signOcsp'>): Promise<Result<'signOcsp'>> {
   const now = keyd.now();
   const { issuer, responses, nonce } = params;
+  keyd.ledger.require(requestName(issuer), 'process', now);
+  const compromised = keyd.ledger.isCompromised(issuer);
   const certIds = readCertIds(responses.map((one) => one.certId));
   const authority = keyd.authorities[issuer];
   const thisUpdate = new Date(Math.floor(now.getTime() / 1000) * 1000);
@@ -33,6 +36,10 @@ export async function signOcsp(keyd: KeydContext, params: Params<'signOcsp'>): P
     // Of another CA's certificate, asked for beside one of this CA, this one says only that it does not know it.
     if (certId === undefined || (foreign && answer.status !== 'unknown')) {
       throw new KeysteadError('ocsp.issuer-differs', { field: `responses[${index}].certId`, seen: `not of ${issuer}` });
+    }
+    // RFC 6960 section 2.7: whoever holds the key of a CA can have made any of its certificates.
+    if (!foreign && answer.status === 'good' && compromised) {
+      throw new KeysteadError('key.use-forbidden', { field: `responses[${index}]`, seen: `good, of a compromised CA` });
     }
     if (!foreign && answer.status !== 'revoked' && keyd.state.isRevoked(issuer, certId.serial)) {
       throw new KeysteadError('revocation.undone', { field: `responses[${index}]`, seen: certId.serial });

@@ -12,6 +12,7 @@ import {
 import { certificationRequest } from '@keystead/core/x509';
 import { pino } from 'pino';
 import { passphrase, Rehearsal } from '../../ceremony/tests/rehearsal.ts';
+import type { Layout } from '../../files/layout.ts';
 import { KeydClient, type Result } from '../../keyd-client/index.ts';
 import type { Channel } from '../channel.ts';
 import { greetPeer } from '../handshake.ts';
@@ -44,13 +45,13 @@ export interface RawAnswer {
 }
 
 /**
- * A keyd after its ceremony, in this process, with a clock that the test sets, three operators in its policy (`ada`,
+ * A keyd after its ceremony, in this process, with a clock that the test sets, four operators in its policy (`ada`,
  * ca-operator; `lin`, line-operator; `aud`, auditor) and a client that holds the channel key.
  */
 export class KeydBed {
   readonly rehearsal: Rehearsal;
   readonly clock: SimulatedClock;
-  readonly people: Readonly<Record<'ada' | 'lin' | 'aud', TestKey>>;
+  readonly people: Readonly<Record<'ada' | 'lin' | 'aud' | 'pol', TestKey>>;
   readonly policy: Policy;
   readonly #channelKey = SecretBytes.random(32);
   readonly #clients: KeydClient[] = [];
@@ -64,15 +65,25 @@ export class KeydBed {
     this.policy = policy;
   }
 
-  static async make(policy: Partial<DemoPolicyOptions> = {}): Promise<KeydBed> {
+  /**
+   * @param prepare as `Rehearsal.make` takes it.
+   * @param others operators besides the three.
+   */
+  static async make(
+    policy: Partial<DemoPolicyOptions> = {},
+    prepare?: (layout: Layout) => void,
+    others: DemoPolicyOptions['operators'] = [],
+  ): Promise<KeydBed> {
     const clock = new SimulatedClock(START);
-    const people = { ada: makeKey(), lin: makeKey(), aud: makeKey() };
+    const people = { ada: makeKey(), lin: makeKey(), aud: makeKey(), pol: makeKey() };
     const operators = [
       { name: 'ada', roles: ['ca-operator'], spki: people.ada.spki },
       { name: 'lin', roles: ['line-operator'], spki: people.lin.spki },
       { name: 'aud', roles: ['auditor'], spki: people.aud.spki },
+      { name: 'pol', roles: ['policy-administrator'], spki: people.pol.spki },
+      ...others,
     ] as const;
-    const rehearsal = await Rehearsal.make({ operators, ...policy }, clock);
+    const rehearsal = await Rehearsal.make({ operators, ...policy }, clock, prepare);
     await rehearsal.run();
     await importBundle(rehearsal.layout, passphrase(KEYD_PASSPHRASE), clock);
     const bed = new KeydBed(rehearsal, clock, people, parsePolicy(rehearsal.output('policy.json')));

@@ -1,3 +1,19 @@
+import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
+import type { z } from 'zod';
+import type { RecordDrill, SignBackup } from './schemas.ts';
+
+/** Which keys are asked for, and from where on. */
+export interface KeyQuery {
+  readonly purpose?: KeyPurposeId;
+  readonly state?: KeyState;
+  readonly owner?: string;
+  readonly custody?: string;
+  /** Seconds. */
+  readonly endingWithin?: number;
+  /** `next` of the answer before. */
+  readonly after?: string;
+}
+
 /** Who calls: the certificate proven in the TLS handshake (DER), and the request's id. */
 export interface Caller {
   readonly certificate: Uint8Array | undefined;
@@ -20,6 +36,9 @@ export interface UnitView extends IssuedView {
   /** DER ECDSA signature over the record, base64. */
   readonly signature: string;
 }
+
+export type BackupDraft = z.output<typeof SignBackup>;
+export type DrillReport = z.output<typeof RecordDrill> & { readonly backupId: string };
 
 /** What the REST interface needs of the domain. Each call resolves only when what it did is durable. */
 export interface RestDomain {
@@ -44,6 +63,19 @@ export interface RestDomain {
     deviceId: string,
     wiped: string[],
   ): Promise<{ evidence: string; signature: string; revoked: string[] }>;
+  /** The policy in force, its file and its history. */
+  policy(caller: Caller): Promise<unknown>;
+  changePolicy(caller: Caller, change: { policy: string; approvals: string }): Promise<unknown>;
+  keys(caller: Caller, query: KeyQuery): Promise<unknown>;
+  dueKeys(caller: Caller): Promise<unknown>;
+  /** @param name the id of a key, or at least 8 hex digits that its hash begins with. */
+  key(caller: Caller, name: string): Promise<unknown>;
+  /** @param order as an operator's key signed it. */
+  orderKey(caller: Caller, order: string): Promise<unknown>;
+  /** Has keyd sign the manifest of a backup. What is in the backup never comes here. */
+  signBackup(caller: Caller, backup: BackupDraft): Promise<{ manifest: string; signature: string }>;
+  /** Puts a drill, or one that was refused, on record. */
+  recordDrill(caller: Caller, drill: DrillReport): Promise<{ auditSeq: number }>;
   /** A body that never reached the domain: audited where it matters. */
   refused(certificate: Uint8Array | undefined, thrown: unknown, requestId: string): Promise<void>;
 }

@@ -5,14 +5,20 @@ import type { Logger } from 'pino';
 import { clientCertificate, sendError } from '../http/server.ts';
 import type { RestDomain } from './domain.ts';
 import {
+  BackupId,
   CertificateSerial,
+  ChangePolicy,
   checkBody,
   Decommission,
   EnrolOperator,
   EnrolServer,
+  KeyOrder,
+  Keys,
   OpenBatch,
   ProvisionUnit,
+  RecordDrill,
   Revoke,
+  SignBackup,
 } from './schemas.ts';
 
 /**
@@ -45,6 +51,20 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         return domain.record(caller(request), id);
       });
 
+      api.get('/keys', async (request) => {
+        const query = await read(request, () => checkBody(Keys, request.query));
+        return domain.keys(caller(request), query);
+      });
+      api.get('/keys/due', (request) => domain.dueKeys(caller(request)));
+      api.get('/keys/:name', async (request) => {
+        const name = await read(request, () => parameter(request, 'name'));
+        return domain.key(caller(request), name);
+      });
+      api.post('/key-orders', async (request) => {
+        const { order } = await read(request, () => checkBody(KeyOrder, request.body));
+        return domain.orderKey(caller(request), order);
+      });
+
       api.post('/operator-certificates', async (request) => {
         const { name, csr } = await read(request, () => withCsr(checkBody(EnrolOperator, request.body)));
         return domain.enrolOperator(caller(request), name, csr);
@@ -70,6 +90,20 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
         return domain.decommission(caller(request), id, wiped);
       });
+      api.get('/policy', (request) => domain.policy(caller(request)));
+      api.post('/policy', { bodyLimit: POLICY_LIMIT_BYTES }, async (request) => {
+        const change = await read(request, () => checkBody(ChangePolicy, request.body));
+        return domain.changePolicy(caller(request), change);
+      });
+      api.post('/backups', async (request) => {
+        const backup = await read(request, () => checkBody(SignBackup, request.body));
+        return domain.signBackup(caller(request), backup);
+      });
+      api.post('/backups/:id/drills', async (request) => {
+        const { id: backupId } = await read(request, () => checkBody(BackupId, request.params));
+        const drill = await read(request, () => checkBody(RecordDrill, request.body));
+        return domain.recordDrill(caller(request), { ...drill, backupId });
+      });
     },
     { prefix: '/api/v1' },
   );
@@ -85,6 +119,9 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
   }
 }
 
+/** A policy with thousands of operators is larger than every other body. */
+const POLICY_LIMIT_BYTES = 2 * 1024 * 1024;
+
 /** What `GET /api/v1` tells: method, path, permission. */
 const ROUTES = [
   ['GET', '/api/v1/whoami', '(any client certificate)'],
@@ -92,12 +129,20 @@ const ROUTES = [
   ['GET', '/api/v1/devices/:id', 'device.read'],
   ['GET', '/api/v1/certificates/:serial', 'certificate.read'],
   ['GET', '/api/v1/records/:deviceId', 'device.read'],
+  ['GET', '/api/v1/keys ?purpose &state &owner &custody &endingWithin &after', 'key.read'],
+  ['GET', '/api/v1/keys/due', 'key.read'],
+  ['GET', '/api/v1/keys/:name', 'key.read'],
+  ['POST', '/api/v1/key-orders {order}', 'key.stop or key.resume'],
   ['POST', '/api/v1/operator-certificates {name, csr}', '(a key that stands in the policy)'],
   ['POST', '/api/v1/server-certificates {csr, hosts}', 'server.enrol'],
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],
   ['POST', '/api/v1/units {ticketId, deviceId, csr, line}', 'unit.provision'],
   ['POST', '/api/v1/revocations {deviceId | serial, reason}', 'device.revoke or certificate.revoke'],
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
+  ['GET', '/api/v1/policy', 'policy.read'],
+  ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],
+  ['POST', '/api/v1/backups {backupId, checkpoint, payload, members, shares}', 'backup.create'],
+  ['POST', '/api/v1/backups/:id/drills {manifestSha256, custodians, outcome, members, logEntries}', 'backup.create'],
 ] as const;
 
 /** Who asks, and the id that this request has in every log line and audit entry. */

@@ -1,4 +1,15 @@
 import { KeysteadError } from '@keystead/core/errors';
+import {
+  BackupIdSchema,
+  KEY_PURPOSE_IDS,
+  KEY_STATES,
+  type KeyState,
+  MemberSchema,
+  MOST_CUSTODIANS,
+  MOST_MEMBERS,
+  MOST_SHARE_BYTES,
+  PayloadSchema,
+} from '@keystead/core/lifecycle';
 import { z } from 'zod';
 
 const pemOrBase64 = z.string().min(1).max(16_384);
@@ -37,12 +48,60 @@ export const Revoke = z
     message: 'name exactly one of deviceId and serial',
     path: ['deviceId'],
   });
+/** A query string: everything in it is text. */
+export const Keys = z.strictObject({
+  purpose: z.enum(KEY_PURPOSE_IDS).optional(),
+  state: z.enum(Object.keys(KEY_STATES) as [KeyState, ...KeyState[]]).optional(),
+  owner: z.string().min(1).max(160).optional(),
+  custody: z.string().min(1).max(32).optional(),
+  endingWithin: z
+    .string()
+    .regex(/^\d{1,10}$/, 'a number of seconds')
+    .transform(Number)
+    .optional(),
+  after: z.string().max(1024).optional(),
+});
+export const KeyOrder = z.strictObject({ order: z.string().min(1).max(8192) });
 export const Decommission = z.strictObject({ wiped: z.array(z.string().max(256)).max(64).default([]) });
+export const ChangePolicy = z.strictObject({
+  /** The policy's file and its approvals file, as they are. */
+  policy: z.string().min(1).max(1_000_000),
+  approvals: z.string().min(1).max(200_000),
+});
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const person = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,63}$/);
+
+/** What `keystead backup create` has encrypted and wants signed. */
+export const SignBackup = z.strictObject({
+  backupId: BackupIdSchema,
+  checkpoint: z.string().max(4096).nullable(),
+  payload: PayloadSchema,
+  members: z.array(MemberSchema).min(1).max(MOST_MEMBERS),
+  shares: z
+    .array(z.strictObject({ name: person, commitment: sha256, share: z.base64().max(MOST_SHARE_BYTES * 2) }))
+    .max(MOST_CUSTODIANS),
+});
+/** How a drill went: `code` is the error's when it was refused. */
+export const RecordDrill = z.strictObject({
+  manifestSha256: sha256,
+  custodians: z.array(person).max(MOST_CUSTODIANS),
+  outcome: z.enum(['done', 'refused']),
+  code: z
+    .string()
+    .regex(/^[a-z-]+\.[a-z-]+$/)
+    .max(64)
+    .optional(),
+  /** What was compared: files of the backup, and entries of the log that were proven. */
+  members: z.int().min(0),
+  logEntries: z.int().min(0),
+});
+export const BackupId = z.strictObject({ id: BackupIdSchema });
 
 /**
  * The body of a request as a checked value. @throws KeysteadError `request.malformed` naming the field.
  */
-export function checkBody<T>(schema: z.ZodType<T>, body: unknown): T {
+export function checkBody<T>(schema: z.ZodType<T, unknown>, body: unknown): T {
   const parsed = schema.safeParse(body ?? {});
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

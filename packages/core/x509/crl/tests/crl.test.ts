@@ -238,7 +238,8 @@ test('no bytes make the CRL reader fail in another way than by its own errors', 
   );
 });
 
-test('a CRL of 100,000 entries is built in well under 0.2 seconds, and OpenSSL reads all of it', async () => {
+// How long it takes is for the bench to say (crl-100000-vs-openssl): a test shares its cores with others.
+test('a CRL of 100,000 entries is built, and OpenSSL reads all of it', async () => {
   function* entries(): Generator<RevokedEntry> {
     for (let i = 0; i < 100_000; i += 1)
       yield {
@@ -248,20 +249,14 @@ test('a CRL of 100,000 entries is built in well under 0.2 seconds, and OpenSSL r
       };
   }
   const signer = pki.signer('ca');
-  const build = () =>
-    tbsCertList({
-      issuer: ca,
-      signatureAlgorithm: signer.signatureAlgorithm,
-      thisUpdate,
-      nextUpdate,
-      number: 9,
-      entries: entries(),
-    });
-  build();
-  const started = performance.now();
-  const tbs = build();
-  const took = performance.now() - started;
-  assert.ok(took < 200, `${took.toFixed(0)} ms`);
+  const tbs = tbsCertList({
+    issuer: ca,
+    signatureAlgorithm: signer.signatureAlgorithm,
+    thisUpdate,
+    nextUpdate,
+    number: 9,
+    entries: entries(),
+  });
   const crl = assembleSigned(tbs, signer.signatureAlgorithm, await signer.sign(tbs));
   pki.write('large.crl', crl);
   assert.match(

@@ -1,0 +1,75 @@
+import type { KeyEvidence } from '@keystead/core/lifecycle';
+import type { AppendAudit } from '../access/index.ts';
+import type { Result } from '../keyd-client/index.ts';
+import type { KeyRow, Tx } from '../store/index.ts';
+import { enterKey, moveKey, type NewKey, type Told } from './enter.ts';
+
+/** A key as keyd tells it, and what was ordered of it. */
+export type KeydKey = Result<'keys'>['keys'][number];
+export type KeydMaster = Result<'keys'>['masters'][number];
+
+const OWNER = 'system:keyd';
+
+/** A key of keyd's as the inventory enters it. @param certificateEnd notAfter of its certificate, milliseconds. */
+export function fromKeyd(key: KeydKey, certificateEnd: number | null, more: KeyEvidence = {}): NewKey {
+  const { id, spkiSha256, purpose, algorithm, custody, fips140, createdAt, activatedAt, evidence } = key;
+  return {
+    ...{ id, spkiSha256, purpose, algorithm, custody, fips140, certificateEnd },
+    owner: OWNER,
+    generatedAt: createdAt.getTime(),
+    activatedAt: activatedAt.getTime(),
+    evidence: { ...evidence, ...more },
+  };
+}
+
+/** The master of keyd's keystore as the inventory enters it: it is in use from the moment it was made. */
+export function fromMaster(master: KeydMaster): NewKey {
+  const { createdAt, evidence, ...facts } = master;
+  const at = createdAt.getTime();
+  return { ...facts, spkiSha256: null, owner: OWNER, generatedAt: at, activatedAt: at, certificateEnd: null, evidence };
+}
+
+/**
+ * Takes over, in the caller's transaction, what keyd tells and the inventory does not have: keys that are new, and
+ * orders that keyd carried out and that a crash kept from being recorded. It can run at any time and changes nothing
+ * where both agree. REQ-KEY-POL-01, REQ-KEY-AUD-01
+ * @returns how many keys and changes were recorded.
+ */
+export function syncKeyd(tx: Tx, audit: AppendAudit, told: Result<'keys'>): number {
+  let recorded = 0;
+  const found: Told = { actor: { kind: 'system', id: 'keyd' }, reason: 'told by keyd', requestId: 'keyd' };
+  for (const key of told.keys) {
+    const present = tx.keyBySpki(key.spkiSha256);
+    const row = present ?? enterKey(tx, audit, fromKeyd(named(tx, key), null), found);
+    if (present === undefined) recorded += 1;
+    if (row.state === 'destroyed') continue;
+    const known = tx.keyEvents(row.id).filter(({ actor }) => actor.startsWith('operator:')).length;
+    for (const { change, at, by, reason, requestId } of key.changes.slice(known)) {
+      const order: Told = { actor: { kind: 'operator', id: by }, reason, requestId };
+      moveKey(tx, audit, row.id, { event: change, at: at.getTime() }, order);
+      recorded += 1;
+    }
+  }
+  for (const master of told.masters) {
+    if (tx.key(master.id) !== undefined) continue;
+    const row = enterKey(tx, audit, fromMaster(master), found);
+    retireOthers(tx, audit, row, { ...found, reason: 'the keystore was sealed by another passphrase' });
+    recorded += 1;
+  }
+  return recorded;
+}
+
+/** A later key under a name that stands for an earlier one gets a part of its hash to it. */
+function named(tx: Tx, key: KeydKey): KeydKey {
+  return tx.key(key.id) === undefined ? key : { ...key, id: `${key.id}.${key.spkiSha256.slice(0, 8)}` };
+}
+
+/** Deactivates the keys of the same purpose and owner that were in use before `row`, and names it as their successor. */
+export function retireOthers(tx: Tx, audit: AppendAudit, row: KeyRow, told: Told): void {
+  for (const other of tx.keys('', 10_000)) {
+    if (other.id === row.id || other.purpose !== row.purpose || other.owner !== row.owner) continue;
+    if (other.successor === null) tx.setSuccessor(other.id, row.id);
+    if (other.state !== 'active') continue;
+    moveKey(tx, audit, other.id, { event: 'deactivate', at: row.activatedAt ?? row.generatedAt }, told);
+  }
+}
