@@ -1045,10 +1045,10 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'a later ceremony changes only what it is held for',
   },
-  'bundle.overlap-planned': {
+  'bundle.change-planned': {
     kind: 'unsupported',
-    rule: 'keyd takes a CA with a new key only when the old one is revoked: two living generations of one CA are planned',
-    remedy: 'have the old certificate revoked in the same ceremony (--revoke-old), or renew it for the same key',
+    rule: 'keyd takes over new CRLs, and new certificates for the keys that its CAs have: new keys are planned',
+    remedy: 'have the CA certified for the key that it has: keystead hierarchy request',
   },
   'ca.revoked': {
     kind: 'forbidden',

@@ -3,7 +3,7 @@ import type { Clock } from '@keystead/core/clock';
 import { OFFLINE_CAS, ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
 import { REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { readFingerprint } from './fingerprint.ts';
+import { readFingerprint } from '../files/fingerprint.ts';
 import { act, type CommonFlags, readInput, withCommonFlags } from './flags.ts';
 import { founding } from './founding.ts';
 import { scriptOf } from './hold.ts';
@@ -85,7 +85,7 @@ function intermediateCommand(clock: Clock): Command {
   }
   const command = new Command('intermediate')
     .description('Certify a CA of keyd again, for the key that it has or for a successor')
-    .requiredOption('--request <file>', 'what `keystead keyd-request` wrote')
+    .requiredOption('--request <file>', 'what `keystead hierarchy request` wrote')
     .option('--revoke-old <reason>', 'revoke the certificate that is replaced', reason);
   return withLaterFlags(command).action((flags: Flags) => {
     const all = (options: CeremonyOptions) => ({

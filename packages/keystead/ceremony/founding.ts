@@ -1,7 +1,7 @@
 import type { DerCertificate, DerCrl } from '@keystead/core/bytes';
 import { type CeremonyBundle, OFFLINE_CAS, ONLINE_CAS } from '@keystead/core/lifecycle';
 import type { CaRole } from '@keystead/core/x509';
-import { fingerprintRows } from './fingerprint.ts';
+import { fingerprintRows } from '../files/fingerprint.ts';
 import { certifyOnlineCa, certifyRoot, type Making, type OfflineRoot, rootAlgorithm, rootCrl } from './hierarchy.ts';
 import type { CeremonyOfKind } from './hold.ts';
 import type { CeremonyInputs } from './inputs.ts';

@@ -1,5 +1,5 @@
+export { fingerprintRows, readFingerprint } from '../files/fingerprint.ts';
 export { ceremonyCommand } from './command.ts';
-export { fingerprintRows, readFingerprint } from './fingerprint.ts';
 export { describeNetwork, isOffline, type NetworkState, readNetwork, requireNoNetwork } from './network.ts';
 export type { CeremonyOptions, CeremonyResult, FoundingOptions } from './options.ts';
 export { runCeremony } from './run.ts';

@@ -17,7 +17,7 @@ import {
   readCertificate,
   verifyProofOfPossession,
 } from '@keystead/core/x509';
-import { fingerprintRows } from './fingerprint.ts';
+import { fingerprintRows } from '../files/fingerprint.ts';
 import { certifyOnlineCa, type Making } from './hierarchy.ts';
 import { type CeremonyOfKind, holdCeremony } from './hold.ts';
 import type { ProvenKey } from './inputs.ts';

@@ -11,7 +11,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { readCertificate, readCrl } from '@keystead/core/x509';
 import { readCeremony } from '../files/ceremony-outputs.ts';
-import { fingerprintRows } from './fingerprint.ts';
+import { fingerprintRows } from '../files/fingerprint.ts';
 import { certifyOnlineCa, certifyRoot, type Making, type OfflineRoot, rootAlgorithm, rootCrl } from './hierarchy.ts';
 import type { LaterOptions } from './options.ts';
 import type { OfflineCa, RootKeys } from './root-keys.ts';

@@ -4,7 +4,7 @@ import { certSha256, sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { type Detail, Transcript } from '@keystead/core/lifecycle';
 import { formatName, readCertificate, readCrl } from '@keystead/core/x509';
-import { fingerprintRows } from './fingerprint.ts';
+import { fingerprintRows } from '../files/fingerprint.ts';
 import type { OfflineRoot } from './hierarchy.ts';
 import { askedAt, type People } from './people.ts';
 

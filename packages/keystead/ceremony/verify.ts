@@ -13,7 +13,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { readCrl } from '@keystead/core/x509';
 import { type CeremonyOutputs, readCeremony, readOutput } from '../files/ceremony-outputs.ts';
-import { fingerprintRows } from './fingerprint.ts';
+import { fingerprintRows } from '../files/fingerprint.ts';
 import { rolloverFiles } from './outputs.ts';
 
 /** One thing that an auditor wants to know, and what was seen. */

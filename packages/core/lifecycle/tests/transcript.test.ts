@@ -57,7 +57,7 @@ function example(): Uint8Array {
   clock.advance(1);
   transcript.add('network', { offline: true, seen: 'nothing' });
   transcript.add('root-key', { role: 'root', certificateSha256: 'c'.repeat(64) });
-  transcript.add('root-key', { role: 'signing-root', certificateSha256: 'd'.repeat(64) });
+  transcript.add('network-after', { offline: true, seen: 'nothing' });
   transcript.add('end', { outputs: { 'bundle.json': toHex(sha256(new TextEncoder().encode('bundle'))) } });
   return transcript.bytes();
 }

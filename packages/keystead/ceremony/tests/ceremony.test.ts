@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { fromPem } from '@keystead/core/bytes';
 import { readChain } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
-import { fingerprintRows } from '../fingerprint.ts';
+import { fingerprintRows } from '../../files/fingerprint.ts';
 import type { CeremonyResult } from '../options.ts';
 import { PASSPHRASE, Rehearsal } from './rehearsal.ts';
 
