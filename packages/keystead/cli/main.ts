@@ -4,6 +4,7 @@ import { auditCommand } from './audit.ts';
 import { backupCommand } from './backup.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
+import { fingerprintCommand, hierarchyCommand } from './hierarchy.ts';
 import { keysCommand } from './keys.ts';
 import { keystoreCommand } from './keystore.ts';
 import { policyCommand } from './policy.ts';
@@ -44,6 +45,8 @@ Examples:
 
 program.addCommand(startCommand());
 for (const command of serviceCommands()) program.addCommand(command);
+program.addCommand(hierarchyCommand());
+program.addCommand(fingerprintCommand());
 program.addCommand(provisioningCommand());
 program.addCommand(deviceCommand());
 program.addCommand(keysCommand());

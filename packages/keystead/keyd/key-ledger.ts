@@ -203,5 +203,7 @@ function certified({ certificates, evidenceSigner, policy, pins }: Hierarchy, { 
   const { notBefore, notAfter } = readCertificate(der);
   const profile = policy.profiles.find((one) => one.id === (role === undefined ? 'evidence-signer' : `${role}-ca`));
   const backdated = (profile?.validity.backdateSeconds ?? 0) * 1000;
-  return { from: notBefore.getTime() + backdated, end: notAfter.getTime() };
+  // A certificate that a later ceremony made for the same key does not make the key younger.
+  const from = Math.min(notBefore.getTime() + backdated, Date.parse(pins.importedAt));
+  return { from, end: notAfter.getTime() };
 }
