@@ -23,7 +23,7 @@ const floors = [
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
   ['keystore'],
-  ['files', 'clock', 'crypto'],
+  ['files', 'clock', 'host', 'crypto'],
 ];
 
 const tests = '/tests/';

@@ -1,7 +1,8 @@
+export { fingerprintRows, readFingerprint } from '../files/fingerprint.ts';
+export { describeNetwork, isOffline, type NetworkState, readNetwork } from '../host/network.ts';
 export { ceremonyCommand } from './command.ts';
-export { hexGroups } from './fingerprint.ts';
-export { describeNetwork, isOffline, type NetworkState, readNetwork, requireNoNetwork } from './network.ts';
-export type { CeremonyOptions, CeremonyResult } from './options.ts';
+export { requireNoNetwork } from './conditions.ts';
+export type { CeremonyOptions, CeremonyResult, FoundingOptions } from './options.ts';
 export { runCeremony } from './run.ts';
-export type { CeremonyIo } from './session.ts';
+export type { Answer, CeremonyIo } from './session.ts';
 export { type Isolation, type SpawnCeremonyOptions, spawnCeremony } from './spawn.ts';

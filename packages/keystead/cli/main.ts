@@ -4,6 +4,7 @@ import { auditCommand } from './audit.ts';
 import { backupCommand } from './backup.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
+import { fingerprintCommand, hierarchyCommand } from './hierarchy.ts';
 import { keysCommand } from './keys.ts';
 import { keystoreCommand } from './keystore.ts';
 import { policyCommand } from './policy.ts';
@@ -35,6 +36,7 @@ Examples:
   $ keystead audit verify --data DIR        prove the history from the files alone
   $ keystead verify --json                  run the checklist on the live system
   $ keystead device revoke KS-0003 --reason keyCompromise
+  $ keystead policy document --format html  the key management policy, as a document to file
   $ keystead keys --ending-within 90d        the keys whose time is nearly over
   $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
   $ keystead policy document --format html  the key management policy, as a document to file
@@ -43,6 +45,8 @@ Examples:
 
 program.addCommand(startCommand());
 for (const command of serviceCommands()) program.addCommand(command);
+program.addCommand(hierarchyCommand());
+program.addCommand(fingerprintCommand());
 program.addCommand(provisioningCommand());
 program.addCommand(deviceCommand());
 program.addCommand(keysCommand());

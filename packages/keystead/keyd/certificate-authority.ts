@@ -60,6 +60,7 @@ export class CertificateAuthority {
   readonly ocsp: OcspIssuer;
   readonly signer: Signer;
   readonly #policy: Policy;
+  readonly #revoked: boolean;
   readonly #state: KeydState;
   readonly #journal: Journal;
   readonly #ledger: KeyLedger;
@@ -73,6 +74,7 @@ export class CertificateAuthority {
     this.ocsp = new OcspIssuer(this.info);
     this.signer = signerOf(requestName(role));
     this.#policy = hierarchy.policy;
+    this.#revoked = hierarchy.pins.revoked.includes(role);
     this.#state = parts.state;
     this.#journal = parts.journal;
     this.#ledger = parts.ledger;
@@ -88,7 +90,7 @@ export class CertificateAuthority {
   /**
    * Signs one certificate: lint of the values, journal (durable before there is a signature), signature, and the
    * check of the signature and of the whole by another reader (OpenSSL). REQ-KEY-STO-03, REQ-KEY-AUD-01
-   * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `certificate.lint-failed`, `name.malformed`,
+   * @throws KeysteadError `ca.revoked`, `key.use-forbidden`, `key.cryptoperiod-ended`, `certificate.lint-failed`, `name.malformed`,
    *   `keyd.journal-failed`, `keyd.signature-faulty`.
    */
   async issue(order: CertificateOrder): Promise<IssuedCertificate> {
@@ -98,7 +100,7 @@ export class CertificateAuthority {
     const { serial, notBefore } = values;
     const notAfter = values.notAfter === 'none' ? NO_END : values.notAfter;
     const spki = spkiSha256(order.spki);
-    await this.#journal.append({
+    const entry = {
       time: order.now.toISOString(),
       kind: 'certificate',
       serial,
@@ -110,8 +112,9 @@ export class CertificateAuthority {
       notAfter: notAfter.toISOString(),
       requestId: order.requestId,
       ticket: order.ticket,
-    });
-    this.#state.countCertificate();
+    } as const;
+    await this.#journal.append(entry);
+    this.#state.takeCertificate(entry);
     // An order that came while the journal was written holds too: the entry then tells of no certificate.
     this.#requireKey(order);
     const { signatureAlgorithm } = this.signer;
@@ -124,6 +127,7 @@ export class CertificateAuthority {
   /** To certify an OCSP responder is to answer for what was issued, and goes on after this CA may issue no more. */
   #requireKey({ profile, now }: CertificateOrder): void {
     const use = profile.extKeyUsage.includes('OCSPSigning') ? 'process' : 'protect';
+    if (use === 'protect' && this.#revoked) throw new KeysteadError('ca.revoked', { field: 'issuer', seen: this.role });
     this.#ledger.require(requestName(this.role), use, now);
   }
 

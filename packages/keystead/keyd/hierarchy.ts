@@ -3,7 +3,14 @@ import { join } from 'node:path';
 import { type DerCertificate, fromPem, toHex } from '@keystead/core/bytes';
 import { certSha256, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { firstIssue, type Policy, type PolicyFile, policyFile } from '@keystead/core/lifecycle';
+import {
+  CEREMONY_KIND_NAMES,
+  firstIssue,
+  ONLINE_CAS,
+  type Policy,
+  type PolicyFile,
+  policyFile,
+} from '@keystead/core/lifecycle';
 import type { CaRole } from '@keystead/core/x509';
 import { z } from 'zod';
 import type { Layout } from '../files/layout.ts';
@@ -32,6 +39,12 @@ export const PinsSchema = z.strictObject({
   }),
   vkey: z.string(),
   cosignVkey: z.string(),
+  /** The ceremonies after the founding that were taken over, in their order. */
+  later: z
+    .array(z.strictObject({ ceremony: z.enum(CEREMONY_KIND_NAMES), transcriptSha256: hash, importedAt: z.string() }))
+    .default([]),
+  /** The CAs whose certificate the root has revoked: they issue nothing more. */
+  revoked: z.array(z.enum(ONLINE_CAS)).default([]),
 });
 export type CeremonyPins = z.infer<typeof PinsSchema>;
 
@@ -76,8 +89,7 @@ export function readPins(layout: Layout): CeremonyPins | undefined {
  * @throws KeysteadError `keyd.not-ready` before the import; `bundle.policy-differs` or `bundle.altered` when a file
  *   is not the one that was imported.
  */
-export function loadHierarchy(layout: Layout): Hierarchy {
-  const pins = readPins(layout);
+export function loadHierarchy(layout: Layout, pins = readPins(layout)): Hierarchy {
   if (pins === undefined) throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
   const founding = foundingPolicy(layout, pins);
   const certificate = (role: keyof CeremonyPins['certificates']): DerCertificate => {

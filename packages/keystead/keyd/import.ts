@@ -6,22 +6,20 @@ import { certSha256, type SecretBytes, sha256, spkiSha256 } from '@keystead/core
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type CeremonyBundle,
-  caProfile,
   certificateOf,
   certify,
+  checkBundle,
+  OFFLINE_CAS,
   ONLINE_CAS,
-  type Policy,
-  parseBundle,
-  parsePolicy,
   profileOf,
+  type RequestSlot,
   requestName,
-  requireListed,
   statusUrls,
-  type VerifiedTranscript,
-  verifyTranscript,
 } from '@keystead/core/lifecycle';
-import { checkPath, lintCertificate, readCertificate, readCrl } from '@keystead/core/x509';
+import { lintCertificate, readCertificate } from '@keystead/core/x509';
+import { type CeremonyOutputs, readCeremony } from '../files/ceremony-outputs.ts';
 import { durableWrite } from '../files/durable.ts';
+import { readFingerprint } from '../files/fingerprint.ts';
 import type { Layout } from '../files/layout.ts';
 import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
 import { type CeremonyPins, pinsPath, readPins, trustFile } from './hierarchy.ts';
@@ -31,7 +29,7 @@ export interface ImportOptions {
   /** Directory with the ceremony's outputs; the layout's `ceremony/` unless given. */
   readonly from?: string;
   /**
-   * SHA-256 (hex; blanks and colons are passed over) of the root's certificate, as someone who was at the ceremony
+   * SHA-256 (hex, blanks and colons passed over, or its 32 words) of the root's certificate, as someone who was at the ceremony
    * vouches for it. Without it, keyd believes the first bundle that certifies its keys.
    */
   readonly rootSha256?: string;
@@ -42,14 +40,6 @@ export interface ImportOptions {
  * @throws KeysteadError `keyd.not-ready` when what it remembers of one is damaged: that is not the same as none.
  */
 export const isImported = (layout: Layout): boolean => readPins(layout) !== undefined;
-
-interface Checked {
-  readonly bundle: CeremonyBundle;
-  readonly transcript: VerifiedTranscript;
-  readonly policy: Policy;
-  readonly policyBytes: Uint8Array;
-  readonly transcriptSha256: string;
-}
 
 /**
  * Takes over what a ceremony made: verifies the signed transcript, that bundle and policy are the ones that it lists,
@@ -66,7 +56,7 @@ export async function importBundle(
 ): Promise<CeremonyPins> {
   const keystore = await openKeystore(readKeystoreConfig(layout.keyd), passphrase, clock);
   try {
-    const checked = checkBundle(layout, keystore, clock, options);
+    const checked = requireOurs(layout, keystore, clock, options);
     const pinned = readPins(layout);
     if (pinned !== undefined) {
       if (pinned.transcriptSha256 === checked.transcriptSha256) return pinned;
@@ -78,85 +68,53 @@ export async function importBundle(
   }
 }
 
-function checkBundle(layout: Layout, keystore: Keystore, clock: Clock, options: ImportOptions): Checked {
-  const from = options.from ?? layout.ceremony;
-  const read = (name: string): Uint8Array => {
-    try {
-      return readFileSync(join(from, name));
-    } catch (cause) {
-      throw new KeysteadError('bundle.altered', { field: name, seen: 'no readable file', cause });
-    }
-  };
-  const bundleBytes = read('bundle.json');
-  const policyBytes = read('policy.json');
-  const transcriptBytes = read('transcript.jsonl');
-  const bundle = parseBundle(bundleBytes);
+/** What a ceremony has left, as far as it is for this keyd. */
+function requireOurs(layout: Layout, keystore: Keystore, clock: Clock, options: ImportOptions): CeremonyOutputs {
+  const outputs = readCeremony(options.from ?? layout.ceremony);
+  const { bundle, transcript, policy } = outputs;
+  requireEarnest(bundle);
   requireRoot(bundle.certificates.root, options.rootSha256);
-  const signer = certificateOf(Buffer.from(read('transcript-signer.pem')).toString('latin1'), 'transcript-signer.pem');
-  const { root } = bundle.certificates;
-  const transcript = verifyTranscript(transcriptBytes, read('transcript.sig'), signer, root);
-  requireListed(transcript, 'bundle.json', bundleBytes);
-  const policySha256 = toHex(sha256(policyBytes));
-  if (policySha256 !== transcript.policySha256 || policySha256 !== bundle.policySha256) {
-    throw new KeysteadError('bundle.policy-differs', { field: 'policy.json', seen: `sha256 ${policySha256}` });
-  }
-  const policy = parsePolicy(policyBytes);
+  if (bundle.ceremony !== 'founding')
+    throw new KeysteadError('bundle.not-founded', { field: 'ceremony', seen: bundle.ceremony });
   const requestSha256 = toHex(sha256(readFileSync(requestPath(layout))));
   if (requestSha256 !== transcript.requestSha256) {
     throw new KeysteadError('bundle.foreign', { field: 'requestSha256', seen: transcript.requestSha256 });
   }
-  // The policy says what a transcript signer is; a certificate of another kind under the same root is none.
-  requireProfile(signer, profileOf(policy, 'transcript-signer'), root, 'transcript-signer.pem');
-  requireCertificates(bundle, policy, keystore, clock);
-  return { bundle, transcript, policy, policyBytes, transcriptSha256: toHex(sha256(transcriptBytes)) };
+  requireOwnKeys(bundle, keystore);
+  const [revoked] = checkBundle(bundle, policy, clock.now());
+  if (revoked !== undefined) throw new KeysteadError('bundle.revoked', { field: `certificates.${revoked}` });
+  return outputs;
 }
 
-function requireRoot(root: DerCertificate, vouched: string | undefined): void {
+/** @throws KeysteadError `bundle.rehearsal` */
+export function requireEarnest(bundle: CeremonyBundle): void {
+  if (bundle.rehearsal) throw new KeysteadError('bundle.rehearsal', { field: 'rehearsal', seen: 'true' });
+}
+
+/** @throws KeysteadError `bundle.foreign`, `fingerprint.malformed` */
+export function requireRoot(root: DerCertificate, vouched: string | undefined): void {
   if (vouched === undefined) return;
   const seen = certSha256(root);
-  if (seen !== vouched.replace(/[\s:]/g, '').toLowerCase()) {
-    throw new KeysteadError('bundle.foreign', { field: 'rootSha256', seen });
-  }
+  if (seen !== readFingerprint(vouched)) throw new KeysteadError('bundle.foreign', { field: 'rootSha256', seen });
 }
 
-/** Each CA certificate is for our own key, by its profile, under the root; the roots are by theirs. */
-function requireCertificates(bundle: CeremonyBundle, policy: Policy, keystore: Keystore, clock: Clock): void {
-  const { root } = bundle.certificates;
-  for (const role of ['root', 'signing-root'] as const) {
-    const certificate = bundle.certificates[role];
-    requireProfile(certificate, caProfile(policy, role), 'self', `certificates.${role}`);
-    if (!readCrl(bundle.crls[role]).verify(certificate)) {
-      throw new KeysteadError('bundle.altered', { field: `crls.${role}`, seen: 'a signature that does not verify' });
-    }
-  }
+/** Each CA certificate is for our own key. */
+function requireOwnKeys({ certificates, evidenceSpkiSha256 }: CeremonyBundle, keystore: Keystore): void {
+  const ours = (slot: RequestSlot) => spkiSha256(keystore.signer(requestName(slot)).spki);
+  const differs = (field: string, seen: string) =>
+    new KeysteadError('bundle.foreign', { field, seen: `a key with SHA-256 ${seen}` });
   for (const role of ONLINE_CAS) {
-    const field = `certificates.${role}`;
-    const certificate = bundle.certificates[role];
-    const ours = spkiSha256(keystore.signer(requestName(role)).spki);
-    const theirs = spkiSha256(readCertificate(certificate).spki);
-    if (theirs !== ours) throw new KeysteadError('bundle.foreign', { field, seen: `a key with SHA-256 ${theirs}` });
-    requireProfile(certificate, caProfile(policy, role), root, field);
-    const path = checkPath(certificate, [], [root], { now: clock.now() });
-    if (!path.ok) throw new KeysteadError('bundle.altered', { field, seen: `${path.rule} at ${path.at}` });
+    const { spkiSha256: theirs } = readCertificate(certificates[role]);
+    if (theirs !== ours(role)) throw differs(`certificates.${role}`, theirs);
   }
-}
-
-function requireProfile(
-  certificate: DerCertificate,
-  profile: Parameters<typeof lintCertificate>[1],
-  issuer: DerCertificate | 'self',
-  field: string,
-): void {
-  const [finding] = lintCertificate(certificate, profile, issuer);
-  if (finding === undefined) return;
-  throw new KeysteadError('bundle.altered', { field, seen: `${finding.rule} (${finding.source}): ${finding.detail}` });
+  if (evidenceSpkiSha256 !== ours('evidence')) throw differs('evidenceSpkiSha256', evidenceSpkiSha256);
 }
 
 /**
  * The evidence signer's certificate, by the server CA. One that an import before this, cut short, has left in
  * `trust/` is used again: no second certificate appears of which nobody knows.
  */
-async function evidenceSignerOf(layout: Layout, keystore: Keystore, clock: Clock, checked: Checked) {
+async function evidenceSignerOf(layout: Layout, keystore: Keystore, clock: Clock, checked: CeremonyOutputs) {
   const { bundle, policy } = checked;
   const profile = profileOf(policy, 'evidence-signer');
   const issuer = bundle.certificates.server;
@@ -171,7 +129,12 @@ async function evidenceSignerOf(layout: Layout, keystore: Keystore, clock: Clock
   return certify({ profile, issuer, signer, spki, urls: statusUrls(policy, 'server'), now: clock.now() });
 }
 
-async function takeOver(layout: Layout, keystore: Keystore, clock: Clock, checked: Checked): Promise<CeremonyPins> {
+async function takeOver(
+  layout: Layout,
+  keystore: Keystore,
+  clock: Clock,
+  checked: CeremonyOutputs,
+): Promise<CeremonyPins> {
   const { bundle, transcript } = checked;
   const evidence = await evidenceSignerOf(layout, keystore, clock, checked);
   const requests = transcript.lines.find((line) => line.step === 'requests')?.detail ?? {};
@@ -193,26 +156,31 @@ async function takeOver(layout: Layout, keystore: Keystore, clock: Clock, checke
     },
     vkey: String(requests.logVkey),
     cosignVkey: String(requests.cosignVkey),
+    later: [],
+    revoked: [],
   };
+  for (const dir of [layout.trust, layout.crl]) mkdirSync(dir, { recursive: true, mode: 0o700 });
   writeTrust(layout, checked, evidence, pins);
   // Last: keyd is ready only when everything that the pins name is durably there.
   durableWrite(pinsPath(layout), `${JSON.stringify(pins, null, 2)}\n`, 0o600);
   return pins;
 }
 
-function writeTrust(layout: Layout, checked: Checked, evidence: DerCertificate, pins: CeremonyPins): void {
-  for (const dir of [layout.trust, layout.crl]) mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const { certificates, crls } = checked.bundle;
+function writeTrust(layout: Layout, checked: CeremonyOutputs, evidence: DerCertificate, pins: CeremonyPins): void {
   durableWrite(trustFile(layout, 'evidence-signer'), toPem('CERTIFICATE', evidence), 0o644);
-  for (const role of ['root', 'signing-root', ...ONLINE_CAS] as const) {
+  writeCertificates(layout, checked.bundle);
+  durableWrite(join(layout.trust, 'log.vkey'), `${pins.vkey}\n`, 0o644);
+  durableWrite(join(layout.trust, 'log-cosign.vkey'), `${pins.cosignVkey}\n`, 0o644);
+  durableWrite(layout.policy, checked.policyBytes, 0o644);
+}
+
+/** Puts the certificates and root CRLs of a bundle where everyone reads them. */
+export function writeCertificates(layout: Layout, { certificates, crls }: CeremonyBundle): void {
+  for (const role of [...OFFLINE_CAS, ...ONLINE_CAS]) {
     durableWrite(trustFile(layout, role), toPem('CERTIFICATE', certificates[role]), 0o644);
   }
   // What a relying party needs between a leaf and the root; the signing root is another tree and not in it.
   const chain = [...ONLINE_CAS, 'root' as const].map((role) => toPem('CERTIFICATE', certificates[role])).join('');
   durableWrite(join(layout.trust, 'ca-chain.pem'), chain, 0o644);
-  durableWrite(join(layout.trust, 'log.vkey'), `${pins.vkey}\n`, 0o644);
-  durableWrite(join(layout.trust, 'log-cosign.vkey'), `${pins.cosignVkey}\n`, 0o644);
-  for (const role of ['root', 'signing-root'] as const)
-    durableWrite(join(layout.crl, `${role}.crl`), crls[role], 0o644);
-  durableWrite(layout.policy, checked.policyBytes, 0o644);
+  for (const role of OFFLINE_CAS) durableWrite(join(layout.crl, `${role}.crl`), crls[role], 0o644);
 }

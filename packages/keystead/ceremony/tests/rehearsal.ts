@@ -6,9 +6,9 @@ import { generateSoftwareKey, SecretBytes } from '@keystead/core/crypto';
 import { type DemoPolicyOptions, demoPolicy, formatPolicy } from '@keystead/core/lifecycle';
 import { systemClock } from '../../clock/system.ts';
 import { Layout } from '../../files/layout.ts';
+import type { NetworkState } from '../../host/network.ts';
 import { initKeyd } from '../../keyd/init.ts';
-import type { NetworkState } from '../network.ts';
-import type { CeremonyOptions, CeremonyResult } from '../options.ts';
+import type { CeremonyResult, FoundingOptions } from '../options.ts';
 import { runCeremony } from '../run.ts';
 
 export const NO_NETWORK: NetworkState = { interfaces: [], routes: [] };
@@ -54,7 +54,7 @@ export class Rehearsal {
     return join(this.layout.ceremony, 'request.json');
   }
 
-  options(more: Partial<CeremonyOptions> = {}): CeremonyOptions {
+  options(more: Partial<FoundingOptions> = {}): FoundingOptions {
     return {
       request: readFileSync(this.requestPath),
       policy: readFileSync(this.policyPath),
@@ -71,10 +71,10 @@ export class Rehearsal {
     };
   }
 
-  run(more: Partial<CeremonyOptions> = {}): Promise<CeremonyResult> {
+  run(more: Partial<FoundingOptions> = {}): Promise<CeremonyResult> {
     return runCeremony(this.options(more), {
       print: (text) => void this.printed.push(text),
-      confirm: async () => true,
+      confirm: async () => 'yes',
     });
   }
 

@@ -8,8 +8,8 @@ import { fromPem } from '@keystead/core/bytes';
 import { certSha256, spkiSha256 } from '@keystead/core/crypto';
 import { certificateOf, verifyTranscript } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
+import { isOffline, readNetwork } from '../../host/network.ts';
 import { openSealedKeystore } from '../../keystore/index.ts';
-import { isOffline, readNetwork } from '../network.ts';
 import { type SpawnCeremonyOptions, spawnCeremony } from '../spawn.ts';
 import { PASSPHRASE, passphrase, Rehearsal } from './rehearsal.ts';
 
@@ -171,6 +171,6 @@ test('the script is printed for review before anything is done', () => {
   const args = [MAIN, '--request', rehearsal.requestPath, '--policy', rehearsal.policyPath, '--print-script'];
   const run = spawnSync(process.execPath, args, { encoding: 'utf8' });
   assert.equal(run.status, 0, run.stderr);
-  assert.match(run.stdout, /^# Script of the key ceremony\n/);
+  assert.match(run.stdout, /^# Script of a key ceremony: Founding of the hierarchy \(ceremony 1\)\n/);
   assert.equal(existsSync('ceremony-out') || existsSync('ceremony-offline'), false);
 });

@@ -12,10 +12,18 @@ test('the one-time key signs until it is wiped, and then never again', async () 
   const signer = softwareSigner('P-384', generateSoftwareKey('P-384').pkcs8);
   const order = { signer, spki: signer.spki, urls: {}, now: clock.now() };
   const certificate = await certify({ ...order, profile: caProfile(policy, 'root'), issuer: 'self' });
+  const info = {
+    id: 'root',
+    algorithm: 'P-384',
+    purpose: 'test',
+    spki: signer.spki,
+    custody: 'sealed-file',
+    fips140: 'none',
+    createdAt: '2026-01-05T08:00:00.000Z',
+  } as const;
   const key = await TranscriptKey.make(
-    policy,
-    { role: 'root', certificate, signer, custody: 'test', close() {} },
-    clock,
+    { role: 'root', certificate, signer, info },
+    { policy, rehearsal: false, custody: 'sealed-file', clock },
   );
 
   const transcript = new TextEncoder().encode('what was done\n');

@@ -1,0 +1,107 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { toHex } from '@keystead/core/bytes';
+import { certSha256, type SecretBytes, sha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { certificateOf, ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
+import { Argument, Command, InvalidArgumentError } from 'commander';
+import { systemClock } from '../clock/system.ts';
+import { durableWrite } from '../files/durable.ts';
+import { fingerprintRows, readFingerprint } from '../files/fingerprint.ts';
+import { Layout } from '../files/layout.ts';
+import { importBundle, isImported } from '../keyd/import.ts';
+import { importLater } from '../keyd/later-import.ts';
+import { requestRenewal } from '../keyd/renewal-request.ts';
+import { readPassphrase } from '../keystore/index.ts';
+
+interface HierarchyFlags {
+  data: string;
+  passphraseFd?: number;
+  passphraseFile?: string;
+}
+
+/** `keystead hierarchy`: what keyd asks of ceremonies, and takes over from them. REQ-KEY-GEN-02 */
+export function hierarchyCommand(): Command {
+  const hierarchy = new Command('hierarchy').description('the bundles of ceremonies, and requests for them');
+  common(hierarchy.command('import'))
+    .description('take over what a ceremony made; keyd must not run')
+    .argument('<dir>', "the ceremony's outputs")
+    .option('--root <fingerprint>', 'SHA-256 of the root as a witness vouches for it, in hex or in words')
+    .addHelpText('after', '\nExample:\n  $ keystead hierarchy import /media/out --data DIR --root "$FINGERPRINT"')
+    .action(async (from: string, flags: HierarchyFlags & { root?: string }) => {
+      const layout = new Layout(flags.data);
+      const options = { from, rootSha256: flags.root };
+      const pins = isImported(layout)
+        ? await importLater(layout, systemClock, options)
+        : await unlocked(flags, (secret) => importBundle(layout, secret, systemClock, options));
+      const number = 1 + pins.later.length;
+      process.stdout.write(`ceremony ${number} is taken over. SHA-256 of the root's certificate:\n`);
+      process.stdout.write(`${fingerprintRows(pins.certificates.root, '  ')}\n`);
+      if (pins.revoked.length > 0)
+        process.stdout.write(`REVOKED, and issuing nothing more: ${pins.revoked.join(', ')}\n`);
+    });
+  common(hierarchy.command('request'))
+    .description('ask for a new certificate of a CA, for the key that it has: the input of a later ceremony')
+    .addArgument(new Argument('<ca>', 'the CA').choices(ONLINE_CAS))
+    .requiredOption('--out <file>', 'where the request goes')
+    .addHelpText('after', '\nExample:\n  $ keystead hierarchy request operational --data DIR --out request.json')
+    .action(async (ca: OnlineCa, flags: HierarchyFlags & { out: string }) => {
+      const layout = new Layout(flags.data);
+      const file = Buffer.from(await unlocked(flags, (secret) => requestRenewal(layout, secret, systemClock, ca)));
+      durableWrite(flags.out, file, 0o644);
+      process.stdout.write(`${flags.out}, SHA-256, for comparison at the ceremony:\n`);
+      process.stdout.write(`${fingerprintRows(toHex(sha256(file)), '  ')}\n`);
+    });
+  return hierarchy;
+}
+
+/** `keystead fingerprint`: a file's SHA-256 for reading aloud; of a certificate in PEM, that of the certificate. */
+export function fingerprintCommand(): Command {
+  return new Command('fingerprint')
+    .description('SHA-256 of a file, in hex and in words; of a PEM certificate, that of its DER, as openssl shows it')
+    .argument('<file>', 'the file')
+    .option(
+      '--is <fingerprint>',
+      'what was read out, in hex or in words; exit code 3 when it is another',
+      readFingerprint,
+    )
+    .addHelpText('after', '\nExample:\n  $ keystead fingerprint root.pem')
+    .action((path: string, { is }: { is?: string }) => {
+      const seen = fingerprintOf(path);
+      process.stdout.write(`${fingerprintRows(seen)}\n`);
+      if (is !== undefined && is !== seen) throw new KeysteadError('fingerprint.differs', { field: path, seen });
+    });
+}
+
+function fingerprintOf(path: string): string {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw new KeysteadError('ceremony.file-unreadable', { field: 'file', seen: path, cause });
+  }
+  const text = bytes.toString('latin1');
+  if (!text.startsWith('-----BEGIN CERTIFICATE-----')) return toHex(sha256(bytes));
+  return certSha256(certificateOf(text, path));
+}
+
+function common(command: Command): Command {
+  return command
+    .option('--data <dir>', 'data directory', './keystead-data')
+    .option('--passphrase-fd <n>', 'file descriptor with the passphrase or PIN of keyd', descriptor)
+    .option('--passphrase-file <file>', 'private file with it; the unlock file of the data directory when it is there');
+}
+
+async function unlocked<T>(flags: HierarchyFlags, use: (secret: SecretBytes) => Promise<T>): Promise<T> {
+  const { data, passphraseFd, passphraseFile } = flags;
+  const unlock = new Layout(data).passphrase('keyd');
+  const file = passphraseFile ?? (existsSync(unlock) ? unlock : undefined);
+  using secret = await readPassphrase(
+    passphraseFd !== undefined ? { fd: passphraseFd } : file !== undefined ? { file } : { prompt: true },
+  );
+  return await use(secret);
+}
+
+function descriptor(text: string): number {
+  if (!/^\d{1,4}$/.test(text)) throw new InvalidArgumentError('A file descriptor is a number.');
+  return Number(text);
+}
