@@ -8,12 +8,13 @@ import type { Result } from './protocol.ts';
 /**
  * The master of a sealed keystore, as its file's header tells it: the key that its passphrase is stretched to. It has
  * no public half, so the salt gives it its name, and another passphrase makes another key. REQ-KEY-POL-01
- * @param config a keystore that is no sealed file has no such key.
+ * @param config a token has no such key; a TPM's keystore has that of the sealed file beside it.
  * @throws KeysteadError `keystore.damaged`.
  */
 export function keystoreMasters(config: KeystoreConfig): Result<'keys'>['masters'] {
-  if (config.make !== 'sealed') return [];
-  const { createdAt, fips140, kdf } = parseSealedFile(readFileSync(config.path)).header;
+  const path = sealedFileOf(config);
+  if (path === undefined) return [];
+  const { createdAt, fips140, kdf } = parseSealedFile(readFileSync(path)).header;
   return [
     {
       id: `keystore-master-${toHex(sha256(kdf.salt)).slice(0, 16)}`,
@@ -26,4 +27,9 @@ export function keystoreMasters(config: KeystoreConfig): Result<'keys'>['masters
       evidence: { kdf: kdf.kdf },
     },
   ];
+}
+
+function sealedFileOf(config: KeystoreConfig): string | undefined {
+  if (config.make === 'sealed') return config.path;
+  return config.make === 'tpm2' ? config.sealed : undefined;
 }
