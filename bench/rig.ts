@@ -5,7 +5,7 @@ import { SecretBytes } from '@keystead/core/crypto';
 import { keydSocketPath } from 'keystead/keyd/socket-path.ts';
 import { KeydClient } from 'keystead/keyd-client/index.ts';
 import type { UnitView } from 'keystead/protocols/rest/domain.ts';
-import { Service } from 'keystead/start/process.ts';
+import { launchKeyd } from 'keystead/start/launch.ts';
 import { openTicket } from 'keystead/start/ticket.ts';
 import { unlock } from 'keystead/start/unlock.ts';
 import { Deployment } from '../tests/system/deployment.ts';
@@ -94,14 +94,10 @@ export class Rig {
     this.#bench.note('keyd alone');
     using passphrase = await unlock(layout, 'keyd');
     const channelKey = SecretBytes.random(32);
-    const service = new Service({
-      name: 'keyd',
-      args: ['keyd', '--data', layout.data, '--secrets-fd', '3', '--with-parent'],
-      secrets: {
-        passphrase: passphrase.use((bytes) => Buffer.from(bytes).toString('utf8')),
-        channelKey: channelKey.use(toBase64),
-      },
-      logFile: join(layout.logs, 'keyd-alone.log'),
+    const service = launchKeyd(layout, {
+      passphrase: passphrase.use((bytes) => Buffer.from(bytes).toString('utf8')),
+      channelKey: channelKey.use(toBase64),
+      logName: 'keyd-alone',
       onExit: (how) => this.#bench.note(`keyd ended: ${how}`),
     });
     this.#bench.defer(() => service.stop());

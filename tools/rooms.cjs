@@ -23,7 +23,7 @@ const floors = [
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
   ['keystore'],
-  ['files', 'clock', 'crypto'],
+  ['files', 'clock', 'host', 'crypto'],
 ];
 
 const tests = '/tests/';
@@ -72,6 +72,22 @@ module.exports = {
     wall('core-is-pure', 'no disk, no network', '^packages/core/', {
       path: '^(node:)?(fs|fs/promises|net|http|https|http2|tls|dgram|dns|child_process|worker_threads|cluster)$',
     }),
+    wall(
+      'tpm2-knows-core-only',
+      'a TPM is spoken to with what core/crypto gives; no disk but the device',
+      '^packages/tpm2/',
+      {
+        path: '^packages/(agent|keystead)/|^packages/core/(x509|lifecycle|log)/|fastify|kysely|node:(sqlite|https?|tls|child_process)$',
+      },
+    ),
+    wall(
+      'tpm2-transports-alone-do-io',
+      'only a transport opens the device or the socket',
+      '^packages/tpm2/(?!transport/)',
+      {
+        path: '^(node:)?(fs|fs/promises|net)$',
+      },
+    ),
     wall('keyd-knows-no-http', 'keyd knows neither HTTP nor the database', inProgram(['keyd']), {
       path: `(${inProgram(['store', 'protocols', 'authority', 'provisioning', 'access', 'inventory', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
     }),
@@ -92,7 +108,7 @@ module.exports = {
       'serve never holds a key',
       inProgram(['serve', 'protocols', 'authority', 'provisioning', 'inventory', 'store', 'access']),
       {
-        path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11))',
+        path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11|tpm2))',
       },
     ),
     wall(

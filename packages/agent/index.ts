@@ -3,3 +3,4 @@ export * from './renewal/index.ts';
 export * from './session/index.ts';
 export * from './state/index.ts';
 export * from './tls/index.ts';
+export * from './tpm/index.ts';

@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { fromPem, toBase64, toPem } from '@keystead/core/bytes';
+import { CHUNK_BYTES } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import { Openssl } from './foreign.ts';
 import { certificateOf, type Identity, newKey, Rig } from './rig.ts';
@@ -199,6 +200,15 @@ test('TEST-KEY-19 a second enrolment with the key of the IDevID is refused', asy
   });
 });
 
+const hash = 'ab'.repeat(32);
+const backup = {
+  backupId: '00'.repeat(16),
+  checkpoint: null,
+  payload: { bytes: 1, chunkBytes: CHUNK_BYTES, chunksSha256: hash, recipient: 'age1' },
+  members: [{ path: 'keystead.db', bytes: 1, sha256: hash }],
+  shares: [],
+};
+
 /** Each route with a body that is well-formed, so that what refuses it is the caller. */
 function routes(): readonly (readonly [method: string, path: string, body?: unknown])[] {
   const csr = toPem('CERTIFICATE REQUEST', openssl.csr('localhost'));
@@ -213,6 +223,18 @@ function routes(): readonly (readonly [method: string, path: string, body?: unkn
     ['POST', '/revocations', { deviceId: 'DEV-0002', reason: 'keyCompromise' }],
     ['POST', '/revocations', { serial: '0123', reason: 'keyCompromise' }],
     ['POST', '/devices/DEV-0002/decommission', { wiped: [] }],
+    ['GET', '/keys'],
+    ['GET', '/keys/due'],
+    ['GET', '/keys/log'],
+    ['POST', '/key-orders', { order: '{}' }],
+    ['GET', '/policy'],
+    ['POST', '/policy', { policy: '{}', approvals: '{}' }],
+    ['POST', '/backups', backup],
+    [
+      'POST',
+      `/backups/${backup.backupId}/drills`,
+      { manifestSha256: hash, custodians: ['custodian'], outcome: 'done', members: 1, logEntries: 1 },
+    ],
   ];
 }
 
@@ -242,7 +264,7 @@ test('the list of routes that the server gives out is the one that is tested her
   const listed: string[][] = JSON.parse((await rig.rest('GET', '/', undefined)).text).routes;
   const named = listed.map(([method, path = '']) => `${method} ${path.split(' ')[0]}`);
   const tested = routes().map(([method, path]) => {
-    const general = path.replace(/(?<=\/(devices|certificates|records)\/)[^/]+/, '*');
+    const general = path.replace(/(?<=\/(devices|certificates|records|keys|backups)\/)(?!due$)[^/]+/, '*');
     return `${method} /api/v1${general}`;
   });
   const open = ['GET /api/v1/whoami', 'POST /api/v1/operator-certificates'];

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, cpSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { appendFileSync, cpSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { toBase64 } from '@keystead/core/bytes';
+import { separateOwners } from 'keystead/start/owners.ts';
 import { AcknowledgedFile } from './acknowledged.ts';
 import { checkAtRest, checkRecords } from './invariants.ts';
 import { certificateOf, newKey, Rig } from './rig.ts';
@@ -20,8 +21,14 @@ await rig.stop('keyd');
 renameSync(disk, `${disk}.moved`);
 mkdirSync(disk, { mode: 0o700 });
 execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=6m,mode=0700', 'tmpfs', disk]);
-cpSync(`${disk}.moved`, disk, { recursive: true, preserveTimestamps: true, filter: (path) => !path.endsWith('.sock') });
+cpSync(`${disk}.moved`, disk, {
+  recursive: true,
+  preserveTimestamps: true,
+  filter: (path) => !lstatSync(path).isSocket(),
+});
 rmSync(`${disk}.moved`, { recursive: true });
+// A copy by root is root's, until a start gives it away again.
+separateOwners(rig.layout);
 await rig.start('keyd');
 await rig.start('serve');
 const device = await rig.device('DEV-0001');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,9 +15,10 @@ import { systemClock } from 'keystead/clock/system.ts';
 import { openConfig } from 'keystead/files/config.ts';
 import { Layout } from 'keystead/files/layout.ts';
 import { Inventory } from 'keystead/inventory/index.ts';
+import { launchKeyd, launchServe } from 'keystead/start/launch.ts';
 import { Narrator } from 'keystead/start/narrator.ts';
 import { certPath, enrolPeople, keyPath } from 'keystead/start/operators.ts';
-import { Service } from 'keystead/start/process.ts';
+import type { Service } from 'keystead/start/process.ts';
 import { ceremony } from 'keystead/start/steps/1-ceremony.ts';
 import { openTicket } from 'keystead/start/ticket.ts';
 import { unlock } from 'keystead/start/unlock.ts';
@@ -72,6 +73,8 @@ export class Rig {
   /** The ceremony, and everything started. `folder` is the place for it all; a new one unless told. */
   static async make(options: { ldevidSeconds?: number; folder?: string } = {}): Promise<Rig> {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'keystead-faults-'));
+    // A temporary folder is closed to others; what stands in it is for more than one user.
+    chmodSync(folder, 0o711);
     const layout = new Layout(join(folder, 'data'));
     mkdirSync(layout.data, { recursive: true, mode: 0o700 });
     const ports = { https: firstPort, http: firstPort + 1, backend: firstPort + 2 };
@@ -124,14 +127,10 @@ export class Rig {
     const ended = new Promise<string>((resolve) => {
       tell = resolve;
     });
-    const keyd = { passphrase: readFileSync(this.layout.passphrase('keyd'), 'utf8').trim() };
-    const service = new Service({
-      name,
-      args: [name, '--data', this.layout.data, '--secrets-fd', '3', '--with-parent'],
-      secrets: { channelKey: this.#channelKey, ...(name === 'keyd' ? keyd : {}) },
-      logFile: join(this.layout.logs, `${name}.log`),
-      onExit: tell,
-    });
+    const passphrase = readFileSync(this.layout.passphrase('keyd'), 'utf8').trim();
+    const options = { channelKey: this.#channelKey, onExit: tell };
+    const service =
+      name === 'keyd' ? launchKeyd(this.layout, { ...options, passphrase }) : launchServe(this.layout, options);
     this.#services.set(name, { service, ended });
   }
 
@@ -151,6 +150,18 @@ export class Rig {
     for (const { service } of running) if (service.pid !== undefined) process.kill(service.pid, 'SIGKILL');
     await Promise.all(running.map(({ ended }) => ended));
     for (const name of names) this.#services.delete(name);
+  }
+
+  /** The process of a service, while it runs. */
+  pid(name: ServiceName): number | undefined {
+    return this.#services.get(name)?.service.pid;
+  }
+
+  /** Waits until a service has ended by itself, or by a signal. @returns how. */
+  async ended(name: ServiceName): Promise<string | undefined> {
+    const how = await this.#services.get(name)?.ended;
+    this.#services.delete(name);
+    return how;
   }
 
   /** Ends a service in good order. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,8 @@ import { logKeys } from 'keystead/verify/log-keys.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../packages/keystead/cli/main.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'keystead-start-'));
+// Where root runs this, keyd and serve have users of their own, who must come through.
+chmodSync(folder, 0o711);
 const layout = new Layout(join(folder, 'data'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 

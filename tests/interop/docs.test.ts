@@ -82,6 +82,11 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['backup verify', /whole, and signed by keyd/],
   ['--check', /the share of backup [0-9a-f]{32} opens/],
   ['backup drill', /"drilled"/],
+  ['keys show ca-operational', /may protect +yes/],
+  ['keys show evidence --offline', /purpose +evidence-signer/],
+  ['keys explain', /Every way from one to another/],
+  ['keys warn', /no key is due/],
+  ['keys suspend', /ca-server: resume at .*, ordered by architect/],
   ['check-proof', /"outcome": "done"/],
   ['PUMP-000001.yaml', /device_id: "PUMP-000001"/],
   ['/api/v1/revocations', /"reason":"superseded"/],
@@ -90,7 +95,14 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['policy apply next.json', /version 2 is in force since .*\n[^\n]*approved by approver/],
 ];
 
-for (const path of ['docs/enrol.md', 'docs/operate.md', 'docs/policy.md', 'docs/backup.md']) {
+for (const path of [
+  'docs/enrol.md',
+  'docs/operate.md',
+  'docs/policy.md',
+  'docs/keys.md',
+  'docs/backup.md',
+  'docs/keyd.md',
+]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {
     test(`${path}: block ${index + 1} of ${blocks.length} runs as it stands`, async () => {
@@ -169,6 +181,7 @@ test('every link between the pages leads to a file', () => {
     'docs/enrol.md',
     'docs/operate.md',
     'docs/backup.md',
+    'docs/keys.md',
   ];
   const linked = [...page('README.md').matchAll(/\((docs\/[a-z-]+\.md)\)/g)].map((match) => match[1] ?? '');
   for (const path of new Set([...pages, ...linked])) {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from 'keystead/clock/system.ts';
@@ -52,6 +52,8 @@ export class Deployment {
 
   /** The same on a folder that a deployment was stopped or killed in: it goes on there. */
   static async at(folder: string, options: DeploymentOptions = {}): Promise<Deployment> {
+    // A temporary folder is closed to others; what stands in it is for more than one user.
+    chmodSync(folder, 0o711);
     const layout = new Layout(join(folder, options.dataName ?? 'data'));
     mkdirSync(layout.data, { recursive: true, mode: 0o700 });
     const world = new World({

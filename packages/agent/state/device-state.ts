@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { DerCertificate } from '@keystead/core/bytes';
-import type { SecretBytes } from '@keystead/core/crypto';
+import { type SecretBytes, type Signer, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { checkDeviceId } from '@keystead/core/x509';
-import { makeKeyAndCsr } from '../enrol/request.ts';
+import { deviceCsr, makeKeyAndCsr } from '../enrol/request.ts';
 import { type Disk, nodeDisk, replaceFile, UNFINISHED } from './disk.ts';
 import { eraseFile } from './erase.ts';
 import { DirectoryLock } from './lock.ts';
@@ -38,6 +38,7 @@ interface Opening {
 
 const STATE_FILE = 'state';
 const keyFile = (keyId: string): string => `key.${keyId}`;
+const heldBy = ({ held }: Pending): { held?: true } => (held === true ? { held } : {});
 
 /**
  * A device's keys, certificates and anchors in one directory, sealed by the device secret. Each method that
@@ -135,20 +136,21 @@ export class DeviceState {
   credential(slot: CredentialSlot): Credential | undefined {
     if (slot !== 'pending') return this.#manifest[slot];
     const pending = this.#manifest.pending;
-    return pending?.issued === undefined ? undefined : { keyId: pending.keyId, ...pending.issued };
+    return pending?.issued === undefined ? undefined : { keyId: pending.keyId, ...pending.issued, ...heldBy(pending) };
   }
 
   /** @throws KeysteadError state.no-credential when the slot is empty. */
   identity(slot: CredentialSlot): DeviceIdentity {
     const credential = this.credential(slot);
     if (credential === undefined) throw new KeysteadError('state.no-credential', { field: slot });
-    const { keyId, certificate, chain } = credential;
+    const { keyId, certificate, chain, held } = credential;
     return {
       deviceId: this.deviceId,
       certificate,
       chain,
       withKey: (use) => {
         this.#checkOpen();
+        if (held === true) throw new KeysteadError('state.key-held', { field: slot });
         const sealed = this.#disk.read(join(this.#directory, keyFile(keyId)));
         if (sealed === undefined) throw new KeysteadError('state.damaged', { field: keyFile(keyId), seen: 'no file' });
         using pkcs8 = this.#sealer.open('key', keyFile(keyId), sealed);
@@ -181,15 +183,36 @@ export class DeviceState {
     return pending;
   }
 
+  /**
+   * As {@link beginKey}, for a key that stays where it is, in a TPM or secure element: the state keeps its request and
+   * certificate, and nobody can be lent the key.
+   */
+  async beginHeldKey(purpose: Pending['purpose'], signer: Signer): Promise<Pending> {
+    this.#checkOpen();
+    const keyId = spkiSha256(signer.spki);
+    const waiting = this.#manifest.pending;
+    if (waiting?.purpose === purpose && waiting.keyId === keyId && waiting.issued === undefined) return waiting;
+    const csr = await deviceCsr(this.deviceId, signer);
+    this.#checkOpen();
+    const pending: Pending = { keyId, purpose, csr, held: true };
+    this.#replace({ ...this.#manifest, pending });
+    this.#tidy();
+    return pending;
+  }
+
   /** Keeps the certificate of the pending key; an IDevID comes into force at once, an LDevID by `promote`. */
-  acceptCertificate(issued: Omit<Credential, 'keyId'>): void {
+  acceptCertificate(issued: Omit<Credential, 'keyId' | 'held'>): void {
     this.#checkOpen();
     const pending = this.#manifest.pending;
     if (pending === undefined) throw new KeysteadError('state.no-credential', { field: 'pending' });
     if (pending.purpose === 'ldevid') {
       this.#replace({ ...this.#manifest, pending: { ...pending, issued } });
     } else {
-      this.#replace({ ...this.#manifest, pending: undefined, idevid: { keyId: pending.keyId, ...issued } });
+      this.#replace({
+        ...this.#manifest,
+        pending: undefined,
+        idevid: { keyId: pending.keyId, ...issued, ...heldBy(pending) },
+      });
     }
     this.#tidy();
   }

@@ -12,6 +12,8 @@ export interface Credential {
   readonly chain: readonly DerCertificate[];
   /** When the device received it, ISO 8601 UTC. */
   readonly receivedAt: string;
+  /** The private key is not in this state: a TPM or secure element holds it and signs there. */
+  readonly held?: true;
 }
 
 /** A key that waits for its certificate, or a credential that waits for its proof. */
@@ -20,7 +22,9 @@ export interface Pending {
   readonly purpose: 'idevid' | 'ldevid';
   /** The request, kept so that a retry after a crash or a lost answer sends the same bytes. */
   readonly csr: DerCsr;
-  readonly issued?: Omit<Credential, 'keyId'>;
+  readonly issued?: Omit<Credential, 'keyId' | 'held'>;
+  /** As in a credential. */
+  readonly held?: true;
 }
 
 /** All that the device knows of itself; replaced as a whole, so that a change of several parts is one step. */
@@ -90,7 +94,7 @@ function certificates(value: unknown): DerCertificate[] {
   return value.map(certificate);
 }
 
-function issuedPart(value: unknown): Omit<Credential, 'keyId'> {
+function issuedPart(value: unknown): Omit<Credential, 'keyId' | 'held'> {
   const fields = record(value);
   return {
     certificate: certificate(fields.certificate),
@@ -99,7 +103,13 @@ function issuedPart(value: unknown): Omit<Credential, 'keyId'> {
   };
 }
 
-const credential = (value: unknown): Credential => ({ keyId: text(record(value).keyId), ...issuedPart(value) });
+const credential = (value: unknown): Credential => ({
+  keyId: text(record(value).keyId),
+  ...issuedPart(value),
+  ...heldPart(value),
+});
+
+const heldPart = (value: unknown): { held?: true } => (record(value).held === true ? { held: true } : {});
 
 function pendingKey(value: unknown): Pending {
   const fields = record(value);
@@ -108,5 +118,6 @@ function pendingKey(value: unknown): Pending {
     purpose: fields.purpose === 'idevid' ? 'idevid' : 'ldevid',
     csr: fromBase64(text(fields.csr)) as DerCsr,
     ...(fields.issued === undefined ? {} : { issued: issuedPart(fields.issued) }),
+    ...heldPart(value),
   };
 }

@@ -19,6 +19,8 @@ const START_BLOCK = 32;
  * having recovered. REQ-KEY-GEN-01.
  */
 export class RandomSource {
+  /** How many bytes the start-up test draws: who fetches them beforehand must have as many. */
+  static readonly START_SAMPLES = START_SAMPLES;
   readonly #draw: (length: number) => Uint8Array;
   readonly #test: HealthTest;
   #started = false;

@@ -298,6 +298,84 @@ export const ERRORS = {
     rule: 'a passphrase file belongs to this user and nobody else may read or write it (mode 0600 or 0400)',
     remedy: 'chmod 600 the file, and change the passphrase if others could have read it',
   },
+  // ---- TPM 2.0
+  'tpm2.unavailable': {
+    kind: 'unavailable',
+    rule: 'the TPM must be there and answer',
+    remedy:
+      'look whether the device or socket is there, whether this user may open it, and try again; nothing was changed',
+  },
+  'tpm2.address': {
+    kind: 'invalid',
+    rule: 'a TPM is named device:/dev/tpmrm0, unix:/path/of/socket or tcp:host:port',
+  },
+  'tpm2.malformed': {
+    kind: 'internal',
+    rule: 'what a TPM sends must have the form of the TPM 2.0 Library specification, Parts 2 and 3',
+    remedy: 'nothing was changed; if it happens again, replace the TPM or whatever stands in for it',
+  },
+  'tpm2.failure-mode': {
+    kind: 'unavailable',
+    rule: 'the TPM must not be in failure mode (TPM_RC_FAILURE)',
+    remedy:
+      'power-cycle the machine; if it happens again, replace the TPM and restore what it sealed from the custodians',
+  },
+  'tpm2.lockout': {
+    kind: 'unavailable',
+    rule: 'the TPM must not be in dictionary-attack lockout; nothing is lost, it only waits',
+    remedy:
+      'wait until it has recovered, or reset it with the lockout authorization (tpm2_dictionarylockout --clear-lockout)',
+  },
+  'tpm2.auth-failed': { kind: 'forbidden', rule: 'the authorization value must be the one of the object or hierarchy' },
+  'tpm2.pcr-mismatch': {
+    kind: 'forbidden',
+    rule: 'the PCRs must have the values that the secret was sealed to',
+    remedy:
+      'if the boot change was meant, seal again with the passphrase from its custodians (keystead tpm seal); if it was not, find out what booted',
+  },
+  'tpm2.pcr-selection': { kind: 'invalid', rule: 'one to 24 PCRs with numbers 0 to 23, of a bank that the TPM has' },
+  'tpm2.other-tpm': {
+    kind: 'conflict',
+    rule: 'the file must have been made with this TPM, whose owner hierarchy was not cleared since',
+    remedy: 'use the machine that made it, or make it anew from the secret that the custodians hold',
+  },
+  'tpm2.unsupported': { kind: 'unsupported', rule: 'the TPM must be able to do what is asked for' },
+  'tpm2.full': {
+    kind: 'unavailable',
+    rule: 'the TPM must have room for one more object or session',
+    remedy: 'use /dev/tpmrm0, whose resource manager makes room; or flush what others left (tpm2_flushcontext -t)',
+  },
+  'tpm2.refused': { kind: 'internal', rule: 'the TPM refused the command' },
+  'tpm2.file-damaged': {
+    kind: 'internal',
+    rule: 'a file of TPM objects must be whole and unaltered',
+    remedy: 'restore the file from its backup',
+  },
+  'tpm2.file-missing': { kind: 'not-found', rule: 'there must be a file of TPM objects at this path' },
+  'tpm2.file-exists': { kind: 'conflict', rule: 'a file of TPM objects is never overwritten unasked' },
+  'tpm2.secret-too-long': { kind: 'invalid', rule: 'a TPM seals 1 to 128 bytes (Part 2 section 12.3.3, MAX_SYM_DATA)' },
+  'attestation.ek-refused': {
+    kind: 'forbidden',
+    rule: 'the endorsement key must have a certificate that chains to a configured root of a TPM manufacturer',
+  },
+  'attestation.key-refused': {
+    kind: 'forbidden',
+    rule: 'an attested key must have been made in the TPM and be fixed to it',
+  },
+  'attestation.challenge-refused': {
+    kind: 'forbidden',
+    rule: 'a challenge is answered once, in time, for the request it was made for, with the secret that only the TPM can open',
+    remedy: 'ask for a new challenge',
+  },
+  'attestation.busy': {
+    kind: 'unavailable',
+    rule: 'so many challenges wait for their answers that no more are made',
+    remedy: 'try again when they have expired, in two minutes',
+  },
+  'attestation.statement-refused': {
+    kind: 'forbidden',
+    rule: 'a statement of a TPM must be signed by its attestation key and say what is asked for',
+  },
   // ---- policy and lifecycle
   'policy.malformed': { kind: 'invalid', rule: 'the policy must have the form of the policy schema' },
   'policy.algorithm-too-weak': {
@@ -598,6 +676,11 @@ export const ERRORS = {
   },
   // ---- agent (the device's side)
   'state.missing': { kind: 'not-found', rule: 'the directory must hold a device state' },
+  'state.key-held': {
+    kind: 'unsupported',
+    rule: 'a key that a TPM holds signs there and is never lent; node:tls takes no such key',
+    remedy: 'use it for requests and attestation; connect with a key that the state holds (docs/tpm2.md)',
+  },
   'state.exists': { kind: 'conflict', rule: 'a device state is created once', remedy: 'open it instead' },
   'state.damaged': {
     kind: 'internal',
@@ -652,6 +735,11 @@ export const ERRORS = {
     kind: 'unavailable',
     rule: 'the port that was chosen at the first start must be free: it stands in the certificates',
     remedy: 'stop the other program that listens there, or start with another --data',
+  },
+  'service.user-unsound': {
+    kind: 'forbidden',
+    rule: 'a service that root starts becomes the user that its directory belongs to, and cannot become root again',
+    remedy: 'give the directory a user and a group of its own',
   },
   'service.unreachable': {
     kind: 'unavailable',
@@ -809,7 +897,7 @@ export const ERRORS = {
   },
   'keyd.directory-exposed': {
     kind: 'forbidden',
-    rule: 'the directory of the socket of keyd belongs to its user and is closed to all others (mode 0700)',
+    rule: 'the directory of the socket of keyd belongs to its user and is closed to all others (mode 0700; its group may pass through)',
   },
   'keyd.secrets-malformed': {
     kind: 'invalid',
@@ -856,13 +944,15 @@ export const ERRORS = {
     rule: 'a device is provisioned once, with one key, under one ticket',
   },
   'ocsp.issuer-differs': { kind: 'invalid', rule: 'a CertID must name the issuer that is to answer' },
+  'ocsp.never-issued': { kind: 'conflict', rule: 'a certificate that keyd has not issued is never said to be good' },
+  'device.not-provisioned': { kind: 'not-found', rule: 'keyd must have provisioned the device itself' },
   'revocation.undone': { kind: 'conflict', rule: 'what was once on a CRL is never said to be good again' },
   'revocation.malformed': { kind: 'invalid', rule: 'a revocation has a time that is not in the future' },
   'crl.number-used': { kind: 'conflict', rule: 'each CRL of an issuer has a higher number than the one before' },
   'crl.number-skips': { kind: 'invalid', rule: 'the number of a CRL is at most 1000000 above the one before' },
   'evidence.not-revoked': {
     kind: 'conflict',
-    rule: 'evidence names a certificate as revoked only when it stands on a signed CRL',
+    rule: 'evidence is signed when the IDevID of the device, and all that it names as revoked, stand on a signed CRL',
     remedy: 'publish the CRL first',
   },
   'log.size-mismatch': {

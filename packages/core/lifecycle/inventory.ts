@@ -67,7 +67,10 @@ export interface KeyUses {
 export function usesAt(record: Timed, now: Date): KeyUses {
   const state = stateAt(record, now);
   const { protect, process, meaning } = KEY_STATES[state];
-  const refused = { allowed: false, why: `${state}: ${meaning}` };
+  const { originatorEnd } = record;
+  const ended = state !== record.state && originatorEnd !== null;
+  const why = ended ? `its originator usage period ended ${iso(originatorEnd)}` : meaning;
+  const refused = { allowed: false, why: `${state}: ${why}` };
   return {
     state,
     protect: protect ? { allowed: true, why: until(record.originatorEnd) } : refused,

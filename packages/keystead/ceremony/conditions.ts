@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { type KeyPurposeId, type Policy, REHEARSAL_PREFIX } from '@keystead/core/lifecycle';
-import { describeNetwork, isOffline, readNetwork, requireNoNetwork } from './network.ts';
+import { describeNetwork, isOffline, type NetworkState, readNetwork } from '../host/network.ts';
 import type { CeremonyOptions } from './options.ts';
 import { type RootKeys, SealedRoots, TokenRoots } from './root-keys.ts';
 
@@ -14,6 +14,15 @@ export interface NetworkSeen {
   readonly offline: boolean;
   /** For the transcript and for people; says NOT OFFLINE where that is so. */
   readonly text: string;
+}
+
+/**
+ * Refuses a machine with a network (REQ-KEY-GEN-02).
+ * @throws KeysteadError `ceremony.network-present` with the interfaces and routes seen.
+ */
+export function requireNoNetwork(state: NetworkState): void {
+  if (isOffline(state)) return;
+  throw new KeysteadError('ceremony.network-present', { field: 'network', seen: describeNetwork(state) });
 }
 
 /** Looks at the network. @throws KeysteadError `ceremony.network-present` unless a network is accepted. */

@@ -1,7 +1,7 @@
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
+import type { NetworkReader } from '../host/network.ts';
 import type { KeystoreConfig } from '../keystore/index.ts';
-import type { NetworkReader } from './network.ts';
 
 /** What every kind of ceremony is given. */
 export interface CeremonyOptions {

@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { SecretBytes } from '@keystead/core/crypto';
 import { ERRORS, KeysteadError } from '@keystead/core/errors';
-import { isOffline, type NetworkReader, readNetwork } from './network.ts';
+import { isOffline, type NetworkReader, readNetwork } from '../host/network.ts';
 import type { CeremonyResult } from './options.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));

@@ -11,6 +11,7 @@ import { policyCommand } from './policy.ts';
 import { provisioningCommand } from './provisioning.ts';
 import { serviceCommands } from './services.ts';
 import { startCommand } from './start.ts';
+import { tpmCommand } from './tpm.ts';
 import { traceCommand } from './trace.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -35,6 +36,7 @@ Examples:
   $ keystead audit verify --data DIR        prove the history from the files alone
   $ keystead verify --json                  run the checklist on the live system
   $ keystead device revoke KS-0003 --reason keyCompromise
+  $ keystead policy document --format html  the key management policy, as a document to file
   $ keystead keys --ending-within 90d        the keys whose time is nearly over
   $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
   $ keystead policy document --format html  the key management policy, as a document to file
@@ -52,6 +54,7 @@ program.addCommand(policyCommand());
 program.addCommand(auditCommand());
 program.addCommand(backupCommand());
 program.addCommand(keystoreCommand());
+program.addCommand(tpmCommand());
 program.addCommand(verifyCommand());
 program.addCommand(traceCommand());
 for (const command of program.commands) inheritExitOverride(command);

@@ -38,6 +38,10 @@ export class Layout {
   get keyd(): string {
     return this.#in('keyd');
   }
+  /** Where keyd's socket stands: the one directory of keyd's that serve may pass through. */
+  get run(): string {
+    return this.#in('run');
+  }
   get database(): string {
     return this.#in('store', 'keystead.db');
   }

@@ -35,7 +35,7 @@ export interface FoundKey {
 const SECTIONS = ['house', 'service', 'journal', 'device'] as const;
 type Section = (typeof SECTIONS)[number];
 /** How much of a section is looked at for one page: what a page costs does not depend on how rare a match is. */
-const LOOKED_AT: Readonly<Record<Section, number>> = { house: 500, service: 500, journal: 500, device: 50 };
+const LOOKED_AT: Readonly<Record<Section, number>> = { house: 500, service: 500, journal: 500, device: 20 };
 /** As many as it takes to see that a hash is not named unambiguously. */
 const SEVERAL = 2;
 const START = { subject: '', issuedAt: 0, serial: '' as Serial };

@@ -100,7 +100,7 @@ export class CertificateAuthority {
     const { serial, notBefore } = values;
     const notAfter = values.notAfter === 'none' ? NO_END : values.notAfter;
     const spki = spkiSha256(order.spki);
-    await this.#journal.append({
+    const entry = {
       time: order.now.toISOString(),
       kind: 'certificate',
       serial,
@@ -112,8 +112,9 @@ export class CertificateAuthority {
       notAfter: notAfter.toISOString(),
       requestId: order.requestId,
       ticket: order.ticket,
-    });
-    this.#state.countCertificate();
+    } as const;
+    await this.#journal.append(entry);
+    this.#state.takeCertificate(entry);
     // An order that came while the journal was written holds too: the entry then tells of no certificate.
     this.#requireKey(order);
     const { signatureAlgorithm } = this.signer;

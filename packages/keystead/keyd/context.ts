@@ -3,6 +3,8 @@ import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { ONLINE_CAS, type OnlineCa, type Policy, type PolicyFile, type SignedTicket } from '@keystead/core/lifecycle';
+import { readCertificate } from '@keystead/core/x509';
+import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo } from '../keystore/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
@@ -38,6 +40,8 @@ export interface ContextParts {
   readonly clock: Clock;
   /** Name and version of this program, as documents tell it. */
   readonly software: string;
+  /** What stands between keyd and the rest of the machine, as of its start. */
+  readonly isolation: Isolation;
 }
 
 /**
@@ -66,6 +70,7 @@ export class KeydContext {
   readonly turnstile = new Turnstile();
   readonly startedAt: Date;
   readonly software: string;
+  readonly isolation: Isolation;
   readonly #clock: Clock;
   readonly #keys: ContextParts['keys'];
   readonly #standing: Standing;
@@ -82,6 +87,7 @@ export class KeydContext {
     const { hierarchy, signerOf, software } = parts;
     this.hierarchy = hierarchy;
     this.software = software;
+    this.isolation = parts.isolation;
     this.state = state;
     this.ledger = ledger;
     this.masters = parts.masters;
@@ -126,6 +132,8 @@ export class KeydContext {
       });
       state.sawTime(log.lastTime);
       requireRestoredLog(log, state);
+      // Made at the import, before there was a journal.
+      state.sawSerial('server', readCertificate(hierarchy.evidenceSigner).serial);
       return new KeydContext(parts, state, journal, log, policies, ledger);
     } catch (error) {
       await journal.close();

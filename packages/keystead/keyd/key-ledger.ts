@@ -111,7 +111,8 @@ export class KeyLedger {
   /**
    * Carries out an order. It is one synchronous step: whatever asks after it sees the new state.
    * @returns the key's id, and what takes the change back, for when it could not be written down.
-   * @throws KeysteadError `keystore.key-missing`, `key-order.stale` when the order is for an earlier moment of the key, `key-order.signer-forbidden`, `key.transition-forbidden`; nothing is changed then.
+   * @throws KeysteadError `keystore.key-missing`, `key-order.stale` when the order is for an earlier moment of the key,
+   *   `key-order.signer-forbidden`, `key.transition-forbidden`; nothing is changed then.
    */
   change({ order, signer }: SignedKeyOrder, requestId: string, now: Date): { id: string; undo: () => void } {
     const key = [...this.#keys.values()].find((one) => one.spkiSha256 === order.spkiSha256);
@@ -138,8 +139,11 @@ export class KeyLedger {
       key.standing = before;
       throw error;
     }
+    const count = order.after;
     const undo = (): void => {
-      key.changes.pop();
+      // What followed on it goes with it: the journal failed for both.
+      if (key.changes.length <= count) return;
+      key.changes.length = count;
       key.standing = before;
     };
     return { id: key.info.id, undo };

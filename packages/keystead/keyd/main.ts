@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
@@ -7,21 +7,32 @@ import { type Logger, pino } from 'pino';
 import { systemClock } from '../clock/system.ts';
 import { emptyCoreDumps } from '../files/core-dump.ts';
 import { Layout } from '../files/layout.ts';
-import { type Keystore, type KeystoreConfig, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
+import { readIsolation } from '../host/isolation.ts';
+import { becomeOwnerOf } from '../host/owner.ts';
+import {
+  type Keystore,
+  type KeystoreConfig,
+  openKeystore,
+  readKeystoreConfig,
+  type SealedPassphrase,
+} from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
 import { foundingPolicy, type Hierarchy, loadHierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { keystoreMasters } from './keystore-master.ts';
+import { writePresence } from './presence.ts';
 import { type KeydSecrets, readSecrets } from './secrets.ts';
 import { KeydServer } from './server.ts';
 import { becomeSole } from './single.ts';
-import { keydSocketPath } from './socket-path.ts';
+import { keydSocketPath, makeSocketDirectory } from './socket-path.ts';
 
 export interface RunKeydOptions {
   /** The data directory. */
   readonly data: string;
   /** File descriptor with the secrets; without it they are systemd credentials. */
   readonly secretsFd?: number;
+  /** The file in which this machine's TPM has sealed the passphrase. */
+  readonly sealed?: SealedPassphrase;
   /** End when standard input closes, so that keyd does not outlive a supervisor that was killed. */
   readonly withParent?: boolean;
 }
@@ -29,7 +40,8 @@ export interface RunKeydOptions {
 /**
  * The keyd process: opens the keystore, makes its state again from the journal, listens, and says so with one JSON
  * line on standard output. Resolves when it was told to stop (SIGTERM, SIGINT, the parent's end) and every request
- * under way has been answered. Logs JSON to standard error. REQ-KEY-STO-03
+ * under way has been answered. Logs JSON to standard error. Started by root, it becomes the user that its directory
+ * belongs to before it reads anything. REQ-KEY-STO-03
  * @throws KeysteadError `keyd.*`, `keystore.*`, `bundle.*`, `passphrase.*`.
  */
 export async function runKeyd(options: RunKeydOptions): Promise<void> {
@@ -37,9 +49,9 @@ export async function runKeyd(options: RunKeydOptions): Promise<void> {
   const log = pino({ name: 'keyd', base: { pid: process.pid } }, pino.destination({ fd: 2, sync: true }));
   if (!emptyCoreDumps()) log.warn('core dumps cannot be emptied on this system: set LimitCORE=0');
   const layout = new Layout(options.data);
-  const secrets = await readSecrets(
-    options.secretsFd === undefined ? { credentials: true } : { fd: options.secretsFd },
-  );
+  if (existsSync(layout.run)) becomeOwnerOf(layout.keyd, layout.run);
+  const from = options.secretsFd === undefined ? { credentials: true as const } : { fd: options.secretsFd };
+  const secrets = await readSecrets({ ...from, sealed: options.sealed });
   const stop = stopSignal(options.withParent === true);
   try {
     const keyd = await openKeyd({ layout, secrets, clock: systemClock, log });
@@ -73,13 +85,15 @@ export interface OpenKeyd {
 export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
   const { layout, secrets, clock, log } = options;
   const hierarchy = loadHierarchy(layout);
-  const right = await becomeSole(layout.keyd);
+  const socketMode = makeSocketDirectory(layout.run);
+  const right = await becomeSole(layout.run);
   const undo: (() => unknown)[] = [() => right.release()];
   try {
     const keystoreConfig = readKeystoreConfig(layout.keyd);
     const keystore = await unlock(keystoreConfig, secrets.passphrase, clock);
     undo.unshift(() => keystore.close());
     requireLogKeys(hierarchy, keystore);
+    const isolation = readIsolation();
     const context = await KeydContext.open({
       dir: layout.keyd,
       publishedPolicy: layout.policy,
@@ -90,17 +104,28 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       masters: keystoreMasters(keystoreConfig),
       clock,
       software: SOFTWARE,
+      isolation,
     });
     undo.unshift(() => context.close());
     const socketPath = keydSocketPath(layout);
     const { channelKey } = secrets;
-    const server = new KeydServer(context, { socketPath, channelKey, log, handshakeMs: options.handshakeMs });
+    const server = new KeydServer(context, {
+      socketPath,
+      socketMode,
+      channelKey,
+      log,
+      handshakeMs: options.handshakeMs,
+    });
     await server.listen();
     const { policy, sha256 } = context.policies.inForce;
     if (policy.demonstration)
       log.warn({ policy: policy.name }, 'DEMONSTRATION POLICY: nothing here is to be relied on');
     log.info({ version: policy.version, policySha256: sha256 }, 'policy in force');
-    log.info({ socket: socketPath, certificates: context.state.certificates, logSize: context.log.size }, 'ready');
+    writePresence(layout, isolation);
+    log.info(
+      { isolation, socket: socketPath, certificates: context.state.certificates, logSize: context.log.size },
+      'ready',
+    );
     undo.unshift(() => channelKey.wipe());
     undo.unshift(() => server.drain());
     return { socketPath, close: () => runAll(undo) };

@@ -183,11 +183,23 @@ const Restore = z.strictObject({
   refused: z.array(z.strictObject({ time: z.string(), code: z.string(), who: z.string().optional() })),
 });
 
+/** What stands between keyd and the rest of the machine; the fields are explained in host/isolation.ts. */
+export const IsolationSchema = z.strictObject({
+  uid: z.int(),
+  capabilities: z.boolean(),
+  noNewPrivileges: z.boolean(),
+  network: z.enum(['none', 'present', 'unknown']),
+  coreDumps: z.enum(['off', 'empty', 'on']),
+  keyMemory: z.enum(['locked', 'not locked']),
+  swap: z.enum(['none', 'forbidden', 'possible', 'unknown']),
+});
+
 const Status = {
   params: z.strictObject({}),
   result: z.strictObject({
     software: z.string(),
     startedAt: time,
+    isolation: IsolationSchema,
     policySha256: z.string(),
     policyVersion: z.int(),
     /** Certificates that keyd's journal knows of. */

@@ -9,10 +9,11 @@ import type { KeydContext } from './context.ts';
 import { acceptPeer, HANDSHAKE_MS } from './handshake.ts';
 import { operate } from './operations/index.ts';
 import { RequestSchema, toWire } from './protocol.ts';
-import { makeSocketDirectory } from './socket-path.ts';
 
 export interface ServerOptions {
   readonly socketPath: string;
+  /** Permission bits of the socket. */
+  readonly socketMode: number;
   readonly channelKey: SecretBytes;
   readonly log: Logger;
   /** How long a peer may take to prove itself, milliseconds. */
@@ -49,17 +50,16 @@ export class KeydServer {
 
   /**
    * Listens. The caller holds the sole right to the directory, so a socket that is there already is a dead one's.
-   * @throws KeysteadError `keyd.directory-exposed`; Error of node:net.
+   * @throws Error of node:net.
    */
   async listen(): Promise<void> {
-    const { socketPath } = this.#options;
-    makeSocketDirectory(socketPath);
+    const { socketPath, socketMode } = this.#options;
     rmSync(socketPath, { force: true });
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(socketPath, resolve);
     });
-    chmodSync(socketPath, 0o600);
+    chmodSync(socketPath, socketMode);
   }
 
   /** Takes no more requests, lets those under way be answered, and closes. */

@@ -3,6 +3,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { type BatchTicket, ONLINE_CAS, type OnlineCa, type SignedTicket } from '@keystead/core/lifecycle';
 import { REVOCATION_REASONS, type RevocationReason, type RevokedEntry } from '@keystead/core/x509';
 import type { CertificateJournalEntry, CrlJournalEntry, JournalEntry, RestoredJournalEntry } from './journal-entry.ts';
+import { SerialSet } from './serial-set.ts';
 
 interface TicketUse {
   readonly sha256: string;
@@ -13,7 +14,12 @@ interface TicketUse {
 interface Unit {
   readonly ticketId: string;
   readonly spkiSha256: string;
+  /** The IDevID that it got last; none while the first is being made. */
+  idevid?: { readonly serial: Serial; readonly notAfter: number };
 }
+
+/** What is remembered of a certificate besides the count. */
+type Certified = Pick<CertificateJournalEntry, 'serial' | 'issuer' | 'subject' | 'notAfter' | 'ticket'>;
 
 interface Revocations {
   number: number;
@@ -36,6 +42,7 @@ export class KeydState {
   readonly #unitKeys = new Map<string, string>();
   readonly #revocations = new Map<OnlineCa, Revocations>();
   readonly #restores: RestoredJournalEntry[] = [];
+  readonly #issued = new Map<OnlineCa, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
 
@@ -48,15 +55,15 @@ export class KeydState {
   }
 
   #replayCertificate(entry: CertificateJournalEntry): void {
-    this.#certificates += 1;
-    if (entry.ticket === undefined) return;
-    const { id, sha256, quota } = entry.ticket;
-    const use = this.#tickets.get(id) ?? { sha256, quota, units: 0 };
-    this.#tickets.set(id, use);
-    if (this.#units.has(entry.subject)) return;
-    use.units += 1;
-    this.#units.set(entry.subject, { ticketId: id, spkiSha256: entry.spkiSha256 });
-    this.#unitKeys.set(entry.spkiSha256, entry.subject);
+    if (entry.ticket !== undefined && !this.#units.has(entry.subject)) {
+      const { id, sha256, quota } = entry.ticket;
+      const use = this.#tickets.get(id) ?? { sha256, quota, units: 0 };
+      this.#tickets.set(id, use);
+      use.units += 1;
+      this.#units.set(entry.subject, { ticketId: id, spkiSha256: entry.spkiSha256 });
+      this.#unitKeys.set(entry.spkiSha256, entry.subject);
+    }
+    this.takeCertificate(entry);
   }
 
   #replayCrl(entry: CrlJournalEntry): void {
@@ -105,8 +112,32 @@ export class KeydState {
     return this.#certificates;
   }
 
-  countCertificate(): void {
+  /** Takes a certificate into account whose entry in the journal is durable. */
+  takeCertificate({ serial, issuer, subject, notAfter, ticket }: Certified): void {
     this.#certificates += 1;
+    this.sawSerial(issuer, serial as Serial);
+    const unit = ticket === undefined ? undefined : this.#units.get(subject);
+    if (unit !== undefined) unit.idevid = { serial: serial as Serial, notAfter: Date.parse(notAfter) };
+  }
+
+  /** Takes note of a certificate of this CA that stands in no journal. */
+  sawSerial(issuer: OnlineCa, serial: Serial): void {
+    const known = this.#issued.get(issuer) ?? new SerialSet();
+    this.#issued.set(issuer, known);
+    known.add(serial);
+  }
+
+  /** Whether keyd has issued a certificate with this serial number. */
+  isIssued(issuer: OnlineCa, serial: Serial): boolean {
+    return this.#issued.get(issuer)?.has(serial) ?? false;
+  }
+
+  /**
+   * The IDevID that a device got last: its serial number, and when it ends, milliseconds since 1970. Undefined for a
+   * device that was never provisioned here.
+   */
+  idevidOf(deviceId: string): { readonly serial: Serial; readonly notAfter: number } | undefined {
+    return this.#units.get(deviceId)?.idevid;
   }
 
   get tickets(): { id: string; units: number; quota: number }[] {

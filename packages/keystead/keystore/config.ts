@@ -4,6 +4,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { z } from 'zod';
 import { durableWrite } from '../files/durable.ts';
 import { Pkcs11Schema } from './pkcs11/configuration.ts';
+import { Tpm2Schema } from './tpm2/configuration.ts';
 
 const SealedSchema = z.strictObject({
   version: z.literal(1),
@@ -15,7 +16,7 @@ const SealedSchema = z.strictObject({
 });
 
 /** One entry for each make of keystore; a new make is a new member here and a new case in `open.ts`. */
-const KeystoreSchema = z.discriminatedUnion('make', [SealedSchema, Pkcs11Schema]);
+const KeystoreSchema = z.discriminatedUnion('make', [SealedSchema, Pkcs11Schema, Tpm2Schema]);
 
 /** Where the keys of one holder live. It holds no secret: passphrase or PIN come beside it. */
 export type KeystoreConfig = z.infer<typeof KeystoreSchema>;
@@ -56,7 +57,10 @@ export function readKeystoreFile(path: string, dir: string): KeystoreConfig {
     throw new KeysteadError('config.missing', { field: path, remedy: 'name the file of a keystore', cause });
   }
   const config = parseKeystoreConfig(value, path);
-  return config.make === 'sealed' ? { ...config, path: resolve(dir, config.path) } : config;
+  if (config.make === 'pkcs11') return config;
+  const absolute = resolve(dir, config.path);
+  if (config.make === 'sealed' || config.sealed === undefined) return { ...config, path: absolute };
+  return { ...config, path: absolute, sealed: resolve(dir, config.sealed) };
 }
 
 /** @param field what the value is called in an error. @throws KeysteadError `config.malformed` naming the field. */

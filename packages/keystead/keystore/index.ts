@@ -22,3 +22,11 @@ export { canAgree, canWrap, createKeystore, openKeystore, openOrCreateKeystore }
 export { type PassphraseSource, readPassphrase } from './passphrase.ts';
 export { readSealedPkcs8Pem, writeSealedPkcs8Pem } from './pkcs8-pem.ts';
 export { createSealedKeystore, openSealedKeystore, type SealedKeystoreOptions } from './sealed.ts';
+export {
+  createTpm2Keystore,
+  openTpm2Keystore,
+  readSealedSecret,
+  type SealedPassphrase,
+  unsealPassphrase,
+  writeSealedSecret,
+} from './tpm2/index.ts';

@@ -4,10 +4,12 @@ import type { SecretBytes } from '@keystead/core/crypto';
 import type { KeystoreConfig } from './config.ts';
 import type { AgreementKeystore, Keystore, WrappingKeystore } from './keystore.ts';
 import { createSealedKeystore, openSealedKeystore } from './sealed.ts';
+import { createTpm2, openTpm2 } from './tpm2/mixed.ts';
 
 /**
  * Opens the keystore that a configuration names, whatever its make.
- * @param secret the passphrase of a sealed file or the user PIN of a token; stays with the caller, who may wipe it once
+ * @param secret the passphrase of a sealed file or the user PIN of a token; of a TPM's sealed
+ *   companion, if it has one. It stays with the caller, who may wipe it once
  *   the promise has settled.
  * @throws KeysteadError `keystore.*`, `kdf.*`, `rng.unhealthy`. REQ-KEY-STO-01
  */
@@ -17,6 +19,8 @@ export async function openKeystore(config: KeystoreConfig, secret: SecretBytes, 
       return openSealedKeystore(config.path, secret, clock);
     case 'pkcs11':
       return openToken(config, secret, clock);
+    case 'tpm2':
+      return openTpm2(config, secret, clock);
   }
 }
 
@@ -37,6 +41,8 @@ export async function createKeystore(
       return createSealedKeystore(config.path, secret, clock, { fips: options.fips ?? config.fips });
     case 'pkcs11':
       return openToken(config, secret, clock);
+    case 'tpm2':
+      return createTpm2(config, secret, clock);
   }
 }
 
@@ -47,7 +53,7 @@ export function openOrCreateKeystore(
   clock: Clock,
   options: { readonly fips?: boolean } = {},
 ): Promise<Keystore> {
-  const isNew = config.make === 'sealed' && !existsSync(config.path);
+  const isNew = config.make !== 'pkcs11' && !existsSync(config.path);
   return isNew ? createKeystore(config, secret, clock, options) : openKeystore(config, secret, clock);
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { promptPassphrase } from './prompt.ts';
+import { type SealedPassphrase, unsealPassphrase } from './tpm2/sealed-passphrase.ts';
 
 /**
  * Where a passphrase comes from. There is no form for argv or the environment: both are read by `ps`, by
@@ -15,6 +16,8 @@ export type PassphraseSource =
   | { readonly credential: string }
   /** A file that belongs to this user and that nobody else may read or write. */
   | { readonly file: string }
+  /** A file in which this machine's TPM has sealed it (`keystead tpm seal`). */
+  | { readonly tpm2: SealedPassphrase }
   /** The terminal, without echo. */
   | { readonly prompt: true };
 
@@ -24,9 +27,11 @@ const LENGTH_CEILING = 4096;
 /**
  * Reads a passphrase. One line feed (or CR LF) at its end is not part of it; everything else is, as bytes.
  * @throws KeysteadError `passphrase.unavailable` (cannot be read, too long), `passphrase.file-exposed`,
- *   `kdf.passphrase-empty`.
+ *   `kdf.passphrase-empty`; `tpm2.*` where a TPM sealed it.
  */
 export async function readPassphrase(source: PassphraseSource): Promise<SecretBytes> {
+  // What was sealed is the passphrase itself: its line end was taken off before.
+  if ('tpm2' in source) return unsealPassphrase(source.tpm2);
   const bytes = await readSource(source);
   const length = lengthOfLine(bytes);
   const passphrase = SecretBytes.copy(bytes.subarray(0, length));
@@ -35,7 +40,7 @@ export async function readPassphrase(source: PassphraseSource): Promise<SecretBy
   return passphrase;
 }
 
-function readSource(source: PassphraseSource): Promise<Uint8Array> {
+function readSource(source: Exclude<PassphraseSource, { readonly tpm2: SealedPassphrase }>): Promise<Uint8Array> {
   if ('prompt' in source) return promptPassphrase(LENGTH_CEILING);
   if ('fd' in source) return readToEnd(source.fd, `file descriptor ${source.fd}`);
   if ('file' in source) return readPrivateFile(source.file, 0o077, true);

@@ -1,9 +1,12 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { systemClock } from '../clock/system.ts';
 import { readConfig } from '../files/config.ts';
 import { Layout } from '../files/layout.ts';
+import { becomeOwnerOf } from '../host/owner.ts';
 import { becomeSole, type SoleRight } from '../keyd/single.ts';
 import { keydSocketPath } from '../keyd/socket-path.ts';
 import { KeydClient } from '../keyd-client/index.ts';
@@ -33,13 +36,15 @@ const RENEW_TLS_EVERY_MS = 24 * 3600 * 1000;
 
 /**
  * The front end: repairs what a crash left, gets itself a TLS certificate, listens, and says so with one JSON line on
- * standard output. Resolves when it was told to stop and every request under way has been answered.
+ * standard output. Resolves when it was told to stop and every request under way has been answered. Started by root,
+ * it becomes the user that the directory of its database belongs to.
  * @throws KeysteadError `store.*`, `keyd.*`, `config.*`, `service.*`; everything is closed by then
  */
 export async function runServe(options: RunServeOptions): Promise<void> {
   process.umask(0o077);
   const log = pino({ name: 'serve', base: { pid: process.pid } }, pino.destination({ fd: 2, sync: false }));
   const layout = new Layout(options.data);
+  if (existsSync(dirname(layout.database))) becomeOwnerOf(dirname(layout.database), layout.data);
   const config = readConfig(layout);
   const clock = systemClock;
   const stop = stopSignal(options.withParent === true);
@@ -101,9 +106,12 @@ async function runAll(undo: readonly (() => unknown)[], log: Logger): Promise<vo
  * @throws KeysteadError `service.already-running`
  */
 async function soleServe(layout: Layout): Promise<SoleRight> {
+  const directory = dirname(layout.database);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
   try {
-    return await becomeSole(layout.data);
+    return await becomeSole(directory);
   } catch (cause) {
+    if (!(cause instanceof KeysteadError)) throw cause;
     throw new KeysteadError('service.already-running', { field: layout.data, seen: 'another serve', cause });
   }
 }

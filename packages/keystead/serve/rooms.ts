@@ -101,10 +101,11 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
   const tick = setInterval(() => {
-    authority
-      .tick()
-      .then(() => keys.tick())
-      .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
+    for (const part of [authority, keys]) {
+      part
+        .tick()
+        .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
+    }
   }, TICK_MS);
   return {
     store,

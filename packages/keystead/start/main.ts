@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { systemClock } from '../clock/system.ts';
 import { openConfig } from '../files/config.ts';
 import { Layout } from '../files/layout.ts';
@@ -36,7 +36,8 @@ export async function start(options: StartOptions): Promise<void> {
   const narrator = new Narrator();
   const interrupted = interruption();
   mkdirSync(layout.data, { recursive: true, mode: 0o700 });
-  chmodSync(layout.data, 0o700);
+  // Where keyd and serve have users of their own, their group passes through.
+  chmodSync(layout.data, statSync(layout.data).mode & 0o710);
   using _lock = PidFile.take(layout.pidFile);
   narrator.title('Keystead: the whole life of a device');
   narrator.note(`state: ${layout.data}`);

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { KeysteadError } from '@keystead/core/errors';
+import type { Confinement } from './confinement.ts';
 
 const PROGRAM = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
 
@@ -16,6 +17,8 @@ export interface ServiceOptions {
   /** What goes over file descriptor 3 as one JSON document: the only way in for secrets. */
   readonly secrets: unknown;
   readonly logFile: string;
+  /** What narrows the process; nothing unless told. */
+  readonly confinement?: Confinement;
   /** Called when the process ends without having been asked to. */
   readonly onExit: (how: string) => void;
 }
@@ -38,15 +41,14 @@ export class Service {
     mkdirSync(dirname(options.logFile), { recursive: true, mode: 0o700 });
     const log = openSync(options.logFile, 'a', 0o600);
     this.#logFrom = fstatSync(log).size;
-    this.#child = spawn(
-      process.execPath,
-      ['--disable-warning=ExperimentalWarning', options.script ?? PROGRAM, ...options.args],
-      {
-        stdio: ['pipe', 'pipe', log, 'pipe'],
-        // A terminal's Ctrl-C is for the story to handle, which then stops its services in order.
-        detached: true,
-      },
-    );
+    const { prefix, nodeFlags } = options.confinement ?? { prefix: [], nodeFlags: [] };
+    const node = [process.execPath, '--disable-warning=ExperimentalWarning', ...nodeFlags];
+    const [command = process.execPath, ...args] = [...prefix, ...node, options.script ?? PROGRAM, ...options.args];
+    this.#child = spawn(command, args, {
+      stdio: ['pipe', 'pipe', log, 'pipe'],
+      // A terminal's Ctrl-C is for the story to handle, which then stops its services in order.
+      detached: true,
+    });
     closeSync(log);
     const secrets = this.#child.stdio[3];
     if (secrets !== null && secrets !== undefined && 'end' in secrets) {

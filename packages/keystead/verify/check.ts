@@ -2,8 +2,11 @@ import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
 import type { Layout } from '../files/layout.ts';
 
-/** `unknown` is what a check says that could not look: it is not a pass. */
-export type Verdict = 'passed' | 'failed' | 'unknown';
+/**
+ * `unknown` is what a check says that could not look: it is not a pass. `weak`: nothing is wrong, and a deployment in
+ * earnest has more in an attacker's way; the evidence says what.
+ */
+export type Verdict = 'passed' | 'weak' | 'failed' | 'unknown';
 
 /** What one check found. */
 export interface Finding {
@@ -37,6 +40,7 @@ export interface CheckResult extends Finding {
 }
 
 export const passed = (evidence: string): Finding => ({ verdict: 'passed', evidence });
+export const weak = (evidence: string): Finding => ({ verdict: 'weak', evidence });
 export const failed = (evidence: string): Finding => ({ verdict: 'failed', evidence });
 
 /** Runs a check; one that breaks is `failed` when a rule refused, `unknown` when it could not look. */

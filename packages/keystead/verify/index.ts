@@ -4,6 +4,7 @@ import type { Layout } from '../files/layout.ts';
 import { type Check, type CheckResult, runCheck } from './check.ts';
 import { CEREMONY_CHECKS } from './checks/ceremony.ts';
 import { KEY_CHECKS } from './checks/cryptoperiods.ts';
+import { ISOLATION_CHECKS } from './checks/isolation.ts';
 import { LOG_CHECKS } from './checks/log.ts';
 import { POLICY_CHECKS } from './checks/policy.ts';
 import { RECORD_CHECKS } from './checks/records.ts';
@@ -18,6 +19,7 @@ export const CHECKLIST: readonly Check[] = [
   ...CEREMONY_CHECKS,
   ...POLICY_CHECKS,
   ...STORAGE_CHECKS,
+  ...ISOLATION_CHECKS,
   ...REVOCATION_CHECKS,
   ...RECORD_CHECKS,
   ...KEY_CHECKS,

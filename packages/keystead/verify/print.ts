@@ -7,6 +7,7 @@ export function formatChecklist(results: readonly CheckResult[]): string {
     lines.push(`${verdict.padEnd(7)}  ${text}`, `${' '.repeat(9)}${requirements.join(', ')}: ${evidence}`);
   }
   const count = (verdict: string): number => results.filter((one) => one.verdict === verdict).length;
-  lines.push('', `${count('passed')} passed, ${count('failed')} failed, ${count('unknown')} unknown`);
+  const weak = count('weak') === 0 ? '' : `, ${count('weak')} weak`;
+  lines.push('', `${count('passed')} passed, ${count('failed')} failed, ${count('unknown')} unknown${weak}`);
   return lines.join('\n');
 }

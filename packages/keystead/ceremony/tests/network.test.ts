@@ -4,7 +4,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type NetworkState, readNetwork, requireNoNetwork } from '../network.ts';
+import { type NetworkState, readNetwork } from '../../host/network.ts';
+import { requireNoNetwork } from '../conditions.ts';
 import { PASSPHRASE, Rehearsal } from './rehearsal.ts';
 
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));

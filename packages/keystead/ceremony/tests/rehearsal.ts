@@ -6,8 +6,8 @@ import { generateSoftwareKey, SecretBytes } from '@keystead/core/crypto';
 import { type DemoPolicyOptions, demoPolicy, formatPolicy } from '@keystead/core/lifecycle';
 import { systemClock } from '../../clock/system.ts';
 import { Layout } from '../../files/layout.ts';
+import type { NetworkState } from '../../host/network.ts';
 import { initKeyd } from '../../keyd/init.ts';
-import type { NetworkState } from '../network.ts';
 import type { CeremonyResult, FoundingOptions } from '../options.ts';
 import { runCeremony } from '../run.ts';
 

@@ -8,8 +8,8 @@ import { fromPem } from '@keystead/core/bytes';
 import { certSha256, spkiSha256 } from '@keystead/core/crypto';
 import { certificateOf, verifyTranscript } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
+import { isOffline, readNetwork } from '../../host/network.ts';
 import { openSealedKeystore } from '../../keystore/index.ts';
-import { isOffline, readNetwork } from '../network.ts';
 import { type SpawnCeremonyOptions, spawnCeremony } from '../spawn.ts';
 import { PASSPHRASE, passphrase, Rehearsal } from './rehearsal.ts';
 

@@ -6,11 +6,11 @@ import { type KeyChange, type KeyRecord, replayKey, signKeyOrder, stateAt } from
 import { OcspIssuer, readCertificate } from '@keystead/core/x509';
 import { pino } from 'pino';
 import type { AppendAudit } from '../../access/index.ts';
-import { appendAudit } from '../../audit/index.ts';
+import { appendAudit, parseEntry } from '../../audit/index.ts';
 import { csrFor, DomainBed, makeKey, type TestDevice } from '../../authority/tests/bed.ts';
 import { recordFounding } from '../../serve/founding.ts';
 import { KeyRecords } from '../../serve/key-records.ts';
-import { readOnly } from '../../store/index.ts';
+import { openStore, readOnly } from '../../store/index.ts';
 import { enterKey, Inventory, type KeyFilter, keyWarnings, moveKey, type NewKey } from '../index.ts';
 
 const DAY = 86_400;
@@ -398,4 +398,17 @@ test('the records are read without a running service, and nothing in them is cha
   );
   assert.ok(readOnly(path, (reader) => keyWarnings(reader, bed.policy, now)).some(({ level }) => level === 'overdue'));
   assert.throws(() => readOnly(`${path}.gone`, () => 0), { code: 'config.missing' });
+});
+
+test('in a deployment that is older than the inventory the keys are entered afterwards, and told as recorded, not as generated', async () => {
+  const store = openStore({ path: `${bed.keyd.rehearsal.layout.database}.older`, clock: bed.clock });
+  try {
+    await store.commit((tx) => tx.setMeta('founding.recorded', 'earlier'));
+    await recordFounding(store, audit, bed.keyd.rehearsal.layout, await found());
+    const types = store.read((reader) => reader.auditEntries(0, 100)).map(({ bytes }) => parseEntry(bytes).type);
+    assert.deepEqual([...new Set(types)].toSorted(), ['key.destroyed', 'key.recorded']);
+    assert.ok(store.read((reader) => reader.key('root')) !== undefined);
+  } finally {
+    await store.close();
+  }
 });

@@ -8,6 +8,7 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
   return {
     software: keyd.software,
     startedAt: keyd.startedAt,
+    isolation: { ...keyd.isolation },
     policySha256: keyd.policies.inForce.sha256,
     policyVersion: keyd.policy.version,
     certificates: keyd.state.certificates,

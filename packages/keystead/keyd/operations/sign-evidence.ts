@@ -10,10 +10,10 @@ import { forgetBefore } from '../revocation.ts';
 
 /**
  * Signs the evidence that a device was decommissioned. What keyd can check is checked: that the operator may do
- * this, and that each certificate named as revoked stands on a CRL that keyd
- * signed (or ended long ago): publish the CRL first. REQ-KEY-WIPE-01
+ * this, that the device is one that keyd provisioned and its IDevID is revoked or has ended, and that each certificate
+ * named as revoked stands on a CRL that keyd signed (or ended long ago): publish the CRL first. REQ-KEY-WIPE-01
  * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `operator.*`, `device.id-malformed`,
- *   `evidence.not-revoked`, `clock.went-back`, `keyd.journal-failed`.
+ *   `device.not-provisioned`, `evidence.not-revoked`, `clock.went-back`, `keyd.journal-failed`.
  */
 export async function signEvidence(keyd: KeydContext, params: Params<'signEvidence'>): Promise<Result<'signEvidence'>> {
   const now = keyd.now();
@@ -24,6 +24,13 @@ export async function signEvidence(keyd: KeydContext, params: Params<'signEviden
   if (operator === undefined) throw new KeysteadError('operator.unknown', { field: 'operator', seen: end.operator });
   if (!permits(operator.roles, 'device.decommission')) {
     throw new KeysteadError('operator.forbidden', { field: 'operator', seen: end.operator });
+  }
+  const idevid = keyd.state.idevidOf(end.deviceId);
+  if (idevid === undefined) {
+    throw new KeysteadError('device.not-provisioned', { field: 'deviceId', seen: end.deviceId });
+  }
+  if (!keyd.state.isRevoked('manufacturing', idevid.serial) && idevid.notAfter > now.getTime()) {
+    throw new KeysteadError('evidence.not-revoked', { field: 'deviceId', seen: `IDevID ${idevid.serial}` });
   }
   const loose = end.revoked.find(
     ({ issuer, serial, revokedAt }) =>

@@ -130,6 +130,14 @@ test('evidence of an end is signed once the revocations that it names stand on a
     requestId: 'end-1',
   };
   await assert.rejects(bed.client.signEvidence(end), { code: 'evidence.not-revoked' });
+  await assert.rejects(bed.client.signEvidence({ ...end, revoked: [] }), {
+    code: 'evidence.not-revoked',
+    field: 'deviceId',
+    seen: `IDevID ${unit.serial}`,
+  });
+  await assert.rejects(bed.client.signEvidence({ ...end, deviceId: 'KS-0099', revoked: [] }), {
+    code: 'device.not-provisioned',
+  });
   await bed.client.signCrl({ issuer: 'manufacturing', number: 1, entries: [revocation] });
   await assert.rejects(bed.client.signEvidence({ ...end, operator: 'lin' }), { code: 'operator.forbidden' });
   await assert.rejects(bed.client.signEvidence({ ...end, operator: 'eve' }), { code: 'operator.unknown' });

@@ -6,6 +6,8 @@ import type { DerCertificate } from '@keystead/core/bytes';
 import { type KeyChange, signKeyOrder } from '@keystead/core/lifecycle';
 import { OcspIssuer, readCertificate, readCrl, readOcspResponse } from '@keystead/core/x509';
 import type { Result } from '../../keyd-client/index.ts';
+import { loadHierarchy } from '../hierarchy.ts';
+import { KeyLedger } from '../key-ledger.ts';
 import { KeydBed } from './bed.ts';
 
 const DAY = 86_400;
@@ -148,6 +150,28 @@ test('a front end that was taken over can neither forge an order, nor repeat one
   assert.equal(await ask(order), 'key-order.stale');
   assert.equal((await keyOf('ca-server')).changes.length, 2);
   hostile.end();
+});
+
+test('orders that could not be written down have not been carried out, also when one followed on the other', async () => {
+  const { spki } = readCertificate((await bed.client.trust()).certificates.server as DerCertificate);
+  const { spkiSha256, id, algorithm, fips140, createdAt } = await keyOf('ca-server');
+  const facts = { id, fips140, algorithm: algorithm as 'P-256', purpose: 'server CA', spki };
+  const info = { ...facts, custody: 'sealed-file' as const, createdAt: createdAt.toISOString() };
+  const ledger = new KeyLedger(loadHierarchy(bed.rehearsal.layout), [info], () => bed.policy);
+  const now = bed.clock.now();
+  const give = (change: KeyChange, after_: number, signer: string) => {
+    const order = { v: 1 as const, spkiSha256, change, after: after_, reason: 'r', at: now.toISOString() };
+    return ledger.change({ order, signer }, 'r', now);
+  };
+  const [first, second] = [give('suspend', 0, 'ada'), give('resume', 1, 'pol')];
+  first.undo();
+  second.undo();
+  assert.deepEqual(ledger.list()[0]?.changes, []);
+  ledger.require('ca-server', 'protect', now);
+  const third = give('suspend', 0, 'ada');
+  assert.throws(() => ledger.require('ca-server', 'protect', now), { code: 'key.use-forbidden' });
+  third.undo();
+  ledger.require('ca-server', 'protect', now);
 });
 
 test('of two orders for the same moment of a key only one is carried out', async () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -198,19 +199,45 @@ const isDone = (asked: readonly Promise<void>[]): Promise<boolean> =>
     new Promise<boolean>((resolve) => setImmediate(() => resolve(false))),
   ]);
 
-test('a data directory with a long path has its socket elsewhere, closed to others all the same', async () => {
+test('a data directory with a path that is too long for a socket is served all the same, and closed to others', async () => {
   const base = mkdtempSync(join(tmpdir(), 'keystead-long-'));
   try {
-    const path = keydSocketPath(new Layout(join(base, 'x'.repeat(100))));
+    const layout = new Layout(join(base, 'x'.repeat(120)));
+    assert.equal(makeSocketDirectory(layout.run), 0o600);
+    assert.equal(statSync(layout.run).mode & 0o777, 0o700);
+    const path = keydSocketPath(layout);
     assert.ok(Buffer.byteLength(path) <= 100);
-    assert.equal(path, keydSocketPath(new Layout(join(base, 'x'.repeat(100)))));
-    makeSocketDirectory(path);
-    assert.equal(statSync(dirname(path)).mode & 0o777, 0o700);
-    rmSync(dirname(path), { recursive: true });
-    const open = join(base, 'open');
-    mkdirSync(open);
-    chmodSync(open, 0o755);
-    assert.throws(() => makeSocketDirectory(join(open, 'keyd.sock')), { code: 'keyd.directory-exposed' });
+    const server = createServer((socket) => socket.end('reached')).listen(path);
+    await once(server, 'listening');
+    const [said] = await once(createConnection(keydSocketPath(layout)), 'data');
+    assert.equal(String(said), 'reached');
+    assert.ok(existsSync(join(layout.run, 'keyd.sock')));
+    server.close();
+  } finally {
+    rmSync(base, { recursive: true, force: true });
+  }
+});
+
+test('keyd takes no directory for its socket that others could list or write in, and none that is another user’s', () => {
+  const base = mkdtempSync(join(tmpdir(), 'keystead-open-'));
+  try {
+    for (const [mode, socket] of [
+      [0o700, 0o600],
+      [0o2710, 0o660],
+      [0o755, undefined],
+      [0o720, undefined],
+      [0o740, undefined],
+      [0o701, undefined],
+    ] as const) {
+      const dir = join(base, mode.toString(8));
+      mkdirSync(dir);
+      chmodSync(dir, mode);
+      if (socket === undefined) assert.throws(() => makeSocketDirectory(dir), { code: 'keyd.directory-exposed' });
+      else assert.equal(makeSocketDirectory(dir), socket);
+    }
+    const linked = join(base, 'linked');
+    symlinkSync(join(base, '700'), linked);
+    assert.throws(() => makeSocketDirectory(linked), { code: 'keyd.directory-exposed' });
   } finally {
     rmSync(base, { recursive: true, force: true });
   }

@@ -5,7 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, type Serial, toPem } from '@keystead/core/bytes';
-import { OcspIssuer, parseOcspResponse, readCertificate, readCrl, readOcspResponse } from '@keystead/core/x509';
+import {
+  newSerial,
+  OcspIssuer,
+  parseOcspResponse,
+  readCertificate,
+  readCrl,
+  readOcspResponse,
+} from '@keystead/core/x509';
 import type { Result } from '../../keyd-client/index.ts';
 import { KeydBed } from './bed.ts';
 
@@ -87,7 +94,8 @@ test('TEST-KEY-13 keyd signs no answer for another CA, no status with the times 
   await assert.rejects(sign([{ certId: Buffer.from('anything'), status: 'good' }]), { code: 'ocsp.malformed' });
   // Asked for beside one of its own, it is unknown, as the responder's answer says it (RFC 6960 section 2.2).
   await sign([{ certId: wrong, status: 'unknown' }]);
-  const certId = issuerOf('operational').certId(serial);
+  const ours = await bed.enrol('KS-0001', unit.certificate);
+  const certId = issuerOf('operational').certId(ours.serial);
   const late = new Date(now().getTime() + 60_000);
   await assert.rejects(sign([{ certId, status: 'revoked' }]), { code: 'revocation.malformed' });
   await assert.rejects(sign([{ certId, status: 'revoked', revokedAt: late }]), { code: 'revocation.malformed' });
@@ -96,6 +104,27 @@ test('TEST-KEY-13 keyd signs no answer for another CA, no status with the times 
   const { error } = await hostile.ask('signOcsp', { issuer: 'root', responses: [{ certId: '', status: 'good' }] });
   assert.equal(error?.code, 'request.malformed');
   hostile.end();
+});
+
+test('TEST-KEY-09 TEST-KEY-13 keyd itself never says good of a serial number that it did not issue, nor of one of another CA', async () => {
+  const { serial } = await bed.enrol('KS-0001', unit.certificate);
+  const signer = readCertificate(trust.evidenceSigner);
+  const server = new OcspIssuer(trust.certificates.server as DerCertificate);
+  for (let start = 0; start < 2; start += 1) {
+    await ask(serial);
+    await ask(unit.serial, 'good', 'manufacturing');
+    // Made before there was a journal.
+    await bed.client.signOcsp({
+      issuer: 'server',
+      responses: [{ certId: server.certId(signer.serial), status: 'good' }],
+    });
+    const neighbour = `${serial.slice(0, -2)}${serial.endsWith('00') ? '01' : '00'}` as Serial;
+    for (const strange of [newSerial(), neighbour, unit.serial, '01' as Serial]) {
+      await assert.rejects(ask(strange), { code: 'ocsp.never-issued' });
+      await ask(strange, 'unknown');
+    }
+    await bed.restart();
+  }
 });
 
 test('a CRL has what is revoked, the times of the policy and a higher number each time, and openssl verifies it', async () => {

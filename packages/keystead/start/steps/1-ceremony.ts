@@ -7,10 +7,31 @@ import { importBundle, isImported } from '../../keyd/import.ts';
 import { initKeyd } from '../../keyd/init.ts';
 import { readKeystoreConfig, writeKeystoreConfig } from '../../keystore/index.ts';
 import { makeCustodianKeys, makePeopleKeys } from '../operators.ts';
+import { separateOwners } from '../owners.ts';
 import type { World } from '../world.ts';
 
-/** Step 1: keyd makes its keys and requests; an offline ceremony makes the roots and certifies them. */
+/**
+ * Step 1: keyd makes its keys and requests; an offline ceremony makes the roots and certifies them. At its end, keyd
+ * and serve have users of their own where root starts them.
+ */
 export async function ceremony(world: World): Promise<void> {
+  const { layout, narrator } = world;
+  await found(world);
+  const owners = separateOwners(layout);
+  if (owners.separate) {
+    narrator.done(
+      `keyd is user ${owners.keyd.uid} and serve user ${owners.serve.uid}: neither can open what is the other's`,
+    );
+  } else if (owners.asRoot) {
+    narrator.warn(
+      `KEYD AND SERVE ARE NOT SEPARATED BY USER: ${owners.why}. Both run as the owner of their directories`,
+    );
+  } else {
+    narrator.note(`keyd and serve run as one user: ${owners.why}`);
+  }
+}
+
+async function found(world: World): Promise<void> {
   const { layout, narrator, clock, passphrases } = world;
   narrator.step(
     1,
@@ -25,7 +46,7 @@ export async function ceremony(world: World): Promise<void> {
   // A first start that was cut short made nothing that anyone trusts yet: begin again from clean ground. Where the
   // keys are to live was decided before it (`keystead keystore init`); keys on a token stay there and are used.
   const keystore = readKeystoreConfig(layout.keyd);
-  for (const path of [layout.keyd, layout.ceremony, layout.trust, layout.offline, layout.operators]) {
+  for (const path of [layout.keyd, layout.run, layout.ceremony, layout.trust, layout.offline, layout.operators]) {
     rmSync(path, { recursive: true, force: true });
   }
   if (keystore.make !== 'sealed') {

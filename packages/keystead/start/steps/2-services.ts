@@ -5,7 +5,10 @@ import { toBase64, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, SecretBytes, softwareSigner } from '@keystead/core/crypto';
 import { certificationRequest } from '@keystead/core/x509';
 import { durableWrite } from '../../files/durable.ts';
+import type { Layout } from '../../files/layout.ts';
+import { readPresence } from '../../keyd/presence.ts';
 import type { IssuedView } from '../../protocols/rest/domain.ts';
+import { launchKeyd, launchServe } from '../launch.ts';
 import { enrolPeople, PEOPLE } from '../operators.ts';
 import { Service } from '../process.ts';
 import type { World } from '../world.ts';
@@ -20,30 +23,24 @@ export async function services(world: World, onDeath: (name: string, how: string
     'Services',
     'keyd alone opens the online keys and listens on a Unix socket; each connection proves that it was started by the same hand. serve faces the network and holds no key but its own TLS key, in memory.',
   );
-  const start = async (
-    name: string,
-    options: { script?: string; args: string[]; secrets: unknown },
-  ): Promise<Service> => {
-    const logFile = join(layout.logs, `${name}.log`);
-    const service = new Service({ name, logFile, onExit: (how) => onDeath(name, how), ...options });
+  const start = async (service: Service): Promise<Service> => {
     world.services.push(service);
     await service.ready;
     return service;
   };
   const text = (secret: SecretBytes): string => secret.use((bytes) => Buffer.from(bytes).toString('utf8'));
 
-  using channelKey = SecretBytes.random(32);
-  const channel = channelKey.use(toBase64);
-  const apart = ['--data', layout.data];
-  const keyd = await start('keyd', {
-    args: ['keyd', ...apart, '--secrets-fd', '3', '--with-parent'],
-    secrets: { passphrase: text(world.passphrases.keyd), channelKey: channel },
-  });
-  narrator.done(`keyd is up (pid ${keyd.pid}); its socket is in a directory that only this user enters`);
-  const serve = await start('serve', {
-    args: ['serve', ...apart, '--secrets-fd', '3', '--with-parent'],
-    secrets: { channelKey: channel },
-  });
+  using channel = SecretBytes.random(32);
+  const channelKey = channel.use(toBase64);
+  const keyd = await start(
+    launchKeyd(layout, {
+      passphrase: text(world.passphrases.keyd),
+      channelKey,
+      onExit: (how) => onDeath('keyd', how),
+    }),
+  );
+  narrator.done(`keyd is up (pid ${keyd.pid}): ${describePresence(layout)}`);
+  const serve = await start(launchServe(layout, { channelKey, onExit: (how) => onDeath('serve', how) }));
   narrator.done(
     `serve is up (pid ${serve.pid}) at ${world.httpsUrl} (mutual TLS) and ${world.httpUrl} (CRL, OCSP, log)`,
   );
@@ -51,16 +48,23 @@ export async function services(world: World, onDeath: (name: string, how: string
   await enrolPeople(layout, world.httpsUrl, world.rootPem, world.passphrases.operators);
   narrator.done(`${PEOPLE.length} people hold certificates: ${PEOPLE.map((one) => one.name).join(', ')}`);
 
-  await startBackend(world, start);
+  await start(await backendService(world, (how) => onDeath('backend', how)));
   narrator.done(
     `an example backend is up at https://${world.config.host}:${world.config.ports.backend}; it asks OCSP of each device`,
   );
 }
 
-async function startBackend(
-  world: World,
-  start: (name: string, options: { script: string; args: string[]; secrets: unknown }) => Promise<Service>,
-): Promise<void> {
+/** In a few words, from what keyd has seen of itself. */
+function describePresence(layout: Layout): string {
+  const isolation = readPresence(layout)?.isolation;
+  if (isolation === undefined) return 'it left no word of its isolation';
+  const { uid, network, coreDumps, keyMemory, swap } = isolation;
+  const locked = keyMemory === 'locked' ? 'keys in locked memory' : `keys in memory that is not locked, swap ${swap}`;
+  const dumps = coreDumps === 'off' ? 'no core dumps' : `core dumps ${coreDumps}`;
+  return `user ${uid}, ${network === 'none' ? 'no network' : `network ${network}`}, ${dumps}, ${locked}`;
+}
+
+async function backendService(world: World, onExit: (how: string) => void): Promise<Service> {
   const { layout, config } = world;
   const key = generateSoftwareKey('P-256');
   const csr = await certificationRequest(config.host, softwareSigner('P-256', key.pkcs8));
@@ -82,10 +86,8 @@ async function startBackend(
     keyFrom: 'fd3',
   };
   durableWrite(path, `${JSON.stringify(settings, null, 2)}\n`, 0o600);
-  await start('backend', {
-    script: BACKEND,
-    args: [path, '--with-parent'],
-    secrets: { pkcs8: key.pkcs8.use(toBase64) },
-  });
+  const secrets = { pkcs8: key.pkcs8.use(toBase64) };
   key.pkcs8.wipe();
+  const logFile = join(layout.logs, 'backend.log');
+  return new Service({ name: 'backend', script: BACKEND, args: [path, '--with-parent'], secrets, logFile, onExit });
 }

@@ -58,14 +58,16 @@ const noClearKeys: Check = {
 const permissions: Check = {
   id: 'storage.permissions',
   requirements: ['REQ-KEY-STO-01'],
-  text: 'the data, keyd and unlock directories and the sealed files are for their owner alone',
+  text: 'the data, keyd and unlock directories and the sealed files are for their owner alone; a group passes through at most',
   async run({ layout }) {
     const wide: string[] = [];
-    const look = (path: string): void => {
+    const look = (path: string, closed = 0o077): void => {
       const stat = statSync(path, { throwIfNoEntry: false });
-      if (stat !== undefined && (stat.mode & 0o077) !== 0) wide.push(`${path} (${(stat.mode & 0o777).toString(8)})`);
+      if (stat !== undefined && (stat.mode & closed) !== 0) wide.push(`${path} (${(stat.mode & 0o777).toString(8)})`);
     };
-    for (const path of [layout.data, layout.keyd, layout.unlock, layout.offline, layout.operators]) look(path);
+    // Where keyd and serve are two users, their group passes through these two, and may list neither.
+    for (const path of [layout.data, layout.run]) look(path, 0o067);
+    for (const path of [layout.keyd, layout.unlock, layout.offline, layout.operators]) look(path);
     for (const [folder, suffix] of [
       [layout.keyd, '.sealed'],
       [layout.offline, '.sealed'],
@@ -75,7 +77,7 @@ const permissions: Check = {
       if (!existsSync(folder)) continue;
       for (const name of readdirSync(folder)) if (name.endsWith(suffix)) look(join(folder, name));
     }
-    return wide.length === 0 ? passed('modes looked at: no access for group and others') : failed(wide.join(', '));
+    return wide.length === 0 ? passed('modes looked at: nothing is open to group or others') : failed(wide.join(', '));
   },
 };
 

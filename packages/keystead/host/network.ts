@@ -76,15 +76,6 @@ export function readNetwork(
 export const isOffline = ({ interfaces, routes }: NetworkState): boolean =>
   interfaces.length === 0 && routes.length === 0;
 
-/**
- * Refuses a machine with a network (REQ-KEY-GEN-02).
- * @throws KeysteadError `ceremony.network-present` with the interfaces and routes seen.
- */
-export function requireNoNetwork(state: NetworkState): void {
-  if (isOffline(state)) return;
-  throw new KeysteadError('ceremony.network-present', { field: 'network', seen: describeNetwork(state) });
-}
-
 /** The state in words, for the transcript and for people. */
 export function describeNetwork(state: NetworkState): string {
   const { interfaces, routes } = state;

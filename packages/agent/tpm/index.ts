@@ -1,0 +1,1 @@
+export { type AttestationAnswer, type AttestationRequest, TpmDevice, type TpmWipe } from './tpm-device.ts';

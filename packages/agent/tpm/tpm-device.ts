@@ -1,0 +1,245 @@
+import { join } from 'node:path';
+import { type DerCertificate, toHex } from '@keystead/core/bytes';
+import type { Clock } from '@keystead/core/clock';
+import { SecretBytes, SIGNATURE_OF, type Signer, verifySignature } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  activateCredential,
+  attestationTemplate,
+  type Channel,
+  type Credential,
+  certify,
+  clearOwner,
+  create,
+  type EccPublic,
+  type EndorsementCertificate,
+  encodePublic,
+  endorsementCertificates,
+  flushing,
+  formatSealedSecret,
+  formatTpmKey,
+  type KeyPublic,
+  type Loaded,
+  load,
+  type PcrSelection,
+  parseSealedSecret,
+  parseTpmKey,
+  type SealedSecret,
+  type SignedStatement,
+  sealSecret,
+  sign,
+  signingTemplate,
+  spkiOf,
+  type Tpm,
+  type TpmKeyFile,
+  TpmRandom,
+  unsealSecret,
+  withEndorsementKey,
+  withStorageRoot,
+} from '@keystead/tpm2';
+import { type Disk, nodeDisk, replaceFile } from '../state/disk.ts';
+import { eraseFile } from '../state/erase.ts';
+
+/** What the device shows when it asks for a challenge: everything but the request for its certificate. */
+export interface AttestationRequest {
+  readonly ekCertificate: DerCertificate;
+  /** TPMT_PUBLIC of the endorsement key, the attestation key, and the device's key. */
+  readonly ekPublic: Uint8Array;
+  readonly akPublic: Uint8Array;
+  readonly keyPublic: Uint8Array;
+}
+
+/** What only this TPM can answer: the credential's secret, and its statement that it holds the device's key. */
+export interface AttestationAnswer {
+  readonly secret: Uint8Array;
+  readonly statement: SignedStatement;
+}
+
+export interface TpmWipe {
+  /** Names of the files that were overwritten and removed. */
+  readonly files: readonly string[];
+  /** Whether the owner was cleared: then copies of the files open nowhere, either. */
+  readonly ownerCleared: boolean;
+}
+
+const FILES = { attestation: 'attestation.tpm2', idevid: 'idevid.tpm2', secret: 'secret.tpm2' } as const;
+const PROBE = Buffer.from('keystead pairwise consistency', 'latin1');
+
+interface TpmFiles {
+  readonly attestation: TpmKeyFile;
+  readonly idevid: TpmKeyFile;
+  readonly secret: SealedSecret;
+}
+
+/**
+ * What a device has in its TPM, as wrapped files in a directory: the key of its IDevID (fixedTPM, fixedParent,
+ * sensitiveDataOrigin), the restricted key that attests it, and the device secret, sealed to PCRs, under which
+ * `DeviceState` seals everything else. docs/tpm2.md says what that means for the keys of LDevIDs.
+ * REQ-KEY-GEN-03, REQ-KEY-STO-01
+ */
+export class TpmDevice {
+  readonly #tpm: Tpm;
+  readonly #directory: string;
+  readonly #disk: Disk;
+  readonly #files: TpmFiles;
+
+  private constructor(tpm: Tpm, directory: string, disk: Disk, files: TpmFiles) {
+    this.#tpm = tpm;
+    this.#directory = directory;
+    this.#disk = disk;
+    this.#files = files;
+  }
+
+  /**
+   * Makes both keys and the secret. The TPM's random generator is tested first. The secret's file is the last to be
+   * written; a directory without it is made anew.
+   * @throws KeysteadError `state.exists`, `rng.unhealthy`, `tpm2.*`.
+   */
+  static async create(
+    directory: string,
+    tpm: Tpm,
+    options: { clock: Clock; selection?: PcrSelection<SealedSecret['bank']>; disk?: Disk },
+  ): Promise<TpmDevice> {
+    const disk = options.disk ?? nodeDisk;
+    disk.makeDirectory(directory);
+    if (disk.mode(join(directory, FILES.secret)) !== undefined)
+      throw new KeysteadError('state.exists', { field: directory });
+    await new TpmRandom(tpm).check();
+    const files = await tpm.use(async (channel) => {
+      const keys = await withStorageRoot(channel, async (srk) => {
+        const storageRoot = toHex(srk.name);
+        const attestation = { storageRoot, blob: await create(channel, srk, attestationTemplate()) };
+        const idevid = { storageRoot, blob: await create(channel, srk, signingTemplate('P-256')) };
+        await flushing(channel, await load(channel, srk, idevid.blob), (key) => requireConsistent(channel, key));
+        return { attestation, idevid };
+      });
+      using secret = SecretBytes.random(32);
+      const sealing = { selection: options.selection, now: options.clock.now() };
+      return { ...keys, secret: await sealSecret(channel, secret, sealing) };
+    });
+    replaceFile(disk, join(directory, FILES.attestation), formatTpmKey(files.attestation));
+    replaceFile(disk, join(directory, FILES.idevid), formatTpmKey(files.idevid));
+    replaceFile(disk, join(directory, FILES.secret), formatSealedSecret(files.secret));
+    return new TpmDevice(tpm, directory, disk, files);
+  }
+
+  /** @throws KeysteadError `state.missing`, `tpm2.file-damaged`. The TPM is first asked when something is used. */
+  static open(directory: string, tpm: Tpm, options: { disk?: Disk } = {}): TpmDevice {
+    const disk = options.disk ?? nodeDisk;
+    const read = (name: string): Uint8Array => {
+      const bytes = disk.read(join(directory, name));
+      if (bytes === undefined) throw new KeysteadError('state.missing', { field: join(directory, name) });
+      return bytes;
+    };
+    return new TpmDevice(tpm, directory, disk, {
+      secret: parseSealedSecret(read(FILES.secret)),
+      idevid: parseTpmKey(read(FILES.idevid)),
+      attestation: parseTpmKey(read(FILES.attestation)),
+    });
+  }
+
+  /**
+   * The device secret for `DeviceState`, while the PCRs are as they were sealed to.
+   * @throws KeysteadError `tpm2.pcr-mismatch` naming the PCRs, `tpm2.other-tpm`, `tpm2.*`.
+   */
+  secret(): Promise<SecretBytes> {
+    return this.#tpm.use((channel) => unsealSecret(channel, this.#files.secret));
+  }
+
+  /** The IDevID's key: signs in the TPM. @throws KeysteadError `tpm2.*` when it signs. */
+  signer(): Signer {
+    const { area } = this.#files.idevid.blob;
+    const spki = spkiOf(area);
+    const signatureAlgorithm = SIGNATURE_OF['P-256'];
+    const inTpm = (data: Uint8Array): Promise<Uint8Array> =>
+      this.#tpm.use((channel) =>
+        this.#withRoot(channel, async (srk) =>
+          flushing(channel, await load(channel, srk, this.#files.idevid.blob), async (key) => {
+            const { bytes } = await sign(channel, key, data);
+            if (verifySignature(signatureAlgorithm, spki, data, bytes)) return bytes;
+            throw new KeysteadError('key.inconsistent', {
+              field: 'IDevID key',
+              seen: 'a signature that does not verify',
+            });
+          }),
+        ),
+      );
+    return { keyAlgorithm: 'P-256', signatureAlgorithm, spki, sign: inTpm };
+  }
+
+  /**
+   * What a server is shown to make a challenge of.
+   * @throws KeysteadError `tpm2.unsupported` for a TPM without a certificate of its maker, `tpm2.*`.
+   */
+  attestationRequest(): Promise<AttestationRequest> {
+    return this.#tpm.use(async (channel) => {
+      const { kind, certificate } = await endorsement(channel);
+      const ekPublic = await withEndorsementKey(channel, kind, async (ek) => encodePublic(ek.area));
+      const { attestation, idevid } = this.#files;
+      return {
+        ekCertificate: certificate,
+        ekPublic,
+        akPublic: encodePublic(attestation.blob.area),
+        keyPublic: encodePublic(idevid.blob.area),
+      };
+    });
+  }
+
+  /**
+   * Opens the server's credential and certifies the IDevID's key over its nonce.
+   * @throws KeysteadError `tpm2.refused` when the credential is not meant for this TPM, `tpm2.*`.
+   */
+  answer(challenge: { credential: Credential; nonce: Uint8Array }): Promise<AttestationAnswer> {
+    return this.#tpm.use((channel) =>
+      this.#withRoot(channel, async (srk) => {
+        const { attestation, idevid } = this.#files;
+        return flushing(channel, await load(channel, srk, attestation.blob), async (ak) => {
+          const statement = await flushing(channel, await load(channel, srk, idevid.blob), (key) =>
+            certify(channel, key, ak, challenge.nonce),
+          );
+          const { kind } = await endorsement(channel);
+          using secret = await withEndorsementKey(channel, kind, (ek) =>
+            activateCredential(channel, { srk, ek, ak }, challenge.credential),
+          );
+          return { secret: secret.use((bytes) => Uint8Array.from(bytes)), statement };
+        });
+      }),
+    );
+  }
+
+  /**
+   * Destroys what the device has in its TPM: the files with the wrapped keys, and with `clearOwner` the seed that they
+   * are wrapped under, so that no copy opens. Without it a copy made before opens in this very TPM. REQ-KEY-WIPE-01
+   * @param options.lockoutAuth where a lockout authorization was set; stays with the caller.
+   * @throws KeysteadError `tpm2.*`: the files are gone then, the owner is not cleared.
+   */
+  async wipe(options: { clearOwner: boolean; lockoutAuth?: SecretBytes }): Promise<TpmWipe> {
+    const files = [FILES.secret, FILES.idevid, FILES.attestation];
+    for (const name of files) eraseFile(this.#disk, join(this.#directory, name));
+    if (options.clearOwner) await this.#tpm.use((channel) => clearOwner(channel, options.lockoutAuth));
+    return { files, ownerCleared: options.clearOwner };
+  }
+
+  #withRoot<T>(channel: Channel, work: (srk: Loaded<EccPublic>) => Promise<T>): Promise<T> {
+    return withStorageRoot(channel, async (srk) => {
+      const seen = toHex(srk.name);
+      if (seen !== this.#files.idevid.storageRoot)
+        throw new KeysteadError('tpm2.other-tpm', { field: 'storageRoot', seen });
+      return work(srk);
+    });
+  }
+}
+
+async function endorsement(channel: Channel): Promise<EndorsementCertificate> {
+  const [first] = await endorsementCertificates(channel);
+  if (first !== undefined) return first;
+  throw new KeysteadError('tpm2.unsupported', { field: 'EK certificate', seen: 'none in this TPM' });
+}
+
+/** FIPS 140-3 IG 10.3.A, as with keys made in software. */
+async function requireConsistent(channel: Channel, key: Loaded<KeyPublic>): Promise<void> {
+  const { bytes } = await sign(channel, key, PROBE);
+  if (!verifySignature('ecdsa-with-SHA256', spkiOf(key.area), PROBE, bytes)) {
+    throw new KeysteadError('key.inconsistent', { field: 'new key', seen: 'P-256' });
+  }
+}

@@ -1,0 +1,127 @@
+import { constants, verify } from 'node:crypto';
+import { sameBytes } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import { type Channel, EMPTY_AUTH, type Entity } from '../channel.ts';
+import { type CertifyAttest, decodeAttest, type QuoteAttest } from '../wire/attest.ts';
+import { ALG } from '../wire/constants.ts';
+import { encodePcrSelection, type PcrSelection, type PcrValues, pcrDigest, pcrNumbers } from '../wire/pcr.ts';
+import { hasAttributes, type KeyPublic, nameOf, publicKeyObject } from '../wire/public.ts';
+import { decodeSignature } from '../wire/signature.ts';
+import { join, sized, u16 } from '../wire/writer.ts';
+
+/** What a TPM says (TPMS_ATTEST), and the signature of its attestation key (TPMT_SIGNATURE): as the TPM gave them. */
+export interface SignedStatement {
+  readonly attest: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+const ATTEST_CEILING = 1024;
+/** The attestation key's own scheme. */
+const OWN_SCHEME = u16(ALG.NULL);
+
+/** The TPM says which object it holds. `nonce`: 1 to 32 bytes from the verifier. @throws KeysteadError `tpm2.*`. */
+export async function certify(
+  channel: Channel,
+  object: Entity,
+  ak: Entity,
+  nonce: Uint8Array,
+): Promise<SignedStatement> {
+  const { parameters } = await channel.run('Certify', {
+    handles: [object, ak],
+    auth: [EMPTY_AUTH, EMPTY_AUTH],
+    parameters: join(sized(nonce), OWN_SCHEME),
+  });
+  return { attest: parameters.sized(ATTEST_CEILING, 'certifyInfo'), signature: parameters.rest() };
+}
+
+/** The TPM says which values its PCRs have. @throws KeysteadError `tpm2.*`. */
+export async function quote(
+  channel: Channel,
+  ak: Entity,
+  nonce: Uint8Array,
+  { bank, pcrs }: PcrSelection,
+): Promise<SignedStatement> {
+  const { parameters } = await channel.run('Quote', {
+    handles: [ak],
+    auth: [EMPTY_AUTH],
+    parameters: join(sized(nonce), OWN_SCHEME, encodePcrSelection({ bank, pcrs: pcrNumbers(pcrs) })),
+  });
+  return { attest: parameters.sized(ATTEST_CEILING, 'quoted'), signature: parameters.rest() };
+}
+
+const refused = (field: string, seen: string, cause?: unknown): KeysteadError =>
+  new KeysteadError('attestation.statement-refused', { field, seen, cause });
+
+/**
+ * A statement's content, when the attestation key signed it and it answers this nonce. The key must be a restricted
+ * signing key that is fixed to its TPM: only of such a key can no software have what it likes signed.
+ * @throws KeysteadError `attestation.statement-refused`, `attestation.key-refused`.
+ */
+function verified(statement: SignedStatement, ak: KeyPublic, nonce: Uint8Array): CertifyAttest | QuoteAttest {
+  requireAttestationKey(ak);
+  const attest = read(() => decodeAttest(statement.attest), 'statement');
+  const signature = read(() => decodeSignature(statement.signature), 'signature');
+  if (signature.hash !== ak.scheme?.hash) throw refused('signature', `${signature.hash}, not the hash of the key`);
+  const key = publicKeyObject(ak);
+  const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_AUTO };
+  const how = signature.scheme === 'rsapss' ? { key, ...pss } : key;
+  if (!verify(signature.hash, statement.attest, how, signature.bytes)) throw refused('signature', 'one of another key');
+  if (!sameBytes(attest.extraData, nonce)) throw refused('nonce', 'another than was given');
+  return attest;
+}
+
+function read<T>(reading: () => T, field: string): T {
+  try {
+    return reading();
+  } catch (cause) {
+    throw refused(field, cause instanceof Error ? cause.message : 'an error', cause);
+  }
+}
+
+/** @throws KeysteadError `attestation.key-refused` naming the attributes. */
+export function requireAttestationKey(ak: KeyPublic): void {
+  const needed = ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin', 'restricted', 'sign'] as const;
+  const missing = needed.filter((name) => !hasAttributes(ak, name));
+  if (hasAttributes(ak, 'decrypt')) missing.push('sign');
+  if (missing.length === 0) return;
+  throw new KeysteadError('attestation.key-refused', { field: 'attestation key', seen: `not ${missing.join(', ')}` });
+}
+
+/**
+ * That the TPM of `ak` holds `object`, whose public area is thereby known in full: attributes and key.
+ * @throws KeysteadError `attestation.statement-refused`, `attestation.key-refused`.
+ */
+export function verifyCertify(
+  statement: SignedStatement,
+  ak: KeyPublic,
+  nonce: Uint8Array,
+  object: KeyPublic,
+): CertifyAttest {
+  const attest = verified(statement, ak, nonce);
+  if (attest.kind !== 'certify') throw refused('statement', `a ${attest.kind}`);
+  if (!sameBytes(attest.name, nameOf(object))) throw refused('name', 'another object than this one');
+  return attest;
+}
+
+/**
+ * That the PCRs had exactly these values when the nonce was answered.
+ * @throws KeysteadError `attestation.statement-refused`, `attestation.key-refused`.
+ */
+export function verifyQuote(
+  statement: SignedStatement,
+  ak: KeyPublic,
+  nonce: Uint8Array,
+  expected: { bank: PcrSelection['bank']; values: PcrValues },
+): QuoteAttest {
+  const attest = verified(statement, ak, nonce);
+  if (attest.kind !== 'quote') throw refused('statement', `a ${attest.kind}`);
+  const [selection, ...more] = attest.selection;
+  const wanted = pcrNumbers([...expected.values.keys()]);
+  if (selection?.bank !== expected.bank || more.length > 0 || selection.pcrs.join() !== wanted.join()) {
+    throw refused('pcrs', `${selection?.bank}:${selection?.pcrs.join(',')}`);
+  }
+  // The digest is made with the hash of the signature (Part 3 section 18.4).
+  const digest = pcrDigest(ak.scheme?.hash ?? 'sha256', expected.values);
+  if (!sameBytes(attest.pcrDigest, digest)) throw refused('pcrDigest', 'other values than are expected');
+  return attest;
+}

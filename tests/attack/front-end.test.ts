@@ -1,0 +1,591 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type DerCertificate, fromBase64, type Serial, toBase64 } from '@keystead/core/bytes';
+import { randomBytes } from '@keystead/core/crypto';
+import { newSerial, OcspIssuer, readCertificate } from '@keystead/core/x509';
+import fc from 'fast-check';
+import { greetPeer } from 'keystead/keyd/handshake.ts';
+import { csrFor, type HostileFrontEnd, makeKey, type RawAnswer, type TestKey } from 'keystead/keyd/tests/bed.ts';
+import { judge } from './judge.ts';
+import { type Frames, framesOf } from './raw-frames.ts';
+import { foreignCsr, Siege } from './siege.ts';
+
+/**
+ * A front end that was taken over altogether: it holds the channel key, speaks the protocol, and sends what it likes.
+ * What keyd signs meanwhile is collected, and at the end each piece is held against the policy.
+ */
+let siege: Siege;
+let front: HostileFrontEnd;
+let ticket: string;
+/** What a front end has seen in honest work: two devices with their IDevIDs, one with an LDevID. */
+const seen: { device: string; key: TestKey; idevid: string; ldevid: string }[] = [];
+
+before(async () => {
+  siege = await Siege.make();
+  front = await siege.front();
+  ticket = await siege.bed.ticket({ id: 'siege', quota: 4, deviceIds: { prefix: 'KS-', from: 1, to: 40, width: 4 } });
+  for (const device of ['KS-0001', 'KS-0002']) {
+    const key = makeKey();
+    const unit = await done('provision', unitOf(device, await csrFor(device, key)));
+    const requester = { kind: 'device', id: device, certificate: unit.certificate };
+    const ldevid = await done('issue', { ...orderOf(toBase64(await csrFor(device))), requester });
+    seen.push({ device, key, idevid: String(unit.certificate), ldevid: String(ldevid.certificate) });
+  }
+});
+after(() => siege.end());
+
+const unitOf = (deviceId: string, csr: Uint8Array, more: Record<string, unknown> = {}): Record<string, unknown> => ({
+  ticket,
+  deviceId,
+  csr: toBase64(csr),
+  station: 'station-1',
+  operator: 'lin',
+  line: 'line-1',
+  requestId: `unit-${deviceId}`,
+  ...more,
+});
+const orderOf = (csr: string): Record<string, unknown> => ({ profile: 'ldevid', csr, requestId: 'order' });
+const shown = (at: number): (typeof seen)[number] => {
+  const one = seen[at];
+  assert.ok(one);
+  return one;
+};
+
+async function done(op: string, params: Record<string, unknown>): Promise<Record<string, unknown>> {
+  const { ok, error } = await siege.ask(front, op, params);
+  assert.equal(error, undefined, error?.message);
+  return ok as Record<string, unknown>;
+}
+
+/** Refused with the code, and with nothing in the journal. */
+async function refused(code: string, op: string, params: Record<string, unknown>): Promise<void> {
+  const before = siege.entries.length;
+  const { ok, error } = await siege.ask(front, op, params);
+  assert.equal(ok, undefined);
+  assert.equal(error?.code, code, error?.message);
+  assert.equal(siege.entries.length, before);
+}
+
+async function stillServes(): Promise<void> {
+  const client = await siege.honest();
+  const { software } = await client.status();
+  assert.match(software, /^keystead /);
+  client.close();
+  assert.deepEqual(siege.deaths, []);
+}
+
+test('TEST-KEY-13 a valid conversation that is broken anywhere ends there: flipped, cut, doubled, swapped, left out, renumbered, too long, empty', async () => {
+  const breaks: Readonly<Record<string, (frames: Frames) => Buffer[]>> = {
+    'a flipped bit': ({ bytes, flip }) => [bytes(0), flip(bytes(1), Math.floor(bytes(1).length / 2)), bytes(2)],
+    'a flipped bit of the MAC': ({ bytes, flip }) => [bytes(0), flip(bytes(1), 6), bytes(2)],
+    'a flipped bit of the last byte': ({ bytes, flip }) => [bytes(0), flip(bytes(1), bytes(1).length - 1), bytes(2)],
+    'a cut frame and the next': ({ bytes }) => [bytes(0), bytes(1).subarray(0, -1), bytes(2)],
+    'a frame twice': ({ bytes }) => [bytes(0), bytes(0), bytes(1)],
+    'two frames swapped': ({ bytes }) => [bytes(0), bytes(2), bytes(1)],
+    'a frame left out': ({ bytes }) => [bytes(0), bytes(2)],
+    'a length of 4 GiB': ({ bytes }) => [bytes(0), Buffer.from('ffffffff', 'hex')],
+    'a length of 8 MiB and a byte': ({ bytes }) => [bytes(0), Buffer.from('00800001', 'hex')],
+    'a length of nothing': ({ bytes }) => [bytes(0), Buffer.alloc(4)],
+    'a length too short for a MAC': ({ bytes }) => [bytes(0), Buffer.from('0000001f', 'hex'), Buffer.alloc(31)],
+    'random bytes': ({ bytes }) => [bytes(0), Buffer.from(randomBytes(5000))],
+  };
+  for (const [what, make] of Object.entries(breaks)) {
+    const { answers, ended } = await framesOf(siege, make);
+    assert.equal(await ended, true, what);
+    // The first was whole; its answer may have been on its way when the connection ended.
+    assert.ok(answers.length === 0 || (answers.length === 1 && answers[0] === 0), `${what}: ${answers}`);
+  }
+  // In pieces of one byte it is whole: the decoder does not care how it comes.
+  const whole = await framesOf(siege, ({ bytes }) => [...bytes(0), ...bytes(1)].map((byte) => Buffer.from([byte])));
+  assert.deepEqual(await whole.until(2), [0, 1]);
+  whole.end();
+  await stillServes();
+});
+
+test('TEST-KEY-13 whatever bit of a conversation is flipped, nothing behind it is heard', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.nat(2), fc.double({ min: 0, max: 0.999, noNaN: true }), async (frame, where) => {
+      const { answers, ended, end } = await framesOf(siege, ({ bytes, flip }) =>
+        [0, 1, 2].map((at) => (at === frame ? flip(bytes(at), Math.floor(where * bytes(at).length)) : bytes(at))),
+      );
+      // A length that has grown waits for the rest of its frame, which never comes.
+      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 100))]);
+      assert.ok(answers.length <= frame, `${answers}`);
+      end();
+    }),
+    { numRuns: 40 },
+  );
+  await stillServes();
+});
+
+test('TEST-KEY-13 connections that say nothing, or begin and do not go on, take no memory to speak of, and others are served when they are gone', async () => {
+  const before = siege.memory().now;
+  const sockets = await Promise.all(Array.from({ length: 28 }, () => siege.socket()));
+  for (const [index, socket] of sockets.entries()) {
+    if (index % 2 === 0) socket.write('KSKEYD/1');
+    else {
+      // The attacker has the key: he announces the longest frame there is, and sends half of it.
+      await greetPeer(socket, siege.key()).catch(() => undefined);
+      socket.write(Buffer.from('00800000', 'hex'));
+      socket.write(Buffer.alloc(2 * 1024 * 1024));
+    }
+  }
+  await done('status', {});
+  assert.ok(siege.memory().now - before < 200 * 1024, `${siege.memory().now - before} kB more`);
+  for (const socket of sockets) socket.destroy();
+  await stillServes();
+});
+
+test('TEST-KEY-13 no name of an operation signs bytes, exports a key, or is found on a prototype', async () => {
+  for (const op of [
+    'sign',
+    'signBytes',
+    'decrypt',
+    'exportKey',
+    'keys',
+    '__proto__',
+    'constructor',
+    'toString',
+    '',
+    'Issue',
+  ]) {
+    await refused('request.malformed', op, { bytes: 'AAAA', key: 'ca-operational' });
+  }
+});
+
+test('TEST-KEY-13 no profile of a CA, a responder, an evidence or transcript signer is given, whoever is said to ask', async () => {
+  const { idevid } = shown(0);
+  for (const { id } of siege.bed.policy.profiles) {
+    if (['ldevid', 'tls-server', 'operator'].includes(id)) continue;
+    for (const kind of ['system', 'device', 'operator', 'station']) {
+      const requester = { kind, id: 'KS-0001', certificate: idevid };
+      await refused('profile.not-requestable', 'issue', {
+        ...orderOf(toBase64(await csrFor('KS-0001'))),
+        profile: id,
+        requester,
+      });
+    }
+  }
+});
+
+test('TEST-KEY-13 it has no say in how long a certificate lives, when it begins, or what its number is', async () => {
+  const { device, idevid } = shown(0);
+  const requester = { kind: 'device', id: device, certificate: idevid };
+  const order = { ...orderOf(toBase64(await csrFor(device))), requester };
+  for (const more of [
+    { validity: { seconds: 1e9 } },
+    { notAfter: '9999-12-31T23:59:59Z' },
+    { notBefore: '2020-01-01T00:00:00Z' },
+    { now: '2099-01-01T00:00:00Z' },
+    { serial: '01' },
+    { ticket },
+  ]) {
+    await refused('request.malformed', 'issue', { ...order, ...more });
+  }
+});
+
+test('TEST-KEY-13 a request that carries more than its key does not bring it into a certificate: each is refused', async () => {
+  const { device, idevid } = shown(0);
+  const requester = { kind: 'device', id: device, certificate: idevid };
+  for (const extensions of [
+    ['basicConstraints=critical,CA:TRUE'],
+    ['keyUsage=keyCertSign,cRLSign'],
+    ['extendedKeyUsage=OCSPSigning'],
+    ['extendedKeyUsage=serverAuth,clientAuth'],
+    ['subjectAltName=URI:urn:keystead:device:KS-0002'],
+    ['subjectAltName=URI:urn:keystead:person:ada'],
+    ['subjectAltName=DNS:localhost'],
+    ['nameConstraints=permitted;DNS:example'],
+    ['certificatePolicies=2.5.29.32.0'],
+    ['1.2.3.4=ASN1:UTF8String:anything'],
+  ]) {
+    const csr = toBase64(foreignCsr(device, extensions));
+    const { ok, error } = await siege.ask(front, 'issue', { ...orderOf(csr), requester });
+    assert.equal(ok, undefined, extensions[0]);
+    assert.match(error?.code ?? '', /^csr\./, extensions[0]);
+  }
+});
+
+test('TEST-KEY-13 a request id that is borrowed from another request gives nothing: neither its certificate nor its name', async () => {
+  const { device, idevid } = shown(0);
+  const other = shown(1);
+  const requester = { kind: 'device', id: device, certificate: idevid };
+  const borrowed = 'unit-KS-0001';
+  // The same id with another key is a request of its own, judged by itself.
+  const mine = await csrFor(device);
+  const issued = await done('issue', { ...orderOf(toBase64(mine)), requester, requestId: borrowed });
+  assert.notEqual(issued.certificate, idevid);
+  const foreign = toBase64(await csrFor(other.device));
+  await refused('csr.subject-mismatch', 'issue', { ...orderOf(foreign), requester, requestId: borrowed });
+  await refused('requester.unproven', 'issue', {
+    ...orderOf(foreign),
+    requester: { ...requester, id: other.device },
+    requestId: `unit-${other.device}`,
+  });
+  await refused('device.already-provisioned', 'provision', unitOf('KS-0001', mine, { requestId: borrowed }));
+  await refused('key.already-used', 'provision', unitOf('KS-0009', await csrFor('KS-0009', shown(0).key)));
+});
+
+test('TEST-KEY-13 tickets: forged, altered, replayed under other lines, and raced for the last units over three connections', async () => {
+  const forged = await siege.bed.ticket({ id: 'forged', quota: 1000 }, { name: 'ada', key: makeKey() });
+  const csr = await csrFor('KS-0030');
+  await refused('ticket.signature-invalid', 'provision', unitOf('KS-0030', csr, { ticket: forged }));
+  const envelope = JSON.parse(ticket) as { payload: string; signature: string; signer: string };
+  const payload = Buffer.from(envelope.payload, 'base64url').toString('utf8').replace('"quota":4', '"quota":400');
+  const altered = { ...envelope, payload: Buffer.from(payload).toString('base64url') };
+  await refused('ticket.signature-invalid', 'provision', unitOf('KS-0030', csr, { ticket: JSON.stringify(altered) }));
+  await refused(
+    'ticket.signer-forbidden',
+    'provision',
+    unitOf('KS-0030', csr, { ticket: JSON.stringify({ ...envelope, signer: 'lin' }) }),
+  );
+  await refused('ticket.line-forbidden', 'provision', unitOf('KS-0030', csr, { line: 'line-2' }));
+  await refused('ticket.device-forbidden', 'provision', unitOf('KS-0041', await csrFor('KS-0041')));
+  await refused('operator.forbidden', 'provision', unitOf('KS-0030', csr, { operator: 'aud' }));
+  await refused('request.malformed', 'provision', unitOf('KS-0030', csr, { quota: 400 }));
+  const fronts = [front, await siege.front(), await siege.front()];
+  const asked = Array.from({ length: 24 }, async (_, n) => {
+    const device = `KS-00${String(10 + n)}`;
+    return siege.ask(fronts[n % 3] ?? front, 'provision', unitOf(device, await csrFor(device)));
+  });
+  const answers = await Promise.all(asked);
+  assert.equal(answers.filter(({ ok }) => ok !== undefined).length, 2);
+  assert.equal(answers.filter(({ error }) => error?.code === 'ticket.quota-exhausted').length, 22);
+  for (const one of fronts.slice(1)) one.end();
+});
+
+test('TEST-KEY-13 OCSP: no good for what was never issued, is of another CA, or was revoked; no times of the caller’s', async () => {
+  const ca = new OcspIssuer(siege.trust.certificates.operational as DerCertificate);
+  const [one, two] = [0, 1].map((at) => readCertificate(fromBase64(shown(at).ldevid) as DerCertificate).serial);
+  assert.ok(one !== undefined && two !== undefined);
+  const sign = (serial: Serial, more: Record<string, unknown> = {}) => ({
+    issuer: 'operational',
+    responses: [{ certId: toBase64(ca.certId(serial)), status: 'good', ...more }],
+  });
+  await done('signOcsp', sign(one));
+  const revokedAt = new Date().toISOString();
+  for (const serial of [newSerial(), readCertificate(fromBase64(shown(0).idevid) as DerCertificate).serial]) {
+    await refused('ocsp.never-issued', 'signOcsp', sign(serial));
+  }
+  await refused('ocsp.issuer-differs', 'signOcsp', { ...sign(one), issuer: 'manufacturing' });
+  await refused('revocation.malformed', 'signOcsp', sign(one, { revokedAt }));
+  await refused(
+    'revocation.malformed',
+    'signOcsp',
+    sign(one, { status: 'revoked', revokedAt: '2999-01-01T00:00:00Z' }),
+  );
+  for (const more of [{ thisUpdate: revokedAt }, { nextUpdate: '2999-01-01T00:00:00Z' }, { producedAt: revokedAt }]) {
+    await refused('request.malformed', 'signOcsp', { ...sign(one), ...more });
+  }
+  // Revoked once, and then: left out, held instead, listed under a lower number, said to be good.
+  const list = (number: number, entries: unknown[]) => ({ issuer: 'operational', number, entries });
+  await done('signCrl', list(5, [{ serial: one, revokedAt, reason: 'keyCompromise' }]));
+  for (const entries of [[], [{ serial: one, revokedAt, reason: 'certificateHold' }], [{ serial: two, revokedAt }]]) {
+    const { crl: number } = { crl: 6 + siege.signed.filter(({ op }) => op === 'signCrl').length };
+    await done('signCrl', list(number, entries));
+    await refused('revocation.undone', 'signOcsp', sign(one));
+    await refused('revocation.undone', 'signOcsp', sign(one, { status: 'unknown' }));
+  }
+  for (const number of [5, 1]) await refused('crl.number-used', 'signCrl', list(number, []));
+  await refused('crl.number-skips', 'signCrl', list(Number.MAX_SAFE_INTEGER, []));
+  await refused('request.malformed', 'signCrl', list(100, [{ serial: one, revokedAt, reason: 'removeFromCRL' }]));
+  // And the device that it belonged to asks for nothing with it any more.
+  const requester = { kind: 'device', id: shown(0).device, certificate: shown(0).ldevid };
+  await refused('requester.revoked', 'issue', { ...orderOf(toBase64(await csrFor(shown(0).device))), requester });
+});
+
+test('TEST-KEY-13 the log: no leaf is taken back or changed, no size is made up, and of two histories at once one is signed', async () => {
+  const leaf = (): string => toBase64(randomBytes(32));
+  const first = [leaf(), leaf(), leaf()];
+  await done('signCheckpoint', { size: 0, leaves: first });
+  for (const params of [
+    { size: 0, leaves: [leaf()] },
+    { size: 1, leaves: [] },
+    { size: 2, leaves: [leaf(), leaf()] },
+    { size: 4, leaves: [leaf()] },
+    { size: 0, leaves: [first[1], first[0]] },
+    { size: Number.MAX_SAFE_INTEGER, leaves: [] },
+  ]) {
+    await refused('log.size-mismatch', 'signCheckpoint', params);
+  }
+  await refused('request.malformed', 'signCheckpoint', { size: 3, leaves: [toBase64(randomBytes(31))] });
+  await refused('request.malformed', 'signCheckpoint', { size: 3, leaves: [], root: leaf() });
+  const other = await siege.front();
+  const both = await Promise.all(
+    [front, other].map((one) => siege.ask(one, 'signCheckpoint', { size: 3, leaves: [leaf()] })),
+  );
+  assert.deepEqual(both.map(({ error }) => error?.code ?? 'signed').sort(), ['log.size-mismatch', 'signed']);
+  other.end();
+});
+
+test('TEST-KEY-13 evidence: not of a device of another house, not while the IDevID is in force, not with revocations that never were', async () => {
+  const { device, idevid } = shown(1);
+  const { serial } = readCertificate(fromBase64(idevid) as DerCertificate);
+  const revokedAt = new Date().toISOString();
+  const end = {
+    kind: 'decommission',
+    deviceId: device,
+    reason: 'stolen',
+    operator: 'ada',
+    wiped: [],
+    revoked: [],
+    requestId: 'end',
+  };
+  await refused('device.not-provisioned', 'signEvidence', { ...end, deviceId: 'PUMP-77' });
+  await refused('evidence.not-revoked', 'signEvidence', end);
+  const claimed = { serial, issuer: 'manufacturing', revokedAt, reason: 'keyCompromise' };
+  await refused('evidence.not-revoked', 'signEvidence', { ...end, revoked: [claimed] });
+  await done('signCrl', { issuer: 'manufacturing', number: 1, entries: [{ serial, revokedAt }] });
+  const made = { ...claimed, serial: newSerial() };
+  await refused('evidence.not-revoked', 'signEvidence', { ...end, revoked: [claimed, made] });
+  await refused('operator.forbidden', 'signEvidence', { ...end, operator: 'aud' });
+  await refused('request.malformed', 'signEvidence', { ...end, kind: 'provisioning' });
+  await done('signEvidence', { ...end, revoked: [claimed] });
+});
+
+test('TEST-KEY-13 a person’s certificate is for the key in the policy, a server’s for hosts: no key of the attacker’s becomes a person', async () => {
+  for (const name of ['ada', 'lin', 'aud']) {
+    const order = {
+      ...orderOf(toBase64(await csrFor(name))),
+      profile: 'operator',
+      requester: { kind: 'operator', id: name },
+    };
+    await refused('operator.key-differs', 'issue', order);
+  }
+  const server = {
+    ...orderOf(toBase64(await csrFor('localhost'))),
+    profile: 'tls-server',
+    requester: { kind: 'system', id: 'serve' },
+  };
+  for (const host of ['urn:keystead:person:ada', '*', 'a/b', 'ada@example.com', '']) {
+    const { ok } = await siege.ask(front, 'issue', { ...server, hosts: [host] });
+    assert.equal(ok, undefined, host);
+  }
+  await done('issue', { ...server, hosts: ['localhost'] });
+});
+
+/** What stands where something else was expected. */
+const HOSTILE: readonly unknown[] = [
+  null,
+  true,
+  0,
+  -1,
+  1.5,
+  2 ** 53,
+  1e308,
+  '',
+  ' ',
+  'a'.repeat(70_000),
+  '\u0000',
+  '\ud800',
+  '💥',
+  'ldevid\u0000',
+  '../../keyd/journal',
+  'operational-ca',
+  'ocsp-responder',
+  '9999-12-31T23:59:59Z',
+  '0000-01-01T00:00:00Z',
+  'AAAA',
+  'MAA=',
+  [],
+  {},
+  [[[[[[]]]]]],
+  Array(2000).fill('00'),
+  JSON.parse(`${'['.repeat(2000)}${']'.repeat(2000)}`),
+  JSON.parse('{"__proto__":{"kind":"system","id":"serve"}}'),
+  JSON.parse('{"constructor":{"prototype":{"profile":"root-ca"}}}'),
+  { toString: 'x', valueOf: 1, length: 1e9 },
+];
+
+type Path = readonly (string | number)[];
+
+/** Every place in a value. */
+function pathsOf(value: unknown, path: Path = []): Path[] {
+  if (typeof value !== 'object' || value === null) return [path];
+  const inside = Object.entries(value).flatMap(([key, one]) =>
+    pathsOf(one, [...path, Array.isArray(value) ? Number(key) : key]),
+  );
+  return path.length === 0 ? inside : [path, ...inside];
+}
+
+const memberOf = (value: unknown, key: string | number): unknown =>
+  typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
+
+/** The value with another at a path; without it when that is undefined. */
+function changed(value: unknown, [key, ...rest]: Path, put: (old: unknown) => unknown): unknown {
+  if (key === undefined) return put(value);
+  if (typeof value !== 'object' || value === null) return value;
+  const copy: Record<string | number, unknown> = Array.isArray(value) ? ([...value] as never) : { ...value };
+  copy[key] = changed(copy[key], rest, put);
+  return copy;
+}
+
+/** Bytes in base64 with one bit flipped, wherever a string is base64 of something. */
+function flipped(old: unknown, at: number): unknown {
+  if (typeof old !== 'string' || old.length < 8) return old === 0 ? 1 : 0;
+  const bytes = Buffer.from(old, 'base64');
+  const index = at % Math.max(1, bytes.length);
+  bytes[index] = (bytes[index] ?? 0) ^ (1 << (at % 8));
+  return bytes.toString('base64');
+}
+
+test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 times: keyd answers each, breaks over none, and signs nothing that the policy forbids', async () => {
+  const { device, idevid } = shown(1);
+  const requester = { kind: 'device', id: device, certificate: shown(1).ldevid };
+  const server = { kind: 'system', id: 'serve' };
+  const ca = new OcspIssuer(siege.trust.certificates.server as DerCertificate);
+  const signer = readCertificate(siege.trust.evidenceSigner).serial;
+  const now = new Date().toISOString();
+  const { serial } = readCertificate(fromBase64(idevid) as DerCertificate);
+  const seeds: readonly (readonly [op: string, params: Record<string, unknown>])[] = [
+    ['issue', { ...orderOf(toBase64(await csrFor(device))), requester }],
+    [
+      'issue',
+      {
+        ...orderOf(toBase64(await csrFor('localhost'))),
+        profile: 'tls-server',
+        requester: server,
+        hosts: ['localhost'],
+      },
+    ],
+    [
+      'issue',
+      {
+        ...orderOf(toBase64(await csrFor('ada', siege.bed.people.ada))),
+        profile: 'operator',
+        requester: { kind: 'operator', id: 'ada' },
+      },
+    ],
+    ['provision', unitOf(device, await csrFor(device, shown(1).key))],
+    [
+      'signOcsp',
+      {
+        issuer: 'server',
+        nonce: toBase64(randomBytes(16)),
+        responses: [{ certId: toBase64(ca.certId(signer)), status: 'good' }],
+      },
+    ],
+    [
+      'signOcsp',
+      {
+        issuer: 'server',
+        responses: [
+          { certId: toBase64(ca.certId(newSerial())), status: 'revoked', revokedAt: now, reason: 'superseded' },
+        ],
+      },
+    ],
+    [
+      'signCrl',
+      { issuer: 'operator', number: 1, entries: [{ serial: newSerial(), revokedAt: now, reason: 'superseded' }] },
+    ],
+    ['signCheckpoint', { size: 4, leaves: [toBase64(randomBytes(32))] }],
+    [
+      'signEvidence',
+      {
+        kind: 'decommission',
+        deviceId: device,
+        reason: 'end',
+        operator: 'ada',
+        wiped: ['key'],
+        revoked: [{ serial, issuer: 'manufacturing', revokedAt: now, reason: 'superseded' }],
+        requestId: 'e',
+      },
+    ],
+    ['journal', { from: 0, limit: 10 }],
+    ['status', {}],
+  ];
+  // What is valid in one place is tried in every other.
+  const lent = seeds.flatMap(([, params]) => pathsOf(params).map((path) => path.reduce<unknown>(memberOf, params)));
+  const order = fc.record({
+    seed: fc.nat(seeds.length - 1),
+    where: fc.nat(1000),
+    how: fc.constantFrom('put', 'drop', 'flip', 'flip', 'borrow', 'borrow', 'add'),
+    what: fc.nat(HOSTILE.length - 1),
+    bit: fc.nat(100_000),
+  });
+  let attacker = await siege.front();
+  for (let round = 0; round < 40; round += 1) {
+    const orders = fc.sample(order, { numRuns: 40, seed: 4711 + round });
+    const answers = await Promise.all(
+      orders.map(({ seed, where, how, what, bit }): Promise<RawAnswer> => {
+        const [op, params] = seeds[seed] ?? ['status', {}];
+        const paths = pathsOf(params);
+        const path = paths[where % Math.max(1, paths.length)] ?? [];
+        const value = HOSTILE[what];
+        const put = {
+          put: () => value,
+          drop: () => undefined,
+          flip: (old: unknown) => flipped(old, bit),
+          borrow: () => lent[bit % lent.length],
+          add: (old: unknown) => old,
+        };
+        const made = changed(params, path, put[how]) as Record<string, unknown>;
+        return siege.ask(attacker, op, how === 'add' ? { ...made, [`x${bit}`]: value } : made);
+      }),
+    );
+    for (const { error } of answers) {
+      assert.notEqual(error?.code, 'internal.unexpected');
+      assert.ok(error === undefined || /^[a-z0-9]+\.[a-z0-9-]+$/.test(error.code), error?.code);
+    }
+    // Cut off only for what cannot be answered; then the attacker comes again.
+    if (answers.some(({ error }) => error?.message === 'cut off')) attacker = await siege.front();
+  }
+  attacker.end();
+  assert.ok((siege.refusals.get('request.malformed') ?? 0) > 300);
+  await stillServes();
+});
+
+test('TEST-KEY-13 text that no JSON writer makes: doubled names, numbers without end, lone surrogates, a name of a prototype', async () => {
+  const csr = toBase64(await csrFor('KS-0001'));
+  for (const text of [
+    `{"id":1,"op":"status","op":"issue","params":{}}`,
+    `{"id":1,"op":"issue","params":{"profile":"ldevid","profile":"root-ca","csr":"${csr}","requestId":"r","requester":{"kind":"system","id":"serve"}}}`,
+    `{"id":1,"op":"signCrl","params":{"issuer":"operational","number":1e999,"entries":[]}}`,
+    `{"id":1,"op":"signCheckpoint","params":{"size":-0,"leaves":[],"__proto__":{"size":0}}}`,
+    `{"id":1,"__proto__":{"op":"status"},"params":{}}`,
+    `{"id":1,"op":"status","params":{},"constructor":{}}`,
+    `{"id":1,"op":"\\ud800","params":{}}`,
+    `{"id":1e400,"op":"status","params":{}}`,
+    `{"id":9007199254740993,"op":"status","params":{}}`,
+    `{"id":NaN,"op":"status","params":{}}`,
+    `{"id":1,"op":"status","params":${'{"a":'.repeat(5000)}1${'}'.repeat(5000)}}`,
+  ]) {
+    const before = siege.entries.length;
+    const one = await siege.front();
+    one.text(text);
+    one.text('{"id":2,"op":"status","params":{}}');
+    // Answered with a rule, or cut off; in no case signed.
+    await Promise.race([one.closed, siege.ask(one, 'status', {})]);
+    one.end();
+    assert.equal(siege.entries.length, before, text.slice(0, 80));
+  }
+  await stillServes();
+});
+
+test('TEST-KEY-13 after all of it keyd is alive and small, its journal whole, and not one signature is outside the policy', async () => {
+  const { now, most } = siege.memory();
+  assert.ok(now < 600 * 1024 && most < 900 * 1024, `${now} kB now, ${most} kB at most`);
+  const kinds = new Map<string, number>();
+  for (const { op } of siege.signed) kinds.set(op, (kinds.get(op) ?? 0) + 1);
+  // There was something to judge, of every kind.
+  for (const op of ['issue', 'provision', 'signOcsp', 'signCrl', 'signCheckpoint', 'signEvidence']) {
+    assert.ok((kinds.get(op) ?? 0) > 0, op);
+  }
+  assert.deepEqual(judge(siege), []);
+  const client = await siege.honest();
+  const before = await client.status();
+  client.close();
+  await siege.restart();
+  const after = await siege.honest();
+  const { startedAt: _then, isolation: _apart, ...same } = before;
+  const { startedAt: _now, isolation: _still, ...found } = await after.status();
+  assert.deepEqual(found, same);
+  // And a front end that was put right does its work as before.
+  const { device, key } = shown(1);
+  const unit = unitOf(device, await csrFor(device, key));
+  const again = await after.provision({ ...unit, csr: fromBase64(String(unit.csr)) } as Parameters<
+    typeof after.provision
+  >[0]);
+  assert.equal(again.record.includes(device), true);
+  after.close();
+});

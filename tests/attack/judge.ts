@@ -1,0 +1,230 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type DerCertificate, fromBase64, type Serial, toHex, toPem } from '@keystead/core/bytes';
+import { sha256, verifySignature } from '@keystead/core/crypto';
+import {
+  isInRange,
+  ONLINE_CAS,
+  type OnlineCa,
+  ocspResponderProfile,
+  parseTicket,
+  profileOf,
+} from '@keystead/core/lifecycle';
+import { Frontier, openCheckpoint, parseVerifierKey } from '@keystead/core/log';
+import { lintCertificate, OcspIssuer, parseOcspResponse, readCertificate, readCrl } from '@keystead/core/x509';
+import { parse } from 'yaml';
+import type { Siege, Signed } from './siege.ts';
+
+/** What may be had by asking at all, and for what kind of order. REQ-KEY-STO-03 */
+const REQUESTABLE = { issue: ['ldevid', 'tls-server', 'operator'], provision: ['idevid'] } as const;
+
+const certificateOf = (text: unknown): DerCertificate => fromBase64(String(text)) as DerCertificate;
+
+/** Looks at each thing that keyd signed, by the policy and by openssl, and says what should not have been signed. */
+export function judge(siege: Siege): string[] {
+  return [
+    ...siege.signed.flatMap((one) => (one.op === 'issue' || one.op === 'provision' ? certificate(siege, one) : [])),
+    ...units(siege),
+    ...openssl(siege),
+    ...ONLINE_CAS.flatMap((issuer) => [...lists(siege, issuer), ...answers(siege, issuer)]),
+    ...checkpoints(siege),
+    ...documents(siege),
+  ];
+}
+
+function certificate({ bed, trust, entries, began }: Siege, { op, params, ok }: Signed): string[] {
+  const der = certificateOf(ok.certificate);
+  const info = readCertificate(der);
+  const found: string[] = [];
+  const ids: readonly string[] = op === 'issue' ? REQUESTABLE.issue : REQUESTABLE.provision;
+  const profile = ids
+    .map((id) => profileOf(bed.policy, id))
+    .find(
+      (one) => lintCertificate(der, one, trust.certificates[one.issuer as OnlineCa] as DerCertificate).length === 0,
+    );
+  if (profile === undefined) return [`${op} gave ${info.serial}, which keeps no profile that may be asked for`];
+  const { seconds, backdateSeconds } = profile.validity;
+  const life = (info.notAfter.getTime() - info.notBefore.getTime()) / 1000;
+  if (seconds !== 'none' && life > seconds + backdateSeconds) found.push(`${info.serial} lives ${life} s`);
+  const from = info.notBefore.getTime() + backdateSeconds * 1000;
+  if (from < began - 1000 || from > Date.now() + 1000)
+    found.push(`${info.serial} is dated ${info.notBefore.toISOString()}`);
+  const entry = entries.find((one) => one.kind === 'certificate' && one.serial === info.serial);
+  if (entry?.kind !== 'certificate' || entry.profile !== profile.id) found.push(`${info.serial} is not in the journal`);
+  if (profile.id === 'operator') {
+    const person = bed.policy.operators.find(({ name }) => info.san.includes(`URI:urn:keystead:person:${name}`));
+    if (person === undefined || !Buffer.from(fromBase64(person.spki)).equals(info.spki)) {
+      found.push(`${info.serial} makes an operator of ${info.san}`);
+    }
+  }
+  if (profile.id === 'ldevid') {
+    // Only for a device that was provisioned before.
+    const id = info.san[0]?.split(':').at(-1);
+    const known = entries.some((one) => one.kind === 'certificate' && one.profile === 'idevid' && one.subject === id);
+    if (!known) found.push(`${info.serial} is for ${id}, which was never provisioned`);
+  }
+  if (op === 'provision' && !isInRange(parseTicket(String(params.ticket)).ticket.deviceIds, String(params.deviceId))) {
+    found.push(`${info.serial} is for ${params.deviceId}, which no ticket names`);
+  }
+  return found;
+}
+
+/** No ticket has had more devices than its quota, no device two keys, and no key two devices. */
+function units({ entries }: Siege): string[] {
+  const devices = new Map<string, Set<string>>();
+  const keyOf = new Map<string, string>();
+  const found: string[] = [];
+  for (const entry of entries) {
+    if (entry.kind !== 'certificate' || entry.profile !== 'idevid') continue;
+    if (entry.ticket === undefined) {
+      found.push(`an IDevID without a ticket: ${entry.serial}`);
+      continue;
+    }
+    const of = devices.get(entry.ticket.id) ?? new Set();
+    devices.set(entry.ticket.id, of.add(entry.subject));
+    if (of.size > entry.ticket.quota) found.push(`ticket ${entry.ticket.id} gave ${of.size} of ${entry.ticket.quota}`);
+    const known = keyOf.get(entry.subject) ?? entry.spkiSha256;
+    if (known !== entry.spkiSha256) found.push(`${entry.subject} has two keys`);
+    keyOf.set(entry.subject, entry.spkiSha256);
+  }
+  if (new Set(keyOf.values()).size !== keyOf.size) found.push('two devices have one key');
+  return found;
+}
+
+/** The opinion of another reader on all certificates at once: each under the root, none a CA, none signs for others. */
+function openssl({ signed, trust }: Siege): string[] {
+  const dir = mkdtempSync(join(tmpdir(), 'keystead-judge-'));
+  try {
+    const all = signed.flatMap(({ ok }) => (ok.certificate === undefined ? [] : [certificateOf(ok.certificate)]));
+    const names = all.map((der, index) => {
+      writeFileSync(join(dir, `${index}.pem`), toPem('CERTIFICATE', der));
+      return `${index}.pem`;
+    });
+    const pem = (role: keyof typeof trust.certificates): string =>
+      toPem('CERTIFICATE', trust.certificates[role] as DerCertificate);
+    writeFileSync(join(dir, 'root.pem'), pem('root'));
+    writeFileSync(join(dir, 'chain.pem'), ONLINE_CAS.map(pem).join(''));
+    const run = (args: string[]) => spawnSync('openssl', args, { cwd: dir, encoding: 'utf8', maxBuffer: 2 ** 28 });
+    const verified = run(['verify', '-CAfile', 'root.pem', '-untrusted', 'chain.pem', ...names]);
+    const good = verified.stdout.split('\n').filter((line) => line.endsWith(': OK')).length;
+    writeFileSync(join(dir, 'all.pem'), all.map((der) => toPem('CERTIFICATE', der)).join(''));
+    const text = run(['storeutl', '-certs', '-text', '-noout', 'all.pem']).stdout;
+    return [
+      ...(good === all.length ? [] : [`openssl verifies ${good} of ${all.length}: ${verified.stderr.slice(0, 400)}`]),
+      ...(/CA:TRUE|Certificate Sign|CRL Sign|OCSP Signing|Name Constraints|Any Extended/.exec(text) ?? []),
+    ];
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+const listOf = (issuer: OnlineCa, { op, params }: Signed): boolean => op === 'signCrl' && params.issuer === issuer;
+
+/** CRLs in the order of their numbers: each number once, the times of the policy, and nothing that was taken back. */
+function lists({ bed, trust, signed }: Siege, issuer: OnlineCa): string[] {
+  const found: string[] = [];
+  const crls = signed
+    .filter((one) => listOf(issuer, one))
+    .map((one) => readCrl(fromBase64(String(one.ok.crl))))
+    .sort((a, b) => a.number - b.number);
+  let before = new Set<Serial>();
+  let number = 0;
+  for (const crl of crls) {
+    if (!crl.verify(trust.certificates[issuer] as DerCertificate))
+      found.push(`CRL ${issuer} ${crl.number} does not verify`);
+    if (crl.number <= number) found.push(`CRL ${issuer} has the number ${crl.number} twice`);
+    number = crl.number;
+    const life = (crl.nextUpdate.getTime() - crl.thisUpdate.getTime()) / 1000;
+    if (life !== bed.policy.revocation.crlSeconds) found.push(`CRL ${issuer} ${number} lives ${life} s`);
+    for (const serial of before) if (!crl.entries.has(serial)) found.push(`${serial} left the CRL of ${issuer}`);
+    before = new Set(
+      [...crl.entries].flatMap(([serial, { reason }]) => (reason === 'certificateHold' ? [] : [serial])),
+    );
+  }
+  return found;
+}
+
+/** OCSP: never good for what keyd did not issue or had listed before it was asked; signed by a responder by its profile. */
+function answers({ bed, trust, signed, entries, began }: Siege, issuer: OnlineCa): string[] {
+  const found: string[] = [];
+  const ca = trust.certificates[issuer] as DerCertificate;
+  const names = new OcspIssuer(readCertificate(ca));
+  const issued = new Set(
+    entries.flatMap((one) => (one.kind === 'certificate' && one.issuer === issuer ? [one.serial] : [])),
+  );
+  if (issuer === 'server') issued.add(readCertificate(trust.evidenceSigner).serial);
+  const listed = signed
+    .filter((one) => listOf(issuer, one))
+    .map(({ ok, answered }) => ({ answered, crl: readCrl(fromBase64(String(ok.crl))) }));
+  for (const { op, params, ok, asked } of signed) {
+    if (op !== 'signOcsp' || params.issuer !== issuer) continue;
+    const answer = parseOcspResponse(fromBase64(String(ok.response)));
+    const [der] = answer.certs;
+    const signer = der === undefined ? undefined : readCertificate(der);
+    if (
+      der === undefined ||
+      signer === undefined ||
+      lintCertificate(der, ocspResponderProfile(bed.policy, issuer), ca).length > 0 ||
+      answer.signatureAlgorithm === undefined ||
+      !verifySignature(answer.signatureAlgorithm, signer.spki, answer.tbs, answer.signature)
+    ) {
+      found.push(`an OCSP answer of ${issuer} by no responder of it`);
+      continue;
+    }
+    for (const { certId, status, thisUpdate, nextUpdate } of answer.singles) {
+      const life = ((nextUpdate?.getTime() ?? Number.POSITIVE_INFINITY) - thisUpdate.getTime()) / 1000;
+      if (life !== bed.policy.revocation.ocspSeconds) found.push(`an OCSP answer lives ${life} s`);
+      if (thisUpdate.getTime() < began - 1000) found.push(`an OCSP answer is dated ${thisUpdate.toISOString()}`);
+      if (status === 'good') {
+        if (!names.issued(certId) || !issued.has(certId.serial)) found.push(`good for ${certId.serial}, never issued`);
+        const revoked = listed.some(
+          ({ answered, crl }) =>
+            answered < asked &&
+            crl.entries.has(certId.serial) &&
+            crl.entries.get(certId.serial)?.reason !== 'certificateHold',
+        );
+        if (revoked) found.push(`good for ${certId.serial}, which was on a CRL`);
+      }
+    }
+  }
+  return found;
+}
+
+/** Each checkpoint is one of the one tree that keyd holds now: nothing was changed, dropped or moved. */
+function checkpoints({ bed, trust, signed }: Siege): string[] {
+  const keys = { log: parseVerifierKey(trust.vkey), cosigner: parseVerifierKey(trust.cosignVkey) };
+  const heads = signed
+    .filter(({ op }) => op === 'signCheckpoint')
+    .map(({ ok }) => openCheckpoint(String(ok.checkpoint), keys))
+    .sort((a, b) => a.size - b.size);
+  const leaves = readFileSync(join(bed.dir, 'leaves'));
+  const tree = new Frontier();
+  const found: string[] = [];
+  for (const { size, root } of heads) {
+    while (tree.size < size) tree.append(Uint8Array.from(leaves.subarray(tree.size * 32, tree.size * 32 + 32)));
+    if (!Buffer.from(tree.root()).equals(root)) found.push(`a checkpoint of size ${size} of another tree`);
+  }
+  return found;
+}
+
+/** Records and evidence: signed by the evidence key, of devices that were provisioned, each in the journal. */
+function documents({ trust, signed, entries }: Siege): string[] {
+  const { spki } = readCertificate(trust.evidenceSigner);
+  const journal = new Set(entries.flatMap((one) => (one.kind === 'document' ? [one.sha256] : [])));
+  const devices = new Set(
+    entries.flatMap((one) => (one.kind === 'certificate' && one.profile === 'idevid' ? [one.subject] : [])),
+  );
+  return signed.flatMap(({ op, ok }) => {
+    if (op !== 'provision' && op !== 'signEvidence') return [];
+    const text = Buffer.from(String(op === 'provision' ? ok.record : ok.document), 'utf8');
+    const { device_id: device, record } = parse(text.toString('utf8')) as { device_id: string; record: string };
+    const kind = op === 'provision' ? 'keystead provisioning record' : 'keystead decommission evidence';
+    return [
+      ...(verifySignature('ecdsa-with-SHA256', spki, text, fromBase64(String(ok.signature))) ? [] : ['a bad document']),
+      ...(journal.has(toHex(sha256(text))) ? [] : [`a document of ${device} that is not in the journal`]),
+      ...(devices.has(device) && record === kind ? [] : [`a document of ${device}: ${record}`]),
+    ];
+  });
+}
