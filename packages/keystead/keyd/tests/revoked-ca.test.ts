@@ -9,13 +9,19 @@ import { KeydBed } from './bed.ts';
 test('TEST-KEY-22 a CA that the root has revoked issues nothing more, and goes on to say what it has revoked', async () => {
   const bed = await KeydBed.make();
   try {
-    const { id, certificate } = await bed.provision();
+    const id = 'KS-0001';
+    const { certificate } = await bed.provision(id, await bed.ticket());
     await bed.stop();
     const { rehearsal, clock } = bed;
     const { layout } = rehearsal;
     const { request: _request, policy: _policy, ...common } = rehearsal.options({ out: join(rehearsal.dir, 'crl') });
     await holdCrl(
-      { ...common, passphrase: passphrase(), previous: layout.ceremony, revoke: { ca: 'operational', reason: 'cACompromise' } },
+      {
+        ...common,
+        passphrase: passphrase(),
+        previous: layout.ceremony,
+        revoke: { ca: 'operational', reason: 'cACompromise' },
+      },
       { print() {}, confirm: async () => 'yes' },
     );
     assert.deepEqual((await importLater(layout, clock, { from: common.out })).revoked, ['operational']);
@@ -24,6 +30,6 @@ test('TEST-KEY-22 a CA that the root has revoked issues nothing more, and goes o
     const { crlNumbers } = await bed.client.status();
     await bed.client.signCrl({ issuer: 'operational', number: (crlNumbers.operational ?? 0) + 1, entries: [] });
   } finally {
-    await bed.close();
+    await bed.remove();
   }
 });
