@@ -39,7 +39,7 @@ this script says, and that the fingerprints are the same, word for word. Whoever
 then ends, and no key of it is kept.
 
 ${written.join('\n')}
-## SHA-256 of transcript.jsonl, in words
+## ${rehearsal ? 'REHEARSAL ' : ''}SHA-256 of transcript.jsonl, in words
 
     __________________________________________________________________
 

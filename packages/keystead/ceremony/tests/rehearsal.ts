@@ -63,7 +63,9 @@ export class Rehearsal {
       passphrase: passphrase(),
       witnesses: ['Ada Lovelace', 'Grace Hopper'],
       acceptNetwork: false,
-      unattended: true,
+      // Only where that is allowed is nobody asked.
+      unattended:
+        (JSON.parse(readFileSync(this.policyPath, 'utf8')) as { demonstration?: boolean }).demonstration === true,
       clock: this.clock,
       software: 'keystead test',
       network: () => NO_NETWORK,
