@@ -129,8 +129,6 @@ test("TEST-KEY-23 an older copy of keyd's directory under the same records is no
   await bed.stop();
   rmSync(dir, { recursive: true });
   cpSync(`${dir}.older`, dir, { recursive: true });
-  // The directory of the socket is made anew, closed to others.
-  rmSync(join(dir, 'run'), { recursive: true });
   writeFileSync(bed.rehearsal.layout.policy, trust);
   await bed.start();
   await assert.rejects(started(), { code: 'policy.set-back' });
