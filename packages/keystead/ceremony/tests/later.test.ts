@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { toHex } from '@keystead/core/bytes';
 import { certSha256, sha256 } from '@keystead/core/crypto';
 import { parseBundle, readChain } from '@keystead/core/lifecycle';
@@ -76,6 +77,14 @@ test('TEST-KEY-02 a later ceremony makes the next CRLs, names the transcript bef
     assert.deepEqual(readFileSync(join(rehearsal.layout.crl, `${role}.crl`)), readFileSync(join(out, `${role}.crl`)));
   }
   assert.deepEqual(await take(out), pins);
+});
+
+test('TEST-KEY-02 the command of docs/ceremony.md tells the ceremony before from another', () => {
+  const page = readFileSync(fileURLToPath(new URL('../../../../docs/ceremony.md', import.meta.url)), 'utf8');
+  const command = /^ {4}(head -n 1 transcript\.jsonl \| .*)$/m.exec(page)?.[1] ?? 'exit 2';
+  const follows = (previous: string) =>
+    spawnSync('sh', ['-euc', command], { cwd: dir('crl-2'), env: { ...process.env, PREVIOUS: previous } }).status;
+  assert.deepEqual([follows(founding()), follows(dir('crl-2'))], [0, 1]);
 });
 
 test('an import follows the order of the ceremonies, and never goes back', async () => {
