@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { KeyEventView, KeyView, WarningView } from 'keystead/inventory/index.ts';
+import { PEOPLE } from 'keystead/start/operators.ts';
 import { factory } from 'keystead/start/steps/3-factory.ts';
 import { keystead } from '../interop/foreign.ts';
 import { Deployment } from './deployment.ts';
@@ -48,7 +49,7 @@ test('TEST-KEY-26 after a whole deployment every source of keys is in the invent
     assert.equal(count(purpose), 1, purpose);
   assert.equal(count('tls-server', /^system:keystead serve$/), 1);
   assert.equal(count('tls-server', /^system:localhost$/), 1, 'the backend');
-  assert.equal(count('operator'), 7);
+  assert.equal(count('operator'), PEOPLE.length);
   assert.equal(count('device-idevid'), 11);
   assert.ok(told.every(({ attention }) => attention.level === 'none'));
   const offline = await json<KeyView[]>('list', '--offline');

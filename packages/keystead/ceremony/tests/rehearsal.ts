@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import { generateSoftwareKey, SecretBytes } from '@keystead/core/crypto';
-import { type DemoPolicyOptions, demoPolicy, formatPolicy, parsePolicy } from '@keystead/core/lifecycle';
+import { type DemoPolicyOptions, demoPolicy, formatPolicy } from '@keystead/core/lifecycle';
 import { systemClock } from '../../clock/system.ts';
 import { Layout } from '../../files/layout.ts';
 import type { NetworkState } from '../../host/network.ts';
@@ -52,11 +52,6 @@ export class Rehearsal {
 
   get requestPath(): string {
     return join(this.layout.ceremony, 'request.json');
-  }
-
-  /** A policy that is no demonstration has witnesses who are asked; here they say yes. */
-  #isDemonstration(): boolean {
-    return parsePolicy(readFileSync(this.policyPath)).demonstration;
   }
 
   options(more: Partial<FoundingOptions> = {}): FoundingOptions {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { after, before, test } from 'node:test';
 import { KeysteadError } from '@keystead/core/errors';
 import { type PolicyFile, policyFile } from '@keystead/core/lifecycle';
