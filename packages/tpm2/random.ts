@@ -15,6 +15,7 @@ export class TpmRandom {
   readonly #source: RandomSource;
   #drawn: Uint8Array = new Uint8Array(0);
   #started = false;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(tpm: Tpm) {
     this.#tpm = tpm;
@@ -25,7 +26,14 @@ export class TpmRandom {
    * `length` bytes.
    * @throws KeysteadError `rng.unhealthy`, and from then on always; `tpm2.*`.
    */
-  async bytes(length: number): Promise<Uint8Array> {
+  bytes(length: number): Promise<Uint8Array> {
+    // One after the other: two that fill at the same time would begin with the same bytes.
+    const turn = this.#last.then(() => this.#next(length));
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #next(length: number): Promise<Uint8Array> {
     if (!this.#started) await this.#fill(RandomSource.START_SAMPLES);
     // Only a start that was tried counts: a TPM that did not answer may be asked again.
     this.#started = true;

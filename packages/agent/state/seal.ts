@@ -9,8 +9,8 @@ const SALT_LENGTH = 32;
 export type SealedKind = 'state' | 'key';
 
 /**
- * Seals the files of one device. The device secret stands for what a TPM or secure element would hold
- * (issue 3 brings those): 32 uniformly random bytes that never lie beside the files.
+ * Seals the files of one device. The device secret is what a TPM or secure element gives out
+ * (`TpmDevice`): 32 uniformly random bytes that never lie beside the files.
  * A file is magic ‖ salt (32 bytes) ‖ AES-256-GCM; its key is HKDF-SHA-256 (RFC 5869) over the secret with
  * that salt and the kind as info, so no two files share a key. The associated data names kind and file, so
  * that a sealed file cannot be put in another's place. An older version of the same file is not noticed:

@@ -10,7 +10,7 @@ import { type SealedPassphrase, unsealPassphrase } from './tpm2/sealed-passphras
  * /proc/<pid>/environ, by crash reports and by every child.
  */
 export type PassphraseSource =
-  /** An open file descriptor, a pipe most often; read to its end and closed. */
+  /** An open file descriptor, a pipe most often; read to its end and, unless it is a standard stream, closed. */
   | { readonly fd: number }
   /** The name of a systemd credential (`LoadCredentialEncrypted=`), read from $CREDENTIALS_DIRECTORY. */
   | { readonly credential: string }
@@ -98,7 +98,8 @@ async function readToEnd(fd: number, field: string): Promise<Uint8Array> {
       length += count;
       if (length > LENGTH_CEILING) throw unavailable(field, `more than ${LENGTH_CEILING} bytes`);
     }
-    closeSync(fd);
+    // A standard stream stays open: a socket that got its number would never be closed, since libuv spares these three.
+    if (fd > 2) closeSync(fd);
     return buffer.subarray(0, length);
   } catch (cause) {
     buffer.fill(0);

@@ -199,6 +199,8 @@ test('TEST-KEY-01: a healthy TPM passes, and each byte that it gives is a new on
   const [one, two] = [await random.bytes(48), await random.bytes(48)];
   assert.equal(one.length, 48);
   assert.notDeepEqual(one, two);
+  const asked = await Promise.all(Array.from({ length: 8 }, () => random.bytes(40)));
+  assert.equal(new Set(asked.map((bytes) => Buffer.from(bytes).toString('hex'))).size, 8);
 });
 
 test('a machine whose TPM nobody has started up yet starts it', async () => {

@@ -13,7 +13,7 @@ import {
   type TpmHash,
 } from './constants.ts';
 import { malformed, WireReader } from './reader.ts';
-import { EMPTY, join, sized, u16, u32 } from './writer.ts';
+import { join, sized, u16, u32 } from './writer.ts';
 
 /** What every object has (TPMT_PUBLIC, Part 2 section 12.2.4). */
 interface Common {
@@ -236,4 +236,3 @@ export const encodePoint = ({ x, y }: { x: Uint8Array; y: Uint8Array }): Uint8Ar
 
 /** Nothing as a policy, a unique field, a qualifying datum. */
 export const NOTHING = new Uint8Array(0);
-export { EMPTY };
