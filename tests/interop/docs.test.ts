@@ -80,7 +80,7 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['audit verify', /PROVEN/],
   ['npx keystead verify', /passed, 0 failed, 0 unknown/],
   ['backup verify', /whole, and signed by keyd/],
-  ['--check', /the share of backup [0-9a-f]{32} opens/],
+  ['share.key.pem --check', /the share of backup [0-9a-f]{32} opens/],
   ['backup drill', /"drilled"/],
   ['keys show ca-operational', /may protect +yes/],
   ['keys show evidence --offline', /purpose +evidence-signer/],

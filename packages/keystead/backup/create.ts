@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { fromBase64, toBase64, toHex } from '@keystead/core/bytes';
 import { randomBytes, type SecretBytes, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
@@ -163,8 +162,10 @@ function custodiansOf(layout: Layout): BackupPolicy {
   return backup;
 }
 
+/** Two backups at once would write each other's snapshot. The lock has a directory of its own: serve holds that of the records. */
 async function soleBackup(layout: Layout): Promise<SoleRight> {
-  const dir = dirname(layout.database);
+  const dir = layout.backupLock;
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
   try {
     return await becomeSole(dir);
   } catch (cause) {

@@ -104,7 +104,10 @@ class Members {
   async #create(path: string): Promise<FileHandle> {
     const target = join(this.#dir, path);
     mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
-    return open(target, 'wx', 0o600);
+    const file = await open(target, 'wx', 0o600);
+    // Certificates, policy and transcript are public, and of two services each has to read them.
+    if (/^(?:trust|ceremony)\//.test(path)) await file.chmod(0o644);
+    return file;
   }
 
   async #write(current: Current, part: Uint8Array): Promise<void> {

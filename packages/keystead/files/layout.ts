@@ -38,6 +38,10 @@ export class Layout {
   get keyd(): string {
     return this.#in('keyd');
   }
+  /** Where one backup at a time is told. */
+  get backupLock(): string {
+    return this.#in('backup.lock');
+  }
   /** Where keyd's socket stands: the one directory of keyd's that serve may pass through. */
   get run(): string {
     return this.#in('run');

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DerCrl } from '@keystead/core/bytes';
 import { sameBytes } from '@keystead/core/bytes';
@@ -30,7 +30,8 @@ export async function importLater(
 ): Promise<CeremonyPins> {
   const pins = readPins(layout);
   if (pins === undefined) throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
-  const right = await becomeSole(layout.keyd);
+  mkdirSync(layout.run, { recursive: true, mode: 0o700 });
+  const right = await becomeSole(layout.run);
   try {
     const outputs = readCeremony(options.from);
     const { bundle, transcriptSha256 } = outputs;

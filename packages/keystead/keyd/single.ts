@@ -1,4 +1,4 @@
-import { closeSync, linkSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, lchownSync, linkSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createConnection, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { toHex } from '@keystead/core/bytes';
@@ -32,6 +32,7 @@ export async function becomeSole(dir: string): Promise<SoleRight> {
   const server = createServer((socket) => socket.destroy());
   try {
     await listen(server, address(own));
+    giveToOwner(dir, own);
     for (;;) {
       const last = Math.max(0, ...numbersIn(dir));
       if (last > 0 && (await answers(address(`sole.${last}`)))) {
@@ -47,6 +48,13 @@ export async function becomeSole(dir: string): Promise<SoleRight> {
   server.unref();
   // Its name stays: a number is never used twice.
   return { release: () => server.close(() => closeSync(directory)) };
+}
+
+/** A command that root ran leaves its name behind: whoever the directory belongs to must be able to knock at it. */
+function giveToOwner(dir: string, name: string): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(dir);
+  lchownSync(join(dir, name), uid, gid);
 }
 
 const numbersIn = (dir: string): number[] =>

@@ -79,11 +79,15 @@ const serveDirectories = (layout: Layout): string[] => [
 ];
 
 function handOver(layout: Layout, keyd: User, serve: User): void {
-  // What both read and neither writes.
-  for (const dir of [layout.trust, layout.ceremony]) {
+  // What both read. keyd publishes each policy that comes into force in `trust/`, and believes nothing there that its
+  // pins do not name; `ceremony/` neither writes. The group is handed down to what is made here.
+  for (const [dir, owner] of [
+    [layout.trust, keyd.uid],
+    [layout.ceremony, 0],
+  ] as const) {
     if (!existsSync(dir)) continue;
-    chownSync(dir, 0, serve.gid);
-    chmodSync(dir, 0o750);
+    chownSync(dir, owner, serve.gid);
+    chmodSync(dir, 0o2750);
   }
   if (existsSync(layout.config)) {
     chownSync(layout.config, 0, serve.gid);
