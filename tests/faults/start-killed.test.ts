@@ -27,7 +27,7 @@ class Start {
   #listeners = new Set<() => void>();
 
   constructor(...more: string[]) {
-    const args = ['start', '--data', layout.data, '--ldevid-seconds', '20', ...more];
+    const args = ['start', '--data', layout.data, '--ldevid-seconds', '40', ...more];
     this.child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', PROGRAM, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

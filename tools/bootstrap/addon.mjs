@@ -1,7 +1,8 @@
 // The native addon for PKCS#11 tokens is optional for running Keystead and needed for testing it. npm builds it when
 // there is a compiler, and leaves it out without a word when there is none.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { install, root, runtime } from './runtime.mjs';
 
@@ -10,27 +11,42 @@ const loads = () =>
     .status === 0;
 
 const shown = { cwd: root, stdio: ['ignore', 2, 2] };
-const rebuild = (...args) => spawnSync('npm', ['rebuild', 'pkcs11js', '--loglevel=error', ...args], shown);
-const HEADERS = '/usr/include/node/node_api.h';
+const rebuild = () => spawnSync('npm', ['rebuild', 'pkcs11js', '--loglevel=error'], shown);
+
+/** @param nodedir where `include/node` lies; node-gyp looks for itself when not given. */
+function build(nodedir) {
+  // What npm left out altogether, as it does when an optional package cannot be built, can only be installed anew.
+  const there = existsSync(join(root, 'node_modules', 'pkcs11js'));
+  if (nodedir !== undefined) process.env.npm_config_nodedir = nodedir;
+  if (there) rebuild();
+  else install(true);
+}
+
+/** The headers out of Debian's package, unpacked and not installed: it would bring a Node.js of its own. */
+function debianHeaders() {
+  const dir = join(tmpdir(), `keystead-node-headers-${process.pid}`);
+  mkdirSync(dir, { recursive: true });
+  process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+  spawnSync('apt-get', ['download', 'libnode-dev'], { ...shown, cwd: dir });
+  const [deb] = readdirSync(dir).filter((name) => name.endsWith('.deb'));
+  if (deb === undefined) return undefined;
+  return spawnSync('dpkg', ['-x', deb, '.'], { ...shown, cwd: dir }).status === 0 ? join(dir, 'usr') : undefined;
+}
 
 /** Builds the addon unless it loads; ends with 1 and the commands to run when it cannot be built. */
 export function installAddon() {
   if (loads()) return;
   process.stderr.write('keystead: building pkcs11js, the addon for PKCS#11 tokens\n');
-  // What npm left out altogether can only be installed anew.
-  if (existsSync(join(root, 'node_modules', 'pkcs11js'))) rebuild();
-  else install(true);
+  build();
   if (loads()) return;
   // Without a way to nodejs.org, node-gyp finds no headers; Debian's libnode-dev has them (any version: it is N-API).
-  if (!existsSync(HEADERS) && process.getuid?.() === 0) {
-    spawnSync('apt-get', ['install', '-y', '--no-install-recommends', 'libnode-dev'], shown);
-  }
-  if (existsSync(HEADERS)) rebuild('--nodedir=/usr');
+  const headers = debianHeaders();
+  if (headers !== undefined) build(headers);
   if (loads()) return;
   process.stderr.write(
     'keystead: pkcs11js could not be built; the tests of tokens need it. Run this, then try again:\n' +
-      "  sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends g++ make python3 libnode-dev'\n" +
-      '  npm ci && npm rebuild pkcs11js --nodedir=/usr\n',
+      "  sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends g++ make python3'\n" +
+      '  npm ci --nodedir=DIR    # DIR/include/node holds the headers of Node.js\n',
   );
   process.exit(1);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -97,7 +97,9 @@ test('an import follows the order of the ceremonies, and never goes back', async
 });
 
 test('while keyd runs, nothing is taken over under it', async () => {
-  const right = await becomeSole(rehearsal.layout.keyd);
+  // Where a keyd that runs holds its right (keyd/main.ts).
+  mkdirSync(rehearsal.layout.run, { recursive: true, mode: 0o700 });
+  const right = await becomeSole(rehearsal.layout.run);
   await refused(dir('crl-2'), { code: 'keyd.already-running' });
   right.release();
 });
