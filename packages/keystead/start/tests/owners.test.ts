@@ -65,7 +65,7 @@ if (!ROOT) {
       '710',
       '700',
       '2710',
-      '750',
+      '2750',
       '700',
       '640',
     ]);
@@ -73,10 +73,15 @@ if (!ROOT) {
     const keydWithGroup = `setpriv --reuid ${keyd.uid} --regid ${keyd.gid} --groups ${serve.gid} --`;
     const asKeyd = (command: string): boolean =>
       spawnSync('sh', ['-c', `${keydWithGroup} ${command}`], { cwd: '/', stdio: 'ignore' }).status === 0;
-    for (const allowed of [`cat ${layout.keyd}/journal`, `ls ${layout.trust}`, `touch ${layout.run}/x`]) {
+    for (const allowed of [
+      `cat ${layout.keyd}/journal`,
+      `ls ${layout.trust}`,
+      `touch ${layout.run}/x`,
+      `touch ${layout.trust}/policy.json`,
+    ]) {
       assert.ok(asKeyd(allowed), allowed);
     }
-    for (const forbidden of [`ls ${database}`, `ls ${layout.data}`, `touch ${layout.trust}/x`, `ls ${layout.crl}`]) {
+    for (const forbidden of [`ls ${database}`, `ls ${layout.data}`, `ls ${layout.crl}`]) {
       assert.ok(!asKeyd(forbidden), forbidden);
     }
     for (const allowed of [`touch ${database}/x`, `cat ${layout.config}`, `ls ${layout.trust}`]) {
