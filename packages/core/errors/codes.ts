@@ -198,6 +198,46 @@ export const ERRORS = {
     rule: 'each operator has a name and a key that no other operator has',
   },
   'policy.roles-conflict': { kind: 'invalid', rule: 'one person may not hold roles that check one another' },
+  'policy.outdated-form': {
+    kind: 'invalid',
+    rule: 'the policy must hold cryptoperiods, custody, strengths, quorums and grace periods; this one was written before policies had them',
+    remedy: 'begin with a new data directory, or complete the policy file and hold a new ceremony with it',
+  },
+  'policy.purpose-duplicate': { kind: 'invalid', rule: 'each purpose of keys stands once in each section' },
+  'policy.purpose-missing': { kind: 'invalid', rule: 'no purpose of keys may be left without a rule' },
+  'policy.cryptoperiod-too-long': {
+    kind: 'invalid',
+    rule: 'a cryptoperiod may not be longer than the ceiling of its purpose (SP 800-57 pt 1 r5 section 5.3.6)',
+  },
+  'policy.cryptoperiod-order': {
+    kind: 'invalid',
+    rule: 'the warning comes before the end of the originator usage period, which is not after that of the recipient',
+  },
+  'policy.validity-exceeds-cryptoperiod': {
+    kind: 'invalid',
+    rule: 'a certificate may not be valid for longer than its key may be used',
+    remedy: 'shorten the validity, or lengthen the cryptoperiod of the purpose',
+  },
+  'policy.custody-conflict': {
+    kind: 'invalid',
+    rule: 'a place stands once, and no software module has a FIPS 140 level above 1',
+  },
+  'policy.strength-too-low': {
+    kind: 'invalid',
+    rule: 'a profile may use only algorithms of the strength that its purpose needs',
+  },
+  'policy.quorum-too-small': {
+    kind: 'invalid',
+    rule: 'a policy is changed with at least two approvals, unless it calls itself a demonstration',
+  },
+  'policy.quorum-impossible': {
+    kind: 'invalid',
+    rule: 'the operators of a policy must be able to make up its quorum, or no policy could ever follow it',
+  },
+  'policy.promise-too-short': {
+    kind: 'invalid',
+    rule: 'a promise must be one that the lifetimes of OCSP answers let come true',
+  },
   'profile.unknown': { kind: 'invalid', rule: 'the profile must be one that the policy holds' },
   'key.transition-forbidden': {
     kind: 'conflict',

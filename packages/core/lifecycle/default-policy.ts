@@ -1,5 +1,8 @@
 import { toBase64 } from '../bytes/index.ts';
 import type { Profile } from '../x509/index.ts';
+import { defaultKeying } from './default-keying.ts';
+import type { KeyPurposeId } from './key-purposes.ts';
+import type { Cryptoperiod } from './keying.ts';
 import type { OnlineCa, Policy } from './policy.ts';
 import { checkPolicy } from './policy-check.ts';
 import type { Role } from './roles.ts';
@@ -166,6 +169,12 @@ export interface DemoPolicyOptions {
   revocation?: Partial<Policy['revocation']>;
   tickets?: Partial<Policy['tickets']>;
   urls?: Policy['urls'];
+  /** False for a policy that is meant: sensitive acts then need two approvals. */
+  demonstration?: boolean;
+  /** Cryptoperiods by purpose, where they shall differ from what the profiles give. */
+  cryptoperiods?: Partial<Record<KeyPurposeId, Partial<Omit<Cryptoperiod, 'purpose'>>>>;
+  quorums?: Partial<Policy['quorums']>;
+  grace?: Partial<Policy['grace']>;
 }
 
 /**
@@ -177,15 +186,25 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ldevid: { seconds: 90, backdateSeconds: 30 },
     ...options.lifetimes,
   };
+  const profiles = defaultProfiles(options.organization).map((profile) => ({
+    ...profile,
+    validity: { ...profile.validity, ...lifetimes[profile.id] },
+  }));
+  const keying = defaultKeying(profiles, options.demonstration ?? true);
+  const revocation = {
+    crlSeconds: HOUR,
+    crlRefreshSeconds: 20 * 60,
+    rootCrlSeconds: YEAR,
+    ocspSeconds: 60,
+    ocspResponderSeconds: 12 * HOUR,
+    ...options.revocation,
+  };
   return checkPolicy({
     version: 1,
     name: options.name ?? 'Keystead demonstration policy',
     issued: options.issued.toISOString(),
     algorithms: ['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096'],
-    profiles: defaultProfiles(options.organization).map((profile) => ({
-      ...profile,
-      validity: { ...profile.validity, ...lifetimes[profile.id] },
-    })),
+    profiles,
     operators: options.operators.map(({ name, roles, spki }) => ({
       name,
       roles: [...roles],
@@ -193,13 +212,17 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     })),
     tickets: { maxQuota: 100_000, maxSeconds: 90 * DAY, ...options.tickets },
     revocation: {
-      crlSeconds: HOUR,
-      crlRefreshSeconds: 20 * 60,
-      rootCrlSeconds: YEAR,
-      ocspSeconds: 60,
-      ocspResponderSeconds: 12 * HOUR,
-      ...options.revocation,
+      ...revocation,
+      promises: options.revocation?.promises ?? {
+        ocspSeconds: 10,
+        crlSeconds: 60,
+        backendSeconds: 10 + revocation.ocspSeconds,
+      },
     },
+    ...keying,
+    cryptoperiods: keying.cryptoperiods.map((entry) => ({ ...entry, ...options.cryptoperiods?.[entry.purpose] })),
+    quorums: { ...keying.quorums, ...options.quorums },
+    grace: { ...keying.grace, ...options.grace },
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

@@ -11,7 +11,18 @@ export {
 export * from './ceremony/transcript.ts';
 export { type CertifyOrder, certify } from './certify.ts';
 export * from './default-policy.ts';
+export * from './key-purposes.ts';
 export * from './key-states.ts';
+export {
+  type Cryptoperiod,
+  type CustodyRule,
+  KEY_CUSTODIES,
+  type KeyCustody,
+  type Quorum,
+  SENSITIVE_ACTS,
+  type SensitiveAct,
+  STRENGTH_BITS,
+} from './keying.ts';
 export * from './policy.ts';
 export * from './policy-check.ts';
 export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';

@@ -1,4 +1,5 @@
 import { KeysteadError } from '../errors/index.ts';
+import { checkKeyingRules } from './keying-rules.ts';
 import { type Policy, PolicySchema } from './policy.ts';
 import { checkPolicyRules } from './policy-rules.ts';
 import { firstIssue } from './schema-field.ts';
@@ -9,12 +10,26 @@ import { firstIssue } from './schema-field.ts';
  *   broken rule (`policy.*`), also with the field.
  */
 export function checkPolicy(value: unknown): Policy {
+  requireSections(value);
   const parsed = PolicySchema.safeParse(value);
   if (!parsed.success) {
     throw new KeysteadError('policy.malformed', { ...firstIssue(parsed.error, 'policy'), cause: parsed.error });
   }
   checkPolicyRules(parsed.data);
+  checkKeyingRules(parsed.data);
   return parsed.data;
+}
+
+/** The parts that came later than the first policies. */
+const LATER_SECTIONS = ['cryptoperiods', 'custody', 'strengths', 'quorums', 'grace'];
+
+/** A policy of an earlier version of this program is whole in its way: it deserves better than a list of missing fields. */
+function requireSections(value: unknown): void {
+  if (typeof value !== 'object' || value === null || !('profiles' in value)) return;
+  const missing = LATER_SECTIONS.filter((section) => !(section in value));
+  if (missing.length === LATER_SECTIONS.length) {
+    throw new KeysteadError('policy.outdated-form', { field: 'policy', seen: `no ${missing.join(', ')}` });
+  }
 }
 
 /**

@@ -2,11 +2,10 @@ import { z } from 'zod';
 import { fromBase64 } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { type CaRole, type Profile, ProfileSchema } from '../x509/index.ts';
+import type { KeyPurposeId } from './key-purposes.ts';
+import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
 import { ROLES } from './roles.ts';
 
-/** Longest time that a policy may name for anything that is measured in seconds: 40 years. */
-const LONGEST_SECONDS = 40 * 365 * 86_400;
-const seconds = z.int().min(1).max(LONGEST_SECONDS);
 const base64 = z.string().refine((text) => {
   try {
     return fromBase64(text).length > 0;
@@ -59,7 +58,17 @@ export const PolicySchema = z.strictObject({
     ocspSeconds: seconds,
     /** How long keyd uses one delegated OCSP responder key. */
     ocspResponderSeconds: seconds,
+    /** What is promised from the moment that a theft or a compromise is reported. */
+    promises: z.strictObject({
+      /** Until the OCSP responder says so. */
+      ocspSeconds: seconds,
+      /** Until the CRL that says so is published. */
+      crlSeconds: seconds,
+      /** Until every backend refuses: it may go by an earlier OCSP answer until that ends. */
+      backendSeconds: seconds,
+    }),
   }),
+  ...KeyingShape,
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */
   urls: z.strictObject({ crl: urlTemplate, ocsp: urlTemplate, caIssuers: urlTemplate }).partial().optional(),
 });
@@ -95,6 +104,20 @@ export const ocspResponderProfile = (policy: Policy, role: CaRole): Profile => (
   ...profileOf(policy, 'ocsp-responder'),
   issuer: role,
 });
+
+/** How long keys of this purpose are used. @throws KeysteadError `policy.purpose-missing`. */
+export const cryptoperiodOf = (policy: Policy, purpose: KeyPurposeId): Cryptoperiod =>
+  entryOf(policy.cryptoperiods, purpose, 'cryptoperiods');
+
+/** Where keys of this purpose may live, and who answers for them. @throws KeysteadError `policy.purpose-missing`. */
+export const custodyOf = (policy: Policy, purpose: KeyPurposeId): CustodyRule =>
+  entryOf(policy.custody, purpose, 'custody');
+
+function entryOf<T extends { purpose: KeyPurposeId }>(entries: readonly T[], purpose: KeyPurposeId, field: string): T {
+  const entry = entries.find((candidate) => candidate.purpose === purpose);
+  if (entry === undefined) throw new KeysteadError('policy.purpose-missing', { field, seen: `no '${purpose}'` });
+  return entry;
+}
 
 /** The operator with this name, or undefined. */
 export const operatorOf = (policy: Policy, name: string): PolicyOperator | undefined =>
