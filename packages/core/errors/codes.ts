@@ -198,6 +198,72 @@ export const ERRORS = {
     rule: 'each operator has a name and a key that no other operator has',
   },
   'policy.roles-conflict': { kind: 'invalid', rule: 'one person may not hold roles that check one another' },
+  'policy.version-used': {
+    kind: 'conflict',
+    rule: 'the version of a policy goes up by one with each change, and never back',
+    remedy: 'write the next version, from the policy in force',
+  },
+  'policy.version-skips': { kind: 'invalid', rule: 'the version of a policy goes up by exactly one with each change' },
+  'policy.only-ceremony': {
+    kind: 'forbidden',
+    rule: 'the CAs, their certificates and whether it is a demonstration are changed by a ceremony only',
+  },
+  'policy.custody-unmet': {
+    kind: 'forbidden',
+    rule: 'a key must live where the policy in force lets it live',
+    remedy: 'move the key first, or allow its custody in the policy',
+  },
+  'policy.chain-broken': {
+    kind: 'internal',
+    rule: 'every policy since the ceremony must be the one that the journal of keyd names, signed by the quorum of the one before',
+    remedy: 'put back the files of keyd/policies as they were; a backup of the same moment as the journal has them',
+  },
+  'key.cryptoperiod-ended': {
+    kind: 'forbidden',
+    rule: 'a key signs only within its originator usage period (SP 800-57 pt 1 r5 section 5.3)',
+    remedy: 'replace the key in a ceremony, or have the quorum approve a policy with a longer period',
+  },
+  // ---- approvals of a policy
+  'approval.malformed': {
+    kind: 'invalid',
+    rule: 'the file of approvals must have the form that keystead policy writes',
+  },
+  'approval.proposal-missing': {
+    kind: 'forbidden',
+    rule: 'the one who asks for a policy signs that they do: keystead policy propose',
+  },
+  'approval.proposer-differs': { kind: 'forbidden', rule: 'every statement must name the one who signed the proposal' },
+  'approval.signer-unknown': { kind: 'forbidden', rule: 'the signer must be an operator of the policy in force' },
+  'approval.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'a policy administrator proposes, and those approve whose role the quorum of the policy in force names',
+  },
+  'approval.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a statement must be signed with the key that the policy in force has for its signer',
+  },
+  'approval.other-policy': {
+    kind: 'forbidden',
+    rule: 'a statement must be about this policy, as the successor of the policy in force',
+    remedy: 'have this very file approved anew',
+  },
+  'approval.expired': {
+    kind: 'forbidden',
+    rule: 'a statement must not have expired',
+    remedy: 'have the policy proposed and approved anew',
+  },
+  'approval.not-yet-valid': { kind: 'forbidden', rule: 'a statement must not be signed in the future' },
+  'approval.too-long': {
+    kind: 'forbidden',
+    rule: 'a statement may not be valid for longer than the policy in force allows',
+  },
+  'approval.duplicate': { kind: 'forbidden', rule: 'a person, and a key, signs once' },
+  'approval.self': { kind: 'forbidden', rule: 'nobody approves their own request' },
+  'approval.too-few': {
+    kind: 'forbidden',
+    rule: 'as many people must approve as the quorum of the policy in force names',
+    remedy: 'keystead policy approve, by another person',
+  },
   'policy.outdated-form': {
     kind: 'invalid',
     rule: 'the policy must hold cryptoperiods, custody, strengths, quorums and grace periods; this one was written before policies had them',

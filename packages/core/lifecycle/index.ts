@@ -26,6 +26,8 @@ export {
 export * from './policy.ts';
 export * from './policy-check.ts';
 export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
+export * from './policy-statement.ts';
+export * from './policy-update.ts';
 export * from './roles.ts';
 export { firstIssue } from './schema-field.ts';
 export * from './ticket.ts';
