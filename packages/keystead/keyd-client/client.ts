@@ -100,6 +100,16 @@ export class KeydClient {
     return this.#call('journal', params);
   }
 
+  /** Every policy since the ceremony, the oldest first. */
+  policyHistory(): Promise<Result<'policyHistory'>> {
+    return this.#call('policyHistory', {});
+  }
+
+  /** Puts the next policy in force, with the statements of its quorum. Durable, and at once. */
+  changePolicy(params: Params<'changePolicy'>): Promise<Result<'changePolicy'>> {
+    return this.#call('changePolicy', params);
+  }
+
   /** Ends the connection and wipes the channel key. What still waits fails. */
   close(): void {
     this.#closed = true;

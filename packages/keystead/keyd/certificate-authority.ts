@@ -1,7 +1,7 @@
 import { type DerCertificate, type DerSpki, type Serial, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
 import { type Signer, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type OnlineCa, type Policy, requestName, statusUrls } from '@keystead/core/lifecycle';
+import { type KeyPurposeId, type OnlineCa, type Policy, requestName, statusUrls } from '@keystead/core/lifecycle';
 import {
   type CertificateInfo,
   CertificateTemplate,
@@ -15,6 +15,7 @@ import {
   readCertificate,
 } from '@keystead/core/x509';
 import type { CheckPool } from './check-pool.ts';
+import { requireWithinCryptoperiod } from './cryptoperiod.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import type { Journal } from './journal.ts';
 import type { CertificateJournalEntry } from './journal-entry.ts';
@@ -50,6 +51,13 @@ export interface AuthorityParts {
   readonly checks: CheckPool;
 }
 
+const CA_PURPOSES: Readonly<Record<OnlineCa, KeyPurposeId>> = {
+  manufacturing: 'manufacturing-ca',
+  operational: 'operational-ca',
+  server: 'server-ca',
+  operator: 'operator-ca',
+};
+
 /** One online CA: its certificate, its key behind a signer, its templates. */
 export class CertificateAuthority {
   readonly role: OnlineCa;
@@ -84,9 +92,11 @@ export class CertificateAuthority {
   /**
    * Signs one certificate: lint of the values, journal (durable before there is a signature), signature, and the
    * check of the signature and of the whole by another reader (OpenSSL). REQ-KEY-STO-03, REQ-KEY-AUD-01
-   * @throws KeysteadError `certificate.lint-failed`, `name.malformed`, `keyd.journal-failed`, `keyd.signature-faulty`.
+   * @throws KeysteadError `key.cryptoperiod-ended`, `certificate.lint-failed`, `name.malformed`, `keyd.journal-failed`,
+   *   `keyd.signature-faulty`.
    */
   async issue(order: CertificateOrder): Promise<IssuedCertificate> {
+    this.#requireCryptoperiod(order);
     const values = this.#values(order);
     const tbs = this.#template(order.profile).tbs(values);
     const { serial, notBefore } = values;
@@ -111,6 +121,15 @@ export class CertificateAuthority {
     const issuer = this.role;
     const certificate = await this.#checks.signed({ tbs, signature, algorithm: signatureAlgorithm, values, issuer });
     return { certificate, spkiSha256: spki, serial, notBefore, notAfter };
+  }
+
+  /**
+   * A CA certifies within its originator usage period. Its OCSP responder it certifies to the end: what was issued must
+   * be answered for as long as it is valid. REQ-KEY-POL-01
+   */
+  #requireCryptoperiod({ profile, now }: CertificateOrder): void {
+    if (profile.ocspNoCheck) return;
+    requireWithinCryptoperiod(this.#policy, CA_PURPOSES[this.role], this.info.notBefore, now);
   }
 
   /** Times come from the profile alone; a certificate never outlives its issuer. */

@@ -1,12 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, fromPem, toHex } from '@keystead/core/bytes';
 import { certSha256, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { firstIssue, type Policy, parsePolicy } from '@keystead/core/lifecycle';
+import { firstIssue, type Policy, type PolicyFile, policyFile } from '@keystead/core/lifecycle';
 import type { CaRole } from '@keystead/core/x509';
 import { z } from 'zod';
 import type { Layout } from '../files/layout.ts';
+import { foundingPolicyPath } from './policy-chain.ts';
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -36,6 +37,7 @@ export type CeremonyPins = z.infer<typeof PinsSchema>;
 
 /** What keyd works with after its ceremony. */
 export interface Hierarchy {
+  /** The policy of the ceremony; a later one may be in force. */
   readonly policy: Policy;
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
   readonly evidenceSigner: DerCertificate;
@@ -77,9 +79,7 @@ export function readPins(layout: Layout): CeremonyPins | undefined {
 export function loadHierarchy(layout: Layout): Hierarchy {
   const pins = readPins(layout);
   if (pins === undefined) throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
-  const policyBytes = readPinned(layout.policy);
-  const seen = toHex(sha256(policyBytes));
-  if (seen !== pins.policySha256) throw new KeysteadError('bundle.policy-differs', { field: layout.policy, seen });
+  const founding = foundingPolicy(layout, pins);
   const certificate = (role: keyof CeremonyPins['certificates']): DerCertificate => {
     const path = trustFile(layout, role);
     const [der] = fromPem('CERTIFICATE', Buffer.from(readPinned(path)).toString('latin1'));
@@ -89,7 +89,7 @@ export function loadHierarchy(layout: Layout): Hierarchy {
     return der as DerCertificate;
   };
   return {
-    policy: parsePolicy(policyBytes),
+    policy: founding.policy,
     certificates: {
       root: certificate('root'),
       'signing-root': certificate('signing-root'),
@@ -101,6 +101,19 @@ export function loadHierarchy(layout: Layout): Hierarchy {
     evidenceSigner: certificate('evidence-signer'),
     pins,
   };
+}
+
+/**
+ * The policy of the ceremony. Until another follows it, it is the one in `trust/`.
+ * @throws KeysteadError `bundle.policy-differs`, `policy.*`.
+ */
+export function foundingPolicy(layout: Layout, pins: CeremonyPins): PolicyFile {
+  const kept = foundingPolicyPath(layout.keyd);
+  const path = existsSync(kept) ? kept : layout.policy;
+  const bytes = readPinned(path);
+  const seen = toHex(sha256(bytes));
+  if (seen !== pins.policySha256) throw new KeysteadError('bundle.policy-differs', { field: path, seen });
+  return policyFile(bytes);
 }
 
 function readPinned(path: string): Uint8Array {

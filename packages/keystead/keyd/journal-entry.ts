@@ -43,12 +43,29 @@ const DocumentEntry = z.strictObject({
   requestId: z.string(),
 });
 
+/** A policy that was put in force after that of the ceremony. Its file and approvals lie in `policies/`. */
+const PolicyEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('policy'),
+  version: z.int().min(2),
+  policySha256: hex,
+  previousSha256: hex,
+  approvalsSha256: hex,
+  requestId: z.string(),
+});
+
 /** One line of keyd's journal: what it signed, written down and durable before it is given out. */
-export const JournalEntrySchema = z.discriminatedUnion('kind', [CertificateEntry, CrlEntry, DocumentEntry]);
+export const JournalEntrySchema = z.discriminatedUnion('kind', [
+  CertificateEntry,
+  CrlEntry,
+  DocumentEntry,
+  PolicyEntry,
+]);
 
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;
 export type CertificateJournalEntry = z.infer<typeof CertificateEntry>;
 export type CrlJournalEntry = z.infer<typeof CrlEntry>;
+export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'n'> : never;
 /** An entry before the journal gives it its number. */

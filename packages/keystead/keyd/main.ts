@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { type SecretBytes, sha256 } from '@keystead/core/crypto';
+import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { formatVerifierKey } from '@keystead/core/log';
 import { type Logger, pino } from 'pino';
@@ -10,7 +9,7 @@ import { emptyCoreDumps } from '../files/core-dump.ts';
 import { Layout } from '../files/layout.ts';
 import { type Keystore, openSealedKeystore } from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
-import { type Hierarchy, loadHierarchy } from './hierarchy.ts';
+import { foundingPolicy, type Hierarchy, loadHierarchy } from './hierarchy.ts';
 import { cosignName, keystorePath } from './init.ts';
 import { type KeydSecrets, readSecrets } from './secrets.ts';
 import { KeydServer } from './server.ts';
@@ -81,9 +80,11 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
     requireLogKeys(hierarchy, keystore);
     const context = await KeydContext.open({
       dir: layout.keyd,
+      publishedPolicy: layout.policy,
       hierarchy,
-      policyBytes: policyBytes(layout, hierarchy),
+      founding: foundingPolicy(layout, hierarchy.pins),
       signerOf: (id) => keystore.signer(id),
+      keys: keystore.list(),
       clock,
       software: SOFTWARE,
     });
@@ -92,6 +93,10 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
     const { channelKey } = secrets;
     const server = new KeydServer(context, { socketPath, channelKey, log, handshakeMs: options.handshakeMs });
     await server.listen();
+    const { policy, sha256 } = context.policies.inForce;
+    if (policy.demonstration)
+      log.warn({ policy: policy.name }, 'DEMONSTRATION POLICY: nothing here is to be relied on');
+    log.info({ version: policy.version, policySha256: sha256 }, 'policy in force');
     log.info({ socket: socketPath, certificates: context.state.certificates, logSize: context.log.size }, 'ready');
     undo.unshift(() => channelKey.wipe());
     undo.unshift(() => server.drain());
@@ -121,14 +126,6 @@ function requireLogKeys({ pins }: Hierarchy, keystore: Keystore): void {
   const cosign = formatVerifierKey(cosignName(origin), 'cosignature-v1', keystore.signer('log-cosign').spki);
   if (vkey === pins.vkey && cosign === pins.cosignVkey) return;
   throw new KeysteadError('bundle.foreign', { field: 'vkey', seen: 'other keys of the log than the keystore has' });
-}
-
-/** The policy's file once more, as bytes: what was parsed must be what is handed out. */
-function policyBytes(layout: Layout, { pins }: Hierarchy): Uint8Array {
-  const bytes = readFileSync(layout.policy);
-  const seen = toHex(sha256(bytes));
-  if (seen !== pins.policySha256) throw new KeysteadError('bundle.policy-differs', { field: layout.policy, seen });
-  return bytes;
 }
 
 const SOFTWARE = softwareName();

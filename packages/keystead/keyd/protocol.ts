@@ -143,6 +143,7 @@ const Status = {
     software: z.string(),
     startedAt: time,
     policySha256: z.string(),
+    policyVersion: z.int(),
     /** Certificates that keyd's journal knows of. */
     certificates: z.int(),
     log: z.strictObject({
@@ -166,7 +167,7 @@ const Trust = {
     /** Verifier keys (C2SP signed-note) of the log and of its timestamps. */
     vkey: z.string(),
     cosignVkey: z.string(),
-    /** The policy in force, the very bytes that the ceremony approved. */
+    /** The policy in force, the very bytes that the ceremony or a quorum approved. */
     policy: bytes(4 * 1024 * 1024),
   }),
 };
@@ -200,6 +201,41 @@ const Journal = {
   }),
 };
 
+/** A policy that was put in force after that of the ceremony. */
+const PolicyChange = z.strictObject({
+  version: z.int(),
+  sha256: z.string(),
+  previousSha256: z.string(),
+  approvalsSha256: z.string(),
+  appliedAt: time,
+  requestId: z.string(),
+  proposer: z.string(),
+  approvers: z.array(z.strictObject({ name: z.string(), role: z.string() })),
+});
+
+const ChangePolicy = {
+  params: z.strictObject({
+    /** The very bytes of the policy's file. */
+    policy: bytes(4 * 1024 * 1024),
+    /** The approvals file, as `keystead policy approve` writes it. */
+    approvals: z
+      .string()
+      .min(1)
+      .max(256 * 1024),
+    requestId,
+  }),
+  result: PolicyChange,
+};
+
+const PolicyHistory = {
+  params: z.strictObject({}),
+  result: z.strictObject({
+    /** The policy of the ceremony. */
+    founding: z.strictObject({ version: z.int(), sha256: z.string() }),
+    steps: z.array(PolicyChange),
+  }),
+};
+
 /**
  * Everything that keyd does for others. None signs bytes that the caller chose: each takes fields, checks them
  * against the policy, and composes what is signed itself. Unknown fields are refused. REQ-KEY-STO-03
@@ -214,6 +250,8 @@ export const OPERATIONS = {
   signCheckpoint: SignCheckpoint,
   signEvidence: SignEvidence,
   journal: Journal,
+  policyHistory: PolicyHistory,
+  changePolicy: ChangePolicy,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

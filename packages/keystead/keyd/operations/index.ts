@@ -2,6 +2,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { firstIssue } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
+import { changePolicy, policyHistory } from './change-policy.ts';
 import { issue } from './issue.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
@@ -22,7 +23,12 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signCheckpoint,
   signEvidence,
   journal,
+  policyHistory,
+  changePolicy,
 };
+
+/** These change what the others go by, and see to it themselves that none is under way. */
+const ALONE: ReadonlySet<OperationName> = new Set<OperationName>(['changePolicy']);
 
 /**
  * Checks the form of an operation's parameters and carries it out. Whatever it signed is durable when it resolves.
@@ -37,5 +43,6 @@ export async function operate<Op extends OperationName>(
   if (!parsed.success) {
     throw new KeysteadError('request.malformed', { ...firstIssue(parsed.error, 'params'), cause: parsed.error });
   }
-  return WORK[op](keyd, parsed.data as Params<Op>);
+  const work = (): Promise<Result<Op>> => WORK[op](keyd, parsed.data as Params<Op>);
+  return ALONE.has(op) ? work() : keyd.turnstile.through(work);
 }

@@ -11,6 +11,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { checkDeviceId } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
+import { requireWithinCryptoperiod } from '../cryptoperiod.ts';
 import { provisioningRecord, signDocument } from '../documents.ts';
 import type { Params, Result } from '../protocol.ts';
 
@@ -30,6 +31,7 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
   requireTicketLine(ticket, line);
   requireTicketDevice(ticket, checkDeviceId(deviceId));
   requireLineOperator(keyd, operator);
+  requireWithinCryptoperiod(keyd.policy, 'evidence-signer', keyd.evidenceSince, now);
   const profile = profileOf(keyd.policy, ticket.profile);
   const named = { deviceId };
   const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });

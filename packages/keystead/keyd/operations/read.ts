@@ -8,7 +8,8 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
   return {
     software: keyd.software,
     startedAt: keyd.startedAt,
-    policySha256: keyd.provenance.policySha256,
+    policySha256: keyd.policies.inForce.sha256,
+    policyVersion: keyd.policy.version,
     certificates: keyd.state.certificates,
     log: { origin: keyd.log.origin, size: keyd.log.size, checkpoint: keyd.log.checkpoint ?? null },
     tickets: keyd.state.tickets,
@@ -16,11 +17,11 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
   };
 }
 
-/** What the ceremony approved: certificates, verifier keys and policy. */
+/** What the ceremony approved, certificates and verifier keys, and the policy in force. */
 export async function trust(keyd: KeydContext): Promise<Result<'trust'>> {
   const { certificates, evidenceSigner, pins } = keyd.hierarchy;
   const { vkey, cosignVkey } = pins;
-  return { certificates: { ...certificates }, evidenceSigner, vkey, cosignVkey, policy: keyd.policyBytes };
+  return { certificates: { ...certificates }, evidenceSigner, vkey, cosignVkey, policy: keyd.policies.inForce.bytes };
 }
 
 /** Certificates of the journal, in order, for those who reconcile their records with it. */

@@ -4,6 +4,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { operatorOf, permits } from '@keystead/core/lifecycle';
 import { checkDeviceId } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
+import { requireWithinCryptoperiod } from '../cryptoperiod.ts';
 import { decommissionEvidence, signDocument } from '../documents.ts';
 import type { Params, Result } from '../protocol.ts';
 import { forgetBefore } from '../revocation.ts';
@@ -12,13 +13,14 @@ import { forgetBefore } from '../revocation.ts';
  * Signs the evidence that a device was decommissioned. What keyd can check is checked: that the operator may do
  * this, and that each certificate named as revoked stands on a CRL that keyd
  * signed (or ended long ago): publish the CRL first. REQ-KEY-WIPE-01
- * @throws KeysteadError `operator.*`, `device.id-malformed`, `evidence.not-revoked`, `clock.went-back`,
+ * @throws KeysteadError `operator.*`, `device.id-malformed`, `evidence.not-revoked`, `key.cryptoperiod-ended`, `clock.went-back`,
  *   `keyd.journal-failed`.
  */
 export async function signEvidence(keyd: KeydContext, params: Params<'signEvidence'>): Promise<Result<'signEvidence'>> {
   const now = keyd.now();
   const { kind, requestId, ...end } = params;
   checkDeviceId(end.deviceId);
+  requireWithinCryptoperiod(keyd.policy, 'evidence-signer', keyd.evidenceSince, now);
   const operator = operatorOf(keyd.policy, end.operator);
   if (operator === undefined) throw new KeysteadError('operator.unknown', { field: 'operator', seen: end.operator });
   if (!permits(operator.roles, 'device.decommission')) {

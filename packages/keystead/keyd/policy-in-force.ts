@@ -1,0 +1,74 @@
+import {
+  ONLINE_CAS,
+  type OnlineCa,
+  type Policy,
+  type PolicyFile,
+  type SignedTicket,
+  verifyTicket,
+} from '@keystead/core/lifecycle';
+import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
+import { CheckPool } from './check-pool.ts';
+import type { Provenance } from './documents.ts';
+import type { Hierarchy } from './hierarchy.ts';
+import type { Journal } from './journal.ts';
+import { OcspResponder } from './ocsp-responder.ts';
+import { Requesters } from './requester.ts';
+import type { KeydState } from './state.ts';
+
+/** Verified tickets that are remembered, so that a batch costs one verification and not one for each unit. */
+const TICKETS_REMEMBERED = 64;
+
+/** What stays when the policy changes. */
+export interface Standing {
+  readonly hierarchy: Hierarchy;
+  readonly signerOf: SignerOf;
+  readonly state: KeydState;
+  readonly journal: Journal;
+  readonly logOrigin: string;
+  readonly software: string;
+}
+
+/** Everything in keyd that is made from the policy, so that another policy is another one of these and nothing else. */
+export class PolicyInForce {
+  readonly file: PolicyFile;
+  readonly authorities: Readonly<Record<OnlineCa, CertificateAuthority>>;
+  readonly responders: Readonly<Record<OnlineCa, OcspResponder>>;
+  readonly requesters: Requesters;
+  readonly provenance: Provenance;
+  readonly checks: CheckPool;
+  readonly #tickets = new Map<string, SignedTicket>();
+
+  constructor(file: PolicyFile, standing: Standing) {
+    const { signerOf, state, journal, logOrigin, software } = standing;
+    const hierarchy: Hierarchy = { ...standing.hierarchy, policy: file.policy };
+    this.file = file;
+    this.checks = new CheckPool(hierarchy);
+    const forEach = <T>(make: (role: OnlineCa) => T): Readonly<Record<OnlineCa, T>> =>
+      Object.fromEntries(ONLINE_CAS.map((role) => [role, make(role)])) as Record<OnlineCa, T>;
+    this.authorities = forEach(
+      (role) => new CertificateAuthority(role, hierarchy, signerOf, { state, journal, checks: this.checks }),
+    );
+    this.responders = forEach((role) => new OcspResponder(this.authorities[role], file.policy));
+    this.requesters = new Requesters(this.authorities, state);
+    this.provenance = {
+      software,
+      policySha256: file.sha256,
+      logOrigin,
+      evidenceSigner: hierarchy.evidenceSigner,
+    };
+  }
+
+  get policy(): Policy {
+    return this.file.policy;
+  }
+
+  /** A ticket whose signature and signer are verified. @throws KeysteadError `ticket.*`. */
+  ticket(text: string): SignedTicket {
+    const known = this.#tickets.get(text);
+    if (known !== undefined) return known;
+    const verified = verifyTicket(text, this.policy);
+    if (this.#tickets.size >= TICKETS_REMEMBERED) this.#tickets.clear();
+    this.#tickets.set(text, verified);
+    return verified;
+  }
+}
