@@ -17,11 +17,9 @@ import { CertificateStatus, type StatusListener } from './status.ts';
 export interface AuthorityOptions extends AuthorityDeps {
   /** Where `<role>.crl` is published. */
   readonly crlDirectory: string;
-  /** How long after the end of its LDevID a device may recover by its IDevID; 30 days unless told. REQ-KEY-ROT-01 */
+  /** How long after the end of its LDevID a device may recover by its IDevID, where it is not as the policy says. */
   readonly graceSeconds?: number;
 }
-
-const GRACE_SECONDS = 30 * 86_400;
 
 /**
  * Issues, renews, revokes, and tells how certificates stand. Every call resolves only after what it did is durable
@@ -37,10 +35,10 @@ export class Authority {
 
   constructor(options: AuthorityOptions) {
     this.#deps = options;
-    this.records = new CertificateRecords(options.audit, options.policy);
+    this.records = new CertificateRecords(options);
     this.#status = new CertificateStatus(options);
     const changed: StatusListener = (issuer, serial) => this.#status.changed(issuer, serial);
-    this.#enrolment = new Enrolment(options, this.records, options.graceSeconds ?? GRACE_SECONDS, changed);
+    this.#enrolment = new Enrolment(options, this.records, options.graceSeconds, changed);
     mkdirSync(options.crlDirectory, { recursive: true });
     this.#crls = new CrlPublisher(options, options.crlDirectory);
     this.#revocation = new Revocation(options, this.#crls, changed);

@@ -56,14 +56,22 @@ type Recorded =
 export class Enrolment {
   readonly #deps: AuthorityDeps;
   readonly #records: CertificateRecords;
-  readonly #graceMs: number;
+  readonly #graceSeconds: number | undefined;
   readonly #changed: StatusListener;
 
-  /** @param changed called after the COMMIT of every change of status, before the answer. */
-  constructor(deps: AuthorityDeps, records: CertificateRecords, graceSeconds: number, changed: StatusListener) {
+  /**
+   * @param graceSeconds the policy's unless given.
+   * @param changed called after the COMMIT of every change of status, before the answer.
+   */
+  constructor(
+    deps: AuthorityDeps,
+    records: CertificateRecords,
+    graceSeconds: number | undefined,
+    changed: StatusListener,
+  ) {
     this.#deps = deps;
     this.#records = records;
-    this.#graceMs = graceSeconds * 1000;
+    this.#graceSeconds = graceSeconds;
     this.#changed = changed;
   }
 
@@ -77,8 +85,9 @@ export class Enrolment {
     return this.#device(request, 'enrol', 'idevid', (records, device) => {
       const last = records.lastOfDevice(device.id, 'ldevid');
       if (last === undefined) return;
+      const graceSeconds = this.#graceSeconds ?? this.#deps.policy.grace.renewalSeconds;
       const readmitted = records.device(device.id)?.readmittedAt ?? 0;
-      const until = Math.max(last.notAfter, readmitted) + this.#graceMs;
+      const until = Math.max(last.notAfter, readmitted) + graceSeconds * 1000;
       if (this.#deps.clock.now().getTime() > until) {
         throw new KeysteadError('renewal.grace-ended', { field: 'LDevID', seen: `ended ${isoTime(last.notAfter)}` });
       }

@@ -37,16 +37,17 @@ export interface Subject extends Named {
 /** Writes what was signed into the records, and forgets nothing of what may not be given out. */
 export class CertificateRecords {
   readonly #audit: AppendAudit;
-  readonly #policy: Policy;
+  /** The policy in force is looked up each time: it may change. */
+  readonly #deps: { readonly policy: Policy };
 
-  constructor(audit: AppendAudit, policy: Policy) {
-    this.#audit = audit;
-    this.#policy = policy;
+  constructor(deps: { readonly audit: AppendAudit; readonly policy: Policy }) {
+    this.#audit = deps.audit;
+    this.#deps = deps;
   }
 
   /** The CA that issues by `profile`. @throws KeysteadError `profile.unknown`. */
   issuerOf(profile: string): OnlineCa {
-    const issuer = ONLINE_CAS.find((role) => role === profileOf(this.#policy, profile).issuer);
+    const issuer = ONLINE_CAS.find((role) => role === profileOf(this.#deps.policy, profile).issuer);
     if (issuer === undefined) throw new KeysteadError('profile.unknown', { field: 'profile', seen: profile });
     return issuer;
   }
@@ -70,7 +71,7 @@ export class CertificateRecords {
     const certificate: Certificate & { issuer: OnlineCa } = {
       ...key,
       profile: claim.profile,
-      subject: formatName(namesFor(profileOf(this.#policy, claim.profile), subject).subject),
+      subject: formatName(namesFor(profileOf(this.#deps.policy, claim.profile), subject).subject),
       deviceId: subject.deviceId ?? null,
       operator: subject.person ?? null,
       notBefore: signed.notBefore.getTime(),

@@ -12,8 +12,8 @@ import type { Store } from '../store/index.ts';
 export interface Founded {
   readonly certificates: Readonly<Record<string, DerCertificate>>;
   readonly evidenceSigner: DerCertificate;
-  /** The bytes of the policy in force. */
-  readonly policy: Uint8Array;
+  /** SHA-256 of the policy of the ceremony, hex. */
+  readonly policySha256: string;
 }
 
 const RECORDED = 'founding.recorded';
@@ -30,7 +30,7 @@ export async function recordFounding(
   founded: Founded,
 ): Promise<void> {
   if (store.read((records) => records.meta(RECORDED)) !== undefined) return;
-  const policySha256 = toHex(sha256(founded.policy));
+  const { policySha256 } = founded;
   const transcript = join(layout.ceremony, 'transcript.jsonl');
   const events: AuditEvent[] = [
     {

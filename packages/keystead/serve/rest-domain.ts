@@ -107,6 +107,19 @@ export function restDomain(rooms: Rooms): RestDomain {
         revoked: done.revoked.map((one) => one.serial),
       };
     },
+    async policy(caller) {
+      await operator(caller, 'policy.read', 'show policy');
+      const { policy, sha256, bytes } = rooms.policies.file;
+      const { version, demonstration } = policy;
+      const file = Buffer.from(bytes).toString('utf8');
+      return { version, sha256, demonstration, file, history: await rooms.policies.history() };
+    },
+    async changePolicy(caller, { policy, approvals }) {
+      const client = await operator(caller, 'policy.apply', 'change policy');
+      const { requestId } = caller;
+      const order = { policy: Buffer.from(policy, 'utf8'), approvals, actor: actorOf(client), requestId };
+      return rooms.policies.apply(order);
+    },
     refused: (_certificate, thrown, requestId) => access.refused(asKeysteadError(thrown), { requestId, what: 'rest' }),
   };
 }

@@ -1,6 +1,6 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { type OnlineCa, type Policy, parsePolicy } from '@keystead/core/lifecycle';
+import type { OnlineCa, Policy } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
 import type { CaRole } from '@keystead/core/x509';
 import type { Logger } from 'pino';
@@ -12,6 +12,7 @@ import type { KeydClient } from '../keyd-client/index.ts';
 import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { recordFounding } from './founding.ts';
+import { PolicyChanges } from './policy-changes.ts';
 
 export interface RoomsOptions {
   readonly layout: Layout;
@@ -28,7 +29,9 @@ export interface Rooms {
   readonly access: Access;
   readonly authority: Authority;
   readonly provisioning: Provisioning;
+  /** The policy in force; another one after a change. */
   readonly policy: Policy;
+  readonly policies: PolicyChanges;
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
   /** Repairs what a crash left; before the first request is taken. */
   start(): Promise<void>;
@@ -45,7 +48,6 @@ const CHECKPOINT_MS = 1_000;
 export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const { layout, keyd, clock, log } = options;
   const trust = await keyd.trust();
-  const policy = parsePolicy(trust.policy);
   const certificates = trust.certificates as Record<CaRole, DerCertificate>;
   const cas: Record<OnlineCa, DerCertificate> = {
     manufacturing: certificates.manufacturing,
@@ -70,10 +72,21 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   };
   const refusals = new RefusalLog({ store, audit, clock });
   const claims = new KeyClaims();
-  const shared = { store, keyd, clock, audit, refusals, policy, claims };
-  const authority = new Authority({ ...shared, crlDirectory: layout.crl });
+  const policies = PolicyChanges.of({ store, keyd, audit, refusals }, trust.policy);
+  const shared = { store, keyd, clock, audit, refusals, claims };
+  // Getters, so that each room goes by the policy in force when it looks, and not by the one of the start.
+  const authority = new Authority({
+    ...shared,
+    crlDirectory: layout.crl,
+    get policy() {
+      return policies.policy;
+    },
+  });
   const provisioning = new Provisioning({
     ...shared,
+    get policy() {
+      return policies.policy;
+    },
     authority,
     recordsDirectory: layout.records,
     evidenceDirectory: layout.evidence,
@@ -85,18 +98,31 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   }, TICK_MS);
   return {
     store,
-    access: new Access({ store, clock, policy, refusals, cas }),
+    access: new Access({
+      store,
+      clock,
+      refusals,
+      cas,
+      get policy() {
+        return policies.policy;
+      },
+    }),
     authority,
     provisioning,
-    policy,
+    policies,
+    get policy() {
+      return policies.policy;
+    },
     certificates,
     async start() {
       await publisher.open();
+      const { founding } = await policies.history();
       await recordFounding(store, audit, layout, {
         certificates,
         evidenceSigner: trust.evidenceSigner,
-        policy: trust.policy,
+        policySha256: founding.sha256,
       });
+      await policies.start();
       const { abandoned } = await authority.start();
       if (abandoned.length > 0)
         log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');

@@ -44,6 +44,9 @@ export interface RestDomain {
     deviceId: string,
     wiped: string[],
   ): Promise<{ evidence: string; signature: string; revoked: string[] }>;
+  /** The policy in force, its file and its history. */
+  policy(caller: Caller): Promise<unknown>;
+  changePolicy(caller: Caller, change: { policy: string; approvals: string }): Promise<unknown>;
   /** A body that never reached the domain: audited where it matters. */
   refused(certificate: Uint8Array | undefined, thrown: unknown, requestId: string): Promise<void>;
 }

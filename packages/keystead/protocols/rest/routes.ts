@@ -6,6 +6,7 @@ import { clientCertificate, sendError } from '../http/server.ts';
 import type { RestDomain } from './domain.ts';
 import {
   CertificateSerial,
+  ChangePolicy,
   checkBody,
   Decommission,
   EnrolOperator,
@@ -70,6 +71,11 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
         return domain.decommission(caller(request), id, wiped);
       });
+      api.get('/policy', (request) => domain.policy(caller(request)));
+      api.post('/policy', { bodyLimit: POLICY_LIMIT_BYTES }, async (request) => {
+        const change = await read(request, () => checkBody(ChangePolicy, request.body));
+        return domain.changePolicy(caller(request), change);
+      });
     },
     { prefix: '/api/v1' },
   );
@@ -85,6 +91,9 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
   }
 }
 
+/** A policy with thousands of operators is larger than every other body. */
+const POLICY_LIMIT_BYTES = 2 * 1024 * 1024;
+
 /** What `GET /api/v1` tells: method, path, permission. */
 const ROUTES = [
   ['GET', '/api/v1/whoami', '(any client certificate)'],
@@ -98,6 +107,8 @@ const ROUTES = [
   ['POST', '/api/v1/units {ticketId, deviceId, csr, line}', 'unit.provision'],
   ['POST', '/api/v1/revocations {deviceId | serial, reason}', 'device.revoke or certificate.revoke'],
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
+  ['GET', '/api/v1/policy', 'policy.read'],
+  ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],
 ] as const;
 
 /** Who asks, and the id that this request has in every log line and audit entry. */

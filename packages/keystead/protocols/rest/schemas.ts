@@ -38,6 +38,11 @@ export const Revoke = z
     path: ['deviceId'],
   });
 export const Decommission = z.strictObject({ wiped: z.array(z.string().max(256)).max(64).default([]) });
+export const ChangePolicy = z.strictObject({
+  /** The policy's file and its approvals file, as they are. */
+  policy: z.string().min(1).max(1_000_000),
+  approvals: z.string().min(1).max(200_000),
+});
 
 /**
  * The body of a request as a checked value. @throws KeysteadError `request.malformed` naming the field.

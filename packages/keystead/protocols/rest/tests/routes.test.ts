@@ -25,6 +25,8 @@ const domain: RestDomain = {
   provisionUnit: ask('provisionUnit'),
   revoke: ask('revoke'),
   decommission: ask('decommission'),
+  policy: ask('policy'),
+  changePolicy: ask('changePolicy'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },
@@ -53,6 +55,9 @@ const MALFORMED: readonly (readonly [field: string, method: 'GET' | 'POST', path
   ['csr', 'POST', '/units', { ticketId: 't', deviceId: 'a', csr: '%%', line }],
   ['line', 'POST', '/units', { ticketId: 't', deviceId: 'a', csr, line: '../x' }],
   ['ticket', 'POST', '/batches', {}],
+  ['policy', 'POST', '/policy', { approvals: '{}' }],
+  ['approvals', 'POST', '/policy', { policy: '{}', approvals: '' }],
+  ['force', 'POST', '/policy', { policy: '{}', approvals: '{}', force: true }],
   ['csr', 'POST', '/operator-certificates', { name: 'ada', csr: '-----BEGIN' }],
   ['hosts', 'POST', '/server-certificates', { csr, hosts: [] }],
   ['wiped', 'POST', ended, { wiped: 'all' }],
