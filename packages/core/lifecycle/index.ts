@@ -11,6 +11,7 @@ export {
 export * from './ceremony/transcript.ts';
 export { type CertifyOrder, certify } from './certify.ts';
 export * from './default-policy.ts';
+export { durationText } from './duration.ts';
 export * from './key-purposes.ts';
 export * from './key-states.ts';
 export {
@@ -25,6 +26,7 @@ export {
 } from './keying.ts';
 export * from './policy.ts';
 export * from './policy-check.ts';
+export * from './policy-differences/differences.ts';
 export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
 export * from './policy-statement.ts';
 export * from './policy-update.ts';

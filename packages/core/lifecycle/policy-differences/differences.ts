@@ -1,0 +1,45 @@
+import { KeysteadError } from '../../errors/index.ts';
+import type { Policy } from '../policy.ts';
+import { requireNextVersion, requireSameFoundation } from '../policy-update.ts';
+import { algorithms, profiles } from './certificates.ts';
+import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
+import { operators, quorums, tickets } from './people.ts';
+import { cryptoperiods, custody, grace, revocation } from './periods.ts';
+
+export type { LiveCertificate, LiveInventory, PolicyDifference, Severity } from './findings.ts';
+
+/**
+ * Every difference between two policies in words, with what it would break in a deployment. Nothing that differs goes
+ * unsaid: what has no sentence of its own is named by its part. REQ-KEY-POL-01
+ * @param live what the deployment holds; without it, only what the policies themselves say.
+ */
+export function policyDifferences(before: Policy, after: Policy, live?: LiveInventory): PolicyDifference[] {
+  const found = new Findings();
+  foundation(found, before, after);
+  algorithms(found, before, after, live);
+  profiles(found, before, after, live);
+  operators(found, before, after, live);
+  tickets(found, before, after, live);
+  cryptoperiods(found, before, after, live);
+  custody(found, before, after);
+  quorums(found, before, after);
+  grace(found, before, after, live);
+  revocation(found, before, after);
+  found.rest(before, after);
+  return found.sorted();
+}
+
+function foundation(found: Findings, before: Policy, after: Policy): void {
+  for (const rule of [requireNextVersion, requireSameFoundation]) {
+    try {
+      rule(before, after);
+    } catch (error) {
+      if (!(error instanceof KeysteadError)) throw error;
+      found.add('breaks', partOf(error.field), `keyd refuses it: ${error.message}`);
+    }
+  }
+  if (after.version === before.version + 1) found.add('notes', 'version', `${before.version} becomes ${after.version}`);
+}
+
+/** `profiles[3]` is a place in one file; the part is what both have. */
+const partOf = (field: string | undefined): string => (field ?? 'policy').replace(/\[\d+\]/g, '');

@@ -1,0 +1,104 @@
+import { SENSITIVE_ACTS, type SensitiveAct } from '../keying.ts';
+import { operatorOf, type Policy } from '../policy.ts';
+import { sameJson } from '../policy-update.ts';
+import { change, count, type Findings, type LiveInventory, named } from './findings.ts';
+
+export function operators(found: Findings, before: Policy, after: Policy, live: LiveInventory | undefined): void {
+  for (const old of before.operators) {
+    const next = operatorOf(after, old.name);
+    const field = `operators.${old.name}`;
+    const open = live?.tickets.filter(({ signer }) => signer === old.name) ?? [];
+    if (next === undefined) {
+      if (open.length > 0) {
+        const text = `operator ${old.name} removed: ${count(open, 'open ticket was', 'open tickets were')} signed by ${old.name} (${named(open.map(({ id }) => id))}) and would be refused`;
+        found.add('breaks', field, text);
+      } else found.add('warns', field, `operator ${old.name} removed: their certificate opens nothing any more`);
+      continue;
+    }
+    if (old.spki !== next.spki) {
+      const tail = open.length > 0 ? `, and so ${count(open, 'open ticket')} would be refused` : '';
+      found.add(
+        open.length > 0 ? 'breaks' : 'warns',
+        field,
+        `another key: what ${old.name} signed with the old one is not accepted${tail}`,
+      );
+    }
+    const lost = old.roles.filter((role) => !next.roles.includes(role));
+    const gained = next.roles.filter((role) => !old.roles.includes(role));
+    if (lost.length > 0) {
+      const signs = lost.includes('ca-operator') || lost.includes('policy-administrator');
+      const refused =
+        signs &&
+        !next.roles.some((role) => role === 'ca-operator' || role === 'policy-administrator') &&
+        open.length > 0;
+      found.add(
+        refused ? 'breaks' : 'warns',
+        field,
+        `no longer ${lost.join(', ')}${refused ? `: ${count(open, 'open ticket')} of theirs would be refused` : ''}`,
+      );
+    }
+    if (gained.length > 0) found.add('warns', field, `is now ${gained.join(', ')}`);
+  }
+  for (const { name, roles } of after.operators.filter((one) => operatorOf(before, one.name) === undefined))
+    found.add('warns', `operators.${name}`, `added as ${roles.join(', ')}`);
+  const had = new Set(before.operators.flatMap(({ roles }) => roles));
+  const have = new Set(after.operators.flatMap(({ roles }) => roles));
+  for (const role of had) if (!have.has(role)) found.add('breaks', 'operators', `nobody is ${role} any more`);
+}
+
+export function tickets(found: Findings, before: Policy, after: Policy, live: LiveInventory | undefined): void {
+  const [old, next] = [before.tickets, after.tickets];
+  if (old.maxQuota !== next.maxQuota) {
+    const over = live?.tickets.filter(({ quota }) => quota > next.maxQuota).map(({ id }) => id) ?? [];
+    const text = `quota of a ticket from ${old.maxQuota} to ${next.maxQuota}`;
+    found.add(
+      over.length > 0 ? 'breaks' : 'notes',
+      'tickets.maxQuota',
+      over.length > 0 ? `${text}: the open tickets ${named(over)} allow more and would be refused` : text,
+    );
+  }
+  if (old.maxSeconds !== next.maxSeconds) {
+    const over =
+      live?.tickets
+        .filter((one) => (Date.parse(one.notAfter) - Date.parse(one.notBefore)) / 1000 > next.maxSeconds)
+        .map(({ id }) => id) ?? [];
+    const text = `time of a ticket ${change(old.maxSeconds, next.maxSeconds)}`;
+    found.add(
+      over.length > 0 ? 'breaks' : 'notes',
+      'tickets.maxSeconds',
+      over.length > 0 ? `${text}: the open tickets ${named(over)} are longer and would be refused` : text,
+    );
+  }
+}
+
+export function quorums(found: Findings, before: Policy, after: Policy): void {
+  for (const act of Object.keys(SENSITIVE_ACTS) as SensitiveAct[]) {
+    const [old, next] = [before.quorums[act], after.quorums[act]];
+    if (sameJson(old, next)) continue;
+    const field = `quorums.${act}`;
+    const who = (roles: readonly string[]): string => (roles.length === 0 ? 'anybody' : roles.join(', '));
+    if (old.approvals !== next.approvals) {
+      const weaker = next.approvals < old.approvals;
+      found.add(
+        weaker ? 'warns' : 'notes',
+        `${field}.approvals`,
+        `${SENSITIVE_ACTS[act]} needs ${next.approvals} instead of ${old.approvals}${weaker ? ': fewer people can do it together' : ''}`,
+      );
+    }
+    if (!sameJson(old.roles, next.roles)) {
+      found.add(
+        'warns',
+        `${field}.roles`,
+        `${SENSITIVE_ACTS[act]} is approved by ${who(next.roles)} instead of ${who(old.roles)}`,
+      );
+    }
+    const able = after.operators.filter(({ roles }) => roles.some((role) => next.roles.includes(role)));
+    if (act !== 'ceremony-witnesses' && able.length < next.approvals) {
+      found.add(
+        'breaks',
+        field,
+        `${SENSITIVE_ACTS[act]} would need ${next.approvals}, and ${count(able, 'operator')} may`,
+      );
+    }
+  }
+}
