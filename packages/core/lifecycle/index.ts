@@ -27,6 +27,10 @@ export {
 export * from './policy.ts';
 export * from './policy-check.ts';
 export * from './policy-differences/differences.ts';
+export { policyDocument } from './policy-document/document.ts';
+export { renderHtml } from './policy-document/html.ts';
+export { renderMarkdown } from './policy-document/markdown.ts';
+export type { PolicyHistoryEntry } from './policy-document/people.ts';
 export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
 export * from './policy-statement.ts';
 export * from './policy-update.ts';

@@ -1,0 +1,98 @@
+import { SENSITIVE_ACTS, type SensitiveAct } from '../keying.ts';
+import type { Policy } from '../policy.ts';
+import { EXCLUSIVE_ROLES, PERMISSIONS, type Permission, permits, ROLES, type Role } from '../roles.ts';
+import { type Block, code, list, paragraph, section, subsection, type Text, table } from './content.ts';
+
+/** A policy that was in force, and who put it there. */
+export interface PolicyHistoryEntry {
+  readonly version: number;
+  readonly sha256: string;
+  /** ISO 8601. */
+  readonly since: string;
+  readonly by:
+    | { readonly kind: 'ceremony'; readonly witnesses: readonly string[]; readonly transcriptSha256: string }
+    | {
+        readonly kind: 'quorum';
+        readonly proposer: string;
+        readonly approvers: readonly { readonly name: string; readonly role: string; readonly signedAt: string }[];
+      };
+}
+
+const RESPONSIBILITIES: Readonly<Record<Role, string>> = {
+  'policy-administrator': 'writes and proposes this policy; approves the proposals of others; answers for the roots',
+  'ca-operator': 'runs the CAs: certificates, revocation, batch tickets, decommissioning',
+  'line-operator': 'provisions devices at one line of the factory, within a signed ticket',
+  'release-engineer': 'asks for firmware signatures',
+  approver: 'checks and approves what others ask for; asks for nothing of it',
+  custodian: 'keeps a share of the backup, and takes part in a restore',
+  auditor: 'reads everything and changes nothing',
+};
+
+export const roleSections = (policy: Policy): Block[] => [
+  section('Roles and responsibilities'),
+  table(
+    ['Role', 'Responsibility', 'Held by'],
+    ROLES.map((role) => [role, RESPONSIBILITIES[role], holders(policy, [role]) || 'nobody']),
+  ),
+  paragraph('What each role may do; whatever is not here is refused and the refusal is logged.'),
+  table(
+    ['Permission', 'Allows to', 'Roles'],
+    Object.entries(PERMISSIONS).map(([permission, what]) => [
+      [code(permission)],
+      what,
+      ROLES.filter((role) => permits([role], permission as Permission)).join(', '),
+    ]),
+  ),
+  subsection('Separation of duties'),
+  paragraph('One person may not hold both roles of a pair:'),
+  list(...EXCLUSIVE_ROLES.map(([a, b]) => `${a} and ${b}`)),
+];
+
+const holders = (policy: Policy, roles: readonly Role[]): string =>
+  policy.operators
+    .filter((operator) => operator.roles.some((role) => roles.includes(role)))
+    .map(({ name }) => name)
+    .join(', ');
+
+/** Who sees to it that the quorum is there. */
+const ENFORCED: Readonly<Record<SensitiveAct, string>> = {
+  'policy-change': 'keyd verifies every signature itself',
+  restore: 'by procedure',
+  'ca-rotation': 'by procedure: it takes a ceremony',
+  'ca-revocation': 'by procedure: it takes a ceremony',
+  'firmware-signing': 'by procedure',
+  'ceremony-witnesses': 'the transcript names them; their number is by procedure',
+};
+
+export const quorumSections = (policy: Policy): Block[] => [
+  section('Quorums'),
+  paragraph(
+    'These acts need several people. The one who asks never counts: nobody approves their own request. An approval is a signature over this one request, by the key that stands for the person in the policy in force, and it ends by itself.',
+  ),
+  table(
+    ['Act', 'Approvals besides the one who asks', 'By', 'Who may', 'Enforced'],
+    (Object.keys(SENSITIVE_ACTS) as SensitiveAct[]).map((act): Text[] => {
+      const { approvals, roles } = policy.quorums[act];
+      const who = roles.length === 0 ? 'anybody, named in the transcript' : roles.join(', ');
+      return [SENSITIVE_ACTS[act], `${approvals}`, who, holders(policy, roles) || '-', ENFORCED[act]];
+    }),
+  ),
+];
+
+export const historySections = (history: readonly PolicyHistoryEntry[]): Block[] => [
+  section('Change history'),
+  history.length === 0
+    ? paragraph('This policy is a draft: no deployment goes by it yet.')
+    : table(
+        ['Version', 'In force since', 'Put in force by', 'SHA-256 of the policy'],
+        history.map(({ version, since, by, sha256 }) => [`${version}`, since, byText(by), [code(sha256)]]),
+      ),
+];
+
+function byText(by: PolicyHistoryEntry['by']): Text {
+  if (by.kind === 'ceremony') {
+    return [`ceremony, witnessed by ${by.witnesses.join(', ')}; transcript SHA-256 `, code(by.transcriptSha256)];
+  }
+  const approvers = by.approvers.map(({ name, role, signedAt }) => `${name} (${role}, ${signedAt})`).join(', ');
+  return `proposed by ${by.proposer}; approved by ${approvers}`;
+}
