@@ -15,7 +15,7 @@ const coreMayImport = {
 const floors = [
   ['cli'],
   ['start', 'trace'],
-  ['serve', 'examples', 'verify'],
+  ['serve', 'examples', 'verify', 'policy'],
   ['ceremony'],
   ['protocols'],
   ['authority', 'provisioning', 'access'],

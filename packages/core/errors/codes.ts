@@ -232,6 +232,11 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'the one who asks for a policy signs that they do: keystead policy propose',
   },
+  'approval.proposal-exists': {
+    kind: 'conflict',
+    rule: 'a policy is proposed once; its approvals are added to that',
+    remedy: 'approve it, or move the file away to begin anew',
+  },
   'approval.proposer-differs': { kind: 'forbidden', rule: 'every statement must name the one who signed the proposal' },
   'approval.signer-unknown': { kind: 'forbidden', rule: 'the signer must be an operator of the policy in force' },
   'approval.signer-forbidden': {

@@ -58,11 +58,16 @@ export class PolicyChain {
    *   none of ours.
    */
   static open(paths: PolicyPaths, founding: PolicyFile, entries: readonly PolicyJournalEntry[]): PolicyChain {
+    const chain = PolicyChain.read(paths, founding, entries);
+    if (chain.#steps.length > 0) chain.#repairPublished();
+    return chain;
+  }
+
+  /** As {@link open}, for those who only look. */
+  static read(paths: PolicyPaths, founding: PolicyFile, entries: readonly PolicyJournalEntry[]): PolicyChain {
     const steps: PolicyStep[] = [];
     for (const entry of entries) steps.push(readStep(paths.dir, steps.at(-1)?.file ?? founding, entry));
-    const chain = new PolicyChain(paths, founding, steps);
-    if (steps.length > 0) chain.#repairPublished();
-    return chain;
+    return new PolicyChain(paths, founding, steps);
   }
 
   get inForce(): PolicyFile {

@@ -56,7 +56,7 @@ function control(policy: Policy, sha256: string, history: readonly PolicyHistory
       'This document states how cryptographic keys are managed from generation to destruction, for devices, for the servers that they talk to, and for the people who work with both. It is printed from the policy that the software reads and enforces: where this document and the running system could differ, the policy file with the SHA-256 below is what counts.',
     ),
     table(
-      ['', ''],
+      ['Item', 'Value'],
       [
         ['Document', document.id],
         ['Version', `${version}`],

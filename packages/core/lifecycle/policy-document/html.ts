@@ -4,6 +4,8 @@ import { DOCUMENT_STYLE } from './style.ts';
 /** The document as one HTML file that needs nothing else and prints on A4; UTF-8, ended by a line feed. */
 export function renderHtml(content: Content): string {
   const parts = numbered(content.blocks);
+  // What comes before the first heading is for everybody: it stands above the contents.
+  const first = content.blocks.findIndex((block) => block.kind === 'heading');
   const contents = parts.flatMap(({ block, number }) =>
     block.kind === 'heading' && block.level === 1
       ? [`<li><a href="#s${number}"><span class="n">${number}</span>${escaped(block.text)}</a></li>`]
@@ -22,9 +24,10 @@ export function renderHtml(content: Content): string {
     '</head>',
     '<body>',
     `<header><h1>${escaped(content.title)}</h1><p>${escaped(content.header)}</p></header>`,
+    ...parts.slice(0, first).map(({ block, number }) => renderBlock(block, number)),
     `<nav aria-label="Contents"><ol>${contents.join('')}</ol></nav>`,
     '<main>',
-    ...parts.map(({ block, number }) => renderBlock(block, number)),
+    ...parts.slice(first).map(({ block, number }) => renderBlock(block, number)),
     '</main>',
     `<footer><p>${escaped(content.footer)}</p></footer>`,
     '</body>',

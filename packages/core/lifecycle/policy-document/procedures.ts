@@ -20,7 +20,7 @@ const generation = (policy: Policy): Block[] => [
   subsection('Generation: the ceremony'),
   steps(
     'keyd makes the keys of the online CAs, of the audit log and of the evidence signer by itself, from the random source of OpenSSL (SP 800-90A), and writes a request that proves each of them.',
-    `The roots are made offline, on a machine without network, from a reviewed script, before at least ${policy.quorums['ceremony-witnesses'].approvals} witnesses. The ceremony refuses to run where a network is present.`,
+    `The roots are made offline, on a machine without network, from a reviewed script, before witnesses, of whom there are at least ${policy.quorums['ceremony-witnesses'].approvals}. The ceremony refuses to run where a network is present.`,
     'The witnesses compare fingerprints with the script. The root certifies the CAs of the request by the profiles of this policy.',
     'The transcript names every step and the SHA-256 of every file; a key for one use signs it. keyd takes over only what that transcript lists, for its own keys.',
     'The sealed files of the roots go into a safe. No service opens them.',
