@@ -1,6 +1,6 @@
 import { KeysteadError } from '../../errors/index.ts';
 import type { Policy } from '../policy.ts';
-import { requireNextVersion, requireSameFoundation } from '../policy-update.ts';
+import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-update.ts';
 import { algorithms, profiles } from './certificates.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
 import { operators, quorums, tickets } from './people.ts';
@@ -14,6 +14,7 @@ export type { LiveCertificate, LiveInventory, PolicyDifference, Severity } from 
  * @param live what the deployment holds; without it, only what the policies themselves say.
  */
 export function policyDifferences(before: Policy, after: Policy, live?: LiveInventory): PolicyDifference[] {
+  if (sameJson(before, after)) return [];
   const found = new Findings();
   foundation(found, before, after);
   algorithms(found, before, after, live);
