@@ -172,7 +172,7 @@ test('whatever number, word or flag of a policy is changed, the difference is sa
       const old = at[last];
       at[last] =
         typeof old === 'number'
-          ? Math.max(0, old + (up ? 1 : -1))
+          ? old + (up || old === 0 ? 1 : -1)
           : typeof old === 'boolean'
             ? !old
             : `${String(old)}A`;
