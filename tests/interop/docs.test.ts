@@ -82,9 +82,12 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['check-proof', /"outcome": "done"/],
   ['PUMP-000001.yaml', /device_id: "PUMP-000001"/],
   ['/api/v1/revocations', /"reason":"superseded"/],
+  ['policy show --file > policy.json', /DEMONSTRATION: not to be relied on/],
+  ['policy check next.json', /notes +grace\.renewalSeconds: .* down from 30 days to 14 days/],
+  ['policy apply next.json', /version 2 is in force since .*\n[^\n]*approved by approver/],
 ];
 
-for (const path of ['docs/enrol.md', 'docs/operate.md']) {
+for (const path of ['docs/enrol.md', 'docs/operate.md', 'docs/policy.md']) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {
     test(`${path}: block ${index + 1} of ${blocks.length} runs as it stands`, async () => {

@@ -204,6 +204,11 @@ export const ERRORS = {
     remedy: 'write the next version, from the policy in force',
   },
   'policy.version-skips': { kind: 'invalid', rule: 'the version of a policy goes up by exactly one with each change' },
+  'policy.set-back': {
+    kind: 'internal',
+    rule: 'keyd must know the policy that the records name as put in force',
+    remedy: "an older copy of keyd's directory was put back: restore keyd and the records from the same moment",
+  },
   'policy.only-ceremony': {
     kind: 'forbidden',
     rule: 'the CAs, their certificates and whether it is a demonstration are changed by a ceremony only',

@@ -54,10 +54,28 @@ export class PolicyChanges {
     return this.#file;
   }
 
-  /** Records what keyd put in force and a crash kept out of the records. Call it before the first request is taken. */
+  /**
+   * Records what keyd put in force and a crash kept out of the records. Call it before the first request is taken.
+   * @throws KeysteadError `policy.set-back` when the records know of a later policy than keyd does.
+   */
   async start(): Promise<void> {
     const { founding, steps } = await this.#deps.keyd.policyHistory();
+    this.#requireNotSetBack([founding, ...steps]);
     await this.#deps.store.commit((tx) => this.#record(tx, founding.version, steps, SYSTEM));
+  }
+
+  /** keyd alone cannot tell that its whole directory was put back; the records can. */
+  #requireNotSetBack(known: readonly { version: number; sha256: string }[]): void {
+    const { version, sha256 } = this.#deps.store.read((records) => ({
+      version: records.meta(VERSION),
+      sha256: records.meta(SHA256),
+    }));
+    if (version === undefined) return;
+    if (known.some((step) => String(step.version) === version && step.sha256 === sha256)) return;
+    throw new KeysteadError('policy.set-back', {
+      field: 'policy of keyd',
+      seen: `version ${known.at(-1)?.version}, where the records have version ${version}, sha256 ${sha256}`,
+    });
   }
 
   history(): Promise<Result<'policyHistory'>> {

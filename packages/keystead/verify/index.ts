@@ -4,6 +4,7 @@ import type { Layout } from '../files/layout.ts';
 import { type Check, type CheckResult, runCheck } from './check.ts';
 import { CEREMONY_CHECKS } from './checks/ceremony.ts';
 import { LOG_CHECKS } from './checks/log.ts';
+import { POLICY_CHECKS } from './checks/policy.ts';
 import { RECORD_CHECKS } from './checks/records.ts';
 import { REVOCATION_CHECKS } from './checks/revocation.ts';
 import { STORAGE_CHECKS } from './checks/storage.ts';
@@ -14,6 +15,7 @@ export { formatChecklist } from './print.ts';
 /** The first cut of the checklist, in the order in which a person would ask. */
 export const CHECKLIST: readonly Check[] = [
   ...CEREMONY_CHECKS,
+  ...POLICY_CHECKS,
   ...STORAGE_CHECKS,
   ...REVOCATION_CHECKS,
   ...RECORD_CHECKS,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { KeysteadError } from '@keystead/core/errors';
 import { type PolicyFile, policyFile } from '@keystead/core/lifecycle';
@@ -30,14 +30,18 @@ after(async () => {
 
 /** The front end's side, as it is after a start. */
 async function started(): Promise<PolicyChanges> {
+  const changes = PolicyChanges.of(deps(), (await bed.client.trust()).policy);
+  await changes.start();
+  return changes;
+}
+
+function deps() {
   const audit: AppendAudit = (tx, event) => {
     if (failCommit && event.type === 'policy.changed') throw new KeysteadError('store.disk-full', { field: 'test' });
     return appendAudit(tx, event, bed.clock);
   };
   const refusals = new RefusalLog({ store, audit, clock: bed.clock });
-  const changes = PolicyChanges.of({ store, keyd: bed.client, audit, refusals }, (await bed.client.trust()).policy);
-  await changes.start();
-  return changes;
+  return { store, keyd: bed.client, audit, refusals };
 }
 
 const entries = (): AuditEntry[] =>
@@ -110,4 +114,24 @@ test('the same change asked for again is recorded once', async () => {
   ]);
   assert.deepEqual(first, second);
   assert.equal(entries().filter(({ subject }) => subject.policyVersion === first.version).length, 1);
+});
+
+test("TEST-KEY-23 an older copy of keyd's directory under the same records is noticed, and serve does not start", async () => {
+  const changes = await started();
+  const { dir } = bed;
+  await bed.stop();
+  cpSync(dir, `${dir}.older`, { recursive: true });
+  const trust = readFileSync(bed.rehearsal.layout.policy);
+  await bed.start();
+  const later = PolicyChanges.of({ ...deps(), keyd: bed.client }, changes.file.bytes);
+  const { order: asked } = await order('change-5');
+  await later.apply(asked);
+  await bed.stop();
+  rmSync(dir, { recursive: true });
+  cpSync(`${dir}.older`, dir, { recursive: true });
+  // The directory of the socket is made anew, closed to others.
+  rmSync(join(dir, 'run'), { recursive: true });
+  writeFileSync(bed.rehearsal.layout.policy, trust);
+  await bed.start();
+  await assert.rejects(started(), { code: 'policy.set-back' });
 });

@@ -16,6 +16,7 @@ export async function ceremony(world: World): Promise<void> {
     'Offline ceremony',
     'The roots are made in a process of their own, without network, and certify the keys that keyd made for itself. Only requests and certificates cross over; no private key ever does.',
   );
+  narrator.warn('this is a DEMONSTRATION policy: one approval changes it, and nothing issued here is to be relied on');
   if (isImported(layout)) {
     narrator.done(`found the hierarchy of an earlier start in ${layout.trust}`);
     return;
