@@ -82,7 +82,7 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['check-proof', /"outcome": "done"/],
   ['PUMP-000001.yaml', /device_id: "PUMP-000001"/],
   ['/api/v1/revocations', /"reason":"superseded"/],
-  ['policy show --file > policy.json', /DEMONSTRATION: not to be relied on/],
+  ['policy show --json', /DEMONSTRATION: not to be relied on/],
   ['policy check next.json', /notes +grace\.renewalSeconds: .* down from 30 days to 14 days/],
   ['policy apply next.json', /version 2 is in force since .*\n[^\n]*approved by approver/],
 ];

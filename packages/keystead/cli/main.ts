@@ -31,6 +31,7 @@ Examples:
   $ keystead audit verify --data DIR        prove the history from the files alone
   $ keystead verify --json                  run the checklist on the live system
   $ keystead device revoke KS-0003 --reason keyCompromise
+  $ keystead policy document --format html  the key management policy, as a document to file
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
 

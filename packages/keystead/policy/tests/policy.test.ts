@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { fromBase64, toPem } from '@keystead/core/bytes';
 import { operatorOf, type PolicyFile, verifyUpdate } from '@keystead/core/lifecycle';
 import { type Party, PolicyParties, successor } from '../../../core/lifecycle/tests/policy-parties.ts';
@@ -147,4 +148,29 @@ test('the records of a deployment say what a policy would break, and its files w
 test('where no ceremony was taken over there is no policy in force, and it is said so', async () => {
   assert.throws(() => policyInPlace(new Layout(join(dir, 'nothing'))), { code: 'config.missing' });
   assert.equal(liveInventory(new Layout(join(dir, 'nothing')), now), undefined);
+});
+
+const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
+function keystead(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [MAIN, 'policy', ...args], { encoding: 'utf8', cwd: dir });
+}
+
+test('check ends with 1 when something breaks, 0 when not, and 3 for what is no policy; each also as JSON', () => {
+  writeFileSync(join(dir, 'old.json'), current.bytes);
+  writeFileSync(join(dir, 'good.json'), next.bytes);
+  writeFileSync(join(dir, 'skips.json'), successor(next).bytes);
+  writeFileSync(join(dir, 'bad.json'), '{"version":');
+  const good = keystead('check', 'good.json', '--against', 'old.json', '--json');
+  assert.equal(good.status, 0, good.stderr);
+  const report = JSON.parse(good.stdout);
+  assert.deepEqual([report.breaks, report.live, report.to.sha256], [false, false, next.sha256]);
+  const skips = keystead('check', 'skips.json', '--against', 'old.json');
+  assert.equal(skips.status, 1);
+  assert.match(skips.stdout, /^breaks {2}version: keyd refuses it: /);
+  const bad = keystead('check', 'bad.json', '--against', 'old.json', '--json');
+  assert.equal(bad.status, 3);
+  assert.equal(JSON.parse(bad.stdout).error.code, 'policy.malformed');
+  const nowhere = keystead('show', '--data', 'nowhere');
+  assert.equal(nowhere.status, 3);
+  assert.match(nowhere.stderr, /\[config\.missing\]/);
 });
