@@ -300,7 +300,7 @@ export const ERRORS = {
   },
   'policy.strength-too-low': {
     kind: 'invalid',
-    rule: 'a profile may use only algorithms of the strength that its purpose needs',
+    rule: 'an algorithm must have the strength that the policy, and the purpose of the key, need',
   },
   'policy.quorum-too-small': {
     kind: 'invalid',

@@ -127,6 +127,13 @@ function checkStrengths(policy: Policy): void {
   if (issuedBits < 128 || issuedBits < acceptedBits) {
     throw new KeysteadError('policy.algorithm-too-weak', { field: 'strengths.issuedBits', seen: String(issuedBits) });
   }
+  policy.algorithms.forEach((algorithm, index) => {
+    if (STRENGTH_BITS[algorithm] >= acceptedBits) return;
+    throw new KeysteadError('policy.strength-too-low', {
+      field: `algorithms[${index}]`,
+      seen: `${algorithm} with ${STRENGTH_BITS[algorithm]} bits, where acceptedBits is ${acceptedBits}`,
+    });
+  });
   policy.profiles.forEach((profile, index) => {
     const own = purposes.find((entry) => entry.purpose === purposeOfProfile(profile))?.bits ?? issuedBits;
     const needed = Math.max(issuedBits, own);

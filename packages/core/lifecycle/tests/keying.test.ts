@@ -127,6 +127,9 @@ test('nothing below 128 bits is issued, and a purpose that needs more gets it', 
   refused('policy.strength-too-low', 'profiles[2].keyAlgorithms', (broken) =>
     broken.strengths.purposes.push({ purpose: 'manufacturing-ca', bits: 192 }),
   );
+  refused('policy.strength-too-low', 'algorithms[0]', (broken) =>
+    Object.assign(broken.strengths, { acceptedBits: 192, issuedBits: 192 }),
+  );
   refused('policy.malformed', 'strengths.acceptedBits', (broken) =>
     Object.assign(broken.strengths, { acceptedBits: 80 }),
   );
