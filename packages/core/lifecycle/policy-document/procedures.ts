@@ -100,7 +100,7 @@ const destruction = (): Block[] => [
 const audit = (): Block[] => [
   subsection('Audit'),
   list(
-    'Every generation, provisioning, renewal, revocation, refusal, approval and change of this policy is an entry of the audit log, written in the same transaction as the change itself.',
+    'Every generation, provisioning, renewal, revocation, refusal and change of this policy, with those who approved it, is an entry of the audit log, written in the same transaction as the change itself.',
     'The log is a Merkle tree (RFC 6962); keyd signs its checkpoints with the time. An altered, dropped, reordered or backdated entry is found from the files alone.',
     [
       code('keystead audit verify'),
@@ -137,7 +137,7 @@ const policyChange = (policy: Policy): Block[] => [
       ' signs the proposal; it is for this file, after the policy in force, and for nothing else.',
     ],
     [
-      `${policy.quorums['policy-change'].approvals} other people of the quorum read this document of the new policy and sign (`,
+      `Others of the quorum, at least ${policy.quorums['policy-change'].approvals}, read this document of the new policy and sign (`,
       code('keystead policy approve'),
       `). A signature ends after at most ${durationText(policy.approvals.maxSeconds)}.`,
     ],
