@@ -6,11 +6,13 @@ import { enrolFigures } from './enrol.ts';
 import { type Figure, formatFigures } from './figure.ts';
 import { issueFigures } from './issue.ts';
 import { ocspFigures } from './ocsp.ts';
+import { pkcs11Figures } from './pkcs11.ts';
 import { Rig } from './rig.ts';
 
 /** In this order: the last two need keyd alone. */
 const PARTS: Readonly<Record<string, (bench: Bench, rig: Rig) => Promise<Figure[]>>> = {
   audit: auditFigures,
+  pkcs11: pkcs11Figures,
   enrol: enrolFigures,
   ocsp: ocspFigures,
   issue: issueFigures,

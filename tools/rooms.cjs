@@ -82,8 +82,14 @@ module.exports = {
       'serve never holds a key',
       inProgram(['serve', 'protocols', 'authority', 'provisioning', 'store', 'access']),
       {
-        path: '^packages/keystead/(keyd/server|keyd/operations|keystore/sealed)',
+        path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11))',
       },
+    ),
+    wall(
+      'only-a-thread-loads-the-token',
+      'calls of a token block: the native addon is loaded in a thread of its own, and only when a token is asked for',
+      '^packages/(?!keystead/keystore/pkcs11/thread/)',
+      { path: 'pkcs11js|graphene-pk11' },
     ),
     wall(
       'keyd-protocol-holds-no-keys',

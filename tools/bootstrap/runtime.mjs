@@ -22,12 +22,12 @@ function stop(message) {
   process.exit(1);
 }
 
-/** Installs the locked packages unless node_modules already holds exactly them. */
-export function install() {
+/** Installs the locked packages unless node_modules already holds exactly them; `anew` also then. */
+export function install(anew = false) {
   const major = Number(process.versions.node.split('.')[0]);
   if (major < 20) stop(`Keystead needs Node.js 20 or later to install itself; this is ${process.version}.`);
   const hash = lockHash();
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
+  if (!anew && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
   process.stderr.write('keystead: installing the locked packages (npm ci), about 70 MB to fetch\n');
   const npm = spawnSync('npm', ['ci', '--loglevel=error'], { cwd: root, stdio: ['ignore', 2, 2] });
   if (npm.error) stop(`keystead: npm could not be started: ${npm.error.message}`);

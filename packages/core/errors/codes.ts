@@ -156,6 +156,100 @@ export const ERRORS = {
     rule: 'one process at a time changes a keystore',
     remedy: 'open the keystore again',
   },
+  // ---- keystore: tokens (PKCS#11)
+  'keystore.pkcs11-unavailable': {
+    kind: 'unavailable',
+    rule: 'a PKCS#11 token needs the native addon pkcs11js, which is not built on this machine',
+    remedy:
+      'install a compiler (Debian: apt-get install g++ make python3), then run npm ci; if pkcs11js is in node_modules already, npm rebuild pkcs11js',
+  },
+  'keystore.module-missing': {
+    kind: 'unavailable',
+    rule: 'the PKCS#11 module must be where the configuration says',
+    remedy: "install the token's software, or set `module` in keystore.json to the path of its library",
+  },
+  'keystore.module-unusable': {
+    kind: 'unavailable',
+    rule: 'the PKCS#11 module must load and initialise',
+    remedy: "see the module's own configuration and log",
+  },
+  'keystore.token-absent': {
+    kind: 'unavailable',
+    rule: 'the token must be present, and initialised by its own tools',
+    remedy:
+      'put the token back or make it reachable; no restart is needed. See `token` in keystore.json if it is there',
+  },
+  'keystore.token-ambiguous': {
+    kind: 'conflict',
+    rule: 'a token, and a key on it, must be the only one of its name',
+    remedy: 'name the token by its serial; of two keys with one CKA_ID remove the one that is not from Keystead',
+  },
+  'keystore.pin-incorrect': {
+    kind: 'unauthenticated',
+    rule: 'the PIN must be the user PIN of the token',
+    remedy: 'give the right PIN; nothing is tried again by itself, since each attempt costs one of the few there are',
+  },
+  'keystore.pin-final-try': {
+    kind: 'forbidden',
+    rule: 'the last attempt before the token locks its PIN is not spent by a service',
+    remedy: 'log in once by hand with the right PIN, which resets the counter: pkcs11-tool --login --list-objects',
+  },
+  'keystore.pin-locked': {
+    kind: 'forbidden',
+    rule: 'the user PIN of the token must not be locked',
+    remedy: 'have the security officer set a new user PIN (pkcs11-tool --init-pin --login --login-type so); keys stay',
+  },
+  'keystore.pin-unset': {
+    kind: 'forbidden',
+    rule: 'the token must have a user PIN that is not expired',
+    remedy: 'have the security officer set one (pkcs11-tool --init-pin --login --login-type so)',
+  },
+  'keystore.login-lost': {
+    kind: 'unavailable',
+    rule: 'after a reconnection the token must accept the PIN that it accepted before',
+    remedy: 'restart the service with the PIN of now; nothing is tried again by itself',
+  },
+  'keystore.token-full': {
+    kind: 'unavailable',
+    rule: 'the token must have room for the key',
+    remedy: 'destroy what is not needed on the token, or use a larger one; nothing was changed',
+  },
+  'keystore.token-write-protected': { kind: 'forbidden', rule: 'the token must not be write-protected' },
+  'keystore.token-slow': {
+    kind: 'unavailable',
+    rule: 'the token must answer within the time that keystore.json gives it (`callSeconds`)',
+    remedy: 'ask again; see the load and the network of the token',
+  },
+  'keystore.token-failed': {
+    kind: 'unavailable',
+    rule: 'the token must carry out the call',
+    remedy: "see the token's own log",
+  },
+  'keystore.mechanism-unsupported': {
+    kind: 'unsupported',
+    rule: 'the token must offer the mechanism, size and curve that the key needs',
+    remedy: 'see pkcs11-tool --list-mechanisms; take another algorithm or another token',
+  },
+  'keystore.template-refused': {
+    kind: 'unsupported',
+    rule: 'the token must take the attributes of the key',
+    remedy: 'see `quirks` in docs/pkcs11.md',
+  },
+  'keystore.key-exposed': {
+    kind: 'internal',
+    rule: 'a key on a token is sensitive, never extractable and made there, by the attributes that the token itself shows',
+    remedy: 'do not use this token for keys: it did not make the key as it was asked to',
+  },
+  'keystore.export-forbidden': {
+    kind: 'forbidden',
+    rule: 'a signing key cannot be backed up in a form that leaves its keystore: there is no path (REQ-KEY-BAK-01)',
+    remedy: 'make a new key and certify it; an HSM is cloned inside of its own domain, by its own tools',
+  },
+  'wrap.length': { kind: 'invalid', rule: 'a wrapped key has 16, 24, 32, … bytes (SP 800-38F section 5.3.1)' },
+  'wrap.damaged': {
+    kind: 'invalid',
+    rule: 'a wrapped key must be whole and wrapped by this key (SP 800-38F)',
+  },
   'passphrase.unavailable': {
     kind: 'invalid',
     rule: 'the passphrase must come over a file descriptor, a credential, a private file or a terminal',

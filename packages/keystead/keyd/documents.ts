@@ -3,6 +3,7 @@ import { certSha256, type Signer, spkiSha256 } from '@keystead/core/crypto';
 import type { BatchTicket, OnlineCa } from '@keystead/core/lifecycle';
 import { formatName, readCertificate } from '@keystead/core/x509';
 import { stringify } from 'yaml';
+import { signVerified } from './sign-verified.ts';
 
 /** What every document of one keyd says of where it was made. */
 export interface Provenance {
@@ -106,5 +107,5 @@ const yaml = (document: Record<string, unknown>): string =>
 
 /** Signs the text with the evidence key. */
 export async function signDocument(text: string, signer: Signer): Promise<SignedDocument> {
-  return { text, signature: await signer.sign(Buffer.from(text, 'utf8')) };
+  return { text, signature: await signVerified(signer, Buffer.from(text, 'utf8')) };
 }

@@ -23,9 +23,9 @@ import {
 import { checkPath, lintCertificate, readCertificate, readCrl } from '@keystead/core/x509';
 import { durableWrite } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
-import { type Keystore, openSealedKeystore } from '../keystore/index.ts';
+import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
 import { type CeremonyPins, pinsPath, readPins, trustFile } from './hierarchy.ts';
-import { keystorePath, requestPath } from './init.ts';
+import { requestPath } from './init.ts';
 
 export interface ImportOptions {
   /** Directory with the ceremony's outputs; the layout's `ceremony/` unless given. */
@@ -64,7 +64,7 @@ export async function importBundle(
   clock: Clock,
   options: ImportOptions = {},
 ): Promise<CeremonyPins> {
-  const keystore = await openSealedKeystore(keystorePath(layout), passphrase, clock);
+  const keystore = await openKeystore(readKeystoreConfig(layout.keyd), passphrase, clock);
   try {
     const checked = checkBundle(layout, keystore, clock, options);
     const pinned = readPins(layout);

@@ -15,7 +15,7 @@ import { formatVerifierKey } from '@keystead/core/log';
 import { certificationRequest } from '@keystead/core/x509';
 import { durableWrite } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
-import { createSealedKeystore, type Keystore, openSealedKeystore } from '../keystore/index.ts';
+import { type Keystore, openOrCreateKeystore, readKeystoreConfig } from '../keystore/index.ts';
 
 /** Every key that keyd holds for good, by id in its keystore. */
 export const KEYD_KEYS: Readonly<Record<string, { algorithm: GeneratedKeyAlgorithm; purpose: string }>> = {
@@ -31,7 +31,6 @@ export const KEYD_KEYS: Readonly<Record<string, { algorithm: GeneratedKeyAlgorit
 /** The name of the key that timestamps the checkpoints of the log `origin`. */
 export const cosignName = (origin: string): string => `${origin}/keyd-time`;
 
-export const keystorePath = (layout: Layout): string => join(layout.keyd, 'keystore.sealed');
 export const requestPath = (layout: Layout): string => join(layout.ceremony, 'request.json');
 
 export interface KeydRequest {
@@ -42,9 +41,10 @@ export interface KeydRequest {
 }
 
 /**
- * Makes keyd's sealed keystore with all its keys and writes the request for a ceremony. It can be called again after
- * a crash at any point: keys that exist are kept, and a request that exists is returned as it is, since a ceremony
- * may already be under way with it.
+ * Makes keyd's keys, in a sealed file or on the token that `keystore.json` in its directory names, and writes the
+ * request for a ceremony. It can be called again after a crash at any point: keys that exist are kept, and a request
+ * that exists is returned as it is, since a ceremony may already be under way with it.
+ * @param passphrase of the sealed file, or the user PIN of the token.
  * @param origin the name of the audit log (C2SP tlog-checkpoint), for example `keystead.example/log`.
  * @throws KeysteadError `keystore.*`.
  */
@@ -55,10 +55,8 @@ export async function initKeyd(
   options: { readonly origin: string; readonly fips?: boolean },
 ): Promise<KeydRequest> {
   for (const dir of [layout.keyd, layout.ceremony]) mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const store = keystorePath(layout);
-  const keystore = existsSync(store)
-    ? await openSealedKeystore(store, passphrase, clock)
-    : await createSealedKeystore(store, passphrase, clock, { fips: options.fips });
+  const config = readKeystoreConfig(layout.keyd);
+  const keystore = await openOrCreateKeystore(config, passphrase, clock, { fips: options.fips });
   try {
     const present = new Set(keystore.list().map((key) => key.id));
     for (const [id, { algorithm, purpose }] of Object.entries(KEYD_KEYS)) {

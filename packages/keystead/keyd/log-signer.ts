@@ -102,7 +102,8 @@ export class LogSigner {
   /**
    * Appends leaf hashes to the tree of `size` and returns the signed note of the new one. Leaves that are held already
    * (an answer was lost) must be the same; when all are, the last note is the answer, whose tree may be larger.
-   * @throws KeysteadError `log.size-mismatch` with this log's size and nothing appended, `keyd.journal-failed`.
+   * @throws KeysteadError `log.size-mismatch` with this log's size and nothing appended, `keyd.journal-failed`, and what
+   *   the keystore throws: nothing is appended then either.
    */
   append(size: number, leaves: readonly Uint8Array[], now: Date): Promise<{ checkpoint: string; size: number }> {
     const done = this.#queue.then(() => this.#append(size, leaves, now));
@@ -139,9 +140,12 @@ export class LogSigner {
       this.#timestamp = timestamp;
       return { checkpoint: note, size: next.size };
     } catch (cause) {
-      // A full disk left the old checkpoint in place, and the next leaves are written over the ones that did not get
-      // there. After any other failure it is unsure what is on the disk; a start reads it again.
-      this.#broken = !(isFullDisk(cause) && this.#holdsItsCheckpoint());
+      // A full disk, or a token that was pulled out, left the old checkpoint in place, and the next leaves are written
+      // over the ones that did not get there. After any other failure it is unsure what is on the disk; a start reads
+      // it again.
+      const ofTheKeystore = cause instanceof KeysteadError;
+      this.#broken = !((isFullDisk(cause) || ofTheKeystore) && this.#holdsItsCheckpoint());
+      if (ofTheKeystore && !this.#broken) throw cause;
       throw new KeysteadError('keyd.journal-failed', {
         field: 'leaves',
         remedy: this.#broken ? 'free the disk and restart keyd' : 'free the disk',

@@ -7,10 +7,10 @@ import { type Logger, pino } from 'pino';
 import { systemClock } from '../clock/system.ts';
 import { emptyCoreDumps } from '../files/core-dump.ts';
 import { Layout } from '../files/layout.ts';
-import { type Keystore, openSealedKeystore } from '../keystore/index.ts';
+import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
 import { foundingPolicy, type Hierarchy, loadHierarchy } from './hierarchy.ts';
-import { cosignName, keystorePath } from './init.ts';
+import { cosignName } from './init.ts';
 import { type KeydSecrets, readSecrets } from './secrets.ts';
 import { KeydServer } from './server.ts';
 import { becomeSole } from './single.ts';
@@ -75,7 +75,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
   const right = await becomeSole(layout.keyd);
   const undo: (() => unknown)[] = [() => right.release()];
   try {
-    const keystore = await openKeystore(layout, secrets.passphrase, clock);
+    const keystore = await unlock(layout, secrets.passphrase, clock);
     undo.unshift(() => keystore.close());
     requireLogKeys(hierarchy, keystore);
     const context = await KeydContext.open({
@@ -111,9 +111,9 @@ async function runAll(undo: readonly (() => unknown)[]): Promise<void> {
   for (const step of undo) await step();
 }
 
-async function openKeystore(layout: Layout, passphrase: SecretBytes, clock: Clock): Promise<Keystore> {
+async function unlock(layout: Layout, passphrase: SecretBytes, clock: Clock): Promise<Keystore> {
   try {
-    return await openSealedKeystore(keystorePath(layout), passphrase, clock);
+    return await openKeystore(readKeystoreConfig(layout.keyd), passphrase, clock);
   } finally {
     passphrase.wipe();
   }

@@ -1,11 +1,24 @@
 export {
+  type KeystoreConfig,
+  keystoreConfigPath,
+  parseKeystoreConfig,
+  readKeystoreConfig,
+  readKeystoreFile,
+  sealedConfig,
+  writeKeystoreConfig,
+} from './config.ts';
+export {
   type AgreementKeystore,
   CUSTODIES,
   type Custody,
   type KeyAgreement,
   type KeyInfo,
   type Keystore,
+  type KeyWrapper,
+  type WrappingKeyInfo,
+  type WrappingKeystore,
 } from './keystore.ts';
+export { canAgree, canWrap, createKeystore, openKeystore, openOrCreateKeystore } from './open.ts';
 export { type PassphraseSource, readPassphrase } from './passphrase.ts';
 export { readSealedPkcs8Pem, writeSealedPkcs8Pem } from './pkcs8-pem.ts';
 export { createSealedKeystore, openSealedKeystore, type SealedKeystoreOptions } from './sealed.ts';

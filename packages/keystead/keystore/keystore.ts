@@ -69,3 +69,30 @@ export interface AgreementKeystore extends Keystore {
   /** @throws KeysteadError `keystore.key-missing`, `keystore.closed`. */
   agreement(id: string): KeyAgreement;
 }
+
+/** A symmetric key that wraps other keys for their way from one place to another, and does nothing else. */
+export interface KeyWrapper {
+  readonly algorithm: 'AES-256';
+  /**
+   * AES key wrap (SP 800-38F section 6.2, RFC 3394) of a transport key. A key of the keystore itself cannot be given:
+   * there is no way to name one here. REQ-KEY-BAK-01
+   * @param key 16, 24, … 64 bytes; stays with the caller.
+   * @throws KeysteadError `wrap.length`, `keystore.key-missing`, `keystore.closed`.
+   */
+  wrap(key: SecretBytes): Promise<Uint8Array>;
+  /** The key inside. @throws KeysteadError `wrap.damaged`, `keystore.key-missing`, `keystore.closed`. */
+  unwrap(wrapped: Uint8Array): Promise<SecretBytes>;
+}
+
+/** What is known about a wrapping key; it has no public half. */
+export type WrappingKeyInfo = Omit<KeyInfo, 'algorithm' | 'spki'> & { readonly algorithm: 'AES-256' };
+
+/** A keystore with keys that wrap transport keys. {@link Keystore.destroy} destroys these, too. */
+export interface WrappingKeystore extends Keystore {
+  /** All wrapping keys, in the order in which they were made. */
+  wrappingKeys(): WrappingKeyInfo[];
+  /** As {@link Keystore.generate}, for an AES-256 key that wraps. */
+  generateWrapping(id: string, purpose: string): Promise<WrappingKeyInfo>;
+  /** @throws KeysteadError `keystore.key-missing`, `keystore.closed`. */
+  wrapper(id: string): KeyWrapper;
+}

@@ -30,8 +30,14 @@ export class Rehearsal {
     this.clock = clock;
   }
 
-  static async make(policy: Partial<DemoPolicyOptions> = {}, clock: Clock = systemClock): Promise<Rehearsal> {
+  /** @param prepare called before keyd makes its keys: where they are to live may be written down then. */
+  static async make(
+    policy: Partial<DemoPolicyOptions> = {},
+    clock: Clock = systemClock,
+    prepare: (layout: Layout) => void = () => {},
+  ): Promise<Rehearsal> {
     const rehearsal = new Rehearsal(clock);
+    prepare(rehearsal.layout);
     await initKeyd(rehearsal.layout, passphrase('the passphrase of keyd'), clock, { origin: 'rehearsal.example/log' });
     const operator = { name: 'ada', roles: ['ca-operator'], spki: generateSoftwareKey('P-256').spki } as const;
     const urls = {

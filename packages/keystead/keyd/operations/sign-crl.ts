@@ -3,6 +3,7 @@ import { assembleSigned, tbsCertList } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import type { Params, Result } from '../protocol.ts';
 import { forgetBefore, requireRevocationTime } from '../revocation.ts';
+import { signVerified } from '../sign-verified.ts';
 
 /**
  * Signs a full CRL. keyd remembers what it has listed, in its journal, and lists it again by itself: a front end can
@@ -40,6 +41,6 @@ export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Pro
       keyd.state.unlist(issuer, fresh);
       throw error;
     });
-  const crl = assembleSigned(tbs, signer.signatureAlgorithm, await signer.sign(tbs)) as DerCrl;
+  const crl = assembleSigned(tbs, signer.signatureAlgorithm, await signVerified(signer, tbs)) as DerCrl;
   return { crl, number, thisUpdate, nextUpdate };
 }

@@ -12,6 +12,7 @@ import {
 import { certificationRequest } from '@keystead/core/x509';
 import { pino } from 'pino';
 import { passphrase, Rehearsal } from '../../ceremony/tests/rehearsal.ts';
+import type { Layout } from '../../files/layout.ts';
 import { KeydClient, type Result } from '../../keyd-client/index.ts';
 import type { Channel } from '../channel.ts';
 import { greetPeer } from '../handshake.ts';
@@ -64,7 +65,8 @@ export class KeydBed {
     this.policy = policy;
   }
 
-  static async make(policy: Partial<DemoPolicyOptions> = {}): Promise<KeydBed> {
+  /** @param prepare as `Rehearsal.make` takes it. */
+  static async make(policy: Partial<DemoPolicyOptions> = {}, prepare?: (layout: Layout) => void): Promise<KeydBed> {
     const clock = new SimulatedClock(START);
     const people = { ada: makeKey(), lin: makeKey(), aud: makeKey() };
     const operators = [
@@ -72,7 +74,7 @@ export class KeydBed {
       { name: 'lin', roles: ['line-operator'], spki: people.lin.spki },
       { name: 'aud', roles: ['auditor'], spki: people.aud.spki },
     ] as const;
-    const rehearsal = await Rehearsal.make({ operators, ...policy }, clock);
+    const rehearsal = await Rehearsal.make({ operators, ...policy }, clock, prepare);
     await rehearsal.run();
     await importBundle(rehearsal.layout, passphrase(KEYD_PASSPHRASE), clock);
     const bed = new KeydBed(rehearsal, clock, people, parsePolicy(rehearsal.output('policy.json')));

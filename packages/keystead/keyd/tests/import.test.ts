@@ -10,7 +10,7 @@ import { passphrase, Rehearsal } from '../../ceremony/tests/rehearsal.ts';
 import { openSealedKeystore } from '../../keystore/index.ts';
 import { loadHierarchy, pinsPath } from '../hierarchy.ts';
 import { type ImportOptions, importBundle, isImported } from '../import.ts';
-import { initKeyd, KEYD_KEYS, keystorePath } from '../init.ts';
+import { initKeyd, KEYD_KEYS } from '../init.ts';
 
 const KEYD = 'the passphrase of keyd';
 let ours: Rehearsal;
@@ -53,7 +53,7 @@ const replaceIn = (path: string, from: string | RegExp, to: string) =>
   writeFileSync(path, readFileSync(path, 'utf8').replace(from, to));
 
 test('keyd makes each of its keys, and its request is one that openssl verifies', async () => {
-  const keystore = await openSealedKeystore(keystorePath(ours.layout), passphrase(KEYD), ours.clock);
+  const keystore = await openSealedKeystore(join(ours.layout.keyd, 'keystore.sealed'), passphrase(KEYD), ours.clock);
   assert.deepEqual(
     keystore.list().map(({ id, algorithm }) => [id, algorithm]),
     Object.entries(KEYD_KEYS).map(([id, { algorithm }]) => [id, algorithm]),

@@ -1,10 +1,11 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { demoPolicy, formatPolicy } from '@keystead/core/lifecycle';
 import { spawnCeremony } from '../../ceremony/index.ts';
 import { durableWrite } from '../../files/durable.ts';
 import { importBundle, isImported } from '../../keyd/import.ts';
 import { initKeyd } from '../../keyd/init.ts';
+import { readKeystoreConfig, writeKeystoreConfig } from '../../keystore/index.ts';
 import { makePeopleKeys } from '../operators.ts';
 import type { World } from '../world.ts';
 
@@ -21,15 +22,22 @@ export async function ceremony(world: World): Promise<void> {
     narrator.done(`found the hierarchy of an earlier start in ${layout.trust}`);
     return;
   }
-  // A first start that was cut short made nothing that anyone trusts yet: begin again from clean ground.
+  // A first start that was cut short made nothing that anyone trusts yet: begin again from clean ground. Where the
+  // keys are to live was decided before it (`keystead keystore init`); keys on a token stay there and are used.
+  const keystore = readKeystoreConfig(layout.keyd);
   for (const path of [layout.keyd, layout.ceremony, layout.trust, layout.offline, layout.operators]) {
     rmSync(path, { recursive: true, force: true });
+  }
+  if (keystore.make !== 'sealed') {
+    mkdirSync(layout.keyd, { recursive: true, mode: 0o700 });
+    writeKeystoreConfig(layout.keyd, keystore);
   }
   const people = await makePeopleKeys(layout, passphrases.operators);
   const { path: request } = await initKeyd(layout, passphrases.keyd, clock, {
     origin: `keystead.local/${world.config.storeId}`,
   });
-  narrator.done('keyd made its seven keys, sealed, and wrote certification requests');
+  const where = keystore.make === 'sealed' ? 'sealed' : 'on its token';
+  narrator.done(`keyd made its seven keys, ${where}, and wrote certification requests`);
 
   const policyPath = join(layout.ceremony, 'policy.json');
   const base = world.httpUrl;

@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs';
+import type { Clock } from '@keystead/core/clock';
+import type { SecretBytes } from '@keystead/core/crypto';
+import type { KeystoreConfig } from './config.ts';
+import type { AgreementKeystore, Keystore, WrappingKeystore } from './keystore.ts';
+import { createSealedKeystore, openSealedKeystore } from './sealed.ts';
+
+/**
+ * Opens the keystore that a configuration names, whatever its make.
+ * @param secret the passphrase of a sealed file or the user PIN of a token; stays with the caller, who may wipe it once
+ *   the promise has settled.
+ * @throws KeysteadError `keystore.*`, `kdf.*`, `rng.unhealthy`. REQ-KEY-STO-01
+ */
+export async function openKeystore(config: KeystoreConfig, secret: SecretBytes, clock: Clock): Promise<Keystore> {
+  switch (config.make) {
+    case 'sealed':
+      return openSealedKeystore(config.path, secret, clock);
+    case 'pkcs11':
+      return openToken(config, secret, clock);
+  }
+}
+
+/**
+ * Makes the keystore that a configuration names. A sealed file must not exist yet. A token was made by its own tools
+ * (C_InitToken and the user PIN are its security officer's): it is opened, what is on it stays, and `generate`
+ * refuses each id that it holds already.
+ * @throws KeysteadError `keystore.exists`, and what {@link openKeystore} throws.
+ */
+export async function createKeystore(
+  config: KeystoreConfig,
+  secret: SecretBytes,
+  clock: Clock,
+  options: { readonly fips?: boolean } = {},
+): Promise<Keystore> {
+  switch (config.make) {
+    case 'sealed':
+      return createSealedKeystore(config.path, secret, clock, { fips: options.fips ?? config.fips });
+    case 'pkcs11':
+      return openToken(config, secret, clock);
+  }
+}
+
+/** Opens the keystore, or makes it when it is a file that is not there. @throws KeysteadError as the two others do. */
+export function openOrCreateKeystore(
+  config: KeystoreConfig,
+  secret: SecretBytes,
+  clock: Clock,
+  options: { readonly fips?: boolean } = {},
+): Promise<Keystore> {
+  const isNew = config.make === 'sealed' && !existsSync(config.path);
+  return isNew ? createKeystore(config, secret, clock, options) : openKeystore(config, secret, clock);
+}
+
+/** Whether the keys of this keystore can agree on secrets, too. */
+export const canAgree = (keystore: Keystore): keystore is AgreementKeystore => 'generateAgreement' in keystore;
+
+/** Whether this keystore can wrap keys, too. */
+export const canWrap = (keystore: Keystore): keystore is WrappingKeystore => 'generateWrapping' in keystore;
+
+/** Loaded when it is asked for, so that everything else works on a machine without the native addon. */
+async function openToken(
+  config: Extract<KeystoreConfig, { make: 'pkcs11' }>,
+  pin: SecretBytes,
+  clock: Clock,
+): Promise<AgreementKeystore & WrappingKeystore> {
+  const { openPkcs11Keystore } = await import('./pkcs11/index.ts');
+  return openPkcs11Keystore(config, pin, clock);
+}

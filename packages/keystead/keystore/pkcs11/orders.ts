@@ -1,0 +1,89 @@
+import type { GeneratedKeyAlgorithm } from '@keystead/core/crypto';
+import type { ErrorCode } from '@keystead/core/errors';
+import type { Refusal } from './errors.ts';
+import type { PublicNumbers } from './public-key.ts';
+import type { KeyRecord } from './record.ts';
+
+/** What a token says of itself (CK_TOKEN_INFO) and its module of itself (CK_INFO), blanks at the end cut off. */
+export interface TokenFacts {
+  readonly token: {
+    readonly label: string;
+    readonly serialNumber: string;
+    readonly manufacturerID: string;
+    readonly model: string;
+    readonly firmwareVersion: string;
+    readonly hardwareVersion: string;
+  };
+  readonly module: {
+    readonly libraryDescription: string;
+    readonly libraryVersion: string;
+    readonly cryptokiVersion: string;
+  };
+  /** Another session of this process had logged in before: the PIN was not tried. */
+  readonly loggedInBefore: boolean;
+}
+
+/** What a token shows of a key of its own: CKA_* by name, read back; an attribute that the module lacks is missing. */
+export type Attributes = Readonly<Record<string, boolean | number>>;
+
+/** A key for the threads: they find its object by CKA_ID. */
+export interface KeyRef {
+  readonly objectId: Uint8Array;
+  readonly algorithm: GeneratedKeyAlgorithm | 'AES-256';
+  /** SubjectPublicKeyInfo, DER; none for AES. */
+  readonly spki?: Uint8Array;
+}
+
+/** A record on the token and what stands there of its key. */
+export interface StoredKey {
+  readonly label: string;
+  readonly record: Uint8Array;
+  /** How many private or secret keys and public keys have the CKA_ID of this record. */
+  readonly keys: number;
+  readonly publicKeys: number;
+  /** Of the key, when there is exactly one. */
+  readonly attributes?: Attributes;
+  readonly numbers?: PublicNumbers;
+}
+
+export interface SignItem {
+  /** Index into the batch's keys. */
+  readonly key: number;
+  readonly data: Uint8Array;
+}
+
+/** What a thread is asked to do and what it answers. Calls of the token happen nowhere else. */
+export interface Orders {
+  /** Initialises, finds the token, opens a session, logs in unless this process is. The PIN's bytes are zeroed. */
+  open: { order: { readonly pin: SharedArrayBuffer; readonly readWrite: boolean }; answer: TokenFacts };
+  /** C_Finalize: every session of this process on this module ends. */
+  finalize: { order: object; answer: undefined };
+  /** Closes the session; with `finalize` the module, too. The thread ends. */
+  close: { order: { readonly finalize: boolean }; answer: undefined };
+  random: { order: { readonly bytes: number }; answer: Uint8Array };
+  /** Every record of Keystead on the token, with what stands there of its key. */
+  read: { order: object; answer: StoredKey[] };
+  generate: { order: { readonly record: KeyRecord }; answer: StoredKey };
+  destroy: { order: { readonly id: string }; answer: undefined };
+  sign: {
+    order: { readonly keys: readonly KeyRef[]; readonly items: readonly SignItem[] };
+    answer: (Uint8Array | Failure)[];
+  };
+  /** Z, in a buffer of its own that its receiver wipes. */
+  agree: { order: { readonly key: KeyRef; readonly point: Uint8Array }; answer: Uint8Array };
+  wrap: { order: { readonly key: KeyRef; readonly secret: SharedArrayBuffer }; answer: Uint8Array };
+  unwrap: { order: { readonly key: KeyRef; readonly wrapped: Uint8Array }; answer: Uint8Array };
+}
+export type OrderKind = keyof Orders;
+export type Order<Kind extends OrderKind = OrderKind> = {
+  [K in Kind]: { readonly kind: K } & Orders[K]['order'];
+}[Kind];
+export type Answer<Kind extends OrderKind> = Orders[Kind]['answer'];
+
+/** Why an order was not carried out. */
+export type Failure =
+  | { readonly refusal: Refusal; readonly more?: string }
+  | { readonly error: { code: ErrorCode; field?: string; seen?: string; remedy?: string } }
+  | { readonly fault: string };
+
+export type Reply = { readonly ok: unknown } | Failure;

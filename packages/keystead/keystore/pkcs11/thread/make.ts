@@ -1,0 +1,108 @@
+import { KeysteadError } from '@keystead/core/errors';
+import type { Handle } from 'pkcs11js';
+import { CKA } from '../cryptoki.ts';
+import type { StoredKey } from '../orders.ts';
+import { formatRecord, type KeyRecord } from '../record.ts';
+import {
+  MADE_BY,
+  privateTemplate,
+  probeTemplates,
+  publicTemplate,
+  recordSearch,
+  recordTemplate,
+  wrappingTemplate,
+} from '../templates.ts';
+import { call } from './addon.ts';
+import { deriveSecret } from './agree.ts';
+import { attribute, find, objectsOf, readKey } from './objects.ts';
+import type { TokenSession } from './session.ts';
+
+/**
+ * Makes a key: first its record, then the key. So a kill between the two leaves a record without a key, which is no
+ * key and is cleared away here the next time, and never a key that nobody knows of. When a step fails, what was made
+ * is destroyed. REQ-KEY-STO-01
+ * @throws KeysteadError `keystore.changed`, `keystore.token-ambiguous`, `key.inconsistent`. @throws CallRefused.
+ */
+export function makeKey(at: TokenSession, record: KeyRecord): StoredKey {
+  const { module, session, config } = at;
+  clearLeftovers(at, record.id);
+  const value = formatRecord(record);
+  call('C_CreateObject', () => module.C_CreateObject(session, recordTemplate(record, value, config.quirks)));
+  try {
+    generate(at, record);
+    return readKey(at, record.id, value);
+  } catch (error) {
+    // Best effort: where this fails too, the next attempt finds a record without a key.
+    try {
+      removeKey(at, record.id);
+    } catch {
+      // The first error is the one to tell.
+    }
+    throw error;
+  }
+}
+
+/** Destroys a key and its record, in the order in which a kill leaves nothing that could pass for a key. */
+export function removeKey(at: TokenSession, id: string): void {
+  const { module, session } = at;
+  const { keys, publicKeys } = objectsOf(at, id);
+  for (const object of [...keys, ...publicKeys, ...find(at, recordSearch(id))]) {
+    call('C_DestroyObject', () => module.C_DestroyObject(session, object));
+  }
+  at.handles.clear();
+}
+
+function clearLeftovers(at: TokenSession, id: string): void {
+  const { keys, publicKeys } = objectsOf(at, id);
+  const [record] = find(at, recordSearch(id));
+  if (record !== undefined && keys.length > 0) {
+    throw new KeysteadError('keystore.changed', { field: 'token', seen: `another process made the key ${id}` });
+  }
+  if (record === undefined && keys.length + publicKeys.length > 0) {
+    throw new KeysteadError('keystore.token-ambiguous', { field: `key ${id}`, seen: 'a foreign key with its CKA_ID' });
+  }
+  if (record !== undefined) removeKey(at, id);
+}
+
+function generate(at: TokenSession, record: KeyRecord): void {
+  const { module, session, config } = at;
+  const { mechanism } = MADE_BY[record.algorithm];
+  if (record.use === 'wrap') {
+    const template = wrappingTemplate(record, config.quirks);
+    call('C_GenerateKey', () => module.C_GenerateKey(session, { mechanism }, template));
+    return;
+  }
+  const pair = call('C_GenerateKeyPair', () =>
+    module.C_GenerateKeyPair(
+      session,
+      { mechanism },
+      publicTemplate(record, config.quirks),
+      privateTemplate(record, config.quirks),
+    ),
+  );
+  if (record.use === 'agree') requireAgreement(at, record, pair);
+}
+
+/** The pair must agree with another one on one secret (SP 800-56A r3 section 5.6.2.1.4). A signing key is tried by its keystore. */
+function requireAgreement(at: TokenSession, record: KeyRecord, pair: { publicKey: Handle; privateKey: Handle }): void {
+  const { module, session, config } = at;
+  const [publicProbe, privateProbe] = probeTemplates(record, config.quirks);
+  const { mechanism } = MADE_BY[record.algorithm];
+  const probe = call('C_GenerateKeyPair', () =>
+    module.C_GenerateKeyPair(session, { mechanism }, publicProbe, privateProbe),
+  );
+  const fieldBytes = record.algorithm === 'P-256' ? 32 : 48;
+  const pointOf = (key: Handle): Uint8Array => {
+    const value = attribute(at, key, CKA.EC_POINT) ?? Buffer.alloc(0);
+    return value.subarray(value.length - (2 * fieldBytes + 1));
+  };
+  const one = deriveSecret(at, pair.privateKey, pointOf(probe.publicKey), fieldBytes);
+  const other = deriveSecret(at, probe.privateKey, pointOf(pair.publicKey), fieldBytes);
+  const same = Buffer.compare(one, other) === 0;
+  one.fill(0);
+  other.fill(0);
+  for (const object of [probe.privateKey, probe.publicKey]) {
+    call('C_DestroyObject', () => module.C_DestroyObject(session, object));
+  }
+  if (!same) throw new KeysteadError('key.inconsistent', { field: `key ${record.id}`, seen: record.algorithm });
+}

@@ -1,0 +1,108 @@
+import type { Handle } from 'pkcs11js';
+import { CKA, CKK_AES, CKK_RSA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY } from '../cryptoki.ts';
+import type { Attributes, StoredKey } from '../orders.ts';
+import type { PublicNumbers } from '../public-key.ts';
+import { objectIdOf } from '../record.ts';
+import { keySearch, recordSearch, type Template } from '../templates.ts';
+import { CallRefused, call } from './addon.ts';
+import type { TokenSession } from './session.ts';
+
+/** More objects than a token of Keystead has; a module that never ends its list must not keep the thread. */
+const MOST_OBJECTS = 4096;
+const AT_ONCE = 64;
+
+/** The attributes of evidence: yes or no, and one mechanism. */
+const FLAGS = {
+  CKA_TOKEN: CKA.TOKEN,
+  CKA_PRIVATE: CKA.PRIVATE,
+  CKA_SENSITIVE: CKA.SENSITIVE,
+  CKA_ALWAYS_SENSITIVE: CKA.ALWAYS_SENSITIVE,
+  CKA_EXTRACTABLE: CKA.EXTRACTABLE,
+  CKA_NEVER_EXTRACTABLE: CKA.NEVER_EXTRACTABLE,
+  CKA_LOCAL: CKA.LOCAL,
+  CKA_MODIFIABLE: CKA.MODIFIABLE,
+  CKA_SIGN: CKA.SIGN,
+  CKA_DERIVE: CKA.DERIVE,
+  CKA_DECRYPT: CKA.DECRYPT,
+  CKA_WRAP: CKA.WRAP,
+  CKA_UNWRAP: CKA.UNWRAP,
+} as const;
+
+/** Handles of all objects that match. @throws CallRefused. */
+export function find(at: TokenSession, template: Template): Handle[] {
+  const { module, session } = at;
+  call('C_FindObjectsInit', () => module.C_FindObjectsInit(session, template));
+  const found: Handle[] = [];
+  try {
+    while (found.length < MOST_OBJECTS) {
+      const some = call('C_FindObjects', () => module.C_FindObjects(session, AT_ONCE));
+      found.push(...some);
+      if (some.length === 0) break;
+    }
+  } finally {
+    call('C_FindObjectsFinal', () => module.C_FindObjectsFinal(session));
+  }
+  return found;
+}
+
+/** The value of one attribute; undefined where the object or the module has none. @throws CallRefused. */
+export function attribute(at: TokenSession, object: Handle, type: number): Buffer | undefined {
+  const { module, session } = at;
+  try {
+    const [result] = call('C_GetAttributeValue', () => module.C_GetAttributeValue(session, object, [{ type }]));
+    return result?.value;
+  } catch (error) {
+    if (error instanceof CallRefused && error.refusal.ckr === 'CKR_ATTRIBUTE_TYPE_INVALID') return undefined;
+    throw error;
+  }
+}
+
+/** Every record of Keystead with what stands there of its key. @throws CallRefused. */
+export function readAll(at: TokenSession): StoredKey[] {
+  return find(at, recordSearch()).map((object) => {
+    const label = attribute(at, object, CKA.LABEL) ?? Buffer.alloc(0);
+    const record = attribute(at, object, CKA.VALUE) ?? Buffer.alloc(0);
+    return readKey(at, label.toString('utf8'), record);
+  });
+}
+
+/** What stands on the token of the key `id`. @throws CallRefused. */
+export function readKey(at: TokenSession, id: string, record: Uint8Array): StoredKey {
+  const { keys, publicKeys } = objectsOf(at, id);
+  const [key, second] = keys;
+  const [publicKey] = publicKeys;
+  return {
+    label: id,
+    record: new Uint8Array(record),
+    keys: keys.length,
+    publicKeys: publicKeys.length,
+    ...(key === undefined || second !== undefined ? {} : { attributes: attributesOf(at, key) }),
+    ...(publicKey === undefined || publicKeys.length > 1 ? {} : { numbers: numbersOf(at, publicKey) }),
+  };
+}
+
+/** Private, secret and public keys with the CKA_ID of `id`. */
+export function objectsOf(at: TokenSession, id: string): { keys: Handle[]; publicKeys: Handle[] } {
+  const objectId = objectIdOf(id);
+  const keys = [CKO_PRIVATE_KEY, CKO_SECRET_KEY].flatMap((kind) => find(at, keySearch(kind, objectId)));
+  return { keys, publicKeys: find(at, keySearch(CKO_PUBLIC_KEY, objectId)) };
+}
+
+function attributesOf(at: TokenSession, key: Handle): Attributes {
+  const attributes: Record<string, boolean | number> = {};
+  for (const [name, type] of Object.entries(FLAGS)) {
+    const value = attribute(at, key, type);
+    if (value !== undefined && value.length === 1) attributes[name] = value[0] !== 0;
+  }
+  const mechanism = attribute(at, key, CKA.KEY_GEN_MECHANISM);
+  if (mechanism !== undefined && mechanism.length >= 4) attributes.CKA_KEY_GEN_MECHANISM = mechanism.readUInt32LE();
+  return attributes;
+}
+
+function numbersOf(at: TokenSession, publicKey: Handle): PublicNumbers | undefined {
+  const type = attribute(at, publicKey, CKA.KEY_TYPE)?.readUInt32LE();
+  if (type === CKK_AES) return undefined;
+  const read = (wanted: number): Uint8Array => new Uint8Array(attribute(at, publicKey, wanted) ?? []);
+  if (type === CKK_RSA) return { modulus: read(CKA.MODULUS), exponent: read(CKA.PUBLIC_EXPONENT) };
+  return { point: read(CKA.EC_POINT) };
+}

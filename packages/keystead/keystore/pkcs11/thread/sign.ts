@@ -1,0 +1,98 @@
+import { toHex } from '@keystead/core/bytes';
+import {
+  DIGEST_OF,
+  ecdsaSigValue,
+  type GeneratedKeyAlgorithm,
+  SIGNATURE_OF,
+  sha256,
+  sha384,
+  verifySignature,
+} from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import type { Handle } from 'pkcs11js';
+import { CKM, CKO_PRIVATE_KEY, CKO_SECRET_KEY } from '../cryptoki.ts';
+import type { KeyRef } from '../orders.ts';
+import { keySearch } from '../templates.ts';
+import { CallRefused, call } from './addon.ts';
+import { find } from './objects.ts';
+import type { TokenSession } from './session.ts';
+
+/** DigestInfo up to the hash itself (RFC 8017 section 9.2, note 1): CKM_RSA_PKCS adds the padding and nothing else. */
+const DIGEST_INFO = {
+  sha256: Buffer.from('3031300d060960864801650304020105000420', 'hex'),
+  sha384: Buffer.from('3041300d060960864801650304020205000430', 'hex'),
+} as const;
+/** RSA-4096. */
+const LONGEST_SIGNATURE = 512;
+const output = Buffer.alloc(LONGEST_SIGNATURE);
+
+/**
+ * One signature, in the form that `Signer.sign` gives. The hash is made here: the token sees no more than it needs.
+ * RSA and Ed25519 signatures are verified before they leave: one that is faulty gives the private key away (Boneh,
+ * DeMillo, Lipton 1997; a deterministic nonce under two different results). Of ECDSA the first of each handle
+ * is, since a handle may name another key than it did; the rest is verified in keyd (docs/decisions/0012-pkcs11.md).
+ * @throws CallRefused. @throws KeysteadError `keyd.signature-faulty`.
+ */
+export function signOne(at: TokenSession, key: KeyRef, data: Uint8Array): Uint8Array {
+  const algorithm = key.algorithm as GeneratedKeyAlgorithm;
+  const isNew = !at.handles.has(toHex(key.objectId));
+  const handle = keyHandle(at, key);
+  const signature = signed(at, handle, algorithm, data);
+  const isEcdsa = algorithm === 'P-256' || algorithm === 'P-384';
+  if (isEcdsa && !isNew) return signature;
+  if (verifySignature(SIGNATURE_OF[algorithm], key.spki as Parameters<typeof verifySignature>[1], data, signature)) {
+    return signature;
+  }
+  at.handles.delete(toHex(key.objectId));
+  throw new KeysteadError('keyd.signature-faulty', {
+    field: 'signature of the token',
+    remedy: 'take the token out of service: it is faulty, or its key is another one than it was',
+  });
+}
+
+function signed(at: TokenSession, key: Handle, algorithm: GeneratedKeyAlgorithm, data: Uint8Array): Uint8Array {
+  const digest = DIGEST_OF[SIGNATURE_OF[algorithm]];
+  const hashed = digest === null ? data : digest === 'sha256' ? sha256(data) : sha384(data);
+  switch (algorithm) {
+    case 'P-256':
+    case 'P-384': {
+      const numbers = raw(at, key, CKM.ECDSA, hashed);
+      return ecdsaSigValue(numbers.subarray(0, numbers.length / 2), numbers.subarray(numbers.length / 2));
+    }
+    case 'Ed25519':
+      return new Uint8Array(raw(at, key, CKM.EDDSA, hashed));
+    case 'RSA-3072':
+    case 'RSA-4096': {
+      const info = DIGEST_INFO[digest === 'sha384' ? 'sha384' : 'sha256'];
+      return new Uint8Array(raw(at, key, CKM.RSA_PKCS, Buffer.concat([info, hashed])));
+    }
+  }
+}
+
+/** What the token returns, in a buffer that the next signature overwrites. */
+function raw(at: TokenSession, key: Handle, mechanism: number, data: Uint8Array): Buffer {
+  const { module, session } = at;
+  call('C_SignInit', () => module.C_SignInit(session, { mechanism }, key));
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
+  return call('C_Sign', () => module.C_Sign(session, bytes, output));
+}
+
+/**
+ * The handle of a key, remembered for this session. @throws CallRefused CKR_KEY_HANDLE_INVALID when the token does not
+ * show it. @throws KeysteadError `keystore.token-ambiguous`.
+ */
+export function keyHandle(at: TokenSession, key: KeyRef): Handle {
+  const name = toHex(key.objectId);
+  const known = at.handles.get(name);
+  if (known !== undefined) return known;
+  const [handle, second] = find(
+    at,
+    keySearch(key.algorithm === 'AES-256' ? CKO_SECRET_KEY : CKO_PRIVATE_KEY, key.objectId),
+  );
+  if (handle === undefined) throw new CallRefused({ ckr: 'CKR_KEY_HANDLE_INVALID', call: 'C_FindObjects' });
+  if (second !== undefined) {
+    throw new KeysteadError('keystore.token-ambiguous', { field: 'key', seen: `two with the CKA_ID ${name}` });
+  }
+  at.handles.set(name, handle);
+  return handle;
+}
