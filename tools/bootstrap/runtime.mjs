@@ -55,7 +55,7 @@ export function run(script, args, nodeFlags = []) {
   const env = { ...process.env };
   env.PATH = [join(node, '..'), join(root, 'node_modules', '.bin'), env.PATH].join(delimiter);
   const flags = ['--disable-warning=ExperimentalWarning', ...nodeFlags];
-  const child = spawn(node, [...flags, join(root, script), ...args], { stdio: 'inherit', env });
+  const child = spawn(node, [...flags, join(root, script), ...args], { stdio: inherited(args), env });
   // On a terminal Ctrl-C reaches the child too; it takes two interrupts close together for one.
   process.on('SIGINT', () => child.kill('SIGINT'));
   process.on('SIGTERM', () => child.kill('SIGTERM'));
@@ -63,4 +63,22 @@ export function run(script, args, nodeFlags = []) {
   child.on('exit', (code, signal) => {
     process.exitCode = code ?? (signal === 'SIGINT' ? 130 : signal === 'SIGTERM' ? 143 : 1);
   });
+}
+
+/**
+ * The three streams, and each file descriptor that an option names (`--passphrase-fd 3`): Node.js closes the others, and
+ * a secret that was handed over would not arrive.
+ */
+function inherited(args) {
+  const named = args.flatMap((arg, at) => {
+    const option = /^--[a-z-]+-fd(?:=(.*))?$/.exec(arg);
+    const text = option === null ? undefined : (option[1] ?? args[at + 1]);
+    return text !== undefined && /^\d{1,4}$/.test(text) ? [Number(text)] : [];
+  });
+  const stdio = ['inherit', 'inherit', 'inherit'];
+  for (const fd of named) {
+    while (stdio.length <= fd) stdio.push('ignore');
+    stdio[fd] = 'inherit';
+  }
+  return stdio;
 }
