@@ -23,6 +23,12 @@ export interface CertifyOrder {
   readonly spki: DerSpki;
   readonly urls: { crl?: string; ocsp?: string; caIssuers?: string };
   readonly now: Date;
+  /** Marks the certificate as one of a rehearsal: critical, so that nobody takes it. */
+  readonly rehearsal?: boolean;
+  /** The two keys of a root certify each other: same name, another key (RFC 9810 section 4.4). */
+  readonly selfIssued?: boolean;
+  /** In the place of what profile and clock give; still inside the issuer's. */
+  readonly validity?: { readonly notBefore: Date; readonly notAfter: Date };
 }
 
 /**
@@ -34,19 +40,20 @@ export interface CertifyOrder {
  *   it leaves this function only as an error.
  */
 export async function certify(order: CertifyOrder): Promise<DerCertificate> {
-  const { profile, issuer, signer, spki } = order;
+  const { profile, issuer, signer, spki, rehearsal, selfIssued } = order;
   checkPublicKey(spki, profile.keyAlgorithms);
-  const template = new CertificateTemplate(profile, issuer === 'self' ? 'self' : { certificate: issuer }, order.urls);
+  const above = issuer === 'self' ? 'self' : { certificate: issuer };
+  const template = new CertificateTemplate(profile, above, order.urls, { rehearsal, selfIssued });
   const issuedAt = wholeSeconds(order.now);
   const tbs = template.tbs({
     serial: newSerial(),
-    ...validityOf(profile, issuer, issuedAt),
+    ...(order.validity ?? validityOf(profile, issuer, issuedAt)),
     ...namesFor(profile, {}),
     spki,
     signatureAlgorithm: signer.signatureAlgorithm,
   });
   const der = assembleSigned(tbs, signer.signatureAlgorithm, await signer.sign(tbs)) as DerCertificate;
-  const [finding] = lintCertificate(der, profile, issuer);
+  const [finding] = lintCertificate(der, profile, issuer, { rehearsal, selfIssued });
   if (finding !== undefined) {
     throw new KeysteadError('certificate.lint-failed', {
       field: `${profile.id}: ${finding.rule}`,

@@ -63,4 +63,4 @@ export { checkRequest } from './requested.ts';
 export { rereadIssued } from './reread.ts';
 export { newSerial, serialOf } from './serial.ts';
 export { CertificateTemplate } from './template.ts';
-export { type CertificateValues, type Issuance, NO_END, type StatusUrls } from './values.ts';
+export { type CertificateValues, type Issuance, type IssuanceOptions, NO_END, type StatusUrls } from './values.ts';

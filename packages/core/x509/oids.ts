@@ -61,6 +61,11 @@ export const EXTENSIONS = {
   authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
   tlsFeature: '1.3.6.1.5.5.7.1.24',
   ocspNoCheck: '1.3.6.1.5.5.7.48.1.5',
+  /**
+   * Stands in every certificate of a rehearsed ceremony, critical, so that no verifier takes one (RFC 5280 section 4.2).
+   * The arc is the enterprise number for examples (RFC 5612): nobody will ever give it a meaning.
+   */
+  rehearsal: '1.3.6.1.4.1.32473.1',
 } as const;
 export type ExtensionName = keyof typeof EXTENSIONS;
 

@@ -16,6 +16,7 @@ import {
   oid,
   sequence,
   time,
+  utf8String,
 } from './der/writer.ts';
 import { generalNameDer, generalNamesDer } from './general-names.ts';
 import { keyIdentifier } from './key-identifier.ts';
@@ -27,7 +28,7 @@ import { nameDer } from './names.ts';
 import { ACCESS_METHODS, EXTENDED_KEY_USAGES, EXTENSIONS, KEY_USAGES } from './oids.ts';
 import type { Profile } from './profile.ts';
 import { readSpki } from './spki.ts';
-import { type CertificateValues, type Issuance, NO_END, type StatusUrls } from './values.ts';
+import { type CertificateValues, type Issuance, type IssuanceOptions, NO_END, type StatusUrls } from './values.ts';
 
 const VERSION_3 = context(0, integer(2));
 
@@ -41,16 +42,25 @@ export class CertificateTemplate implements Issuance {
   /** Undefined for a self-signed certificate. */
   readonly issuer: CertificateInfo | undefined;
   readonly urls: StatusUrls;
+  readonly rehearsal: boolean;
+  readonly selfIssued: boolean;
   readonly #staticExtensions: Uint8Array;
 
   /**
    * @throws KeysteadError `cert.not-der` for the issuer; `certificate.lint-failed` when a specimen certificate
    *   breaks a rule, with the rule and its source in `seen`.
    */
-  constructor(profile: Profile, issuer: { certificate: DerCertificate } | 'self', urls: StatusUrls) {
+  constructor(
+    profile: Profile,
+    issuer: { certificate: DerCertificate } | 'self',
+    urls: StatusUrls,
+    options: IssuanceOptions = {},
+  ) {
     this.profile = profile;
     this.issuer = issuer === 'self' ? undefined : readCertificate(issuer.certificate);
     this.urls = urls;
+    this.rehearsal = options.rehearsal === true;
+    this.selfIssued = options.selfIssued === true;
     if ((issuer === 'self') !== (profile.issuer === 'self'))
       throw new KeysteadError('certificate.lint-failed', {
         field: 'issuer',
@@ -98,6 +108,7 @@ export class CertificateTemplate implements Issuance {
 
   *#encodeStatic(): Generator<Uint8Array> {
     const { profile, urls } = this;
+    if (this.rehearsal) yield extension('rehearsal', utf8String('REHEARSAL, NOT FOR USE'), true);
     if (profile.ca !== false) {
       const { pathLength } = profile.ca;
       const constraints = pathLength === null ? [booleanTrue()] : [booleanTrue(), integer(pathLength)];

@@ -30,7 +30,17 @@ export interface Issuance {
   readonly profile: Profile;
   /** Undefined for a self-signed certificate. */
   readonly issuer: CertificateInfo | undefined;
+  /** Made in a rehearsal: carries the critical extension that nobody processes. */
+  readonly rehearsal?: boolean;
+  /**
+   * One root key certifies another of the same name (RFC 5280 section 3.2: self-issued, but not self-signed), when a
+   * root is rolled over (RFC 9810 section 4.4). Such a certificate is not counted in path lengths.
+   */
+  readonly selfIssued?: boolean;
 }
+
+/** The parts of an {@link Issuance} that few certificates have. */
+export type IssuanceOptions = Pick<Issuance, 'rehearsal' | 'selfIssued'>;
 
 /** 99991231235959Z, the date that stands for no well-defined end (RFC 5280 section 4.1.2.5). */
 export const NO_END = new Date(Date.UTC(9999, 11, 31, 23, 59, 59));

@@ -4,7 +4,7 @@ import { KeysteadError } from '../../errors/index.ts';
 import { type CertificateInfo, readCertificate } from '../certificate.ts';
 import { checkPublicKey } from '../goodkey/index.ts';
 import type { Profile } from '../profile.ts';
-import type { Issuance } from '../values.ts';
+import type { Issuance, IssuanceOptions } from '../values.ts';
 import type { LintFinding } from './finding.ts';
 import { type LintCase, type Rule, rawFields } from './rule.ts';
 import { PROFILE_RULES } from './rules-profile.ts';
@@ -44,8 +44,13 @@ export const LINT_RULES: readonly Rule[] = [...RFC5280_RULES, ...PROFILE_RULES, 
  * Bytes that are not a certificate give the one finding `der`.
  * @throws KeysteadError `cert.not-der` when the issuer is not a certificate
  */
-export function lintCertificate(der: DerCertificate, profile: Profile, issuer: DerCertificate | 'self'): LintFinding[] {
-  const issuance = { profile, issuer: issuer === 'self' ? undefined : readCertificate(issuer) };
+export function lintCertificate(
+  der: DerCertificate,
+  profile: Profile,
+  issuer: DerCertificate | 'self',
+  options: IssuanceOptions = {},
+): LintFinding[] {
+  const issuance = { ...options, profile, issuer: issuer === 'self' ? undefined : readCertificate(issuer) };
   try {
     return run(LINT_RULES, readCertificate(der), issuance);
   } catch (error) {
@@ -56,11 +61,13 @@ export function lintCertificate(der: DerCertificate, profile: Profile, issuer: D
 }
 
 /** The rules that need neither the signature nor a key that was checked: for the specimen of a template. */
-export const lintInfo = (info: CertificateInfo, issuance: Issuance): LintFinding[] =>
-  run([...RFC5280_RULES, ...PROFILE_RULES], info, issuance);
+export const lintInfo = (info: CertificateInfo, issuance: Issuance): LintFinding[] => {
+  const { profile, issuer, rehearsal, selfIssued } = issuance;
+  return run([...RFC5280_RULES, ...PROFILE_RULES], info, { profile, issuer, rehearsal, selfIssued });
+};
 
-function run(rules: readonly Rule[], info: CertificateInfo, { profile, issuer }: Issuance): LintFinding[] {
-  const lintCase: LintCase = { info, profile, issuer, raw: rawFields(info) };
+function run(rules: readonly Rule[], info: CertificateInfo, issuance: Issuance): LintFinding[] {
+  const lintCase: LintCase = { ...issuance, info, raw: rawFields(info) };
   return rules.flatMap(({ rule, source, check }) => {
     const detail = check(lintCase);
     return detail === undefined ? [] : [{ rule, source, detail }];

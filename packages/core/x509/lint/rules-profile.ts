@@ -80,8 +80,13 @@ export const PROFILE_RULES: readonly Rule[] = [
   {
     rule: 'profile-extension',
     source: 'profile',
-    check: ({ info }) => {
-      const given = new Set(GIVEN.map((name) => EXTENSIONS[name] as string));
+    check: ({ info, rehearsal }) => {
+      const given = new Set<string>(GIVEN.map((name) => EXTENSIONS[name]));
+      if (rehearsal) {
+        const mark = info.extensions.find((extension) => extension.oid === EXTENSIONS.rehearsal);
+        if (!mark?.critical) return 'a rehearsal without its critical mark';
+        given.add(EXTENSIONS.rehearsal);
+      }
       const other = info.extensions.find((extension) => !given.has(extension.oid));
       return other === undefined ? undefined : nameOf(EXTENSIONS, other.oid);
     },

@@ -95,10 +95,11 @@ export const RFC5280_RULES: readonly Rule[] = [
   {
     rule: 'issuer-is-subject',
     source: 'RFC 5280 6.1',
-    check: ({ info, issuer }) =>
-      issuer !== undefined && sameBytes(info.subjectDer, issuer.subjectDer)
-        ? 'the subject is that of the issuer'
-        : undefined,
+    check: ({ info, issuer, selfIssued }) => {
+      const same = issuer !== undefined && sameBytes(info.subjectDer, issuer.subjectDer);
+      if (selfIssued) return same ? undefined : 'the subject is not that of the issuer';
+      return same ? 'the subject is that of the issuer' : undefined;
+    },
   },
   {
     rule: 'validity-order',
@@ -234,10 +235,10 @@ export const RFC5280_RULES: readonly Rule[] = [
   {
     rule: 'issuer-may-sign',
     source: 'RFC 5280 4.2.1.9',
-    check: ({ info, issuer }) => {
+    check: ({ info, issuer, selfIssued }) => {
       if (issuer === undefined) return undefined;
       if (!issuer.ca || !issuer.keyUsage.includes('keyCertSign')) return 'the issuer is not a CA';
-      if (!info.ca || issuer.pathLength === undefined) return undefined;
+      if (!info.ca || issuer.pathLength === undefined || selfIssued) return undefined;
       return (info.pathLength ?? Number.POSITIVE_INFINITY) < issuer.pathLength
         ? undefined
         : `pathLength ${info.pathLength ?? 'without limit'} below an issuer with ${issuer.pathLength}`;
