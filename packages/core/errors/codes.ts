@@ -511,9 +511,10 @@ export const ERRORS = {
   'ceremony.already-held': {
     kind: 'conflict',
     rule: 'a ceremony never overwrites what another one made',
-    remedy: 'give other directories, or move those away',
+    remedy:
+      'give other directories, or move those away; a key whose ceremony wrote no transcript.sig certifies nothing: destroy it',
   },
-  'ceremony.stopped': { kind: 'forbidden', rule: 'the witnesses stopped the ceremony; nothing of it is kept' },
+  'ceremony.stopped': { kind: 'forbidden', rule: 'a person stopped the ceremony; no key that it made is kept' },
   'ceremony.script-differs': {
     kind: 'conflict',
     rule: 'the ceremony must follow the script that was reviewed',
@@ -784,6 +785,93 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a checkpoint is origin, size and root hash (C2SP tlog-checkpoint)',
   },
+  // ---- ceremonies: people, rehearsals, later ceremonies
+  'ceremony.name-malformed': {
+    kind: 'invalid',
+    rule: "a person of a ceremony is named by 1 to 64 letters, digits, blanks and . , ' -, each by another name",
+  },
+  'ceremony.too-few-witnesses': {
+    kind: 'forbidden',
+    rule: 'a ceremony has as many witnesses as its policy asks for (quorums.ceremony-witnesses)',
+    remedy: 'name each with --witness; an unattended ceremony is only for demonstration policies and rehearsals',
+  },
+  'ceremony.custody-forbidden': {
+    kind: 'forbidden',
+    rule: 'the key of a root lives where the policy lets it (custody of root-ca and signing-root-ca)',
+    remedy: 'give another --root-keystore, or have the policy changed',
+  },
+  'ceremony.rehearsal-input': {
+    kind: 'forbidden',
+    rule: 'what was rehearsed is no input of a ceremony in earnest',
+    remedy: 'give the outputs of the ceremony in earnest; those of a rehearsal bear REHEARSAL in their names',
+  },
+  'ceremony.root-missing': {
+    kind: 'not-found',
+    rule: 'the key of the root that the ceremony before this one names must be in the sealed files or on the token',
+    remedy: 'bring the medium from the safe that belongs to this hierarchy',
+  },
+  'ceremony.revoked-already': { kind: 'conflict', rule: 'a certificate is revoked once' },
+  'ceremony.request-stale': {
+    kind: 'conflict',
+    rule: 'the request must follow from the ceremony before this one',
+    remedy: 'import the latest bundle into keyd and have it make the request again',
+  },
+  'ceremony.request-signature': {
+    kind: 'forbidden',
+    rule: 'a later request must be signed by the evidence key that the founding ceremony approved',
+  },
+  'bundle.version': {
+    kind: 'unsupported',
+    rule: 'the bundle must be of the version that this Keystead reads',
+    remedy: 'use the Keystead that the ceremony was held with, or a newer one',
+  },
+  'bundle.not-canonical': {
+    kind: 'forbidden',
+    rule: 'a bundle must be written byte for byte as a ceremony writes it: no member twice, none in another order',
+  },
+  'bundle.too-large': { kind: 'too-large', rule: 'a file of a ceremony is far smaller than this' },
+  'bundle.file-name': {
+    kind: 'forbidden',
+    rule: 'the files of a ceremony are regular files in one directory, named by letters, digits, dots and hyphens',
+  },
+  'bundle.rehearsal': {
+    kind: 'forbidden',
+    rule: 'what was made in a rehearsal is not for use',
+    remedy: 'hold the ceremony in earnest: without --rehearsal',
+  },
+  'bundle.revoked': { kind: 'forbidden', rule: 'a certificate that its root has revoked is not taken into use' },
+  'bundle.older': {
+    kind: 'conflict',
+    rule: 'keyd never goes back to the bundle of an earlier ceremony, nor to a CRL with a lower number',
+  },
+  'bundle.gap': {
+    kind: 'conflict',
+    rule: 'the bundles of a hierarchy are imported in the order of their ceremonies',
+    remedy: 'import the ones between first',
+  },
+  'bundle.not-founded': {
+    kind: 'conflict',
+    rule: 'the first bundle that keyd takes is that of the founding ceremony',
+  },
+  'bundle.change-unexpected': {
+    kind: 'forbidden',
+    rule: 'a later ceremony changes only what it is held for',
+  },
+  'bundle.overlap-planned': {
+    kind: 'unsupported',
+    rule: 'keyd takes a CA with a new key only when the old one is revoked: two living generations of one CA are planned',
+    remedy: 'have the old certificate revoked in the same ceremony (--revoke-old), or renew it for the same key',
+  },
+  'ca.revoked': {
+    kind: 'forbidden',
+    rule: 'a CA whose certificate the root has revoked issues nothing more',
+    remedy: 'have a successor certified: keystead ceremony intermediate',
+  },
+  'fingerprint.malformed': {
+    kind: 'invalid',
+    rule: 'a fingerprint is 64 hex digits, or 32 words of the PGP word list in their order',
+  },
+  'fingerprint.differs': { kind: 'forbidden', rule: 'the file must have the fingerprint that was read out' },
 } as const satisfies Record<string, ErrorEntry>;
 
 /** A stable error code such as `csr.signature-invalid`. */

@@ -1,4 +1,8 @@
 export * from './ceremony/bundle.ts';
+export * from './ceremony/bundle-check.ts';
+export * from './ceremony/kind.ts';
+export * from './ceremony/rehearsal.ts';
+export * from './ceremony/renewal.ts';
 export {
   type CeremonyRequest,
   formatCeremonyRequest,

@@ -1,163 +1,166 @@
-import { readFileSync, writeSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { stdin, stdout } from 'node:process';
-import { createInterface } from 'node:readline/promises';
+import { stdout } from 'node:process';
 import type { Clock } from '@keystead/core/clock';
-import { constantTimeEqual, type SecretBytes } from '@keystead/core/crypto';
-import { KeysteadError } from '@keystead/core/errors';
-import { Command, InvalidArgumentError } from 'commander';
-import { readPassphrase } from '../keystore/index.ts';
-import { SHORTEST_PASSPHRASE } from './conditions.ts';
+import { OFFLINE_CAS, ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
+import { REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { readFingerprint } from './fingerprint.ts';
+import { act, type CommonFlags, readInput, withCommonFlags } from './flags.ts';
+import { founding } from './founding.ts';
+import { scriptOf } from './hold.ts';
 import { readInputs } from './inputs.ts';
-import type { CeremonyResult } from './options.ts';
+import { holdIntermediate, intermediate } from './intermediate.ts';
+import type { CeremonyOptions } from './options.ts';
+import { holdCrl, revocationLists } from './revocation-lists.ts';
+import { holdRollover, rollover } from './rollover.ts';
 import { runCeremony } from './run.ts';
-import { scriptMarkdown } from './script.ts';
-import type { CeremonyIo } from './session.ts';
+import { formatFindings, verifyCeremony } from './verify.ts';
 
-interface CeremonyFlags {
-  request: string;
-  policy: string;
-  out: string;
-  offline: string;
-  script?: string;
-  printScript?: true;
-  passphraseFd?: number;
-  discardPassphrase?: true;
-  witness: string[];
-  unattended?: true;
-  acceptNetwork?: true;
-  resultFd?: number;
-  withParent?: true;
-}
-
-/**
- * `keystead ceremony`: the command of the offline machine. The passphrase of the roots comes from a terminal or a
- * file descriptor; there is no option and no variable that holds it, since every user of a machine can read those.
- */
+/** `keystead ceremony`: the commands of the offline machine. Without a kind it is the founding. */
 export function ceremonyCommand(clock: Clock): Command {
   return new Command('ceremony')
-    .description('Generate the roots and certify the CAs of a keyd, on a machine without network')
+    .description('Hold a key ceremony on a machine without network: found a hierarchy, or change it later')
+    .addCommand(foundingCommand(clock), { isDefault: true })
+    .addCommand(intermediateCommand(clock))
+    .addCommand(crlCommand(clock))
+    .addCommand(rolloverCommand(clock))
+    .addCommand(verifyCommand())
+    .addHelpText(
+      'after',
+      `
+Without a command it is the founding:
+  $ keystead ceremony --request request.json --policy policy.json --print-script --witness 'Ada Lovelace'
+  $ keystead ceremony crl --previous DIR --offline DIR --out DIR --witness 'Ada Lovelace'
+  $ keystead ceremony verify DIR
+
+Roots are in sealed files under a passphrase, or on a token (--root-keystore FILE).`,
+    );
+}
+
+function foundingCommand(clock: Clock): Command {
+  interface Flags extends CommonFlags {
+    request: string;
+    policy: string;
+  }
+  const command = new Command('founding')
+    .description('Generate the roots and certify the CAs of a keyd')
     .requiredOption('--request <file>', "keyd's ceremony/request.json")
-    .requiredOption('--policy <file>', 'the policy that is to be in force')
-    .option('--out <dir>', 'where certificates, CRLs, bundle and transcript go', 'ceremony-out')
-    .option('--offline <dir>', "where the roots' sealed files go: the medium for the safe", 'ceremony-offline')
-    .option('--script <file>', 'the reviewed script; refused if this ceremony would take other steps')
-    .option('--print-script', 'print the script for review and end')
-    .option('--passphrase-fd <number>', 'read the passphrase of the roots from this file descriptor', descriptor)
-    .option('--discard-passphrase', 'seal the roots under a random passphrase that nobody learns (demonstrations)')
-    .option('--witness <name>', 'name of a witness, for the transcript; may stand several times', collect, [])
-    .option('--unattended', 'do not ask the witnesses before each step')
-    .option('--accept-network', 'go on where a network is present; the transcript will say NOT OFFLINE')
-    .option('--result-fd <number>', 'write the fingerprints as JSON to this file descriptor', descriptor)
-    .option('--with-parent', 'end when standard input closes')
-    .action(async (flags: CeremonyFlags) => {
-      if (flags.withParent) endWithParent();
-      try {
-        await act(flags, clock);
-      } catch (error) {
-        if (error instanceof KeysteadError) tell(flags, { error: error.toJSON() });
-        throw error;
-      }
+    .requiredOption('--policy <file>', 'the policy that is to be in force');
+  return withCommonFlags(command).action((flags: Flags) => {
+    const inputs = () => ({
+      request: readInput('--request', flags.request),
+      policy: readInput('--policy', flags.policy),
+    });
+    return act(flags, clock, {
+      script: (options) => {
+        const { policy, request } = inputs();
+        return scriptOf(options, founding(readInputs(policy, request)));
+      },
+      hold: (options, io) => runCeremony({ ...options, ...inputs() }, io),
+    });
+  });
+}
+
+interface LaterFlags extends CommonFlags {
+  previous: string;
+  policy?: string;
+}
+
+const withLaterFlags = (command: Command): Command =>
+  withCommonFlags(
+    command
+      .requiredOption('--previous <dir>', 'the outputs of the ceremony before this one')
+      .option('--policy <file>', 'the policy in force, where it is another than that of the ceremony before'),
+  );
+
+const laterOptions = (options: CeremonyOptions, { previous, policy }: LaterFlags) => ({
+  ...options,
+  previous,
+  policy: policy === undefined ? undefined : readInput('--policy', policy),
+});
+
+function intermediateCommand(clock: Clock): Command {
+  interface Flags extends LaterFlags {
+    request: string;
+    revokeOld?: RevocationReason;
+  }
+  const command = new Command('intermediate')
+    .description('Certify a CA of keyd again, for the key that it has or for a successor')
+    .requiredOption('--request <file>', 'what `keystead keyd request` wrote')
+    .option('--revoke-old <reason>', 'revoke the certificate that is replaced', reason);
+  return withLaterFlags(command).action((flags: Flags) => {
+    const all = (options: CeremonyOptions) => ({
+      ...laterOptions(options, flags),
+      request: readInput('--request', flags.request),
+      revokeOld: flags.revokeOld,
+    });
+    return act(flags, clock, {
+      script: (options) => scriptOf(options, intermediate(all(options))),
+      hold: (options, io) => holdIntermediate(all(options), io),
+    });
+  });
+}
+
+function crlCommand(clock: Clock): Command {
+  interface Flags extends LaterFlags {
+    revoke?: OnlineCa;
+    reason?: RevocationReason;
+  }
+  const command = new Command('crl')
+    .description('Make new revocation lists of the roots, and revoke a CA')
+    .addOption(new Option('--revoke <ca>', 'the CA to revoke').choices(ONLINE_CAS))
+    .option('--reason <reason>', 'why (RFC 5280 section 5.3.1)', reason);
+  return withLaterFlags(command).action((flags: Flags) => {
+    const { revoke } = flags;
+    const all = (options: CeremonyOptions) => ({
+      ...laterOptions(options, flags),
+      revoke: revoke === undefined ? undefined : { ca: revoke, reason: flags.reason ?? 'unspecified' },
+    });
+    return act(flags, clock, {
+      script: (options) => scriptOf(options, revocationLists(all(options))),
+      hold: (options, io) => holdCrl(all(options), io),
+    });
+  });
+}
+
+function rolloverCommand(clock: Clock): Command {
+  interface Flags extends LaterFlags {
+    root: (typeof OFFLINE_CAS)[number];
+  }
+  const command = new Command('rollover')
+    .description('Give a root a new key, with certificates that lead from each key to the other')
+    .addOption(new Option('--root <role>', 'which root').choices(OFFLINE_CAS).default('root'));
+  return withLaterFlags(command).action((flags: Flags) => {
+    const all = (options: CeremonyOptions) => ({ ...laterOptions(options, flags), root: flags.root });
+    return act(flags, clock, {
+      script: (options) => scriptOf(options, rollover(all(options))),
+      hold: (options, io) => holdRollover(all(options), io),
+    });
+  });
+}
+
+function verifyCommand(): Command {
+  return new Command('verify')
+    .description('Verify what a ceremony has left, offline; exit code 1 when anything is not proven')
+    .argument('<dir>', 'the outputs of a ceremony')
+    .option('--previous <dir>', 'the outputs of the ceremony before, which its transcript names')
+    .option(
+      '--root <fingerprint>',
+      'SHA-256 of the root as a witness vouches for it, in hex or in words',
+      readFingerprint,
+    )
+    .option('--json', 'an array of {check, verdict, evidence}')
+    .action((dir: string, flags: { previous?: string; root?: string; json?: true }) => {
+      const findings = verifyCeremony(dir, { previous: flags.previous, rootSha256: flags.root });
+      stdout.write(flags.json ? `${JSON.stringify(findings, null, 2)}\n` : formatFindings(findings));
+      if (findings.some(({ verdict }) => verdict === 'failed')) process.exitCode = 1;
     });
 }
 
-async function act(flags: CeremonyFlags, clock: Clock): Promise<void> {
-  const request = readInput('--request', flags.request);
-  const policy = readInput('--policy', flags.policy);
-  if (flags.printScript) stdout.write(scriptMarkdown(readInputs(policy, request)));
-  else tell(flags, await perform(flags, { request, policy }, clock));
-}
-
-async function perform(
-  flags: CeremonyFlags,
-  inputs: { request: Uint8Array; policy: Uint8Array },
-  clock: Clock,
-): Promise<CeremonyResult> {
-  return runCeremony(
-    {
-      ...inputs,
-      script: flags.script === undefined ? undefined : readInput('--script', flags.script),
-      out: resolve(flags.out),
-      offline: resolve(flags.offline),
-      passphrase: await passphraseOf(flags),
-      witnesses: flags.witness,
-      acceptNetwork: flags.acceptNetwork === true,
-      unattended: flags.unattended === true,
-      clock,
-      software: software(),
-    },
-    flags.unattended ? { print: printLine, confirm: async () => true } : terminalIo(),
-  );
-}
-
-/** Tells the process that asked for it how the ceremony ended. */
-function tell(flags: CeremonyFlags, answer: object): void {
-  if (flags.resultFd !== undefined) writeSync(flags.resultFd, `${JSON.stringify(answer)}\n`);
-}
-
-const collect = (value: string, all: string[]): string[] => [...all, value];
-
-function descriptor(text: string): number {
-  if (!/^\d{1,4}$/.test(text)) throw new InvalidArgumentError('A file descriptor is a number.');
-  return Number(text);
-}
-
-function readInput(field: string, path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw new KeysteadError('ceremony.file-unreadable', { field, seen: path, cause });
-  }
-}
-
-/** @throws KeysteadError `ceremony.passphrase-source` when none, or more than one, source is given. */
-async function passphraseOf(flags: CeremonyFlags): Promise<SecretBytes | 'discard'> {
-  if (flags.discardPassphrase) {
-    if (flags.passphraseFd === undefined) return 'discard';
-    throw new KeysteadError('ceremony.passphrase-source', { field: '--discard-passphrase', seen: 'two sources' });
-  }
-  if (flags.passphraseFd !== undefined) return readPassphrase({ fd: flags.passphraseFd });
-  if (!stdin.isTTY) throw new KeysteadError('ceremony.passphrase-source', { field: '--passphrase-fd', seen: 'none' });
-  printLine(`Passphrase for the sealed roots, at least ${SHORTEST_PASSPHRASE} characters.`);
-  const first = await readPassphrase({ prompt: true });
-  printLine('The same passphrase again.');
-  const second = await readPassphrase({ prompt: true });
-  const same = first.use((a) => second.use((b) => constantTimeEqual(a, b)));
-  second.wipe();
-  if (same) return first;
-  first.wipe();
-  throw new KeysteadError('ceremony.passphrase-source', { field: 'passphrase', seen: 'two different passphrases' });
-}
-
-function terminalIo(): CeremonyIo {
-  return {
-    print: printLine,
-    async confirm(question) {
-      const terminal = createInterface({ input: stdin, output: stdout });
-      try {
-        return /^y(es)?$/i.test((await terminal.question(`   ${question} [yes/no] `)).trim());
-      } finally {
-        terminal.close();
-      }
-    },
-  };
-}
-
-function printLine(text: string): void {
-  stdout.write(`${text}\n`);
-}
-
-/** A ceremony whose parent was killed must not finish behind the back of the next one. */
-function endWithParent(): void {
-  stdin.on('end', () => process.exit(1));
-  stdin.on('error', () => process.exit(1));
-  stdin.resume();
-  stdin.unref?.();
-}
-
-function software(): string {
-  const manifest: { version?: string } = JSON.parse(
-    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-  ) as { version?: string };
-  return `keystead ${manifest.version ?? 'of unknown version'}`;
+function reason(text: string): RevocationReason {
+  const known = Object.keys(REVOCATION_REASONS) as RevocationReason[];
+  const found = known.find((name) => name === text && name !== 'certificateHold');
+  // A CA that is on hold would be neither trusted nor gone.
+  if (found === undefined)
+    throw new InvalidArgumentError(`One of ${known.filter((n) => n !== 'certificateHold').join(', ')}.`);
+  return found;
 }

@@ -1,83 +1,101 @@
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { DerCertificate, DerCrl, DerSpki } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import type { SecretBytes, Signer } from '@keystead/core/crypto';
+import type { Signer } from '@keystead/core/crypto';
 import { caProfile, certify, type OnlineCa, type Policy, statusUrls } from '@keystead/core/lifecycle';
-import { assembleSigned, tbsCertList } from '@keystead/core/x509';
-import { createSealedKeystore, type Keystore } from '../keystore/index.ts';
+import { assembleSigned, type RevokedEntry, readCertificate, readCrl, tbsCertList } from '@keystead/core/x509';
+import type { KeyInfo } from '../keystore/index.ts';
+import type { OfflineCa, RootKey } from './root-keys.ts';
 
-export type OfflineCa = 'root' | 'signing-root';
+/** By what the certificates of a ceremony are made. */
+export interface Making {
+  /** In a rehearsal the one whose names say so. */
+  readonly policy: Policy;
+  readonly rehearsal: boolean;
+  /** Where the roots' keys are. */
+  readonly custody: 'sealed-file' | 'pkcs11';
+  readonly clock: Clock;
+}
 
-/** A root while the ceremony lasts: its certificate, and its key behind a sealed keystore of its own. */
+/** A root while the ceremony lasts: its certificate, and its key behind a signer. */
 export interface OfflineRoot {
   readonly role: OfflineCa;
   readonly certificate: DerCertificate;
   readonly signer: Signer;
-  readonly custody: string;
-  /** Closes the keystore: from here on only the passphrase opens the key again. */
-  close(): void;
+  readonly info: KeyInfo;
 }
 
-/** The name of a root's sealed file in the safe. */
-export const sealedName = (role: OfflineCa): string => `${role}.sealed`;
+/** The algorithm of a root's key: the first that the profile allows, which is the policy's way to choose it. */
+export const rootAlgorithm = (policy: Policy, role: OfflineCa) =>
+  caProfile(policy, role).keyAlgorithms.find((one) => one !== 'RSA-2048') ?? 'P-384';
 
-/**
- * Generates the key of a root into a sealed file of its own in `dir` and certifies it by itself. The private key
- * never leaves the keystore: here is only its signer. REQ-KEY-GEN-02, REQ-KEY-SOD-01.
- * @throws KeysteadError `certificate.lint-failed`, or what the keystore throws.
- */
-export async function makeRoot(
-  role: OfflineCa,
-  policy: Policy,
-  dir: string,
-  passphrase: SecretBytes,
-  clock: Clock,
-): Promise<OfflineRoot> {
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const profile = caProfile(policy, role);
-  // The first that the profile allows: the policy's way to choose it.
-  const algorithm = profile.keyAlgorithms.find((one) => one !== 'RSA-2048') ?? 'P-384';
-  const keystore: Keystore = await createSealedKeystore(join(dir, sealedName(role)), passphrase, clock);
-  try {
-    const info = await keystore.generate(role, algorithm, `certificate authority: ${role}`);
-    const signer = keystore.signer(role);
-    const certificate = await certify({
-      profile,
-      issuer: 'self',
-      signer,
-      spki: info.spki,
-      // An anchor carries no address of its own status: nobody above it could revoke it.
-      urls: {},
-      now: clock.now(),
-    });
-    return { role, certificate, signer, custody: info.custody, close: () => keystore.close() };
-  } catch (error) {
-    keystore.close();
-    throw error;
-  }
+/** A root's certificate by itself. @throws KeysteadError `certificate.lint-failed`. REQ-KEY-GEN-02, REQ-KEY-SOD-01 */
+export async function certifyRoot(role: OfflineCa, { info, signer }: RootKey, making: Making): Promise<OfflineRoot> {
+  const { policy, rehearsal, clock } = making;
+  const certificate = await certify({
+    profile: caProfile(policy, role),
+    issuer: 'self',
+    signer,
+    spki: info.spki,
+    // An anchor carries no address of its own status: nobody above it could revoke it.
+    urls: {},
+    now: clock.now(),
+    rehearsal,
+  });
+  return { role, certificate, signer, info };
 }
 
 /** The certificate of an online CA for a key whose possession was proven, signed by the root. */
-export function certifyOnlineCa(
+export const certifyOnlineCa = (
   role: OnlineCa,
-  policy: Policy,
   root: OfflineRoot,
   spki: DerSpki,
-  clock: Clock,
-): Promise<DerCertificate> {
-  return certify({
+  { policy, rehearsal, clock }: Making,
+): Promise<DerCertificate> =>
+  certify({
     profile: caProfile(policy, role),
     issuer: root.certificate,
     signer: root.signer,
     spki,
     urls: statusUrls(policy, 'root'),
     now: clock.now(),
+    rehearsal,
+  });
+
+/**
+ * The certificate of one key of a root by another of the same root: new with old, or old with new. It ends with the old
+ * root, and begins with the root that it is for (RFC 9810 section 4.4).
+ * @param of the certificate whose key is certified.
+ * @param old the certificate of the older of the two.
+ */
+export function certifyAcross(
+  of: DerCertificate,
+  by: OfflineRoot,
+  old: DerCertificate,
+  { policy, rehearsal, clock }: Making,
+): Promise<DerCertificate> {
+  const { spki, notBefore } = readCertificate(of);
+  const ends = [readCertificate(old).notAfter.getTime(), readCertificate(by.certificate).notAfter.getTime()];
+  return certify({
+    profile: { ...caProfile(policy, by.role), issuer: by.role },
+    issuer: by.certificate,
+    signer: by.signer,
+    spki,
+    // No address of status: a root that is not believed any more is taken out of the anchors, by no CRL of its own.
+    urls: {},
+    now: clock.now(),
+    rehearsal,
+    selfIssued: true,
+    validity: { notBefore, notAfter: new Date(Math.min(...ends)) },
   });
 }
 
-/** The first CRL of a root, DER: empty, number 1, good until the time that the policy gives. */
-export async function firstCrl(root: OfflineRoot, policy: Policy, clock: Clock): Promise<DerCrl> {
+/** A CRL of a root, DER, good until the time that the policy gives. */
+export async function rootCrl(
+  root: Pick<OfflineRoot, 'certificate' | 'signer'>,
+  number: number,
+  entries: Iterable<RevokedEntry>,
+  { policy, clock }: Making,
+): Promise<DerCrl> {
   const thisUpdate = new Date(Math.floor(clock.now().getTime() / 1000) * 1000);
   const { signatureAlgorithm } = root.signer;
   const tbs = tbsCertList({
@@ -85,8 +103,17 @@ export async function firstCrl(root: OfflineRoot, policy: Policy, clock: Clock):
     signatureAlgorithm,
     thisUpdate,
     nextUpdate: new Date(thisUpdate.getTime() + policy.revocation.rootCrlSeconds * 1000),
-    number: 1,
-    entries: [],
+    number,
+    entries,
   });
   return assembleSigned(tbs, signatureAlgorithm, await root.signer.sign(tbs)) as DerCrl;
+}
+
+/** The entries of a CRL, to be carried over into the next. */
+export function entriesOf(crl: DerCrl): RevokedEntry[] {
+  return [...readCrl(crl).entries].map(([serial, { revokedAt, reason }]) => {
+    // The two reasons that only others give stand in no CRL of a root here.
+    const given = reason === 'removeFromCRL' || reason === 'aACompromise' ? undefined : reason;
+    return { serial, revokedAt, reason: given };
+  });
 }

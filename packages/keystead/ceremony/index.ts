@@ -1,7 +1,7 @@
 export { ceremonyCommand } from './command.ts';
-export { hexGroups } from './fingerprint.ts';
+export { fingerprintRows, readFingerprint } from './fingerprint.ts';
 export { describeNetwork, isOffline, type NetworkState, readNetwork, requireNoNetwork } from './network.ts';
-export type { CeremonyOptions, CeremonyResult } from './options.ts';
+export type { CeremonyOptions, CeremonyResult, FoundingOptions } from './options.ts';
 export { runCeremony } from './run.ts';
-export type { CeremonyIo } from './session.ts';
+export type { Answer, CeremonyIo } from './session.ts';
 export { type Isolation, type SpawnCeremonyOptions, spawnCeremony } from './spawn.ts';

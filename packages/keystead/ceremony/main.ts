@@ -5,8 +5,10 @@ import { systemClock } from '../clock/system.ts';
 import { ceremonyCommand } from './command.ts';
 
 /** The process of a ceremony: it loads nothing of keyd, serve or the database. */
+const command = ceremonyCommand(systemClock);
+for (const one of [command, ...command.commands]) one.exitOverride();
 try {
-  await ceremonyCommand(systemClock).exitOverride().parseAsync(process.argv);
+  await command.parseAsync(process.argv);
 } catch (thrown) {
   if (thrown instanceof CommanderError) {
     process.exitCode = thrown.exitCode === 0 ? 0 : 2;

@@ -1,57 +1,78 @@
-import { mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
-import { type CeremonyBundle, formatBundle, OFFLINE_CAS } from '@keystead/core/lifecycle';
-import { durableWrite, syncDirectory } from '../files/durable.ts';
-import { sealedName } from './hierarchy.ts';
-import type { CeremonyInputs } from './inputs.ts';
-import type { CeremonyOptions } from './options.ts';
+import { formatBundle } from '@keystead/core/lifecycle';
+import { durableWrite } from '../files/durable.ts';
+import type { Plan } from './plan.ts';
 
-/** What a ceremony has made and certified, before any of it is on disk. */
-export interface Made extends Pick<CeremonyBundle, 'certificates' | 'crls'> {
-  readonly transcriptSigner: DerCertificate;
-}
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
+const certificateFile = (der: DerCertificate): Uint8Array => utf8(toPem('CERTIFICATE', der));
 
 /** The files that the last line of the transcript lists, by name. None holds a secret. */
-export function outputFiles(inputs: CeremonyInputs, script: string, made: Made): Map<string, Uint8Array> {
-  const utf8 = (text: string) => new TextEncoder().encode(text);
-  const { policySha256, requestSha256 } = inputs;
-  const { certificates, crls } = made;
-  return new Map<string, Uint8Array>([
-    ['policy.json', inputs.policyBytes],
-    ['request.json', inputs.requestBytes],
+export function outputFiles(
+  plan: Plan,
+  script: string,
+  transcriptSigner: DerCertificate,
+  prefix: string,
+): Map<string, Uint8Array> {
+  const bundle = plan.bundle();
+  const files = new Map<string, Uint8Array>([
+    ['policy.json', plan.policyBytes],
+    ...plan.files,
     ['script.md', utf8(script)],
-    ...Object.entries(certificates).map(([role, der]): [string, Uint8Array] => [
+    ...Object.entries(bundle.certificates).map(([role, der]): [string, Uint8Array] => [
       `${role}.pem`,
-      utf8(toPem('CERTIFICATE', der)),
+      certificateFile(der),
     ]),
-    ...Object.entries(crls).map(([role, der]): [string, Uint8Array] => [`${role}.crl`, der]),
-    ['bundle.json', utf8(formatBundle({ policySha256, requestSha256, certificates, crls }))],
-    ['transcript-signer.pem', utf8(toPem('CERTIFICATE', made.transcriptSigner))],
+    ...Object.entries(bundle.crls).map(([role, der]): [string, Uint8Array] => [`${role}.crl`, der]),
+    ['bundle.json', utf8(formatBundle(bundle))],
+    ['transcript-signer.pem', certificateFile(transcriptSigner)],
   ]);
+  for (const [name, der] of rolloverFiles(bundle)) files.set(name, der);
+  return new Map([...files].map(([name, content]) => [prefix + name, content]));
+}
+
+/** Each old root by its generation, and the two certificates that lead from it to its successor and back. */
+export function rolloverFiles({ rollovers }: ReturnType<Plan['bundle']>): [string, Uint8Array][] {
+  const generations = { root: 0, 'signing-root': 0 };
+  return rollovers.flatMap(({ role, old, newWithOld, oldWithNew, crl }): [string, Uint8Array][] => {
+    generations[role] += 1;
+    const name = `${role}-${generations[role]}`;
+    return [
+      [`${name}.pem`, certificateFile(old)],
+      [`${name}-new-with-old.pem`, certificateFile(newWithOld)],
+      [`${name}-old-with-new.pem`, certificateFile(oldWithNew)],
+      [`${name}.crl`, crl],
+    ];
+  });
 }
 
 /** SHA-256 (hex) of each file, as the transcript lists them. */
 export const hashesOf = (files: Iterable<readonly [string, Uint8Array]>): Record<string, string> =>
   Object.fromEntries([...files].map(([name, bytes]) => [name, toHex(sha256(bytes))]));
 
-/** The sealed files of the roots, still under `work`. */
-export const sealedFiles = (work: string): [string, Uint8Array][] =>
-  OFFLINE_CAS.map((role) => [sealedName(role), readFileSync(join(work, sealedName(role)))]);
-
-/** Writes everything durably: the signature last, so that an `out` with one is complete. */
+/**
+ * Writes everything durably. The keys become lasting before the signature is there, so that an `out` with a
+ * signature is complete, and a key that lasts without one is known to certify nothing.
+ */
 export function writeOutputs(
-  options: CeremonyOptions,
-  outputs: Map<string, Uint8Array>,
-  closed: { transcript: Uint8Array; signature: Uint8Array; work: string },
+  out: string,
+  prefix: string,
+  files: ReadonlyMap<string, Uint8Array>,
+  closed: { transcript: Uint8Array; signature: Uint8Array; keep: () => void },
 ): void {
-  mkdirSync(options.out, { recursive: true, mode: 0o700 });
-  for (const [name, content] of outputs) durableWrite(join(options.out, name), content, 0o644);
-  durableWrite(join(options.out, 'transcript.jsonl'), closed.transcript, 0o644);
-  for (const role of OFFLINE_CAS) {
-    renameSync(join(closed.work, sealedName(role)), join(options.offline, sealedName(role)));
-  }
-  syncDirectory(options.offline);
-  durableWrite(join(options.out, 'transcript.sig'), closed.signature, 0o644);
+  mkdirSync(out, { recursive: true, mode: 0o700 });
+  for (const [name, content] of files) durableWrite(join(out, name), content, 0o644);
+  durableWrite(join(out, `${prefix}transcript.jsonl`), closed.transcript, 0o644);
+  closed.keep();
+  durableWrite(join(out, `${prefix}transcript.sig`), closed.signature, 0o644);
+}
+
+/** Leaves the record of a ceremony that a person stopped. Nothing signs it: its hash is for the paper. */
+export function writeStopped(out: string, prefix: string, transcript: Uint8Array, at: Date): string {
+  mkdirSync(out, { recursive: true, mode: 0o700 });
+  const path = join(out, `${prefix}stopped-${at.toISOString().replace(/[-:.]/g, '')}.jsonl`);
+  durableWrite(path, transcript, 0o644);
+  return path;
 }

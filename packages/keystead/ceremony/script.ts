@@ -1,71 +1,65 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { caProfile, OFFLINE_CAS, ONLINE_CAS, type Policy, profileOf } from '@keystead/core/lifecycle';
-import type { Profile } from '@keystead/core/x509';
-import { hexGroups } from './fingerprint.ts';
-import type { CeremonyInputs } from './inputs.ts';
+import { CEREMONY_KINDS, type CeremonyKind, caProfile, type Policy } from '@keystead/core/lifecycle';
+import type { CaRole, Profile } from '@keystead/core/x509';
+import { askedAt, type People } from './people.ts';
+import type { Step } from './session.ts';
 
-/** One step of the ceremony as people see it. */
-export interface ScriptStep {
-  readonly title: string;
-  readonly what: readonly string[];
+/** What a script says before its steps. */
+export interface ScriptHead {
+  readonly kind: CeremonyKind;
+  readonly number: number;
+  readonly rehearsal: boolean;
+  readonly people: People;
 }
 
 /**
- * The script of a ceremony, made from its inputs before anything is done, so that it can be printed, reviewed and
- * signed off; the ceremony then takes exactly these steps (REQ-KEY-GEN-02).
+ * The script as Markdown, for printing, review and sign-off. It is made from the steps that the ceremony then takes, and
+ * the transcript holds its SHA-256. REQ-KEY-GEN-02
  */
-export function scriptSteps({ policy, policySha256, requestSha256, keys, request }: CeremonyInputs): ScriptStep[] {
+export function scriptMarkdown(head: ScriptHead, steps: readonly Step[]): string {
+  const { kind, number, rehearsal, people } = head;
+  const mark = rehearsal ? 'REHEARSAL, NOT FOR USE: ' : '';
+  const written = steps.map(
+    (step, index) =>
+      `## ${rehearsal ? 'REHEARSAL ' : ''}${index + 1}. ${step.title}\n\n${step.what
+        .map((line) => `    ${line.replaceAll('\n', '\n    ')}`)
+        .join('\n')}\n\n${signOff(people, step.critical === true)}\n`,
+  );
+  return `# ${mark}Script of a key ceremony: ${CEREMONY_KINDS[kind]} (ceremony ${number})\n
+| role | name | signature |
+|---|---|---|
+${roleRows(people).join('\n')}
+
+Date ____________  Place ______________________________
+
+The administrator leads and confirms every step. At a critical step each witness confirms too: that the screen shows what
+this script says, and that the fingerprints are the same, word for word. Whoever does not agree says no; the ceremony
+then ends, and no key of it is kept.
+
+${written.join('\n')}
+## SHA-256 of transcript.jsonl, in words
+
+    __________________________________________________________________
+
+`;
+}
+
+function roleRows({ administrator, witnesses, custodians }: People): string[] {
+  const row = (role: string, name: string) => `| ${role} | ${name} | |`;
+  const blank = '______________________________';
   return [
-    { title: 'Network', what: ['No network interface is up and no route exists on this machine.'] },
-    {
-      title: 'Inputs',
-      what: [
-        `Policy '${policy.name}', version ${policy.version}, of ${policy.issued}. SHA-256 of policy.json:`,
-        hexGroups(policySha256, '  '),
-        'SHA-256 of request.json, to be compared with what keyd showed when it made it:',
-        hexGroups(requestSha256, '  '),
-        'Keys that are not certified here but approved with the request:',
-        `  evidence signer, SHA-256 of its public key:\n${hexGroups(keys.evidence.spkiSha256, '    ')}`,
-        `  audit log: ${request.log.vkey}`,
-        `  audit log, timestamps: ${request.log.cosignVkey}`,
-      ],
-    },
-    ...OFFLINE_CAS.map((role) => ({
-      title: `Key of the ${role === 'root' ? 'root CA' : 'signing root'}`,
-      what: [`Generated on this machine into ${role}.sealed, and certified by itself.`, ...profileLines(policy, role)],
-    })),
-    ...ONLINE_CAS.map((role) => ({
-      title: `Certificate of the ${role} CA`,
-      what: [
-        'Signed by the root CA for the key with this SHA-256:',
-        hexGroups(keys[role].spkiSha256, '  '),
-        ...profileLines(policy, role),
-      ],
-    })),
-    {
-      title: 'Revocation lists of the two roots',
-      what: [`Empty, number 1, good for ${duration(policy.revocation.rootCrlSeconds)}.`],
-    },
-    {
-      title: 'Transcript',
-      what: [
-        'The network is looked at once more.',
-        'A one-time key is generated and certified by the root CA; it signs the transcript and is wiped.',
-        ...describe(profileOf(policy, 'transcript-signer')),
-      ],
-    },
+    row('ceremony administrator', administrator ?? 'none: the witnesses confirm every step'),
+    ...(witnesses.length === 0 ? [blank] : witnesses).map((name) => row('witness', name)),
+    ...(custodians.length === 0 ? [blank] : custodians).map((name) => row('custodian', name)),
   ];
 }
 
-/** The script as Markdown, for printing and review. The transcript holds its SHA-256. */
-export function scriptMarkdown(inputs: CeremonyInputs): string {
-  const steps = scriptSteps(inputs).map(
-    ({ title, what }, index) =>
-      `## ${index + 1}. ${title}\n\n${what.map((line) => `    ${line.replaceAll('\n', '\n    ')}`).join('\n')}\n`,
-  );
-  return `# Script of the key ceremony\n\n${steps.join('\n')}`;
+function signOff(people: People, critical: boolean): string {
+  const asked = askedAt(people, critical);
+  const initials = (asked.length === 0 ? ['initials'] : asked).map((name) => `${name} ________`);
+  return `${critical ? 'Critical. ' : ''}Time ________  ${initials.join('  ')}`;
 }
 
 export const scriptSha256 = (markdown: string): string => toHex(sha256(new TextEncoder().encode(markdown)));
@@ -88,10 +82,10 @@ export function requireScript(script: string, reviewed: Uint8Array | undefined):
   }
 }
 
-const profileLines = (policy: Policy, role: (typeof OFFLINE_CAS | typeof ONLINE_CAS)[number]): string[] =>
-  describe(caProfile(policy, role));
+/** What a CA's certificate will hold, in lines. */
+export const profileLines = (policy: Policy, role: CaRole): string[] => describeProfile(caProfile(policy, role));
 
-function describe(profile: Profile): string[] {
+export function describeProfile(profile: Profile): string[] {
   const { commonName, organization } = profile.subject;
   const name = typeof commonName === 'string' ? commonName : commonName.fixed;
   const { seconds } = profile.validity;
@@ -105,7 +99,7 @@ function describe(profile: Profile): string[] {
 }
 
 /** A number of seconds in the largest unit that divides it. */
-function duration(seconds: number): string {
+export function duration(seconds: number): string {
   const units: [number, string][] = [
     [365 * 86_400, 'year'],
     [86_400, 'day'],

@@ -1,8 +1,7 @@
 import type { DerCertificate } from '@keystead/core/bytes';
-import type { Clock } from '@keystead/core/clock';
 import { generateSoftwareKey, type SecretBytes, type Signer, softwareSigner } from '@keystead/core/crypto';
-import { certify, type Policy, profileOf, statusUrls } from '@keystead/core/lifecycle';
-import type { OfflineRoot } from './hierarchy.ts';
+import { certify, profileOf, statusUrls } from '@keystead/core/lifecycle';
+import type { Making, OfflineRoot } from './hierarchy.ts';
 
 /**
  * The one-time key (P-384) that signs a transcript. Its private half exists in this process's memory only; after
@@ -20,7 +19,7 @@ export class TranscriptKey {
   }
 
   /** Generates the key and has the root certify it by the profile `transcript-signer`. */
-  static async make(policy: Policy, root: OfflineRoot, clock: Clock): Promise<TranscriptKey> {
+  static async make(root: OfflineRoot, { policy, rehearsal, clock }: Making): Promise<TranscriptKey> {
     const { pkcs8, spki } = generateSoftwareKey('P-384');
     try {
       const certificate = await certify({
@@ -30,6 +29,7 @@ export class TranscriptKey {
         spki,
         urls: statusUrls(policy, 'root'),
         now: clock.now(),
+        rehearsal,
       });
       return new TranscriptKey(certificate, pkcs8, softwareSigner('P-384', pkcs8));
     } catch (error) {

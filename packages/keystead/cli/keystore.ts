@@ -16,7 +16,7 @@ import {
   writeKeystoreConfig,
 } from '../keystore/index.ts';
 
-interface KeystoreFlags {
+export interface KeystoreFlags {
   data: string;
   passphraseFd?: number;
   passphraseFile?: string;
@@ -84,7 +84,8 @@ export function keystoreCommand(): Command {
   return keystore;
 }
 
-function common(command: Command): Command {
+/** The options of commands that open keyd's keystore. */
+export function common(command: Command): Command {
   return command
     .option('--data <dir>', 'data directory', './keystead-data')
     .option('--passphrase-fd <n>', 'file descriptor with the passphrase or PIN', whole)
@@ -150,7 +151,8 @@ async function withKeystore(flags: KeystoreFlags, look: (opened: Keystore, make:
   }
 }
 
-function secretOf({ data, passphraseFd, passphraseFile }: KeystoreFlags): Promise<SecretBytes> {
+/** The passphrase or PIN of keyd's keystore, from where the options say. */
+export function secretOf({ data, passphraseFd, passphraseFile }: KeystoreFlags): Promise<SecretBytes> {
   if (passphraseFd !== undefined) return readPassphrase({ fd: passphraseFd });
   if (passphraseFile !== undefined) return readPassphrase({ file: passphraseFile });
   const unlock = new Layout(data).passphrase('keyd');

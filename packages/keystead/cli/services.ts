@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { ceremonyCommand } from '../ceremony/index.ts';
 import { systemClock } from '../clock/system.ts';
+import { addCeremonyCommands } from './keyd.ts';
 
 interface ServiceFlags {
   data: string;
@@ -10,7 +11,7 @@ interface ServiceFlags {
 
 /** The commands that run as services or on the offline machine: `ceremony`, `keyd`, `serve`. */
 export function serviceCommands(): Command[] {
-  return [ceremonyCommand(systemClock), keydCommand(), serveCommand()];
+  return [ceremonyCommand(systemClock), addCeremonyCommands(keydCommand()), serveCommand()];
 }
 
 function keydCommand(): Command {

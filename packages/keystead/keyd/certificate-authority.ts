@@ -1,7 +1,7 @@
 import { type DerCertificate, type DerSpki, type Serial, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
 import { type Signer, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type KeyPurposeId, type OnlineCa, type Policy, requestName, statusUrls } from '@keystead/core/lifecycle';
+import { type KeyPurposeId, type OnlineCa, type Policy, statusUrls } from '@keystead/core/lifecycle';
 import {
   type CertificateInfo,
   CertificateTemplate,
@@ -16,7 +16,7 @@ import {
 } from '@keystead/core/x509';
 import type { CheckPool } from './check-pool.ts';
 import { requireWithinCryptoperiod } from './cryptoperiod.ts';
-import type { Hierarchy } from './hierarchy.ts';
+import { type Hierarchy, keyIdOf } from './hierarchy.ts';
 import type { Journal } from './journal.ts';
 import type { CertificateJournalEntry } from './journal-entry.ts';
 import type { KeydState } from './state.ts';
@@ -66,6 +66,8 @@ export class CertificateAuthority {
   readonly ocsp: OcspIssuer;
   readonly signer: Signer;
   readonly #policy: Policy;
+  readonly #revoked: boolean;
+  readonly #activated: Date;
   readonly #state: KeydState;
   readonly #journal: Journal;
   readonly #checks: CheckPool;
@@ -76,8 +78,11 @@ export class CertificateAuthority {
     this.certificate = hierarchy.certificates[role];
     this.info = readCertificate(this.certificate);
     this.ocsp = new OcspIssuer(this.info);
-    this.signer = signerOf(requestName(role));
+    this.signer = signerOf(keyIdOf(hierarchy, role));
     this.#policy = hierarchy.policy;
+    const activated = hierarchy.pins.activated[role];
+    this.#activated = activated === undefined ? this.info.notBefore : new Date(activated);
+    this.#revoked = hierarchy.pins.revoked.includes(role);
     this.#state = parts.state;
     this.#journal = parts.journal;
     this.#checks = parts.checks;
@@ -92,10 +97,11 @@ export class CertificateAuthority {
   /**
    * Signs one certificate: lint of the values, journal (durable before there is a signature), signature, and the
    * check of the signature and of the whole by another reader (OpenSSL). REQ-KEY-STO-03, REQ-KEY-AUD-01
-   * @throws KeysteadError `key.cryptoperiod-ended`, `certificate.lint-failed`, `name.malformed`, `keyd.journal-failed`,
-   *   `keyd.signature-faulty`.
+   * @throws KeysteadError `ca.revoked`, `key.cryptoperiod-ended`, `certificate.lint-failed`, `name.malformed`,
+   *   `keyd.journal-failed`, `keyd.signature-faulty`.
    */
   async issue(order: CertificateOrder): Promise<IssuedCertificate> {
+    if (this.#revoked) throw new KeysteadError('ca.revoked', { field: this.role });
     this.#requireCryptoperiod(order);
     const values = this.#values(order);
     const tbs = this.#template(order.profile).tbs(values);
@@ -129,7 +135,7 @@ export class CertificateAuthority {
    */
   #requireCryptoperiod({ profile, now }: CertificateOrder): void {
     if (profile.ocspNoCheck) return;
-    requireWithinCryptoperiod(this.#policy, CA_PURPOSES[this.role], this.info.notBefore, now);
+    requireWithinCryptoperiod(this.#policy, CA_PURPOSES[this.role], this.#activated, now);
   }
 
   /** Times come from the profile alone; a certificate never outlives its issuer. */

@@ -20,7 +20,8 @@ const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
  */
 export function requireCustody(policy: Policy, keys: readonly Pick<KeyInfo, 'id' | 'custody' | 'fips140'>[]): void {
   for (const { id, custody, fips140 } of keys) {
-    const purpose = PURPOSES[id];
+    // A successor of a CA's key has the number of its generation behind the name.
+    const purpose = PURPOSES[id.replace(/-\d+$/, '')];
     if (purpose === undefined) continue;
     const rule = custodyOf(policy, purpose);
     const field = `custody of '${purpose}'`;

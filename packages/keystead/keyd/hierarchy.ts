@@ -3,7 +3,16 @@ import { join } from 'node:path';
 import { type DerCertificate, fromPem, toHex } from '@keystead/core/bytes';
 import { certSha256, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { firstIssue, type Policy, type PolicyFile, policyFile } from '@keystead/core/lifecycle';
+import {
+  CEREMONY_KIND_NAMES,
+  firstIssue,
+  ONLINE_CAS,
+  type OnlineCa,
+  type Policy,
+  type PolicyFile,
+  policyFile,
+  requestName,
+} from '@keystead/core/lifecycle';
 import type { CaRole } from '@keystead/core/x509';
 import { z } from 'zod';
 import type { Layout } from '../files/layout.ts';
@@ -32,8 +41,35 @@ export const PinsSchema = z.strictObject({
   }),
   vkey: z.string(),
   cosignVkey: z.string(),
+  /** The ceremonies after the founding, in their order. */
+  later: z
+    .array(
+      z.strictObject({
+        number: z.int().min(2),
+        ceremony: z.enum(CEREMONY_KIND_NAMES),
+        transcriptSha256: hash,
+        importedAt: z.string(),
+        offline: z.boolean(),
+        witnesses: z.array(z.string()),
+      }),
+    )
+    .default([]),
+  /** The id of a CA's key in the keystore, where it is not the first one. */
+  keys: z.partialRecord(z.enum(ONLINE_CAS), z.string()).default({}),
+  /** When the key of a CA came into being, ISO 8601, where its certificate is not the first one for it. */
+  activated: z.partialRecord(z.enum(ONLINE_CAS), z.string()).default({}),
+  /** The CAs whose certificate the root has revoked: they issue nothing more. */
+  revoked: z.array(z.enum(ONLINE_CAS)).default([]),
+  /** The number of the CRL of each root that was imported last. */
+  rootCrls: z.strictObject({ root: z.int(), 'signing-root': z.int() }).default({ root: 1, 'signing-root': 1 }),
+  /** SHA-256 of the certificates that lead over from each old key of a root, by file name in `trust/`. */
+  rollovers: z.record(z.string().regex(/^[a-z0-9-]+$/), hash).default({}),
 });
 export type CeremonyPins = z.infer<typeof PinsSchema>;
+
+/** The transcript of the last ceremony that was imported. */
+export const lastTranscript = ({ later, transcriptSha256 }: CeremonyPins): string =>
+  later.at(-1)?.transcriptSha256 ?? transcriptSha256;
 
 /** What keyd works with after its ceremony. */
 export interface Hierarchy {
@@ -41,12 +77,17 @@ export interface Hierarchy {
   readonly policy: Policy;
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
   readonly evidenceSigner: DerCertificate;
+  /** What leads from the new key of a root to its old one and back, for relying parties that know one of them. */
+  readonly rollovers: readonly DerCertificate[];
   readonly pins: CeremonyPins;
 }
 
+/** The id of a CA's key in the keystore. */
+export const keyIdOf = ({ pins }: Hierarchy, role: OnlineCa): string => pins.keys[role] ?? requestName(role);
+
 export const pinsPath = (layout: Layout): string => join(layout.keyd, 'ceremony.json');
-export const trustFile = (layout: Layout, role: CaRole | 'evidence-signer'): string =>
-  join(layout.trust, `${role}.pem`);
+/** The file of a certificate in `trust/`, by its role or by the name that it has after a rollover. */
+export const trustFile = (layout: Layout, name: string): string => join(layout.trust, `${name}.pem`);
 
 /**
  * What keyd pinned when it imported the bundle, or undefined before that.
@@ -80,14 +121,15 @@ export function loadHierarchy(layout: Layout): Hierarchy {
   const pins = readPins(layout);
   if (pins === undefined) throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
   const founding = foundingPolicy(layout, pins);
-  const certificate = (role: keyof CeremonyPins['certificates']): DerCertificate => {
-    const path = trustFile(layout, role);
-    const [der] = fromPem('CERTIFICATE', Buffer.from(readPinned(path)).toString('latin1'));
-    if (der === undefined || certSha256(der) !== pins.certificates[role]) {
-      throw new KeysteadError('bundle.altered', { field: path, seen: der === undefined ? 'none' : certSha256(der) });
-    }
-    return der as DerCertificate;
+  const pinned = (name: string, sha256: string): DerCertificate => {
+    const der = pinnedCertificate(layout, name, sha256);
+    if (der !== undefined) return der;
+    throw new KeysteadError('bundle.altered', {
+      field: trustFile(layout, name),
+      remedy: 'if an import was cut short, import the same bundle again; else restore the file',
+    });
   };
+  const certificate = (role: keyof CeremonyPins['certificates']) => pinned(role, pins.certificates[role]);
   return {
     policy: founding.policy,
     certificates: {
@@ -99,6 +141,9 @@ export function loadHierarchy(layout: Layout): Hierarchy {
       operator: certificate('operator'),
     },
     evidenceSigner: certificate('evidence-signer'),
+    rollovers: Object.entries(pins.rollovers)
+      .filter(([name]) => name.endsWith('-new-with-old') || name.endsWith('-old-with-new'))
+      .map(([name, sha256]) => pinned(name, sha256)),
     pins,
   };
 }
@@ -114,6 +159,13 @@ export function foundingPolicy(layout: Layout, pins: CeremonyPins): PolicyFile {
   const seen = toHex(sha256(bytes));
   if (seen !== pins.policySha256) throw new KeysteadError('bundle.policy-differs', { field: path, seen });
   return policyFile(bytes);
+}
+
+/** The certificate in `trust/` when it is the one with this SHA-256, else undefined. */
+export function pinnedCertificate(layout: Layout, name: string, sha256: string): DerCertificate | undefined {
+  const text = Buffer.from(readPinned(trustFile(layout, name))).toString('latin1');
+  const [der] = fromPem('CERTIFICATE', text);
+  return der !== undefined && certSha256(der) === sha256 ? (der as DerCertificate) : undefined;
 }
 
 function readPinned(path: string): Uint8Array {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
@@ -6,26 +6,24 @@ import { certSha256, type SecretBytes, sha256, spkiSha256 } from '@keystead/core
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type CeremonyBundle,
-  caProfile,
-  certificateOf,
-  certify,
+  checkBundle,
+  isRehearsed,
   ONLINE_CAS,
   type Policy,
-  parseBundle,
-  parsePolicy,
-  profileOf,
   requestName,
-  requireListed,
-  statusUrls,
+  transcriptRoot,
   type VerifiedTranscript,
-  verifyTranscript,
 } from '@keystead/core/lifecycle';
-import { checkPath, lintCertificate, readCertificate, readCrl } from '@keystead/core/x509';
+import { readCertificate } from '@keystead/core/x509';
+import { readCeremony } from '../files/ceremony-outputs.ts';
 import { durableWrite } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
 import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
-import { type CeremonyPins, pinsPath, readPins, trustFile } from './hierarchy.ts';
+import { evidenceSignerOf } from './evidence-signer.ts';
+import { type CeremonyPins, lastTranscript, pinsPath, readPins, trustFile } from './hierarchy.ts';
 import { requestPath } from './init.ts';
+import { takeOverLater } from './later-ceremony.ts';
+import { becomeSole } from './single.ts';
 
 export interface ImportOptions {
   /** Directory with the ceremony's outputs; the layout's `ceremony/` unless given. */
@@ -54,9 +52,10 @@ interface Checked {
 /**
  * Takes over what a ceremony made: verifies the signed transcript, that bundle and policy are the ones that it lists,
  * that it answers this keyd's own request and certifies this keyd's own keys; certifies the evidence signer by the
- * server CA; fills `trust/` and `crl/`; and last pins it all in keyd's own directory. Importing the same bundle
- * again changes nothing. REQ-KEY-GEN-02, REQ-KEY-SOD-01.
- * @throws KeysteadError `transcript.*`, `bundle.*`, `keystore.*`; nothing is written then.
+ * server CA; fills `trust/` and `crl/`; and last pins it all in keyd's own directory. A later ceremony must follow from
+ * the one that was imported last. Importing the same bundle again changes nothing. keyd must not be running.
+ * REQ-KEY-GEN-02, REQ-KEY-SOD-01.
+ * @throws KeysteadError `transcript.*`, `bundle.*`, `keystore.*`, `keyd.already-running`; nothing is written then.
  */
 export async function importBundle(
   layout: Layout,
@@ -64,51 +63,79 @@ export async function importBundle(
   clock: Clock,
   options: ImportOptions = {},
 ): Promise<CeremonyPins> {
-  const keystore = await openKeystore(readKeystoreConfig(layout.keyd), passphrase, clock);
+  const right = await becomeSole(layout.keyd);
   try {
-    const checked = checkBundle(layout, keystore, clock, options);
-    const pinned = readPins(layout);
-    if (pinned !== undefined) {
-      if (pinned.transcriptSha256 === checked.transcriptSha256) return pinned;
-      throw new KeysteadError('bundle.already-imported', { field: 'transcript', seen: checked.transcriptSha256 });
+    const keystore = await openKeystore(readKeystoreConfig(layout.keyd), passphrase, clock);
+    try {
+      return await importWith(keystore, layout, clock, options);
+    } finally {
+      keystore.close();
     }
-    return await takeOver(layout, keystore, clock, checked);
   } finally {
-    keystore.close();
+    right.release();
   }
 }
 
-function checkBundle(layout: Layout, keystore: Keystore, clock: Clock, options: ImportOptions): Checked {
-  const from = options.from ?? layout.ceremony;
-  const read = (name: string): Uint8Array => {
-    try {
-      return readFileSync(join(from, name));
-    } catch (cause) {
-      throw new KeysteadError('bundle.altered', { field: name, seen: 'no readable file', cause });
-    }
-  };
-  const bundleBytes = read('bundle.json');
-  const policyBytes = read('policy.json');
-  const transcriptBytes = read('transcript.jsonl');
-  const bundle = parseBundle(bundleBytes);
-  requireRoot(bundle.certificates.root, options.rootSha256);
-  const signer = certificateOf(Buffer.from(read('transcript-signer.pem')).toString('latin1'), 'transcript-signer.pem');
-  const { root } = bundle.certificates;
-  const transcript = verifyTranscript(transcriptBytes, read('transcript.sig'), signer, root);
-  requireListed(transcript, 'bundle.json', bundleBytes);
-  const policySha256 = toHex(sha256(policyBytes));
-  if (policySha256 !== transcript.policySha256 || policySha256 !== bundle.policySha256) {
-    throw new KeysteadError('bundle.policy-differs', { field: 'policy.json', seen: `sha256 ${policySha256}` });
+async function importWith(
+  keystore: Keystore,
+  layout: Layout,
+  clock: Clock,
+  options: ImportOptions,
+): Promise<CeremonyPins> {
+  const checked = readCeremony(options.from ?? layout.ceremony);
+  const { bundle, transcript, transcriptSha256, policy } = checked;
+  if (bundle.rehearsal || Object.values(bundle.certificates).some(isRehearsed)) {
+    throw new KeysteadError('bundle.rehearsal', { field: 'bundle.rehearsal' });
   }
-  const policy = parsePolicy(policyBytes);
+  requireRoot(bundle.certificates.root, options.rootSha256);
+  const pins = readPins(layout);
+  if (pins !== undefined && bundle.number > 1) {
+    const last = pins.later.at(-1)?.number ?? 1;
+    if (lastTranscript(pins) === transcriptSha256) return pins;
+    requireNext(pins, bundle, transcriptSha256, last);
+    checkBundle(bundle, policy);
+    return takeOverLater({ layout, keystore, clock }, pins, checked);
+  }
+  if (pins !== undefined) {
+    if (pins.transcriptSha256 !== transcriptSha256) {
+      throw new KeysteadError('bundle.already-imported', { field: 'transcript', seen: transcriptSha256 });
+    }
+    if (pins.later.length === 0) return pins;
+    throw new KeysteadError('bundle.older', { field: 'number', seen: '1' });
+  }
+  if (bundle.number !== 1 || bundle.ceremony !== 'founding') {
+    throw new KeysteadError('bundle.not-founded', { field: 'number', seen: String(bundle.number) });
+  }
   const requestSha256 = toHex(sha256(readFileSync(requestPath(layout))));
   if (requestSha256 !== transcript.requestSha256) {
     throw new KeysteadError('bundle.foreign', { field: 'requestSha256', seen: transcript.requestSha256 });
   }
-  // The policy says what a transcript signer is; a certificate of another kind under the same root is none.
-  requireProfile(signer, profileOf(policy, 'transcript-signer'), root, 'transcript-signer.pem');
-  requireCertificates(bundle, policy, keystore, clock);
-  return { bundle, transcript, policy, policyBytes, transcriptSha256: toHex(sha256(transcriptBytes)) };
+  requireOwnKeys(bundle, keystore);
+  checkBundle(bundle, policy, clock.now());
+  return takeOver(layout, keystore, clock, checked);
+}
+
+/** The bundle is of this hierarchy, and of the ceremony that follows the last one here. */
+function requireNext(pins: CeremonyPins, bundle: CeremonyBundle, transcriptSha256: string, last: number): void {
+  const imported = [pins.transcriptSha256, ...pins.later.map((one) => one.transcriptSha256)];
+  if (imported.includes(transcriptSha256)) {
+    throw new KeysteadError('bundle.older', { field: 'number', seen: `${bundle.number}, after ${last}` });
+  }
+  const root = certSha256(transcriptRoot(bundle));
+  // After a rollover the bundles of before stand under the old root: older, not foreign.
+  if (root !== pins.certificates.root && !Object.values(pins.rollovers).includes(root)) {
+    throw new KeysteadError('bundle.foreign', { field: 'root', seen: root });
+  }
+  if (bundle.number <= last) {
+    throw new KeysteadError('bundle.older', { field: 'number', seen: `${bundle.number}, after ${last}` });
+  }
+  if (bundle.number > last + 1) {
+    throw new KeysteadError('bundle.gap', { field: 'number', seen: `${bundle.number}, after ${last}` });
+  }
+  if (root !== pins.certificates.root || bundle.previousTranscriptSha256 !== lastTranscript(pins)) {
+    const seen = bundle.previousTranscriptSha256 ?? 'none';
+    throw new KeysteadError('bundle.foreign', { field: 'previousTranscriptSha256', seen });
+  }
 }
 
 function requireRoot(root: DerCertificate, vouched: string | undefined): void {
@@ -119,61 +146,20 @@ function requireRoot(root: DerCertificate, vouched: string | undefined): void {
   }
 }
 
-/** Each CA certificate is for our own key, by its profile, under the root; the roots are by theirs. */
-function requireCertificates(bundle: CeremonyBundle, policy: Policy, keystore: Keystore, clock: Clock): void {
-  const { root } = bundle.certificates;
-  for (const role of ['root', 'signing-root'] as const) {
-    const certificate = bundle.certificates[role];
-    requireProfile(certificate, caProfile(policy, role), 'self', `certificates.${role}`);
-    if (!readCrl(bundle.crls[role]).verify(certificate)) {
-      throw new KeysteadError('bundle.altered', { field: `crls.${role}`, seen: 'a signature that does not verify' });
-    }
-  }
+/** Each CA certificate is for our own key. */
+function requireOwnKeys(bundle: CeremonyBundle, keystore: Keystore): void {
   for (const role of ONLINE_CAS) {
-    const field = `certificates.${role}`;
-    const certificate = bundle.certificates[role];
     const ours = spkiSha256(keystore.signer(requestName(role)).spki);
-    const theirs = spkiSha256(readCertificate(certificate).spki);
-    if (theirs !== ours) throw new KeysteadError('bundle.foreign', { field, seen: `a key with SHA-256 ${theirs}` });
-    requireProfile(certificate, caProfile(policy, role), root, field);
-    const path = checkPath(certificate, [], [root], { now: clock.now() });
-    if (!path.ok) throw new KeysteadError('bundle.altered', { field, seen: `${path.rule} at ${path.at}` });
+    const theirs = spkiSha256(readCertificate(bundle.certificates[role]).spki);
+    if (theirs === ours) continue;
+    throw new KeysteadError('bundle.foreign', { field: `certificates.${role}`, seen: `a key with SHA-256 ${theirs}` });
   }
-}
-
-function requireProfile(
-  certificate: DerCertificate,
-  profile: Parameters<typeof lintCertificate>[1],
-  issuer: DerCertificate | 'self',
-  field: string,
-): void {
-  const [finding] = lintCertificate(certificate, profile, issuer);
-  if (finding === undefined) return;
-  throw new KeysteadError('bundle.altered', { field, seen: `${finding.rule} (${finding.source}): ${finding.detail}` });
-}
-
-/**
- * The evidence signer's certificate, by the server CA. One that an import before this, cut short, has left in
- * `trust/` is used again: no second certificate appears of which nobody knows.
- */
-async function evidenceSignerOf(layout: Layout, keystore: Keystore, clock: Clock, checked: Checked) {
-  const { bundle, policy } = checked;
-  const profile = profileOf(policy, 'evidence-signer');
-  const issuer = bundle.certificates.server;
-  const { spki } = keystore.signer(requestName('evidence'));
-  const path = trustFile(layout, 'evidence-signer');
-  if (existsSync(path)) {
-    const left = certificateOf(readFileSync(path, 'latin1'), path);
-    const ours = spkiSha256(readCertificate(left).spki) === spkiSha256(spki);
-    if (ours && lintCertificate(left, profile, issuer).length === 0) return left;
-  }
-  const signer = keystore.signer(requestName('server'));
-  return certify({ profile, issuer, signer, spki, urls: statusUrls(policy, 'server'), now: clock.now() });
 }
 
 async function takeOver(layout: Layout, keystore: Keystore, clock: Clock, checked: Checked): Promise<CeremonyPins> {
   const { bundle, transcript } = checked;
-  const evidence = await evidenceSignerOf(layout, keystore, clock, checked);
+  const server = keystore.signer(requestName('server'));
+  const evidence = await evidenceSignerOf({ layout, keystore, clock }, checked, server);
   const requests = transcript.lines.find((line) => line.step === 'requests')?.detail ?? {};
   const pins: CeremonyPins = {
     version: 1,
@@ -193,6 +179,12 @@ async function takeOver(layout: Layout, keystore: Keystore, clock: Clock, checke
     },
     vkey: String(requests.logVkey),
     cosignVkey: String(requests.cosignVkey),
+    later: [],
+    keys: {},
+    activated: {},
+    revoked: [],
+    rootCrls: { root: 1, 'signing-root': 1 },
+    rollovers: {},
   };
   writeTrust(layout, checked, evidence, pins);
   // Last: keyd is ready only when everything that the pins name is durably there.

@@ -164,6 +164,10 @@ const Trust = {
     certificates: z.record(caRole, certificate),
     /** Signs provisioning records and evidence. */
     evidenceSigner: certificate,
+    /** What leads from the new key of a root to an old one and back, after a rollover. */
+    rollovers: z.array(certificate).max(64),
+    /** The ceremonies after the founding, in their order. */
+    later: z.array(z.strictObject({ number: z.int().min(2), ceremony: z.string(), transcriptSha256: z.string() })),
     /** Verifier keys (C2SP signed-note) of the log and of its timestamps. */
     vkey: z.string(),
     cosignVkey: z.string(),

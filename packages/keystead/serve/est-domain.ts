@@ -1,12 +1,19 @@
 import type { DerCertificate } from '@keystead/core/bytes';
+import { readCertificate, sameName } from '@keystead/core/x509';
 import type { EstDomain } from '../protocols/est/routes.ts';
 import type { Rooms } from './rooms.ts';
 
 /** EST's view of the rooms. */
 export function estDomain(rooms: Rooms): EstDomain {
-  const { access, authority, certificates } = rooms;
+  const { access, authority, certificates, rollovers } = rooms;
   return {
-    caCertificates: (): DerCertificate[] => [certificates.root, certificates.operational, certificates.server],
+    // RFC 7030 section 4.1.3: after a rollover of the root also what leads from each of its keys to the other.
+    caCertificates: (): DerCertificate[] => [
+      certificates.root,
+      certificates.operational,
+      certificates.server,
+      ...rollovers.filter((der) => isOfRoot(der, certificates.root)),
+    ],
     async enrol(certificate, csr, requestId) {
       const client = await access.identify(certificate, { requestId, what: 'enrol' });
       return (await authority.enrol({ client, csr, requestId })).certificate;
@@ -24,3 +31,7 @@ export function estDomain(rooms: Rooms): EstDomain {
     refused: (_certificate, error, requestId) => access.refused(error, { requestId, what: 'enrol' }),
   };
 }
+
+/** The signing root has rollovers of its own, which are of no use to a TLS client. */
+const isOfRoot = (der: DerCertificate, root: DerCertificate): boolean =>
+  sameName(readCertificate(der).subject, readCertificate(root).subject);

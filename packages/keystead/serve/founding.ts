@@ -51,6 +51,31 @@ export async function recordFounding(
   });
 }
 
+const LATER_RECORDED = 'ceremony.recorded';
+
+/** Enters each later ceremony that keyd has imported and that the log does not know yet. REQ-KEY-AUD-01 */
+export async function recordLaterCeremonies(
+  store: Store,
+  audit: AppendAudit,
+  later: readonly { number: number; ceremony: string; transcriptSha256: string }[],
+): Promise<void> {
+  await store.commit((tx) => {
+    const known = Number(tx.meta(LATER_RECORDED) ?? 1);
+    for (const { number, ceremony, transcriptSha256 } of later) {
+      if (number <= known) continue;
+      audit(tx, {
+        type: 'ceremony.imported',
+        actor: SYSTEM,
+        requestId: `ceremony-${number}`,
+        outcome: 'done',
+        subject: { transcriptSha256 },
+        detail: { number, ceremony },
+      });
+      tx.setMeta(LATER_RECORDED, String(number));
+    }
+  });
+}
+
 function keyEvent(role: string, der: DerCertificate): AuditEvent {
   const { serial, spkiSha256, keyAlgorithm, notAfter } = readCertificate(der);
   const offline = role === 'root' || role === 'signing-root';

@@ -11,7 +11,7 @@ import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
 import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
-import { recordFounding } from './founding.ts';
+import { recordFounding, recordLaterCeremonies } from './founding.ts';
 import { PolicyChanges } from './policy-changes.ts';
 
 export interface RoomsOptions {
@@ -33,6 +33,8 @@ export interface Rooms {
   readonly policy: Policy;
   readonly policies: PolicyChanges;
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
+  /** What leads from the new key of the root to an old one and back, after a rollover. */
+  readonly rollovers: readonly DerCertificate[];
   /** Repairs what a crash left; before the first request is taken. */
   start(): Promise<void>;
   /** Writes down and publishes what is still on its way, and closes the records. */
@@ -114,6 +116,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       return policies.policy;
     },
     certificates,
+    rollovers: trust.rollovers,
     async start() {
       await publisher.open();
       const { founding } = await policies.history();
@@ -122,6 +125,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         evidenceSigner: trust.evidenceSigner,
         policySha256: founding.sha256,
       });
+      await recordLaterCeremonies(store, audit, trust.later);
       await policies.start();
       const { abandoned } = await authority.start();
       if (abandoned.length > 0)

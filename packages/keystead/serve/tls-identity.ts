@@ -1,6 +1,6 @@
 import { toHex, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, randomBytes, softwareSigner } from '@keystead/core/crypto';
-import { certificationRequest } from '@keystead/core/x509';
+import { certificationRequest, readCertificate } from '@keystead/core/x509';
 import type { TlsIdentity } from '../protocols/http/server.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -13,7 +13,7 @@ export const hostsOf = (host: string): string[] => [...new Set([host, 'localhost
  * (docs/memory.md).
  */
 export async function makeTlsIdentity(rooms: Rooms, host: string): Promise<TlsIdentity> {
-  const { authority, certificates } = rooms;
+  const { authority, certificates, rollovers } = rooms;
   const key = generateSoftwareKey('P-256');
   const csr = await certificationRequest(host, softwareSigner('P-256', key.pkcs8));
   const issued = await authority.serverCertificate({
@@ -24,9 +24,12 @@ export async function makeTlsIdentity(rooms: Rooms, host: string): Promise<TlsId
   });
   const pem = key.pkcs8.use((bytes) => toPem('PRIVATE KEY', bytes));
   key.pkcs8.wipe();
+  // A client that knows the old key of the root alone finds its way by them (RFC 9810 section 4.4).
+  const { spkiSha256 } = readCertificate(certificates.root);
+  const newWithOld = rollovers.filter((der) => readCertificate(der).spkiSha256 === spkiSha256);
   return {
     key: pem,
-    cert: toPem('CERTIFICATE', issued.certificate) + toPem('CERTIFICATE', certificates.server),
+    cert: [issued.certificate, certificates.server, ...newWithOld].map((der) => toPem('CERTIFICATE', der)).join(''),
     clientCas: (['manufacturing', 'operational', 'operator', 'root'] as const).map((role) =>
       toPem('CERTIFICATE', certificates[role]),
     ),

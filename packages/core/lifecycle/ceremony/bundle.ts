@@ -3,17 +3,39 @@ import type { DerCertificate, DerCrl } from '../../bytes/index.ts';
 import { fromBase64, fromPem, toBase64, toPem } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import type { CaRole } from '../../x509/index.ts';
+import { OFFLINE_CAS } from '../policy.ts';
 import { firstIssue } from '../schema-field.ts';
+import { CEREMONY_KIND_NAMES, type CeremonyKind } from './kind.ts';
 import { jsonOf } from './request.ts';
+
+/** The version of the form that is written and read. */
+const VERSION = 2;
+/** A hundred times what a hierarchy needs. */
+export const MAX_BUNDLE_BYTES = 1024 * 1024;
+/** More rollovers than a hierarchy sees in two centuries. */
+const MOST_ROLLOVERS = 16;
 
 const pem = z.string().regex(/^-----BEGIN CERTIFICATE-----\n/, 'must be a PEM certificate');
 const hash = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex');
 
-/** What a ceremony hands to keyd. Its SHA-256 stands in the signed transcript. */
+/**
+ * What a ceremony hands to keyd: the whole hierarchy as it is after it, so that each bundle is understood by itself.
+ * Its SHA-256 stands in the signed transcript.
+ */
 const BundleSchema = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(VERSION),
+  ceremony: z.enum(CEREMONY_KIND_NAMES),
+  /** 1 for the founding; each later ceremony of a hierarchy counts on by one. */
+  number: z.int().min(1).max(9999),
+  /** SHA-256 of the transcript of the ceremony before; none before the founding. */
+  previousTranscriptSha256: hash.nullable(),
+  /** True for what was only rehearsed, which nobody may take in earnest. */
+  rehearsal: z.boolean(),
   policySha256: hash,
-  requestSha256: hash,
+  /** SHA-256 of the request of keyd that this ceremony answers, where it answers one. */
+  requestSha256: hash.nullable(),
+  /** SHA-256 of the public key that signs keyd's later requests (its evidence key). */
+  evidenceSpkiSha256: hash,
   certificates: z.strictObject({
     root: pem,
     'signing-root': pem,
@@ -24,40 +46,111 @@ const BundleSchema = z.strictObject({
   }),
   /** CRLs of the offline CAs, DER in base64. */
   crls: z.strictObject({ root: z.base64(), 'signing-root': z.base64() }),
+  /** Each change of a root's key, the oldest first. */
+  rollovers: z
+    .array(
+      z.strictObject({
+        role: z.enum(OFFLINE_CAS),
+        /** The root of before: old with old, in the words of RFC 9810 section 4.4. */
+        old: pem,
+        newWithOld: pem,
+        oldWithNew: pem,
+        /** The last CRL of the old key. */
+        crl: z.base64(),
+      }),
+    )
+    .max(MOST_ROLLOVERS),
 });
+
+/** A change of a root's key: the old anchor, and the certificates that lead from each key to the other. */
+export interface RootRollover {
+  readonly role: 'root' | 'signing-root';
+  readonly old: DerCertificate;
+  readonly newWithOld: DerCertificate;
+  readonly oldWithNew: DerCertificate;
+  readonly crl: DerCrl;
+}
 
 /** A bundle with its certificates and CRLs as DER. */
 export interface CeremonyBundle {
+  readonly ceremony: CeremonyKind;
+  readonly number: number;
+  readonly previousTranscriptSha256: string | null;
+  readonly rehearsal: boolean;
   readonly policySha256: string;
-  readonly requestSha256: string;
+  readonly requestSha256: string | null;
+  readonly evidenceSpkiSha256: string;
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
   readonly crls: Readonly<Record<'root' | 'signing-root', DerCrl>>;
+  readonly rollovers: readonly RootRollover[];
 }
 
-/** The bundle's file: JSON, UTF-8. */
+/** The bundle's file: JSON, UTF-8, in the one form that {@link parseBundle} takes. */
 export function formatBundle(bundle: CeremonyBundle): string {
-  const certificates = Object.fromEntries(
-    Object.entries(bundle.certificates).map(([role, der]) => [role, toPem('CERTIFICATE', der)]),
-  );
-  const crls = { root: toBase64(bundle.crls.root), 'signing-root': toBase64(bundle.crls['signing-root']) };
-  const { policySha256, requestSha256 } = bundle;
-  return `${JSON.stringify({ version: 1, policySha256, requestSha256, certificates, crls }, null, 2)}\n`;
+  const pemOf = (der: DerCertificate) => toPem('CERTIFICATE', der);
+  const { certificates, crls } = bundle;
+  const file: z.infer<typeof BundleSchema> = {
+    version: VERSION,
+    ceremony: bundle.ceremony,
+    number: bundle.number,
+    previousTranscriptSha256: bundle.previousTranscriptSha256,
+    rehearsal: bundle.rehearsal,
+    policySha256: bundle.policySha256,
+    requestSha256: bundle.requestSha256,
+    evidenceSpkiSha256: bundle.evidenceSpkiSha256,
+    certificates: {
+      root: pemOf(certificates.root),
+      'signing-root': pemOf(certificates['signing-root']),
+      manufacturing: pemOf(certificates.manufacturing),
+      operational: pemOf(certificates.operational),
+      server: pemOf(certificates.server),
+      operator: pemOf(certificates.operator),
+    },
+    crls: { root: toBase64(crls.root), 'signing-root': toBase64(crls['signing-root']) },
+    rollovers: bundle.rollovers.map(({ role, old, newWithOld, oldWithNew, crl }) => ({
+      role,
+      old: pemOf(old),
+      newWithOld: pemOf(newWithOld),
+      oldWithNew: pemOf(oldWithNew),
+      crl: toBase64(crl),
+    })),
+  };
+  return `${JSON.stringify(file, null, 2)}\n`;
 }
 
 /**
- * Reads a bundle. Nothing is verified: that is the import's work.
- * @throws KeysteadError `bundle.malformed` with the field.
+ * Reads a bundle. No signature is verified: that is the import's work.
+ * @throws KeysteadError `bundle.too-large`; `bundle.version` for a form of another version; `bundle.malformed` with the
+ *   field; `bundle.not-canonical` when the bytes are not exactly those of {@link formatBundle}, as with a member that
+ *   stands twice, of which another reader may take the other.
  */
 export function parseBundle(bytes: Uint8Array): CeremonyBundle {
-  const parsed = BundleSchema.safeParse(jsonOf(bytes, 'bundle.malformed', 'bundle'));
+  if (bytes.length > MAX_BUNDLE_BYTES) {
+    throw new KeysteadError('bundle.too-large', { field: 'bundle', seen: `${bytes.length} bytes` });
+  }
+  const value = jsonOf(bytes, 'bundle.malformed', 'bundle');
+  requireVersion(value);
+  const parsed = BundleSchema.safeParse(value);
   if (!parsed.success) {
     throw new KeysteadError('bundle.malformed', { ...firstIssue(parsed.error, 'bundle'), cause: parsed.error });
   }
-  const { policySha256, requestSha256, certificates, crls } = parsed.data;
+  const bundle = bundleOf(parsed.data);
+  if (formatBundle(bundle) !== new TextDecoder().decode(bytes)) {
+    throw new KeysteadError('bundle.not-canonical', { field: 'bundle' });
+  }
+  return bundle;
+}
+
+function requireVersion(value: unknown): void {
+  if (typeof value !== 'object' || value === null || !('version' in value) || value.version === VERSION) return;
+  throw new KeysteadError('bundle.version', { field: 'version', seen: JSON.stringify(value.version)?.slice(0, 32) });
+}
+
+function bundleOf(file: z.infer<typeof BundleSchema>): CeremonyBundle {
+  const { version: _version, certificates, crls, rollovers, ...facts } = file;
   const der = (role: CaRole) => certificateOf(certificates[role], `certificates.${role}`);
   return {
-    policySha256,
-    requestSha256,
+    ...facts,
     certificates: {
       root: der('root'),
       'signing-root': der('signing-root'),
@@ -67,7 +160,23 @@ export function parseBundle(bytes: Uint8Array): CeremonyBundle {
       operator: der('operator'),
     },
     crls: { root: fromBase64(crls.root) as DerCrl, 'signing-root': fromBase64(crls['signing-root']) as DerCrl },
+    rollovers: rollovers.map(({ role, old, newWithOld, oldWithNew, crl }, index) => ({
+      role,
+      old: certificateOf(old, `rollovers[${index}].old`),
+      newWithOld: certificateOf(newWithOld, `rollovers[${index}].newWithOld`),
+      oldWithNew: certificateOf(oldWithNew, `rollovers[${index}].oldWithNew`),
+      crl: fromBase64(crl) as DerCrl,
+    })),
   };
+}
+
+/**
+ * The certificate of the root that vouches for a bundle's transcript: the root itself, and after a change of its key
+ * the old one, since that is the one which those who read it know already.
+ */
+export function transcriptRoot({ ceremony, certificates, rollovers }: CeremonyBundle): DerCertificate {
+  const last = rollovers.at(-1);
+  return ceremony === 'rollover' && last?.role === 'root' ? last.old : certificates.root;
 }
 
 /** The one certificate of a PEM text. @throws KeysteadError `bundle.malformed` when there is none, or several. */

@@ -5,6 +5,9 @@ import { KeysteadError } from '../../errors/index.ts';
 import { ONLINE_CAS, type OnlineCa } from '../policy.ts';
 import { firstIssue } from '../schema-field.ts';
 
+/** A hundred times what a request needs. */
+const MAX_REQUEST_BYTES = 256 * 1024;
+
 const csr = z.string().regex(/^-----BEGIN CERTIFICATE REQUEST-----\n/, 'must be a PEM certification request');
 
 /**
@@ -34,12 +37,22 @@ export const REQUEST_SLOTS: readonly RequestSlot[] = [...ONLINE_CAS, 'evidence']
 export const requestName = (slot: RequestSlot): string => (slot === 'evidence' ? 'evidence' : `ca-${slot}`);
 
 /**
- * Reads a request file (JSON, UTF-8). Nothing is verified yet.
+ * Reads a request file (JSON, UTF-8, exactly as {@link formatCeremonyRequest} writes it). Nothing is verified yet.
  * @throws KeysteadError `ceremony.request-malformed` with the field.
  */
 export function parseCeremonyRequest(bytes: Uint8Array): CeremonyRequest {
+  requireSize(bytes);
   const parsed = RequestSchema.safeParse(jsonOf(bytes, 'ceremony.request-malformed', 'request'));
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    // A member that stands twice: another reader may take the other one.
+    if (formatCeremonyRequest(parsed.data) !== new TextDecoder().decode(bytes)) {
+      throw new KeysteadError('ceremony.request-malformed', {
+        field: 'request',
+        seen: 'another form than keyd writes',
+      });
+    }
+    return parsed.data;
+  }
   throw new KeysteadError('ceremony.request-malformed', {
     ...firstIssue(parsed.error, 'request'),
     cause: parsed.error,
@@ -48,12 +61,21 @@ export function parseCeremonyRequest(bytes: Uint8Array): CeremonyRequest {
 
 export const formatCeremonyRequest = (request: CeremonyRequest): string => `${JSON.stringify(request, null, 2)}\n`;
 
+/** @throws KeysteadError `ceremony.request-malformed` for a file that is larger than any request. */
+export function requireSize(bytes: Uint8Array): void {
+  if (bytes.length <= MAX_REQUEST_BYTES) return;
+  throw new KeysteadError('ceremony.request-malformed', { field: 'request', seen: `${bytes.length} bytes` });
+}
+
 /** The DER of the request for `slot`. @throws KeysteadError `ceremony.request-malformed` when the PEM is none. */
-export function requestedCsr(request: CeremonyRequest, slot: RequestSlot): DerCsr {
-  const field = `certificateRequests.${slot}`;
+export const requestedCsr = (request: CeremonyRequest, slot: RequestSlot): DerCsr =>
+  csrOf(request.certificateRequests[slot], `certificateRequests.${slot}`);
+
+/** The one request of a PEM text. @throws KeysteadError `ceremony.request-malformed` */
+export function csrOf(text: string, field: string): DerCsr {
   let blocks: Uint8Array[];
   try {
-    blocks = fromPem('CERTIFICATE REQUEST', request.certificateRequests[slot]);
+    blocks = fromPem('CERTIFICATE REQUEST', text);
   } catch (cause) {
     throw new KeysteadError('ceremony.request-malformed', { field, cause });
   }

@@ -5,6 +5,7 @@ import type { Clock } from '../../clock.ts';
 import { sha256, verifySignature } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { checkPath, readCertificate } from '../../x509/index.ts';
+import { CEREMONY_KIND_NAMES, type CeremonyKind } from './kind.ts';
 
 /** What stands in the `prev` of the first line. */
 export const NO_LINE = '0'.repeat(64);
@@ -53,13 +54,25 @@ export class Transcript {
   }
 }
 
+/** Files that a ceremony lists: a name that leads out of the directory would make a verifier read elsewhere. */
+export const OUTPUT_NAME = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}(?:\.[A-Za-z0-9]{1,8}){1,2}$/;
+
 /** What a verified transcript says that others rely on. */
 export interface VerifiedTranscript {
   readonly lines: readonly TranscriptLine[];
+  readonly ceremony: CeremonyKind;
+  /** 1 for the founding; each later ceremony counts on. */
+  readonly number: number;
+  /** SHA-256 of the transcript of the ceremony before; undefined for the founding. */
+  readonly previousTranscriptSha256: string | undefined;
+  readonly rehearsal: boolean;
   readonly policySha256: string;
-  readonly requestSha256: string;
+  /** SHA-256 of the request of keyd that was answered, where there was one. */
+  readonly requestSha256: string | undefined;
   /** False when the ceremony was told to accept a machine with a network. */
   readonly offline: boolean;
+  /** False when nobody was asked. */
+  readonly attended: boolean;
   readonly witnesses: readonly string[];
   /** SHA-256 (hex) of each file that the ceremony wrote, by file name. */
   readonly outputs: Readonly<Record<string, string>>;
@@ -68,7 +81,7 @@ export interface VerifiedTranscript {
 /**
  * Verifies a transcript: the chain of hashes, the order of numbers and times, the signature (ECDSA with
  * SHA-384 over the file's bytes, DER), and that the signer's certificate was issued by `root` and valid when
- * the ceremony ended. REQ-KEY-GEN-02.
+ * the ceremony ended. A rehearsal verifies as well, and says what it is. REQ-KEY-GEN-02.
  * @throws KeysteadError `transcript.altered` with the first line that is wrong, or `transcript.signature-invalid`.
  */
 export function verifyTranscript(
@@ -83,7 +96,8 @@ export function verifyTranscript(
   if (first?.step !== 'begin') throw altered(1, "does not begin with the step 'begin'");
   if (last?.step !== 'end') throw altered(lines.length, "does not end with the step 'end': lines are missing");
   const now = new Date(last.time);
-  const path = checkPath(signer, [], [root], { now });
+  const rehearsal = first.detail.rehearsal === true;
+  const path = checkPath(signer, [], [root], { now, rehearsal });
   if (!path.ok) {
     throw new KeysteadError('transcript.signature-invalid', { field: 'transcript-signer.pem', seen: path.rule });
   }
@@ -98,12 +112,19 @@ export function verifyTranscript(
   if (!verifySignature('ecdsa-with-SHA384', spki, bytes, signature)) {
     throw new KeysteadError('transcript.signature-invalid', { field: 'transcript.sig' });
   }
-  const network = lines.find((line) => line.step === 'network')?.detail;
   return {
     lines,
+    ceremony: kindOf(first),
+    number: numberOf(first),
+    previousTranscriptSha256: optionalText(first, 'previousTranscriptSha256'),
+    rehearsal,
     policySha256: text(first, 'policySha256'),
-    requestSha256: text(first, 'requestSha256'),
-    offline: network?.offline === true,
+    requestSha256: optionalText(first, 'requestSha256'),
+    // Both looks at the network count: at the start, and after the last signature of a root.
+    offline: ['network', 'network-after'].every(
+      (step) => lines.find((line) => line.step === step)?.detail.offline === true,
+    ),
+    attended: first.detail.attended === true,
     witnesses: list(first, 'witnesses'),
     outputs: outputsOf(last),
   };
@@ -130,6 +151,8 @@ export function readChain(bytes: Uint8Array): TranscriptLine[] {
     const parsed = LineSchema.safeParse(lineOf(raw, n));
     if (!parsed.success) throw altered(n, parsed.error.issues[0]?.message ?? 'not a transcript line');
     const line = parsed.data;
+    // A member that stands twice, or blanks between: another reader may see another line in it.
+    if (JSON.stringify(line) !== raw) throw altered(n, 'it is not written as a ceremony writes it');
     if (line.prev !== prev) throw altered(n, 'it does not follow the line before: prev is another hash');
     if (line.n !== n) throw altered(n, `it is numbered ${line.n}`);
     if (line.time < (lines.at(-1)?.time ?? '')) throw altered(n, 'its time is before that of the line above');
@@ -179,8 +202,27 @@ function list(line: TranscriptLine, key: string): string[] {
   return value;
 }
 
+function kindOf(line: TranscriptLine): CeremonyKind {
+  const kind = CEREMONY_KIND_NAMES.find((name) => name === line.detail.ceremony);
+  if (kind === undefined) throw altered(line.n, 'it names no ceremony');
+  return kind;
+}
+
+function numberOf(line: TranscriptLine): number {
+  const { number } = line.detail;
+  if (typeof number !== 'number' || !Number.isSafeInteger(number) || number < 1)
+    throw altered(line.n, 'it has no number');
+  return number;
+}
+
+const optionalText = (line: TranscriptLine, key: string): string | undefined =>
+  key in line.detail ? text(line, key) : undefined;
+
 function outputsOf(line: TranscriptLine): Record<string, string> {
   const value = line.detail.outputs;
   if (typeof value !== 'object' || Array.isArray(value)) throw altered(line.n, 'it has no outputs');
+  for (const name of Object.keys(value)) {
+    if (!OUTPUT_NAME.test(name)) throw new KeysteadError('bundle.file-name', { field: `line ${line.n}`, seen: name });
+  }
   return value;
 }

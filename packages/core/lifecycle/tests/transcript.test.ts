@@ -47,11 +47,17 @@ before(async () => {
 
 function example(): Uint8Array {
   const transcript = new Transcript(clock);
-  transcript.add('begin', { policySha256: 'a'.repeat(64), requestSha256: 'b'.repeat(64), witnesses: ['Ada', 'Grace'] });
+  transcript.add('begin', {
+    ceremony: 'founding',
+    number: 1,
+    policySha256: 'a'.repeat(64),
+    requestSha256: 'b'.repeat(64),
+    witnesses: ['Ada', 'Grace'],
+  });
   clock.advance(1);
   transcript.add('network', { offline: true, seen: 'nothing' });
   transcript.add('root-key', { role: 'root', certificateSha256: 'c'.repeat(64) });
-  transcript.add('root-key', { role: 'signing-root', certificateSha256: 'd'.repeat(64) });
+  transcript.add('network-after', { offline: true, seen: 'nothing' });
   transcript.add('end', { outputs: { 'bundle.json': toHex(sha256(new TextEncoder().encode('bundle'))) } });
   return transcript.bytes();
 }

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { fromPem } from '@keystead/core/bytes';
 import { readChain } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
+import { fingerprintRows } from '../fingerprint.ts';
 import type { CeremonyResult } from '../options.ts';
 import { PASSPHRASE, Rehearsal } from './rehearsal.ts';
 
@@ -160,18 +161,19 @@ test('the hierarchy has the shape of the policy: P-384 roots of 20 years, P-256 
   }
 });
 
-test('each step is printed for people with its number, and each fingerprint in groups of four digits', () => {
+test('each step is printed for people with its number, and each fingerprint in hex and in words', () => {
   const text = rehearsal.printed.join('\n');
   for (let step = 1; step <= 10; step += 1) assert.ok(text.includes(`Step ${step} of 10. `), `step ${step}`);
-  const groups = (result.rootSha256.match(/.{4}/g) ?? []).slice(0, 8).join(' ');
-  assert.ok(text.includes(groups), 'fingerprint of the root');
+  for (const row of fingerprintRows(result.rootSha256).split('\n')) assert.ok(text.includes(row), row);
+  const [words = ''] = fingerprintRows(result.transcriptSha256).split('\n');
+  assert.ok(text.includes(words), 'fingerprint of the transcript');
   assert.ok(text.includes('The one-time key is wiped'));
 });
 
 test('the transcript names software, policy, witnesses, every key, and every file with its hash', () => {
   const lines = readChain(readFileSync(out('transcript.jsonl')));
   assert.deepEqual(
-    lines.map((line) => line.step),
+    lines.map((line) => line.step).filter((step) => step !== 'confirmed'),
     [
       'begin',
       'network',
@@ -185,6 +187,10 @@ test('the transcript names software, policy, witnesses, every key, and every fil
       'network-after',
       'end',
     ],
+  );
+  assert.deepEqual(
+    lines.filter(({ step }) => step === 'confirmed').map(({ detail }) => detail.script),
+    Array.from({ length: 10 }, (_, index) => `${index + 1} of 10`),
   );
   assert.deepEqual(lines[0]?.detail.witnesses, ['Ada Lovelace', 'Grace Hopper']);
   assert.equal(lines[0]?.detail.attended, false);
@@ -235,7 +241,11 @@ test('the sealed roots are readable by their owner alone, and nothing unfinished
 
 test('a second ceremony does not overwrite what the first one made', async () => {
   const before = readFileSync(join(rehearsal.layout.offline, 'root.sealed'));
-  await assert.rejects(rehearsal.run(), { code: 'ceremony.already-held', field: 'offline' });
+  await assert.rejects(rehearsal.run(), { code: 'ceremony.already-held', field: 'out' });
+  await assert.rejects(rehearsal.run({ out: join(rehearsal.dir, 'other-out') }), {
+    code: 'ceremony.already-held',
+    field: 'offline',
+  });
   await assert.rejects(rehearsal.run({ offline: join(rehearsal.dir, 'other') }), {
     code: 'ceremony.already-held',
     field: 'out',

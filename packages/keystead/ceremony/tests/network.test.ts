@@ -75,6 +75,17 @@ test('TEST-KEY-02 a ceremony is refused where an interface is merely up, without
   assert.equal(existsSync(run.offline), false);
 });
 
+test('a route of IPv6 to one net alone is refused, and named', () => {
+  const run = ceremonyIn(
+    'ipv6',
+    `${interfaceUp}ip link set test0 up
+    ip -6 route add 2001:db8::/32 dev test0`,
+  );
+  assert.equal(run.status, 3);
+  assert.match(run.stderr, /2001:0db8:0000:0000:0000:0000:0000:0000\/32 via test0/);
+  assert.equal(existsSync(run.offline), false);
+});
+
 test('an interface that is down is no network: a laptop with its radio off may hold a ceremony', () => {
   const run = ceremonyIn('down', interfaceUp);
   assert.equal(run.status, 0, run.stderr);

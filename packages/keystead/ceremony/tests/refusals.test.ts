@@ -6,9 +6,10 @@ import { after, before, test } from 'node:test';
 import { fromPem, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { type CeremonyRequest, type RequestSlot, readChain } from '@keystead/core/lifecycle';
+import { founding } from '../founding.ts';
+import { scriptOf } from '../hold.ts';
 import { readInputs } from '../inputs.ts';
 import { runCeremony } from '../run.ts';
-import { scriptMarkdown } from '../script.ts';
 import { NO_NETWORK, passphrase, Rehearsal } from './rehearsal.ts';
 
 let rehearsal: Rehearsal;
@@ -21,7 +22,7 @@ type Json = Record<string, unknown>;
 const edited = (path: string, change: (value: Json) => void): Uint8Array => {
   const value = JSON.parse(readFileSync(path, 'utf8')) as Json;
   change(value);
-  return Buffer.from(JSON.stringify(value));
+  return Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
 };
 const request = (change: (request: CeremonyRequest) => void): Uint8Array =>
   edited(rehearsal.requestPath, (value) => change(value as CeremonyRequest));
@@ -155,7 +156,8 @@ test('an attended ceremony without a witness is refused', async () => {
 });
 
 test('the ceremony runs by the reviewed script, and by no other', async () => {
-  const script = scriptMarkdown(readInputs(readFileSync(rehearsal.policyPath), readFileSync(rehearsal.requestPath)));
+  const inputs = readInputs(readFileSync(rehearsal.policyPath), readFileSync(rehearsal.requestPath));
+  const script = scriptOf(rehearsal.options(), founding(inputs));
   assert.match(script, /## 3\. Key of the root CA/);
   const other = script.replace('P-384', 'P-521');
   await refused({ code: 'ceremony.script-differs', field: /^script line \d+$/ }, { script: Buffer.from(other) });
@@ -166,7 +168,7 @@ test('witnesses who say no stop the ceremony at that step, and the root made so 
   const asked: string[] = [];
   const io = {
     print: (text: string) => void asked.push(text),
-    confirm: async () => !asked.join('\n').includes('Step 4 of 10'),
+    confirm: async () => (asked.join('\n').includes('Step 4 of 10') ? ('no' as const) : ('yes' as const)),
   };
   await assert.rejects(runCeremony(rehearsal.options({ unattended: false, offline }), io), {
     code: 'ceremony.stopped',

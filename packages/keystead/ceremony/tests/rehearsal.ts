@@ -8,8 +8,9 @@ import { systemClock } from '../../clock/system.ts';
 import { Layout } from '../../files/layout.ts';
 import { initKeyd } from '../../keyd/init.ts';
 import type { NetworkState } from '../network.ts';
-import type { CeremonyOptions, CeremonyResult } from '../options.ts';
+import type { CeremonyResult, FoundingOptions, LaterOptions } from '../options.ts';
 import { runCeremony } from '../run.ts';
+import type { CeremonyIo } from '../session.ts';
 
 export const NO_NETWORK: NetworkState = { interfaces: [], routes: [] };
 export const PASSPHRASE = 'correct horse battery staple';
@@ -54,7 +55,7 @@ export class Rehearsal {
     return join(this.layout.ceremony, 'request.json');
   }
 
-  options(more: Partial<CeremonyOptions> = {}): CeremonyOptions {
+  options(more: Partial<FoundingOptions> = {}): FoundingOptions {
     return {
       request: readFileSync(this.requestPath),
       policy: readFileSync(this.policyPath),
@@ -63,7 +64,8 @@ export class Rehearsal {
       passphrase: passphrase(),
       witnesses: ['Ada Lovelace', 'Grace Hopper'],
       acceptNetwork: false,
-      unattended: true,
+      // A policy that is meant has its ceremony attended; everybody in it says yes.
+      unattended: !/"demonstration": false/.test(readFileSync(this.policyPath, 'utf8')),
       clock: this.clock,
       software: 'keystead test',
       network: () => NO_NETWORK,
@@ -71,11 +73,19 @@ export class Rehearsal {
     };
   }
 
-  run(more: Partial<CeremonyOptions> = {}): Promise<CeremonyResult> {
-    return runCeremony(this.options(more), {
-      print: (text) => void this.printed.push(text),
-      confirm: async () => true,
-    });
+  run(more: Partial<FoundingOptions> = {}): Promise<CeremonyResult> {
+    return runCeremony(this.options(more), this.io);
+  }
+
+  /** Options of a ceremony after the one in `previous`, with outputs in a directory of this name. */
+  later(previous: string, out: string, more: Partial<LaterOptions> = {}): LaterOptions {
+    const { request: _request, policy: _policy, ...common } = this.options();
+    return { ...common, previous, out: join(this.dir, out), ...more };
+  }
+
+  /** Nobody is asked; all that is printed is kept. */
+  get io(): CeremonyIo {
+    return { print: (text) => void this.printed.push(text), confirm: async () => 'yes' };
   }
 
   /** A file that the ceremony wrote. */

@@ -171,6 +171,6 @@ test('the script is printed for review before anything is done', () => {
   const args = [MAIN, '--request', rehearsal.requestPath, '--policy', rehearsal.policyPath, '--print-script'];
   const run = spawnSync(process.execPath, args, { encoding: 'utf8' });
   assert.equal(run.status, 0, run.stderr);
-  assert.match(run.stdout, /^# Script of the key ceremony\n/);
+  assert.match(run.stdout, /^# Script of a key ceremony: Founding of the hierarchy \(ceremony 1\)\n/);
   assert.equal(existsSync('ceremony-out') || existsSync('ceremony-offline'), false);
 });

@@ -12,11 +12,10 @@ test('the one-time key signs until it is wiped, and then never again', async () 
   const signer = softwareSigner('P-384', generateSoftwareKey('P-384').pkcs8);
   const order = { signer, spki: signer.spki, urls: {}, now: clock.now() };
   const certificate = await certify({ ...order, profile: caProfile(policy, 'root'), issuer: 'self' });
-  const key = await TranscriptKey.make(
-    policy,
-    { role: 'root', certificate, signer, custody: 'test', close() {} },
-    clock,
-  );
+  const facts = { purpose: 'a test', createdAt: clock.now().toISOString(), fips140: 'none' };
+  const info = { ...facts, id: 'root', algorithm: 'P-384', spki: signer.spki, custody: 'sealed-file' } as const;
+  const making = { policy, rehearsal: false, custody: 'sealed-file', clock } as const;
+  const key = await TranscriptKey.make({ role: 'root', certificate, signer, info }, making);
 
   const transcript = new TextEncoder().encode('what was done\n');
   const signature = await key.sign(transcript);

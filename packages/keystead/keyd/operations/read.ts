@@ -19,9 +19,19 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
 
 /** What the ceremony approved, certificates and verifier keys, and the policy in force. */
 export async function trust(keyd: KeydContext): Promise<Result<'trust'>> {
-  const { certificates, evidenceSigner, pins } = keyd.hierarchy;
+  const { certificates, evidenceSigner, rollovers, pins } = keyd.hierarchy;
+  const later = pins.later.map(({ number, ceremony, transcriptSha256 }) => ({ number, ceremony, transcriptSha256 }));
   const { vkey, cosignVkey } = pins;
-  return { certificates: { ...certificates }, evidenceSigner, vkey, cosignVkey, policy: keyd.policies.inForce.bytes };
+  const policy = keyd.policies.inForce.bytes;
+  return {
+    certificates: { ...certificates },
+    evidenceSigner,
+    rollovers: [...rollovers],
+    later,
+    vkey,
+    cosignVkey,
+    policy,
+  };
 }
 
 /** Certificates of the journal, in order, for those who reconcile their records with it. */

@@ -97,7 +97,7 @@ test('a root other than the one that a witness vouches for is refused', async ()
 });
 
 test('a bundle that was altered is refused', async () => {
-  await refused('bundle.altered', 'bundle.json', (file) => replaceIn(file('bundle.json'), /\n$/, ' \n'));
+  await refused('bundle.not-canonical', 'bundle', (file) => replaceIn(file('bundle.json'), /\n$/, ' \n'));
   await refused('bundle.altered', 'bundle.json', (file) => {
     const { certificates } = JSON.parse(readFileSync(file('bundle.json'), 'utf8')) as {
       certificates: Record<string, string>;

@@ -23,7 +23,9 @@ const transcript: Check = {
   async run({ layout }) {
     const read = (name: string): Uint8Array => readFileSync(join(layout.ceremony, name));
     const signer = certificateIn(join(layout.ceremony, 'transcript-signer.pem'));
-    const root = certificateIn(join(layout.trust, 'root.pem'));
+    // After a rollover the founding stands under the old key of the root.
+    const [old] = [join(layout.trust, 'root-1.pem')].filter(existsSync);
+    const root = certificateIn(old ?? join(layout.trust, 'root.pem'));
     const verified = verifyTranscript(read('transcript.jsonl'), read('transcript.sig'), signer, root);
     for (const name of Object.keys(verified.outputs)) requireListed(verified, name, read(name));
     const evidence = `${verified.lines.length} lines, ${Object.keys(verified.outputs).length} files, witnesses: ${verified.witnesses.join(', ')}`;
@@ -38,7 +40,7 @@ const rootsApart: Check = {
   text: 'no sealed root lies in the data directory, and the directory of the roots is open to its owner only',
   async run({ layout }) {
     const inside = readdirSync(layout.data, { recursive: true, encoding: 'utf8' }).filter((name) =>
-      /(^|\/)(signing-)?root\.sealed$/.test(name),
+      /(^|\/)(signing-)?root(-\d+)?\.sealed$/.test(name),
     );
     if (inside.length > 0) return failed(`in the data directory: ${inside.join(', ')}`);
     if (!existsSync(layout.offline)) return passed('the sealed roots are not on this machine');

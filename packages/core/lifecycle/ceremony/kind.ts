@@ -1,0 +1,11 @@
+/** What a ceremony is held for. */
+export const CEREMONY_KINDS = {
+  founding: 'Founding of the hierarchy',
+  intermediate: 'Certificate of an issuing CA',
+  crl: 'Revocation lists of the roots',
+  rollover: 'New key of a root',
+} as const;
+export type CeremonyKind = keyof typeof CEREMONY_KINDS;
+
+/** Names of the ceremonies, for schemas. */
+export const CEREMONY_KIND_NAMES = Object.keys(CEREMONY_KINDS) as [CeremonyKind, ...CeremonyKind[]];

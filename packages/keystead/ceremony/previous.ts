@@ -1,0 +1,168 @@
+import { toHex } from '@keystead/core/bytes';
+import { certSha256, sha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  type CeremonyBundle,
+  checkBundle,
+  OFFLINE_CAS,
+  ONLINE_CAS,
+  type Policy,
+  parsePolicy,
+} from '@keystead/core/lifecycle';
+import { readCertificate, readCrl } from '@keystead/core/x509';
+import { readCeremony } from '../files/ceremony-outputs.ts';
+import { fingerprintRows } from './fingerprint.ts';
+import { certifyOnlineCa, certifyRoot, type Making, type OfflineRoot, rootAlgorithm, rootCrl } from './hierarchy.ts';
+import type { LaterOptions } from './options.ts';
+import type { OfflineCa, RootKeys } from './root-keys.ts';
+import type { Step } from './session.ts';
+
+/** What a later ceremony starts from: the hierarchy as the ceremony before left it, and the policy in force. */
+export interface Previous {
+  readonly bundle: CeremonyBundle;
+  readonly transcriptSha256: string;
+  readonly policy: Policy;
+  readonly policyBytes: Uint8Array;
+  readonly policySha256: string;
+}
+
+/**
+ * Reads and verifies the outputs of the ceremony before. Whether its root is the right one is shown to the witnesses.
+ * @throws KeysteadError `ceremony.rehearsal-input`, `bundle.*`, `transcript.*`, `policy.*`.
+ */
+export function readPrevious(options: LaterOptions): Previous {
+  const { bundle, transcriptSha256, policy, policyBytes } = readCeremony(options.previous);
+  if (bundle.rehearsal)
+    throw new KeysteadError('ceremony.rehearsal-input', { field: 'previous', seen: options.previous });
+  checkBundle(bundle, policy);
+  const bytes = options.policy ?? policyBytes;
+  return {
+    bundle,
+    transcriptSha256,
+    policy: options.policy === undefined ? policy : parsePolicy(options.policy),
+    policyBytes: bytes,
+    policySha256: toHex(sha256(bytes)),
+  };
+}
+
+/** How many keys a root has had, with the one of now. */
+export const generationOf = ({ rollovers }: CeremonyBundle, role: OfflineCa): number =>
+  1 + rollovers.filter((rollover) => rollover.role === role).length;
+
+/** A hierarchy that is changed step by step: the bundle of before, and the roots that are open. */
+export class Changing {
+  bundle: CeremonyBundle;
+  readonly #roots = new Map<OfflineCa, OfflineRoot>();
+
+  constructor(previous: Previous, facts: Pick<CeremonyBundle, 'ceremony' | 'requestSha256'>, { rehearsal }: Making) {
+    this.bundle = {
+      ...previous.bundle,
+      ...facts,
+      number: previous.bundle.number + 1,
+      previousTranscriptSha256: previous.transcriptSha256,
+      rehearsal,
+      policySha256: previous.policySha256,
+    };
+  }
+
+  /** @throws TypeError before the step that opens it. */
+  root(role: OfflineCa): OfflineRoot {
+    const root = this.#roots.get(role);
+    if (root === undefined) throw new TypeError(`no step has opened the ${role} yet`);
+    return root;
+  }
+
+  opened(root: OfflineRoot): void {
+    this.#roots.set(root.role, root);
+  }
+
+  change(parts: Partial<CeremonyBundle>): void {
+    this.bundle = { ...this.bundle, ...parts };
+  }
+
+  certificate(role: keyof CeremonyBundle['certificates'], der: CeremonyBundle['certificates']['root']): void {
+    this.change({ certificates: { ...this.bundle.certificates, [role]: der } });
+  }
+
+  crl(role: OfflineCa, crl: CeremonyBundle['crls']['root']): void {
+    this.change({ crls: { ...this.bundle.crls, [role]: crl } });
+  }
+}
+
+/** The step that shows what a later ceremony starts from. */
+export function previousStep(previous: Previous, more: readonly string[], note: Record<string, string> = {}): Step {
+  const { policy, policySha256, transcriptSha256, bundle } = previous;
+  return {
+    title: 'Inputs',
+    critical: true,
+    what: [
+      `Ceremony ${bundle.number} went before. SHA-256 of its transcript.jsonl, to be compared with the paper:`,
+      fingerprintRows(transcriptSha256, '  '),
+      `Policy '${policy.name}', version ${policy.version}, of ${policy.issued}. SHA-256 of policy.json:`,
+      fingerprintRows(policySha256, '  '),
+      ...more,
+    ],
+    act(session) {
+      session.say('Done: the transcript and the bundle before verify.');
+      session.note('inputs', { previousTranscriptSha256: transcriptSha256, policySha256, ...note });
+    },
+  };
+}
+
+/**
+ * The step that opens the existing roots and compares each with its certificate. In a rehearsal nothing is opened:
+ * throwaway roots stand in for them, and for all that they have certified.
+ */
+export function openStep(
+  roles: readonly OfflineCa[],
+  changing: Changing,
+  making: Making,
+  keys: RootKeys | undefined,
+): Step {
+  const { certificates } = changing.bundle;
+  return {
+    title: roles.length === 1 ? `Opening the ${roles[0]}` : 'Opening the roots',
+    critical: true,
+    what: making.rehearsal
+      ? ['The roots stay closed: in this rehearsal two throwaway roots stand in for them.']
+      : roles.flatMap((role) => [
+          `The key of the ${role} is opened ${making.custody === 'pkcs11' ? 'on its token' : 'from its sealed file'}.`,
+          'SHA-256 of its certificate, to be compared with the paper:',
+          fingerprintRows(certSha256(certificates[role]), '  '),
+        ]),
+    async act(session) {
+      if (keys === undefined) throw new TypeError('a script has no keys');
+      if (making.rehearsal) {
+        await standIn(changing, making, keys);
+        for (const role of roles) session.root(changing.root(role));
+        return;
+      }
+      for (const role of roles) {
+        const certificate = certificates[role];
+        const generation = generationOf(changing.bundle, role);
+        const { info, signer } = await keys.open(role, generation, readCertificate(certificate).spki);
+        changing.opened({ role, certificate, signer, info });
+        session.say(`Done: the key of the ${role} is the one of its certificate.`);
+        const facts = { role, certificateSha256: certSha256(certificate), custody: info.custody };
+        session.note('root-opened', facts);
+      }
+    },
+  };
+}
+
+/** A hierarchy for a rehearsal: throwaway roots that certify the very keys of the CAs again. */
+async function standIn(changing: Changing, making: Making, keys: RootKeys): Promise<void> {
+  const { bundle } = changing;
+  for (const role of OFFLINE_CAS) {
+    const key = await keys.generate(role, 1, rootAlgorithm(making.policy, role));
+    const root = await certifyRoot(role, key, making);
+    changing.opened(root);
+    changing.certificate(role, root.certificate);
+    changing.crl(role, await rootCrl(root, readCrl(bundle.crls[role]).number, [], making));
+  }
+  for (const role of ONLINE_CAS) {
+    const { spki } = readCertificate(bundle.certificates[role]);
+    changing.certificate(role, await certifyOnlineCa(role, changing.root('root'), spki, making));
+  }
+  changing.change({ rollovers: [] });
+}
