@@ -1,5 +1,6 @@
 // The foreign clients and tools that the tests prove Keystead against, as Debian packages.
 import { spawnSync } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
 
 /**
  * A package is there when its command starts and, where that does not tell, prints `says`. strongSwan's plugins are
@@ -31,6 +32,12 @@ const PEERS = [
   },
   { package: 'age', command: 'age', args: ['--version'] },
   { package: 'systemd', command: 'systemd-analyze', args: ['--version'] },
+  { package: 'lego', command: 'lego', args: ['--version'] },
+  { package: 'certbot', command: 'certbot', args: ['--version'] },
+  // By their paths: an ordinary user's PATH has no sbin.
+  { package: 'nginx-light', command: '/usr/sbin/nginx', args: ['-v'] },
+  { package: 'mosquitto', command: '/usr/sbin/mosquitto', args: ['-h'] },
+  { package: 'mosquitto-clients', command: 'mosquitto_pub', args: ['--help'] },
 ];
 
 function isThere({ command, args, says }) {
@@ -40,6 +47,25 @@ function isThere({ command, args, says }) {
 }
 
 const missing = () => PEERS.filter((peer) => !isThere(peer)).map((peer) => peer.package);
+
+/**
+ * The tests start servers of their own: a web server and a broker that begin to listen on a newcomer's machine because
+ * of its tests are nobody's wish. Debian asks this file before it starts a service; 101 is 'not allowed'.
+ */
+function withoutStartingServices(install) {
+  const rule = '/usr/sbin/policy-rc.d';
+  try {
+    writeFileSync(rule, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' });
+  } catch {
+    // There is one already, which is the machine's own.
+    return install();
+  }
+  try {
+    return install();
+  } finally {
+    rmSync(rule, { force: true });
+  }
+}
 
 /** Installs the missing packages as root; otherwise names the one command that does, and ends with 1. */
 export function installPeers() {
@@ -53,10 +79,12 @@ export function installPeers() {
     process.exit(1);
   }
   process.stderr.write(`keystead: installing ${wanted.join(', ')} from Debian\n`);
-  const apt = spawnSync('sh', ['-c', command], {
-    stdio: ['ignore', 2, 2],
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-  });
+  const apt = withoutStartingServices(() =>
+    spawnSync('sh', ['-c', command], {
+      stdio: ['ignore', 2, 2],
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    }),
+  );
   const still = missing();
   if (apt.status !== 0 || still.length > 0) {
     process.stderr.write(`keystead: could not install ${still.join(', ')}; the tests cannot run without them.\n`);
