@@ -103,6 +103,7 @@ export class BackupBed {
   async openRooms(): Promise<void> {
     const { layout } = this;
     this.#rooms = await openRooms({
+      sealingKey: SecretBytes.random(32),
       layout,
       keyd: this.keyd.client,
       clock: this.keyd.clock,
