@@ -3,6 +3,7 @@ export {
   certify,
   quote,
   requireAttestationKey,
+  requireStrongName,
   type SignedStatement,
   verifyCertify,
   verifyQuote,

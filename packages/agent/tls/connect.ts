@@ -1,8 +1,7 @@
 import { isIP } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { KeysteadError } from '@keystead/core/errors';
-import type { DeviceIdentity } from '../state/index.ts';
-import { clientTlsOptions } from './options.ts';
+import { clientTlsOptions, type TlsIdentity } from './options.ts';
 import { checkPeer, type PeerRules, peerCertificates } from './peer.ts';
 
 export interface Destination {
@@ -19,7 +18,7 @@ export interface Destination {
  */
 export async function connectMutual(
   to: Destination,
-  identity: DeviceIdentity | undefined,
+  identity: TlsIdentity | undefined,
   rules: Omit<PeerRules, 'extKeyUsage' | 'expected'>,
 ): Promise<TLSSocket> {
   const socket = await handshake(to, identity);
@@ -33,7 +32,7 @@ export async function connectMutual(
   throw new KeysteadError('peer.refused', { field: verdict.rule, seen: `${to.host}:${to.port}: ${verdict.detail}` });
 }
 
-function handshake(to: Destination, identity: DeviceIdentity | undefined): Promise<TLSSocket> {
+function handshake(to: Destination, identity: TlsIdentity | undefined): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const socket = connect({
       host: to.host,

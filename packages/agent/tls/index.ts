@@ -7,7 +7,7 @@ export {
   responderInCertificate,
   type StatusSource,
 } from './ocsp-client.ts';
-export { clientTlsOptions, createTlsServer } from './options.ts';
+export { clientTlsOptions, createTlsServer, type TlsIdentity } from './options.ts';
 export {
   checkPeer,
   type ExpectedPeer,

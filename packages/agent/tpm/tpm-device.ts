@@ -12,7 +12,9 @@ import {
   clearOwner,
   create,
   type EccPublic,
+  ENDORSEMENT_KINDS,
   type EndorsementCertificate,
+  type EndorsementKind,
   encodePublic,
   endorsementCertificates,
   flushing,
@@ -40,18 +42,15 @@ import {
 import { type Disk, nodeDisk, replaceFile, UNFINISHED } from '../state/disk.ts';
 import { eraseFile } from '../state/erase.ts';
 
-/** What the device shows when it asks for a challenge: everything but the request for its certificate. */
-export interface AttestationRequest {
-  readonly ekCertificate: DerCertificate;
+/** What the device shows of its TPM when it asks for a challenge; nothing of it is secret. */
+export interface ShownTpm {
+  /** Undefined for a TPM whose maker left none in it: the server must then know the key itself. */
+  readonly ekCertificate?: DerCertificate;
   /** TPMT_PUBLIC of the endorsement key, the attestation key, and the device's key. */
   readonly ekPublic: Uint8Array;
   readonly akPublic: Uint8Array;
   readonly keyPublic: Uint8Array;
-}
-
-/** What only this TPM can answer: the credential's secret, and its statement that it holds the device's key. */
-export interface AttestationAnswer {
-  readonly secret: Uint8Array;
+  /** TPM2_Certify of the device's key by the attestation key. */
   readonly statement: SignedStatement;
 }
 
@@ -63,6 +62,7 @@ export interface TpmWipe {
 }
 
 const FILES = { attestation: 'attestation.tpm2', idevid: 'idevid.tpm2', secret: 'secret.tpm2' } as const;
+const NO_NONCE = new Uint8Array(0);
 const PROBE = Buffer.from('keystead pairwise consistency', 'latin1');
 
 interface TpmFiles {
@@ -165,41 +165,41 @@ export class TpmDevice {
 
   /**
    * What a server is shown to make a challenge of.
-   * @throws KeysteadError `tpm2.unsupported` for a TPM without a certificate of its maker, `tpm2.*`.
+   * @throws KeysteadError `tpm2.*`.
    */
-  attestationRequest(): Promise<AttestationRequest> {
-    return this.#tpm.use(async (channel) => {
-      const { kind, certificate } = await endorsement(channel);
-      const ekPublic = await withEndorsementKey(channel, kind, async (ek) => encodePublic(ek.area));
-      const { attestation, idevid } = this.#files;
-      return {
-        ekCertificate: certificate,
-        ekPublic,
-        akPublic: encodePublic(attestation.blob.area),
-        keyPublic: encodePublic(idevid.blob.area),
-      };
-    });
-  }
-
-  /**
-   * Opens the server's credential and certifies the IDevID's key over its nonce.
-   * @throws KeysteadError `tpm2.refused` when the credential is not meant for this TPM, `tpm2.*`.
-   */
-  answer(challenge: { credential: Credential; nonce: Uint8Array }): Promise<AttestationAnswer> {
+  shown(): Promise<ShownTpm> {
     return this.#tpm.use((channel) =>
       this.#withRoot(channel, async (srk) => {
         const { attestation, idevid } = this.#files;
-        return flushing(channel, await load(channel, srk, attestation.blob), async (ak) => {
-          const statement = await flushing(channel, await load(channel, srk, idevid.blob), (key) =>
-            certify(channel, key, ak, challenge.nonce),
-          );
-          const { kind } = await endorsement(channel);
-          using secret = await withEndorsementKey(channel, kind, (ek) =>
-            activateCredential(channel, { srk, ek, ak }, challenge.credential),
-          );
-          return { secret: secret.use((bytes) => Uint8Array.from(bytes)), statement };
-        });
+        const { kind, certificate } = await endorsement(channel);
+        const ekPublic = await withEndorsementKey(channel, kind, async (ek) => encodePublic(ek.area));
+        const statement = await flushing(channel, await load(channel, srk, attestation.blob), async (ak) =>
+          // What it says of a key that is fixed to its TPM stays true: no nonce is needed, the credential is fresh.
+          flushing(channel, await load(channel, srk, idevid.blob), (key) => certify(channel, key, ak, NO_NONCE)),
+        );
+        return {
+          ...(certificate === undefined ? {} : { ekCertificate: certificate }),
+          ekPublic,
+          akPublic: encodePublic(attestation.blob.area),
+          keyPublic: encodePublic(idevid.blob.area),
+          statement,
+        };
       }),
+    );
+  }
+
+  /**
+   * What is in the server's credential, which this TPM alone opens. The caller wipes it.
+   * @throws KeysteadError `tpm2.refused` when the credential is not meant for this TPM and this device, `tpm2.*`.
+   */
+  activate(credential: Credential): Promise<SecretBytes> {
+    return this.#tpm.use((channel) =>
+      this.#withRoot(channel, async (srk) =>
+        flushing(channel, await load(channel, srk, this.#files.attestation.blob), async (ak) => {
+          const { kind } = await endorsement(channel);
+          return withEndorsementKey(channel, kind, (ek) => activateCredential(channel, { srk, ek, ak }, credential));
+        }),
+      ),
     );
   }
 
@@ -233,10 +233,13 @@ export class TpmDevice {
   }
 }
 
-async function endorsement(channel: Channel): Promise<EndorsementCertificate> {
+/** The endorsement key with a certificate that is preferred; without any, the one that every TPM can make. */
+async function endorsement(channel: Channel): Promise<Partial<EndorsementCertificate> & { kind: EndorsementKind }> {
   const [first] = await endorsementCertificates(channel);
   if (first !== undefined) return first;
-  throw new KeysteadError('tpm2.unsupported', { field: 'EK certificate', seen: 'none in this TPM' });
+  const [kind] = ENDORSEMENT_KINDS;
+  if (kind === undefined) throw new KeysteadError('tpm2.unsupported', { field: 'EK', seen: 'no template' });
+  return { kind };
 }
 
 /** FIPS 140-3 IG 10.3.A, as with keys made in software. */

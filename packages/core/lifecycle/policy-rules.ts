@@ -1,5 +1,6 @@
 import { KeysteadError } from '../errors/index.ts';
 import type { Profile } from '../x509/index.ts';
+import { checkAttestationRules } from './attestation-policy.ts';
 import { checkBackupRules } from './backup/custodians.ts';
 import type { Policy } from './policy.ts';
 import { EXCLUSIVE_ROLES } from './roles.ts';
@@ -59,6 +60,7 @@ export function checkPolicyRules(policy: Policy): void {
   checkRevocation(policy);
   checkOperators(policy);
   checkBackupRules(policy);
+  checkAttestationRules(policy);
 }
 
 function checkAlgorithms(policy: Policy): void {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { fromBase64 } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { type CaRole, type Profile, ProfileSchema } from '../x509/index.ts';
+import { AttestationPolicySchema } from './attestation-policy.ts';
 import { BackupPolicySchema } from './backup/custodians.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
@@ -74,6 +75,8 @@ export const PolicySchema = z.strictObject({
   authorisations: z.strictObject({ maxUses: z.int().min(1), maxSeconds: seconds }).optional(),
   /** Who keeps the shares of backups; without it none can be made. */
   backup: BackupPolicySchema.optional(),
+  /** Whose TPMs are believed; without it no unit can be attested. */
+  attestation: AttestationPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */
   urls: z.strictObject({ crl: urlTemplate, ocsp: urlTemplate, caIssuers: urlTemplate }).partial().optional(),
 });

@@ -8,6 +8,7 @@ import {
   verifyAuthorisation,
   verifyTicket,
 } from '@keystead/core/lifecycle';
+import { Attestation } from './attestation/index.ts';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
 import { CheckPool } from './check-pool.ts';
 import type { Provenance } from './documents.ts';
@@ -42,6 +43,8 @@ export class PolicyInForce {
   readonly requesters: Requesters;
   readonly provenance: Provenance;
   readonly checks: CheckPool;
+  /** Challenges are made by one policy and end with it. */
+  readonly attestation: Attestation;
   readonly #tickets = new Map<string, SignedTicket>();
   readonly #authorisations = new Map<string, SignedAuthorisation>();
 
@@ -56,6 +59,7 @@ export class PolicyInForce {
       (role) => new CertificateAuthority(role, hierarchy, signerOf, { state, journal, ledger, checks: this.checks }),
     );
     this.responders = forEach((role) => new OcspResponder(this.authorities[role], file.policy));
+    this.attestation = new Attestation(file.policy.attestation);
     this.requesters = new Requesters(this.authorities, state);
     this.provenance = {
       software,

@@ -10,6 +10,7 @@ import {
   PayloadSchema,
 } from '@keystead/core/lifecycle';
 import { z } from 'zod';
+import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
 import {
   bytes,
   caRole,
@@ -65,21 +66,18 @@ const Issue = {
 
 const Provision = {
   params: z.strictObject({
-    /** The signed batch ticket, as `signTicket` wrote it. */
-    ticket: z.string().min(1).max(16_384),
-    deviceId: label,
+    ...unitAtLine,
     csr: bytes(),
-    station: label,
-    /** The operator at the line: a name that stands in the policy. */
-    operator: label,
-    line: label,
-    requestId,
+    /** The answer to a challenge, where the key is to be attested. */
+    attestation: attestationAnswer.optional(),
   }),
   result: Issued.extend({
     /** The provisioning record, YAML, exactly the bytes that are signed. */
     record: z.string(),
     /** ECDSA over the record with SHA-256 by the evidence key, DER. */
     signature: bytes(),
+    /** As the record says it. */
+    key: keyOrigin,
   }),
 };
 
@@ -359,6 +357,7 @@ export const OPERATIONS = {
   trust: Trust,
   issue: Issue,
   provision: Provision,
+  challengeAttestation: ChallengeAttestation,
   signOcsp: SignOcsp,
   signCrl: SignCrl,
   signCheckpoint: SignCheckpoint,

@@ -10,6 +10,7 @@ import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts
 import type { Certificate, Device } from '../store/index.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
 import type { Rooms } from './rooms.ts';
+import { unitDomain } from './unit-domain.ts';
 
 /** The most devices that one answer lists. */
 const DEVICES_LISTED = 10_000;
@@ -35,6 +36,7 @@ export function restDomain(rooms: Rooms): RestDomain {
 
   return {
     ...authorisationDomain(rooms, operator),
+    ...unitDomain(rooms, operator, view),
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };
@@ -76,12 +78,6 @@ export function restDomain(rooms: Rooms): RestDomain {
       const client = await operator(caller, 'batch.open', 'open batch');
       const opened = await provisioning.openBatch({ ticket, actor: actorOf(client), requestId: caller.requestId });
       return { ticketId: opened.ticket.id, quota: opened.ticket.quota };
-    },
-    async provisionUnit(caller, unit) {
-      const client = await operator(caller, 'unit.provision', 'provision unit');
-      const { requestId } = caller;
-      const issued = await provisioning.provisionUnit({ ...unit, station: client.id, operator: client.id, requestId });
-      return { ...view(issued), record: issued.record, signature: toBase64(issued.signature) };
     },
     async revoke(caller, { deviceId, serial, reason }) {
       const permission = deviceId === undefined ? 'certificate.revoke' : 'device.revoke';
@@ -177,12 +173,13 @@ export function restDomain(rooms: Rooms): RestDomain {
 const chainPem = (certificates: Readonly<Record<CaRole, DerCertificate>>, issuer: CaRole): string =>
   toPem('CERTIFICATE', certificates[issuer]) + toPem('CERTIFICATE', certificates.root);
 
-const deviceView = ({ deviceId, state, model, ticketId, idevidSerial, createdAt, changedAt }: Device) => ({
+const deviceView = ({ deviceId, state, model, ticketId, idevidSerial, keyOrigin, createdAt, changedAt }: Device) => ({
   deviceId,
   state,
   model,
   ticketId,
   idevidSerial,
+  keyOrigin,
   createdAt: new Date(createdAt).toISOString(),
   changedAt: new Date(changedAt).toISOString(),
 });

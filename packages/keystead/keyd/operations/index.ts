@@ -2,6 +2,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { firstIssue } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
+import { challengeAttestation } from './challenge-attestation.ts';
 import { changePolicy, policyHistory } from './change-policy.ts';
 import { issue } from './issue.ts';
 import { changeKey, keys } from './keys.ts';
@@ -20,6 +21,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   trust,
   issue,
   provision,
+  challengeAttestation,
   signOcsp,
   signCrl,
   signCheckpoint,
