@@ -23,6 +23,7 @@ import {
   type KeyPublic,
   type Loaded,
   load,
+  type OwnerAuth,
   type PcrSelection,
   parseSealedSecret,
   parseTpmKey,
@@ -80,58 +81,68 @@ interface TpmFiles {
 export class TpmDevice {
   readonly #tpm: Tpm;
   readonly #files: TpmFiles;
+  readonly #owner: OwnerAuth;
 
-  private constructor(tpm: Tpm, files: TpmFiles) {
+  private constructor(tpm: Tpm, files: TpmFiles, owner: OwnerAuth) {
     this.#tpm = tpm;
     this.#files = files;
+    this.#owner = owner;
   }
 
   /**
    * Makes both keys and the secret. The TPM's random generator is tested first. The secret's file is the last to be
    * written; a directory without it is made anew.
+   * @param options.ownerAuth where the TPM's owner has a value and no storage root is persistent: the caller's, who keeps
+   *   it as long as the device is used, and wipes it.
    * @throws KeysteadError `state.exists`, `rng.unhealthy`, `tpm2.*`.
    */
   static async create(
     directory: string,
     tpm: Tpm,
-    options: { clock: Clock; selection?: PcrSelection<SealedSecret['bank']>; disk?: Disk },
+    options: { clock: Clock; selection?: PcrSelection<SealedSecret['bank']>; disk?: Disk } & OwnerAuth,
   ): Promise<TpmDevice> {
     const disk = options.disk ?? nodeDisk;
     disk.makeDirectory(directory);
     if (disk.mode(join(directory, FILES.secret)) !== undefined)
       throw new KeysteadError('state.exists', { field: directory });
     await new TpmRandom(tpm).check();
+    const owner = { ownerAuth: options.ownerAuth };
     const files = await tpm.use(async (channel) => {
-      const keys = await withStorageRoot(channel, async (srk) => {
-        const storageRoot = toHex(srk.name);
-        const attestation = { storageRoot, blob: await create(channel, srk, attestationTemplate()) };
-        const idevid = { storageRoot, blob: await create(channel, srk, signingTemplate('P-256')) };
-        await flushing(channel, await load(channel, srk, idevid.blob), (key) => requireConsistent(channel, key));
-        return { attestation, idevid };
-      });
+      const keys = await withStorageRoot(
+        channel,
+        async (srk) => {
+          const storageRoot = toHex(srk.name);
+          const attestation = { storageRoot, blob: await create(channel, srk, attestationTemplate()) };
+          const idevid = { storageRoot, blob: await create(channel, srk, signingTemplate('P-256')) };
+          await flushing(channel, await load(channel, srk, idevid.blob), (key) => requireConsistent(channel, key));
+          return { attestation, idevid };
+        },
+        owner,
+      );
       using secret = SecretBytes.random(32);
-      const sealing = { selection: options.selection, now: options.clock.now() };
+      const sealing = { selection: options.selection, now: options.clock.now(), ...owner };
       return { ...keys, secret: await sealSecret(channel, secret, sealing) };
     });
     replaceFile(disk, join(directory, FILES.attestation), formatTpmKey(files.attestation));
     replaceFile(disk, join(directory, FILES.idevid), formatTpmKey(files.idevid));
     replaceFile(disk, join(directory, FILES.secret), formatSealedSecret(files.secret));
-    return new TpmDevice(tpm, files);
+    return new TpmDevice(tpm, files, owner);
   }
 
   /** @throws KeysteadError `state.missing`, `tpm2.file-damaged`. The TPM is first asked when something is used. */
-  static open(directory: string, tpm: Tpm, options: { disk?: Disk } = {}): TpmDevice {
+  static open(directory: string, tpm: Tpm, options: { disk?: Disk } & OwnerAuth = {}): TpmDevice {
     const disk = options.disk ?? nodeDisk;
     const read = (name: string): Uint8Array => {
       const bytes = disk.read(join(directory, name));
       if (bytes === undefined) throw new KeysteadError('state.missing', { field: join(directory, name) });
       return bytes;
     };
-    return new TpmDevice(tpm, {
+    const files = {
       secret: parseSealedSecret(read(FILES.secret)),
       idevid: parseTpmKey(read(FILES.idevid)),
       attestation: parseTpmKey(read(FILES.attestation)),
-    });
+    };
+    return new TpmDevice(tpm, files, { ownerAuth: options.ownerAuth });
   }
 
   /**
@@ -139,7 +150,7 @@ export class TpmDevice {
    * @throws KeysteadError `tpm2.pcr-mismatch` naming the PCRs, `tpm2.other-tpm`, `tpm2.*`.
    */
   secret(): Promise<SecretBytes> {
-    return this.#tpm.use((channel) => unsealSecret(channel, this.#files.secret));
+    return this.#tpm.use((channel) => unsealSecret(channel, this.#files.secret, this.#owner));
   }
 
   /** The IDevID's key: signs in the TPM. @throws KeysteadError `tpm2.*` when it signs. */
@@ -224,12 +235,16 @@ export class TpmDevice {
   }
 
   #withRoot<T>(channel: Channel, work: (srk: Loaded<EccPublic>) => Promise<T>): Promise<T> {
-    return withStorageRoot(channel, async (srk) => {
-      const seen = toHex(srk.name);
-      if (seen !== this.#files.idevid.storageRoot)
-        throw new KeysteadError('tpm2.other-tpm', { field: 'storageRoot', seen });
-      return work(srk);
-    });
+    return withStorageRoot(
+      channel,
+      async (srk) => {
+        const seen = toHex(srk.name);
+        if (seen !== this.#files.idevid.storageRoot)
+          throw new KeysteadError('tpm2.other-tpm', { field: 'storageRoot', seen });
+        return work(srk);
+      },
+      this.#owner,
+    );
   }
 }
 

@@ -8,6 +8,7 @@ import { certificateIn } from '../verify/checks/ceremony.ts';
 import { checkpointKeys } from '../verify/log-keys.ts';
 import { verifyRecord } from '../verify/record.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
+import { unitCommands } from './provisioning-unit.ts';
 
 interface RecordAnswer {
   readonly record: string;
@@ -23,7 +24,10 @@ const fetchRecord = (device: string, options: OperatorOptions): Promise<RecordAn
 
 /** `keystead provisioning`: the records of what the factory did, and their offline proof. REQ-KEY-PROV-02 */
 export function provisioningCommand(): Command {
-  const provisioning = new Command('provisioning').description('provisioning records: show, export, verify offline');
+  const provisioning = new Command('provisioning').description(
+    'provision a unit at the line; provisioning records: show, export, verify offline',
+  );
+  unitCommands(provisioning);
 
   operatorOptions(
     provisioning
