@@ -105,7 +105,10 @@ test('while keyd runs, nothing is taken over under it', async () => {
 });
 
 test('a CA is certified again for the key that it has, and keyd takes the certificate', async () => {
-  const request = await requestRenewal(rehearsal.layout, passphrase(KEYD), rehearsal.clock, 'operational');
+  const request = await requestRenewal(rehearsal.layout, passphrase(KEYD), rehearsal.clock, {
+    ca: 'operational',
+    key: 'same',
+  });
   const bytes = Buffer.from(request);
   await holdIntermediate({ ...later(dir('crl-2'), 'intermediate-3'), request: bytes, revokeOld: 'superseded' }, silent);
   const out = dir('intermediate-3');

@@ -86,12 +86,12 @@ test('keyd tells each key that it holds: purpose, place, periods of the policy, 
     ],
   );
   for (const key of keys) {
-    assert.ok(key.activatedAt >= key.createdAt, key.id);
+    assert.ok(key.activatedAt !== null && key.activatedAt >= key.createdAt, key.id);
     assert.ok(key.originatorEnd !== null && key.recipientEnd !== null && key.originatorEnd <= key.recipientEnd, key.id);
     assert.deepEqual(key.changes, []);
   }
   const { activatedAt, originatorEnd } = await keyOf('ca-operational');
-  assert.equal(originatorEnd?.getTime(), activatedAt.getTime() + 5 * YEAR * 1000);
+  assert.equal(originatorEnd?.getTime(), (activatedAt?.getTime() ?? 0) + 5 * YEAR * 1000);
   assert.deepEqual(
     masters.map(({ purpose, custody }) => [purpose, custody]),
     [['keystore-master', 'memory']],
