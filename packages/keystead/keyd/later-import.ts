@@ -79,8 +79,8 @@ export async function importLater(layout: Layout, clock: Clock, options: LaterIm
     const revoked = [...checkBundle(bundle, outputs.policy, clock.now())];
     const hierarchy = loadHierarchy(layout);
     const changes = changesOf(bundle, hierarchy);
-    requireRevocations(bundle, changes, pins, revoked);
     requireNewerCrls(bundle, hierarchy, layout);
+    requireRevocations(bundle, changes, pins, revoked);
     const files = copyOf(outputs);
     const evidence = await succeed(layout, clock, outputs, changes, options);
     const next = pinsAfter(hierarchy, outputs, changes, { revoked, evidence, importedAt: clock.now().toISOString() });

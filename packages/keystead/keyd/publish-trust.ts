@@ -9,7 +9,7 @@ import {
   parseBundle,
   rootCrlsOf,
 } from '@keystead/core/lifecycle';
-import { durableWrite } from '../files/durable.ts';
+import { durableWrite, removeUnfinished } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
 import {
   type CeremonyPins,
@@ -26,10 +26,16 @@ export const EVIDENCE_COPY = 'evidence-signer.pem';
 export const FORMER_EVIDENCE_COPY = 'evidence-signer-former.pem';
 
 const pem = (der: DerCertificate): string => toPem('CERTIFICATE', der);
-const put = (path: string, der: DerCertificate): void => durableWrite(path, pem(der), 0o644);
+const put = (path: string, der: DerCertificate): void => replace(path, pem(der), 0o644);
+
+/** Whoever may import or start is alone: what lies beside the file was left by one that was killed. */
+function replace(path: string, content: Uint8Array | string, mode: number): void {
+  removeUnfinished(path);
+  durableWrite(path, content, mode);
+}
 
 export const writePins = (layout: Layout, pins: CeremonyPins): void =>
-  durableWrite(pinsPath(layout), `${JSON.stringify(pins, null, 2)}\n`, 0o600);
+  replace(pinsPath(layout), `${JSON.stringify(pins, null, 2)}\n`, 0o600);
 
 /** The bundle of the last later ceremony, from keyd's own copy; undefined where there is none. */
 export function lastBundle(layout: Layout, { later }: CeremonyPins): CeremonyBundle | undefined {
@@ -61,7 +67,7 @@ export function publishCertificates(layout: Layout, bundle: CeremonyBundle): voi
     ...across,
     certificates.root,
   ];
-  durableWrite(join(layout.trust, 'ca-chain.pem'), chain.map(pem).join(''), 0o644);
+  replace(join(layout.trust, 'ca-chain.pem'), chain.map(pem).join(''), 0o644);
 }
 
 /**
@@ -101,5 +107,5 @@ export function finishPublishing(layout: Layout, pins: CeremonyPins): CeremonyPi
 }
 
 function copyIfThere(from: string, to: string): void {
-  if (existsSync(from)) durableWrite(to, readFileSync(from), 0o644);
+  if (existsSync(from)) replace(to, readFileSync(from), 0o644);
 }
