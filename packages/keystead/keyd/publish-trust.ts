@@ -68,6 +68,9 @@ export function publishCertificates(layout: Layout, bundle: CeremonyBundle): voi
     certificates.root,
   ];
   replace(join(layout.trust, 'ca-chain.pem'), chain.map(pem).join(''), 0o644);
+  // What documents of before are verified by. Where nothing was replaced yet, there is no such file.
+  const earlier = bundle.earlier.map(({ certificate }) => pem(certificate)).join('');
+  if (earlier !== '') replace(join(layout.trust, 'earlier-cas.pem'), earlier, 0o644);
 }
 
 /**
