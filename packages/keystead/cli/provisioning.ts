@@ -19,8 +19,11 @@ interface RecordAnswer {
 /** What a verifier needs beside the record itself: public, the same for every device. */
 const LOG_FILES = ['log.vkey', 'log-cosign.vkey'];
 
-/** The time that a record names. */
-const dateOf = (record: string): Date => new Date((parse(record) as { date: string }).date);
+/** The time and the anchor that a record names. */
+function namedIn(record: string): [date: Date, anchor: string | undefined] {
+  const { date, keys } = parse(record) as { date: string; keys?: { bootstrap_ca?: string } };
+  return [new Date(date), keys?.bootstrap_ca?.replace(/^sha256:/, '')];
+}
 
 const fetchRecord = (device: string, options: OperatorOptions): Promise<RecordAnswer> =>
   asOperator(options, (client) => client.get<RecordAnswer>(`/api/v1/records/${encodeURIComponent(device)}`));
@@ -57,7 +60,7 @@ export function provisioningCommand(): Command {
     writeFileSync(`${base}.sig`, fromBase64(signature));
     writeFileSync(`${base}.proof.json`, `${JSON.stringify(proof, null, 2)}\n`);
     // Those that were in force when it was signed: a CA or a root may have another key since.
-    const { evidenceSigner, server, root } = documentChain(layout, dateOf(record));
+    const { evidenceSigner, server, root } = documentChain(layout, ...namedIn(record));
     for (const [name, der] of Object.entries({ root, server, 'evidence-signer': evidenceSigner })) {
       writeFileSync(join(options.out, `${name}.pem`), toPem('CERTIFICATE', der));
     }

@@ -62,11 +62,11 @@ export function syncKeyd(tx: Tx, audit: AppendAudit, told: Result<'keys'>): numb
       const actor: Told['actor'] =
         by === BY_CEREMONY ? { kind: 'system', id: 'ceremony' } : { kind: 'operator', id: by };
       const order: Told = { actor, reason, requestId };
-      if (by === BY_CEREMONY) nameSuccessor(tx, key, told);
       moveKey(tx, audit, row.id, { event: change, at: at.getTime() }, order);
       recorded += 1;
     }
   }
+  for (const key of told.keys) if (key.changes.some(({ by }) => by === BY_CEREMONY)) nameSuccessor(tx, key, told);
   for (const master of told.masters) {
     if (tx.key(master.id) !== undefined) continue;
     const row = enterKey(tx, audit, fromMaster(master), found);

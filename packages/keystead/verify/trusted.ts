@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, fromPem } from '@keystead/core/bytes';
+import { certSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { type IssuerId, issuerId, ONLINE_CAS, type RootId, rootId } from '@keystead/core/lifecycle';
 import { type CaRole, checkPath, readCertificate } from '@keystead/core/x509';
@@ -66,15 +67,20 @@ export interface DocumentChain {
   readonly root: DerCertificate;
 }
 
-/** @throws KeysteadError `record.unproven` when no certificates of that time are here. */
-export function documentChain(layout: Layout, date: Date): DocumentChain {
+/**
+ * @param anchor SHA-256 of the root's certificate that the document names, hex; any root when it names none.
+ * @throws KeysteadError `record.unproven` when no certificates of that time are here.
+ */
+export function documentChain(layout: Layout, date: Date, anchor?: string): DocumentChain {
+  const named = trustedRoots(layout).filter(({ certificate }) => certSha256(certificate) === anchor);
+  const roots = named.length > 0 ? named : trustedRoots(layout).toReversed();
   const names = readdirSync(layout.trust).filter((name) => /^evidence-signer(-\d+)?\.pem$/.test(name));
   const below = intermediates(layout);
   // The newest that fits first: a certificate is dated back a little, and two may have been in force at once.
   const byAge = (a: DerCertificate, b: DerCertificate): number =>
     readCertificate(b).notBefore.getTime() - readCertificate(a).notBefore.getTime();
   for (const evidenceSigner of names.map((name) => certificateIn(join(layout.trust, name))).sort(byAge)) {
-    for (const { certificate: root } of trustedRoots(layout).toReversed()) {
+    for (const { certificate: root } of roots) {
       const path = checkPath(evidenceSigner, below, [root], { now: date });
       const [, server] = path.ok ? path.chain : [];
       if (path.ok && server !== undefined && path.chain.length === 3)
