@@ -52,12 +52,11 @@ export function crossCertificates(layout: Layout, role: 'root' | 'signing-root' 
     }));
 }
 
-/** Every certificate of a CA that there ever was, and those between the roots: what old documents are verified by. */
+/** Every certificate of a CA that there ever was: what old documents are verified by. */
 function intermediates(layout: Layout): DerCertificate[] {
   const earlier = join(layout.trust, 'earlier-cas.pem');
   const gone = existsSync(earlier) ? fromPem('CERTIFICATE', readFileSync(earlier, 'utf8')) : [];
-  const across = crossCertificates(layout).flatMap(({ newWithOld, oldWithNew }) => [newWithOld, oldWithNew]);
-  return [...trustedIssuers(layout).map(({ certificate }) => certificate), ...(gone as DerCertificate[]), ...across];
+  return [...trustedIssuers(layout).map(({ certificate }) => certificate), ...(gone as DerCertificate[])];
 }
 
 /** What verifies a document that the evidence key signed at `date`: the certificates that were in force then. */
