@@ -177,6 +177,7 @@ export interface DemoPolicyOptions {
   grace?: Partial<Policy['grace']>;
   backup?: Policy['backup'];
   attestation?: Policy['attestation'];
+  roots?: Policy['roots'];
 }
 
 /**
@@ -227,6 +228,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     grace: { ...keying.grace, ...options.grace },
     ...(options.backup === undefined ? {} : { backup: options.backup }),
     ...(options.attestation === undefined ? {} : { attestation: options.attestation }),
+    ...(options.roots === undefined ? {} : { roots: options.roots }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

@@ -1,5 +1,6 @@
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  issuerKeyId,
   operatorOf,
   permits,
   profileOf,
@@ -11,6 +12,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { checkDeviceId } from '@keystead/core/x509';
 import type { UnitAtLine } from '../attestation/index.ts';
+import type { CertificateAuthority } from '../certificate-authority.ts';
 import type { KeydContext } from '../context.ts';
 import type { Params, Result } from '../protocol.ts';
 
@@ -46,18 +48,19 @@ export function requireUnit(
   keyd: KeydContext,
   { ticket: text, deviceId, operator, station, line }: UnitParams,
   now: Date,
-): { readonly signed: SignedTicket; readonly unit: UnitAtLine } {
+): { readonly signed: SignedTicket; readonly unit: UnitAtLine; readonly authority: CertificateAuthority } {
   const signed = keyd.ticket(text);
   const { ticket } = signed;
   // Before a unit is taken: a device whose record could not be signed would have to be begun again.
   keyd.ledger.require(requestName('evidence'), 'protect', now);
-  keyd.ledger.require(requestName('manufacturing'), 'protect', now);
+  const authority = keyd.issuing('manufacturing');
+  keyd.ledger.require(issuerKeyId(authority.id), 'protect', now);
   requireTicketTime(ticket, now);
   keyd.state.requireAfterRestore(ticket);
   requireTicketLine(ticket, line);
   requireTicketDevice(ticket, checkDeviceId(deviceId));
   requireLineOperator(keyd, operator);
-  return { signed, unit: { ticketSha256: signed.sha256, deviceId, operator, station, line } };
+  return { signed, authority, unit: { ticketSha256: signed.sha256, deviceId, operator, station, line } };
 }
 
 function requireLineOperator(keyd: KeydContext, name: string): void {

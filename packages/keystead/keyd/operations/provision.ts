@@ -18,7 +18,7 @@ import { requireUnit } from './challenge-attestation.ts';
 export async function provision(keyd: KeydContext, params: Params<'provision'>): Promise<Result<'provision'>> {
   const now = keyd.now();
   const { deviceId, station, operator, line, requestId, attestation } = params;
-  const { signed, unit } = requireUnit(keyd, params, now);
+  const { signed, unit, authority } = requireUnit(keyd, params, now);
   const { ticket } = signed;
   if (attestation === undefined) requireNoneDemanded(keyd, signed);
   const profile = profileOf(keyd.policy, ticket.profile);
@@ -26,7 +26,6 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
   const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });
   const key = originOf(keyd, unit, spki, attestation, now);
   keyd.state.takeUnit(signed, deviceId, spkiSha256(spki));
-  const authority = keyd.authorities.manufacturing;
   const issued = await authority.issue({
     profile,
     named,

@@ -115,10 +115,7 @@ test('TEST-KEY-03: an answer is good for the unit, key, batch and line that the 
       /secret/,
       (challengeId, secret) => provision('KS-0010', ticket, { challengeId, secret: secret.map((byte) => byte ^ 1) }),
     ],
-    [
-      /secret/,
-      (challengeId, secret) => provision('KS-0010', ticket, { challengeId, secret: secret.subarray(0, 31) }),
-    ],
+    [/secret/, (challengeId, secret) => provision('KS-0010', ticket, { challengeId, secret: secret.subarray(0, 31) })],
   ];
   for (const [field, act] of wrong) {
     const { challengeId, ...credential } = await challenge('KS-0010', ticket);
@@ -263,7 +260,12 @@ test('an operator who asks again and again is told to wait, and another one is s
   const codes: string[] = [];
   for (let n = 0; n < 20; n += 1) {
     const asked = bed.client.challengeAttestation({ ...at('KS-0016', ticket), ...two.params() });
-    codes.push(await asked.then(() => 'done', (error: KeysteadError) => error.code));
+    codes.push(
+      await asked.then(
+        () => 'done',
+        (error: KeysteadError) => error.code,
+      ),
+    );
   }
   assert.deepEqual(codes.slice(0, 16), Array(16).fill('attestation.ek-refused'));
   assert.deepEqual(codes.slice(16), Array(4).fill('attestation.too-many'));
