@@ -6,10 +6,11 @@ import { toBase64 } from '@keystead/core/bytes';
 import { SimulatedClock } from '@keystead/core/clock';
 import { certSha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { BatchTicketDraft } from '@keystead/core/lifecycle';
+import { type BatchTicketDraft, type Policy, policyFile } from '@keystead/core/lifecycle';
 import { formatName, readCertificate } from '@keystead/core/x509';
 import { decodePublic, spkiOf } from '@keystead/tpm2';
 import { parse } from 'yaml';
+import { PolicyParties, successor } from '../../../core/lifecycle/tests/policy-parties.ts';
 import type { Params, Result } from '../../keyd-client/index.ts';
 import { readJournal } from '../journal.ts';
 import { csrFor, KeydBed, makeKey } from './bed.ts';
@@ -254,7 +255,7 @@ test('a challenge is asked for by an operator who may, on a good ticket, for a d
   await refused('request.malformed', /attest/, challenge('KS-0015', ticket, { attest: new Uint8Array(2000) }));
 });
 
-test('an operator who asks again and again is told to wait, and another one is served meanwhile', async () => {
+test('an operator who asks again and again is told to wait, whatever the answers were, and is served again a second later', async () => {
   const ticket = await batch('rates');
   bed.clock.advance(60);
   const codes: string[] = [];
@@ -271,6 +272,56 @@ test('an operator who asks again and again is told to wait, and another one is s
   assert.deepEqual(codes.slice(16), Array(4).fill('attestation.too-many'));
   bed.clock.advance(1);
   await challenge('KS-0016', ticket, await shownBy('another-2'));
+});
+
+test('TEST-KEY-03: a policy that demands attestation of all refuses every unit without it; a change of the policy ends the challenges that are open, and new ones go by it', async () => {
+  const parties = new PolicyParties();
+  const others = parties.operators.filter(({ name }) => !['lin', 'aud'].includes(name));
+  const strict = await KeydBed.make({}, undefined, others);
+  try {
+    strict.clock.set(new Date());
+    const change = async (edit: (policy: Policy) => void): Promise<void> => {
+      const current = policyFile((await strict.client.trust()).policy);
+      const next = successor(current, edit);
+      const approvals = await parties.approvals([current, next], strict.clock.now());
+      await strict.client.changePolicy({ policy: next.bytes, approvals, requestId: 'change' });
+    };
+    const ticket = await strict.ticket({ id: 'strict' });
+    const asked = { ...at('KS-0001', ticket), ...one.params() };
+    await assert.rejects(strict.client.challengeAttestation(asked), { code: 'attestation.not-configured' });
+    const csr = await one.csr('KS-0001');
+    await change((policy) => {
+      policy.attestation = one.maker(true);
+    });
+    await assert.rejects(strict.client.provision({ ...at('KS-0001', ticket), csr }), {
+      code: 'attestation.required',
+      field: 'policy',
+    });
+    const open = await strict.client.challengeAttestation(asked);
+    // The endorsement key itself instead of its maker.
+    const ek = decodePublic(one.shown.ekPublic);
+    assert.ok(ek.type === 'ecc');
+    const key = spkiSha256(spkiOf(ek));
+    await change((policy) => {
+      policy.attestation = { required: true, anchors: [], endorsementKeys: [key] };
+    });
+    const stale = { challengeId: open.challengeId, secret: await one.answer(open) };
+    await assert.rejects(strict.client.provision({ ...at('KS-0001', ticket), csr, attestation: stale }), {
+      code: 'attestation.challenge-refused',
+    });
+    await assert.rejects(strict.client.challengeAttestation(asked), { code: 'attestation.ek-refused' });
+    const { ekCertificate: _, ...bare } = asked;
+    const made = await strict.client.challengeAttestation(bare);
+    const attestation = { challengeId: made.challengeId, secret: await one.answer(made) };
+    const { record } = await strict.client.provision({ ...at('KS-0001', ticket), csr, attestation });
+    const origin = (parse(record) as { key: Record<string, string> }).key;
+    assert.deepEqual(
+      [origin.origin, origin.endorsed_by, origin.ek_spki_sha256, origin.ek_certificate_sha256],
+      ['tpm2-attested', 'policy', key, undefined],
+    );
+  } finally {
+    await strict.remove();
+  }
 });
 
 test('where the policy names no TPM none is believed', async () => {
