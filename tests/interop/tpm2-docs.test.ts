@@ -55,6 +55,14 @@ test('TEST-KEY-11: docs/tpm2.md: every block runs as it stands and does what the
   });
 });
 
+test('keystead tpm takes the value of an owner by a descriptor, and says what is missing without it', () => {
+  swtpm.tool('tpm2_changeauth', '-c', 'o', 'the owner');
+  const order = 'npx keystead tpm seal --out owned.tpm2 --passphrase-fd 3 --tpm "$TPM" 3< passphrase';
+  assert.match(shell(`${order} || test $? -ne 0`), /tpm2\.auth-failed/);
+  assert.match(shell(`${order} --owner-auth-fd 4 4<<< 'the owner'`), /sealed to sha256:7, and it opens/);
+  assert.match(shell(`npx keystead tpm check owned.tpm2 --tpm "$TPM" --owner-auth-fd 4 4<<< 'the owner'`), /opens/);
+});
+
 test('docs/tpm2.md: its keystore.json is one, and each code of its table is an error of Keystead', () => {
   const [json = ''] = blocksOf('json');
   assert.equal(parseKeystoreConfig(JSON.parse(json), 'docs/tpm2.md').make, 'tpm2');

@@ -89,11 +89,11 @@ export function provisioningCommand(): Command {
         anchor: certificateIn(join(trust, 'root.pem')),
         logKeys: checkpointKeys(trust),
       });
-      const { deviceId, date, operator, line, entry } = verified;
+      const { deviceId, date, operator, line, keyOrigin, entry } = verified;
       process.stdout.write(
         options.json === true
           ? `${JSON.stringify(verified, null, 2)}\n`
-          : `${deviceId}: provisioned ${date} by ${operator} at ${line}; entry ${entry.seq} of the log, ${entry.time}\n`,
+          : `${deviceId}: provisioned ${date} by ${operator} at ${line}, key ${keyOrigin}; entry ${entry.seq} of the log, ${entry.time}\n`,
       );
     });
   return provisioning;

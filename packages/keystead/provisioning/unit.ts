@@ -19,7 +19,7 @@ export interface UnitOrder {
   readonly operator: string;
   readonly line: string;
   readonly requestId: string;
-  /** The answer to a challenge, where the key is attested; its secret is wiped. */
+  /** The answer to a challenge, where the key is attested. */
   readonly attestation?: { readonly challengeId: string; readonly secret: Uint8Array };
 }
 
@@ -56,8 +56,9 @@ export async function provisionUnit(deps: ProvisioningDeps, order: UnitOrder): P
       await exportRecords(deps);
       return before;
     }
-    // Not by the request: a device that lost power signs a new one with the same key.
-    const unit = { ...claim, csrSha256: '' };
+    // Not by the request: a device that lost power signs a new one with the same key. But what is asked for with
+    // attestation never gets the outcome of what was asked for without.
+    const unit = { ...claim, csrSha256: order.attestation === undefined ? '' : 'attested' };
     const { value, shared } = await deps.claims.share(unit, () => signAndRecord(deps, order, claim, before.ticket));
     await exportRecords(deps);
     return { ...value, repeated: shared };
