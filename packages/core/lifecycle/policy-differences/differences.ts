@@ -3,7 +3,7 @@ import type { Policy } from '../policy.ts';
 import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-update.ts';
 import { algorithms, profiles } from './certificates.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
-import { operators, quorums, tickets } from './people.ts';
+import { operators, quorums, revocationAuthority, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation } from './periods.ts';
 
 export type { LiveCertificate, LiveInventory, PolicyDifference, Severity } from './findings.ts';
@@ -26,6 +26,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   quorums(found, before, after);
   grace(found, before, after, live);
   revocation(found, before, after);
+  revocationAuthority(found, before, after);
   found.rest(before, after);
   return found.sorted();
 }
