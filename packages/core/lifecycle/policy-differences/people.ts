@@ -108,6 +108,7 @@ export function quorums(found: Findings, before: Policy, after: Policy): void {
 
 /** Who must agree to a revocation: fewer people is what somebody should know before they sign. */
 export function revocationAuthority(found: Findings, before: Policy, after: Policy): void {
+  if (sameJson(before.revocation.authority ?? null, after.revocation.authority ?? null)) return;
   for (const selector of REVOCATION_SELECTORS) {
     for (const act of REVOCATION_ACTS) {
       for (const reason of act === 'revoke' ? GIVEN_REASONS : [undefined]) {
@@ -121,7 +122,6 @@ export function revocationAuthority(found: Findings, before: Policy, after: Poli
       }
     }
   }
-  if (sameJson(before.revocation.authority ?? null, after.revocation.authority ?? null)) return;
   found.add('notes', 'revocation.authority', 'the rules are written otherwise');
 }
 
