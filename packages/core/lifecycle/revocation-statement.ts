@@ -110,10 +110,13 @@ export const signRevocationStatement = (
 /** Reads a statement; verifies nothing. @throws KeysteadError `revocation-request.malformed`. */
 export const parseRevocationStatement = (text: string): SignedRevocationStatement => parseDocumentOf(KIND, text);
 
+/** SHA-256 of an order in its one encoding, hex: what an order is known by. */
+export const revocationOrderSha256 = (order: RevocationStatementOrder): string =>
+  toHex(sha256(Buffer.from(canonicalJson(order), 'utf8')));
+
 /** An order with those who have signed it so far. */
 export interface AgreedRevocation {
   readonly order: RevocationStatementOrder;
-  /** SHA-256 of the order in its one encoding, hex. */
   readonly orderSha256: string;
   readonly proposer: string;
   readonly approvers: readonly string[];
@@ -163,7 +166,7 @@ export function verifyRevocationStatements(texts: readonly string[], policy: Pol
   });
   return {
     order,
-    orderSha256: toHex(sha256(Buffer.from(canonicalJson(order), 'utf8'))),
+    orderSha256: revocationOrderSha256(order),
     proposer,
     approvers: statements.slice(1).map(({ signer }) => signer),
     needed: quorum.approvals,
