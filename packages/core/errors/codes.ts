@@ -1170,6 +1170,7 @@ export const ERRORS = {
     rule: 'another act on the same device, batch or CA is being carried out',
     remedy: 'wait for it: keystead revoke requests shows how far it is',
   },
+  'ticket.revoked': { kind: 'forbidden', rule: 'a batch that was revoked gets no unit any more' },
   'key.reported-compromised': {
     kind: 'conflict',
     rule: 'a key that was reported compromised is never certified again',

@@ -16,6 +16,8 @@ import { type DeviceRequest, Enrolment } from './enrolment.ts';
 import { CertificateRecords, type Issued } from './issued.ts';
 import { type Reconciled, reconcile, recordEvidenceSigner } from './reconciliation.ts';
 import { Revocation, type RevocationOrder, type Revoked } from './revocation.ts';
+import { RevocationActs } from './revocation-acts.ts';
+import { RevocationCensus } from './revocation-census.ts';
 import { CertificateStatus, type StatusListener } from './status.ts';
 
 export interface AuthorityOptions extends AuthorityDeps {
@@ -36,6 +38,10 @@ export class Authority {
   readonly authorisations: Authorisations;
   /** Requests under an authorisation: made, approved, refused. */
   readonly authorised: AuthorisedEnrolment;
+  /** Revocations that take several people or several transactions, and releases of holds. */
+  readonly revocations: RevocationActs;
+  /** What a revocation would take. */
+  readonly census: RevocationCensus;
   readonly #deps: AuthorityDeps;
   readonly #enrolment: Enrolment;
   readonly #revocation: Revocation;
@@ -53,6 +59,8 @@ export class Authority {
     mkdirSync(options.crlDirectory, { recursive: true });
     this.#crls = new CrlPublisher(options, options.crlDirectory);
     this.#revocation = new Revocation(options, this.#crls, changed);
+    this.revocations = new RevocationActs(options, this.#revocation, this.#status);
+    this.census = new RevocationCensus(options);
   }
 
   /** Repairs what a crash left, and puts every CRL in place. Call it before the first request is taken. */
@@ -61,6 +69,7 @@ export class Authority {
     const reconciled = await this.reconcile();
     this.#crls.restoreFiles();
     this.#crls.findOverdue();
+    await this.revocations.resume();
     await this.#crls.publishDue();
     return reconciled;
   }
@@ -68,6 +77,7 @@ export class Authority {
   /** What is to be done from time to time: CRLs that are due, and signatures that never came into the records. */
   async tick(): Promise<void> {
     await this.reconcile();
+    await this.revocations.resume();
     await this.#crls.publishDue();
   }
 
@@ -113,8 +123,7 @@ export class Authority {
 
   /** For acts that revoke in a transaction of their own: makes the change known and publishes the CRLs. */
   announceRevoked(certificates: readonly { readonly issuer: OnlineCa; readonly serial: Serial }[]): Promise<boolean> {
-    for (const { issuer, serial } of certificates) this.#status.changed(issuer, serial);
-    return this.#revocation.publish(certificates.map(({ issuer }) => issuer));
+    return this.#revocation.announce(certificates);
   }
 
   /** Lets a device whose grace period has ended recover once more. REQ-KEY-ROT-01 @throws KeysteadError `device.unknown` */

@@ -5,6 +5,7 @@ import { authorisationQueries } from './authorisation-queries.ts';
 import type { Dialect } from './dialect.ts';
 import { keyQueries } from './key-queries.ts';
 import { bytesOf, compileQuery } from './query.ts';
+import { revocationQueries } from './revocation-queries.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
 
@@ -49,10 +50,10 @@ export function compileQueries(dialect: Dialect) {
         .where('serial', '=', bytesOf(a.serial))
         .where('issuer', '=', a.issuer),
     ),
-    setStatus: query<Named & Pick<rows.Certificate, 'status' | 'revokedAt' | 'reason'>>()((q, a) =>
+    setStatus: query<Named & Pick<rows.Certificate, 'status' | 'revokedAt' | 'reason' | 'invalidityAt'>>()((q, a) =>
       q
         .updateTable('certificate')
-        .set({ status: a.status, revoked_at: a.revokedAt, reason: a.reason })
+        .set({ status: a.status, revoked_at: a.revokedAt, reason: a.reason, invalidity_at: a.invalidityAt })
         .where('serial', '=', bytesOf(a.serial))
         .where('issuer', '=', a.issuer)
         .where('status', '<>', 'revoked'),
@@ -199,6 +200,7 @@ export function compileQueries(dialect: Dialect) {
     ),
     ...keyQueries(dialect),
     ...authorisationQueries(dialect),
+    ...revocationQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

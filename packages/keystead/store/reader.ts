@@ -4,6 +4,8 @@ import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows
 import type { RequestState } from './authorisation-schema.ts';
 import type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
 import type { Queries } from './queries.ts';
+import type { RevocableRow, RevocationActRow } from './revocation-rows.ts';
+import type { RevocationActState } from './revocation-schema.ts';
 import type {
   AuditRow,
   Certificate,
@@ -228,6 +230,30 @@ export class Reader {
 
   countWaiting(authorisationId: string): number {
     return this.statements.countWaiting.first({ authorisationId })?.count ?? 0;
+  }
+
+  revocationAct(id: string): RevocationActRow | undefined {
+    return this.statements.revocationAct.first({ id });
+  }
+
+  /** Up to `count` acts in this state, the oldest first. */
+  revocationActs(state: RevocationActState, count: number): RevocationActRow[] {
+    return this.statements.revocationActs.all({ state, count });
+  }
+
+  /** Every certificate of this key that people and servers have, oldest first. */
+  certificatesOfKey(spkiSha256: SpkiSha256): Certificate[] {
+    return this.statements.certificatesOfKey.all({ spkiSha256 });
+  }
+
+  /** Up to `count` units of a batch whose id follows `after` in binary order; `''` begins. */
+  unitsOfBatch(ticketId: string, after: string, count: number): Pick<Device, 'deviceId' | 'idevidSerial' | 'state'>[] {
+    return this.statements.unitsOfBatch.all({ ticketId, after, count });
+  }
+
+  /** Up to `count` certificates of a CA that are in force and not revoked for good, by serial; `''` begins. */
+  revocableOf(issuer: CaRole, after: string, now: number, count: number): RevocableRow[] {
+    return this.statements.revocableOf.all({ issuer, after: after as Serial, now, count });
   }
 
   meta(key: string): string | undefined {

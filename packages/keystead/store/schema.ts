@@ -1,6 +1,7 @@
 import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { CaRole, RevocationReason } from '@keystead/core/x509';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
+import type { RevocationActTable } from './revocation-schema.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
 export type CertificateState = 'good' | 'revoked' | 'hold';
@@ -29,6 +30,8 @@ export interface CertificateTable {
   status: CertificateState;
   revoked_at: number | null;
   reason: RevocationReason | null;
+  /** Since when it is known or suspected to be invalid, where somebody said so (RFC 5280 section 5.3.2). */
+  invalidity_at: number | null;
   request_id: string;
   csr_sha256: Uint8Array;
   issued_at: number;
@@ -43,6 +46,8 @@ export interface SpkiHistoryTable {
   issuer: CaRole | null;
   serial: Uint8Array | null;
   first_seen: number;
+  /** When it was reported to be in foreign hands: it is never certified again. */
+  compromised_at: number | null;
 }
 
 /**
@@ -193,6 +198,7 @@ export interface Schema {
   crl: CrlTable;
   key: KeyTable;
   key_event: KeyEventTable;
+  revocation_act: RevocationActTable;
   authorisation: AuthorisationTable;
   enrolment_request: EnrolmentRequestTable;
   meta: MetaTable;
