@@ -1165,6 +1165,16 @@ export const ERRORS = {
     rule: 'before all that a CA issued is revoked for its compromise, its key is reported compromised',
     remedy: 'keystead revoke --ca does both; or keystead keys compromise first',
   },
+  'revocation.unconfirmed': {
+    kind: 'invalid',
+    rule: 'a large act is confirmed by the number of certificates that it takes',
+    remedy: 'type the number when asked, or give --yes',
+  },
+  'revocation.list-untrue': {
+    kind: 'forbidden',
+    rule: 'what is signed for must be certificates of our own CAs that are what was asked for',
+    remedy: 'sign nothing: the service shows other certificates than those that were named',
+  },
   'revocation.under-way': {
     kind: 'conflict',
     rule: 'another act on the same device, batch or CA is being carried out',

@@ -9,6 +9,7 @@ export { type KeyClaim, KeyClaims, KeyTaken, keyVerdict } from './key-claims.ts'
 export type { Reconciled } from './reconciliation.ts';
 export type { RevocationOrder, Revoked } from './revocation.ts';
 export type { ActOrder, ActView } from './revocation-acts.ts';
+export type { Census } from './revocation-census.ts';
 export { batchRevoked } from './revocation-run.ts';
 export type { Selector } from './selection.ts';
 export type { StatusListener } from './status.ts';

@@ -3,12 +3,13 @@ import { KeysteadError } from '@keystead/core/errors';
 import { type Permission, permits } from '@keystead/core/lifecycle';
 import type { CaRole } from '@keystead/core/x509';
 import { actorOf, type Client, type OperatorClient } from '../access/index.ts';
-import type { FinalReason, Issued } from '../authority/index.ts';
+import type { Issued } from '../authority/index.ts';
 import { Inventory, keyEventView, keyView, keyWarnings, warningView } from '../inventory/index.ts';
 import { asKeysteadError } from '../protocols/http/status.ts';
 import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts';
 import type { Certificate, Device } from '../store/index.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
+import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
 
 /** The most devices that one answer lists. */
@@ -35,6 +36,7 @@ export function restDomain(rooms: Rooms): RestDomain {
 
   return {
     ...authorisationDomain(rooms, operator),
+    ...revocationDomain(rooms, operator),
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };
@@ -82,18 +84,6 @@ export function restDomain(rooms: Rooms): RestDomain {
       const { requestId } = caller;
       const issued = await provisioning.provisionUnit({ ...unit, station: client.id, operator: client.id, requestId });
       return { ...view(issued), record: issued.record, signature: toBase64(issued.signature) };
-    },
-    async revoke(caller, { deviceId, serial, reason }) {
-      const permission = deviceId === undefined ? 'certificate.revoke' : 'device.revoke';
-      const actor = actorOf(await operator(caller, permission, 'revoke'));
-      const selector = deviceId === undefined ? { serial: (serial ?? '').toLowerCase() as Serial } : { deviceId };
-      const done = await authority.revoke({
-        selector,
-        reason: reason as FinalReason,
-        actor,
-        requestId: caller.requestId,
-      });
-      return { revoked: done.certificates.map((one) => one.serial), reason, onCrl: done.onCrl };
     },
     async decommission(caller, deviceId, wiped) {
       const client: Client = await operator(caller, 'device.decommission', 'decommission');

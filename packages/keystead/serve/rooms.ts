@@ -39,6 +39,7 @@ export interface Rooms {
   readonly keys: KeyRecords;
   readonly clock: Clock;
   readonly backups: BackupRecords;
+  readonly refusals: RefusalLog;
   /** The policy in force; another one after a change. */
   readonly policy: Policy;
   readonly policies: PolicyChanges;
@@ -125,6 +126,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     authority,
     provisioning,
     keys,
+    refusals,
     clock,
     policies,
     get policy() {

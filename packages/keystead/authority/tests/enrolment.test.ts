@@ -247,7 +247,9 @@ test('an operator whose answer was lost gets the same certificate again, after i
     bed.authority.operatorCertificate({ name: 'aud', csr, requestId: 'w' }),
   );
   bed.clock.advance(366 * 86_400);
-  await refused('key.already-used', () => bed.authority.operatorCertificate({ name: 'aud', csr, requestId: 'v' }));
+  await refused('key.reported-compromised', () =>
+    bed.authority.operatorCertificate({ name: 'aud', csr, requestId: 'v' }),
+  );
 });
 
 test('who asks for an operator certificate and shows none is a stranger: a flood fills a few entries each second', async () => {
