@@ -51,11 +51,11 @@ export interface Revoked {
 /** Takes certificates out of service. OCSP says so from the COMMIT on, the CRL is made at once. REQ-KEY-REV-01 */
 export class Revocation {
   readonly #deps: AuthorityDeps;
-  readonly #crls: CrlPublisher;
+  readonly #crls: Pick<CrlPublisher, 'publish'>;
   readonly #changed: StatusListener;
 
   /** @param changed called after the COMMIT of every change of status, before the answer. */
-  constructor(deps: AuthorityDeps, crls: CrlPublisher, changed: StatusListener) {
+  constructor(deps: AuthorityDeps, crls: Pick<CrlPublisher, 'publish'>, changed: StatusListener) {
     this.#deps = deps;
     this.#crls = crls;
     this.#changed = changed;

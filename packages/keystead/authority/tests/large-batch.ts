@@ -2,12 +2,11 @@ import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import { toHex } from '@keystead/core/bytes';
 import { SimulatedClock } from '@keystead/core/clock';
 import { generateSoftwareKey, randomBytes } from '@keystead/core/crypto';
-import { demoPolicy } from '@keystead/core/lifecycle';
+import { demoPolicy, type OnlineCa } from '@keystead/core/lifecycle';
 import { type AppendAudit, RefusalLog } from '../../access/index.ts';
 import { appendAudit } from '../../audit/index.ts';
-import type { Store } from '../../store/index.ts';
+import type { CrlRow, Store } from '../../store/index.ts';
 import { certificateRow, insertWithKey, START } from '../../store/tests/bed.ts';
-import type { CrlPublisher } from '../crl.ts';
 import type { AuthorityDeps } from '../deps.ts';
 import { KeyClaims } from '../key-claims.ts';
 import { Revocation } from '../revocation.ts';
@@ -61,7 +60,12 @@ export function actsOver(store: Store, changed: () => void = () => {}): { acts: 
     // Nothing of it is asked for a batch.
     keyd: {} as AuthorityDeps['keyd'],
   };
-  const crls = { publish: async (issuer: string) => published.push(issuer) } as unknown as CrlPublisher;
+  const crls = {
+    publish: async (issuer: OnlineCa): Promise<CrlRow> => {
+      published.push(issuer);
+      return { issuer, number: 1, madeAt: START.getTime(), der: new Uint8Array() };
+    },
+  };
   const revocation = new Revocation(deps, crls, changed);
   return { acts: new RevocationActs(deps, revocation, new CertificateStatus(deps)), published };
 }
