@@ -180,6 +180,8 @@ test('TEST-KEY-23 where the policy asks for two, the one who asks alone revokes 
 });
 
 test('TEST-KEY-08 all that a CA issued is revoked when its key is compromised; the answer says what its root must do [openssl ocsp: OCSP CA compromise]', async () => {
+  await refused('revocation.unconfirmed', '--ca', 'operational', '--reason', 'cACompromise');
+  assert.equal(await ocsp(ldevid), 'good');
   const printed = await done('--ca', 'operational', '--reason', 'cACompromise', '--yes');
   assert.match(printed, /ca operational is done/);
   assert.match(printed, /next: .*keystead ceremony crl --revoke operational --reason cACompromise/);

@@ -1229,6 +1229,11 @@ export const ERRORS = {
     rule: 'an order is carried out once',
     remedy: 'sign a new one',
   },
+  'revocation-request.too-many': {
+    kind: 'too-many',
+    rule: 'as many requests for revocations wait as are kept',
+    remedy: 'approve or withdraw some: keystead revoke requests',
+  },
   'revocation-request.unknown': { kind: 'not-found', rule: 'the request for a revocation must stand in the records' },
   'revocation-request.closed': { kind: 'conflict', rule: 'the request is carried out or withdrawn' },
   // ---- the audit log

@@ -137,7 +137,7 @@ export class RevocationActs {
         resolve(tx, namedBy(order.selector), order.reason, cas);
         requireSameList(tx, order, now, cas);
         if (tx.revocationActs('proposed', MOST_PROPOSED).length >= MOST_PROPOSED) {
-          throw new KeysteadError('revocation-request.closed', { field: 'order', seen: `${MOST_PROPOSED} wait` });
+          throw new KeysteadError('revocation-request.too-many', { field: 'order', seen: `${MOST_PROPOSED} wait` });
         }
         const made: RevocationActRow = {
           ...newRow(order.id, order, by, now),

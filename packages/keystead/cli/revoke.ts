@@ -50,7 +50,7 @@ type Shown = Omit<Census, 'listed'> & {
 };
 type ActAnswer = ActView & { readonly next?: readonly string[] };
 
-/** More than these are no slip of the hand: they are confirmed. */
+/** More than these are no slip of the hand: they are confirmed, and so is every batch and every CA. */
 const LARGE = 10;
 const LOOK_EVERY_MS = 500;
 const REQUESTS = '/api/v1/revocation-requests';
@@ -79,6 +79,7 @@ Examples:
   $ keystead revoke approve ID --as approver
   $ keystead revoke --ca operational --reason cACompromise              its key is stopped first
 
+keystead revoke order --help lists every option of the first ones.
 Reasons: ${GIVEN_REASONS.join(', ')}; cACompromise is for a CA alone.
 Exit codes: 0 done, or asked for with --propose; 2 wrong command line; 3 refused; 4 try again.`;
 
@@ -99,7 +100,7 @@ function orderCommand(): Command {
     .option('--dry-run', 'tell what it would take, and change nothing')
     .option('--propose', 'sign that you ask for it; others approve, as the policy says')
     .option('--for <time>', 'how long the request or the release is good, for example 12h, 7d', duration, 24 * 3600)
-    .option('--yes', `do not ask, also when it is more than ${LARGE} certificates`)
+    .option('--yes', `do not ask, also when it is a batch, a CA or more than ${LARGE} certificates`)
     .addHelpText('after', EXAMPLES)
     .action(async (options: RevokeOptions) => {
       const body = bodyOf(options);
@@ -165,7 +166,7 @@ function approveCommand(): Command {
   return operatorOptions(new Command('approve').argument('<request>'), 'approver')
     .description("sign that you agree to another person's request; with the last approval it is carried out")
     .option('--for <time>', 'how long the approval is good', duration, 24 * 3600)
-    .option('--yes', `do not ask, also when it is more than ${LARGE} certificates`)
+    .option('--yes', `do not ask, also when it is a batch, a CA or more than ${LARGE} certificates`)
     .addHelpText('after', '\nExample:\n  $ keystead revoke approve 5b1f0c9a2e7d4411 --as approver')
     .action(async (id: string, options: OperatorOptions & { for: number; yes?: boolean }) => {
       const done = await asSigningOperator(options, async (client, signer) => {
@@ -270,8 +271,9 @@ async function finished(client: RestClient, first: ActAnswer, options: OperatorO
 
 /** @throws KeysteadError `revocation.unconfirmed`. */
 async function confirm(census: Shown, { yes }: { yes?: boolean }): Promise<void> {
-  const { certificates: many } = census;
-  if (many <= LARGE || yes === true) return;
+  const { certificates: many, selector } = census;
+  const large = many > LARGE || selector.kind === 'batch' || selector.kind === 'ca';
+  if (!large || yes === true) return;
   process.stderr.write(`${censusText(census)}\n`);
   if (!process.stdin.isTTY) throw new KeysteadError('revocation.unconfirmed', { field: '--yes', seen: `${many}` });
   const asking = createInterface({ input: process.stdin, output: process.stderr });

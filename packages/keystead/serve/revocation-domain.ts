@@ -117,12 +117,16 @@ function selectorOf(body: RevokeBody): Selector {
   return { ca: ca ?? '' };
 }
 
+const NOBODY_LEFT =
+  'the certificates of all operators are among them, yours too: whoever must still act asks for it before; afterwards a name gets its next certificate for the next key that a policy gives it';
+
 /** What is left for people to do: the certificate of a CA is its root's, and the root is in a safe. */
 function nextSteps({ selector, reason }: Pick<ActView, 'selector' | 'reason'>): string[] {
   if (selector.kind !== 'ca') return [];
   const { ca } = selector;
   const why = reason ?? 'unspecified';
   return [
+    ...(ca === 'operator' ? [NOBODY_LEFT] : []),
     `the certificate of the CA itself is revoked by its root, in a ceremony: keystead ceremony crl --revoke ${ca} --reason ${why}`,
     'take its result over with keystead ceremony import, so that the CRL of the root tells everybody',
     `make a new key for the CA in a ceremony, and enrol anew what hung from the ${ca} CA`,
