@@ -1,23 +1,17 @@
 import type { Serial } from '@keystead/core/bytes';
-import { KeysteadError } from '@keystead/core/errors';
-import {
-  type GivenReason,
-  nextStanding,
-  ONLINE_CAS,
-  type OnlineCa,
-  type RevocationAct,
-} from '@keystead/core/lifecycle';
+import { type GivenReason, type IssuerId, nextStanding, type RevocationAct } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
 import type { AppendAudit } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Reader, Tx } from '../store/index.ts';
+import { onlineIssuer } from './issued.ts';
 
 /** A reason for good; a hold, which can be taken back, is another act. */
 export type FinalReason = GivenReason;
 
 /** A certificate as it stands after an act. */
 export interface Standing {
-  readonly issuer: OnlineCa;
+  readonly issuer: IssuerId;
   readonly serial: Serial;
   readonly revokedAt: Date;
   readonly reason: RevocationReason;
@@ -146,11 +140,3 @@ export function blockKey(
 /** The certificates of a device that have not ended. */
 export const inForce = (records: Reader, deviceId: string, now: Date): Certificate[] =>
   records.certificatesOfDevice(deviceId).filter(({ notAfter }) => notAfter >= now.getTime());
-
-/** @throws KeysteadError `certificate.unknown` for a certificate of an offline CA: those are revoked in a ceremony. */
-export function onlineIssuer({ issuer, serial }: Pick<Certificate, 'issuer' | 'serial'>): OnlineCa {
-  const found = ONLINE_CAS.find((role) => role === issuer);
-  if (found === undefined)
-    throw new KeysteadError('certificate.unknown', { field: 'issuer', seen: `${issuer} ${serial}` });
-  return found;
-}

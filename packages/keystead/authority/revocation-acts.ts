@@ -87,7 +87,7 @@ export class RevocationActs {
       requireClock(this.#deps);
       const now = this.#deps.clock.now();
       requireInvalidityDate(order.invalidityDate, now);
-      const cas = await caIdentities(this.#deps.keyd, order.selector);
+      const cas = caIdentities(this.#deps);
       const row = await this.#deps.store.commit((tx) => {
         const { selector, reason } = resolve(tx, order.selector, order.reason, cas);
         const kind = { selector: selector.kind, act: order.act, reason };
@@ -127,7 +127,7 @@ export class RevocationActs {
       const { order } = agreed;
       requireRevocationKind(kindOfOrder(order), 'operator');
       requireInvalidityDate(dateOf(order.invalidityDate), now);
-      const cas = await caIdentities(this.#deps.keyd, order.selector.kind === 'ca' ? { ca: '' } : {});
+      const cas = caIdentities(this.#deps);
       const row = await this.#deps.store.commit((tx) => {
         const known = tx.revocationAct(order.id);
         if (known !== undefined) {
@@ -163,7 +163,7 @@ export class RevocationActs {
     return this.#audited('approve revocation', by, { request: id }, async () => {
       requireClock(this.#deps);
       const now = this.#deps.clock.now();
-      const cas = await caIdentities(this.#deps.keyd, { ca: '' });
+      const cas = caIdentities(this.#deps);
       requireOwnSignature(parseRevocationStatement(statement).signer, by);
       const row = await this.#deps.store.commit((tx) => {
         const known = openAct(tx, id);

@@ -1,6 +1,6 @@
 import {
+  type IssuerId,
   type ListedCertificate,
-  type OnlineCa,
   type RevocationQuorum,
   type RevocationSelector,
   requireInvalidityDate,
@@ -63,10 +63,10 @@ export class RevocationCensus {
   }
 
   async #take({ selector: named, act, reason: given, invalidityDate }: ActOrder): Promise<Census> {
-    const { store, clock, keyd, policy } = this.#deps;
+    const { store, clock, policy } = this.#deps;
     const now = clock.now();
     requireInvalidityDate(invalidityDate, now);
-    const cas = await caIdentities(keyd, named);
+    const cas = caIdentities(this.#deps);
     const { selector, reason } = store.read((records) => resolve(records, named, given, cas));
     const kind = { selector: selector.kind, act, reason };
     requireRevocationKind(kind, 'operator');
@@ -107,7 +107,7 @@ export class RevocationCensus {
     return count;
   }
 
-  async #ofCa(ca: OnlineCa, now: Date): Promise<Count> {
+  async #ofCa(ca: IssuerId, now: Date): Promise<Count> {
     const devices = new Set<string>();
     let certificates = 0;
     for (let after: string | undefined = ''; after !== undefined; ) {
@@ -137,5 +137,5 @@ const good = (records: Reader, deviceId: string, now: Date) =>
 const hasOther = (records: Reader, deviceId: string, now: Date, lost: ReadonlySet<string>): boolean =>
   good(records, deviceId, now).some(({ issuer, serial }) => !lost.has(`${issuer} ${serial}`));
 
-const hasOtherCa = (records: Reader, deviceId: string, now: Date, ca: OnlineCa): boolean =>
+const hasOtherCa = (records: Reader, deviceId: string, now: Date, ca: IssuerId): boolean =>
   good(records, deviceId, now).some(({ issuer }) => issuer !== ca);

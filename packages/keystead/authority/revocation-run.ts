@@ -1,9 +1,10 @@
 import { KeysteadError } from '@keystead/core/errors';
-import type { OnlineCa, RevocationAct, RevocationSelector } from '@keystead/core/lifecycle';
+import type { IssuerId, RevocationAct, RevocationSelector } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, RevocationActRow, Tx } from '../store/index.ts';
-import { blockDevice, type Change, changeAll, type FinalReason, inForce, onlineIssuer } from './certificate-changes.ts';
+import { blockDevice, type Change, changeAll, type FinalReason, inForce } from './certificate-changes.ts';
 import type { AuthorityDeps } from './deps.ts';
+import { onlineIssuer } from './issued.ts';
 import { carryOut, doneEvent, type Revocation } from './revocation.ts';
 import { scopeOf } from './selection.ts';
 
@@ -72,7 +73,7 @@ export class RevocationRun {
     const row = this.#deps.store.read((records) => records.revocationAct(id));
     if (row?.state !== 'running') return;
     if (row.act === 'release') await this.#releaseInKeyd(row);
-    const issuers = new Set<OnlineCa>();
+    const issuers = new Set<IssuerId>();
     for (;;) {
       const { changed, finished } = await this.#deps.store.commit((tx) => this.#step(tx, id));
       for (const certificate of changed) {
@@ -114,7 +115,7 @@ export class RevocationRun {
     return this.#advance(tx, row, { changed, devices, cursor, finished: units.length < UNITS_AT_ONCE });
   }
 
-  #caStep(tx: Tx, row: RevocationActRow, ca: OnlineCa, change: Omit<Change, 'certificates'>): Step {
+  #caStep(tx: Tx, row: RevocationActRow, ca: IssuerId, change: Omit<Change, 'certificates'>): Step {
     const page = tx.revocableOf(ca, row.cursor, change.now.getTime(), CERTIFICATES_AT_ONCE);
     const certificates = page.flatMap(({ issuer, serial }) => tx.certificate(issuer, serial) ?? []);
     const changed = changeAll(tx, this.#deps.audit, { ...change, certificates });

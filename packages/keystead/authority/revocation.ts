@@ -1,7 +1,7 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
-  type OnlineCa,
+  type IssuerId,
   type RevocationSelector,
   requireInvalidityDate,
   requireRevocationKind,
@@ -74,7 +74,7 @@ export class Revocation {
     return audited(this.#deps, { what, actor, requestId, subject: subjectOf(selector) }, async () => {
       requireClock(this.#deps);
       requireInvalidityDate(order.invalidityDate, this.#deps.clock.now());
-      const cas = await caIdentities(this.#deps.keyd, selector);
+      const cas = caIdentities(this.#deps);
       const done = await this.#deps.store.commit((tx) => {
         const resolved = resolve(tx, selector, order.reason, cas);
         this.#requireAllowed(resolved, order);
@@ -85,18 +85,18 @@ export class Revocation {
   }
 
   /** Makes a change known. */
-  changed(issuer: OnlineCa, serial: Serial): void {
+  changed(issuer: IssuerId, serial: Serial): void {
     this.#changed(issuer, serial);
   }
 
   /** Makes changes known and publishes the CRLs of their issuers. @returns whether all of those are out. */
-  async announce(changed: readonly { readonly issuer: OnlineCa; readonly serial: Serial }[]): Promise<boolean> {
+  async announce(changed: readonly { readonly issuer: IssuerId; readonly serial: Serial }[]): Promise<boolean> {
     for (const { issuer, serial } of changed) this.#changed(issuer, serial);
     return this.publish(changed.map(({ issuer }) => issuer));
   }
 
   /** Publishes the CRLs of these issuers. @returns whether all of them are out. */
-  async publish(issuers: readonly OnlineCa[]): Promise<boolean> {
+  async publish(issuers: readonly IssuerId[]): Promise<boolean> {
     const made = await Promise.allSettled([...new Set(issuers)].map((issuer) => this.#crls.publish(issuer)));
     return made.every(({ status }) => status === 'fulfilled');
   }

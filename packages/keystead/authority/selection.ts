@@ -1,17 +1,17 @@
-import { type DerCertificate, type Serial, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
+import { type Serial, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  type IssuerId,
   type ListedCertificate,
-  ONLINE_CAS,
-  type OnlineCa,
   type RevocationAct,
   type RevocationSelector,
   revocationListSha256,
 } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { Certificate, Reader } from '../store/index.ts';
-import { type FinalReason, inForce, onlineIssuer } from './certificate-changes.ts';
-import type { Signing } from './deps.ts';
+import { type FinalReason, inForce } from './certificate-changes.ts';
+import type { AuthorityDeps } from './deps.ts';
+import { onlineIssuer } from './issued.ts';
 
 /** What is named by whoever asks, as they have it. */
 export type Selector =
@@ -30,22 +30,19 @@ export interface Resolved {
   readonly reason: FinalReason | undefined;
 }
 
-/** The certificates of the CAs themselves. */
+/** The certificates of the CAs themselves, one for each of their keys. */
 export type CaIdentities = readonly {
-  readonly ca: OnlineCa;
+  readonly ca: IssuerId;
   readonly serial: Serial;
   readonly spkiSha256: SpkiSha256;
 }[];
 
-/** Asks keyd who the CAs are; nothing is asked where the selector has nothing to do with them. */
-export async function caIdentities(keyd: Pick<Signing, 'trust'>, named: object): Promise<CaIdentities> {
-  if (!('ca' in named) && !('spkiSha256' in named)) return [];
-  const { certificates } = await keyd.trust();
-  return ONLINE_CAS.map((ca) => {
-    const { serial, spkiSha256 } = readCertificate(certificates[ca] as DerCertificate);
-    return { ca, serial, spkiSha256 };
+/** Who the CAs are, by what keyd told at the start. */
+export const caIdentities = ({ issuers }: Pick<AuthorityDeps, 'issuers'>): CaIdentities =>
+  issuers.map(({ id, certificate }) => {
+    const { serial, spkiSha256 } = readCertificate(certificate);
+    return { ca: id, serial, spkiSha256 };
   });
-}
 
 /**
  * Finds what is named. The key of a CA is the CA; its compromise is `cACompromise`.
@@ -59,7 +56,7 @@ export function resolve(
   cas: CaIdentities,
 ): Resolved {
   if ('serial' in named) {
-    const { issuer, serial } = bySerial(records, named);
+    const { issuer, serial } = bySerial(records, named, cas);
     return { selector: { kind: 'certificate', issuer: onlineIssuer({ issuer, serial }), serial }, reason };
   }
   if ('certificate' in named) {
@@ -83,13 +80,13 @@ export function resolve(
       throw new KeysteadError('ticket.unknown', { field: 'ticketId', seen: ticketId });
     return { selector: { kind: 'batch', ticketId }, reason };
   }
-  return { selector: { kind: 'ca', ca: caOf(named.ca, 'ca') }, reason };
+  return { selector: { kind: 'ca', ca: issuerOf(named.ca, 'ca', cas) }, reason };
 }
 
-function caOf(text: string, field: string): OnlineCa {
-  const ca = ONLINE_CAS.find((role) => role === text);
-  if (ca === undefined) throw new KeysteadError('revocation.ca-unknown', { field, seen: text.slice(0, 64) });
-  return ca;
+function issuerOf(text: string, field: string, cas: CaIdentities): IssuerId {
+  const found = cas.find(({ ca }) => ca === text);
+  if (found === undefined) throw new KeysteadError('revocation.ca-unknown', { field, seen: text.slice(0, 64) });
+  return found.ca;
 }
 
 /** A serial number in the one form that the records have: lower-case hex, whole octets, no leading zero octets. */
@@ -101,9 +98,13 @@ function serialOf(text: string): Serial {
   return hex.replace(/^(?:00)+(?=..)/, '') as Serial;
 }
 
-function bySerial(records: Reader, named: { readonly serial: string; readonly issuer?: string }): Certificate {
+function bySerial(
+  records: Reader,
+  named: { readonly serial: string; readonly issuer?: string },
+  cas: CaIdentities,
+): Certificate {
   const serial = serialOf(named.serial);
-  const issuer = named.issuer === undefined ? undefined : caOf(named.issuer, 'issuer');
+  const issuer = named.issuer === undefined ? undefined : issuerOf(named.issuer, 'issuer', cas);
   const found = records.certificatesBySerial(serial).filter((one) => issuer === undefined || one.issuer === issuer);
   const [one, ...more] = found;
   if (one === undefined) {

@@ -1,11 +1,17 @@
 import { X509Certificate } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, fromPem, type Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type RevocationSelector, revocationListSha256 } from '@keystead/core/lifecycle';
+import {
+  caOf,
+  isIssuerId,
+  type OnlineCa,
+  type RevocationSelector,
+  revocationListSha256,
+} from '@keystead/core/lifecycle';
 import { deviceIdOf, readCertificate } from '@keystead/core/x509';
 import type { Layout } from '../files/layout.ts';
-import { certificateIn } from '../verify/checks/ceremony.ts';
 
 /** A certificate as the service shows it to whoever is about to sign. */
 export interface ShownCertificate {
@@ -32,19 +38,24 @@ export interface ShownRelease {
 export function requireTrue({ selector, count, listSha256, listed }: ShownRelease, layout: Layout): void {
   const read = listed.map(({ issuer, serial, certificate }) => {
     const [der] = certificate === null ? [] : fromPem('CERTIFICATE', certificate);
-    const role = ONLINE_CAS.find((one) => one === issuer);
-    if (der === undefined || role === undefined) throw untrue(`${issuer} ${serial}, without its certificate`);
+    if (der === undefined || !isIssuerId(issuer)) throw untrue(`${issuer} ${serial}, without its certificate`);
     const info = readCertificate(der as DerCertificate);
-    const ca = new X509Certificate(certificateIn(join(layout.trust, `${role}.pem`)));
     const shown = new X509Certificate(der);
-    if (!shown.checkIssued(ca) || !shown.verify(ca.publicKey)) throw untrue(`${serial}, which ${issuer} did not sign`);
-    if (!isNamed(selector, role, info)) throw untrue(`${info.serial}: ${info.san.join(', ')}`);
-    return { issuer: role, serial: info.serial };
+    const signed = casOf(caOf(issuer), layout).some((ca) => shown.checkIssued(ca) && shown.verify(ca.publicKey));
+    if (!signed) throw untrue(`${serial}, which ${issuer} did not sign`);
+    if (!isNamed(selector, issuer, info)) throw untrue(`${info.serial}: ${info.san.join(', ')}`);
+    return { issuer, serial: info.serial };
   });
   if (read.length !== count || revocationListSha256(read) !== listSha256) {
     throw untrue(`${read.length} certificates, and a list of ${count}`);
   }
 }
+
+/** The certificates of a CA in `trust/`: the newest has the plain name, and those of before have numbers. */
+const casOf = (role: OnlineCa, layout: Layout): X509Certificate[] =>
+  readdirSync(layout.trust)
+    .filter((name) => name === `${role}.pem` || new RegExp(`^${role}-\\d+\\.pem$`).test(name))
+    .map((name) => new X509Certificate(readFileSync(join(layout.trust, name))));
 
 function isNamed(
   selector: RevocationSelector,

@@ -6,6 +6,7 @@ import { randomBytes, type Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   GIVEN_REASONS,
+  issuerKeyId,
   ONLINE_CAS,
   operatorOf,
   parsePolicy,
@@ -13,7 +14,6 @@ import {
   permits,
   type RevocationStatement,
   type Role,
-  requestName,
   signKeyOrder,
   signRevocationStatement,
 } from '@keystead/core/lifecycle';
@@ -87,7 +87,7 @@ function orderCommand(): Command {
   return operatorOptions(new Command('order'), 'pki')
     .description('revoke what one of these names; this is what keystead revoke does')
     .option('--serial <hex>', 'a certificate by its serial number, in the form of any tool')
-    .option('--issuer <ca>', `which CA issued that: ${ONLINE_CAS.join(', ')}`)
+    .option('--issuer <ca>', `which CA issued that: ${ONLINE_CAS.join(', ')}; operational.2 is its second key`)
     .option('--certificate <file>', 'a certificate by itself, PEM or DER')
     .option('--device <id>', 'a device with all it has; revoked, it gets no certificate any more')
     .option('--batch <ticket>', 'every unit of a batch ticket')
@@ -240,7 +240,7 @@ async function stopCa(
   signer: () => Signer,
 ): Promise<void> {
   if (selector.kind !== 'ca') return;
-  const key = await client.get<KeyView & { history: KeyEventView[] }>(`/api/v1/keys/${requestName(selector.ca)}`);
+  const key = await client.get<KeyView & { history: KeyEventView[] }>(`/api/v1/keys/${issuerKeyId(selector.ca)}`);
   if (key.state === 'compromised' || key.spkiSha256 === null) return;
   const order = await signKeyOrder(
     {

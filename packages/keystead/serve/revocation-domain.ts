@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import type { Permission } from '@keystead/core/lifecycle';
+import { caOf, isIssuerId, type Permission } from '@keystead/core/lifecycle';
 import { actorOf, type OperatorClient } from '../access/index.ts';
 import type { ActView, AskedBy, Census, Selector } from '../authority/index.ts';
 import type { Caller } from '../protocols/rest/domain.ts';
@@ -27,7 +27,9 @@ export function revocationDomain(
   const withCertificates = (found: Census) => ({
     ...found,
     listed: found.listed.map((one) => {
-      const der = store.read((records) => records.certificate(one.issuer as never, one.serial))?.der;
+      const der = store.read((records) =>
+        isIssuerId(one.issuer) ? records.certificate(one.issuer, one.serial) : undefined,
+      )?.der;
       return { ...one, certificate: der === undefined ? null : toPem('CERTIFICATE', der) };
     }),
     next: nextSteps(found),
@@ -123,7 +125,7 @@ const NOBODY_LEFT =
 /** What is left for people to do: the certificate of a CA is its root's, and the root is in a safe. */
 function nextSteps({ selector, reason }: Pick<ActView, 'selector' | 'reason'>): string[] {
   if (selector.kind !== 'ca') return [];
-  const { ca } = selector;
+  const ca = caOf(selector.ca);
   const why = reason ?? 'unspecified';
   return [
     ...(ca === 'operator' ? [NOBODY_LEFT] : []),

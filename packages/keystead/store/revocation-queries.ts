@@ -1,5 +1,5 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
-import type { CaRole } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
 import { sql } from 'kysely';
 import type { Dialect } from './dialect.ts';
 import { bytesOf, compileQuery } from './query.ts';
@@ -82,7 +82,7 @@ export function revocationQueries(dialect: Dialect) {
         .limit(a.count),
     ),
     /** A page of what a CA issued that is in force and not revoked for good. */
-    revocableOf: query<{ issuer: CaRole; after: Serial; now: number; count: number }>()((q, a) =>
+    revocableOf: query<{ issuer: IssuerName; after: Serial; now: number; count: number }>()((q, a) =>
       q
         .selectFrom('certificate')
         .select(['issuer', dialect.hex<Serial>('serial').as('serial'), 'device_id as deviceId'])

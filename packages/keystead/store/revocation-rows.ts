@@ -1,5 +1,5 @@
 import type { Serial } from '@keystead/core/bytes';
-import type { CaRole } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
 import type { Insertable } from 'kysely';
 import type { Dialect } from './dialect.ts';
 import { bytesOf } from './query.ts';
@@ -72,7 +72,7 @@ export const actColumns = (row: RevocationActRow): Insertable<RevocationActTable
 
 /** As much of a certificate as it takes to revoke it. */
 export interface RevocableRow {
-  readonly issuer: CaRole;
+  readonly issuer: IssuerName;
   readonly serial: Serial;
   readonly deviceId: string | null;
 }

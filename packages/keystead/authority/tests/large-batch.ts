@@ -2,7 +2,7 @@ import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import { toHex } from '@keystead/core/bytes';
 import { SimulatedClock } from '@keystead/core/clock';
 import { generateSoftwareKey, randomBytes } from '@keystead/core/crypto';
-import { demoPolicy, type OnlineCa } from '@keystead/core/lifecycle';
+import { demoPolicy, type IssuerId } from '@keystead/core/lifecycle';
 import { type AppendAudit, RefusalLog } from '../../access/index.ts';
 import { appendAudit } from '../../audit/index.ts';
 import type { CrlRow, Store } from '../../store/index.ts';
@@ -59,9 +59,10 @@ export function actsOver(store: Store, changed: () => void = () => {}): { acts: 
     policy: demoPolicy({ operators: [{ name: 'ada', roles: ['ca-operator'], spki }], issued: START }),
     // Nothing of it is asked for a batch.
     keyd: {} as AuthorityDeps['keyd'],
+    issuers: [],
   };
   const crls = {
-    publish: async (issuer: OnlineCa): Promise<CrlRow> => {
+    publish: async (issuer: IssuerId): Promise<CrlRow> => {
       published.push(issuer);
       return { issuer, number: 1, madeAt: START.getTime(), der: new Uint8Array() };
     },
