@@ -129,8 +129,8 @@ function nextSteps({ selector, reason }: Pick<ActView, 'selector' | 'reason'>): 
   const why = reason ?? 'unspecified';
   return [
     ...(ca === 'operator' ? [NOBODY_LEFT] : []),
-    `the certificate of the CA itself is revoked by its root, in a ceremony: keystead ceremony crl --revoke ${ca} --reason ${why}`,
-    'take its result over with keystead ceremony import, so that the CRL of the root tells everybody',
-    `make a new key for the CA in a ceremony, and enrol anew what hung from the ${ca} CA`,
+    `the certificate of the CA itself is revoked by its root, in a ceremony: keystead ceremony crl --revoke ${selector.ca} --reason ${why}`,
+    'take its result over with keystead hierarchy import, keyd and serve being stopped: then the CRL of the root tells everybody',
+    `give the CA a new key (docs/ceremony.md), and enrol anew what hung from the old one of ${ca}`,
   ];
 }
