@@ -1,4 +1,5 @@
 export { connectMutual, type Destination } from './connect.ts';
+export { type CrlAnswer, CrlCache, type CrlCacheOptions } from './crl-cache.ts';
 export { type HttpAnswer, HttpOverTls, type HttpRequest } from './http.ts';
 export {
   OcspClient,
@@ -9,10 +10,12 @@ export {
 } from './ocsp-client.ts';
 export { clientTlsOptions, createTlsServer } from './options.ts';
 export {
-  checkPeer,
   type ExpectedPeer,
+  PEER_RULES,
   type PeerRule,
   type PeerRules,
   type PeerVerdict,
   peerCertificates,
+  verifyPeer,
 } from './peer.ts';
+export { OcspStapler, type StaplerOptions, stapledAnswer } from './stapling.ts';

@@ -17,7 +17,7 @@ export {
   verifyProofOfPossession,
 } from './csr.ts';
 export * from './der/writer.ts';
-export type { Extension } from './extensions.ts';
+export { type Extension, findExtension, readTlsFeatures } from './extensions.ts';
 export { checkPublicKey } from './goodkey/index.ts';
 export {
   checkDeviceId,
@@ -38,6 +38,7 @@ export {
   formatName,
   type NameAttribute,
   nameDer,
+  nameKey,
   nameValues,
   parseName,
   sameName,
@@ -66,14 +67,22 @@ export { type Named, namesFor } from './profile-names.ts';
 export { checkRequest } from './requested.ts';
 export { rereadIssued } from './reread.ts';
 export {
+  certificateStatus,
   checkRevocation,
+  combineStatuses,
   type RevocationEvidence,
   type RevocationFilter,
   type RevocationGood,
   type RevocationOptions,
 } from './revocation/check.ts';
 export { RevocationLists } from './revocation/lists.ts';
-export { type CertificateStatus, STATUS_RULES, type StatusFailure, type StatusRule } from './revocation/rules.ts';
+export {
+  type CertificateStatus,
+  STATUS_RULES,
+  type StatusFailure,
+  type StatusRule,
+  statusFailure,
+} from './revocation/rules.ts';
 export { newSerial, serialOf } from './serial.ts';
 export { CertificateTemplate } from './template.ts';
 export { type CertificateValues, type Issuance, type IssuanceOptions, NO_END, type StatusUrls } from './values.ts';

@@ -61,6 +61,30 @@ export function checkRevocation(
   return { ok: true, statuses };
 }
 
+/**
+ * The status of one certificate of a path, from the evidence at hand: for who gathers more where it is undetermined.
+ * Never throws.
+ */
+export function certificateStatus(
+  chain: readonly CertificateInfo[],
+  depth: number,
+  evidence: RevocationEvidence,
+  options: RevocationOptions,
+): CertificateStatus {
+  return statusOf(chain, depth, evidence, judgeOf(evidence, options), options.now);
+}
+
+/** What several sources say together: revoked by one wins over good by another, and either over nothing. */
+export function combineStatuses(said: readonly CertificateStatus[]): CertificateStatus {
+  return (
+    said.find(({ status }) => status === 'revoked') ??
+    said.find(({ status }) => status === 'good') ??
+    // The more telling of two: that something was there and could not be used.
+    said.find((one) => one.status === 'undetermined' && one.rule !== 'status-unavailable') ??
+    said[0] ?? { status: 'undetermined', rule: 'status-unavailable', detail: 'nothing tells the status' }
+  );
+}
+
 function judgeOf({ lists }: RevocationEvidence, options: RevocationOptions): CrlJudge | undefined {
   if (lists === undefined) return undefined;
   const { bag, now, tolerateSeconds = 0 } = options;
@@ -82,11 +106,5 @@ function statusOf(
   if (filtered === 'revoked' || filtered === 'good') said.push({ status: filtered, by: 'filter' });
   if (ocsp !== undefined) said.push(ocspStatus(certificate, issuer, ocsp, now));
   if (judge !== undefined) said.push(judge.status(chain, depth));
-  return (
-    said.find(({ status }) => status === 'revoked') ??
-    said.find(({ status }) => status === 'good') ??
-    // The more telling of two: that something was there and could not be used.
-    said.find((one) => one.status === 'undetermined' && one.rule !== 'status-unavailable') ??
-    said[0] ?? { status: 'undetermined', rule: 'status-unavailable', detail: 'nothing tells the status' }
-  );
+  return combineStatuses(said);
 }
