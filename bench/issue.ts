@@ -1,3 +1,4 @@
+import { SecretBytes } from '@keystead/core/crypto';
 import { systemClock } from 'keystead/clock/system.ts';
 import { Layout } from 'keystead/files/layout.ts';
 import { openRooms } from 'keystead/serve/rooms.ts';
@@ -38,6 +39,7 @@ export async function issueFigures(bench: Bench, rig: Rig): Promise<Figure[]> {
     ),
   );
   const rooms = await openRooms({
+    sealingKey: SecretBytes.random(32),
     layout: new Layout(layout.data),
     keyd,
     clock: systemClock,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { toBase64, toPem } from '@keystead/core/bytes';
-import { randomBytes } from '@keystead/core/crypto';
+import { randomBytes, SecretBytes } from '@keystead/core/crypto';
 import { csrFor, KeydBed, makeKey } from 'keystead/keyd/tests/bed.ts';
 import { registerEst } from 'keystead/protocols/est/routes.ts';
 import { createHttpsServer } from 'keystead/protocols/http/server.ts';
@@ -22,7 +22,13 @@ test('a clock that jumped back is a 503 that says so, nothing is signed or recor
   });
   const { clock, rehearsal } = bed;
   const log = pino({ level: 'silent' });
-  const rooms = await openRooms({ layout: rehearsal.layout, keyd: bed.client, clock, log });
+  const rooms = await openRooms({
+    sealingKey: SecretBytes.random(32),
+    layout: rehearsal.layout,
+    keyd: bed.client,
+    clock,
+    log,
+  });
   closing.push(() => rooms.close());
   await rooms.start();
   const { app, server } = createHttpsServer(await makeTlsIdentity(rooms, 'localhost'), log);

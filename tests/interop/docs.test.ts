@@ -86,6 +86,8 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['keys show evidence --offline', /purpose +evidence-signer/],
   ['keys explain', /Every way from one to another/],
   ['keys warn', /no key is due/],
+  ['authorisation create --id gw-1', /secret +[A-Za-z0-9_-]{43}\n/],
+  ['authorisation withdraw gw-1', /gw-1: withdrawn/],
   ['keys suspend', /ca-server: resume at .*, ordered by architect/],
   ['check-proof', /"outcome": "done"/],
   ['PUMP-000001.yaml', /device_id: "PUMP-000001"/],
@@ -102,6 +104,7 @@ for (const path of [
   'docs/keys.md',
   'docs/backup.md',
   'docs/keyd.md',
+  'docs/authorise.md',
 ]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {

@@ -67,5 +67,4 @@ export { openBytes, sealBytes } from './seal.ts';
 export { SecretBytes } from './secret.ts';
 export { type SessionKeys, sessionKeys } from './session-keys.ts';
 export { type Signer, softwareSigner, verifySignature } from './signature.ts';
-export { type AgreementAlgorithm, type SoftwareKeyAgreement, softwareKeyAgreement } from './software-agreement.ts';
 export { twoStepKdf } from './two-step-kdf.ts';

@@ -88,7 +88,7 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       extKeyUsage: ['clientAuth'],
       validity: { seconds: 7 * DAY, backdateSeconds: 5 * 60 },
       keyAlgorithms: ['P-256', 'P-384', 'Ed25519', 'RSA-3072'],
-      requesters: ['device'],
+      requesters: ['device', 'authorised'],
     },
     {
       ...endEntity,
@@ -100,7 +100,7 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       extKeyUsage: ['serverAuth'],
       validity: { seconds: 90 * DAY, backdateSeconds: 5 * 60 },
       keyAlgorithms: ['P-256', 'P-384'],
-      requesters: ['system'],
+      requesters: ['system', 'authorised'],
     },
     {
       ...endEntity,

@@ -1,3 +1,4 @@
+export * from './authorisation.ts';
 export * from './backup/index.ts';
 export * from './ceremony/bundle.ts';
 export * from './ceremony/bundle-check.ts';

@@ -70,6 +70,8 @@ export const PolicySchema = z.strictObject({
     }),
   }),
   ...KeyingShape,
+  /** The most that one enrolment authorisation may allow; without it, what authorisation.ts says. */
+  authorisations: z.strictObject({ maxUses: z.int().min(1), maxSeconds: seconds }).optional(),
   /** Who keeps the shares of backups; without it none can be made. */
   backup: BackupPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */

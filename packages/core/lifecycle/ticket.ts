@@ -15,7 +15,7 @@ const time = z.iso.datetime({ offset: false, precision: 0 });
  * Which device ids a batch may use: a prefix and a number with leading zeros, from `from` to `to`. It is a range and
  * not a regular expression, so that whoever signs it sees at once what it allows and none can be made slow to match.
  */
-const DeviceIds = z
+export const DeviceIds = z
   .strictObject({
     prefix: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9.-]{0,47}$/, 'must be 1 to 48 letters, digits, . -'),
     from: z.int().min(0),

@@ -81,7 +81,7 @@ export class RefusalLog {
   }
 
   #admit(actor: AuditEvent['actor']): boolean {
-    if (actor.kind !== 'anonymous' && actor.kind !== 'device') return true;
+    if (actor.kind !== 'anonymous' && actor.kind !== 'device' && actor.kind !== 'authorised') return true;
     const second = Math.floor(this.#clock.now().getTime() / 1000);
     if (second !== this.#second) {
       this.#second = second;
@@ -90,7 +90,7 @@ export class RefusalLog {
     const who = keyOf(actor);
     const count = (this.#inSecond.get(who) ?? 0) + 1;
     this.#inSecond.set(who, count);
-    return count <= (actor.kind === 'device' ? DEVICE_PER_SECOND : this.#perSecond);
+    return count <= (actor.kind === 'anonymous' ? this.#perSecond : DEVICE_PER_SECOND);
   }
 
   #count(actor: AuditEvent['actor'], code: string, count: number): void {

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import type { Serial } from '@keystead/core/bytes';
+import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
 import type { CertStatus } from '@keystead/core/x509';
@@ -7,6 +8,8 @@ import type { OperatorClient } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { CrlRow } from '../store/index.ts';
 import { adoptListed } from './adopt-crl.ts';
+import { Authorisations } from './authorisations.ts';
+import { AuthorisedEnrolment, type AuthorisedRequest, type Pending } from './authorised.ts';
 import { CrlPublisher } from './crl.ts';
 import type { AuthorityDeps } from './deps.ts';
 import { type DeviceRequest, Enrolment } from './enrolment.ts';
@@ -20,6 +23,8 @@ export interface AuthorityOptions extends AuthorityDeps {
   readonly crlDirectory: string;
   /** How long after the end of its LDevID a device may recover by its IDevID, where it is not as the policy says. */
   readonly graceSeconds?: number;
+  /** Seals the secrets of enrolment authorisations: 32 bytes that the database never has. Stays with the caller. */
+  readonly sealingKey: SecretBytes;
 }
 
 /**
@@ -28,6 +33,9 @@ export interface AuthorityOptions extends AuthorityDeps {
  */
 export class Authority {
   readonly records: CertificateRecords;
+  readonly authorisations: Authorisations;
+  /** Requests under an authorisation: made, approved, refused. */
+  readonly authorised: AuthorisedEnrolment;
   readonly #deps: AuthorityDeps;
   readonly #enrolment: Enrolment;
   readonly #revocation: Revocation;
@@ -40,6 +48,8 @@ export class Authority {
     this.#status = new CertificateStatus(options);
     const changed: StatusListener = (issuer, serial) => this.#status.changed(issuer, serial);
     this.#enrolment = new Enrolment(options, this.records, options.graceSeconds, changed);
+    this.authorisations = new Authorisations(options, options.sealingKey);
+    this.authorised = new AuthorisedEnrolment(options, this.#enrolment, this.authorisations);
     mkdirSync(options.crlDirectory, { recursive: true });
     this.#crls = new CrlPublisher(options, options.crlDirectory);
     this.#revocation = new Revocation(options, this.#crls, changed);
@@ -69,6 +79,11 @@ export class Authority {
   /** See {@link Enrolment.reenrol}. */
   reenrol(request: DeviceRequest): Promise<Issued> {
     return this.#enrolment.reenrol(request);
+  }
+
+  /** See {@link AuthorisedEnrolment.enrol}. */
+  enrolAuthorised(request: AuthorisedRequest): Promise<Issued | Pending> {
+    return this.authorised.enrol(request);
   }
 
   /** See {@link Enrolment.operator}. */

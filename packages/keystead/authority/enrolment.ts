@@ -21,7 +21,8 @@ export interface DeviceRequest {
   readonly requestId: string;
 }
 
-interface Order {
+/** One certificate that somebody may have, and what must be true for it. */
+export interface Order {
   readonly what: string;
   readonly csr: Uint8Array;
   readonly profile: string;
@@ -109,7 +110,7 @@ export class Enrolment {
    */
   operator(v: { name: string; csr: Uint8Array; requestId: string; client?: OperatorClient }): Promise<Issued> {
     const { name, csr, requestId, client } = v;
-    return this.#certify({
+    return this.certify({
       what: 'operator certificate',
       csr,
       profile: 'operator',
@@ -133,7 +134,7 @@ export class Enrolment {
   /** A certificate for a TLS server with these host names and addresses. @throws KeysteadError as keyd. */
   server(v: { hosts: string[]; csr: Uint8Array; requestId: string; actor: AuditEvent['actor'] }): Promise<Issued> {
     const { hosts, csr, requestId, actor } = v;
-    return this.#certify({
+    return this.certify({
       what: 'server certificate',
       csr,
       profile: 'tls-server',
@@ -161,7 +162,7 @@ export class Enrolment {
       await this.#deps.refusals.refused({ what, error, actor, requestId });
       throw error;
     }
-    return this.#certify({
+    return this.certify({
       what,
       csr,
       profile: 'ldevid',
@@ -183,7 +184,8 @@ export class Enrolment {
     });
   }
 
-  async #certify(order: Order): Promise<Issued> {
+  /** Signs and records what an order asks for. @throws KeysteadError as {@link enrol}. */
+  async certify(order: Order): Promise<Issued> {
     const { what, actor, asker = actor, requestId, csr } = order;
     try {
       const request = parseCsr(csr);

@@ -1,3 +1,5 @@
+export { type AskedBy, Authorisations } from './authorisations.ts';
+export { type AuthorisedRequest, nameOf, type Pending, subjectOf } from './authorised.ts';
 export { Authority, type AuthorityOptions } from './authority.ts';
 export type { AuthorityDeps, Signing } from './deps.ts';
 export type { DeviceRequest } from './enrolment.ts';

@@ -42,6 +42,7 @@ export interface CertificateOrder {
   readonly subject: string;
   readonly requestId: string;
   readonly ticket?: CertificateJournalEntry['ticket'];
+  readonly authorisation?: CertificateJournalEntry['authorisation'];
 }
 
 /** What all authorities of one keyd share. */
@@ -112,6 +113,7 @@ export class CertificateAuthority {
       notAfter: notAfter.toISOString(),
       requestId: order.requestId,
       ticket: order.ticket,
+      authorisation: order.authorisation,
     } as const;
     await this.#journal.append(entry);
     this.#state.takeCertificate(entry);

@@ -2,7 +2,14 @@ import { join } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa, type Policy, type PolicyFile, type SignedTicket } from '@keystead/core/lifecycle';
+import {
+  ONLINE_CAS,
+  type OnlineCa,
+  type Policy,
+  type PolicyFile,
+  type SignedAuthorisation,
+  type SignedTicket,
+} from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo } from '../keystore/index.ts';
@@ -173,6 +180,11 @@ export class KeydContext {
   /** A ticket whose signature and signer are verified. @throws KeysteadError `ticket.*`. */
   ticket(text: string): SignedTicket {
     return this.#inForce.ticket(text);
+  }
+
+  /** An authorisation whose signature and signer are verified. @throws KeysteadError `authorisation.*`. */
+  authorisation(text: string): SignedAuthorisation {
+    return this.#inForce.authorisation(text);
   }
 
   /**

@@ -23,6 +23,8 @@ const CertificateEntry = z.strictObject({
   requestId: z.string(),
   /** For a unit of a batch. */
   ticket: z.strictObject({ id: z.string(), sha256: hex, quota: z.int() }).optional(),
+  /** For an enrolment by authorisation. */
+  authorisation: z.strictObject({ id: z.string(), sha256: hex }).optional(),
 });
 
 /** A CRL, with the revocations that stand on a list for the first time: serial, milliseconds since 1970, reason. */

@@ -3,7 +3,9 @@ import {
   type OnlineCa,
   type Policy,
   type PolicyFile,
+  type SignedAuthorisation,
   type SignedTicket,
+  verifyAuthorisation,
   verifyTicket,
 } from '@keystead/core/lifecycle';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
@@ -18,6 +20,8 @@ import type { KeydState } from './state.ts';
 
 /** Verified tickets that are remembered, so that a batch costs one verification and not one for each unit. */
 const TICKETS_REMEMBERED = 64;
+/** The same for authorisations: each of a fleet of gateways may have its own. */
+const AUTHORISATIONS_REMEMBERED = 1024;
 
 /** What stays when the policy changes. */
 export interface Standing {
@@ -39,6 +43,7 @@ export class PolicyInForce {
   readonly provenance: Provenance;
   readonly checks: CheckPool;
   readonly #tickets = new Map<string, SignedTicket>();
+  readonly #authorisations = new Map<string, SignedAuthorisation>();
 
   constructor(file: PolicyFile, standing: Standing) {
     const { signerOf, state, journal, ledger, logOrigin, software } = standing;
@@ -71,6 +76,15 @@ export class PolicyInForce {
     const verified = verifyTicket(text, this.policy);
     if (this.#tickets.size >= TICKETS_REMEMBERED) this.#tickets.clear();
     this.#tickets.set(text, verified);
+    return verified;
+  }
+  /** An authorisation whose signature and signer are verified. @throws KeysteadError `authorisation.*`. */
+  authorisation(text: string): SignedAuthorisation {
+    const known = this.#authorisations.get(text);
+    if (known !== undefined) return known;
+    const verified = verifyAuthorisation(text, this.policy);
+    if (this.#authorisations.size >= AUTHORISATIONS_REMEMBERED) this.#authorisations.clear();
+    this.#authorisations.set(text, verified);
     return verified;
   }
 }

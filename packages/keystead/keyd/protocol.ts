@@ -29,11 +29,15 @@ export const MAX_FRAME_BYTES = 8 * 1024 * 1024;
 
 /** On whose behalf a certificate is asked for. keyd believes none of it without the evidence that belongs to it. */
 const Requester = z.strictObject({
-  kind: z.enum(['device', 'operator', 'station', 'system']),
-  /** Device id, operator name, station name, or `serve`. */
+  kind: z.enum(['device', 'operator', 'station', 'system', 'authorised']),
+  /** Device id, operator name, station name, `serve`, or the id of the authorisation. */
   id: label,
   /** What the requester showed in its TLS handshake; keyd verifies it against its own CAs. */
   certificate: certificate.optional(),
+  /** For `authorised`: the signed enrolment authorisation, as `signAuthorisation` wrote it. */
+  authorisation: z.string().min(1).max(20_480).optional(),
+  /** For `authorised`, where the profile names a device. */
+  deviceId: label.optional(),
 });
 
 /** A certificate as keyd gives it out, after reading back what it signed. */

@@ -2,6 +2,7 @@ import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { type BatchTicket, ONLINE_CAS, type OnlineCa, type SignedTicket } from '@keystead/core/lifecycle';
 import { REVOCATION_REASONS, type RevocationReason, type RevokedEntry } from '@keystead/core/x509';
+import { AuthorisationUses } from './authorisation-uses.ts';
 import type { CertificateJournalEntry, CrlJournalEntry, JournalEntry, RestoredJournalEntry } from './journal-entry.ts';
 import { SerialSet } from './serial-set.ts';
 
@@ -42,6 +43,8 @@ export class KeydState {
   readonly #unitKeys = new Map<string, string>();
   readonly #revocations = new Map<OnlineCa, Revocations>();
   readonly #restores: RestoredJournalEntry[] = [];
+  /** The uses of enrolment authorisations. */
+  readonly authorisations = new AuthorisationUses();
   readonly #issued = new Map<OnlineCa, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -63,6 +66,7 @@ export class KeydState {
       this.#units.set(entry.subject, { ticketId: id, spkiSha256: entry.spkiSha256 });
       this.#unitKeys.set(entry.spkiSha256, entry.subject);
     }
+    this.authorisations.replay(entry);
     this.takeCertificate(entry);
   }
 
@@ -94,16 +98,19 @@ export class KeydState {
   }
 
   /**
-   * What was made with a ticket after the backup is forgotten, and so is that the ticket was ever used. A ticket
-   * that could be used before the restore is therefore closed. REQ-KEY-BAK-02, REQ-KEY-PROV-01
-   * @throws KeysteadError `ticket.before-restore`.
+   * What was made with a ticket or an authorisation after the backup is forgotten, and so is that it was ever used.
+   * What could be used before the restore is therefore closed. REQ-KEY-BAK-02, REQ-KEY-PROV-01
+   * @throws KeysteadError `ticket.before-restore`, `authorisation.before-restore`.
    */
-  requireAfterRestore(ticket: BatchTicket): void {
+  requireAfterRestore(
+    { notBefore }: Pick<BatchTicket, 'notBefore'>,
+    what: 'ticket' | 'authorisation' = 'ticket',
+  ): void {
     const last = this.#restores.at(-1);
-    if (last === undefined || Date.parse(ticket.notBefore) > Date.parse(last.time)) return;
-    throw new KeysteadError('ticket.before-restore', {
+    if (last === undefined || Date.parse(notBefore) > Date.parse(last.time)) return;
+    throw new KeysteadError(`${what}.before-restore`, {
       field: 'notBefore',
-      seen: `${ticket.notBefore}, restored ${last.time}`,
+      seen: `${notBefore}, restored ${last.time}`,
     });
   }
 

@@ -18,7 +18,7 @@ import { channelKeyId } from './key-records.ts';
 import { createPublicServer } from './public.ts';
 import { restDomain } from './rest-domain.ts';
 import { openRooms } from './rooms.ts';
-import { readChannelKey } from './secrets.ts';
+import { readChannelKey, sealingKeyOf } from './secrets.ts';
 import { makeTlsIdentity } from './tls-identity.ts';
 
 export interface RunServeOptions {
@@ -55,9 +55,11 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     undo.unshift(() => right.release());
     const channelKey = await readChannelKey(options.secretsFd);
     const channelId = channelKeyId(channelKey);
+    const sealingKey = sealingKeyOf(channelKey);
+    undo.unshift(() => sealingKey.wipe());
     const keyd = await KeydClient.connect(keydSocketPath(layout), channelKey);
     undo.unshift(() => keyd.close());
-    const rooms = await openRooms({ layout, keyd, clock, log, channelKeyId: channelId });
+    const rooms = await openRooms({ layout, keyd, clock, log, channelKeyId: channelId, sealingKey });
     undo.unshift(() => rooms.close());
     await rooms.start();
 

@@ -1,5 +1,6 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
+import type { SecretBytes } from '@keystead/core/crypto';
 import type { OnlineCa, Policy } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
 import type { CaRole } from '@keystead/core/x509';
@@ -23,6 +24,8 @@ export interface RoomsOptions {
   readonly log: Logger;
   /** The name of the channel key to keyd, for the inventory. */
   readonly channelKeyId?: string;
+  /** Seals secrets in the database, 32 bytes; stays with the caller. */
+  readonly sealingKey: SecretBytes;
   /** The least time between two checkpoints, milliseconds. */
   readonly checkpointEveryMs?: number;
 }
@@ -85,6 +88,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const authority = new Authority({
     ...shared,
     crlDirectory: layout.crl,
+    sealingKey: options.sealingKey,
     get policy() {
       return policies.policy;
     },

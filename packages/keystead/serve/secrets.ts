@@ -1,4 +1,4 @@
-import type { SecretBytes } from '@keystead/core/crypto';
+import { hkdf, type SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { z } from 'zod';
 import { channelKeyOf } from '../keyd/secrets.ts';
@@ -22,6 +22,13 @@ export async function readChannelKey(fd: number | undefined): Promise<SecretByte
   }
   return channelKeyOf(parsed.data.channelKey);
 }
+
+/**
+ * The key under which serve seals what it must keep and the database may not read: derived from the channel key, which
+ * the database never has either. A new channel key makes what was sealed unreadable. The caller wipes it.
+ */
+export const sealingKeyOf = (channelKey: SecretBytes): SecretBytes =>
+  hkdf('sha256', channelKey, new Uint8Array(), 'keystead serve sealing v1', 32);
 
 function jsonOf(bytes: Uint8Array): unknown {
   try {

@@ -1,3 +1,5 @@
+export type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
+export type { RequestState } from './authorisation-schema.ts';
 export { type Dialect, sqliteDialect } from './dialect.ts';
 export type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
 export { openStore, type StoreOptions } from './open.ts';

@@ -1,4 +1,5 @@
 import { type ColumnDefinitionBuilder, type Compilable, sql } from 'kysely';
+import { enrolmentAuthorisations } from './authorisation-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
 
@@ -17,6 +18,7 @@ const DEVICE_STATES = sql`state in ('provisioned', 'enrolled', 'stolen', 'decomm
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'certificates, devices, batches, audit', statements: firstSchema },
   { version: 2, name: 'the key inventory', statements: keyInventory },
+  { version: 3, name: 'enrolment authorisations', statements: enrolmentAuthorisations },
 ];
 
 function firstSchema({

@@ -1,5 +1,7 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
+import type { RequestState } from './authorisation-schema.ts';
 import type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
 import type { Queries } from './queries.ts';
 import type {
@@ -199,6 +201,33 @@ export class Reader {
   /** What keyd made for itself next after this one, by the same profile and CA. */
   nextJournalCertificate({ issuer, profile, signedAt }: JournalCertificate): JournalCertificate | undefined {
     return this.statements.nextJournalCertificate.first({ issuer, profile, signedAt });
+  }
+
+  authorisation(id: string): AuthorisationRow | undefined {
+    return this.statements.authorisation.first({ id });
+  }
+
+  /** Up to `count` authorisations whose id follows `after` in binary order; `''` begins. */
+  authorisations(after: string, count: number): AuthorisationRow[] {
+    return this.statements.authorisations.all({ after, count });
+  }
+
+  enrolmentRequest(id: string): EnrolmentRequestRow | undefined {
+    return this.statements.enrolmentRequest.first({ id });
+  }
+
+  /** The request that was made under this authorisation with this CSR. */
+  enrolmentRequestOf(authorisationId: string, csrSha256: string): EnrolmentRequestRow | undefined {
+    return this.statements.enrolmentRequestOf.first({ authorisationId, csrSha256 });
+  }
+
+  /** Up to `count` requests in this state, oldest first. */
+  enrolmentRequests(state: RequestState, count: number): EnrolmentRequestRow[] {
+    return this.statements.enrolmentRequests.all({ state, count });
+  }
+
+  countWaiting(authorisationId: string): number {
+    return this.statements.countWaiting.first({ authorisationId })?.count ?? 0;
   }
 
   meta(key: string): string | undefined {

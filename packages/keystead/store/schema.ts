@@ -1,5 +1,6 @@
 import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
 export type CertificateState = 'good' | 'revoked' | 'hold';
@@ -192,6 +193,8 @@ export interface Schema {
   crl: CrlTable;
   key: KeyTable;
   key_event: KeyEventTable;
+  authorisation: AuthorisationTable;
+  enrolment_request: EnrolmentRequestTable;
   meta: MetaTable;
   migration: MigrationTable;
 }

@@ -1,6 +1,7 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { KeyStanding } from '@keystead/core/lifecycle';
 import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 import type { KeyEventRow, KeyRow } from './key-rows.ts';
 import type { Queries } from './queries.ts';
 import { Reader } from './reader.ts';
@@ -160,6 +161,29 @@ export class Tx extends Reader {
 
   insertKeyEvent(row: KeyEventRow): void {
     this.statements.insertKeyEvent.run(row);
+  }
+
+  insertAuthorisation(row: AuthorisationRow): void {
+    this.statements.insertAuthorisation.run(row);
+  }
+
+  withdrawAuthorisation(id: string, withdrawnAt: number): void {
+    this.statements.withdrawAuthorisation.run({ id, withdrawnAt });
+  }
+
+  insertEnrolmentRequest(row: EnrolmentRequestRow): void {
+    this.statements.insertEnrolmentRequest.run(row);
+  }
+
+  /** Decides a request that waits. @returns whether there was one. */
+  decideEnrolmentRequest(
+    decision: Pick<EnrolmentRequestRow, 'id' | 'state' | 'decidedAt' | 'decidedBy' | 'approvalId' | 'reason'>,
+  ): boolean {
+    return this.statements.decideEnrolmentRequest.run(decision) === 1;
+  }
+
+  enrolmentRequestIssued(id: string): void {
+    this.statements.enrolmentRequestIssued.run({ id });
   }
 
   setMeta(key: string, value: string): void {

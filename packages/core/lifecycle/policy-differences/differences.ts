@@ -3,6 +3,7 @@ import type { Policy } from '../policy.ts';
 import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-update.ts';
 import { algorithms, profiles } from './certificates.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
+import { authorisations, backups } from './outsiders.ts';
 import { operators, quorums, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation } from './periods.ts';
 
@@ -26,6 +27,8 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   quorums(found, before, after);
   grace(found, before, after, live);
   revocation(found, before, after);
+  authorisations(found, before, after);
+  backups(found, before, after);
   found.rest(before, after);
   return found.sorted();
 }

@@ -1,3 +1,4 @@
+import { DEFAULT_AUTHORISATION_LIMITS } from '../authorisation.ts';
 import { durationText } from '../duration.ts';
 import { cryptoperiodOf, type Policy, profileOf } from '../policy.ts';
 import { type Block, code, list, paragraph, section, steps, subsection, table } from './content.ts';
@@ -28,12 +29,15 @@ const generation = (policy: Policy): Block[] => [
   paragraph('Devices make their own keys; no private key of a device is ever sent.'),
 ];
 
+const limits = (policy: Policy) => policy.authorisations ?? DEFAULT_AUTHORISATION_LIMITS;
+
 const provisioning = (policy: Policy): Block[] => [
   subsection('Distribution and provisioning'),
   steps(
     `A CA operator signs a batch ticket: model, device ids, lines, at most ${policy.tickets.maxQuota} units, for at most ${durationText(policy.tickets.maxSeconds)}.`,
     'The line operator provisions each unit. The device proves its key; keyd counts each unit against the ticket and refuses the one above it.',
     'Each unit gets a signed provisioning record that is provable in the audit log.',
+    `Who has no certificate yet enrols under an authorisation that a CA operator signed for its names: at most ${limits(policy).maxUses} keys, for at most ${durationText(limits(policy).maxSeconds)}. keyd counts them.`,
     'Anchors, the keys of the log and this policy are public and are distributed as files whose fingerprints the ceremony and the log state.',
   ),
 ];

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { DerCertificate } from '@keystead/core/bytes';
+import { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type { DemoPolicyOptions, OnlineCa, Policy } from '@keystead/core/lifecycle';
 import { Access, type AppendAudit, type DeviceClient, type OperatorClient, RefusalLog } from '../../access/index.ts';
@@ -36,6 +37,8 @@ export interface TestDevice {
  */
 export class DomainBed {
   readonly keyd: KeydBed;
+  /** As serve derives it from the channel key: the same after a restart. */
+  readonly #sealing = SecretBytes.random(32);
   #store: Store | undefined;
   #authority: Authority | undefined;
   #access: Access | undefined;
@@ -79,7 +82,12 @@ export class DomainBed {
     this.#cas = cas;
     const shared = { store, keyd, clock, audit, refusals, policy, claims: new KeyClaims() };
     this.#access = new Access({ store, clock, policy, refusals, cas });
-    this.#authority = new Authority({ ...shared, crlDirectory: layout.crl, graceSeconds: interposed.graceSeconds });
+    this.#authority = new Authority({
+      ...shared,
+      crlDirectory: layout.crl,
+      sealingKey: this.#sealing,
+      graceSeconds: interposed.graceSeconds,
+    });
     this.#provisioning = new Provisioning({
       ...shared,
       authority: this.#authority,

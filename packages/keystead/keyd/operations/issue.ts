@@ -1,7 +1,17 @@
-import { type DerSpki, fromBase64, sameBytes } from '@keystead/core/bytes';
+import { type DerSpki, fromBase64, sameBytes, toHex } from '@keystead/core/bytes';
+import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa, operatorOf, profileOf } from '@keystead/core/lifecycle';
-import type { Named, Profile } from '@keystead/core/x509';
+import {
+  ONLINE_CAS,
+  type OnlineCa,
+  operatorOf,
+  profileOf,
+  requestName,
+  requireAuthorisationTime,
+  requireAuthorisedNames,
+  type SignedAuthorisation,
+} from '@keystead/core/lifecycle';
+import { checkDeviceId, type Named, type Profile } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import type { Params, Result } from '../protocol.ts';
 
@@ -9,7 +19,7 @@ import type { Params, Result } from '../protocol.ts';
  * Issues one certificate on request. Which profiles can be asked for at all is decided by what they make, not by
  * what they are called: a certificate that names its requester (a device, a host, a person), ends, is no CA and
  * signs nothing for others. REQ-KEY-STO-03
- * @throws KeysteadError `profile.unknown`, `profile.not-requestable`, `profile.requester-forbidden`, `requester.*`,
+ * @throws KeysteadError `authorisation.*`, `profile.unknown`, `profile.not-requestable`, `profile.requester-forbidden`, `requester.*`,
  *   `operator.*`, `csr.*`, `key.*`, `name.malformed`, `clock.went-back`, `keyd.journal-failed`.
  */
 export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise<Result<'issue'>> {
@@ -17,14 +27,23 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
   const profile = profileOf(keyd.policy, params.profile);
   const issuer = requestableFrom(profile);
   const { requester, requestId } = params;
+  const authorisation = authorisationOf(keyd, params, now);
   if (!profile.requesters.includes(requester.kind)) {
     throw new KeysteadError('profile.requester-forbidden', { field: 'requester.kind', seen: requester.kind });
   }
-  const named = nameFor(keyd, profile, params, now);
+  const named =
+    authorisation === undefined ? nameFor(keyd, profile, params, now) : namedBy(keyd, authorisation, params);
   const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });
   if (named.person !== undefined) requireOperatorKey(keyd, named.person, spki);
   const subject = named.deviceId ?? named.person ?? named.hosts?.[0] ?? requester.id;
-  return keyd.authorities[issuer].issue({ profile, named, spki, now, subject, requestId });
+  if (authorisation === undefined)
+    return keyd.authorities[issuer].issue({ profile, named, spki, now, subject, requestId });
+  const { content, sha256: hash } = authorisation;
+  // Before a use is taken: one that could not be signed would be lost.
+  keyd.ledger.require(requestName(issuer), 'protect', now);
+  keyd.state.authorisations.take(authorisation, spkiSha256(spki));
+  const by = { id: content.id, sha256: hash };
+  return keyd.authorities[issuer].issue({ profile, named, spki, now, subject, requestId, authorisation: by });
 }
 
 /**
@@ -47,6 +66,50 @@ function requestableFrom(profile: Profile): OnlineCa {
     });
   }
   return issuer;
+}
+
+/**
+ * The authorisation that a request of somebody without a certificate comes under, verified, and good for it now.
+ * @throws KeysteadError `authorisation.*`, `request.malformed`.
+ */
+function authorisationOf(keyd: KeydContext, params: Params<'issue'>, now: Date): SignedAuthorisation | undefined {
+  const { kind, id, authorisation: text } = params.requester;
+  if ((kind === 'authorised') !== (text !== undefined)) {
+    throw new KeysteadError('request.malformed', { field: 'requester.authorisation', seen: kind });
+  }
+  if (text === undefined) return undefined;
+  const signed = keyd.authorisation(text);
+  const { content } = signed;
+  if (content.id !== id) throw new KeysteadError('request.malformed', { field: 'requester.id', seen: id });
+  requireAuthorisationTime(content, now);
+  keyd.state.requireAfterRestore(content, 'authorisation');
+  if (content.profile !== params.profile) {
+    throw new KeysteadError('authorisation.profile-forbidden', { field: 'profile', seen: params.profile });
+  }
+  if (content.approval) throw new KeysteadError('authorisation.needs-approval', { field: 'csr', seen: content.id });
+  if (content.request !== undefined && content.request.sha256 !== toHex(sha256(params.csr))) {
+    throw new KeysteadError('authorisation.request-differs', { field: 'csr', seen: content.request.under });
+  }
+  return signed;
+}
+
+/** The names that an authorisation allows for this request. A device must be one that was provisioned here. */
+function namedBy(keyd: KeydContext, { content }: SignedAuthorisation, { requester, hosts }: Params<'issue'>): Named {
+  if ((requester.deviceId === undefined) === (hosts === undefined)) {
+    throw new KeysteadError('request.malformed', { field: 'hosts', seen: 'both or neither of hosts and deviceId' });
+  }
+  if (requester.deviceId === undefined) {
+    requireAuthorisedNames(content, { hosts: hosts ?? [] });
+    return { hosts: hosts ?? [] };
+  }
+  const deviceId = checkDeviceId(requester.deviceId);
+  requireAuthorisedNames(content, { deviceId });
+  const idevid = keyd.state.idevidOf(deviceId);
+  if (idevid === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
+  if (keyd.state.isRevoked('manufacturing', idevid.serial)) {
+    throw new KeysteadError('requester.revoked', { field: 'deviceId', seen: idevid.serial });
+  }
+  return { deviceId };
 }
 
 /** The identity that the requester has proven, or that the policy knows, in the place that the profile has for it. */
