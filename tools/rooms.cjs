@@ -16,7 +16,7 @@ const floors = [
   ['cli'],
   ['start', 'trace'],
   ['backup'],
-  ['serve', 'examples', 'verify', 'policy'],
+  ['serve', 'examples', 'verify', 'policy', 'relying'],
   ['ceremony'],
   ['protocols'],
   ['authority', 'provisioning', 'access', 'inventory'],

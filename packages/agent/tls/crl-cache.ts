@@ -1,6 +1,5 @@
-import { Agent, request } from 'node:http';
+import { Agent } from 'node:http';
 import type { Clock } from '@keystead/core/clock';
-import { KeysteadError } from '@keystead/core/errors';
 import {
   type CertificateInfo,
   EXTENSIONS,
@@ -10,9 +9,7 @@ import {
   readDistributionPoints,
   readRevocationList,
 } from '@keystead/core/x509';
-
-/** An answer of a distribution point: the CRL, or that it is the one of this ETag still. */
-export type CrlAnswer = { readonly unchanged: true } | { readonly der: Uint8Array; readonly etag?: string };
+import { type CrlAnswer, fetchCrl } from './crl-fetch.ts';
 
 export interface CrlCacheOptions {
   readonly clock: Clock;
@@ -60,7 +57,7 @@ export class CrlCache {
   constructor(options: CrlCacheOptions) {
     this.#options = options;
     const { timeoutMs = 5000, largest = 16 * 1024 * 1024 } = options;
-    this.#get = options.get ?? ((url, etag) => getCrl(url, etag, this.#agent, timeoutMs, largest));
+    this.#get = options.get ?? ((url, etag) => fetchCrl(url, etag, { agent: this.#agent, timeoutMs, largest }));
   }
 
   /** The tolerated window, seconds, as `checkRevocation` takes it. */
@@ -147,35 +144,4 @@ function tryPoints(value: Uint8Array): string[] {
     // The judge refuses such a certificate by itself.
     return [];
   }
-}
-
-function getCrl(
-  url: string,
-  etag: string | undefined,
-  agent: Agent,
-  timeoutMs: number,
-  largest: number,
-): Promise<CrlAnswer> {
-  return new Promise((resolve, reject) => {
-    const headers = etag === undefined ? {} : { 'if-none-match': etag };
-    const sent = request(url, { agent, headers, signal: AbortSignal.timeout(timeoutMs) }, (response) => {
-      const parts: Buffer[] = [];
-      let length = 0;
-      response.on('data', (part: Buffer) => {
-        length += part.length;
-        if (length > largest) response.destroy(new Error('the CRL is too large'));
-        else parts.push(part);
-      });
-      response.on('error', reject);
-      response.on('end', () => {
-        if (response.statusCode === 304 && etag !== undefined) resolve({ unchanged: true });
-        else if (response.statusCode === 200) resolve({ der: Buffer.concat(parts), etag: response.headers.etag });
-        else reject(new KeysteadError('peer.unreachable', { field: url, seen: `HTTP ${response.statusCode}` }));
-      });
-    });
-    sent.on('error', (cause) =>
-      reject(new KeysteadError('peer.unreachable', { field: url, seen: cause.message, cause })),
-    );
-    sent.end();
-  });
 }

@@ -1,5 +1,6 @@
 export { connectMutual, type Destination } from './connect.ts';
-export { type CrlAnswer, CrlCache, type CrlCacheOptions } from './crl-cache.ts';
+export { CrlCache, type CrlCacheOptions } from './crl-cache.ts';
+export { type CrlAnswer, type CrlFetchOptions, fetchCrl } from './crl-fetch.ts';
 export { type HttpAnswer, HttpOverTls, type HttpRequest } from './http.ts';
 export {
   OcspClient,
