@@ -73,7 +73,8 @@ export class CrlCache {
   /**
    * The CRLs for `certificate`, as new as they can be had now. Never throws: what cannot be fetched is not there, and
    * whether what is there will do is for the judge to say.
-   * @param signers certificates whose keys may have signed them: the path's, and others at hand.
+   * @param signers certificates whose keys may have signed them: those of a path that holds, and our own. Never what a
+   *   peer sent: its namesake of a CA could fill the cache with its own CRLs.
    */
   async listsFor(
     certificate: CertificateInfo,

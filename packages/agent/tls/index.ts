@@ -7,6 +7,7 @@ export {
   type OcspOptions,
   type Revocation,
   responderInCertificate,
+  STAPLED_ONLY,
   type StatusSource,
 } from './ocsp-client.ts';
 export { clientTlsOptions, createTlsServer } from './options.ts';

@@ -19,6 +19,11 @@ export interface StatusSource {
   status(certificate: DerCertificate, issuer: DerCertificate): Promise<Revocation>;
 }
 
+/** For who relies on stapled answers alone: whatever is not stapled is of no known status. */
+export const STAPLED_ONLY: StatusSource = {
+  status: () => Promise.resolve({ status: 'unavailable', why: 'no answer was stapled, and no responder is asked' }),
+};
+
 export interface OcspOptions {
   readonly clock: Clock;
   /** The responder's URL for a certificate; by default the one that the certificate names (RFC 5280 section 4.2.2.1). */

@@ -37,20 +37,23 @@ export interface StatusRules {
  * Why the status of a path refuses it; undefined when each certificate that is covered is known to be good, or when the
  * rules have no source of status at all. What is at hand is looked at first; OCSP is asked whenever the rules have it,
  * for its word is the newest.
+ * @param sent certificates that the peer sent besides its own; `held` are ours. What the peer sent may be found to have
+ *   signed a CRL by its path, but gets none into the cache.
  */
 export async function peerStatus(
   chain: readonly CertificateInfo[],
-  bag: readonly DerCertificate[],
+  sent: readonly DerCertificate[],
+  held: readonly DerCertificate[],
   rules: StatusRules,
 ): Promise<StatusFailure | undefined> {
   const { ocsp, crls, filter, staple, cover = 'leaf' } = rules;
   if (ocsp === undefined && crls === undefined && filter === undefined && staple === undefined) return undefined;
-  const others = readable(bag);
-  const signers = new CertificateBag([...chain, ...others]);
+  const own = readable(held);
+  const signers = new CertificateBag([...chain, ...own, ...readable(sent)]);
   for (let depth = cover === 'leaf' ? 0 : chain.length - 2; depth >= 0; depth -= 1) {
     const [certificate, issuer] = [chain[depth], chain[depth + 1]];
     if (certificate === undefined || issuer === undefined) break;
-    const lists = await crls?.listsFor(certificate, [...chain, ...others]);
+    const lists = await crls?.listsFor(certificate, [...chain, ...own]);
     const evidence = {
       ...(filter === undefined ? {} : { filter }),
       ...(staple === undefined || depth > 0 ? {} : { ocsp: [staple] }),
@@ -58,9 +61,8 @@ export async function peerStatus(
     };
     const options = { now: rules.clock.now(), bag: signers, tolerateSeconds: crls?.tolerateSeconds ?? 0 };
     const said = [certificateStatus(chain, depth, evidence, options)];
-    // An answer that was stapled and verifies is as new as one that would be asked for.
-    const stapled = depth === 0 && said[0]?.status === 'good' && said[0].by === 'ocsp';
-    if (ocsp !== undefined && said[0]?.status !== 'revoked' && !stapled)
+    // Also where an answer was stapled: that one may be old, and the peer chose it.
+    if (ocsp !== undefined && said[0]?.status !== 'revoked')
       said.unshift(statusOfAnswer(await ocsp.status(certificate.der, issuer.der)));
     const failure = statusFailure(combine(said), certificate, depth);
     if (failure !== undefined) return failure;

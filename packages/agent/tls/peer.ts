@@ -111,7 +111,7 @@ export async function verifyPeer(certificates: readonly DerCertificate[], rules:
     if (!name.ok) return name;
     if (rules.staple === undefined && rules.extKeyUsage === 'serverAuth' && promisesStaple(leaf))
       return refused('staple-missing', 'the certificate promises an OCSP answer in the handshake');
-    const status = await peerStatus(path.chain, bag, rules);
+    const status = await peerStatus(path.chain, sent, rules.intermediates ?? [], rules);
     if (status !== undefined) return refused(status.rule, `${status.at}: ${status.detail}`, status.depth);
     return {
       ok: true,

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import { type CrlSyncOutcome, syncCrls } from '../relying/index.ts';
-import { fail } from './exit.ts';
+import { EXIT, fail } from './exit.ts';
 
 interface SyncFlags {
   ca: string[];
@@ -61,7 +61,7 @@ Example:
       const stopped = (): void => stop.abort();
       if (flags.every !== undefined) for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stopped);
       for (;;) {
-        process.exitCode = 0;
+        process.exitCode = EXIT.done;
         const { ca: caFiles, url: urls, out, reload } = flags;
         const outcome = await syncCrls({
           clock: systemClock,
@@ -74,7 +74,7 @@ Example:
         if (flags.every === undefined) return;
         await pause(flags.every * 1000, undefined, { signal: stop.signal }).catch(() => undefined);
         if (stop.signal.aborted) {
-          process.exitCode = 0;
+          process.exitCode = EXIT.done;
           return;
         }
       }
@@ -96,5 +96,7 @@ function print(outcome: CrlSyncOutcome, { json, out, every }: SyncFlags): void {
       process.stdout.write(`  ${issuer}  number ${number}, until ${nextUpdate}\n`);
   }
   if (json !== true) for (const failure of failures) fail(failure);
-  else if (failures[0] !== undefined) process.exitCode = failures.some(({ kind }) => kind !== 'unavailable') ? 3 : 4;
+  // Refused weighs more than unavailable, which mends itself.
+  if (failures.length > 0)
+    process.exitCode = failures.every(({ kind }) => kind === 'unavailable') ? EXIT.unavailable : EXIT.refused;
 }

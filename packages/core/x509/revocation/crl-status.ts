@@ -54,10 +54,11 @@ export class CrlJudge {
   status(chain: readonly CertificateInfo[], depth: number): CertificateStatus {
     const certificate = chain[depth];
     if (certificate === undefined) return undetermined('status-unavailable', 'no certificate');
+    const run = (own: boolean): CertificateStatus =>
+      new CrlStatus(this.#input, certificate, (list, direct) => this.#mayTell(list, chain, depth, direct, own)).find();
     try {
-      return new CrlStatus(this.#input, certificate, (list, direct) =>
-        this.#mayTell(list, chain, depth, direct),
-      ).find();
+      const told = run(false);
+      return told.status === 'undetermined' ? run(true) : told;
     } catch (error) {
       if (error instanceof DerError) return undetermined('status-unprocessed', error.message);
       throw error;
@@ -68,8 +69,17 @@ export class CrlJudge {
    * 6.3.3 (f), (g): whether a list is signed by who may sign it. For a direct one the signer's certificate is the
    * issuer's own, or another of the same name that a CA of this path issued: otherwise whoever gets a certificate in
    * that name from any CA under the anchor could tell the status.
+   *
+   * @param own whether the certificate's own key may tell its own status: last, and only of an indirect CRL that its
+   *   issuer has named for it. A CRL key that was stolen would else call itself good in a newer list than the CA's.
    */
-  #mayTell(list: RevocationList, chain: readonly CertificateInfo[], depth: number, direct: boolean): boolean {
+  #mayTell(
+    list: RevocationList,
+    chain: readonly CertificateInfo[],
+    depth: number,
+    direct: boolean,
+    own: boolean,
+  ): boolean {
     const issuer = chain[depth + 1];
     if (issuer !== undefined && nameKey(issuer.subject) === list.issuerKey && this.#isSignerOf(list, issuer))
       return true;
@@ -81,6 +91,7 @@ export class CrlJudge {
     ];
     return candidates.some((signer) => {
       if (signer.sha256 === issuer?.sha256 || (direct && !above.has(nameKey(signer.issuer)))) return false;
+      if (signer.spkiSha256 === chain[depth]?.spkiSha256 && (direct || !own)) return false;
       return this.#isSignerOf(list, signer) && this.#isGoodSigner(signer, anchor, chain);
     });
   }

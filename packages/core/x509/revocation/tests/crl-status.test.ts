@@ -103,6 +103,19 @@ test('a namesake of the CA under another CA of the same anchor may not tell the 
   assert.equal(judged([revokedSigner, forgeCrl({ by: own })], { bag: [own] }), 'status-unverified 0');
 });
 
+test('a CRL key that was stolen cannot call itself good, in whatever new list, nor what it signs after', () => {
+  const stolen = forge({ subject: ['CN=ca'], by: ca, keyUsage: ['cRLSign'] });
+  const byCa = list({ number: 2, ...revoking(stolen.serial) });
+  const later = new Date(NOW.getTime() - 1000);
+  const byThief = forgeCrl({ by: stolen, number: 9, thisUpdate: later });
+  // The CA's own list is newer or older, there or not: the thief's tells nothing.
+  assert.equal(judged([rootList, byCa, byThief], { bag: [stolen] }), 'good', "by the CA's own list");
+  const leafToo = list({ number: 2, revoked: [stolen, leaf].map(({ serial }) => ({ serial, reason: 1 })) });
+  assert.equal(judged([rootList, leafToo, byThief], { bag: [stolen] }), 'revoked 0');
+  assert.equal(judged([rootList, byThief], { bag: [stolen] }), 'status-unverified 0');
+  assert.equal(judged([rootList, byThief], { bag: [stolen], end: stolen }), 'status-unverified 0');
+});
+
 test('a key that is not meant for CRLs signs none', () => {
   const mute = forge({ subject: ['CN=mute'], ca: true, by: root, keyUsage: ['keyCertSign'] });
   const end = forge({ by: mute });
