@@ -292,6 +292,20 @@ test('TEST-KEY-07 a device refuses a broker whose certificate is revoked, by CRL
   });
 });
 
+test('TEST-KEY-07 when the OCSP responder cannot be reached, nginx refuses: unknown is not let in', async () => {
+  const port = await freePort();
+  const alone = new RelyingSide(join(bench.deployment.folder, 'alone'));
+  for (const name of ['device-cas.pem', 'server.pem', 'server.key', 'crls.pem'])
+    alone.write(name, pem(side.path(name)));
+  try {
+    alone.nginx(port, [vouching, ['http://127.0.0.1:8080', `http://127.0.0.1:${await freePort()}`]]);
+    await until('the nginx without a responder', async () => (await get(undefined, port)).status !== 0);
+    assert.equal((await get(good, port)).status, 400);
+  } finally {
+    await alone.stop();
+  }
+});
+
 test('TEST-KEY-07 when the CRL of a CA has ended, nginx and mosquitto refuse everybody below it, and the others go on', async () => {
   const [port, http] = [await freePort(), await freePort()];
   const stale = new RelyingSide(join(bench.deployment.folder, 'stale'));

@@ -65,6 +65,10 @@ export async function syncCrls(options: CrlSyncOptions): Promise<CrlSyncOutcome>
     const failure = await refresh(url, bundle, state, options);
     if (failure !== undefined) failures.push(failure);
   }
+  for (const { issuer, nextUpdate } of bundle.lists) {
+    if (nextUpdate <= options.clock.now())
+      failures.push(new KeysteadError('crl-sync.ended', { field: formatName(issuer), seen: nextUpdate.toISOString() }));
+  }
   const missing = bundle.missing.map((ca) => formatName(ca.subject));
   if (missing.length > 0) failures.push(new KeysteadError('crl-sync.missing', { field: missing.join('; ') }));
   const text = bundle.toPem();

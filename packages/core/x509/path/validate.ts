@@ -221,6 +221,11 @@ class PathState {
 
 /** What a certificate must be for its own part, wherever it stands. */
 function checkItself(certificate: CertificateInfo, { now, rehearsal }: PathOptions): Objection | undefined {
+  // RFC 5280 section 4.1.2.4. Nameless CAs would all chain to one another.
+  if (certificate.issuer.rdns.length === 0) return { rule: 'malformed', detail: 'an issuer without a name' };
+  // RFC 5280 section 4.2.1.9: what is not of a CA must not be meant to sign certificates.
+  if (!certificate.ca && certificate.keyUsage.includes('keyCertSign') && has(certificate, EXTENSIONS.basicConstraints))
+    return { rule: 'not-ca', detail: 'keyCertSign in a certificate that is not of a CA' };
   if (now < certificate.notBefore) return { rule: 'not-yet-valid', detail: certificate.notBefore.toISOString() };
   if (now > certificate.notAfter) return { rule: 'expired', detail: certificate.notAfter.toISOString() };
   const weakness = certificate.keyAlgorithm === undefined ? peerKeyWeakness(certificate.spki) : undefined;

@@ -127,8 +127,20 @@ test('a CRL that ended stays until the next one comes, so that the verifier goes
   bed.clock.advance(7200);
   bed.served.clear();
   const outcome = await bed.sync();
-  assert.deepEqual(codes(outcome), ['crl-sync.unreachable', 'crl-sync.unreachable']);
+  assert.deepEqual(codes(outcome), [
+    'crl-sync.unreachable',
+    'crl-sync.unreachable',
+    'crl-sync.ended',
+    'crl-sync.ended',
+  ]);
   assert.equal(bed.numbers, 'ca 1, root 1');
+});
+
+test('a distribution point that goes on serving the same CRL past its end is told of', async () => {
+  const bed = new Bed();
+  await bed.sync();
+  bed.clock.advance(3600);
+  assert.deepEqual(codes(await bed.sync()), ['crl-sync.ended', 'crl-sync.ended']);
 });
 
 test('a reload that failed, or that was cut off before, is run again until it ends with 0', async () => {

@@ -1,25 +1,30 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { toPem } from '../../../bytes/index.ts';
+import {
+  type CertificateInfo,
+  EXTENSIONS,
+  findExtension,
+  nameKey,
+  type RevocationList,
+  readDistributionPoints,
+} from '../../index.ts';
 import { NOW as FORGED_NOW } from '../../tests/forge.ts';
 import { checkPath } from '../check.ts';
-import { CASES, judge, NOW, PKITS, type PkitsCase } from './pkits.ts';
+import { ANCHOR, BAG, CASES, CERTIFICATES, judge, LISTS, NOW, type PkitsCase, pkitsBytes } from './pkits.ts';
 import { randomHierarchy } from './random-hierarchy.ts';
 
 /** The same question to Keystead and to `openssl verify`: where they differ, the reason stands here. */
 const dir = mkdtempSync(join(tmpdir(), 'keystead-differs-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
 
-const pem = (kind: 'certs' | 'crls', label: string, wanted = (_: string) => true): string =>
-  readdirSync(join(PKITS, kind))
-    .filter(wanted)
-    .map((file) => toPem(label, readFileSync(join(PKITS, kind, file))))
-    .join('');
+const pemOf = (certificates: readonly CertificateInfo[]): string =>
+  certificates.map(({ der }) => toPem('CERTIFICATE', der)).join('');
 const write = (name: string, text: string): string => {
   writeFileSync(join(dir, name), text);
   return join(dir, name);
@@ -47,6 +52,34 @@ async function each<T>(items: readonly T[], work: (item: T, index: number) => Pr
   await Promise.all([lane(), lane()]);
 }
 
+/**
+ * Of the suite's certificates and CRLs those that can have to do with a leaf: by the names of issuers, and of CRL issuers,
+ * from the leaf up. To have OpenSSL read all of them each time would take most of the time.
+ */
+function neighbourhood({ leaf }: PkitsCase): { cas: CertificateInfo[]; lists: RevocationList[] } {
+  const cas = new Map<string, CertificateInfo>();
+  const names = new Set<string>();
+  const look = (certificate: CertificateInfo): void => {
+    const points = findExtension(certificate.extensions, EXTENSIONS.cRLDistributionPoints);
+    const tellers =
+      points === undefined ? [] : readDistributionPoints(points.value).flatMap((one) => one.crlIssuers ?? []);
+    for (const name of [certificate.issuer, ...tellers].map(nameKey)) {
+      if (names.has(name)) continue;
+      names.add(name);
+      for (const ca of BAG.named(name)) {
+        if (!cas.has(ca.sha256)) look(ca);
+        cas.set(ca.sha256, ca);
+      }
+    }
+  };
+  const read = CERTIFICATES.get(leaf);
+  if (read !== undefined) look(read);
+  const lists = LISTS.filter(({ issuerKey }) => names.has(issuerKey));
+  return lists.length === 0
+    ? { cas: [...CERTIFICATES.values()], lists: [...LISTS] }
+    : { cas: [...cas.values()], lists };
+}
+
 /** Cases of PKITS in which one accepts and the other refuses. */
 const PKITS_DIFFERENCES: Readonly<Record<string, string>> = {
   // DSA: FIPS 186-5 took it out. (Parameters that are inherited, 4.1.5, OpenSSL refuses as well.)
@@ -56,21 +89,16 @@ const PKITS_DIFFERENCES: Readonly<Record<string, string>> = {
 };
 
 test('on every case of PKITS openssl verify and Keystead say the same, save where the reason is known', async () => {
-  const anchor = write(
-    'anchor.pem',
-    pem('certs', 'CERTIFICATE', (file) => file.startsWith('TrustAnchor')),
-  );
-  const cas = write(
-    'cas.pem',
-    pem('certs', 'CERTIFICATE', (file) => file.endsWith('Cert.crt')),
-  );
-  const crls = write('crls.pem', pem('crls', 'X509 CRL'));
+  const anchor = write('anchor.pem', pemOf([ANCHOR]));
   const time = String(NOW.getTime() / 1000);
   const differ: Record<string, string> = {};
   await each(CASES, async (wanted: PkitsCase) => {
-    const leaf = write(`${wanted.test}.pem`, toPem('CERTIFICATE', readFileSync(join(PKITS, 'certs', wanted.leaf))));
+    const leaf = write(`${wanted.test}.pem`, toPem('CERTIFICATE', pkitsBytes('certs', wanted.leaf)));
+    const { cas, lists } = neighbourhood(wanted);
+    const untrusted = write(`${wanted.test}-cas.pem`, pemOf([ANCHOR, ...cas]));
+    const crls = write(`${wanted.test}-crls.pem`, lists.map(({ der }) => toPem('X509 CRL', der)).join(''));
     const accepted = await verify([
-      ...['-CAfile', anchor, '-untrusted', cas, '-CRLfile', crls, '-attime', time],
+      ...['-CAfile', anchor, '-untrusted', untrusted, '-CRLfile', crls, '-attime', time],
       ...['-crl_check_all', '-extended_crl', '-use_deltas', '-policy_check'],
       ...(wanted.policies ?? ['2.5.29.32.0']).flatMap((id) => ['-policy', id]),
       ...(wanted.requireExplicitPolicy ? ['-explicit_policy'] : []),

@@ -17,7 +17,7 @@ import {
 } from '../../index.ts';
 
 /** The NIST suite (vectors/pkits/README.md): all its certificates and CRLs in one bag, and its cases. */
-export const PKITS = join(import.meta.dirname, '../../../../../vectors/pkits');
+const PKITS = join(import.meta.dirname, '../../../../../vectors/pkits');
 /** Within the suite's validity, which ends in 2030. */
 export const NOW = new Date('2026-06-01T00:00:00Z');
 
@@ -36,7 +36,7 @@ export type PkitsCase = z.infer<typeof Case>;
 
 export const CASES = z.array(Case).parse(JSON.parse(readFileSync(join(PKITS, 'cases.json'), 'utf8')));
 const files = (kind: 'certs' | 'crls'): string[] => readdirSync(join(PKITS, kind)).sort();
-const bytes = (kind: 'certs' | 'crls', file: string): Uint8Array =>
+export const pkitsBytes = (kind: 'certs' | 'crls', file: string): Uint8Array =>
   new Uint8Array(readFileSync(join(PKITS, kind, file)));
 
 /** Those that Keystead cannot read, by its own strictness or the suite's intent. */
@@ -46,7 +46,7 @@ function readAll<T>(kind: 'certs' | 'crls', read: (der: Uint8Array) => T): Reado
   const all = new Map<string, T>();
   for (const file of files(kind)) {
     try {
-      all.set(file, read(bytes(kind, file)));
+      all.set(file, read(pkitsBytes(kind, file)));
     } catch (error) {
       if (!(error instanceof KeysteadError)) throw error;
       UNREADABLE.set(file, error.seen ?? error.message);
@@ -55,17 +55,18 @@ function readAll<T>(kind: 'certs' | 'crls', read: (der: Uint8Array) => T): Reado
   return all;
 }
 
-const CERTIFICATES = readAll('certs', readCertificate);
+export const CERTIFICATES = readAll('certs', readCertificate);
 /** Everything, leaves and strangers included: to find the path is part of each case. */
 export const BAG = new CertificateBag(CERTIFICATES.values());
 export const LISTS: readonly RevocationList[] = [...readAll('crls', readRevocationList).values()];
-const ANCHORS = new CertificateBag([readCertificate(bytes('certs', 'TrustAnchorRootCertificate.crt'))]);
+export const ANCHOR = readCertificate(pkitsBytes('certs', 'TrustAnchorRootCertificate.crt'));
+const ANCHORS = new CertificateBag([ANCHOR]);
 const EVIDENCE = { lists: new RevocationLists(LISTS) };
 
 /** What Keystead says of one case. */
 export function judge(wanted: PkitsCase): { readonly ok: true } | PathFailure | StatusFailure {
   const leaf = CERTIFICATES.get(wanted.leaf);
-  if (leaf === undefined) return checkPath(bytes('certs', wanted.leaf) as DerCertificate, [], [], { now: NOW });
+  if (leaf === undefined) return checkPath(pkitsBytes('certs', wanted.leaf) as DerCertificate, [], [], { now: NOW });
   const path = findPath(leaf, BAG, ANCHORS, { ...wanted, now: NOW });
   return path.ok ? checkRevocation(path.chain, EVIDENCE, { now: NOW, bag: BAG }) : path;
 }
