@@ -106,7 +106,14 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   });
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
+  const imported = trust.later.length;
   const tick = setInterval(() => {
+    keyd
+      .trust()
+      .then(({ later }) => {
+        if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
+      })
+      .catch(() => {});
     for (const part of [authority, keys]) {
       part
         .tick()
