@@ -72,6 +72,11 @@ export const PolicySchema = z.strictObject({
   ...KeyingShape,
   /** The most that one enrolment authorisation may allow; without it, what authorisation.ts says. */
   authorisations: z.strictObject({ maxUses: z.int().min(1), maxSeconds: seconds }).optional(),
+  /**
+   * What proves to keyd that a device asks. `tls`: that it showed its certificate to the front end, which says so.
+   * `message`: that it signed this very request, in a CMP message which keyd verifies itself. Without it, `tls`.
+   */
+  deviceProof: z.enum(['tls', 'message']).optional(),
   /** Who keeps the shares of backups; without it none can be made. */
   backup: BackupPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */
@@ -80,6 +85,9 @@ export const PolicySchema = z.strictObject({
 
 export type Policy = z.infer<typeof PolicySchema>;
 export type PolicyOperator = Policy['operators'][number];
+
+/** The profile of the signer of CMP's answers. A policy of before CMP has none: CMP is off then. */
+export const CMP_RA_PROFILE = 'cmp-ra';
 
 /** The CAs that keyd holds online, in the order of the ceremony. */
 export const ONLINE_CAS = ['manufacturing', 'operational', 'server', 'operator'] as const satisfies readonly CaRole[];

@@ -59,6 +59,7 @@ export { checkPath, type PathResult } from './path/check.ts';
 export { PATH_RULES, type PathFailure, type PathOptions, type PathRule } from './path/validate.ts';
 export { CA_ROLES, type CaRole, type Profile, ProfileSchema } from './profile.ts';
 export { type Named, namesFor } from './profile-names.ts';
+export { parseRequest, REQUEST_FORMATS, type RequestFormat, requestSha256 } from './request.ts';
 export { checkRequest } from './requested.ts';
 export { rereadIssued } from './reread.ts';
 export { newSerial, serialOf } from './serial.ts';

@@ -19,3 +19,4 @@ export type {
 export type { CertificateState, DeviceState, JournalFate } from './schema.ts';
 export { type LockWait, Store } from './store.ts';
 export { type AuditHead, Tx } from './transaction.ts';
+export type { EnrolmentTransactionRow, TransactionState } from './transaction-rows.ts';

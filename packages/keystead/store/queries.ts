@@ -7,6 +7,7 @@ import { keyQueries } from './key-queries.ts';
 import { bytesOf, compileQuery } from './query.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
+import { transactionQueries } from './transaction-queries.ts';
 
 type Named = { issuer: CaRole; serial: Serial };
 type Page = { after: string; count: number };
@@ -199,6 +200,7 @@ export function compileQueries(dialect: Dialect) {
     ),
     ...keyQueries(dialect),
     ...authorisationQueries(dialect),
+    ...transactionQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

@@ -17,6 +17,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** What the records say about one certificate's standing. */
 export interface StatusRow {
@@ -228,6 +229,25 @@ export class Reader {
 
   countWaiting(authorisationId: string): number {
     return this.statements.countWaiting.first({ authorisationId })?.count ?? 0;
+  }
+
+  /** The enrolment of several messages with this id. */
+  transaction(id: Uint8Array): EnrolmentTransactionRow | undefined {
+    return this.statements.transaction.first({ id });
+  }
+
+  transactionsOfCertificate(issuer: CaRole, serial: Serial): EnrolmentTransactionRow[] {
+    return this.statements.transactionsOfCertificate.all({ issuer, serial });
+  }
+
+  /** Up to `count` whose certificate should have been confirmed by now. */
+  transactionsDue(now: number, count: number): EnrolmentTransactionRow[] {
+    return this.statements.transactionsDue.all({ now, count });
+  }
+
+  /** How many of this requester's have not ended. */
+  countOpenTransactions(requester: string): number {
+    return this.statements.countOpenTransactions.first({ requester })?.count ?? 0;
   }
 
   meta(key: string): string | undefined {

@@ -1,6 +1,7 @@
 import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { CaRole, RevocationReason } from '@keystead/core/x509';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
+import type { EnrolmentTransactionTable } from './transaction-rows.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
 export type CertificateState = 'good' | 'revoked' | 'hold';
@@ -195,6 +196,7 @@ export interface Schema {
   key_event: KeyEventTable;
   authorisation: AuthorisationTable;
   enrolment_request: EnrolmentRequestTable;
+  enrolment_transaction: EnrolmentTransactionTable;
   meta: MetaTable;
   migration: MigrationTable;
 }

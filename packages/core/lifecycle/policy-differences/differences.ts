@@ -3,7 +3,7 @@ import type { Policy } from '../policy.ts';
 import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-update.ts';
 import { algorithms, profiles } from './certificates.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
-import { authorisations, backups } from './outsiders.ts';
+import { authorisations, backups, deviceProof } from './outsiders.ts';
 import { operators, quorums, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation } from './periods.ts';
 
@@ -28,6 +28,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   grace(found, before, after, live);
   revocation(found, before, after);
   authorisations(found, before, after);
+  deviceProof(found, before, after);
   backups(found, before, after);
   found.rest(before, after);
   return found.sorted();
