@@ -894,7 +894,7 @@ export const ERRORS = {
   },
   'cmp.transactions-many': {
     kind: 'too-many',
-    rule: 'one requester has at most 64 transactions that have not ended',
+    rule: 'one requester has at most 256 transactions that have not ended',
     remedy: 'confirm what was issued, or wait until it has lapsed',
   },
   'cmp.pop-refused': {

@@ -17,12 +17,15 @@ import { CertificateRecords, type Issued } from './issued.ts';
 import { type Reconciled, reconcile, recordEvidenceSigner } from './reconciliation.ts';
 import { Revocation, type RevocationOrder, type Revoked } from './revocation.ts';
 import { CertificateStatus, type StatusListener } from './status.ts';
+import { EnrolmentTransactions } from './transactions.ts';
 
 export interface AuthorityOptions extends AuthorityDeps {
   /** Where `<role>.crl` is published. */
   readonly crlDirectory: string;
   /** How long after the end of its LDevID a device may recover by its IDevID, where it is not as the policy says. */
   readonly graceSeconds?: number;
+  /** How long a certificate waits to be confirmed, where it is not as transactions.ts says. */
+  readonly confirmSeconds?: number;
   /** Seals the secrets of enrolment authorisations: 32 bytes that the database never has. Stays with the caller. */
   readonly sealingKey: SecretBytes;
 }
@@ -36,6 +39,8 @@ export class Authority {
   readonly authorisations: Authorisations;
   /** Requests under an authorisation: made, approved, refused. */
   readonly authorised: AuthorisedEnrolment;
+  /** Enrolments of several messages, whose certificates are confirmed. */
+  readonly transactions: EnrolmentTransactions;
   readonly #deps: AuthorityDeps;
   readonly #enrolment: Enrolment;
   readonly #revocation: Revocation;
@@ -50,6 +55,11 @@ export class Authority {
     this.#enrolment = new Enrolment(options, this.records, options.graceSeconds, changed);
     this.authorisations = new Authorisations(options, options.sealingKey);
     this.authorised = new AuthorisedEnrolment(options, this.#enrolment, this.authorisations);
+    this.transactions = new EnrolmentTransactions(
+      options,
+      (revoked) => this.announceRevoked(revoked),
+      options.confirmSeconds,
+    );
     mkdirSync(options.crlDirectory, { recursive: true });
     this.#crls = new CrlPublisher(options, options.crlDirectory);
     this.#revocation = new Revocation(options, this.#crls, changed);
@@ -68,6 +78,7 @@ export class Authority {
   /** What is to be done from time to time: CRLs that are due, and signatures that never came into the records. */
   async tick(): Promise<void> {
     await this.reconcile();
+    await this.transactions.tick();
     await this.#crls.publishDue();
   }
 
@@ -104,6 +115,11 @@ export class Authority {
     actor: AuditEvent['actor'];
   }): Promise<Issued> {
     return this.#enrolment.server(v);
+  }
+
+  /** See {@link Enrolment.registrationAuthority}. */
+  registrationAuthority(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
+    return this.#enrolment.registrationAuthority(v);
   }
 
   /** See {@link Revocation.revoke}. */

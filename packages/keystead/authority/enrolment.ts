@@ -1,7 +1,7 @@
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { operatorOf } from '@keystead/core/lifecycle';
+import { CMP_RA_PROFILE, operatorOf } from '@keystead/core/lifecycle';
 import {
   type ParsedCsr,
   parseRequest,
@@ -139,6 +139,20 @@ export class Enrolment {
           throw new KeysteadError('operator.unknown', { field: 'name', seen: name });
         }
       },
+    });
+  }
+
+  /** A certificate for the signer of CMP's answers. @throws KeysteadError as keyd. */
+  registrationAuthority(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
+    return this.certify({
+      what: 'certificate of the registration authority',
+      ...v,
+      profile: CMP_RA_PROFILE,
+      owner: 'system:keystead cmp-ra',
+      subject: {},
+      actor: { kind: 'system', id: 'serve' },
+      requester: { kind: 'system', id: 'serve' },
+      allowed: () => {},
     });
   }
 

@@ -16,3 +16,13 @@ export {
 } from './revocation.ts';
 export type { StatusListener } from './status.ts';
 export { requireClock } from './time.ts';
+export {
+  type Alongside,
+  type Ask,
+  CONFIRM_SECONDS,
+  EnrolmentTransactions,
+  type Outcome,
+  type TransactionRef,
+  type TransactionStart,
+  type Verdict,
+} from './transactions.ts';

@@ -59,7 +59,7 @@ export const transactionSelection = ({ hex }: Dialect) =>
     'cert_req_id as certReqId',
     'format',
     'request',
-    hex('request_sha256').as('requestSha256'),
+    hex<string>('request_sha256').as('requestSha256'),
     'state',
     'issuer',
     hex<Serial | null>('serial').as('serial'),
