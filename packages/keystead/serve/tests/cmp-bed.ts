@@ -32,6 +32,8 @@ export class CmpBed {
   readonly domain: DomainBed;
   readonly responder: CmpResponder;
   readonly url: string;
+  /** Every message that came and went. */
+  readonly wire: Uint8Array[] = [];
   readonly #folder: string;
   readonly #app: FastifyInstance;
 
@@ -40,6 +42,12 @@ export class CmpBed {
     this.responder = responder;
     this.#app = app;
     this.url = url;
+    const answer = responder.answer.bind(responder);
+    responder.answer = async (asked) => {
+      const given = await answer(asked);
+      this.wire.push(asked.message, given.body);
+      return given;
+    };
     this.#folder = mkdtempSync(join(tmpdir(), 'keystead-cmp-'));
   }
 
