@@ -42,12 +42,7 @@ export class CmpBed {
     this.responder = responder;
     this.#app = app;
     this.url = url;
-    const answer = responder.answer.bind(responder);
-    responder.answer = async (asked) => {
-      const given = await answer(asked);
-      this.wire.push(asked.message, given.body);
-      return given;
-    };
+    this.#record(responder.answer.bind(responder));
     this.#folder = mkdtempSync(join(tmpdir(), 'keystead-cmp-'));
   }
 
@@ -67,6 +62,21 @@ export class CmpBed {
     const { certificates } = await domain.keyd.client.trust();
     for (const [role, der] of Object.entries(certificates)) bed.write(`${role}.pem`, toPem('CERTIFICATE', der));
     return bed;
+  }
+
+  #record(answer: CmpResponder['answer']): void {
+    this.responder.answer = async (asked) => {
+      const given = await answer(asked);
+      this.wire.push(asked.message, given.body);
+      return given;
+    };
+  }
+
+  /** A new process of serve on the same records. */
+  async restart(): Promise<void> {
+    await this.domain.restart();
+    const fresh = new CmpResponder(cmpDomain(await roomsOf(this.domain)), pino({ level: 'silent' }));
+    this.#record(fresh.answer.bind(fresh));
   }
 
   async end(): Promise<void> {
