@@ -1112,7 +1112,7 @@ export const ERRORS = {
   'requester.message-missing': {
     kind: 'forbidden',
     rule: "the policy wants a device to sign its request in a CMP message (deviceProof is 'message')",
-    remedy: 'enrol and renew by CMP, at /.well-known/cmp',
+    remedy: 'enrol and renew by CMP, at /.well-known/cmp: docs/cmp.md',
   },
   'requester.unproven': {
     kind: 'forbidden',

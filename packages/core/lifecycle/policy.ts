@@ -75,6 +75,7 @@ export const PolicySchema = z.strictObject({
   /**
    * What proves to keyd that a device asks. `tls`: that it showed its certificate to the front end, which says so.
    * `message`: that it signed this very request, in a CMP message which keyd verifies itself. Without it, `tls`.
+   * Enrolment authorisations, which operators sign for named devices, are beside it.
    */
   deviceProof: z.enum(['tls', 'message']).optional(),
   /** Who keeps the shares of backups; without it none can be made. */
