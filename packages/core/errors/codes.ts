@@ -1326,15 +1326,38 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'a later ceremony changes only what it is held for',
   },
-  'bundle.change-planned': {
-    kind: 'unsupported',
-    rule: 'keyd takes over new CRLs, and new certificates for the keys that its CAs have: new keys are planned',
-    remedy: 'have the CA certified for the key that it has: keystead hierarchy request',
-  },
   'ca.revoked': {
     kind: 'forbidden',
     rule: 'a CA whose certificate the root has revoked issues nothing more',
     remedy: 'have a successor certified: keystead ceremony intermediate',
+  },
+  // ---- later ceremonies in keyd: generations of CAs and roots
+  'ca.superseded': {
+    kind: 'forbidden',
+    rule: 'a key of a CA that has a successor answers for what it issued and issues nothing more',
+    remedy: 'ask again: the CA issues by its next key',
+  },
+  'issuer.unknown': {
+    kind: 'not-found',
+    rule: 'an issuer is a CA of this keyd, or one of its later keys, such as operational.2',
+  },
+  'ceremony.generation-unclear': {
+    kind: 'invalid',
+    rule: 'a CA that has had several keys is named with the number of the one that is meant, such as operational.1',
+  },
+  'ceremony.ca-revoked': {
+    kind: 'forbidden',
+    rule: 'no ceremony certifies a key of a CA that the root has revoked',
+    remedy: 'have a new key certified first: keystead hierarchy request --new-key, keystead ceremony intermediate',
+  },
+  'bundle.key-needed': {
+    kind: 'conflict',
+    rule: 'a ceremony that certifies a new key of a CA is imported with the keystore that holds this key',
+    remedy: 'give the passphrase of keyd: --passphrase-file or --passphrase-fd',
+  },
+  'policy.transition-too-short': {
+    kind: 'invalid',
+    rule: 'an old root stays an anchor for at least as long as the certificates live with which devices learn of the new one',
   },
   'fingerprint.malformed': {
     kind: 'invalid',

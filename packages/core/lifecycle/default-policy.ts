@@ -190,6 +190,7 @@ export interface DemoPolicyOptions {
   grace?: Partial<Policy['grace']>;
   backup?: Policy['backup'];
   deviceProof?: Policy['deviceProof'];
+  roots?: Policy['roots'];
 }
 
 /**
@@ -240,6 +241,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     grace: { ...keying.grace, ...options.grace },
     ...(options.deviceProof === undefined ? {} : { deviceProof: options.deviceProof }),
     ...(options.backup === undefined ? {} : { backup: options.backup }),
+    ...(options.roots === undefined ? {} : { roots: options.roots }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

@@ -1,9 +1,8 @@
-import { ONLINE_CAS } from '@keystead/core/lifecycle';
 import { readCrl } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate } from '../store/index.ts';
 import type { CrlPublisher } from './crl.ts';
-import type { AuthorityDeps } from './deps.ts';
+import { type AuthorityDeps, answeringIssuers } from './deps.ts';
 import { type FinalReason, revokeAll } from './revocation.ts';
 import type { StatusListener } from './status.ts';
 
@@ -16,7 +15,7 @@ const RESTORE: AuditEvent['actor'] = { kind: 'system', id: 'restore' };
  */
 export async function adoptListed(deps: AuthorityDeps, crls: CrlPublisher, changed: StatusListener): Promise<void> {
   const { store, audit, clock } = deps;
-  for (const issuer of ONLINE_CAS) {
+  for (const issuer of answeringIssuers(deps, clock.now())) {
     const latest = crls.latest(issuer);
     if (latest === undefined) continue;
     const byReason = new Map<FinalReason, Certificate[]>();

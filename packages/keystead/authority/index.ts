@@ -1,9 +1,9 @@
 export { type AskedBy, Authorisations } from './authorisations.ts';
 export { type AuthorisedRequest, nameOf, type Pending, subjectOf } from './authorised.ts';
 export { Authority, type AuthorityOptions } from './authority.ts';
-export type { AuthorityDeps, Signing } from './deps.ts';
+export { type AuthorityDeps, answeringIssuers, type Signing } from './deps.ts';
 export type { DeviceRequest } from './enrolment.ts';
-export { CertificateRecords, type Issued, type Signed } from './issued.ts';
+export { CertificateRecords, type Issued, onlineIssuer, type Signed } from './issued.ts';
 export { type KeyClaim, KeyClaims, KeyTaken, keyVerdict } from './key-claims.ts';
 export type { Reconciled } from './reconciliation.ts';
 export {

@@ -1,12 +1,13 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
+import type { IssuerId } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
 import type { AppendAudit } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Reader, Tx } from '../store/index.ts';
 import type { CrlPublisher } from './crl.ts';
 import type { AuthorityDeps } from './deps.ts';
+import { onlineIssuer } from './issued.ts';
 import type { StatusListener } from './status.ts';
 import { requireClock } from './time.ts';
 
@@ -15,7 +16,7 @@ export type FinalReason = Exclude<RevocationReason, 'certificateHold'>;
 
 /** What is to be revoked: one certificate, or all that a device has. */
 export type Selector =
-  | { readonly serial: Serial; readonly issuer?: OnlineCa }
+  | { readonly serial: Serial; readonly issuer?: IssuerId }
   | { readonly spkiSha256: SpkiSha256 }
   | { readonly deviceId: string };
 
@@ -28,7 +29,7 @@ export interface RevocationOrder {
 
 export interface Revoked {
   /** Every certificate that is now revoked, also those that were before. */
-  readonly certificates: readonly { issuer: OnlineCa; serial: Serial; revokedAt: Date; reason: RevocationReason }[];
+  readonly certificates: readonly { issuer: IssuerId; serial: Serial; revokedAt: Date; reason: RevocationReason }[];
   /** Whether a CRL with all of them is published; when not, it is tried again until it is. */
   readonly onCrl: boolean;
 }
@@ -74,7 +75,7 @@ export class Revocation {
   }
 
   /** Publishes the CRLs of these issuers. @returns whether all of them are out. */
-  async publish(issuers: readonly OnlineCa[]): Promise<boolean> {
+  async publish(issuers: readonly IssuerId[]): Promise<boolean> {
     const made = await Promise.allSettled([...new Set(issuers)].map((issuer) => this.#crls.publish(issuer)));
     return made.every(({ status }) => status === 'fulfilled');
   }
@@ -162,13 +163,5 @@ function findOne(records: Reader, selector: Exclude<Selector, { deviceId: string
   const { serial, issuer } = selector;
   const [found] = records.certificatesBySerial(serial).filter((one) => issuer === undefined || one.issuer === issuer);
   if (found === undefined) throw new KeysteadError('certificate.unknown', { field: 'serial', seen: serial });
-  return found;
-}
-
-/** @throws KeysteadError `certificate.unknown` for a certificate of an offline CA: those are revoked in a ceremony. */
-function onlineIssuer({ issuer, serial }: Certificate): OnlineCa {
-  const found = ONLINE_CAS.find((role) => role === issuer);
-  if (found === undefined)
-    throw new KeysteadError('certificate.unknown', { field: 'issuer', seen: `${issuer} ${serial}` });
   return found;
 }

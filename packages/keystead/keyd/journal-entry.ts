@@ -1,6 +1,6 @@
 import { KEY_CHANGES } from '@keystead/core/lifecycle';
 import { z } from 'zod';
-import { onlineCa } from './wire-types.ts';
+import { issuerId, perIssuer } from './wire-types.ts';
 
 const isoTime = z.iso.datetime({ offset: false });
 const hex = z.string().regex(/^(?:[0-9a-f]{2})+$/);
@@ -13,7 +13,7 @@ const CertificateEntry = z.strictObject({
   ...numbered,
   kind: z.literal('certificate'),
   serial: hex,
-  issuer: onlineCa,
+  issuer: issuerId,
   profile: z.string(),
   /** Device id, operator name or first host. */
   subject: z.string(),
@@ -31,7 +31,7 @@ const CertificateEntry = z.strictObject({
 const CrlEntry = z.strictObject({
   ...numbered,
   kind: z.literal('crl'),
-  issuer: onlineCa,
+  issuer: issuerId,
   number: z.int().min(1),
   revoked: z.array(z.tuple([hex, z.int(), z.string()])),
 });
@@ -87,7 +87,7 @@ const RestoredEntry = z.strictObject({
   /** Whether people accepted that the log does not reach the newest that was seen. */
   acceptedLoss: z.boolean(),
   /** The numbers of CRLs go on from here: far above what may have been signed since the backup. */
-  crlNumbers: z.partialRecord(onlineCa, z.int().min(1)),
+  crlNumbers: perIssuer(z.int().min(1)),
   /** Attempts of before that were refused, with the error's code and whose share it was about, if anybody's. */
   refused: z.array(z.strictObject({ time: isoTime, code: z.string(), who: z.string().optional() })).max(64),
 });

@@ -1,6 +1,6 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { type BatchTicket, ONLINE_CAS, type OnlineCa, type SignedTicket } from '@keystead/core/lifecycle';
+import { type BatchTicket, type IssuerId, isIssuerId, type SignedTicket } from '@keystead/core/lifecycle';
 import { REVOCATION_REASONS, type RevocationReason, type RevokedEntry } from '@keystead/core/x509';
 import { AuthorisationUses } from './authorisation-uses.ts';
 import type { CertificateJournalEntry, CrlJournalEntry, JournalEntry, RestoredJournalEntry } from './journal-entry.ts';
@@ -16,7 +16,7 @@ interface Unit {
   readonly ticketId: string;
   readonly spkiSha256: string;
   /** The IDevID that it got last; none while the first is being made. */
-  idevid?: { readonly serial: Serial; readonly notAfter: number };
+  idevid?: { readonly issuer: IssuerId; readonly serial: Serial; readonly notAfter: number };
 }
 
 /** What is remembered of a certificate besides the count. */
@@ -41,11 +41,11 @@ export class KeydState {
   readonly #tickets = new Map<string, TicketUse>();
   readonly #units = new Map<string, Unit>();
   readonly #unitKeys = new Map<string, string>();
-  readonly #revocations = new Map<OnlineCa, Revocations>();
+  readonly #revocations = new Map<IssuerId, Revocations>();
   readonly #restores: RestoredJournalEntry[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
-  readonly #issued = new Map<OnlineCa, SerialSet>();
+  readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
 
@@ -81,9 +81,8 @@ export class KeydState {
 
   #replayRestore(entry: RestoredJournalEntry): void {
     this.#restores.push(entry);
-    for (const issuer of ONLINE_CAS) {
-      const floor = entry.crlNumbers[issuer];
-      if (floor !== undefined) this.#of(issuer).number = Math.max(this.#of(issuer).number, floor);
+    for (const [issuer, floor] of Object.entries(entry.crlNumbers)) {
+      if (isIssuerId(issuer) && floor !== undefined) this.#of(issuer).number = Math.max(this.#of(issuer).number, floor);
     }
   }
 
@@ -124,26 +123,26 @@ export class KeydState {
     this.#certificates += 1;
     this.sawSerial(issuer, serial as Serial);
     const unit = ticket === undefined ? undefined : this.#units.get(subject);
-    if (unit !== undefined) unit.idevid = { serial: serial as Serial, notAfter: Date.parse(notAfter) };
+    if (unit !== undefined) unit.idevid = { issuer, serial: serial as Serial, notAfter: Date.parse(notAfter) };
   }
 
   /** Takes note of a certificate of this CA that stands in no journal. */
-  sawSerial(issuer: OnlineCa, serial: Serial): void {
+  sawSerial(issuer: IssuerId, serial: Serial): void {
     const known = this.#issued.get(issuer) ?? new SerialSet();
     this.#issued.set(issuer, known);
     known.add(serial);
   }
 
   /** Whether keyd has issued a certificate with this serial number. */
-  isIssued(issuer: OnlineCa, serial: Serial): boolean {
+  isIssued(issuer: IssuerId, serial: Serial): boolean {
     return this.#issued.get(issuer)?.has(serial) ?? false;
   }
 
   /**
-   * The IDevID that a device got last: its serial number, and when it ends, milliseconds since 1970. Undefined for a
+   * The IDevID that a device got last: its issuer and serial number, and when it ends, milliseconds since 1970. Undefined for a
    * device that was never provisioned here.
    */
-  idevidOf(deviceId: string): { readonly serial: Serial; readonly notAfter: number } | undefined {
+  idevidOf(deviceId: string): Unit['idevid'] {
     return this.#units.get(deviceId)?.idevid;
   }
 
@@ -202,12 +201,12 @@ export class KeydState {
   }
 
   /** The last CRL number of each issuer. */
-  get crlNumbers(): Partial<Record<OnlineCa, number>> {
+  get crlNumbers(): Partial<Record<IssuerId, number>> {
     return Object.fromEntries([...this.#revocations].map(([issuer, { number }]) => [issuer, number]));
   }
 
   /** Whether a CRL that keyd signed lists this certificate for good. */
-  isRevoked(issuer: OnlineCa, serial: Serial): boolean {
+  isRevoked(issuer: IssuerId, serial: Serial): boolean {
     return this.#revocations.get(issuer)?.listed.has(serial) ?? false;
   }
 
@@ -218,7 +217,7 @@ export class KeydState {
    *   left, and so no CRL any more, also when the front end that asked for it is long mended.
    */
   list(
-    issuer: OnlineCa,
+    issuer: IssuerId,
     number: number,
     entries: readonly RevokedEntry[],
     forgetBefore: number,
@@ -248,11 +247,11 @@ export class KeydState {
   }
 
   /** Takes back what {@link list} took, when the journal could not be written: else it would be on no list later. */
-  unlist(issuer: OnlineCa, fresh: readonly RevokedEntry[]): void {
+  unlist(issuer: IssuerId, fresh: readonly RevokedEntry[]): void {
     for (const { serial } of fresh) this.#of(issuer).listed.delete(serial);
   }
 
-  #of(issuer: OnlineCa): Revocations {
+  #of(issuer: IssuerId): Revocations {
     const known = this.#revocations.get(issuer);
     if (known !== undefined) return known;
     const made: Revocations = { number: 0, listed: new Map() };

@@ -3,7 +3,7 @@ import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { checkDeviceId, type ParsedCsr, parseCsr, verifyProofOfPossession } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';
-import { type Issued, type KeyClaim, KeyTaken, keyVerdict, requireClock } from '../authority/index.ts';
+import { type Issued, type KeyClaim, KeyTaken, keyVerdict, onlineIssuer, requireClock } from '../authority/index.ts';
 import type { Result } from '../keyd-client/index.ts';
 import type { ProvisioningRecord, Reader, Ticket, Tx } from '../store/index.ts';
 import type { ProvisioningDeps } from './deps.ts';
@@ -100,7 +100,7 @@ function lookUp(
   }
   return {
     certificate: idevid.der as DerCertificate,
-    issuer: 'manufacturing',
+    issuer: onlineIssuer(record),
     serial: idevid.serial,
     notBefore: new Date(idevid.notBefore),
     notAfter: new Date(idevid.notAfter),
@@ -120,8 +120,8 @@ async function signAndRecord(
   const { ticketId: _, ...unit } = order;
   const signed = await deps.keyd.provision({ ...unit, ticket: ticket.text });
   const { auditSeq } = await deps.store.commit((tx) => recordUnit(tx, deps, { order, claim, ticket, signed }));
-  const { certificate, serial, notBefore, notAfter, record, signature } = signed;
-  return { certificate, issuer: 'manufacturing', serial, notBefore, notAfter, record, signature, auditSeq };
+  const { certificate, issuer, serial, notBefore, notAfter, record, signature } = signed;
+  return { certificate, issuer, serial, notBefore, notAfter, record, signature, auditSeq };
 }
 
 function recordUnit(
@@ -157,7 +157,7 @@ function recordUnit(
   const row: ProvisioningRecord = {
     deviceId,
     ticketId: ticket.ticketId,
-    issuer: 'manufacturing',
+    issuer: signed.issuer,
     serial: signed.serial,
     record: signed.record,
     signature: signed.signature,

@@ -20,11 +20,11 @@ interface Made {
  * answer needs it, anew at each start and each day, and never stored (docs/memory.md).
  */
 export class CmpAuthorities {
-  readonly #rooms: Pick<Rooms, 'authority' | 'certificates' | 'clock' | 'policy'>;
+  readonly #rooms: Pick<Rooms, 'authority' | 'clock' | 'hierarchy' | 'policy'>;
   #made: Made | undefined;
   #making: Promise<Made> | undefined;
 
-  constructor(rooms: Pick<Rooms, 'authority' | 'certificates' | 'clock' | 'policy'>) {
+  constructor(rooms: Pick<Rooms, 'authority' | 'clock' | 'hierarchy' | 'policy'>) {
     this.#rooms = rooms;
   }
 
@@ -45,7 +45,7 @@ export class CmpAuthorities {
   }
 
   async #make(commonName: string): Promise<Made> {
-    const { authority, certificates, clock } = this.#rooms;
+    const { authority, hierarchy, clock } = this.#rooms;
     const { pkcs8 } = generateSoftwareKey('P-256');
     const signer = softwareSigner('P-256', pkcs8);
     pkcs8.wipe();
@@ -54,6 +54,13 @@ export class CmpAuthorities {
     const now = clock.now().getTime();
     // Halfway through its life at the latest, where the policy gives it a short one.
     const until = Math.min(now + USED_FOR_MS, now + (issued.notAfter.getTime() - now) / 2);
-    return { authority: { certificate: issued.certificate, chain: [certificates.operational], signer }, until };
+    return {
+      authority: {
+        certificate: issued.certificate,
+        chain: [hierarchy.certificates.operational, ...hierarchy.newWithOld],
+        signer,
+      },
+      until,
+    };
   }
 }

@@ -2,7 +2,7 @@ import { type DerCertificate, type DerCrl, sameBytes } from '@keystead/core/byte
 import { type ParsedCrmf, parseCertReqMsg, type WantedCrl } from '@keystead/core/cmp';
 import { base64urlOctets, certSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { claimedSubject, ONLINE_CAS, type OnlineCa, profileOf, statusUrls } from '@keystead/core/lifecycle';
+import { claimedSubject, profileOf, statusUrls } from '@keystead/core/lifecycle';
 import {
   parseRequest,
   REVOCATION_REASONS,
@@ -21,15 +21,20 @@ import type { Rooms } from './rooms.ts';
 const WHAT = 'cmp';
 
 /** The rooms that CMP works in. */
-export type CmpRooms = Pick<Rooms, 'access' | 'authority' | 'certificates' | 'clock' | 'policy' | 'store'>;
+export type CmpRooms = Pick<Rooms, 'access' | 'authority' | 'clock' | 'hierarchy' | 'policy' | 'store'>;
 
 /** CMP's view of the rooms. */
 export function cmpDomain(rooms: CmpRooms): CmpDomain {
-  const { access, authority, certificates, clock, store } = rooms;
+  const { access, authority, clock, hierarchy, store } = rooms;
   const authorities = new CmpAuthorities(rooms);
-  const subjects = new Map(ONLINE_CAS.map((role) => [role, readCertificate(certificates[role]).subjectDer] as const));
-  const issuerNamed = (name: Uint8Array): OnlineCa | undefined =>
-    ONLINE_CAS.find((role) => sameBytes(subjects.get(role) ?? new Uint8Array(0), name));
+  const issuers = hierarchy.issuers.map(({ id, certificate }) => ({
+    id,
+    certificate,
+    info: readCertificate(certificate),
+  }));
+  const { subjectDer: rootName } = readCertificate(hierarchy.certificates.root);
+  /** The keys of a CA share its name. */
+  const issuersNamed = (name: Uint8Array) => issuers.filter(({ info }) => sameBytes(info.subjectDer, name));
 
   const identify = (certificate: DerCertificate, requestId: string, what = WHAT): Promise<Client> =>
     access.identify(certificate, { requestId, what });
@@ -94,7 +99,7 @@ export function cmpDomain(rooms: CmpRooms): CmpDomain {
    */
   function requireIssuer({ format, request }: { format: RequestFormat; request: Uint8Array }): void {
     const parsed: ParsedCrmf | undefined = format === 'crmf' ? parseCertReqMsg(request) : undefined;
-    if (parsed?.issuerDer === undefined || issuerNamed(parsed.issuerDer) !== undefined) return;
+    if (parsed?.issuerDer === undefined || issuersNamed(parsed.issuerDer).length > 0) return;
     throw new KeysteadError('cmp.template-refused', { field: 'issuer', seen: 'a CA that is not one of these' });
   }
 
@@ -107,15 +112,15 @@ export function cmpDomain(rooms: CmpRooms): CmpDomain {
 
   function outcomeOf(outcome: Outcome): CmpOutcome {
     if ('retryAfterSeconds' in outcome) return outcome;
-    const { issuerDer } = readCertificate(outcome.certificate);
-    const issuer = issuerNamed(issuerDer);
-    return { ...outcome, chain: issuer === undefined ? [] : [certificates[issuer]] };
+    const { issuerDer, aki } = readCertificate(outcome.certificate);
+    const issuer = issuersNamed(issuerDer).find(({ info }) => info.ski === aki);
+    return { ...outcome, chain: issuer === undefined ? [] : [issuer.certificate, ...hierarchy.newWithOld] };
   }
 
   return {
     now: () => clock.now(),
     authority: () => authorities.get(),
-    names: [readCertificate(certificates.root).subjectDer, ...subjects.values()],
+    names: [rootName, ...issuers.map(({ info }) => info.subjectDer)],
     async secretOf(id, requestId) {
       using secret = await authority.authorisations.secretFor(id, 'cmp', requestId);
       return base64urlOctets(secret);
@@ -170,7 +175,9 @@ export function cmpDomain(rooms: CmpRooms): CmpDomain {
         }
         const client = await identify(requester.certificate, requestId, 'cmp rr');
         const { serial, reason } = wanted;
-        const issuer = issuerNamed(wanted.issuerDer);
+        const named = issuersNamed(wanted.issuerDer);
+        const known = named.find(({ id }) => store.read((records) => records.certificate(id, serial)) !== undefined);
+        const issuer = (known ?? named[0])?.id;
         if (issuer === undefined)
           throw new KeysteadError('cmp.revocation-refused', { field: 'issuer', seen: 'another CA' });
         if (!isFinal(reason)) throw new KeysteadError('cmp.revocation-refused', { field: 'reasonCode', seen: reason });
@@ -185,15 +192,17 @@ export function cmpDomain(rooms: CmpRooms): CmpDomain {
         await authority.revoke({ selector: { issuer, serial }, reason, actor, requestId });
       });
     },
-    caCertificates: () => [certificates.root, certificates.operational, certificates.server],
-    rootUpdate: () => undefined,
+    caCertificates: () => [hierarchy.certificates.root, ...hierarchy.chain('operational', 'server')],
+    rootUpdate: (root) => hierarchy.successorOf(root),
     crl(wanted: WantedCrl): DerCrl | undefined {
       const { source, thisUpdate } = wanted;
-      const issuer =
+      const known =
         'issuerDer' in source
-          ? issuerNamed(source.issuerDer)
-          : ONLINE_CAS.find((role) => statusUrls(rooms.policy, role).crl === source.url);
-      const der = issuer === undefined ? undefined : authority.crl(issuer)?.der;
+          ? issuersNamed(source.issuerDer)
+          : issuers.filter(({ id }) => statusUrls(rooms.policy, id).crl === source.url);
+      // Of a CA with several keys the one in use: what the others issued has their addresses in it.
+      const issuer = known.find(({ id }) => hierarchy.issuers.some((one) => one.id === id && one.current)) ?? known[0];
+      const der = issuer === undefined ? undefined : authority.crl(issuer.id)?.der;
       if (der === undefined) return undefined;
       const newest = readCrlTimes(der).thisUpdate;
       return thisUpdate === undefined || thisUpdate < newest ? (der as DerCrl) : undefined;

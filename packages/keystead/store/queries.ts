@@ -1,5 +1,5 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
-import type { CaRole } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
 import { sql } from 'kysely';
 import { authorisationQueries } from './authorisation-queries.ts';
 import type { Dialect } from './dialect.ts';
@@ -9,7 +9,7 @@ import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
 import { transactionQueries } from './transaction-queries.ts';
 
-type Named = { issuer: CaRole; serial: Serial };
+type Named = { issuer: IssuerName; serial: Serial };
 type Page = { after: string; count: number };
 
 /** Every query that the program makes, compiled for one dialect. */
@@ -58,7 +58,7 @@ export function compileQueries(dialect: Dialect) {
         .where('issuer', '=', a.issuer)
         .where('status', '<>', 'revoked'),
     ),
-    revokedSince: query<{ issuer: CaRole; since: number }>()((q, a) =>
+    revokedSince: query<{ issuer: IssuerName; since: number }>()((q, a) =>
       q
         .selectFrom('certificate')
         .select([
@@ -97,7 +97,7 @@ export function compileQueries(dialect: Dialect) {
         .where('issuer', '=', a.issuer)
         .where('serial', '=', bytesOf(a.serial)),
     ),
-    abandonedSince: query<{ issuer: CaRole; since: number }>()((q, a) =>
+    abandonedSince: query<{ issuer: IssuerName; since: number }>()((q, a) =>
       q
         .selectFrom('journal_certificate')
         .select(journal)
@@ -192,10 +192,10 @@ export function compileQueries(dialect: Dialect) {
     ),
     // ---- revocation lists
     insertCrl: query<rows.CrlRow>()((q, a) => q.insertInto('crl').values(rows.crlColumns(a))),
-    latestCrl: query<{ issuer: CaRole }>()((q, a) =>
+    latestCrl: query<{ issuer: IssuerName }>()((q, a) =>
       q.selectFrom('crl').select(rows.CRL).where('issuer', '=', a.issuer).orderBy('number', 'desc').limit(1),
     ),
-    pruneCrls: query<{ issuer: CaRole; below: number }>()((q, a) =>
+    pruneCrls: query<{ issuer: IssuerName; below: number }>()((q, a) =>
       q.deleteFrom('crl').where('issuer', '=', a.issuer).where('number', '<', a.below),
     ),
     ...keyQueries(dialect),

@@ -1,5 +1,6 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
-import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
+import type { RevocationReason } from '@keystead/core/x509';
 import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 import type { RequestState } from './authorisation-schema.ts';
 import type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
@@ -41,7 +42,7 @@ export class Reader {
     this.statements = statements;
   }
 
-  certificate(issuer: CaRole, serial: Serial): Certificate | undefined {
+  certificate(issuer: IssuerName, serial: Serial): Certificate | undefined {
     return this.statements.certificate.first({ issuer, serial });
   }
 
@@ -64,12 +65,12 @@ export class Reader {
     return this.statements.countCertificates.first({})?.count ?? 0;
   }
 
-  statusOf(issuer: CaRole, serial: Serial): StatusRow | undefined {
+  statusOf(issuer: IssuerName, serial: Serial): StatusRow | undefined {
     return this.statements.statusOf.first({ issuer, serial });
   }
 
   /** What was revoked or put on hold at `issuer` at or after `since` (ms), oldest revocation first. */
-  revokedSince(issuer: CaRole, since: number): RevokedRow[] {
+  revokedSince(issuer: IssuerName, since: number): RevokedRow[] {
     return this.statements.revokedSince.all({ issuer, since }) as RevokedRow[];
   }
 
@@ -78,12 +79,12 @@ export class Reader {
   }
 
   /** What only keyd's journal knows of a certificate. */
-  journalCertificate(issuer: CaRole, serial: Serial): JournalCertificate | undefined {
+  journalCertificate(issuer: IssuerName, serial: Serial): JournalCertificate | undefined {
     return this.statements.journalCertificate.first({ issuer, serial });
   }
 
   /** What was found abandoned at or after `since` (ms), oldest finding first. */
-  abandonedSince(issuer: CaRole, since: number): JournalCertificate[] {
+  abandonedSince(issuer: IssuerName, since: number): JournalCertificate[] {
     return this.statements.abandonedSince.all({ issuer, since });
   }
 
@@ -142,7 +143,7 @@ export class Reader {
     return this.statements.auditEntries.all({ from, count });
   }
 
-  latestCrl(issuer: CaRole): CrlRow | undefined {
+  latestCrl(issuer: IssuerName): CrlRow | undefined {
     return this.statements.latestCrl.first({ issuer });
   }
 
@@ -187,10 +188,10 @@ export class Reader {
 
   /** Up to `count` certificates that stand in keyd's journal only, after the one named. */
   journalCertificates(
-    after: { issuer: CaRole | ''; signedAt: number; serial: Serial },
+    after: { issuer: IssuerName | ''; signedAt: number; serial: Serial },
     count: number,
   ): JournalCertificate[] {
-    return this.statements.journalCertificates.all({ ...after, issuer: after.issuer as CaRole, count });
+    return this.statements.journalCertificates.all({ ...after, issuer: after.issuer as IssuerName, count });
   }
 
   /** Up to `count` certificates of keyd's journal whose key's hash begins with these hex digits. */
@@ -236,7 +237,7 @@ export class Reader {
     return this.statements.transaction.first({ id });
   }
 
-  transactionsOfCertificate(issuer: CaRole, serial: Serial): EnrolmentTransactionRow[] {
+  transactionsOfCertificate(issuer: IssuerName, serial: Serial): EnrolmentTransactionRow[] {
     return this.statements.transactionsOfCertificate.all({ issuer, serial });
   }
 

@@ -1,5 +1,6 @@
 import type { CertSha256, Serial, SpkiSha256 } from '@keystead/core/bytes';
-import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
+import type { RevocationReason } from '@keystead/core/x509';
 import type { Insertable } from 'kysely';
 import type { Dialect } from './dialect.ts';
 import { bytesOf } from './query.ts';
@@ -12,7 +13,7 @@ import type * as table from './schema.ts';
  */
 
 export interface Certificate {
-  readonly issuer: CaRole;
+  readonly issuer: IssuerName;
   readonly serial: Serial;
   readonly profile: string;
   readonly subject: string;
@@ -75,7 +76,7 @@ export const certificateColumns = (row: Certificate): Insertable<table.Certifica
 export interface KeyUse {
   readonly spkiSha256: SpkiSha256;
   readonly owner: string;
-  readonly issuer: CaRole | null;
+  readonly issuer: IssuerName | null;
   readonly serial: Serial | null;
   readonly firstSeen: number;
 }
@@ -97,7 +98,7 @@ export const keyUseColumns = (row: KeyUse): Insertable<table.SpkiHistoryTable> =
 
 /** A certificate that stands in keyd's journal and not in the records. */
 export interface JournalCertificate {
-  readonly issuer: CaRole;
+  readonly issuer: IssuerName;
   readonly serial: Serial;
   readonly profile: string;
   readonly subject: string;
@@ -203,7 +204,7 @@ export const ticketColumns = (row: Ticket): Insertable<table.TicketTable> => ({
 export interface ProvisioningRecord {
   readonly deviceId: string;
   readonly ticketId: string;
-  readonly issuer: CaRole;
+  readonly issuer: IssuerName;
   readonly serial: Serial;
   readonly record: string;
   readonly signature: Uint8Array;
@@ -276,7 +277,7 @@ export const auditColumns = (row: AuditRow): Insertable<table.AuditEntryTable> =
 });
 
 export interface CrlRow {
-  readonly issuer: CaRole;
+  readonly issuer: IssuerName;
   readonly number: number;
   readonly madeAt: number;
   readonly der: Uint8Array;

@@ -1,5 +1,5 @@
-import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
-import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { IssuerName, KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
+import type { RevocationReason } from '@keystead/core/x509';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
 import type { EnrolmentTransactionTable } from './transaction-rows.ts';
 
@@ -14,7 +14,7 @@ export type DeviceState = 'provisioned' | 'enrolled' | 'stolen' | 'decommissione
  * the part of the database that grows most and is written in random order.
  */
 export interface CertificateTable {
-  issuer: CaRole;
+  issuer: IssuerName;
   serial: Uint8Array;
   profile: string;
   /** The subject as text, for people. */
@@ -41,7 +41,7 @@ export interface SpkiHistoryTable {
   /** `device:<id>`, `operator:<name>`, `station:<id>` or `system:<name>`. */
   owner: string;
   /** The certificate that carries it; null when the signature was abandoned before it was recorded. */
-  issuer: CaRole | null;
+  issuer: IssuerName | null;
   serial: Uint8Array | null;
   first_seen: number;
 }
@@ -53,7 +53,7 @@ export interface SpkiHistoryTable {
 export type JournalFate = 'abandoned' | 'own';
 
 export interface JournalCertificateTable {
-  issuer: CaRole;
+  issuer: IssuerName;
   serial: Uint8Array;
   profile: string;
   subject: string;
@@ -93,7 +93,7 @@ export interface TicketTable {
 export interface ProvisioningRecordTable {
   device_id: string;
   ticket_id: string;
-  issuer: CaRole;
+  issuer: IssuerName;
   serial: Uint8Array;
   /** YAML, exactly the bytes that are signed. */
   record: string;
@@ -121,7 +121,7 @@ export interface AuditEntryTable {
 }
 
 export interface CrlTable {
-  issuer: CaRole;
+  issuer: IssuerName;
   number: number;
   made_at: number;
   der: Uint8Array;

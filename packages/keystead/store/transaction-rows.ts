@@ -1,5 +1,5 @@
 import type { Serial } from '@keystead/core/bytes';
-import type { CaRole } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
 import type { Insertable } from 'kysely';
 import type { Dialect } from './dialect.ts';
 import { bytesOf } from './query.ts';
@@ -22,7 +22,7 @@ export interface EnrolmentTransactionTable {
   request: Uint8Array;
   request_sha256: Uint8Array;
   state: TransactionState;
-  issuer: CaRole | null;
+  issuer: IssuerName | null;
   serial: Uint8Array | null;
   /** The nonce of our last answer, which the next message names, and of the one before, which may have been lost. */
   nonce: Uint8Array;
@@ -43,7 +43,7 @@ export interface EnrolmentTransactionRow {
   /** Hex. */
   readonly requestSha256: string;
   readonly state: TransactionState;
-  readonly issuer: CaRole | null;
+  readonly issuer: IssuerName | null;
   readonly serial: Serial | null;
   readonly nonce: Uint8Array;
   readonly previousNonce: Uint8Array | null;

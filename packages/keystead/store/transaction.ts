@@ -1,6 +1,6 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
-import type { KeyStanding } from '@keystead/core/lifecycle';
-import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { IssuerName, KeyStanding } from '@keystead/core/lifecycle';
+import type { RevocationReason } from '@keystead/core/x509';
 import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 import type { KeyEventRow, KeyRow } from './key-rows.ts';
 import type { Queries } from './queries.ts';
@@ -77,7 +77,7 @@ export class Tx extends Reader {
 
   /** Changes a certificate that is not revoked. @returns whether there was one. */
   setStatus(
-    issuer: CaRole,
+    issuer: IssuerName,
     serial: Serial,
     status: CertificateState,
     revokedAt: number | null,
@@ -92,7 +92,7 @@ export class Tx extends Reader {
   }
 
   /** Ties a key that was seen but never certified to the certificate that now carries it. */
-  certifyKey(spkiSha256: SpkiSha256, issuer: CaRole, serial: Serial): void {
+  certifyKey(spkiSha256: SpkiSha256, issuer: IssuerName, serial: Serial): void {
     this.statements.certifyKey.run({ spkiSha256, issuer, serial });
   }
 
@@ -144,7 +144,7 @@ export class Tx extends Reader {
   }
 
   /** Forgets the CRLs of `issuer` with a number below `below`. */
-  pruneCrls(issuer: CaRole, below: number): void {
+  pruneCrls(issuer: IssuerName, below: number): void {
     this.statements.pruneCrls.run({ issuer, below });
   }
 
@@ -154,6 +154,11 @@ export class Tx extends Reader {
 
   setKeyStanding(id: string, { state, dates }: KeyStanding): void {
     this.statements.setKeyStanding.run({ id, state, ...dates });
+  }
+
+  /** @param certificateEnd notAfter of the newest certificate for the key, milliseconds. @param evidence JSON. */
+  setKeyCertificate(id: string, certificateEnd: number, evidence: string): void {
+    this.statements.setKeyCertificate.run({ id, certificateEnd, evidence });
   }
 
   setSuccessor(id: string, successor: string): void {

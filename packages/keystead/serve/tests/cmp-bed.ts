@@ -12,6 +12,7 @@ import { pino } from 'pino';
 import { DomainBed, type TestDevice } from '../../authority/tests/bed.ts';
 import { CmpResponder, registerCmp } from '../../protocols/cmp/index.ts';
 import { type CmpRooms, cmpDomain } from '../cmp-domain.ts';
+import { ServedHierarchy } from '../served-hierarchy.ts';
 
 export interface Done {
   readonly status: number;
@@ -158,7 +159,7 @@ export class CmpBed {
 }
 
 async function roomsOf(domain: DomainBed): Promise<CmpRooms> {
-  const { certificates } = await domain.keyd.client.trust();
+  const trust = await domain.keyd.client.trust();
   return {
     get access() {
       return domain.access;
@@ -169,7 +170,7 @@ async function roomsOf(domain: DomainBed): Promise<CmpRooms> {
     get store() {
       return domain.store;
     },
-    certificates: certificates as CmpRooms['certificates'],
+    hierarchy: new ServedHierarchy(trust, domain.clock),
     clock: domain.clock,
     policy: domain.policy,
   };
