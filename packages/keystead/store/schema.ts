@@ -1,7 +1,7 @@
 import type { IssuerName, KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
-import type { EnrolmentTransactionTable } from './transaction-rows.ts';
+import type { EnrolmentTransactionTable } from './transaction-schema.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
 export type CertificateState = 'good' | 'revoked' | 'hold';
