@@ -28,6 +28,9 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
   const profile = profileOf(keyd.policy, params.profile);
   const issuer = requestableFrom(profile);
   const { requester, requestId } = params;
+  if (requester.message !== undefined && requester.kind !== 'device') {
+    throw new KeysteadError('request.malformed', { field: 'requester.message', seen: requester.kind });
+  }
   const authorisation = authorisationOf(keyd, params, now);
   if (!profile.requesters.includes(requester.kind)) {
     throw new KeysteadError('profile.requester-forbidden', { field: 'requester.kind', seen: requester.kind });

@@ -160,6 +160,7 @@ test('the signer of answers is for the front end alone, and a fixed subject open
     'profile.requester-forbidden',
   );
   assert.equal(await issue('cmp-ra', { kind: 'system', id: 'serve' }, { hosts: ['a.example'] }), 'request.malformed');
+  assert.equal(await issue('cmp-ra', { kind: 'system', id: 'serve', message: csr }), 'request.malformed');
   assert.equal(await issue('evidence-signer', { kind: 'system', id: 'serve' }), 'profile.not-requestable');
   assert.equal(await issue('ocsp-responder', { kind: 'system', id: 'serve' }), 'profile.not-requestable');
 });

@@ -32,7 +32,15 @@ import {
 } from '@keystead/core/cmp';
 import { DIGEST_OF, randomBytes, type SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { EMPTY_NAME, parseRequest, readCertificate, sameName, verifyProofOfPossession } from '@keystead/core/x509';
+import {
+  EMPTY_NAME,
+  formatName,
+  parseName,
+  parseRequest,
+  readCertificate,
+  sameName,
+  verifyProofOfPossession,
+} from '@keystead/core/x509';
 import type { Logger } from 'pino';
 import { asKeysteadError } from '../http/status.ts';
 import { type AnswerProtection, protectedAnswer, unprotectedAnswer } from './answer.ts';
@@ -132,18 +140,15 @@ export class CmpResponder {
     return { transactionId, recipNonce: header.recipNonce, nonce, requestId, message: der };
   }
 
-  async #requireRecipient({ recipientName, recipient }: CmpHeader): Promise<void> {
+  async #requireRecipient({ recipientName }: CmpHeader): Promise<void> {
     if (recipientName !== undefined) {
       if (sameName(recipientName, EMPTY_NAME)) return;
-      const { certificate } = await this.#domain.authority();
+      const { certificate } = await this.#asked(this.#domain.authority());
       const names = [...this.#domain.names, readCertificate(certificate).subjectDer];
-      const asked = recipient.subarray(recipient.length - contentLength(recipient));
-      if (names.some((name) => sameBytes(name, asked))) return;
+      if (names.some((name) => sameName(parseName(name), recipientName))) return;
     }
-    throw new KeysteadError('cmp.recipient-wrong', {
-      field: 'recipient',
-      seen: Buffer.from(recipient).toString('hex').slice(0, 120),
-    });
+    const seen = recipientName === undefined ? 'no name of a directory' : formatName(recipientName).slice(0, 120);
+    throw new KeysteadError('cmp.recipient-wrong', { field: 'recipient', seen });
   }
 
   /** @throws KeysteadError `cmp.protection-*`, `cmp.algorithm-unsupported`, `authorisation.*`, `client.certificate-*`. */
@@ -373,10 +378,4 @@ function isHashOf({ certHash, hash, status }: CmpConfirmation, certificate: DerC
       .digest(),
     certHash,
   );
-}
-
-/** Octets of the Name inside a directoryName, whose tag is [4]. */
-function contentLength(generalName: Uint8Array): number {
-  const first = generalName[1] ?? 0;
-  return generalName.length - (first < 0x80 ? 2 : 2 + (first & 0x7f));
 }
