@@ -78,6 +78,7 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['device list', /KS-0001 +provisioned/],
   ['device revoke KS-0002', /KS-0002: 1 certificates? revoked/],
   ['openssl crl', /verify OK/],
+  ['crl sync', /relying\/crls\.pem: 2 CRLs, changed/],
   ['audit verify', /PROVEN/],
   ['npx keystead verify', /passed, 0 failed, 0 unknown/],
   ['backup verify', /whole, and signed by keyd/],
@@ -107,6 +108,7 @@ for (const path of [
   'docs/keyd.md',
   'docs/authorise.md',
   'docs/cmp.md',
+  'docs/verifying.md',
 ]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {
@@ -187,6 +189,8 @@ test('every link between the pages leads to a file', () => {
     'docs/operate.md',
     'docs/backup.md',
     'docs/keys.md',
+    'docs/verifying.md',
+    'docs/pkits.md',
   ];
   const linked = [...page('README.md').matchAll(/\((docs\/[a-z-]+\.md)\)/g)].map((match) => match[1] ?? '');
   for (const path of new Set([...pages, ...linked])) {

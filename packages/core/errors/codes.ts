@@ -847,6 +847,31 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a certs-only message must be a SignedData without signers (RFC 5652, RFC 8951)',
   },
+  // ---- CRLs for the verifying side
+  'crl-sync.unreachable': {
+    kind: 'unavailable',
+    rule: 'a distribution point must answer with a CRL',
+    remedy: 'what was fetched before stays in force until it ends; look at the address and at the service behind it',
+  },
+  'crl-sync.unsigned': { kind: 'forbidden', rule: 'a CRL must be signed by one of the CAs that it is wanted for' },
+  'crl-sync.ended': { kind: 'forbidden', rule: 'a CRL must be of the present, between thisUpdate and nextUpdate' },
+  'crl-sync.older': { kind: 'conflict', rule: 'a CRL never takes the place of one with a higher number' },
+  'crl-sync.delta': {
+    kind: 'unsupported',
+    rule: 'a verifier that reads a file is given whole CRLs: no delta CRL, and none of another signer',
+    remedy: 'name the address of the full CRL',
+  },
+  'crl-sync.missing': {
+    kind: 'unavailable',
+    rule: 'each CA of the path must have its CRL in the bundle, or the verifier refuses everybody below it',
+    remedy: 'name the address of its CRL with --url',
+  },
+  'crl-sync.no-ca': { kind: 'invalid', rule: 'the file must hold the certificates of CAs, in PEM' },
+  'crl-sync.reload-failed': {
+    kind: 'unavailable',
+    rule: 'the reload command must end with 0',
+    remedy: 'the bundle is written; the next run tries the command again',
+  },
   // ---- enrolment authorisations
   // ---- CMP (RFC 9810, 9483)
   'cmp.malformed': { kind: 'invalid', rule: 'a CMP message must be DER by RFC 9810 of at most 64 KiB' },
