@@ -64,6 +64,7 @@ export { PATH_RULES, type PathFailure, type PathRule } from './path/rules.ts';
 export type { PathOptions } from './path/validate.ts';
 export { CA_ROLES, type CaRole, type Profile, ProfileSchema } from './profile.ts';
 export { type Named, namesFor } from './profile-names.ts';
+export { parseRequest, REQUEST_FORMATS, type RequestFormat, requestSha256 } from './request.ts';
 export { checkRequest } from './requested.ts';
 export { rereadIssued } from './reread.ts';
 export {

@@ -2,6 +2,7 @@ import type { IssuerName, KeyPurposeId, KeyState } from '@keystead/core/lifecycl
 import type { RevocationReason } from '@keystead/core/x509';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
 import type { RevocationActTable } from './revocation-schema.ts';
+import type { EnrolmentTransactionTable } from './transaction-schema.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
 export type CertificateState = 'good' | 'revoked' | 'hold';
@@ -201,6 +202,7 @@ export interface Schema {
   revocation_act: RevocationActTable;
   authorisation: AuthorisationTable;
   enrolment_request: EnrolmentRequestTable;
+  enrolment_transaction: EnrolmentTransactionTable;
   meta: MetaTable;
   migration: MigrationTable;
 }

@@ -19,6 +19,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState, DeviceState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** The end of the audit log: its last number, and its time in milliseconds. */
 export interface AuditHead {
@@ -213,6 +214,15 @@ export class Tx extends Reader {
 
   enrolmentRequestIssued(id: string): void {
     this.statements.enrolmentRequestIssued.run({ id });
+  }
+
+  /** Inserts a transaction, or sets where it stands. */
+  putTransaction(row: EnrolmentTransactionRow): void {
+    this.statements.putTransaction.run(row);
+  }
+
+  forgetTransactions(endedBefore: number, waitingBefore: number): void {
+    this.statements.forgetTransactions.run({ endedBefore, waitingBefore });
   }
 
   setMeta(key: string, value: string): void {
