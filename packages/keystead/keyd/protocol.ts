@@ -115,7 +115,9 @@ const SignOcsp = {
       .min(1)
       .max(16),
     /** RFC 9654 section 2.1: 1 to 128 octets. */
-    nonce: bytes(128).optional(),
+    nonce: bytes(128)
+      .refine((nonce) => nonce.length > 0, 'must be 1 to 128 octets')
+      .optional(),
   }),
   result: z.strictObject({
     /** OCSPResponse, DER. */

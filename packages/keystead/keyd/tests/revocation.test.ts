@@ -103,6 +103,10 @@ test('TEST-KEY-13 keyd signs no answer for another CA, no status with the times 
   const hostile = await bed.hostile();
   const { error } = await hostile.ask('signOcsp', { issuer: 'root', responses: [{ certId: '', status: 'good' }] });
   assert.equal(error?.code, 'request.malformed');
+  // RFC 9654 section 2.1: 1 to 128 octets.
+  const responses = [{ certId: Buffer.from(certId).toString('base64'), status: 'good' }];
+  const nonceless = await hostile.ask('signOcsp', { issuer: 'operational', responses, nonce: '' });
+  assert.equal(nonceless.error?.field, 'nonce');
   hostile.end();
 });
 
