@@ -25,6 +25,7 @@ export {
   hostSan,
   personNameOf,
   personUrn,
+  wildcardSan,
 } from './identity.ts';
 export { keyIdentifier } from './key-identifier.ts';
 export { LINT_RULES, lintCertificate } from './lint/certificate.ts';
@@ -57,6 +58,7 @@ export { type CheckedCertStatus, type OcspExpectation, readOcspResponse } from '
 export * from './oids.ts';
 export { checkPath, type PathResult } from './path/check.ts';
 export { PATH_RULES, type PathFailure, type PathOptions, type PathRule } from './path/validate.ts';
+export { PERMANENT_IDENTIFIER, type PermanentIdentifier, permanentIdentifiersOf } from './permanent-identifier.ts';
 export { CA_ROLES, type CaRole, type Profile, ProfileSchema } from './profile.ts';
 export { type Named, namesFor } from './profile-names.ts';
 export { checkRequest } from './requested.ts';
