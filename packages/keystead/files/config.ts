@@ -5,6 +5,7 @@ import type { Clock } from '@keystead/core/clock';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { z } from 'zod';
+import { AcmeSettingsSchema } from './acme-settings.ts';
 import { durableWrite } from './durable.ts';
 import type { Layout } from './layout.ts';
 
@@ -21,6 +22,8 @@ const ConfigSchema = z.strictObject({
   batch: z.strictObject({ ticketId: z.string(), model: z.string(), quota: z.int() }),
   /** A batch with room, for people who try things. */
   tryBatch: z.strictObject({ ticketId: z.string() }),
+  /** How serve speaks ACME; without it, as acme-settings.ts says. */
+  acme: AcmeSettingsSchema.optional(),
 });
 
 /** What the first start decided and each later one finds. */

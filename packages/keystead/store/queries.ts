@@ -1,6 +1,7 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { CaRole } from '@keystead/core/x509';
 import { sql } from 'kysely';
+import { acmeQueries } from './acme-queries.ts';
 import { authorisationQueries } from './authorisation-queries.ts';
 import type { Dialect } from './dialect.ts';
 import { keyQueries } from './key-queries.ts';
@@ -199,6 +200,7 @@ export function compileQueries(dialect: Dialect) {
     ),
     ...keyQueries(dialect),
     ...authorisationQueries(dialect),
+    ...acmeQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

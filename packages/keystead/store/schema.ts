@@ -1,5 +1,6 @@
 import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { AcmeAccountTable, AcmeAuthorizationTable, AcmeChallengeTable, AcmeOrderTable } from './acme-schema.ts';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
@@ -195,6 +196,10 @@ export interface Schema {
   key_event: KeyEventTable;
   authorisation: AuthorisationTable;
   enrolment_request: EnrolmentRequestTable;
+  acme_account: AcmeAccountTable;
+  acme_order: AcmeOrderTable;
+  acme_authorization: AcmeAuthorizationTable;
+  acme_challenge: AcmeChallengeTable;
   meta: MetaTable;
   migration: MigrationTable;
 }
