@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer as createTcpServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { type DerCertificate, toBase64url, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, randomBytes, softwareSigner } from '@keystead/core/crypto';
 import { type AuthorisationDraft, type DemoPolicyOptions, signAuthorisation } from '@keystead/core/lifecycle';
@@ -170,7 +169,7 @@ export class AcmeBed {
 export async function freePorts(count: number): Promise<number[]> {
   const found: number[] = [];
   for (let port = 20_000 + (process.pid % 2_000) * 6; found.length < count; port += 1) {
-    const probe = createTcpServer();
+    const probe = createServer();
     probe.listen(port, '127.0.0.1');
     const [event] = await Promise.race([
       once(probe, 'listening').then(() => ['listening']),
@@ -184,5 +183,3 @@ export async function freePorts(count: number): Promise<number[]> {
   }
   return found;
 }
-
-export { createServer as createTlsServer, type Server as TlsServer, type TLSSocket };

@@ -12,6 +12,7 @@ import type { AllowedNetworks } from './networks.ts';
 /** id-pe-acmeIdentifier (RFC 8737 section 3). */
 const ACME_IDENTIFIER = '1.3.6.1.5.5.7.1.31';
 const PROTOCOL = 'acme-tls/1';
+const LINGER_MS = 1_000;
 
 export interface TlsRules {
   readonly networks: AllowedNetworks;
@@ -60,7 +61,9 @@ function certificateAt(
         reject(new KeysteadError('acme.tls', { field, seen: `the protocol ${socket.alpnProtocol || 'none'}` }));
       } else if (shown.raw === undefined) reject(new KeysteadError('acme.tls', { field, seen: 'no certificate' }));
       else resolve(new Uint8Array(shown.raw) as DerCertificate);
-      socket.destroy();
+      // So that the host's side of the handshake ends as it should; it is not waited for.
+      socket.end();
+      socket.setTimeout(LINGER_MS, () => socket.destroy());
     });
     socket.on('error', (cause) => {
       const code = 'code' in cause ? String(cause.code) : cause.message;

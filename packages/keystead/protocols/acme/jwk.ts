@@ -71,7 +71,11 @@ export function publicJwk(value: unknown): PublicJwk {
 }
 
 /** Whether `signature` is the key's over `data`; ECDSA in the form of JWS, r ‖ s (RFC 7518 section 3.4). */
-export function verifies({ algorithm, key }: PublicJwk, data: Uint8Array, signature: Uint8Array): boolean {
+export function verifies(
+  { algorithm, key }: Pick<PublicJwk, 'algorithm' | 'key'>,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
   const digest = algorithm === 'EdDSA' ? null : algorithm === 'ES384' ? 'sha384' : 'sha256';
   try {
     return verify(digest, data, { key, dsaEncoding: 'ieee-p1363' }, signature);

@@ -230,10 +230,9 @@ export function registerAcme(app: FastifyInstance, acme: Acme, origin: () => str
     else if (problem.status === 503) reply.header('Retry-After', 1);
     if (error instanceof AccountKeyTaken) reply.header('Location', urls.account(error.accountId));
     const algorithms = error.code === 'acme.bad-signature-algorithm' ? { algorithms: JWS_ALGORITHMS } : {};
-    return reply
-      .code(problem.status)
-      .type('application/problem+json')
-      .send({ ...problem, ...algorithms });
+    // As bytes: to text fastify adds a charset, which application/problem+json has not (RFC 9457 section 6.1).
+    const body = Buffer.from(JSON.stringify({ ...problem, ...algorithms }), 'utf8');
+    return reply.code(problem.status).type('application/problem+json').send(body);
   }
 }
 
