@@ -38,7 +38,9 @@ export function verifyTpmStatement(
   const named = [deviceIdOf(aik.san), ...permanentIdentifiersOf(aik.san).map(({ value }) => value)];
   if (!named.includes(v.deviceId)) throw refused('x5c', `an attestation key that is not one of ${v.deviceId}`);
   const key = readKey(statement.pubArea);
-  if (!isBoundToTpm(key) || !hasAttributes(key, 'sign') || hasAttributes(key, 'decrypt')) {
+  // A restricted key signs what its TPM made, and so never a request.
+  const signs = hasAttributes(key, 'sign') && !hasAttributes(key, 'decrypt') && !hasAttributes(key, 'restricted');
+  if (!isBoundToTpm(key) || !signs) {
     throw refused('pubArea', `a key with the attributes 0x${key.attributes.toString(16)}`);
   }
   const authorization = Buffer.from(v.keyAuthorization, 'ascii');
