@@ -1,5 +1,5 @@
 import type { DerCertificate } from '@keystead/core/bytes';
-import { toBase64url } from '@keystead/core/bytes';
+import { toBase64url, toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { randomBytes } from '@keystead/core/crypto';
 import type { Policy } from '@keystead/core/lifecycle';
@@ -37,7 +37,7 @@ export interface Account {
 }
 
 /** Names a resource in a URL: 128 random bits, so that nobody finds another's by counting. */
-export const newId = (): string => toBase64url(randomBytes(16));
+export const newId = (): string => toHex(randomBytes(16));
 
 /** A token of a challenge: 256 random bits (RFC 8555 section 8.3 wants 128). */
 export const newToken = (): string => toBase64url(randomBytes(32));
