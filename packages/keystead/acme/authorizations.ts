@@ -193,7 +193,7 @@ export class Authorizations {
     try {
       if (account.state !== 'valid') throw new KeysteadError('acme.account-not-valid', { field: 'account' });
       const identifier = { type: authorization.type, value: authorization.value };
-      await this.#try({ type, token, keyAuthorization, identifier }, this.#end.signal);
+      await untilEnd(this.#try({ type, token, keyAuthorization, identifier }, this.#end.signal), this.#end.signal);
     } catch (error) {
       if (this.#end.signal.aborted) return;
       if (!(error instanceof KeysteadError)) this.#deps.log.error({ err: error, challenge: id }, 'unexpected failure');
@@ -348,6 +348,16 @@ export class Authorizations {
       ...(left === undefined ? {} : { retryAfterSeconds: Math.max(1, Math.ceil(left / 1000)) }),
     };
   }
+}
+
+/** A try that does not heed the end is not waited for: what it finds is no longer looked at. */
+function untilEnd(trying: Promise<void>, end: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const over = (): void => reject(new Error('the process ends'));
+    end.addEventListener('abort', over, { once: true });
+    if (end.aborted) over();
+    trying.then(resolve, reject).finally(() => end.removeEventListener('abort', over));
+  });
 }
 
 const unknown = (field: string, id: string): KeysteadError =>
