@@ -2,14 +2,22 @@ import type { DerCertificate } from '@keystead/core/bytes';
 import { toBase64url, toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { randomBytes } from '@keystead/core/crypto';
-import type { Policy } from '@keystead/core/lifecycle';
-import type { CaRole } from '@keystead/core/x509';
+import type { IssuerId, Policy } from '@keystead/core/lifecycle';
 import type { Logger } from 'pino';
 import type { Access, AppendAudit, RefusalLog } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Authority } from '../authority/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Store } from '../store/index.ts';
+
+/** The CAs as clients of ACME meet them. */
+export interface AcmeHierarchy {
+  /** Every key of the CAs, with its newest certificate. */
+  readonly issuers: readonly { readonly id: IssuerId; readonly certificate: DerCertificate }[];
+  /** What leads from an old root to the one in use (RFC 9810 section 4.4). */
+  readonly newWithOld: readonly DerCertificate[];
+  readonly certificates: { readonly root: DerCertificate };
+}
 
 /** What ACME stands on. */
 export interface AcmeDeps {
@@ -19,7 +27,7 @@ export interface AcmeDeps {
   readonly refusals: RefusalLog;
   readonly access: Access;
   readonly authority: Authority;
-  readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
+  readonly hierarchy: AcmeHierarchy;
   /** The policy in force when it is looked at. */
   readonly policy: Policy;
   readonly settings: AcmeSettings;

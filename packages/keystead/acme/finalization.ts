@@ -1,7 +1,7 @@
 import { type DerCertificate, sameBytes, toHex } from '@keystead/core/bytes';
 import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type AuthorisedSubject, ONLINE_CAS, profileOf } from '@keystead/core/lifecycle';
+import { type AuthorisedSubject, profileOf } from '@keystead/core/lifecycle';
 import {
   checkPublicKey,
   checkRequest,
@@ -214,16 +214,19 @@ function requireSameNames(names: readonly OrderedName[], csr: ParsedCsr): void {
 
 /** The chains of a certificate: the usual one ends below the root; the other has it, for peers that want it whole. */
 export function chainsOf(
-  deps: Pick<AcmeDeps, 'certificates' | 'store'>,
+  deps: Pick<AcmeDeps, 'hierarchy' | 'store'>,
   order: Pick<AcmeOrderRow, 'issuer' | 'serial'>,
 ): readonly (readonly DerCertificate[])[] {
-  const { issuer, serial } = order;
-  const role = ONLINE_CAS.find((one) => one === issuer);
+  const { serial } = order;
+  const { issuers, newWithOld, certificates } = deps.hierarchy;
+  const issuer = issuers.find(({ id }) => id === order.issuer);
   const found =
-    role === undefined || serial === null ? undefined : deps.store.read((records) => records.certificate(role, serial));
-  if (role === undefined || found === undefined) {
+    issuer === undefined || serial === null
+      ? undefined
+      : deps.store.read((records) => records.certificate(issuer.id, serial));
+  if (issuer === undefined || found === undefined) {
     throw new KeysteadError('acme.unknown', { field: 'certificate', seen: serial ?? 'none' });
   }
-  const usual = [found.der as DerCertificate, deps.certificates[role]];
-  return [usual, [...usual, deps.certificates.root]];
+  const usual = [found.der as DerCertificate, issuer.certificate, ...newWithOld];
+  return [usual, [...usual, certificates.root]];
 }

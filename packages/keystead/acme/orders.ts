@@ -1,7 +1,6 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { requireAuthorisedNames } from '@keystead/core/lifecycle';
-import type { CaRole } from '@keystead/core/x509';
+import { type IssuerName, requireAuthorisedNames } from '@keystead/core/lifecycle';
 import type { AcmeChallengeType, AcmeOrderRow, AcmeOrderState, Reader, Tx } from '../store/index.ts';
 import { type Account, type AcmeDeps, actorOfAccount, newId, newToken } from './deps.ts';
 import { RateLimited, RejectedIdentifiers } from './errors.ts';
@@ -26,7 +25,7 @@ export interface OrderView {
 
 /** A certificate of ours. */
 export interface CertificateName {
-  readonly issuer: CaRole;
+  readonly issuer: IssuerName;
   readonly serial: Serial;
 }
 

@@ -1,6 +1,6 @@
 import { fromHex, type Serial, toBase64url, toHex } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { cryptoperiodOf, ONLINE_CAS, type OnlineCa, purposeOfProfile } from '@keystead/core/lifecycle';
+import { cryptoperiodOf, type IssuerId, purposeOfProfile } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { Certificate } from '../store/index.ts';
 import type { AcmeDeps } from './deps.ts';
@@ -20,13 +20,15 @@ export interface RenewalWindow {
 
 /** Tells when to renew a certificate (RFC 9773). */
 export class RenewalInfo {
-  readonly #deps: Pick<AcmeDeps, 'certificates' | 'clock' | 'policy' | 'store'>;
-  /** The online CAs by their key identifiers, hex. */
-  readonly #issuers: ReadonlyMap<string, OnlineCa>;
+  readonly #deps: Pick<AcmeDeps, 'hierarchy' | 'clock' | 'policy' | 'store'>;
+  /** The keys of the CAs by their key identifiers, hex. */
+  readonly #issuers: ReadonlyMap<string, IssuerId>;
 
-  constructor(deps: Pick<AcmeDeps, 'certificates' | 'clock' | 'policy' | 'store'>) {
+  constructor(deps: Pick<AcmeDeps, 'hierarchy' | 'clock' | 'policy' | 'store'>) {
     this.#deps = deps;
-    const named = ONLINE_CAS.map((role) => [readCertificate(deps.certificates[role]).ski ?? role, role] as const);
+    const named = deps.hierarchy.issuers.map(
+      ({ id, certificate }) => [readCertificate(certificate).ski ?? id, id] as const,
+    );
     this.#issuers = new Map(named);
   }
 
@@ -52,8 +54,8 @@ export class RenewalInfo {
 
   /** The other way round. */
   nameOf({ issuer, serial }: CertificateName): string {
-    const role = ONLINE_CAS.find((one) => one === issuer);
-    return renewalName(role === undefined ? '' : (readCertificate(this.#deps.certificates[role]).ski ?? ''), serial);
+    const [identifier = ''] = [...this.#issuers].find(([, id]) => id === issuer) ?? [];
+    return renewalName(identifier, serial);
   }
 
   /**

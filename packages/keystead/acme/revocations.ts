@@ -1,7 +1,7 @@
 import type { DerCertificate, DerSpki } from '@keystead/core/bytes';
 import { certSha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa, profileOf } from '@keystead/core/lifecycle';
+import { type IssuerId, profileOf } from '@keystead/core/lifecycle';
 import { deviceIdOf, readCertificate } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';
 import type { FinalReason } from '../authority/index.ts';
@@ -57,11 +57,11 @@ export class Revocations {
   }
 
   /** Only what can be had through an authorisation: an IDevID or an operator's certificate is not for this door. */
-  #find(records: Reader, der: Uint8Array): { record: Certificate; issuer: OnlineCa } {
+  #find(records: Reader, der: Uint8Array): { record: Certificate; issuer: IssuerId } {
     const shown = readCertificate(der as DerCertificate);
     const sha256 = certSha256(der);
     for (const record of records.certificatesBySerial(shown.serial)) {
-      const issuer = ONLINE_CAS.find((role) => role === record.issuer);
+      const issuer = this.#deps.hierarchy.issuers.find(({ id }) => id === record.issuer)?.id;
       if (issuer === undefined || record.certSha256 !== sha256) continue;
       if (profileOf(this.#deps.policy, record.profile).requesters.includes('authorised')) return { record, issuer };
     }

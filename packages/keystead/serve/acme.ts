@@ -13,9 +13,9 @@ export function acmeOf(
   rooms: Omit<AcmeDeps, 'policy' | 'settings' | 'attestationRoots'> & { layout: Layout; policy: () => Policy },
   settings: AcmeSettings = AcmeSettingsSchema.parse({}),
 ): Acme {
-  const { store, clock, audit, refusals, access, authority, certificates, log } = rooms;
+  const { store, clock, audit, refusals, access, authority, hierarchy, log } = rooms;
   return new Acme({
-    ...{ store, clock, audit, refusals, access, authority, certificates, log, settings },
+    ...{ store, clock, audit, refusals, access, authority, hierarchy, log, settings },
     attestationRoots: settings.attestationRoots.flatMap((path) => rootsIn(resolve(rooms.layout.data, path))),
     get policy() {
       return rooms.policy();

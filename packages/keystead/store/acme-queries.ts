@@ -1,12 +1,12 @@
 import type { Serial } from '@keystead/core/bytes';
-import type { CaRole } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
 import { sql } from 'kysely';
 import * as rows from './acme-rows.ts';
 import type { AcmeIdentifierType } from './acme-schema.ts';
 import type { Dialect } from './dialect.ts';
 import { bytesOf, compileQuery } from './query.ts';
 
-type Certificate = { issuer: CaRole; serial: Serial };
+type Certificate = { issuer: IssuerName; serial: Serial };
 
 /** The queries of ACME's records. */
 export function acmeQueries(dialect: Dialect) {

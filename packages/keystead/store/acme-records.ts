@@ -1,5 +1,5 @@
 import type { Serial } from '@keystead/core/bytes';
-import type { CaRole } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
 import type { AcmeAccountRow, AcmeAuthorizationRow, AcmeChallengeRow, AcmeOrderRow } from './acme-rows.ts';
 import type { AcmeIdentifierType } from './acme-schema.ts';
 import type { Queries } from './queries.ts';
@@ -47,12 +47,12 @@ export class AcmeReader {
     return this.statements.acmeOrders.all({ after, count });
   }
 
-  orderOfCertificate(issuer: CaRole, serial: Serial): AcmeOrderRow | undefined {
+  orderOfCertificate(issuer: IssuerName, serial: Serial): AcmeOrderRow | undefined {
     return this.statements.acmeOrderOfCertificate.first({ issuer, serial });
   }
 
   /** The orders that said that they replace this certificate. */
-  ordersReplacing(issuer: CaRole, serial: Serial): AcmeOrderRow[] {
+  ordersReplacing(issuer: IssuerName, serial: Serial): AcmeOrderRow[] {
     return this.statements.acmeOrdersReplacing.all({ issuer, serial });
   }
 

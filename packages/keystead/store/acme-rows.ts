@@ -1,5 +1,5 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
-import type { CaRole } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
 import type { Insertable } from 'kysely';
 import type * as table from './acme-schema.ts';
 import type { Dialect } from './dialect.ts';
@@ -48,11 +48,11 @@ export interface AcmeOrderRow {
   readonly identifiers: string;
   readonly expiresAt: number;
   readonly createdAt: number;
-  readonly replacesIssuer: CaRole | null;
+  readonly replacesIssuer: IssuerName | null;
   readonly replacesSerial: Serial | null;
   readonly csr: Uint8Array | null;
   readonly error: string | null;
-  readonly issuer: CaRole | null;
+  readonly issuer: IssuerName | null;
   readonly serial: Serial | null;
 }
 export const acmeOrderSelection = ({ hex }: Dialect) =>

@@ -1,4 +1,4 @@
-import type { CaRole } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
 
 /** Where an account stands (RFC 8555 section 7.1.6): `deactivated` by its holder, `revoked` by an operator. */
 export type AcmeAccountState = 'valid' | 'deactivated' | 'revoked';
@@ -36,13 +36,13 @@ export interface AcmeOrderTable {
   expires_at: number;
   created_at: number;
   /** The certificate that this order's one follows (RFC 9773 section 5): issuer and serial. */
-  replaces_issuer: CaRole | null;
+  replaces_issuer: IssuerName | null;
   replaces_serial: Uint8Array | null;
   /** The request that it was finalised with. */
   csr: Uint8Array | null;
   /** Why it is invalid: a problem document, JSON. */
   error: string | null;
-  issuer: CaRole | null;
+  issuer: IssuerName | null;
   serial: Uint8Array | null;
 }
 

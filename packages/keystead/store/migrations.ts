@@ -3,6 +3,7 @@ import { acmeRecords } from './acme-migration.ts';
 import { enrolmentAuthorisations } from './authorisation-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
+import { revocationActs } from './revocation-migration.ts';
 
 /** One step of the schema. A step that was released is never edited: the next one changes what it did. */
 export interface Migration {
@@ -21,6 +22,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 2, name: 'the key inventory', statements: keyInventory },
   { version: 3, name: 'enrolment authorisations', statements: enrolmentAuthorisations },
   { version: 4, name: 'accounts and orders of ACME', statements: acmeRecords },
+  { version: 5, name: 'acts of revocation', statements: revocationActs },
 ];
 
 function firstSchema({

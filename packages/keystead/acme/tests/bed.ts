@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -64,9 +63,11 @@ export class AcmeBed {
       {
         ...{ store, clock, access, authority, refusals, settings, log, policy: this.domain.policy },
         audit: (tx, event) => appendAudit(tx, event, clock),
-        certificates: trust.certificates as Record<string, DerCertificate> as ConstructorParameters<
-          typeof Acme
-        >[0]['certificates'],
+        hierarchy: {
+          issuers: trust.issuers,
+          newWithOld: [],
+          certificates: { root: trust.certificates.root as DerCertificate },
+        },
         attestationRoots: this.#options.attestationRoots ?? [],
       },
       this.#options.look,
@@ -170,16 +171,13 @@ export async function freePorts(count: number): Promise<number[]> {
   const found: number[] = [];
   for (let port = 20_000 + (process.pid % 2_000) * 6; found.length < count; port += 1) {
     const probe = createServer();
-    probe.listen(port, '127.0.0.1');
-    const [event] = await Promise.race([
-      once(probe, 'listening').then(() => ['listening']),
-      once(probe, 'error').then(() => ['error']),
-    ]);
-    if (event === 'listening') {
-      found.push(port);
-      probe.close();
-      await once(probe, 'close');
-    }
+    const free = await new Promise<boolean>((resolve) => {
+      probe.once('error', () => resolve(false));
+      probe.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    found.push(port);
+    await new Promise((resolve) => probe.close(resolve));
   }
   return found;
 }

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
 import type { Caller } from './caller.ts';
+import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
 
 /** Which keys are asked for, and from where on. */
@@ -40,7 +41,7 @@ export type BackupDraft = z.output<typeof SignBackup>;
 export type DrillReport = z.output<typeof RecordDrill> & { readonly backupId: string };
 
 /** What the REST interface needs of the domain. Each call resolves only when what it did is durable. */
-export interface RestDomain extends AuthorisationDomain, AcmeOperatorDomain {
+export interface RestDomain extends AuthorisationDomain, AcmeOperatorDomain, RevocationDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
   device(caller: Caller, deviceId: string): Promise<unknown>;
@@ -53,10 +54,6 @@ export interface RestDomain extends AuthorisationDomain, AcmeOperatorDomain {
     caller: Caller,
     unit: { ticketId: string; deviceId: string; csr: Uint8Array; line: string },
   ): Promise<UnitView>;
-  revoke(
-    caller: Caller,
-    what: { deviceId?: string; serial?: string; reason: string },
-  ): Promise<{ revoked: string[]; reason: string }>;
   decommission(
     caller: Caller,
     deviceId: string,
