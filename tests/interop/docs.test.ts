@@ -70,6 +70,7 @@ function shell(block: string): Promise<string> {
 const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['openssl ocsp', /: good/],
   ['openssl verify', /: OK/],
+  ['openssl cmp', /CMP info: received (IP|KUP|GENP|RP|PKICONF)/],
   ['openssl dgst -sha256 -verify', /Verified OK/],
   ['pki --verify', /certificate trusted/],
   ['pki --estca', /Root CA equals trusted TLS Root CA/],
@@ -113,6 +114,7 @@ for (const path of [
   'docs/keyd.md',
   'docs/authorise.md',
   'docs/acme.md',
+  'docs/cmp.md',
   'docs/verifying.md',
 ]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');

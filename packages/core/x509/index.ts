@@ -66,6 +66,7 @@ export type { PathOptions } from './path/validate.ts';
 export { PERMANENT_IDENTIFIER, type PermanentIdentifier, permanentIdentifiersOf } from './permanent-identifier.ts';
 export { CA_ROLES, type CaRole, type Profile, ProfileSchema } from './profile.ts';
 export { type Named, namesFor } from './profile-names.ts';
+export { parseRequest, REQUEST_FORMATS, type RequestFormat, requestSha256 } from './request.ts';
 export { checkRequest } from './requested.ts';
 export { rereadIssued } from './reread.ts';
 export {

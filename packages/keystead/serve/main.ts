@@ -11,9 +11,11 @@ import { becomeSole, type SoleRight } from '../keyd/single.ts';
 import { keydSocketPath } from '../keyd/socket-path.ts';
 import { KeydClient } from '../keyd-client/index.ts';
 import { registerAcme } from '../protocols/acme/index.ts';
+import { CmpResponder, registerCmp } from '../protocols/cmp/index.ts';
 import { registerEst } from '../protocols/est/routes.ts';
 import { createHttpsServer, replaceIdentity } from '../protocols/http/server.ts';
 import { registerRest } from '../protocols/rest/routes.ts';
+import { cmpDomain } from './cmp-domain.ts';
 import { estDomain } from './est-domain.ts';
 import { channelKeyId } from './key-records.ts';
 import { createPublicServer } from './public.ts';
@@ -71,8 +73,10 @@ export async function runServe(options: RunServeOptions): Promise<void> {
       const origin = config.acme?.baseUrl ?? `https://${config.host}:${config.ports.https}`;
       registerAcme(app, rooms.acme, () => origin, log);
     }
+    const cmp = new CmpResponder(cmpDomain(rooms), log);
+    registerCmp(app, cmp, log);
     app.get('/healthz', async () => ({ ok: true, keyd: (await keyd.status()).software }));
-    const plain = createPublicServer({ rooms, keyd, layout, clock, log });
+    const plain = createPublicServer({ rooms, keyd, layout, clock, log, cmp });
     undo.unshift(() => {
       server.closeIdleConnections();
       plain.server.closeIdleConnections();

@@ -31,3 +31,5 @@ export type {
 export type { CertificateState, DeviceState, JournalFate } from './schema.ts';
 export { type LockWait, Store } from './store.ts';
 export { type AuditHead, Tx } from './transaction.ts';
+export type { EnrolmentTransactionRow } from './transaction-rows.ts';
+export type { TransactionState } from './transaction-schema.ts';

@@ -4,6 +4,7 @@ import { enrolmentAuthorisations } from './authorisation-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
+import { enrolmentTransactions } from './transaction-migration.ts';
 
 /** One step of the schema. A step that was released is never edited: the next one changes what it did. */
 export interface Migration {
@@ -23,6 +24,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 3, name: 'enrolment authorisations', statements: enrolmentAuthorisations },
   { version: 4, name: 'accounts and orders of ACME', statements: acmeRecords },
   { version: 5, name: 'acts of revocation', statements: revocationActs },
+  { version: 8, name: 'enrolments of several messages', statements: enrolmentTransactions },
 ];
 
 function firstSchema({

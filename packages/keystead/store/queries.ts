@@ -9,6 +9,7 @@ import { bytesOf, compileQuery } from './query.ts';
 import { revocationQueries } from './revocation-queries.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
+import { transactionQueries } from './transaction-queries.ts';
 
 type Named = { issuer: IssuerName; serial: Serial };
 type Page = { after: string; count: number };
@@ -203,6 +204,7 @@ export function compileQueries(dialect: Dialect) {
     ...authorisationQueries(dialect),
     ...acmeQueries(dialect),
     ...revocationQueries(dialect),
+    ...transactionQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

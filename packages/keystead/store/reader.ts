@@ -21,6 +21,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** What the records say about one certificate's standing. */
 export interface StatusRow {
@@ -261,6 +262,25 @@ export class Reader {
   /** Up to `count` certificates of a CA that are in force and not revoked for good, by serial; `''` begins. */
   revocableOf(issuer: IssuerName, after: string, now: number, count: number): RevocableRow[] {
     return this.statements.revocableOf.all({ issuer, after: after as Serial, now, count });
+  }
+
+  /** The enrolment of several messages with this id. */
+  transaction(id: Uint8Array): EnrolmentTransactionRow | undefined {
+    return this.statements.transaction.first({ id });
+  }
+
+  transactionsOfCertificate(issuer: IssuerName, serial: Serial): EnrolmentTransactionRow[] {
+    return this.statements.transactionsOfCertificate.all({ issuer, serial });
+  }
+
+  /** Up to `count` whose certificate should have been confirmed by now. */
+  transactionsDue(now: number, count: number): EnrolmentTransactionRow[] {
+    return this.statements.transactionsDue.all({ now, count });
+  }
+
+  /** How many of this requester's have not ended. */
+  countOpenTransactions(requester: string): number {
+    return this.statements.countOpenTransactions.first({ requester })?.count ?? 0;
   }
 
   meta(key: string): string | undefined {

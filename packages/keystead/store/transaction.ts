@@ -20,6 +20,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState, DeviceState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** The end of the audit log: its last number, and its time in milliseconds. */
 export interface AuditHead {
@@ -218,6 +219,15 @@ export class Tx extends Reader {
 
   override get acme(): AcmeWriter {
     return new AcmeWriter(this.statements);
+  }
+
+  /** Inserts a transaction, or sets where it stands. */
+  putTransaction(row: EnrolmentTransactionRow): void {
+    this.statements.putTransaction.run(row);
+  }
+
+  forgetTransactions(endedBefore: number, waitingBefore: number): void {
+    this.statements.forgetTransactions.run({ endedBefore, waitingBefore });
   }
 
   setMeta(key: string, value: string): void {
