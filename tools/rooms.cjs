@@ -16,9 +16,10 @@ const floors = [
   ['cli'],
   ['start', 'trace'],
   ['backup'],
-  ['serve', 'examples', 'verify', 'policy'],
+  ['serve', 'examples', 'verify', 'policy', 'relying'],
   ['ceremony'],
   ['protocols'],
+  ['acme'],
   ['authority', 'provisioning', 'access', 'inventory'],
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
@@ -89,7 +90,7 @@ module.exports = {
       },
     ),
     wall('keyd-knows-no-http', 'keyd knows neither HTTP nor the database', inProgram(['keyd']), {
-      path: `(${inProgram(['store', 'protocols', 'authority', 'provisioning', 'access', 'inventory', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
+      path: `(${inProgram(['store', 'protocols', 'acme', 'authority', 'provisioning', 'access', 'inventory', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
     }),
     wall('keystore-knows-no-certificates', 'a keystore knows keys, not certificates', inProgram(['keystore']), {
       path: '^packages/core/(x509|log|lifecycle)/',
@@ -97,16 +98,27 @@ module.exports = {
     wall('protocols-know-no-database', 'a protocol is thin', inProgram(['protocols']), {
       path: `(${inProgram(['store'])})|node:sqlite|kysely`,
     }),
+    wall('acme-knows-no-wire', 'accounts, orders and validation know no HTTP server', inProgram(['acme']), {
+      path: 'fastify',
+    }),
     wall('store-knows-no-protocols', 'the records know no wire format', inProgram(['store']), {
       path: `fastify|node:https?$|${inProgram(['protocols', 'keyd', 'keyd-client'])}`,
     }),
+    wall(
+      'relying-holds-no-keys',
+      'who fetches CRLs for a verifier knows neither keys nor the database',
+      inProgram(['relying']),
+      {
+        path: `${inProgram(['keyd', 'keystore', 'store', 'authority', 'serve', 'protocols'])}|node:sqlite|kysely`,
+      },
+    ),
     wall('agent-stands-alone', "the device's side knows nothing of the server's code", '^packages/agent/', {
       path: '^packages/keystead/|fastify|kysely|node:sqlite',
     }),
     wall(
       'only-keyd-opens-a-keystore',
       'serve never holds a key',
-      inProgram(['serve', 'protocols', 'authority', 'provisioning', 'inventory', 'store', 'access']),
+      inProgram(['serve', 'protocols', 'authority', 'provisioning', 'inventory', 'store', 'access', 'acme']),
       {
         path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11|tpm2))',
       },
@@ -120,8 +132,8 @@ module.exports = {
     wall(
       'keyd-protocol-holds-no-keys',
       'what serve shares with keyd is the protocol alone',
-      '^packages/keystead/(keyd-client/|keyd/(protocol|wire-types|frames|handshake|channel)\\.ts|keyd/wire/)',
-      { path: '^packages/keystead/(keystore/|keyd/(?!wire/|(protocol|wire-types|frames|handshake|channel)\\.ts))' },
+      '^packages/keystead/(keyd-client/|keyd/((protocol|wire-types|frames|handshake|channel)\\.ts|wire/))',
+      { path: '^packages/keystead/(keystore/|keyd/(?!(protocol|wire-types|frames|handshake|channel)\\.ts|wire/))' },
     ),
   ],
   options: {

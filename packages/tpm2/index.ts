@@ -6,6 +6,7 @@ export {
   requireStrongName,
   type SignedStatement,
   verifyCertify,
+  verifyCertifyByKey,
   verifyQuote,
 } from './attest/statement.ts';
 export { formatCredentialFile, publicOfFile } from './attest/tools-files.ts';

@@ -1,4 +1,7 @@
 export { type AttestingStation, provisionAttested, type StationChallenge } from './attested.ts';
+export { type EnrolmentClient, enrolmentClient } from './choose.ts';
+export { CmpClient, type CmpOptions } from './cmp-client.ts';
+export { CmpRefusal } from './cmp-error.ts';
 export { type EnrolAnswer, EstClient, type EstOptions } from './est-client.ts';
 export { EstRefusal } from './est-error.ts';
 export { acceptIssued, keepCaCertificates } from './issued.ts';

@@ -1,5 +1,6 @@
 export * from './attestation-policy.ts';
 export * from './authorisation.ts';
+export * from './authorised-subject.ts';
 export * from './backup/index.ts';
 export * from './ceremony/bundle.ts';
 export * from './ceremony/bundle-check.ts';
@@ -17,6 +18,7 @@ export {
   requestName,
 } from './ceremony/request.ts';
 export * from './ceremony/transcript.ts';
+export * from './certificate-states.ts';
 export { type CertifyOrder, certify } from './certify.ts';
 export * from './cryptoperiod.ts';
 export * from './default-policy.ts';
@@ -47,6 +49,9 @@ export type { PolicyHistoryEntry } from './policy-document/people.ts';
 export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
 export * from './policy-statement.ts';
 export * from './policy-update.ts';
+export * from './revocation-authority.ts';
+export * from './revocation-rules.ts';
+export * from './revocation-statement.ts';
 export * from './roles.ts';
 export { firstIssue } from './schema-field.ts';
 export * from './ticket.ts';

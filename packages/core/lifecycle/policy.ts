@@ -7,6 +7,7 @@ import { BackupPolicySchema } from './backup/custodians.ts';
 import { type IssuerId, OFFLINE_CAS, type RootId } from './issuer.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
+import { RevocationAuthoritySchema } from './revocation-authority.ts';
 import { ROLES } from './roles.ts';
 
 export { OFFLINE_CAS, ONLINE_CAS, type OnlineCa } from './issuer.ts';
@@ -72,10 +73,18 @@ export const PolicySchema = z.strictObject({
       /** Until every backend refuses: it may go by an earlier OCSP answer until that ends. */
       backendSeconds: seconds,
     }),
+    /** How many people a revocation takes; without it, what revocation-rules.ts says. */
+    authority: RevocationAuthoritySchema.optional(),
   }),
   ...KeyingShape,
   /** The most that one enrolment authorisation may allow; without it, what authorisation.ts says. */
   authorisations: z.strictObject({ maxUses: z.int().min(1), maxSeconds: seconds }).optional(),
+  /**
+   * What proves to keyd that a device asks. `tls`: that it showed its certificate to the front end, which says so.
+   * `message`: that it signed this very request, in a CMP message which keyd verifies itself. Without it, `tls`.
+   * Enrolment authorisations, which operators sign for named devices, are beside it.
+   */
+  deviceProof: z.enum(['tls', 'message']).optional(),
   /** The change of a root's key; without it an old root stays an anchor until its certificate ends. */
   roots: z
     .strictObject({
@@ -93,6 +102,9 @@ export const PolicySchema = z.strictObject({
 
 export type Policy = z.infer<typeof PolicySchema>;
 export type PolicyOperator = Policy['operators'][number];
+
+/** The profile of the signer of CMP's answers. A policy of before CMP has none: CMP is off then. */
+export const CMP_RA_PROFILE = 'cmp-ra';
 
 /** The id of the profile by which the certificate of the CA itself is made. */
 export const caProfileId = (role: CaRole): string => `${role}-ca`;

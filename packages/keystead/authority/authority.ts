@@ -16,13 +16,18 @@ import { type DeviceRequest, Enrolment } from './enrolment.ts';
 import { CertificateRecords, type Issued } from './issued.ts';
 import { type Reconciled, reconcile, recordEvidenceSigner } from './reconciliation.ts';
 import { Revocation, type RevocationOrder, type Revoked } from './revocation.ts';
+import { RevocationActs } from './revocation-acts.ts';
+import { RevocationCensus } from './revocation-census.ts';
 import { CertificateStatus, type StatusListener } from './status.ts';
+import { EnrolmentTransactions } from './transactions.ts';
 
 export interface AuthorityOptions extends AuthorityDeps {
   /** Where `<role>.crl` is published. */
   readonly crlDirectory: string;
   /** How long after the end of its LDevID a device may recover by its IDevID, where it is not as the policy says. */
   readonly graceSeconds?: number;
+  /** How long a certificate waits to be confirmed, where it is not as transactions.ts says. */
+  readonly confirmSeconds?: number;
   /** Seals the secrets of enrolment authorisations: 32 bytes that the database never has. Stays with the caller. */
   readonly sealingKey: SecretBytes;
 }
@@ -36,6 +41,12 @@ export class Authority {
   readonly authorisations: Authorisations;
   /** Requests under an authorisation: made, approved, refused. */
   readonly authorised: AuthorisedEnrolment;
+  /** Revocations that take several people or several transactions, and releases of holds. */
+  readonly revocations: RevocationActs;
+  /** What a revocation would take. */
+  readonly census: RevocationCensus;
+  /** Enrolments of several messages, whose certificates are confirmed. */
+  readonly transactions: EnrolmentTransactions;
   readonly #deps: AuthorityDeps;
   readonly #enrolment: Enrolment;
   readonly #revocation: Revocation;
@@ -50,9 +61,16 @@ export class Authority {
     this.#enrolment = new Enrolment(options, this.records, options.graceSeconds, changed);
     this.authorisations = new Authorisations(options, options.sealingKey);
     this.authorised = new AuthorisedEnrolment(options, this.#enrolment, this.authorisations);
+    this.transactions = new EnrolmentTransactions(
+      options,
+      (revoked) => this.announceRevoked(revoked),
+      options.confirmSeconds,
+    );
     mkdirSync(options.crlDirectory, { recursive: true });
     this.#crls = new CrlPublisher(options, options.crlDirectory);
     this.#revocation = new Revocation(options, this.#crls, changed);
+    this.revocations = new RevocationActs(options, this.#revocation, this.#status);
+    this.census = new RevocationCensus(options);
   }
 
   /** Repairs what a crash left, and puts every CRL in place. Call it before the first request is taken. */
@@ -61,6 +79,7 @@ export class Authority {
     const reconciled = await this.reconcile();
     this.#crls.restoreFiles();
     this.#crls.findOverdue();
+    await this.revocations.resume();
     await this.#crls.publishDue();
     return reconciled;
   }
@@ -68,6 +87,8 @@ export class Authority {
   /** What is to be done from time to time: CRLs that are due, and signatures that never came into the records. */
   async tick(): Promise<void> {
     await this.reconcile();
+    await this.revocations.resume();
+    await this.transactions.tick();
     await this.#crls.publishDue();
   }
 
@@ -106,6 +127,11 @@ export class Authority {
     return this.#enrolment.server(v);
   }
 
+  /** See {@link Enrolment.registrationAuthority}. */
+  registrationAuthority(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
+    return this.#enrolment.registrationAuthority(v);
+  }
+
   /** See {@link Revocation.revoke}. */
   revoke(order: RevocationOrder): Promise<Revoked> {
     return this.#revocation.revoke(order);
@@ -113,8 +139,7 @@ export class Authority {
 
   /** For acts that revoke in a transaction of their own: makes the change known and publishes the CRLs. */
   announceRevoked(certificates: readonly { readonly issuer: IssuerId; readonly serial: Serial }[]): Promise<boolean> {
-    for (const { issuer, serial } of certificates) this.#status.changed(issuer, serial);
-    return this.#revocation.publish(certificates.map(({ issuer }) => issuer));
+    return this.#revocation.announce(certificates);
   }
 
   /** Lets a device whose grace period has ended recover once more. REQ-KEY-ROT-01 @throws KeysteadError `device.unknown` */

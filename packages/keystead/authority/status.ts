@@ -34,6 +34,11 @@ export class CertificateStatus {
     this.changed(issuer);
   }
 
+  /** Whether the key of this CA is known to be in foreign hands. */
+  isCompromised(issuer: IssuerId): boolean {
+    return this.#compromised.has(issuer);
+  }
+
   /** Calls `listener` after the COMMIT of each change and before anybody hears of it. @returns what ends it. */
   onChanged(listener: StatusListener): () => void {
     this.#listeners.add(listener);

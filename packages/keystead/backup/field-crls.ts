@@ -31,7 +31,10 @@ export async function takeFieldCrls(
     const issuer = issuers.find(({ certificate }) => crl.verify(certificate))?.id;
     if (issuer === undefined) throw new KeysteadError('backup.crl-foreign', { field: file });
     const fresh = [...crl.entries].filter(
-      ([serial, { reason }]) => reason !== 'removeFromCRL' && !state.isRevoked(issuer, serial),
+      ([serial, { reason }]) =>
+        reason !== 'removeFromCRL' &&
+        !state.isRevoked(issuer, serial) &&
+        !(reason === 'certificateHold' && state.holds.isHeld(issuer, serial)),
     );
     taken += fresh.length;
     const number = Math.max(crl.number, numberOf(state, issuer) + 1);
@@ -43,7 +46,7 @@ export async function takeFieldCrls(
       revoked: fresh.map(([serial, { revokedAt, reason }]): [Serial, number, string] => [
         serial,
         revokedAt.getTime(),
-        reason === undefined || reason === 'certificateHold' || reason === 'aACompromise' ? 'unspecified' : reason,
+        reason === undefined || reason === 'aACompromise' ? 'unspecified' : reason,
       ]),
     };
     await journal.append(entry);

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
@@ -71,7 +71,7 @@ export async function importLater(layout: Layout, clock: Clock, options: LaterIm
     requireEarnest(bundle);
     requireRoot(bundle.certificates.root, options.rootSha256);
     if (bundle.ceremony !== 'founding' && lastTranscript(pins) === transcriptSha256) {
-      publishRootCrls(layout, bundle);
+      await publishLists(layout, bundle);
       return pins;
     }
     requireNext(outputs, pins);
@@ -85,12 +85,16 @@ export async function importLater(layout: Layout, clock: Clock, options: LaterIm
     const evidence = await succeed(layout, clock, outputs, changes, options);
     const next = pinsAfter(hierarchy, outputs, changes, { revoked, evidence, importedAt: clock.now().toISOString() });
     const done = await asOwnerOf(layout.keyd, () => takeOver(layout, next, files, evidence));
-    publishRootCrls(layout, bundle);
+    await publishLists(layout, bundle);
     return done;
   } finally {
     right.release();
   }
 }
+
+/** As the user whose directory it is: serve's, where that is another one than keyd's. */
+const publishLists = (layout: Layout, bundle: CeremonyBundle): Promise<void> =>
+  asOwnerOf(existsSync(layout.crl) ? layout.crl : layout.data, () => publishRootCrls(layout, bundle));
 
 function noPins(layout: Layout): never {
   throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });

@@ -58,7 +58,7 @@ export class Requesters {
     if (!this.#vouches(proven.issuer)) throw unproven(`a certificate of ${proven.issuer}, which is believed no more`);
     const ms = now.getTime();
     if (ms < proven.notBefore || ms > proven.notAfter) throw unproven('a certificate that is not valid now');
-    if (this.#state.isRevoked(proven.issuer, proven.serial)) {
+    if (this.#state.isListed(proven.issuer, proven.serial)) {
       throw new KeysteadError('requester.revoked', { field: 'requester.certificate', seen: proven.serial });
     }
   }

@@ -4,7 +4,7 @@ import type { AuditEvent } from '../audit/index.ts';
 import { requireClock } from '../authority/index.ts';
 import type { Params, Result } from '../keyd-client/index.ts';
 import type { ProvisioningDeps } from './deps.ts';
-import { auditRefusal, keyDetail, type UnitOrder } from './unit.ts';
+import { auditRefusal, keyDetail, requireBatch, type UnitOrder } from './unit.ts';
 
 /** A unit whose TPM is to be challenged, with what it shows of that TPM. */
 export interface ChallengeOrder extends Omit<UnitOrder, 'csr' | 'attestation'> {
@@ -31,6 +31,7 @@ export async function challengeUnit(deps: ProvisioningDeps, order: ChallengeOrde
     requireClock(deps);
     checkDeviceId(order.deviceId);
     const ticket = deps.store.read((records) => {
+      requireBatch(records, ticketId);
       const device = records.device(order.deviceId);
       if (device !== undefined && (device.state === 'stolen' || device.state === 'decommissioned')) {
         throw new KeysteadError('device.blocked', { field: order.deviceId, seen: device.state });

@@ -3,7 +3,15 @@ import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { checkDeviceId, type ParsedCsr, parseCsr, verifyProofOfPossession } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';
-import { type Issued, type KeyClaim, KeyTaken, keyVerdict, onlineIssuer, requireClock } from '../authority/index.ts';
+import {
+  batchRevoked,
+  type Issued,
+  type KeyClaim,
+  KeyTaken,
+  keyVerdict,
+  onlineIssuer,
+  requireClock,
+} from '../authority/index.ts';
 import type { Result } from '../keyd-client/index.ts';
 import type { ProvisioningRecord, Reader, Ticket, Tx } from '../store/index.ts';
 import type { ProvisioningDeps } from './deps.ts';
@@ -78,6 +86,7 @@ function lookUp(
 ): ProvisionedUnit | { ticket: Ticket } {
   const ticket = records.ticket(order.ticketId);
   if (ticket === undefined) throw new KeysteadError('ticket.unknown', { field: 'ticketId', seen: order.ticketId });
+  requireBatch(records, order.ticketId);
   const verdict = keyVerdict(records, claim);
   // Only a holder of the key is reported as the second one: a public key alone can be copied by anybody.
   if (verdict.kind !== 'free') verifyProofOfPossession(request);
@@ -143,6 +152,8 @@ function recordUnit(
   const now = deps.clock.now();
   const actor: AuditEvent['actor'] = { kind: 'operator', id: operator };
   const at = now.getTime();
+  // Revoked while keyd signed: the signature is found in keyd's journal and put on the CRL.
+  requireBatch(tx, ticket.ticketId);
   tx.insertDevice({
     deviceId,
     state: 'provisioned',
@@ -192,6 +203,12 @@ export function keyDetail(key: Result<'provision'>['key']): Record<string, strin
   const { origin, endorsedBy, ekSpkiSha256, ekCertificateSha256 } = key;
   const maker: Record<string, string> = ekCertificateSha256 === undefined ? {} : { ekCertificateSha256 };
   return { keyOrigin: origin, endorsedBy, ekSpkiSha256, ...maker };
+}
+
+/** A batch that was revoked gets no unit any more. @throws KeysteadError `ticket.revoked`. */
+export function requireBatch(records: Reader, ticketId: string): void {
+  if (records.meta(batchRevoked(ticketId)) === undefined) return;
+  throw new KeysteadError('ticket.revoked', { field: 'ticketId', seen: ticketId });
 }
 
 /** @param what was asked for. */

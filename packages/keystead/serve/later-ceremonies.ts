@@ -48,7 +48,6 @@ function recordCeremony(tx: Tx, audit: AppendAudit, trust: Trust, ceremony: Cere
   const requestId = `ceremony-${number}`;
   const before = trust.later.find((one) => one.number === number - 1)?.revoked ?? [];
   const fresh = revoked.filter((issuer) => !before.includes(issuer));
-  const successors = trust.issuers.filter(({ id }) => id.includes('.')).map(({ id }) => id);
   audit(tx, {
     type: 'ceremony.imported',
     actor: SYSTEM,
@@ -61,7 +60,6 @@ function recordCeremony(tx: Tx, audit: AppendAudit, trust: Trust, ceremony: Cere
       offline,
       witnesses: witnesses.join(', '),
       revoked: revoked.join(' '),
-      laterKeys: successors.join(' '),
     },
   });
   for (const issuer of fresh) {

@@ -2,12 +2,14 @@ import { type Serial, toBase64, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { type IssuerId, type Permission, permits } from '@keystead/core/lifecycle';
 import { actorOf, type Client, type OperatorClient } from '../access/index.ts';
-import type { FinalReason, Issued } from '../authority/index.ts';
+import type { Issued } from '../authority/index.ts';
 import { Inventory, keyEventView, keyView, keyWarnings, warningView } from '../inventory/index.ts';
 import { asKeysteadError } from '../protocols/http/status.ts';
 import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts';
 import type { Certificate, Device } from '../store/index.ts';
+import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
+import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
 import type { ServedHierarchy } from './served-hierarchy.ts';
 import { unitDomain } from './unit-domain.ts';
@@ -37,6 +39,8 @@ export function restDomain(rooms: Rooms): RestDomain {
   return {
     ...authorisationDomain(rooms, operator),
     ...unitDomain(rooms, operator, view),
+    ...acmeOperatorDomain(rooms, operator),
+    ...revocationDomain(rooms, operator),
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };
@@ -78,18 +82,6 @@ export function restDomain(rooms: Rooms): RestDomain {
       const client = await operator(caller, 'batch.open', 'open batch');
       const opened = await provisioning.openBatch({ ticket, actor: actorOf(client), requestId: caller.requestId });
       return { ticketId: opened.ticket.id, quota: opened.ticket.quota };
-    },
-    async revoke(caller, { deviceId, serial, reason }) {
-      const permission = deviceId === undefined ? 'certificate.revoke' : 'device.revoke';
-      const actor = actorOf(await operator(caller, permission, 'revoke'));
-      const selector = deviceId === undefined ? { serial: (serial ?? '').toLowerCase() as Serial } : { deviceId };
-      const done = await authority.revoke({
-        selector,
-        reason: reason as FinalReason,
-        actor,
-        requestId: caller.requestId,
-      });
-      return { revoked: done.certificates.map((one) => one.serial), reason, onCrl: done.onCrl };
     },
     async decommission(caller, deviceId, wiped) {
       const client: Client = await operator(caller, 'device.decommission', 'decommission');

@@ -1,12 +1,15 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { IssuerName } from '@keystead/core/lifecycle';
 import { sql } from 'kysely';
+import { acmeQueries } from './acme-queries.ts';
 import { authorisationQueries } from './authorisation-queries.ts';
 import type { Dialect } from './dialect.ts';
 import { keyQueries } from './key-queries.ts';
 import { bytesOf, compileQuery } from './query.ts';
+import { revocationQueries } from './revocation-queries.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
+import { transactionQueries } from './transaction-queries.ts';
 
 type Named = { issuer: IssuerName; serial: Serial };
 type Page = { after: string; count: number };
@@ -49,10 +52,10 @@ export function compileQueries(dialect: Dialect) {
         .where('serial', '=', bytesOf(a.serial))
         .where('issuer', '=', a.issuer),
     ),
-    setStatus: query<Named & Pick<rows.Certificate, 'status' | 'revokedAt' | 'reason'>>()((q, a) =>
+    setStatus: query<Named & Pick<rows.Certificate, 'status' | 'revokedAt' | 'reason' | 'invalidityAt'>>()((q, a) =>
       q
         .updateTable('certificate')
-        .set({ status: a.status, revoked_at: a.revokedAt, reason: a.reason })
+        .set({ status: a.status, revoked_at: a.revokedAt, reason: a.reason, invalidity_at: a.invalidityAt })
         .where('serial', '=', bytesOf(a.serial))
         .where('issuer', '=', a.issuer)
         .where('status', '<>', 'revoked'),
@@ -199,6 +202,9 @@ export function compileQueries(dialect: Dialect) {
     ),
     ...keyQueries(dialect),
     ...authorisationQueries(dialect),
+    ...acmeQueries(dialect),
+    ...revocationQueries(dialect),
+    ...transactionQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

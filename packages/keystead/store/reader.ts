@@ -1,10 +1,13 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { IssuerName } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
+import { AcmeReader } from './acme-records.ts';
 import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 import type { RequestState } from './authorisation-schema.ts';
 import type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
 import type { Queries } from './queries.ts';
+import type { RevocableRow, RevocationActRow } from './revocation-rows.ts';
+import type { RevocationActState } from './revocation-schema.ts';
 import type {
   AuditRow,
   Certificate,
@@ -18,6 +21,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** What the records say about one certificate's standing. */
 export interface StatusRow {
@@ -229,6 +233,54 @@ export class Reader {
 
   countWaiting(authorisationId: string): number {
     return this.statements.countWaiting.first({ authorisationId })?.count ?? 0;
+  }
+
+  /** The records of ACME. */
+  get acme(): AcmeReader {
+    return new AcmeReader(this.statements);
+  }
+
+  revocationAct(id: string): RevocationActRow | undefined {
+    return this.statements.revocationAct.first({ id });
+  }
+
+  /** Up to `count` acts in this state, the oldest first. */
+  revocationActs(state: RevocationActState, count: number): RevocationActRow[] {
+    return this.statements.revocationActs.all({ state, count });
+  }
+
+  /** Every certificate of this key that people and servers have, oldest first. */
+  certificatesOfKey(spkiSha256: SpkiSha256): Certificate[] {
+    return this.statements.certificatesOfKey.all({ spkiSha256 });
+  }
+
+  /** Up to `count` units of a batch whose id follows `after` in binary order; `''` begins. */
+  unitsOfBatch(ticketId: string, after: string, count: number): Pick<Device, 'deviceId' | 'idevidSerial' | 'state'>[] {
+    return this.statements.unitsOfBatch.all({ ticketId, after, count });
+  }
+
+  /** Up to `count` certificates of a CA that are in force and not revoked for good, by serial; `''` begins. */
+  revocableOf(issuer: IssuerName, after: string, now: number, count: number): RevocableRow[] {
+    return this.statements.revocableOf.all({ issuer, after: after as Serial, now, count });
+  }
+
+  /** The enrolment of several messages with this id. */
+  transaction(id: Uint8Array): EnrolmentTransactionRow | undefined {
+    return this.statements.transaction.first({ id });
+  }
+
+  transactionsOfCertificate(issuer: IssuerName, serial: Serial): EnrolmentTransactionRow[] {
+    return this.statements.transactionsOfCertificate.all({ issuer, serial });
+  }
+
+  /** Up to `count` whose certificate should have been confirmed by now. */
+  transactionsDue(now: number, count: number): EnrolmentTransactionRow[] {
+    return this.statements.transactionsDue.all({ now, count });
+  }
+
+  /** How many of this requester's have not ended. */
+  countOpenTransactions(requester: string): number {
+    return this.statements.countOpenTransactions.first({ requester })?.count ?? 0;
   }
 
   meta(key: string): string | undefined {

@@ -27,6 +27,8 @@ export interface Certificate {
   readonly status: table.CertificateState;
   readonly revokedAt: number | null;
   readonly reason: RevocationReason | null;
+  /** Set by a revocation that names it. */
+  readonly invalidityAt?: number | null;
   readonly requestId: string;
   /** SHA-256 of the DER request that it answers, hex. */
   readonly csrSha256: string;
@@ -48,6 +50,7 @@ export const certificateSelection = ({ hex }: Dialect) =>
     'status',
     'revoked_at as revokedAt',
     'reason',
+    'invalidity_at as invalidityAt',
     'request_id as requestId',
     hex<string>('csr_sha256').as('csrSha256'),
     'issued_at as issuedAt',
@@ -79,6 +82,8 @@ export interface KeyUse {
   readonly issuer: IssuerName | null;
   readonly serial: Serial | null;
   readonly firstSeen: number;
+  /** Set when it is reported. */
+  readonly compromisedAt?: number | null;
 }
 export const keyUseSelection = ({ hex }: Dialect) =>
   [
@@ -87,6 +92,7 @@ export const keyUseSelection = ({ hex }: Dialect) =>
     'issuer',
     hex<Serial | null>('serial').as('serial'),
     'first_seen as firstSeen',
+    'compromised_at as compromisedAt',
   ] as const;
 export const keyUseColumns = (row: KeyUse): Insertable<table.SpkiHistoryTable> => ({
   spki_sha256: bytesOf(row.spkiSha256),

@@ -1,6 +1,9 @@
 import type { IssuerName, KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
+import type { AcmeAccountTable, AcmeAuthorizationTable, AcmeChallengeTable, AcmeOrderTable } from './acme-schema.ts';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
+import type { RevocationActTable } from './revocation-schema.ts';
+import type { EnrolmentTransactionTable } from './transaction-schema.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
 export type CertificateState = 'good' | 'revoked' | 'hold';
@@ -32,6 +35,8 @@ export interface CertificateTable {
   status: CertificateState;
   revoked_at: number | null;
   reason: RevocationReason | null;
+  /** Since when it is known or suspected to be invalid, where somebody said so (RFC 5280 section 5.3.2). */
+  invalidity_at: number | null;
   request_id: string;
   csr_sha256: Uint8Array;
   issued_at: number;
@@ -46,6 +51,8 @@ export interface SpkiHistoryTable {
   issuer: IssuerName | null;
   serial: Uint8Array | null;
   first_seen: number;
+  /** When it was reported to be in foreign hands: it is never certified again. */
+  compromised_at: number | null;
 }
 
 /**
@@ -198,8 +205,14 @@ export interface Schema {
   crl: CrlTable;
   key: KeyTable;
   key_event: KeyEventTable;
+  revocation_act: RevocationActTable;
   authorisation: AuthorisationTable;
   enrolment_request: EnrolmentRequestTable;
+  acme_account: AcmeAccountTable;
+  acme_order: AcmeOrderTable;
+  acme_authorization: AcmeAuthorizationTable;
+  acme_challenge: AcmeChallengeTable;
+  enrolment_transaction: EnrolmentTransactionTable;
   meta: MetaTable;
   migration: MigrationTable;
 }

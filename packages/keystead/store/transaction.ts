@@ -1,10 +1,12 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { IssuerName, KeyStanding } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
+import { AcmeWriter } from './acme-records.ts';
 import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 import type { KeyEventRow, KeyRow } from './key-rows.ts';
 import type { Queries } from './queries.ts';
 import { Reader } from './reader.ts';
+import type { RevocationActRow } from './revocation-rows.ts';
 import type {
   AuditRow,
   Certificate,
@@ -18,6 +20,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState, DeviceState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** The end of the audit log: its last number, and its time in milliseconds. */
 export interface AuditHead {
@@ -81,8 +84,31 @@ export class Tx extends Reader {
     status: CertificateState,
     revokedAt: number | null,
     reason: RevocationReason | null,
+    invalidityAt: number | null = null,
   ): boolean {
-    return this.statements.setStatus.run({ issuer, serial, status, revokedAt, reason }) === 1;
+    return this.statements.setStatus.run({ issuer, serial, status, revokedAt, reason, invalidityAt }) === 1;
+  }
+
+  /** Blocks a key for all time, also one that was never seen here. Its first report stays. */
+  compromiseKey(spkiSha256: SpkiSha256, compromisedAt: number): void {
+    this.statements.compromiseKey.run({ spkiSha256, compromisedAt });
+  }
+
+  insertRevocationAct(row: RevocationActRow): void {
+    this.statements.insertRevocationAct.run(row);
+  }
+
+  /** Keeps what people have signed so far of an act that is proposed. */
+  setRevocationStatements(id: string, statements: string, expiresAt: number): void {
+    this.statements.setRevocationStatements.run({ id, statements, expiresAt });
+  }
+
+  moveRevocationAct(row: Pick<RevocationActRow, 'id' | 'state' | 'startedAt' | 'finishedAt'>): void {
+    this.statements.moveRevocationAct.run(row);
+  }
+
+  advanceRevocationAct(row: Pick<RevocationActRow, 'id' | 'cursor' | 'certificates' | 'devices'>): void {
+    this.statements.advanceRevocationAct.run(row);
   }
 
   /** @throws the error that maps to `key.already-used` when the key was ever seen. REQ-KEY-PROV-03 */
@@ -189,6 +215,19 @@ export class Tx extends Reader {
 
   enrolmentRequestIssued(id: string): void {
     this.statements.enrolmentRequestIssued.run({ id });
+  }
+
+  override get acme(): AcmeWriter {
+    return new AcmeWriter(this.statements);
+  }
+
+  /** Inserts a transaction, or sets where it stands. */
+  putTransaction(row: EnrolmentTransactionRow): void {
+    this.statements.putTransaction.run(row);
+  }
+
+  forgetTransactions(endedBefore: number, waitingBefore: number): void {
+    this.statements.forgetTransactions.run({ endedBefore, waitingBefore });
   }
 
   setMeta(key: string, value: string): void {

@@ -3,7 +3,15 @@ import { join } from 'node:path';
 import { type DerCertificate, fromPem } from '@keystead/core/bytes';
 import { certSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, issuerId, ONLINE_CAS, type RootId, rootId } from '@keystead/core/lifecycle';
+import {
+  type IssuerId,
+  issuerId,
+  ONLINE_CAS,
+  parsePolicy,
+  type RootId,
+  rootId,
+  transitionEnd,
+} from '@keystead/core/lifecycle';
 import { type CaRole, checkPath, readCertificate } from '@keystead/core/x509';
 import type { Layout } from '../files/layout.ts';
 
@@ -50,6 +58,13 @@ export function crossCertificates(layout: Layout, role: 'root' | 'signing-root' 
       newWithOld: certificateIn(join(layout.trust, `${role}-${index + 1}-new-with-old.pem`)),
       oldWithNew: certificateIn(join(layout.trust, `${role}-${index + 1}-old-with-new.pem`)),
     }));
+}
+
+/** The roots that are anchors of devices, servers and people now, the one in use first. @throws KeysteadError `policy.*` */
+export function trustedAnchors(layout: Layout, now: Date): DerCertificate[] {
+  const policy = parsePolicy(readFileSync(layout.policy));
+  const old = crossCertificates(layout).filter((rollover) => transitionEnd(policy, rollover) > now);
+  return [certificateIn(join(layout.trust, 'root.pem')), ...old.map((rollover) => rollover.old)];
 }
 
 /** Every certificate of a CA that there ever was: what old documents are verified by. */

@@ -4,8 +4,8 @@ import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-u
 import { algorithms, profiles } from './certificates.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
 import { attestation } from './makers.ts';
-import { authorisations, backups } from './outsiders.ts';
-import { operators, quorums, tickets } from './people.ts';
+import { authorisations, backups, deviceProof } from './outsiders.ts';
+import { operators, quorums, revocationAuthority, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation, transition } from './periods.ts';
 
 export type { LiveCertificate, LiveInventory, PolicyDifference, Severity } from './findings.ts';
@@ -28,8 +28,10 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   quorums(found, before, after);
   grace(found, before, after, live);
   revocation(found, before, after);
+  revocationAuthority(found, before, after);
   transition(found, before, after);
   authorisations(found, before, after);
+  deviceProof(found, before, after);
   backups(found, before, after);
   attestation(found, before, after);
   found.rest(before, after);

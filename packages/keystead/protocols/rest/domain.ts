@@ -1,7 +1,9 @@
 import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { z } from 'zod';
+import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
 import type { Caller } from './caller.ts';
+import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
 import type { UnitDomain } from './units.ts';
 import type { IssuedView } from './views.ts';
@@ -26,7 +28,7 @@ export type BackupDraft = z.output<typeof SignBackup>;
 export type DrillReport = z.output<typeof RecordDrill> & { readonly backupId: string };
 
 /** What the REST interface needs of the domain. Each call resolves only when what it did is durable. */
-export interface RestDomain extends AuthorisationDomain, UnitDomain {
+export interface RestDomain extends AuthorisationDomain, AcmeOperatorDomain, UnitDomain, RevocationDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
   device(caller: Caller, deviceId: string): Promise<unknown>;
@@ -35,10 +37,6 @@ export interface RestDomain extends AuthorisationDomain, UnitDomain {
   enrolOperator(caller: Caller, name: string, csr: Uint8Array): Promise<IssuedView>;
   enrolServer(caller: Caller, csr: Uint8Array, hosts: string[]): Promise<IssuedView>;
   openBatch(caller: Caller, ticket: string): Promise<{ ticketId: string; quota: number }>;
-  revoke(
-    caller: Caller,
-    what: { deviceId?: string; serial?: string; reason: string },
-  ): Promise<{ revoked: string[]; reason: string }>;
   decommission(
     caller: Caller,
     deviceId: string,

@@ -2,8 +2,10 @@ import { KeysteadError } from '@keystead/core/errors';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { clientCertificate, sendError } from '../http/server.ts';
+import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import type { RestDomain } from './domain.ts';
+import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
 import {
   BackupId,
   CertificateSerial,
@@ -17,7 +19,6 @@ import {
   Keys,
   OpenBatch,
   RecordDrill,
-  Revoke,
   SignBackup,
 } from './schemas.ts';
 import { UNIT_ROUTES, unitRoutes } from './units.ts';
@@ -75,15 +76,13 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         return domain.enrolServer(caller(request), csr, hosts);
       });
       authorisationRoutes(api, domain, { read, caller, parameter });
+      acmeOperatorRoutes(api, domain, { read, caller, parameter });
       api.post('/batches', async (request) => {
         const { ticket } = await read(request, () => checkBody(OpenBatch, request.body));
         return domain.openBatch(caller(request), ticket);
       });
       unitRoutes(api, domain, { read, caller, parameter });
-      api.post('/revocations', async (request) => {
-        const what = await read(request, () => checkBody(Revoke, request.body));
-        return domain.revoke(caller(request), what);
-      });
+      revocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
@@ -135,9 +134,10 @@ const ROUTES = [
   ['POST', '/api/v1/operator-certificates {name, csr}', '(a key that stands in the policy)'],
   ['POST', '/api/v1/server-certificates {csr, hosts}', 'server.enrol'],
   ...AUTHORISATION_ROUTES,
+  ...ACME_OPERATOR_ROUTES,
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],
   ...UNIT_ROUTES,
-  ['POST', '/api/v1/revocations {deviceId | serial, reason}', 'device.revoke or certificate.revoke'],
+  ...REVOCATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/policy', 'policy.read'],
   ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],
