@@ -1124,6 +1124,102 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'a revocation is for ever and keeps its first reason (RFC 5280 section 5.3.1)',
   },
+  // ---- revocation as an act
+  'revocation.reason-forbidden': {
+    kind: 'invalid',
+    rule: 'a reason must be one that this party may give of this (RFC 5280 section 5.3.1)',
+    remedy: 'keystead revoke --help lists them: cACompromise is for a CA only, removeFromCRL never given by hand',
+  },
+  'revocation.hold-forbidden': {
+    kind: 'conflict',
+    rule: 'only a certificate, a key or a device is put on hold and released, by an operator',
+  },
+  'revocation.not-on-hold': { kind: 'conflict', rule: 'only what is on hold is released' },
+  'revocation.nothing': { kind: 'not-found', rule: 'what is named has no certificate in force that this would change' },
+  'revocation.expired': {
+    kind: 'conflict',
+    rule: 'a certificate that has ended by itself is not revoked',
+    remedy: 'nobody relies on it; when its key is compromised, revoke the key',
+  },
+  'revocation.invalidity-date': {
+    kind: 'invalid',
+    rule: 'the date since which something is invalid is not in the future (RFC 5280 section 5.3.2)',
+  },
+  'revocation.ca-unknown': {
+    kind: 'not-found',
+    rule: 'the issuer must be a CA that keyd holds: manufacturing, operational, server or operator',
+  },
+  'revocation.not-own': { kind: 'forbidden', rule: 'a device revokes certificates of its own, and no others' },
+  'revocation.quorum-needed': {
+    kind: 'forbidden',
+    rule: 'the policy asks several people to agree to this',
+    remedy: 'keystead revoke … --propose, and keystead revoke approve by the others',
+  },
+  'revocation.signature-needed': {
+    kind: 'forbidden',
+    rule: 'a hold is released by an order that an operator has signed, and keyd verifies',
+    remedy: 'keystead revoke … --release signs and sends it',
+  },
+  'revocation.ca-key-in-use': {
+    kind: 'conflict',
+    rule: 'before all that a CA issued is revoked for its compromise, its key is reported compromised',
+    remedy: 'keystead revoke --ca does both; or keystead keys compromise first',
+  },
+  'revocation.under-way': {
+    kind: 'conflict',
+    rule: 'another act on the same device, batch or CA is being carried out',
+    remedy: 'wait for it: keystead revoke requests shows how far it is',
+  },
+  'key.reported-compromised': {
+    kind: 'conflict',
+    rule: 'a key that was reported compromised is never certified again',
+    remedy: 'make a new key',
+  },
+  'revocation-request.malformed': {
+    kind: 'invalid',
+    rule: 'a statement about a revocation must have the form that keystead revoke writes',
+  },
+  'revocation-request.signer-unknown': {
+    kind: 'forbidden',
+    rule: 'the signer must be an operator of the policy in force',
+  },
+  'revocation-request.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'a CA operator asks for a revocation, and those approve whose role the policy in force names',
+  },
+  'revocation-request.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a statement must be signed with the key that the policy in force has for its signer',
+  },
+  'revocation-request.other-order': {
+    kind: 'conflict',
+    rule: 'every statement must be about the very same order: selector, act, reason, list, proposer',
+  },
+  'revocation-request.list-differs': {
+    kind: 'conflict',
+    rule: 'a statement binds the certificates that its signer saw, and they are others now',
+    remedy: 'look at it again with --dry-run, and ask anew',
+  },
+  'revocation-request.expired': { kind: 'forbidden', rule: 'a statement must not have expired', remedy: 'ask anew' },
+  'revocation-request.not-yet-valid': { kind: 'forbidden', rule: 'a statement must not be signed in the future' },
+  'revocation-request.too-long': {
+    kind: 'forbidden',
+    rule: 'a statement may not be valid for longer than the policy in force allows',
+  },
+  'revocation-request.self': { kind: 'forbidden', rule: 'nobody approves their own request' },
+  'revocation-request.duplicate': { kind: 'forbidden', rule: 'a person, and a key, counts once' },
+  'revocation-request.too-few': {
+    kind: 'forbidden',
+    rule: 'as many people must approve as the policy in force asks for',
+    remedy: 'keystead revoke approve, by another person',
+  },
+  'revocation-request.order-used': {
+    kind: 'conflict',
+    rule: 'an order is carried out once',
+    remedy: 'sign a new one',
+  },
+  'revocation-request.unknown': { kind: 'not-found', rule: 'the request for a revocation must stand in the records' },
+  'revocation-request.closed': { kind: 'conflict', rule: 'the request is carried out or withdrawn' },
   // ---- the audit log
   'log.malformed': { kind: 'internal', rule: 'the files of the log must have the form of C2SP tlog-tiles' },
   'log.out-of-range': { kind: 'invalid', rule: 'the log must hold what is asked for' },

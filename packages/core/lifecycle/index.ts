@@ -15,6 +15,7 @@ export {
   requestName,
 } from './ceremony/request.ts';
 export * from './ceremony/transcript.ts';
+export * from './certificate-states.ts';
 export { type CertifyOrder, certify } from './certify.ts';
 export * from './cryptoperiod.ts';
 export * from './default-policy.ts';
@@ -44,6 +45,9 @@ export type { PolicyHistoryEntry } from './policy-document/people.ts';
 export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
 export * from './policy-statement.ts';
 export * from './policy-update.ts';
+export * from './revocation-authority.ts';
+export * from './revocation-rules.ts';
+export * from './revocation-statement.ts';
 export * from './roles.ts';
 export { firstIssue } from './schema-field.ts';
 export * from './ticket.ts';

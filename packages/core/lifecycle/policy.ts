@@ -5,6 +5,7 @@ import { type CaRole, type Profile, ProfileSchema } from '../x509/index.ts';
 import { BackupPolicySchema } from './backup/custodians.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
+import { RevocationAuthoritySchema } from './revocation-authority.ts';
 import { ROLES } from './roles.ts';
 
 const base64 = z.string().refine((text) => {
@@ -68,6 +69,8 @@ export const PolicySchema = z.strictObject({
       /** Until every backend refuses: it may go by an earlier OCSP answer until that ends. */
       backendSeconds: seconds,
     }),
+    /** How many people a revocation takes; without it, what revocation-rules.ts says. */
+    authority: RevocationAuthoritySchema.optional(),
   }),
   ...KeyingShape,
   /** The most that one enrolment authorisation may allow; without it, what authorisation.ts says. */

@@ -30,7 +30,10 @@ export async function takeFieldCrls(
     const issuer = ONLINE_CAS.find((role) => crl.verify(certificateIn(trustFile(layout, role))));
     if (issuer === undefined) throw new KeysteadError('backup.crl-foreign', { field: file });
     const fresh = [...crl.entries].filter(
-      ([serial, { reason }]) => reason !== 'removeFromCRL' && !state.isRevoked(issuer, serial),
+      ([serial, { reason }]) =>
+        reason !== 'removeFromCRL' &&
+        !state.isRevoked(issuer, serial) &&
+        !(reason === 'certificateHold' && state.holds.isHeld(issuer, serial)),
     );
     taken += fresh.length;
     const number = Math.max(crl.number, numberOf(state, issuer) + 1);
@@ -42,7 +45,7 @@ export async function takeFieldCrls(
       revoked: fresh.map(([serial, { revokedAt, reason }]): [Serial, number, string] => [
         serial,
         revokedAt.getTime(),
-        reason === undefined || reason === 'certificateHold' || reason === 'aACompromise' ? 'unspecified' : reason,
+        reason === undefined || reason === 'aACompromise' ? 'unspecified' : reason,
       ]),
     };
     await journal.append(entry);

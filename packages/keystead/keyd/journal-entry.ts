@@ -71,6 +71,18 @@ const KeyEntry = z.strictObject({
   requestId: z.string(),
 });
 
+/** An order of operators by which certificates came off their hold: issuer and serial of each. */
+const ReleaseEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('release'),
+  order: z.string(),
+  orderSha256: hex,
+  by: z.string(),
+  approvers: z.array(z.string()),
+  released: z.array(z.tuple([onlineCa, hex])),
+  requestId: z.string(),
+});
+
 /**
  * The journal up to here came out of a backup. Written by the restore itself, so that no restored keyd can begin
  * without it. REQ-KEY-BAK-02
@@ -99,6 +111,7 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   DocumentEntry,
   PolicyEntry,
   KeyEntry,
+  ReleaseEntry,
   RestoredEntry,
 ]);
 
@@ -106,6 +119,7 @@ export type JournalEntry = z.infer<typeof JournalEntrySchema>;
 export type CertificateJournalEntry = z.infer<typeof CertificateEntry>;
 export type KeyJournalEntry = z.infer<typeof KeyEntry>;
 export type CrlJournalEntry = z.infer<typeof CrlEntry>;
+export type ReleaseJournalEntry = z.infer<typeof ReleaseEntry>;
 export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
 export type RestoredJournalEntry = z.infer<typeof RestoredEntry>;
 

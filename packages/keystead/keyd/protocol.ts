@@ -10,6 +10,7 @@ import {
   PayloadSchema,
 } from '@keystead/core/lifecycle';
 import { z } from 'zod';
+import { ReleaseHold } from './wire/release-hold.ts';
 import {
   bytes,
   caRole,
@@ -369,6 +370,7 @@ export const OPERATIONS = {
   changePolicy: ChangePolicy,
   keys: Keys,
   changeKey: ChangeKey,
+  releaseHold: ReleaseHold,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -50,7 +50,7 @@ export class Requesters {
     if (proven.id !== id) throw unproven(`a certificate of ${proven.id}, for ${id}`);
     const ms = now.getTime();
     if (ms < proven.notBefore || ms > proven.notAfter) throw unproven('a certificate that is not valid now');
-    if (this.#state.isRevoked(proven.issuer, proven.serial)) {
+    if (this.#state.isListed(proven.issuer, proven.serial)) {
       throw new KeysteadError('requester.revoked', { field: 'requester.certificate', seen: proven.serial });
     }
   }

@@ -3,6 +3,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { type BatchTicket, ONLINE_CAS, type OnlineCa, type SignedTicket } from '@keystead/core/lifecycle';
 import { REVOCATION_REASONS, type RevocationReason, type RevokedEntry } from '@keystead/core/x509';
 import { AuthorisationUses } from './authorisation-uses.ts';
+import { Holds } from './holds.ts';
 import type { CertificateJournalEntry, CrlJournalEntry, JournalEntry, RestoredJournalEntry } from './journal-entry.ts';
 import { SerialSet } from './serial-set.ts';
 
@@ -24,7 +25,7 @@ type Certified = Pick<CertificateJournalEntry, 'serial' | 'issuer' | 'subject' |
 
 interface Revocations {
   number: number;
-  /** By serial; what has once been listed stays, but for `certificateHold`, which can be taken back. */
+  /** By serial, revoked for good: what has once been listed stays. */
   readonly listed: Map<Serial, RevokedEntry>;
 }
 
@@ -45,6 +46,8 @@ export class KeydState {
   readonly #restores: RestoredJournalEntry[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
+  /** What is on hold, and what came off. */
+  readonly holds = new Holds();
   readonly #issued = new Map<OnlineCa, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -54,6 +57,7 @@ export class KeydState {
     this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
     if (entry.kind === 'certificate') this.#replayCertificate(entry);
     if (entry.kind === 'crl') this.#replayCrl(entry);
+    if (entry.kind === 'release') this.holds.release(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
   }
 
@@ -74,7 +78,12 @@ export class KeydState {
     const { listed } = this.#of(entry.issuer);
     for (const [serial, ms, reason] of entry.revoked) {
       if (!isReason(reason)) throw new KeysteadError('keyd.journal-damaged', { field: 'reason', seen: reason });
-      listed.set(serial as Serial, { serial: serial as Serial, revokedAt: new Date(ms), reason });
+      const revoked = { serial: serial as Serial, revokedAt: new Date(ms), reason };
+      if (reason === 'certificateHold') this.holds.take(entry.issuer, revoked);
+      else {
+        listed.set(revoked.serial, revoked);
+        this.holds.end(entry.issuer, revoked.serial);
+      }
     }
     this.#of(entry.issuer).number = entry.number;
   }
@@ -211,9 +220,14 @@ export class KeydState {
     return this.#revocations.get(issuer)?.listed.has(serial) ?? false;
   }
 
+  /** Whether it lists it at all: for good, or on a hold that no order has released. */
+  isListed(issuer: OnlineCa, serial: Serial): boolean {
+    return this.isRevoked(issuer, serial) || this.holds.isHeld(issuer, serial);
+  }
+
   /**
-   * Takes revocations onto the list. Returns all that the CRL must list, and those that are there for the first
-   * time and for good. What was listed at `forgetBefore` or earlier is let go: nothing of that time can be valid.
+   * Takes revocations and holds onto the list. Returns all that the CRL must list, those that are there for the first
+   * time, and what takes them back, for when the journal could not be written: else they would be on no list later. What was listed at `forgetBefore` or earlier is let go: nothing of that time can be valid.
    * @throws KeysteadError `crl.number-used`; `crl.number-skips` for one so high that after it there would soon be none
    *   left, and so no CRL any more, also when the front end that asked for it is long mended.
    */
@@ -222,7 +236,7 @@ export class KeydState {
     number: number,
     entries: readonly RevokedEntry[],
     forgetBefore: number,
-  ): { all: RevokedEntry[]; fresh: RevokedEntry[] } {
+  ): { all: RevokedEntry[]; fresh: RevokedEntry[]; undo: () => void } {
     const revocations = this.#of(issuer);
     if (number <= revocations.number) {
       throw new KeysteadError('crl.number-used', { field: 'number', seen: `${number}, after ${revocations.number}` });
@@ -232,24 +246,29 @@ export class KeydState {
     }
     const { listed } = revocations;
     const fresh: RevokedEntry[] = [];
-    const held = new Map<Serial, RevokedEntry>();
+    const ended: RevokedEntry[] = [];
     for (const entry of entries) {
       if (listed.has(entry.serial)) continue;
-      if (entry.reason === 'certificateHold') held.set(entry.serial, entry);
-      else {
-        listed.set(entry.serial, entry);
-        held.delete(entry.serial);
-        fresh.push(entry);
+      if (entry.reason === 'certificateHold') {
+        if (this.holds.take(issuer, entry)) fresh.push(entry);
+        continue;
       }
+      const held = this.holds.end(issuer, entry.serial);
+      if (held !== undefined) ended.push(held);
+      listed.set(entry.serial, entry);
+      fresh.push(entry);
     }
     for (const [serial, { revokedAt }] of listed) if (revokedAt.getTime() <= forgetBefore) listed.delete(serial);
+    this.holds.forget(issuer, forgetBefore);
     revocations.number = number;
-    return { all: [...listed.values(), ...held.values()], fresh };
-  }
-
-  /** Takes back what {@link list} took, when the journal could not be written: else it would be on no list later. */
-  unlist(issuer: OnlineCa, fresh: readonly RevokedEntry[]): void {
-    for (const { serial } of fresh) this.#of(issuer).listed.delete(serial);
+    const undo = (): void => {
+      for (const { serial } of fresh) {
+        listed.delete(serial);
+        this.holds.end(issuer, serial);
+      }
+      for (const held of ended) this.holds.take(issuer, held);
+    };
+    return { all: [...listed.values(), ...this.holds.of(issuer)], fresh, undo };
   }
 
   #of(issuer: OnlineCa): Revocations {

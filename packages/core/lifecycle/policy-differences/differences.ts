@@ -4,7 +4,7 @@ import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-u
 import { algorithms, profiles } from './certificates.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
 import { authorisations, backups } from './outsiders.ts';
-import { operators, quorums, tickets } from './people.ts';
+import { operators, quorums, revocationAuthority, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation } from './periods.ts';
 
 export type { LiveCertificate, LiveInventory, PolicyDifference, Severity } from './findings.ts';
@@ -27,6 +27,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   quorums(found, before, after);
   grace(found, before, after, live);
   revocation(found, before, after);
+  revocationAuthority(found, before, after);
   authorisations(found, before, after);
   backups(found, before, after);
   found.rest(before, after);

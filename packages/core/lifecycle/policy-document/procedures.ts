@@ -1,6 +1,8 @@
 import { DEFAULT_AUTHORISATION_LIMITS } from '../authorisation.ts';
 import { durationText } from '../duration.ts';
 import { cryptoperiodOf, type Policy, profileOf } from '../policy.ts';
+import { GIVEN_REASONS, REVOCATION_SELECTORS, type RevocationSelectorKind } from '../revocation-authority.ts';
+import { REASON_RULES, revocationQuorum } from '../revocation-rules.ts';
 import { type Block, code, list, paragraph, section, steps, subsection, table } from './content.ts';
 
 /** What people do, with the figures of the policy. It says what the software enforces and what it leaves to them. */
@@ -75,11 +77,30 @@ function revocation(policy: Policy): Block[] {
         ['a CRL of a root', durationText(rootCrlSeconds)],
       ],
     ),
+    paragraph('Who may order it:'),
+    table(
+      ['Revocation of', 'Takes'],
+      REVOCATION_SELECTORS.map((selector) => [`a ${selector}`, takes(policy, selector)]),
+    ),
     list(
+      'A hold is released by an order that an operator signs and keyd verifies; a front end that was taken over can release nothing.',
       'A revocation is for ever and keeps its first reason; keyd lists it again by itself and never calls it good.',
       `A key may be suspended (certificateHold) for at most ${durationText(policy.grace.suspendedSeconds)}; then it is resumed or revoked. The limit is kept by procedure.`,
     ),
   ];
+}
+
+/** The quorum for each reason, those that are the same together. */
+function takes(policy: Policy, selector: RevocationSelectorKind): string {
+  const reasons = GIVEN_REASONS.filter((reason) => REASON_RULES[reason].operator.includes(selector));
+  const byText = new Map<string, string[]>();
+  for (const reason of reasons) {
+    const { approvals, roles } = revocationQuorum(policy, { selector, act: 'revoke', reason });
+    const text = approvals === 0 ? 'one CA operator' : `one CA operator and ${approvals} of ${roles.join(', ')}`;
+    byText.set(text, [...(byText.get(text) ?? []), reason]);
+  }
+  if (byText.size === 1) return [...byText.keys()].join('');
+  return [...byText].map(([text, which]) => `${which.join(', ')}: ${text}`).join('; ');
 }
 
 const backup = (policy: Policy): Block[] => [

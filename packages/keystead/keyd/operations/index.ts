@@ -7,6 +7,7 @@ import { issue } from './issue.ts';
 import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
+import { releaseHold } from './release-hold.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
 import { signCrl } from './sign-crl.ts';
@@ -30,6 +31,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   changePolicy,
   keys,
   changeKey,
+  releaseHold,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

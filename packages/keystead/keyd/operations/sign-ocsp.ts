@@ -17,7 +17,7 @@ type Answer = Params<'signOcsp'>['responses'][number];
 /**
  * Signs the status of certificates of one CA with its delegated responder. The times are keyd's: an answer can
  * neither be dated back nor last longer than the policy says; what keyd has not issued is never good, and what once
- * stood on a CRL is never good again. REQ-KEY-REV-02
+ * stood on a CRL is never good again, but for a hold that an order of operators has released. REQ-KEY-REV-02
  * @throws KeysteadError `key.use-forbidden`, also for good of a CA that is compromised; `ocsp.malformed`,
  *   `ocsp.hash-unsupported`, `ocsp.issuer-differs`, `ocsp.never-issued`, `revocation.undone`, `revocation.malformed`,
  *   `clock.went-back`.
@@ -42,7 +42,7 @@ export async function signOcsp(keyd: KeydContext, params: Params<'signOcsp'>): P
     if (!foreign && answer.status === 'good' && compromised) {
       throw new KeysteadError('key.use-forbidden', { field: `responses[${index}]`, seen: `good, of a compromised CA` });
     }
-    if (!foreign && answer.status !== 'revoked' && keyd.state.isRevoked(issuer, certId.serial)) {
+    if (!foreign && answer.status !== 'revoked' && keyd.state.isListed(issuer, certId.serial)) {
       throw new KeysteadError('revocation.undone', { field: `responses[${index}]`, seen: certId.serial });
     }
     if (answer.status === 'good' && !keyd.state.isIssued(issuer, certId.serial)) {

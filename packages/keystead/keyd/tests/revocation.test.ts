@@ -190,14 +190,6 @@ test('TEST-KEY-13 a compromised front end cannot use the numbers of CRLs up, whi
   await bed.client.signCrl({ issuer: 'operational', number: before + 1, entries: [] });
 });
 
-test('a hold is listed as long as it is asked for', async () => {
-  const hold = { serial: 'bb02' as Serial, revokedAt: now(), reason: 'certificateHold' as const };
-  const held = await bed.client.signCrl({ issuer: 'server', number: 1, entries: [hold] });
-  assert.equal(readCrl(held.crl).entries.size, 1);
-  const free = await bed.client.signCrl({ issuer: 'server', number: 2, entries: [] });
-  assert.equal(readCrl(free.crl).entries.size, 0);
-});
-
 test('a short-lived certificate leaves the list when it and every other of its time have ended; an IDevID never does', async () => {
   const entries = [{ serial: 'cc03' as Serial, revokedAt: now() }];
   await bed.client.signCrl({ issuer: 'operational', number: 20, entries });
