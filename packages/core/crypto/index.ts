@@ -59,5 +59,5 @@ export { RandomSource, randomBytes } from './random.ts';
 export { openBytes, sealBytes } from './seal.ts';
 export { SecretBytes } from './secret.ts';
 export { type SessionKeys, sessionKeys } from './session-keys.ts';
-export { type Signer, softwareSigner, verifySignature } from './signature.ts';
+export { type Pieces, type Signer, signPieces, softwareSigner, verifiedPieces, verifySignature } from './signature.ts';
 export { twoStepKdf } from './two-step-kdf.ts';

@@ -400,6 +400,10 @@ export const ERRORS = {
     rule: 'a validity may not be longer than the ceiling of its profile and the validity of its issuer',
   },
   'policy.crl-refresh-late': { kind: 'invalid', rule: 'a CRL must be made again before the last one ends' },
+  'policy.delta-outlives-base': {
+    kind: 'invalid',
+    rule: 'a delta CRL is good for at most as long as the full CRL that it goes with',
+  },
   'policy.ocsp-responder-outlived': {
     kind: 'invalid',
     rule: 'an OCSP responder must stop signing before its answers would outlive its certificate',
@@ -1042,6 +1046,26 @@ export const ERRORS = {
   'revocation.malformed': { kind: 'invalid', rule: 'a revocation has a time that is not in the future' },
   'crl.number-used': { kind: 'conflict', rule: 'each CRL of an issuer has a higher number than the one before' },
   'crl.number-skips': { kind: 'invalid', rule: 'the number of a CRL is at most 1000000 above the one before' },
+  'crl.shard-unknown': {
+    kind: 'invalid',
+    rule: 'a CRL of a partition is made where the policy has that many, or certificates that did not end were issued into it',
+  },
+  'crl.delta-forbidden': { kind: 'invalid', rule: 'delta CRLs are made where the policy has them' },
+  'crl.file-differs': {
+    kind: 'unavailable',
+    rule: 'the file of a CRL must have the hash that keyd told of it',
+    remedy: 'nothing was published; it is tried again, and if this stays, look for a disk that is full or faulty',
+  },
+  'crl.late': {
+    kind: 'unavailable',
+    rule: 'every CRL is published before the one before it ends',
+    remedy: 'see why keyd or the store refuses; when that is mended the lists are published within a minute',
+  },
+  'revocation.unissued-too-many': {
+    kind: 'forbidden',
+    rule: 'of serial numbers that keyd did not issue, at most 1000000 of one CA are listed',
+    remedy: 'no honest front end has that many: take it for one that was taken over',
+  },
   'evidence.not-revoked': {
     kind: 'conflict',
     rule: 'evidence is signed when the IDevID of the device, and all that it names as revoked, stand on a signed CRL',

@@ -145,6 +145,7 @@ function checkRevocation(policy: Policy): void {
       seen: `${times.crlRefreshSeconds}, with CRLs that are good for ${times.crlSeconds}`,
     });
   }
+  checkDeltaCrls(times);
   const responder = policy.profiles.find((profile) => profile.id === 'ocsp-responder')?.validity.seconds;
   // The answers of a responder key are good until its certificate ends, so it must stop signing before that.
   const needed = times.ocspResponderSeconds + times.ocspSeconds;
@@ -152,6 +153,25 @@ function checkRevocation(policy: Policy): void {
     throw new KeysteadError('policy.ocsp-responder-outlived', {
       field: 'revocation.ocspResponderSeconds',
       seen: `${times.ocspResponderSeconds} + ${times.ocspSeconds} (ocspSeconds), with certificates of ${responder}`,
+    });
+  }
+}
+
+/** A delta CRL that outlives its full CRL is of no use: without the other it says nothing (RFC 5280 section 5.2.4). */
+function checkDeltaCrls({ lists, crlSeconds }: Policy['revocation']): void {
+  const delta = lists?.delta;
+  if (delta === undefined) return;
+  const field = 'revocation.lists.delta';
+  if (delta.refreshSeconds >= delta.seconds) {
+    throw new KeysteadError('policy.crl-refresh-late', {
+      field: `${field}.refreshSeconds`,
+      seen: `${delta.refreshSeconds}, with delta CRLs that are good for ${delta.seconds}`,
+    });
+  }
+  if (delta.seconds > crlSeconds) {
+    throw new KeysteadError('policy.delta-outlives-base', {
+      field: `${field}.seconds`,
+      seen: `${delta.seconds}, with full CRLs that are good for ${crlSeconds}`,
     });
   }
 }

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { fromBase64 } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
-import { type CaRole, type Profile, ProfileSchema } from '../x509/index.ts';
+import { type CaRole, type Profile, ProfileSchema, type StatusUrls } from '../x509/index.ts';
 import { BackupPolicySchema } from './backup/custodians.ts';
+import { crlListName, MOST_SHARDS, type Shard } from './crl-lists.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
 import { RevocationAuthoritySchema } from './revocation-authority.ts';
@@ -69,6 +70,25 @@ export const PolicySchema = z.strictObject({
       /** Until every backend refuses: it may go by an earlier OCSP answer until that ends. */
       backendSeconds: seconds,
     }),
+    /** How the CRLs of the online CAs are cut; without it each CA has one full CRL. */
+    lists: z
+      .strictObject({
+        /**
+         * In how many partitions a CA lists what it issues from now on, besides its full CRL. What was issued before
+         * keeps the partition that stands in it.
+         */
+        shards: z.int().min(1).max(MOST_SHARDS),
+        /** Delta CRLs; without it there are none. */
+        delta: z
+          .strictObject({
+            /** How long a delta CRL is good for. */
+            seconds,
+            /** How often it is made again when nothing is revoked. */
+            refreshSeconds: seconds,
+          })
+          .optional(),
+      })
+      .optional(),
     /** How many people a revocation takes; without it, what revocation-rules.ts says. */
     authority: RevocationAuthoritySchema.optional(),
   }),
@@ -132,15 +152,21 @@ export const operatorOf = (policy: Policy, name: string): PolicyOperator | undef
   policy.operators.find((operator) => operator.name === name);
 
 /**
- * The addresses that a certificate issued by `issuer` carries. The roots are offline and answer no OCSP,
- * so what they issue carries a CRL address only.
+ * The addresses that a certificate issued by `issuer` carries, where its CRLs are in partitions those of `shard`. The
+ * roots are offline and answer no OCSP, so what they issue carries the address of a full CRL only.
  */
-export function statusUrls(policy: Policy, issuer: CaRole): { crl?: string; ocsp?: string; caIssuers?: string } {
+export function statusUrls(policy: Policy, issuer: CaRole, shard?: Shard): StatusUrls {
   const fill = (template: string | undefined) => template?.replace('{ca}', issuer);
   const offline = issuer === 'root' || issuer === 'signing-root';
   return {
-    crl: fill(policy.urls?.crl),
+    ...(offline ? { crl: fill(policy.urls?.crl) } : crlUrls(policy, issuer, shard)),
     ocsp: offline ? undefined : fill(policy.urls?.ocsp),
     caIssuers: fill(policy.urls?.caIssuers),
   };
+}
+
+/** Where a CRL of an online CA stands, full or of one partition, and the delta CRL that goes with it. */
+export function crlUrls(policy: Policy, issuer: CaRole, shard?: Shard): Pick<StatusUrls, 'crl' | 'freshest'> {
+  const at = (delta: boolean) => policy.urls?.crl?.replace('{ca}', crlListName({ issuer, shard, delta }));
+  return { crl: at(false), freshest: policy.revocation.lists?.delta === undefined ? undefined : at(true) };
 }

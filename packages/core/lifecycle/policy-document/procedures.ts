@@ -55,7 +55,8 @@ const renewal = (policy: Policy): Block[] => [
 ];
 
 function revocation(policy: Policy): Block[] {
-  const { promises, crlSeconds, crlRefreshSeconds, rootCrlSeconds, ocspSeconds } = policy.revocation;
+  const { promises, crlSeconds, crlRefreshSeconds, rootCrlSeconds, ocspSeconds, lists } = policy.revocation;
+  const delta = lists?.delta;
   return [
     subsection('Suspension and revocation'),
     paragraph(
@@ -74,9 +75,17 @@ function revocation(policy: Policy): Block[] {
       [
         ['an OCSP answer', durationText(ocspSeconds)],
         ['a CRL of an online CA', `${durationText(crlSeconds)}, made again every ${durationText(crlRefreshSeconds)}`],
+        ...(delta === undefined
+          ? []
+          : [
+              ['a delta CRL', `${durationText(delta.seconds)}, made again every ${durationText(delta.refreshSeconds)}`],
+            ]),
         ['a CRL of a root', durationText(rootCrlSeconds)],
       ],
     ),
+    ...(lists === undefined || lists.shards === 1
+      ? []
+      : [paragraph(`What a CA issues is listed in ${lists.shards} partitions, besides a CRL of all that it revoked.`)]),
     paragraph('Who may order it:'),
     table(
       ['Revocation of', 'Takes'],
