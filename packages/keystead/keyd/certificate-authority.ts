@@ -1,7 +1,7 @@
 import { type DerCertificate, type DerSpki, type Serial, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
 import { type Signer, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type OnlineCa, type Policy, requestName, statusUrls } from '@keystead/core/lifecycle';
+import { type OnlineCa, type Policy, requestName, type Shard, shardIndex, statusUrls } from '@keystead/core/lifecycle';
 import {
   type CertificateInfo,
   CertificateTemplate,
@@ -97,8 +97,9 @@ export class CertificateAuthority {
   async issue(order: CertificateOrder): Promise<IssuedCertificate> {
     this.#requireKey(order);
     const values = this.#values(order);
-    const tbs = this.#template(order.profile).tbs(values);
     const { serial, notBefore } = values;
+    const shard = this.#shardOf(order.profile, serial);
+    const tbs = this.#template(order.profile, shard).tbs(values);
     const notAfter = values.notAfter === 'none' ? NO_END : values.notAfter;
     const spki = spkiSha256(order.spki);
     const entry = {
@@ -112,6 +113,7 @@ export class CertificateAuthority {
       notBefore: notBefore.toISOString(),
       notAfter: notAfter.toISOString(),
       requestId: order.requestId,
+      shards: shard?.of,
       ticket: order.ticket,
       authorisation: order.authorisation,
     } as const;
@@ -151,12 +153,19 @@ export class CertificateAuthority {
     };
   }
 
-  #template(profile: Profile): CertificateTemplate {
-    const known = this.#templates.get(profile.id);
+  /** The partition of the CRLs in which a relying party looks for this certificate; undefined for the list of all. */
+  #shardOf(profile: Profile, serial: Serial): Shard | undefined {
+    const of = this.#policy.revocation.lists?.shards ?? 1;
+    return of === 1 || profile.ocspNoCheck ? undefined : { index: shardIndex(serial, of), of };
+  }
+
+  #template(profile: Profile, shard: Shard | undefined): CertificateTemplate {
+    const id = `${profile.id} ${shard?.index ?? ''}`;
+    const known = this.#templates.get(id);
     if (known !== undefined) return known;
-    const urls = profile.ocspNoCheck ? {} : statusUrls(this.#policy, this.role);
+    const urls = profile.ocspNoCheck ? {} : statusUrls(this.#policy, this.role, shard);
     const made = new CertificateTemplate(profile, { certificate: this.certificate }, urls);
-    this.#templates.set(profile.id, made);
+    this.#templates.set(id, made);
     return made;
   }
 }

@@ -15,6 +15,7 @@ import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo } from '../keystore/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
+import { CrlMaker } from './crl-maker.ts';
 import { requireCustody } from './custody.ts';
 import type { Provenance } from './documents.ts';
 import type { Hierarchy } from './hierarchy.ts';
@@ -34,6 +35,8 @@ import { Turnstile } from './turnstile.ts';
 export interface ContextParts {
   /** keyd's own directory: journal, leaves, checkpoint, policies. */
   readonly dir: string;
+  /** Where long CRLs are fetched, and whether by the group. */
+  readonly crls: { readonly dir: string; readonly shared: boolean };
   /** `trust/policy.json`. */
   readonly publishedPolicy: string;
   readonly hierarchy: Hierarchy;
@@ -72,6 +75,7 @@ export class KeydContext {
   readonly ledger: KeyLedger;
   readonly masters: Result<'keys'>['masters'];
   readonly log: LogSigner;
+  readonly crls: CrlMaker;
   readonly policies: PolicyChain;
   /** Operations go through; a change of the policy goes through alone. */
   readonly turnstile = new Turnstile();
@@ -99,6 +103,7 @@ export class KeydContext {
     this.ledger = ledger;
     this.masters = parts.masters;
     this.journal = journal;
+    this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
     this.log = log;
     this.policies = policies;
     this.#clock = parts.clock;

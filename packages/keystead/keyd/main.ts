@@ -96,6 +96,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
     const isolation = readIsolation();
     const context = await KeydContext.open({
       dir: layout.keyd,
+      crls: { dir: layout.crlFiles, shared: socketMode === 0o660 },
       publishedPolicy: layout.policy,
       hierarchy,
       founding: foundingPolicy(layout, hierarchy.pins),

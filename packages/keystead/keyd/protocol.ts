@@ -11,11 +11,11 @@ import {
 } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { ReleaseHold } from './wire/release-hold.ts';
+import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import {
   bytes,
   caRole,
   certificate,
-  crl,
   label,
   onlineCa,
   reason,
@@ -108,20 +108,6 @@ const SignOcsp = {
     thisUpdate: time,
     nextUpdate: time,
   }),
-};
-
-const SignCrl = {
-  params: z.strictObject({
-    issuer: onlineCa,
-    /** Above every number that keyd has signed for this issuer. */
-    number: z.int().min(1),
-    /**
-     * The revocations to list. Those that keyd has listed before stay on the list by themselves, so that only
-     * new ones need be sent; sending all of them is the same.
-     */
-    entries: z.array(z.strictObject({ serial, revokedAt: time, reason: reason.optional() })).max(100_000),
-  }),
-  result: z.strictObject({ crl, number: z.int(), thisUpdate: time, nextUpdate: time }),
 };
 
 const SignCheckpoint = {
@@ -218,6 +204,8 @@ const Status = {
     tickets: z.array(z.strictObject({ id: z.string(), units: z.int(), quota: z.int() })),
     /** The last CRL number for each issuer. */
     crlNumbers: z.partialRecord(onlineCa, z.int()),
+    /** Into how many partitions each issuer's list is to be cut besides the list of all; several after a change. */
+    crlShards: z.partialRecord(onlineCa, z.array(z.int())),
     restores: z.array(Restore),
   }),
 };
@@ -362,6 +350,7 @@ export const OPERATIONS = {
   provision: Provision,
   signOcsp: SignOcsp,
   signCrl: SignCrl,
+  listRevocations: ListRevocations,
   signCheckpoint: SignCheckpoint,
   signEvidence: SignEvidence,
   signBackupManifest: SignBackupManifest,

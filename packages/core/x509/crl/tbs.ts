@@ -1,5 +1,5 @@
 import { type DerCertificate, fromHex } from '../../bytes/index.ts';
-import type { SignatureAlgorithm } from '../../crypto/index.ts';
+import type { Pieces, SignatureAlgorithm } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { signatureAlgorithmDer } from '../algorithms.ts';
 import { readCertificate } from '../certificate.ts';
@@ -94,14 +94,22 @@ export class TbsCertList {
     yield this.#after;
   }
 
-  /** The whole CertificateList around a signature of these bytes, as {@link pieces} gives them. */
-  *signed(signature: Uint8Array): Generator<Uint8Array> {
+  /**
+   * The whole CertificateList, in pieces, around a signature of these bytes.
+   * @param through what the signed bytes pass through on the way; it gives them on as they are.
+   */
+  async *signed(
+    signature: Uint8Array,
+    through: (pieces: Iterable<Uint8Array>) => Pieces = same,
+  ): AsyncGenerator<Uint8Array> {
     const after = Buffer.concat([signatureAlgorithmDer(this.signatureAlgorithm), bitString(signature)]);
     yield sequenceHeader(this.length + after.length);
-    yield* this.pieces();
+    yield* through(this.pieces());
     yield after;
   }
 }
+
+const same = (pieces: Iterable<Uint8Array>): Pieces => pieces;
 
 /**
  * The TBSCertList, DER, of a version 2 CRL with authority key identifier and CRL number: what the CA signs;

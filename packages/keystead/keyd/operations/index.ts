@@ -10,7 +10,7 @@ import { journal, status, trust } from './read.ts';
 import { releaseHold } from './release-hold.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
-import { signCrl } from './sign-crl.ts';
+import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
 import { signOcsp } from './sign-ocsp.ts';
 
@@ -23,6 +23,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   provision,
   signOcsp,
   signCrl,
+  listRevocations,
   signCheckpoint,
   signEvidence,
   signBackupManifest,

@@ -1,4 +1,5 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
+import { ONLINE_CAS } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import type { CertificateJournalEntry, JournalEntry } from '../journal-entry.ts';
 import type { Params, Result } from '../protocol.ts';
@@ -15,8 +16,15 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
     log: { origin: keyd.log.origin, size: keyd.log.size, checkpoint: keyd.log.checkpoint ?? null },
     tickets: keyd.state.tickets,
     crlNumbers: keyd.state.crlNumbers,
+    crlShards: shardings(keyd),
     restores: keyd.state.restores.map(({ n: _, kind: __, time, ...restore }) => ({ ...restore, time: new Date(time) })),
   };
+}
+
+function shardings(keyd: KeydContext): Result<'status'>['crlShards'] {
+  const now = keyd.now().getTime();
+  const current = keyd.policy.revocation.lists?.shards ?? 1;
+  return Object.fromEntries(ONLINE_CAS.map((issuer) => [issuer, keyd.state.lists(issuer).shardings(current, now)]));
 }
 
 /** What the ceremony approved, certificates and verifier keys, and the policy in force. */
