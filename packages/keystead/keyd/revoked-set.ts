@@ -219,8 +219,13 @@ export class RevokedSet {
 
 const isListed = (segment: Buffer, at: number): boolean => ((segment[at + AT_REASON] ?? 0) & LISTED) !== 0;
 
-/** Short numbers get zeros in front; longer and negative ones are none of keyd's. */
+/** One for all: what is looked up is copied where it is to stay. */
+const looked = Buffer.alloc(OCTETS);
+
+/** Good until the next call. Short numbers get zeros in front; longer and negative ones are none of keyd's. */
 function octetsOf(serial: Serial): Buffer | undefined {
-  const octets = Buffer.from(serial.padStart(OCTETS * 2, '0'), 'hex');
-  return octets.length === OCTETS ? octets : undefined;
+  const from = OCTETS - serial.length / 2;
+  if (from < 0) return undefined;
+  looked.fill(0, 0, from);
+  return looked.write(serial, from, 'hex') === OCTETS - from ? looked : undefined;
 }

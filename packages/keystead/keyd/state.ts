@@ -88,12 +88,11 @@ export class KeydState {
     for (const [hex, ms, reason] of revoked) {
       if (!isReason(reason)) throw new KeysteadError('keyd.journal-damaged', { field: 'reason', seen: reason });
       const entry = { serial: hex as Serial, revokedAt: new Date(ms), reason };
-      if (!this.isListed(issuer, entry.serial) && !this.isIssued(issuer, entry.serial)) lists.sawUnissued(1);
+      const held = this.holds.isHeld(issuer, entry.serial);
       if (reason === 'certificateHold') this.holds.take(issuer, entry);
-      else {
-        lists.revoked.add(entry, since);
-        this.holds.end(issuer, entry.serial);
-      }
+      else if (!lists.revoked.add(entry, since)) continue;
+      else if (held) this.holds.end(issuer, entry.serial);
+      if (!held && !this.isIssued(issuer, entry.serial)) lists.sawUnissued(1);
     }
   }
 

@@ -13,7 +13,7 @@ type Issuer = Params<'signCrl'>['issuer'];
 type Fresh = CrlJournalEntry['revoked'];
 
 /** More are an entry of the journal of their own, so that no line of it is long. */
-const MOST_IN_LINE = 2000;
+const MOST_IN_LINE = 250;
 /** How far a hold's release may be dated before the full CRL on which it stood, milliseconds. */
 const CLOCK_STEP_MS = 2000;
 
