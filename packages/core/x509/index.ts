@@ -4,9 +4,10 @@ export { type CertificateInfo, readCertificate } from './certificate.ts';
 export { certificationRequest } from './certification-request.ts';
 export { certsOnly, readCertsOnly } from './cms/certs-only.ts';
 export { type EntryOctets, entryOctets, type RevokedEntry } from './crl/entries.ts';
-export { type CrlInfo, readCrl, readCrlTimes } from './crl/read.ts';
+export { type CrlInfo, readCrl } from './crl/read.ts';
 export { CRL_REASONS, type CrlReason, REVOCATION_REASONS, type RevocationReason, reasonOf } from './crl/reasons.ts';
 export { type CrlContents, type CrlHead, TbsCertList, tbsCertList } from './crl/tbs.ts';
+export { CRL_WINDOW_BYTES, readCrlWindow } from './crl/window.ts';
 export {
   MAX_CSR_BYTES,
   type ParsedCsr,

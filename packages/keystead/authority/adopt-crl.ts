@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { ONLINE_CAS } from '@keystead/core/lifecycle';
 import { readCrl } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';
@@ -20,7 +21,7 @@ export async function adoptListed(deps: AuthorityDeps, crls: CrlPublisher, chang
     const latest = crls.latest(issuer);
     if (latest === undefined) continue;
     const byReason = new Map<FinalReason, Certificate[]>();
-    for (const [serial, { reason }] of readCrl(latest.der).entries) {
+    for (const [serial, { reason }] of readCrl(readFileSync(crls.pathOf(latest))).entries) {
       const certificate = store.read((records) => records.certificate(issuer, serial));
       if (certificate?.status !== 'good') continue;
       const final = isFinal(reason) ? reason : 'unspecified';

@@ -59,16 +59,19 @@ export class Authority {
   async start(): Promise<Reconciled> {
     await recordEvidenceSigner(this.#deps, this.records);
     const reconciled = await this.reconcile();
-    this.#crls.restoreFiles();
-    this.#crls.findOverdue();
+    await this.#crls.findOverdue();
     await this.#crls.publishDue();
     return reconciled;
   }
 
-  /** What is to be done from time to time: CRLs that are due, and signatures that never came into the records. */
+  /**
+   * What is to be done from time to time: CRLs that are due, and signatures that never came into the records.
+   * @throws KeysteadError `crl.late`, for whoever looks after this process to hear of.
+   */
   async tick(): Promise<void> {
     await this.reconcile();
     await this.#crls.publishDue();
+    await this.#crls.requireInTime();
   }
 
   /** See {@link Enrolment.enrol}. */

@@ -1,5 +1,6 @@
 import { type ColumnDefinitionBuilder, type Compilable, sql } from 'kysely';
 import { enrolmentAuthorisations } from './authorisation-migration.ts';
+import { crlLists } from './crl-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
 
@@ -19,6 +20,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'certificates, devices, batches, audit', statements: firstSchema },
   { version: 2, name: 'the key inventory', statements: keyInventory },
   { version: 3, name: 'enrolment authorisations', statements: enrolmentAuthorisations },
+  { version: 9, name: 'the lists of revocations', statements: crlLists },
 ];
 
 function firstSchema({

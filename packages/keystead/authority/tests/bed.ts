@@ -13,7 +13,10 @@ import { Authority, type Issued, KeyClaims } from '../index.ts';
 
 export { csrFor, makeKey, type TestKey };
 
-type Keyd = Pick<KeydClient, 'issue' | 'signCrl' | 'journal' | 'status' | 'trust' | 'provision' | 'signEvidence'>;
+type Keyd = Pick<
+  KeydClient,
+  'issue' | 'signCrl' | 'listRevocations' | 'crlFile' | 'journal' | 'status' | 'trust' | 'provision' | 'signEvidence'
+>;
 
 /** What a test may put between the rooms: to look, to wait, or to fail at a chosen point. */
 export interface Interposed {

@@ -18,6 +18,8 @@ const interposed = {
     journal: client.journal.bind(client),
     status: client.status.bind(client),
     trust: client.trust.bind(client),
+    listRevocations: client.listRevocations.bind(client),
+    crlFile: client.crlFile.bind(client),
     signCrl: (params: Parameters<typeof client.signCrl>[0]) =>
       keydAway ? Promise.reject(new KeysteadError('keyd.unreachable')) : client.signCrl(params),
   }),
