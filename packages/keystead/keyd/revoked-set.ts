@@ -225,7 +225,7 @@ const looked = Buffer.alloc(OCTETS);
 /** Good until the next call. Short numbers get zeros in front; longer and negative ones are none of keyd's. */
 function octetsOf(serial: Serial): Buffer | undefined {
   const from = OCTETS - serial.length / 2;
-  if (from < 0) return undefined;
+  if (from < 0 || !Number.isInteger(from)) return undefined;
   looked.fill(0, 0, from);
   return looked.write(serial, from, 'hex') === OCTETS - from ? looked : undefined;
 }

@@ -185,6 +185,11 @@ export class KeydState {
     return new Date(this.#lastTime);
   }
 
+  /** The latest time that was seen, milliseconds since 1970. */
+  get lastTime(): number {
+    return this.#lastTime;
+  }
+
   /** Takes note of a time that something else of keyd's was signed at, milliseconds since 1970. */
   sawTime(ms: number): void {
     this.#lastTime = Math.max(this.#lastTime, ms);

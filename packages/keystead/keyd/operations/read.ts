@@ -22,7 +22,7 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
 }
 
 function shardings(keyd: KeydContext): Result<'status'>['crlShards'] {
-  const now = keyd.now().getTime();
+  const now = keyd.state.lastTime;
   const current = keyd.policy.revocation.lists?.shards ?? 1;
   return Object.fromEntries(ONLINE_CAS.map((issuer) => [issuer, keyd.state.lists(issuer).shardings(current, now)]));
 }
