@@ -289,6 +289,16 @@ test('TEST-KEY-13 OCSP: no good for what was never issued, is of another CA, or 
   for (const number of [5, 1]) await refused('crl.number-used', 'signCrl', list(number, []));
   await refused('crl.number-skips', 'signCrl', list(Number.MAX_SAFE_INTEGER, []));
   await refused('request.malformed', 'signCrl', list(100, [{ serial: one, revokedAt, reason: 'removeFromCRL' }]));
+  // Lists that the policy does not have.
+  await refused('crl.shard-unknown', 'signCrl', { ...list(100, []), shard: { index: 0, of: 2 } });
+  await refused('crl.delta-forbidden', 'signCrl', { ...list(100, []), deltaOnly: true });
+  await refused('request.malformed', 'signCrl', { ...list(100, []), file: '../keyd/journal' });
+  // Listed without a CRL is as final as on one.
+  const listed = await front.ask('listRevocations', {
+    issuer: 'manufacturing',
+    entries: [{ serial: newSerial(), revokedAt, reason: 'superseded' }],
+  });
+  assert.deepEqual(listed.ok, { fresh: 1 });
   // And the device that it belonged to asks for nothing with it any more.
   const requester = { kind: 'device', id: shown(0).device, certificate: shown(0).ldevid };
   await refused('requester.revoked', 'issue', { ...orderOf(toBase64(await csrFor(shown(0).device))), requester });
@@ -477,6 +487,11 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     [
       'signCrl',
       { issuer: 'operator', number: 1, entries: [{ serial: newSerial(), revokedAt: now, reason: 'superseded' }] },
+    ],
+    ['signCrl', { issuer: 'operator', number: 1, shard: { index: 0, of: 2 }, deltaOnly: true, entries: [] }],
+    [
+      'listRevocations',
+      { issuer: 'operator', entries: [{ serial: newSerial(), revokedAt: now, reason: 'superseded' }] },
     ],
     ['signCheckpoint', { size: 4, leaves: [toBase64(randomBytes(32))] }],
     [

@@ -227,13 +227,7 @@ test('TEST-KEY-08: openssl reads each list as PEM as well, long and short, and i
 test('partitions and delta CRLs have their own addresses; what is no name of a list is not looked for', async () => {
   const crl = await publishLong('operational-2-of-4-delta');
   assert.deepEqual(await bytesOf(await fetch(`${url}/operational-2-of-4-delta.crl`)), crl);
-  for (const name of [
-    '..%2fca.pem',
-    '.operational.0011223344556677.tmp',
-    `${'a'.repeat(200)}`,
-    'A',
-    'a/b',
-  ])
+  for (const name of ['..%2fca.pem', '.operational.0011223344556677.tmp', `${'a'.repeat(200)}`, 'A', 'a/b'])
     for (const form of ['.crl', '.pem', ''])
       assert.equal((await fetch(`${url}/${name}${form}`)).status, 404, name + form);
 });
