@@ -6,6 +6,7 @@ import { newSerial, OcspIssuer, readCertificate } from '@keystead/core/x509';
 import fc from 'fast-check';
 import { greetPeer } from 'keystead/keyd/handshake.ts';
 import { csrFor, type HostileFrontEnd, makeKey, type RawAnswer, type TestKey } from 'keystead/keyd/tests/bed.ts';
+import { releaseOf, signedBy } from 'keystead/keyd/tests/release.ts';
 import { judge } from './judge.ts';
 import { type Frames, framesOf } from './raw-frames.ts';
 import { foreignCsr, Siege } from './siege.ts';
@@ -304,6 +305,59 @@ test('TEST-KEY-13 OCSP: no good for what was never issued, is of another CA, or 
   await refused('requester.revoked', 'issue', { ...orderOf(toBase64(await csrFor(shown(0).device))), requester });
 });
 
+test('TEST-KEY-13 a hold: not left out, not said to be good, not released without an operator, nor with an order for another, twice, or of the wrong role', async () => {
+  const serial = newSerial();
+  const other = newSerial();
+  const revokedAt = new Date().toISOString();
+  const numbers = (await siege.ask(front, 'status', {})).ok as { crlNumbers: Record<string, number> };
+  let number = numbers.crlNumbers.operational ?? 0;
+  const list = (entries: unknown[]) => {
+    number += 1;
+    return { issuer: 'operational', number, entries };
+  };
+  const hold = (one: Serial) => ({ serial: one, revokedAt, reason: 'certificateHold' });
+  await done('signCrl', list([hold(serial), hold(other)]));
+  const ca = new OcspIssuer(siege.trust.certificates.operational as DerCertificate);
+  const good = {
+    issuer: 'operational',
+    responses: [{ certId: toBase64(ca.certId(serial)), status: 'good' }],
+  };
+  await done('signCrl', list([]));
+  await refused('revocation.undone', 'signOcsp', good);
+  const order = releaseOf([{ issuer: 'operational', serial }]);
+  const ask = (statements: unknown, ...serials: Serial[]) => ({
+    statements,
+    certificates: serials.map((one) => ({ issuer: 'operational', serial: one })),
+    requestId: 'release',
+  });
+  const statement = await signedBy(siege.bed, 'ada', order);
+  const { payload } = JSON.parse(statement) as { payload: string };
+  const key = await softSign(payload);
+  for (const [code, statements, ...serials] of [
+    ['request.malformed', [], serial],
+    ['revocation-request.signature-invalid', [JSON.stringify({ payload, signer: 'ada', signature: key })], serial],
+    ['revocation-request.signer-forbidden', [await signedBy(siege.bed, 'aud', order)], serial],
+    ['revocation-request.list-differs', [statement], other],
+    ['revocation-request.list-differs', [statement], serial, other],
+    ['revocation-request.malformed', [await signedBy(siege.bed, 'ada', { ...order, act: 'hold' })], serial],
+  ] as const) {
+    await refused(code, 'releaseHold', ask(statements, ...serials));
+    await refused('revocation.undone', 'signOcsp', good);
+  }
+  await done('releaseHold', ask([statement], serial));
+  // The old order again releases nothing that was put on hold since.
+  const later = new Date(Date.now() + 1000).toISOString();
+  await done('signCrl', list([{ serial, revokedAt: later, reason: 'certificateHold' }]));
+  await done('releaseHold', ask([statement], serial));
+  await refused('revocation.undone', 'signOcsp', good);
+});
+
+/** A signature by a key of the attacker's. */
+async function softSign(payload: string): Promise<string> {
+  const signature = await makeKey().signer.sign(Buffer.from(payload, 'base64url'));
+  return Buffer.from(signature).toString('base64url');
+}
+
 test('TEST-KEY-13 the log: no leaf is taken back or changed, no size is made up, and of two histories at once one is signed', async () => {
   const leaf = (): string => toBase64(randomBytes(32));
   const first = [leaf(), leaf(), leaf()];
@@ -447,7 +501,19 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
   const signer = readCertificate(siege.trust.evidenceSigner).serial;
   const now = new Date().toISOString();
   const { serial } = readCertificate(fromBase64(idevid) as DerCertificate);
+  const held = newSerial();
+  const hold = { serial: held, revokedAt: now, reason: 'certificateHold' };
+  await done('signCrl', { issuer: 'server', number: 1, entries: [hold] });
+  const release = releaseOf([{ issuer: 'server', serial: held }]);
   const seeds: readonly (readonly [op: string, params: Record<string, unknown>])[] = [
+    [
+      'releaseHold',
+      {
+        statements: [await signedBy(siege.bed, 'ada', release)],
+        certificates: [{ issuer: 'server', serial: held }],
+        requestId: 'release',
+      },
+    ],
     ['issue', { ...orderOf(toBase64(await csrFor(device))), requester }],
     [
       'issue',
@@ -540,7 +606,7 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     );
     for (const { error } of answers) {
       assert.notEqual(error?.code, 'internal.unexpected');
-      assert.ok(error === undefined || /^[a-z0-9]+\.[a-z0-9-]+$/.test(error.code), error?.code);
+      assert.ok(error === undefined || /^[a-z0-9-]+\.[a-z0-9-]+$/.test(error.code), error?.code);
     }
     // Cut off only for what cannot be answered; then the attacker comes again.
     if (answers.some(({ error }) => error?.message === 'cut off')) attacker = await siege.front();

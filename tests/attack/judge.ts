@@ -123,8 +123,9 @@ function openssl({ signed, trust }: Siege): string[] {
 const listOf = (issuer: OnlineCa, { op, params }: Signed): boolean => op === 'signCrl' && params.issuer === issuer;
 
 /** CRLs in the order of their numbers: each number once, the times of the policy, and nothing that was taken back. */
-function lists({ bed, trust, signed }: Siege, issuer: OnlineCa): string[] {
+function lists({ bed, trust, signed, entries }: Siege, issuer: OnlineCa): string[] {
   const found: string[] = [];
+  const released = releasedOf(entries, issuer);
   const crls = signed
     .filter((one) => listOf(issuer, one))
     .map((one) => readCrl(fromBase64(String(one.ok.crl))))
@@ -140,11 +141,21 @@ function lists({ bed, trust, signed }: Siege, issuer: OnlineCa): string[] {
     if (life !== bed.policy.revocation.crlSeconds) found.push(`CRL ${issuer} ${number} lives ${life} s`);
     for (const serial of before) if (!crl.entries.has(serial)) found.push(`${serial} left the CRL of ${issuer}`);
     before = new Set(
-      [...crl.entries].flatMap(([serial, { reason }]) => (reason === 'certificateHold' ? [] : [serial])),
+      [...crl.entries].flatMap(([serial, { reason }]) =>
+        reason === 'certificateHold' && released.has(serial) ? [] : [serial],
+      ),
     );
   }
   return found;
 }
+
+/** What came off its hold by an order of operators. */
+const releasedOf = (entries: Siege['entries'], issuer: OnlineCa): ReadonlySet<string> =>
+  new Set(
+    entries.flatMap((one) =>
+      one.kind === 'release' ? one.released.flatMap(([of, serial]) => (of === issuer ? [serial] : [])) : [],
+    ),
+  );
 
 /** OCSP: never good for what keyd did not issue or had listed before it was asked; signed by a responder by its profile. */
 function answers({ bed, trust, signed, entries, began }: Siege, issuer: OnlineCa): string[] {
@@ -155,6 +166,7 @@ function answers({ bed, trust, signed, entries, began }: Siege, issuer: OnlineCa
     entries.flatMap((one) => (one.kind === 'certificate' && one.issuer === issuer ? [one.serial] : [])),
   );
   if (issuer === 'server') issued.add(readCertificate(trust.evidenceSigner).serial);
+  const released = releasedOf(entries, issuer);
   const listed = signed
     .filter((one) => listOf(issuer, one))
     .map(({ ok, answered }) => ({ answered, crl: readCrl(fromBase64(String(ok.crl))) }));
@@ -183,7 +195,7 @@ function answers({ bed, trust, signed, entries, began }: Siege, issuer: OnlineCa
           ({ answered, crl }) =>
             answered < asked &&
             crl.entries.has(certId.serial) &&
-            crl.entries.get(certId.serial)?.reason !== 'certificateHold',
+            !(crl.entries.get(certId.serial)?.reason === 'certificateHold' && released.has(certId.serial)),
         );
         if (revoked) found.push(`good for ${certId.serial}, which was on a CRL`);
       }

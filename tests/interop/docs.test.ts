@@ -77,6 +77,7 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['device list', /KS-0001 +provisioned/],
   ['device revoke KS-0002', /KS-0002: 1 certificates? revoked/],
   ['openssl crl', /verify OK/],
+  ['crl sync', /relying\/crls\.pem: 2 CRLs, changed/],
   ['audit verify', /PROVEN/],
   ['npx keystead verify', /passed, 0 failed, 0 unknown/],
   ['backup verify', /whole, and signed by keyd/],
@@ -91,7 +92,10 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['keys suspend', /ca-server: resume at .*, ordered by architect/],
   ['check-proof', /"outcome": "done"/],
   ['PUMP-000001.yaml', /device_id: "PUMP-000001"/],
-  ['/api/v1/revocations', /"reason":"superseded"/],
+  ['/api/v1/revocations', /"certificates":1,"devices":1,"cutOff":1/],
+  ['revoke --device KS-0005', /certificates +1\n +devices +1 would lose one; 1 would have none left/],
+  ['--issuer manufacturing --reason superseded', /1 certificate revoked \(superseded\); its CRL is out/],
+  ['--hold', /: revoked\n[\s\S]*certificateHold[\s\S]*is done; 1 certificate[\s\S]*: good/],
   ['policy show --json', /DEMONSTRATION: not to be relied on/],
   ['policy check next.json', /notes +grace\.renewalSeconds: .* down from 30 days to 14 days/],
   ['policy apply next.json', /version 2 is in force since .*\n[^\n]*approved by approver/],
@@ -105,6 +109,7 @@ for (const path of [
   'docs/backup.md',
   'docs/keyd.md',
   'docs/authorise.md',
+  'docs/verifying.md',
 ]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {
@@ -185,6 +190,8 @@ test('every link between the pages leads to a file', () => {
     'docs/operate.md',
     'docs/backup.md',
     'docs/keys.md',
+    'docs/verifying.md',
+    'docs/pkits.md',
   ];
   const linked = [...page('README.md').matchAll(/\((docs\/[a-z-]+\.md)\)/g)].map((match) => match[1] ?? '');
   for (const path of new Set([...pages, ...linked])) {

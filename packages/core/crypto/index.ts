@@ -53,6 +53,13 @@ export {
 } from './ml-kem.ts';
 export { type OneStepFunction, oneStepKdf } from './one-step-kdf.ts';
 export { defaultPasswordKdf, fipsMode, type PasswordKdf, passwordKey } from './password.ts';
+export {
+  LEAST_STRENGTH,
+  type PeerSignatureAlgorithm,
+  type PeerSignatureVerdict,
+  peerKeyWeakness,
+  verifyPeerSignature,
+} from './peer-signature.ts';
 export { algorithmOfSpki, ecPoint, ecSpki, rsaSpki } from './public-numbers.ts';
 export { PurposeKeys } from './purpose-keys.ts';
 export { RandomSource, randomBytes } from './random.ts';

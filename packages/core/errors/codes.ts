@@ -851,6 +851,31 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a certs-only message must be a SignedData without signers (RFC 5652, RFC 8951)',
   },
+  // ---- CRLs for the verifying side
+  'crl-sync.unreachable': {
+    kind: 'unavailable',
+    rule: 'a distribution point must answer with a CRL',
+    remedy: 'what was fetched before stays in force until it ends; look at the address and at the service behind it',
+  },
+  'crl-sync.unsigned': { kind: 'forbidden', rule: 'a CRL must be signed by one of the CAs that it is wanted for' },
+  'crl-sync.ended': { kind: 'forbidden', rule: 'a CRL must be of the present, between thisUpdate and nextUpdate' },
+  'crl-sync.older': { kind: 'conflict', rule: 'a CRL never takes the place of one with a higher number' },
+  'crl-sync.delta': {
+    kind: 'unsupported',
+    rule: 'a verifier that reads a file is given whole CRLs: no delta CRL, and none of another signer',
+    remedy: 'name the address of the full CRL',
+  },
+  'crl-sync.missing': {
+    kind: 'unavailable',
+    rule: 'each CA of the path must have its CRL in the bundle, or the verifier refuses everybody below it',
+    remedy: 'name the address of its CRL with --url',
+  },
+  'crl-sync.no-ca': { kind: 'invalid', rule: 'the file must hold the certificates of CAs, in PEM' },
+  'crl-sync.reload-failed': {
+    kind: 'unavailable',
+    rule: 'the reload command must end with 0',
+    remedy: 'the bundle is written; the next run tries the command again',
+  },
   // ---- enrolment authorisations
   'authorisation.malformed': {
     kind: 'invalid',
@@ -1189,11 +1214,22 @@ export const ERRORS = {
     rule: 'before all that a CA issued is revoked for its compromise, its key is reported compromised',
     remedy: 'keystead revoke --ca does both; or keystead keys compromise first',
   },
+  'revocation.unconfirmed': {
+    kind: 'invalid',
+    rule: 'a large act is confirmed by the number of certificates that it takes',
+    remedy: 'type the number when asked, or give --yes',
+  },
+  'revocation.list-untrue': {
+    kind: 'forbidden',
+    rule: 'what is signed for must be certificates of our own CAs that are what was asked for',
+    remedy: 'sign nothing: the service shows other certificates than those that were named',
+  },
   'revocation.under-way': {
     kind: 'conflict',
     rule: 'another act on the same device, batch or CA is being carried out',
     remedy: 'wait for it: keystead revoke requests shows how far it is',
   },
+  'ticket.revoked': { kind: 'forbidden', rule: 'a batch that was revoked gets no unit any more' },
   'key.reported-compromised': {
     kind: 'conflict',
     rule: 'a key that was reported compromised is never certified again',
@@ -1241,6 +1277,11 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'an order is carried out once',
     remedy: 'sign a new one',
+  },
+  'revocation-request.too-many': {
+    kind: 'too-many',
+    rule: 'as many requests for revocations wait as are kept',
+    remedy: 'approve or withdraw some: keystead revoke requests',
   },
   'revocation-request.unknown': { kind: 'not-found', rule: 'the request for a revocation must stand in the records' },
   'revocation-request.closed': { kind: 'conflict', rule: 'the request is carried out or withdrawn' },
@@ -1347,15 +1388,38 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'a later ceremony changes only what it is held for',
   },
-  'bundle.change-planned': {
-    kind: 'unsupported',
-    rule: 'keyd takes over new CRLs, and new certificates for the keys that its CAs have: new keys are planned',
-    remedy: 'have the CA certified for the key that it has: keystead hierarchy request',
-  },
   'ca.revoked': {
     kind: 'forbidden',
     rule: 'a CA whose certificate the root has revoked issues nothing more',
     remedy: 'have a successor certified: keystead ceremony intermediate',
+  },
+  // ---- later ceremonies in keyd: generations of CAs and roots
+  'ca.superseded': {
+    kind: 'forbidden',
+    rule: 'a key of a CA that has a successor answers for what it issued and issues nothing more',
+    remedy: 'ask again: the CA issues by its next key',
+  },
+  'issuer.unknown': {
+    kind: 'not-found',
+    rule: 'an issuer is a CA of this keyd, or one of its later keys, such as operational.2',
+  },
+  'ceremony.generation-unclear': {
+    kind: 'invalid',
+    rule: 'a CA that has had several keys is named with the number of the one that is meant, such as operational.1',
+  },
+  'ceremony.ca-revoked': {
+    kind: 'forbidden',
+    rule: 'no ceremony certifies a key of a CA that the root has revoked',
+    remedy: 'have a new key certified first: keystead hierarchy request --new-key, keystead ceremony intermediate',
+  },
+  'bundle.key-needed': {
+    kind: 'conflict',
+    rule: 'a ceremony that certifies a new key of a CA is imported with the keystore that holds this key',
+    remedy: 'give the passphrase of keyd: --passphrase-file or --passphrase-fd',
+  },
+  'policy.transition-too-short': {
+    kind: 'invalid',
+    rule: 'an old root stays an anchor for at least as long as the certificates live with which devices learn of the new one',
   },
   'fingerprint.malformed': {
     kind: 'invalid',

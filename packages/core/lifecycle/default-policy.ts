@@ -176,6 +176,7 @@ export interface DemoPolicyOptions {
   quorums?: Partial<Policy['quorums']>;
   grace?: Partial<Policy['grace']>;
   backup?: Policy['backup'];
+  roots?: Policy['roots'];
 }
 
 /**
@@ -225,6 +226,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     quorums: { ...keying.quorums, ...options.quorums },
     grace: { ...keying.grace, ...options.grace },
     ...(options.backup === undefined ? {} : { backup: options.backup }),
+    ...(options.roots === undefined ? {} : { roots: options.roots }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

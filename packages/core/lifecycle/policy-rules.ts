@@ -57,8 +57,22 @@ export function checkPolicyRules(policy: Policy): void {
   checkProfileSet(policy);
   for (const [index, profile] of policy.profiles.entries()) checkProfilePlace(policy, profile, `profiles[${index}]`);
   checkRevocation(policy);
+  checkTransition(policy);
   checkOperators(policy);
   checkBackupRules(policy);
+}
+
+/** A device learns of a new root at the latest when it renews; the old one must not end before each has done so. */
+function checkTransition({ roots, profiles }: Policy): void {
+  if (roots === undefined) return;
+  for (const id of ['ldevid', 'tls-server']) {
+    const seconds = profiles.find((profile) => profile.id === id)?.validity.seconds ?? 0;
+    if (seconds !== 'none' && roots.transitionSeconds >= seconds) continue;
+    throw new KeysteadError('policy.transition-too-short', {
+      field: 'roots.transitionSeconds',
+      seen: `${roots.transitionSeconds}, and '${id}' lives for ${seconds}`,
+    });
+  }
 }
 
 function checkAlgorithms(policy: Policy): void {

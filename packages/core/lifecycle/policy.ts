@@ -4,10 +4,13 @@ import { KeysteadError } from '../errors/index.ts';
 import { type CaRole, type Profile, ProfileSchema, type StatusUrls } from '../x509/index.ts';
 import { BackupPolicySchema } from './backup/custodians.ts';
 import { crlListName, MOST_SHARDS, type Shard } from './crl-lists.ts';
+import { type IssuerId, OFFLINE_CAS, type RootId } from './issuer.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
 import { RevocationAuthoritySchema } from './revocation-authority.ts';
 import { ROLES } from './roles.ts';
+
+export { OFFLINE_CAS, ONLINE_CAS, type OnlineCa } from './issuer.ts';
 
 const base64 = z.string().refine((text) => {
   try {
@@ -95,6 +98,13 @@ export const PolicySchema = z.strictObject({
   ...KeyingShape,
   /** The most that one enrolment authorisation may allow; without it, what authorisation.ts says. */
   authorisations: z.strictObject({ maxUses: z.int().min(1), maxSeconds: seconds }).optional(),
+  /** The change of a root's key; without it an old root stays an anchor until its certificate ends. */
+  roots: z
+    .strictObject({
+      /** How long after the change of a root's key the old one is still an anchor (RFC 9810 section 4.4). */
+      transitionSeconds: seconds,
+    })
+    .optional(),
   /** Who keeps the shares of backups; without it none can be made. */
   backup: BackupPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */
@@ -103,13 +113,6 @@ export const PolicySchema = z.strictObject({
 
 export type Policy = z.infer<typeof PolicySchema>;
 export type PolicyOperator = Policy['operators'][number];
-
-/** The CAs that keyd holds online, in the order of the ceremony. */
-export const ONLINE_CAS = ['manufacturing', 'operational', 'server', 'operator'] as const satisfies readonly CaRole[];
-export type OnlineCa = (typeof ONLINE_CAS)[number];
-
-/** The roots, which stay offline: each the anchor of its own tree. */
-export const OFFLINE_CAS = ['root', 'signing-root'] as const satisfies readonly CaRole[];
 
 /** The id of the profile by which the certificate of the CA itself is made. */
 export const caProfileId = (role: CaRole): string => `${role}-ca`;
@@ -152,12 +155,13 @@ export const operatorOf = (policy: Policy, name: string): PolicyOperator | undef
   policy.operators.find((operator) => operator.name === name);
 
 /**
- * The addresses that a certificate issued by `issuer` carries, where its CRLs are in partitions those of `shard`. The
- * roots are offline and answer no OCSP, so what they issue carries the address of a full CRL only.
+ * The addresses that a certificate issued by `issuer` carries, where its CRLs are in partitions those of `shard`: each
+ * key of a CA and of a root has its own. The roots are offline and answer no OCSP, so what they issue carries the
+ * address of a full CRL only.
  */
-export function statusUrls(policy: Policy, issuer: CaRole, shard?: Shard): StatusUrls {
+export function statusUrls(policy: Policy, issuer: IssuerId | RootId, shard?: Shard): StatusUrls {
   const fill = (template: string | undefined) => template?.replace('{ca}', issuer);
-  const offline = issuer === 'root' || issuer === 'signing-root';
+  const offline = OFFLINE_CAS.some((role) => issuer === role || issuer.startsWith(`${role}.`));
   return {
     ...(offline ? { crl: fill(policy.urls?.crl) } : crlUrls(policy, issuer, shard)),
     ocsp: offline ? undefined : fill(policy.urls?.ocsp),
@@ -166,7 +170,7 @@ export function statusUrls(policy: Policy, issuer: CaRole, shard?: Shard): Statu
 }
 
 /** Where a CRL of an online CA stands, full or of one partition, and the delta CRL that goes with it. */
-export function crlUrls(policy: Policy, issuer: CaRole, shard?: Shard): Pick<StatusUrls, 'crl' | 'freshest'> {
+export function crlUrls(policy: Policy, issuer: string, shard?: Shard): Pick<StatusUrls, 'crl' | 'freshest'> {
   const at = (delta: boolean) => policy.urls?.crl?.replace('{ca}', crlListName({ issuer, shard, delta }));
   return { crl: at(false), freshest: policy.revocation.lists?.delta === undefined ? undefined : at(true) };
 }

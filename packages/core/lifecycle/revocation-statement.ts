@@ -3,6 +3,7 @@ import { canonicalJson, type Serial, type SpkiSha256, toHex } from '../bytes/ind
 import { type Signer, sha256 } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { REVOCATION_ACTS } from './certificate-states.ts';
+import { type IssuerId, isIssuerId } from './issuer.ts';
 import {
   type DocumentKind,
   type OperatorDocument,
@@ -10,12 +11,14 @@ import {
   signDocumentOf,
   verifyDocumentOf,
 } from './operator-document.ts';
-import { ONLINE_CAS, OPERATOR_NAME, operatorOf, type Policy } from './policy.ts';
+import { OPERATOR_NAME, operatorOf, type Policy } from './policy.ts';
 import { GIVEN_REASONS, type RevocationSelectorKind } from './revocation-authority.ts';
 import { type RevocationKind, revocationQuorum } from './revocation-rules.ts';
 import { permits, ROLES } from './roles.ts';
 
-const onlineCa = z.enum(ONLINE_CAS);
+const issuer = z.custom<IssuerId>((value) => typeof value === 'string' && isIssuerId(value), {
+  message: 'must be an issuer, such as operational or operational.2',
+});
 const hash = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex');
 const serial = z
   .string()
@@ -26,11 +29,11 @@ const id = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 6
 
 /** What is revoked, with every name in its one form. */
 export const RevocationSelectorSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('certificate'), issuer: onlineCa, serial }),
+  z.strictObject({ kind: z.literal('certificate'), issuer, serial }),
   z.strictObject({ kind: z.literal('key'), spkiSha256: hash.transform((hex) => hex as SpkiSha256) }),
   z.strictObject({ kind: z.literal('device'), deviceId: id }),
   z.strictObject({ kind: z.literal('batch'), ticketId: id }),
-  z.strictObject({ kind: z.literal('ca'), ca: onlineCa }),
+  z.strictObject({ kind: z.literal('ca'), ca: issuer }),
 ]);
 export type RevocationSelector = z.infer<typeof RevocationSelectorSchema>;
 
@@ -93,7 +96,7 @@ export interface ListedCertificate {
 
 /** SHA-256, hex, over the lines `issuer serial\n`, sorted: the same list whatever the order in which it was found. */
 export function revocationListSha256(list: readonly ListedCertificate[]): string {
-  const lines = list.map(({ issuer, serial: number }) => `${issuer} ${number}\n`).sort();
+  const lines = list.map((one) => `${one.issuer} ${one.serial}\n`).sort();
   return toHex(sha256(Buffer.from(lines.join(''), 'latin1')));
 }
 

@@ -1,12 +1,12 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { crlListName, ONLINE_CAS, type OnlineCa, type Shard, shardsOf } from '@keystead/core/lifecycle';
+import { crlListName, type IssuerId, type Shard, shardsOf } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
 import type { StagedFile } from '../files/staged.ts';
 import type { Result } from '../keyd-client/index.ts';
 import type { CrlRow, Reader } from '../store/index.ts';
 import { CrlFiles } from './crl-files.ts';
-import type { AuthorityDeps } from './deps.ts';
+import { type AuthorityDeps, answeringIssuers } from './deps.ts';
 
 /** keyd remembers what it has listed, so later CRLs send only what is new, and an hour more to be safe. */
 const OVERLAP_MS = 3_600_000;
@@ -37,16 +37,16 @@ interface Staged {
 export class CrlPublisher {
   readonly #deps: AuthorityDeps;
   readonly #files: CrlFiles;
-  readonly #running = new Map<OnlineCa, Promise<CrlRow>>();
-  readonly #waiting = new Map<OnlineCa, Promise<CrlRow>>();
+  readonly #running = new Map<IssuerId, Promise<CrlRow>>();
+  readonly #waiting = new Map<IssuerId, Promise<CrlRow>>();
   /** Issuers with revocations that no CRL has yet, because keyd or the store failed. */
-  readonly #overdue = new Set<OnlineCa>();
+  readonly #overdue = new Set<IssuerId>();
   /** Issuers for which this process has sent keyd everything once. */
-  readonly #complete = new Set<OnlineCa>();
+  readonly #complete = new Set<IssuerId>();
   /** Lists of which it was audited that they ended without a successor. */
   readonly #missed = new Set<string>();
 
-  readonly #listeners = new Set<(issuer: OnlineCa) => void>();
+  readonly #listeners = new Set<(issuer: IssuerId) => void>();
 
   /** @param directory where `<list>.crl` goes, DER. */
   constructor(deps: AuthorityDeps, directory: string) {
@@ -59,16 +59,16 @@ export class CrlPublisher {
    * share the next. @returns the list of all that the issuer revoked.
    * @throws KeysteadError of keyd or of the store; then the issuer is tried again by {@link publishDue}.
    */
-  publish(issuer: OnlineCa): Promise<CrlRow> {
+  publish(issuer: IssuerId): Promise<CrlRow> {
     return this.#soon(issuer, 'all');
   }
 
   /**
    * Publishes what is overdue or older than the policy's refresh times. @returns the issuers that failed.
    */
-  async publishDue(): Promise<OnlineCa[]> {
-    const failed: OnlineCa[] = [];
-    for (const issuer of ONLINE_CAS) {
+  async publishDue(): Promise<IssuerId[]> {
+    const failed: IssuerId[] = [];
+    for (const issuer of this.#issuers()) {
       const due = this.#due(issuer);
       if (due !== undefined) await this.#soon(issuer, due).catch(() => failed.push(issuer));
     }
@@ -82,7 +82,7 @@ export class CrlPublisher {
    */
   async requireInTime(): Promise<void> {
     const now = this.#deps.clock.now().getTime();
-    const late = ONLINE_CAS.flatMap((issuer) => (this.#due(issuer) === undefined ? [] : this.#rows(issuer)));
+    const late = this.#issuers().flatMap((issuer) => (this.#due(issuer) === undefined ? [] : this.#rows(issuer)));
     const ended = late.filter(({ nextUpdate, list }) => nextUpdate <= now && !this.#missed.has(list));
     if (ended.length > 0) await this.#auditMissed(ended);
     const [first] = late.sort((a, b) => a.nextUpdate - b.nextUpdate);
@@ -95,13 +95,13 @@ export class CrlPublisher {
   }
 
   /** Calls `listener` when new CRLs are in place, before anybody hears of what they list. @returns what ends it. */
-  onPublished(listener: (issuer: OnlineCa) => void): () => void {
+  onPublished(listener: (issuer: IssuerId) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /** The last CRL of this issuer that lists all. */
-  latest(issuer: OnlineCa): CrlRow | undefined {
+  latest(issuer: IssuerId): CrlRow | undefined {
     return this.#rows(issuer).find(({ list }) => list === crlListName({ issuer }));
   }
 
@@ -115,7 +115,7 @@ export class CrlPublisher {
    * did not come into place. Both are overdue then.
    */
   async findOverdue(): Promise<void> {
-    for (const issuer of ONLINE_CAS) {
+    for (const issuer of this.#issuers()) {
       const last = this.latest(issuer);
       if (last === undefined) continue;
       const since = last.madeAt - CLOCK_STEP_MS;
@@ -127,12 +127,16 @@ export class CrlPublisher {
     }
   }
 
-  #rows(issuer: OnlineCa): CrlRow[] {
+  #issuers(): IssuerId[] {
+    return answeringIssuers(this.#deps, this.#deps.clock.now());
+  }
+
+  #rows(issuer: IssuerId): CrlRow[] {
     return this.#deps.store.read((records) => records.crlLists(issuer));
   }
 
   /** What is to be made of this issuer's lists now. */
-  #due(issuer: OnlineCa): Kind | undefined {
+  #due(issuer: IssuerId): Kind | undefined {
     const now = this.#deps.clock.now().getTime();
     const { crlRefreshSeconds, lists } = this.#deps.policy.revocation;
     const rows = new Map(this.#rows(issuer).map((row) => [row.list, row]));
@@ -150,7 +154,7 @@ export class CrlPublisher {
     return deltas.some((list) => isOld(list, delta.refreshSeconds)) ? 'deltas' : undefined;
   }
 
-  #soon(issuer: OnlineCa, kind: Kind): Promise<CrlRow> {
+  #soon(issuer: IssuerId, kind: Kind): Promise<CrlRow> {
     const running = this.#running.get(issuer);
     if (running === undefined) return this.#start(issuer, kind);
     const waiting = this.#waiting.get(issuer);
@@ -163,14 +167,14 @@ export class CrlPublisher {
     return next;
   }
 
-  #start(issuer: OnlineCa, kind: Kind): Promise<CrlRow> {
+  #start(issuer: IssuerId, kind: Kind): Promise<CrlRow> {
     this.#waiting.delete(issuer);
     const made = this.#make(issuer, kind).finally(() => this.#running.delete(issuer));
     this.#running.set(issuer, made);
     return made;
   }
 
-  async #make(issuer: OnlineCa, kind: Kind): Promise<CrlRow> {
+  async #make(issuer: IssuerId, kind: Kind): Promise<CrlRow> {
     if (kind === 'all') this.#overdue.add(issuer);
     const staged: Staged[] = [];
     try {
@@ -194,7 +198,7 @@ export class CrlPublisher {
   }
 
   /** Has keyd sign the lists, and takes each over beside its place. @returns how many revocations keyd was told of. */
-  async #sign(issuer: OnlineCa, kind: Kind, staged: Staged[]): Promise<number> {
+  async #sign(issuer: IssuerId, kind: Kind, staged: Staged[]): Promise<number> {
     const { store, keyd, clock } = this.#deps;
     const madeAt = clock.now().getTime();
     const { last, entries } = store.read((records) => this.#gather(records, issuer));
@@ -224,7 +228,7 @@ export class CrlPublisher {
   }
 
   /** @returns the lists that are not made any more. */
-  async #record(issuer: OnlineCa, kind: Kind, staged: readonly Staged[], sent: number): Promise<string[]> {
+  async #record(issuer: IssuerId, kind: Kind, staged: readonly Staged[], sent: number): Promise<string[]> {
     const made = new Set(staged.map(({ row }) => row.list));
     const gone = kind === 'all' ? this.#rows(issuer).filter(({ list }) => !made.has(list)) : [];
     const [first] = staged.map(({ row }) => row);
@@ -263,7 +267,7 @@ export class CrlPublisher {
     for (const { list } of ended) this.#missed.add(list);
   }
 
-  #gather(records: Reader, issuer: OnlineCa): { last: CrlRow | undefined; entries: Revocation[] } {
+  #gather(records: Reader, issuer: IssuerId): { last: CrlRow | undefined; entries: Revocation[] } {
     const last = records.crlLists(issuer).find(({ list }) => list === crlListName({ issuer }));
     const since = last !== undefined && this.#complete.has(issuer) ? last.madeAt - OVERLAP_MS : 0;
     // RFC 5280 section 3.3: an entry stays until it has stood on a CRL made after its certificate ended.

@@ -8,7 +8,7 @@ import { actorOf, type Client, type DeviceClient, type OperatorClient } from '..
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Reader, Tx } from '../store/index.ts';
 import type { AuthorityDeps, Signing } from './deps.ts';
-import type { CertificateRecords, Issued, Signed, Subject } from './issued.ts';
+import { type CertificateRecords, type Issued, onlineIssuer, type Signed, type Subject } from './issued.ts';
 import { type KeyClaim, KeyTaken, keyVerdict } from './key-claims.ts';
 import type { StatusListener } from './status.ts';
 import { requireClock } from './time.ts';
@@ -215,12 +215,14 @@ export class Enrolment {
     if (verdict.kind === 'certified') {
       const { issuer, serial } = verdict.use;
       const earlier = issuer === null || serial === null ? undefined : records.certificate(issuer, serial);
-      if (earlier !== undefined && this.#repeats(earlier, claim))
-        return { earlier: issuedOf(earlier, this.#records.issuerOf(claim.profile)) };
+      // What a CA made that the root has revoked since is of no use to anybody.
+      const believed = this.#deps.issuers.find(({ id }) => id === issuer)?.revoked !== true;
+      if (earlier !== undefined && believed && this.#repeats(earlier, claim))
+        return { earlier: issuedOf(earlier, onlineIssuer(earlier)) };
       if (order.keepsKey === true && earlier?.status === 'good') {
         verifyProofOfPossession(request);
-        if (this.#deps.clock.now().getTime() > earlier.notAfter) return { follows: earlier.serial };
-        return { earlier: issuedOf(earlier, this.#records.issuerOf(claim.profile)) };
+        if (!believed || this.#deps.clock.now().getTime() > earlier.notAfter) return { follows: earlier.serial };
+        return { earlier: issuedOf(earlier, onlineIssuer(earlier)) };
       }
     }
     // Only a holder of the key is reported as the second one: a public key alone can be copied by anybody.
@@ -238,7 +240,7 @@ export class Enrolment {
     const { profile, csr, requester, hosts, requestId } = order;
     const signed = await this.#deps.keyd.issue({ profile, csr, requester, hosts, requestId });
     const recorded = await this.#deps.store.commit((tx) => this.#recordOrAbandon(tx, order, claim, signed));
-    this.#changed(this.#records.issuerOf(profile), signed.serial);
+    this.#changed(signed.issuer, signed.serial);
     if ('refused' in recorded) throw recorded.refused;
     return issuedOf(recorded.certificate, recorded.certificate.issuer);
   }

@@ -2,7 +2,7 @@ import { type KeyObject, verify, X509Certificate } from 'node:crypto';
 import type { DerCertificate, DerSpki } from '@keystead/core/bytes';
 import { DIGEST_OF, type SignatureAlgorithm } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa, type Policy, profileOf } from '@keystead/core/lifecycle';
+import { type IssuerId, type Policy, profileOf } from '@keystead/core/lifecycle';
 import {
   assembleSigned,
   type CertificateValues,
@@ -30,7 +30,7 @@ export interface SignedCheck {
   readonly signature: Uint8Array;
   readonly algorithm: SignatureAlgorithm;
   readonly values: CertificateValues;
-  readonly issuer: OnlineCa;
+  readonly issuer: IssuerId;
 }
 
 export type Check = RequestCheck | SignedCheck;
@@ -38,7 +38,7 @@ export type Check = RequestCheck | SignedCheck;
 /** What stays the same for the life of keyd. */
 export interface CheckFacts {
   readonly policy: Policy;
-  readonly certificates: Readonly<Record<OnlineCa, DerCertificate>>;
+  readonly issuers: readonly { readonly id: IssuerId; readonly certificate: DerCertificate }[];
 }
 
 /**
@@ -47,11 +47,11 @@ export interface CheckFacts {
  */
 export class Checks {
   readonly #policy: Policy;
-  readonly #issuers = new Map<OnlineCa, KeyObject>();
+  readonly #issuers = new Map<IssuerId, KeyObject>();
 
-  constructor({ policy, certificates }: CheckFacts) {
+  constructor({ policy, issuers }: CheckFacts) {
     this.#policy = policy;
-    for (const role of ONLINE_CAS) this.#issuers.set(role, new X509Certificate(certificates[role]).publicKey);
+    for (const { id, certificate } of issuers) this.#issuers.set(id, new X509Certificate(certificate).publicKey);
   }
 
   /**

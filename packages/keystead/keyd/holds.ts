@@ -1,5 +1,5 @@
 import type { Serial } from '@keystead/core/bytes';
-import type { OnlineCa } from '@keystead/core/lifecycle';
+import type { IssuerId } from '@keystead/core/lifecycle';
 import type { RevokedEntry } from '@keystead/core/x509';
 import type { ReleaseJournalEntry } from './journal-entry.ts';
 
@@ -15,8 +15,8 @@ export interface ReleasedHold {
  * a revocation or an order of operators releases it: what a front end leaves out changes nothing. REQ-KEY-REV-01
  */
 export class Holds {
-  readonly #held = new Map<OnlineCa, Map<Serial, RevokedEntry>>();
-  readonly #released = new Map<OnlineCa, Map<Serial, ReleasedHold>>();
+  readonly #held = new Map<IssuerId, Map<Serial, RevokedEntry>>();
+  readonly #released = new Map<IssuerId, Map<Serial, ReleasedHold>>();
   /** By the hash of the order. */
   readonly #orders = new Map<string, ReleaseJournalEntry>();
 
@@ -43,7 +43,7 @@ export class Holds {
    * Puts a certificate on hold. The first time of a hold stays; one that was released is not begun again by a front end
    * that has not yet recorded the release. @returns whether it is there for the first time.
    */
-  take(issuer: OnlineCa, entry: RevokedEntry): boolean {
+  take(issuer: IssuerId, entry: RevokedEntry): boolean {
     const held = this.#of(issuer);
     const released = this.#releasedOf(issuer).get(entry.serial);
     if (held.has(entry.serial) || (released !== undefined && entry.revokedAt.getTime() <= released.heldSince))
@@ -53,42 +53,42 @@ export class Holds {
   }
 
   /** Ends a hold because the certificate is revoked for good. @returns the hold, for when that fails. */
-  end(issuer: OnlineCa, serial: Serial): RevokedEntry | undefined {
+  end(issuer: IssuerId, serial: Serial): RevokedEntry | undefined {
     const held = this.#of(issuer).get(serial);
     this.#of(issuer).delete(serial);
     return held;
   }
 
   /** Forgets holds of certificates that have ended by themselves. */
-  forget(issuer: OnlineCa, before: number): void {
+  forget(issuer: IssuerId, before: number): void {
     const held = this.#of(issuer);
     for (const [serial, { revokedAt }] of held) if (revokedAt.getTime() <= before) held.delete(serial);
   }
 
-  isHeld(issuer: OnlineCa, serial: Serial): boolean {
+  isHeld(issuer: IssuerId, serial: Serial): boolean {
     return this.#held.get(issuer)?.has(serial) ?? false;
   }
 
   /** What a CRL lists with `certificateHold`. */
-  of(issuer: OnlineCa): Iterable<RevokedEntry> {
+  of(issuer: IssuerId): Iterable<RevokedEntry> {
     return this.#of(issuer).values();
   }
 
   /** Holds that were released, by serial: what a delta CRL takes off its base (RFC 5280 section 5.3.1, removeFromCRL). */
-  released(issuer: OnlineCa): ReadonlyMap<Serial, ReleasedHold> {
+  released(issuer: IssuerId): ReadonlyMap<Serial, ReleasedHold> {
     return this.#releasedOf(issuer);
   }
 
-  #of(issuer: OnlineCa): Map<Serial, RevokedEntry> {
+  #of(issuer: IssuerId): Map<Serial, RevokedEntry> {
     return mapOf(this.#held, issuer);
   }
 
-  #releasedOf(issuer: OnlineCa): Map<Serial, ReleasedHold> {
+  #releasedOf(issuer: IssuerId): Map<Serial, ReleasedHold> {
     return mapOf(this.#released, issuer);
   }
 }
 
-function mapOf<T>(maps: Map<OnlineCa, Map<Serial, T>>, issuer: OnlineCa): Map<Serial, T> {
+function mapOf<T>(maps: Map<IssuerId, Map<Serial, T>>, issuer: IssuerId): Map<Serial, T> {
   const known = maps.get(issuer) ?? new Map<Serial, T>();
   maps.set(issuer, known);
   return known;

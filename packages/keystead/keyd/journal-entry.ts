@@ -1,6 +1,6 @@
 import { KEY_CHANGES } from '@keystead/core/lifecycle';
 import { z } from 'zod';
-import { onlineCa } from './wire-types.ts';
+import { issuerId, perIssuer } from './wire-types.ts';
 
 const isoTime = z.iso.datetime({ offset: false });
 const hex = z.string().regex(/^(?:[0-9a-f]{2})+$/);
@@ -13,7 +13,7 @@ const CertificateEntry = z.strictObject({
   ...numbered,
   kind: z.literal('certificate'),
   serial: hex,
-  issuer: onlineCa,
+  issuer: issuerId,
   profile: z.string(),
   /** Device id, operator name or first host. */
   subject: z.string(),
@@ -36,7 +36,7 @@ const revoked = z.array(z.tuple([hex, z.int(), z.string()]));
 const CrlEntry = z.strictObject({
   ...numbered,
   kind: z.literal('crl'),
-  issuer: onlineCa,
+  issuer: issuerId,
   number: z.int().min(1),
   /** Which partition of how many; absent for the list of all. */
   shard: z.tuple([z.int().min(0), z.int().min(2)]).optional(),
@@ -51,7 +51,7 @@ const CrlEntry = z.strictObject({
 const RevocationsEntry = z.strictObject({
   ...numbered,
   kind: z.literal('revocations'),
-  issuer: onlineCa,
+  issuer: issuerId,
   /** The number of the first CRL that can have them. */
   since: z.int().min(1),
   revoked,
@@ -100,7 +100,7 @@ const ReleaseEntry = z.strictObject({
   orderSha256: hex,
   by: z.string(),
   approvers: z.array(z.string()),
-  released: z.array(z.tuple([onlineCa, hex])),
+  released: z.array(z.tuple([issuerId, hex])),
   requestId: z.string(),
 });
 
@@ -120,7 +120,7 @@ const RestoredEntry = z.strictObject({
   /** Whether people accepted that the log does not reach the newest that was seen. */
   acceptedLoss: z.boolean(),
   /** The numbers of CRLs go on from here: far above what may have been signed since the backup. */
-  crlNumbers: z.partialRecord(onlineCa, z.int().min(1)),
+  crlNumbers: perIssuer(z.int().min(1)),
   /** Attempts of before that were refused, with the error's code and whose share it was about, if anybody's. */
   refused: z.array(z.strictObject({ time: isoTime, code: z.string(), who: z.string().optional() })).max(64),
 });

@@ -1,5 +1,6 @@
 import {
   BackupIdSchema,
+  CEREMONY_KIND_NAMES,
   KEY_CHANGES,
   KEY_CUSTODIES,
   KEY_PURPOSE_IDS,
@@ -7,6 +8,8 @@ import {
   MOST_CUSTODIANS,
   MOST_MEMBERS,
   MOST_SHARE_BYTES,
+  OFFLINE_CAS,
+  ONLINE_CAS,
   PayloadSchema,
 } from '@keystead/core/lifecycle';
 import { z } from 'zod';
@@ -16,10 +19,13 @@ import {
   bytes,
   caRole,
   certificate,
+  crl,
+  issuerId,
   label,
-  onlineCa,
+  perIssuer,
   reason,
   requestId,
+  rootName,
   serial,
   spkiSha256,
   time,
@@ -44,6 +50,8 @@ const Requester = z.strictObject({
 /** A certificate as keyd gives it out, after reading back what it signed. */
 const Issued = z.strictObject({
   certificate,
+  /** The key of the CA that signed it. */
+  issuer: issuerId,
   spkiSha256,
   serial,
   notBefore: time,
@@ -86,7 +94,7 @@ const Provision = {
 
 const SignOcsp = {
   params: z.strictObject({
-    issuer: onlineCa,
+    issuer: issuerId,
     responses: z
       .array(
         z.strictObject({
@@ -133,7 +141,7 @@ const SignEvidence = {
     operator: label,
     /** What the device or the operator says was wiped. */
     wiped: z.array(z.string().min(1).max(256)).max(64),
-    revoked: z.array(z.strictObject({ serial, issuer: onlineCa, revokedAt: time, reason })).max(1024),
+    revoked: z.array(z.strictObject({ serial, issuer: issuerId, revokedAt: time, reason })).max(1024),
     requestId,
   }),
   result: z.strictObject({ document: z.string(), signature: bytes() }),
@@ -170,7 +178,7 @@ const Restore = z.strictObject({
   custodians: z.array(z.string()),
   log: z.strictObject({ backup: z.int(), restored: z.int(), newestSeen: z.int() }),
   acceptedLoss: z.boolean(),
-  crlNumbers: z.partialRecord(onlineCa, z.int()),
+  crlNumbers: perIssuer(z.int()),
   refused: z.array(z.strictObject({ time: z.string(), code: z.string(), who: z.string().optional() })),
 });
 
@@ -203,9 +211,9 @@ const Status = {
     }),
     tickets: z.array(z.strictObject({ id: z.string(), units: z.int(), quota: z.int() })),
     /** The last CRL number for each issuer. */
-    crlNumbers: z.partialRecord(onlineCa, z.int()),
+    crlNumbers: perIssuer(z.int()),
     /** Into how many partitions each issuer's list is to be cut besides the list of all; several after a change. */
-    crlShards: z.partialRecord(onlineCa, z.array(z.int())),
+    crlShards: perIssuer(z.array(z.int())),
     restores: z.array(Restore),
   }),
 };
@@ -213,7 +221,40 @@ const Status = {
 const Trust = {
   params: z.strictObject({}),
   result: z.strictObject({
+    /** Those in use. */
     certificates: z.record(caRole, certificate),
+    /** Every key of the CAs with its newest certificate: those that issue, and those that answer for what they issued. */
+    issuers: z.array(
+      z.strictObject({ id: issuerId, ca: z.enum(ONLINE_CAS), certificate, current: z.boolean(), revoked: z.boolean() }),
+    ),
+    /** The changes of the roots' keys, the oldest first (RFC 9810 section 4.4). */
+    rollovers: z.array(
+      z.strictObject({
+        role: z.enum(OFFLINE_CAS),
+        /** The old key and the one after it, as CRL addresses name them. */
+        old: rootName,
+        next: rootName,
+        certificates: z.strictObject({ old: certificate, newWithOld: certificate, oldWithNew: certificate }),
+        importedAt: time,
+        /** When the old root ceases to be an anchor, by the policy in force. */
+        until: time,
+      }),
+    ),
+    /** The last CRL of each key of a root. */
+    rootCrls: z.array(z.strictObject({ id: rootName, crl })),
+    /** The ceremonies after the founding, the oldest first. */
+    later: z.array(
+      z.strictObject({
+        number: z.int(),
+        ceremony: z.enum(CEREMONY_KIND_NAMES),
+        transcriptSha256: z.string(),
+        importedAt: time,
+        offline: z.boolean(),
+        witnesses: z.array(z.string()),
+        /** What the CRLs of the roots say, as of this import: issuers that are revoked. */
+        revoked: z.array(issuerId),
+      }),
+    ),
     /** Signs provisioning records and evidence. */
     evidenceSigner: certificate,
     /** Verifier keys (C2SP signed-note) of the log and of its timestamps. */
@@ -227,7 +268,7 @@ const Trust = {
 /** One signed certificate as keyd's journal tells it. */
 const JournalCertificate = z.strictObject({
   serial,
-  issuer: onlineCa,
+  issuer: issuerId,
   profile: z.string(),
   /** Device id, operator name or first host. */
   subject: z.string(),
@@ -307,7 +348,8 @@ const Keys = {
       z.strictObject({
         ...keyFacts,
         spkiSha256,
-        activatedAt: time,
+        /** Null for a key that no ceremony has certified yet. */
+        activatedAt: time.nullable(),
         /** Null where the policy sets no end. */
         originatorEnd: time.nullable(),
         recipientEnd: time.nullable(),
@@ -326,7 +368,7 @@ const Keys = {
     /** Symmetric keys, which have no hash of a public half. */
     masters: z.array(z.strictObject(keyFacts)),
     /** The OCSP responders' keys that are in memory now. */
-    responders: z.array(z.strictObject({ issuer: onlineCa, spkiSha256, createdAt: time, useUntil: time })),
+    responders: z.array(z.strictObject({ issuer: issuerId, spkiSha256, createdAt: time, useUntil: time })),
   }),
 };
 

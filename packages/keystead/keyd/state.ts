@@ -1,6 +1,6 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { type BatchTicket, ONLINE_CAS, type OnlineCa, type Shard, type SignedTicket } from '@keystead/core/lifecycle';
+import { type BatchTicket, type IssuerId, isIssuerId, type Shard, type SignedTicket } from '@keystead/core/lifecycle';
 import { REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
 import { AuthorisationUses } from './authorisation-uses.ts';
 import { Holds } from './holds.ts';
@@ -25,7 +25,7 @@ interface Unit {
   readonly ticketId: string;
   readonly spkiSha256: string;
   /** The IDevID that it got last; none while the first is being made. */
-  idevid?: { readonly serial: Serial; readonly notAfter: number };
+  idevid?: { readonly issuer: IssuerId; readonly serial: Serial; readonly notAfter: number };
 }
 
 /** What is remembered of a certificate besides the count. */
@@ -41,13 +41,13 @@ export class KeydState {
   readonly #tickets = new Map<string, TicketUse>();
   readonly #units = new Map<string, Unit>();
   readonly #unitKeys = new Map<string, string>();
-  readonly #lists = new Map<OnlineCa, IssuerLists>();
+  readonly #lists = new Map<IssuerId, IssuerLists>();
   readonly #restores: RestoredJournalEntry[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
   /** What is on hold, and what came off. */
   readonly holds = new Holds();
-  readonly #issued = new Map<OnlineCa, SerialSet>();
+  readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
 
@@ -98,9 +98,8 @@ export class KeydState {
 
   #replayRestore(entry: RestoredJournalEntry): void {
     this.#restores.push(entry);
-    for (const issuer of ONLINE_CAS) {
-      const floor = entry.crlNumbers[issuer];
-      if (floor !== undefined) this.lists(issuer).raiseNumber(floor);
+    for (const [issuer, floor] of Object.entries(entry.crlNumbers)) {
+      if (isIssuerId(issuer) && floor !== undefined) this.lists(issuer).raiseNumber(floor);
     }
   }
 
@@ -142,26 +141,26 @@ export class KeydState {
     this.sawSerial(issuer, serial as Serial);
     if (shards !== undefined) this.lists(issuer).sawSharding(shards, Date.parse(notAfter));
     const unit = ticket === undefined ? undefined : this.#units.get(subject);
-    if (unit !== undefined) unit.idevid = { serial: serial as Serial, notAfter: Date.parse(notAfter) };
+    if (unit !== undefined) unit.idevid = { issuer, serial: serial as Serial, notAfter: Date.parse(notAfter) };
   }
 
   /** Takes note of a certificate of this CA that stands in no journal. */
-  sawSerial(issuer: OnlineCa, serial: Serial): void {
+  sawSerial(issuer: IssuerId, serial: Serial): void {
     const known = this.#issued.get(issuer) ?? new SerialSet();
     this.#issued.set(issuer, known);
     known.add(serial);
   }
 
   /** Whether keyd has issued a certificate with this serial number. */
-  isIssued(issuer: OnlineCa, serial: Serial): boolean {
+  isIssued(issuer: IssuerId, serial: Serial): boolean {
     return this.#issued.get(issuer)?.has(serial) ?? false;
   }
 
   /**
-   * The IDevID that a device got last: its serial number, and when it ends, milliseconds since 1970. Undefined for a
+   * The IDevID that a device got last: its issuer and serial number, and when it ends, milliseconds since 1970. Undefined for a
    * device that was never provisioned here.
    */
-  idevidOf(deviceId: string): { readonly serial: Serial; readonly notAfter: number } | undefined {
+  idevidOf(deviceId: string): Unit['idevid'] {
     return this.#units.get(deviceId)?.idevid;
   }
 
@@ -225,25 +224,25 @@ export class KeydState {
   }
 
   /** The last CRL number of each issuer. */
-  get crlNumbers(): Partial<Record<OnlineCa, number>> {
+  get crlNumbers(): Partial<Record<IssuerId, number>> {
     const made = [...this.#lists].filter(([, { number }]) => number > 0);
     return Object.fromEntries(made.map(([issuer, { number }]) => [issuer, number]));
   }
 
   /** The CRLs of an issuer. */
-  lists(issuer: OnlineCa): IssuerLists {
+  lists(issuer: IssuerId): IssuerLists {
     const known = this.#lists.get(issuer) ?? new IssuerLists(issuer);
     this.#lists.set(issuer, known);
     return known;
   }
 
   /** Whether keyd lists this certificate for good. */
-  isRevoked(issuer: OnlineCa, serial: Serial): boolean {
+  isRevoked(issuer: IssuerId, serial: Serial): boolean {
     return this.#lists.get(issuer)?.revoked.has(serial) ?? false;
   }
 
   /** Whether it lists it at all: for good, or on a hold that no order has released. */
-  isListed(issuer: OnlineCa, serial: Serial): boolean {
+  isListed(issuer: IssuerId, serial: Serial): boolean {
     return this.isRevoked(issuer, serial) || this.holds.isHeld(issuer, serial);
   }
 
@@ -254,7 +253,7 @@ export class KeydState {
    * @throws KeysteadError `revocation.unissued-too-many`; nothing is taken then.
    */
   list(
-    issuer: OnlineCa,
+    issuer: IssuerId,
     since: number,
     entries: readonly Revoked[],
     forgetBefore: number,

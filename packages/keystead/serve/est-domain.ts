@@ -4,9 +4,10 @@ import type { Rooms } from './rooms.ts';
 
 /** EST's view of the rooms. */
 export function estDomain(rooms: Rooms): EstDomain {
-  const { access, authority, certificates } = rooms;
+  const { access, authority, hierarchy } = rooms;
   return {
-    caCertificates: (): DerCertificate[] => [certificates.root, certificates.operational, certificates.server],
+    // The root in use first; then, after a change of its key, old with old, old with new and new with old.
+    caCertificates: (): DerCertificate[] => [...hierarchy.anchors, ...hierarchy.chain('operational', 'server')],
     async enrol(certificate, csr, requestId) {
       const client = await access.identify(certificate, { requestId, what: 'enrol' });
       return (await authority.enrol({ client, csr, requestId })).certificate;

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { Clock } from '@keystead/core/clock';
-import { CA_ROLES } from '@keystead/core/x509';
+import { type IssuerId, type IssuerName, isIssuerId } from '@keystead/core/lifecycle';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Layout } from '../files/layout.ts';
@@ -33,11 +33,9 @@ export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicPa
 } {
   const onFailure = (error: unknown): void => log.error({ err: error }, 'a public answer failed');
   const responder = new OcspResponder({
-    cas: new Map(
-      (['manufacturing', 'operational', 'server', 'operator'] as const).map((role) => [role, rooms.certificates[role]]),
-    ),
-    statusOf: (issuer, serial) => rooms.authority.statusOf(onlineRole(issuer), serial),
-    signer: { signOcsp: (params) => keyd.signOcsp({ ...params, issuer: onlineRole(params.issuer) }) },
+    cas: new Map(rooms.hierarchy.issuers.map(({ id, certificate }) => [id, certificate])),
+    statusOf: (issuer, serial) => rooms.authority.statusOf(online(issuer), serial),
+    signer: { signOcsp: (params) => keyd.signOcsp({ ...params, issuer: online(params.issuer) }) },
   });
   const ocsp = createOcspHandler({
     responder,
@@ -65,12 +63,12 @@ export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicPa
     exposeHeadRoutes: true,
     logger: false,
   });
-  for (const role of CA_ROLES) {
-    app.get(`/ca/${role}.cer`, (_request, reply) =>
+  for (const { id, certificate } of rooms.hierarchy.all) {
+    app.get(`/ca/${id}.cer`, (_request, reply) =>
       reply
         .type('application/pkix-cert')
         .header('Cache-Control', 'public, max-age=86400')
-        .send(Buffer.from(rooms.certificates[role])),
+        .send(Buffer.from(certificate)),
     );
   }
   app.get('/healthz', () => ({ ok: true }));
@@ -78,7 +76,7 @@ export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicPa
   return { server, app };
 }
 
-function onlineRole(role: string): 'manufacturing' | 'operational' | 'server' | 'operator' {
-  if (role === 'manufacturing' || role === 'operational' || role === 'server' || role === 'operator') return role;
-  throw new RangeError(`${role} is not an online CA`);
+function online(issuer: IssuerName): IssuerId {
+  if (isIssuerId(issuer)) return issuer;
+  throw new RangeError(`${issuer} is not an online CA`);
 }

@@ -3,6 +3,7 @@ import { enrolmentAuthorisations } from './authorisation-migration.ts';
 import { crlLists } from './crl-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
+import { revocationActs } from './revocation-migration.ts';
 
 /** One step of the schema. A step that was released is never edited: the next one changes what it did. */
 export interface Migration {
@@ -20,6 +21,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'certificates, devices, batches, audit', statements: firstSchema },
   { version: 2, name: 'the key inventory', statements: keyInventory },
   { version: 3, name: 'enrolment authorisations', statements: enrolmentAuthorisations },
+  { version: 5, name: 'acts of revocation', statements: revocationActs },
   { version: 9, name: 'the lists of revocations', statements: crlLists },
 ];
 

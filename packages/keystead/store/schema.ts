@@ -1,6 +1,7 @@
-import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
-import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { IssuerName, KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
+import type { RevocationReason } from '@keystead/core/x509';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
+import type { RevocationActTable } from './revocation-schema.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
 export type CertificateState = 'good' | 'revoked' | 'hold';
@@ -13,7 +14,7 @@ export type DeviceState = 'provisioned' | 'enrolled' | 'stolen' | 'decommissione
  * the part of the database that grows most and is written in random order.
  */
 export interface CertificateTable {
-  issuer: CaRole;
+  issuer: IssuerName;
   serial: Uint8Array;
   profile: string;
   /** The subject as text, for people. */
@@ -29,6 +30,8 @@ export interface CertificateTable {
   status: CertificateState;
   revoked_at: number | null;
   reason: RevocationReason | null;
+  /** Since when it is known or suspected to be invalid, where somebody said so (RFC 5280 section 5.3.2). */
+  invalidity_at: number | null;
   request_id: string;
   csr_sha256: Uint8Array;
   issued_at: number;
@@ -40,9 +43,11 @@ export interface SpkiHistoryTable {
   /** `device:<id>`, `operator:<name>`, `station:<id>` or `system:<name>`. */
   owner: string;
   /** The certificate that carries it; null when the signature was abandoned before it was recorded. */
-  issuer: CaRole | null;
+  issuer: IssuerName | null;
   serial: Uint8Array | null;
   first_seen: number;
+  /** When it was reported to be in foreign hands: it is never certified again. */
+  compromised_at: number | null;
 }
 
 /**
@@ -52,7 +57,7 @@ export interface SpkiHistoryTable {
 export type JournalFate = 'abandoned' | 'own';
 
 export interface JournalCertificateTable {
-  issuer: CaRole;
+  issuer: IssuerName;
   serial: Uint8Array;
   profile: string;
   subject: string;
@@ -92,7 +97,7 @@ export interface TicketTable {
 export interface ProvisioningRecordTable {
   device_id: string;
   ticket_id: string;
-  issuer: CaRole;
+  issuer: IssuerName;
   serial: Uint8Array;
   /** YAML, exactly the bytes that are signed. */
   record: string;
@@ -122,7 +127,7 @@ export interface AuditEntryTable {
 /** The newest CRL of each list; its bytes are a file. */
 export interface CrlListTable {
   list: string;
-  issuer: CaRole;
+  issuer: IssuerName;
   number: number;
   made_at: number;
   next_update: number;
@@ -197,6 +202,7 @@ export interface Schema {
   crl_list: CrlListTable;
   key: KeyTable;
   key_event: KeyEventTable;
+  revocation_act: RevocationActTable;
   authorisation: AuthorisationTable;
   enrolment_request: EnrolmentRequestTable;
   meta: MetaTable;

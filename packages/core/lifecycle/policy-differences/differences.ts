@@ -5,7 +5,7 @@ import { algorithms, profiles } from './certificates.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
 import { authorisations, backups } from './outsiders.ts';
 import { operators, quorums, revocationAuthority, tickets } from './people.ts';
-import { cryptoperiods, custody, grace, revocation } from './periods.ts';
+import { cryptoperiods, custody, grace, revocation, transition } from './periods.ts';
 
 export type { LiveCertificate, LiveInventory, PolicyDifference, Severity } from './findings.ts';
 
@@ -28,6 +28,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   grace(found, before, after, live);
   revocation(found, before, after);
   revocationAuthority(found, before, after);
+  transition(found, before, after);
   authorisations(found, before, after);
   backups(found, before, after);
   found.rest(before, after);

@@ -50,7 +50,8 @@ const renewal = (policy: Policy): Block[] => [
     `A device renews its LDevID by itself, with a new key, between half and three quarters of its life of ${durationText(profileOf(policy, 'ldevid').validity.seconds)}.`,
     `A device that is late recovers with its IDevID within ${durationText(policy.grace.renewalSeconds)} after the end of its LDevID; after that an operator must admit it again.`,
     `The server's certificate is replaced with a new key before its ${durationText(profileOf(policy, 'tls-server').validity.seconds)} are over. An OCSP responder key is used for ${durationText(policy.revocation.ocspResponderSeconds)}.`,
-    'When the originator usage period of a CA is over, keyd issues no certificate by it; its CRLs and OCSP answers go on until its certificate ends. A successor is made in a ceremony.',
+    'When the originator usage period of a CA is over, keyd issues no certificate by it; its CRLs and OCSP answers go on until its certificate ends. A successor is made in a ceremony, and the old key goes on to answer for what it issued.',
+    `A root gets a new key in a ceremony, with certificates from each key to the other (RFC 9810 section 4.4). The old one stays an anchor ${policy.roots === undefined ? 'until its certificate ends' : `for ${durationText(policy.roots.transitionSeconds)}`}.`,
   ),
 ];
 

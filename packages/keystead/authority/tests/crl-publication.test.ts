@@ -24,6 +24,7 @@ const interposed = {
     trust: client.trust.bind(client),
     listRevocations: client.listRevocations.bind(client),
     crlFile: client.crlFile.bind(client),
+    releaseHold: client.releaseHold.bind(client),
     signCrl: (params: Parameters<typeof client.signCrl>[0]) =>
       keydAway ? Promise.reject(new KeysteadError('keyd.unreachable')) : client.signCrl(params),
   }),

@@ -2,11 +2,11 @@ import { type DerSpki, fromBase64, sameBytes, toHex } from '@keystead/core/bytes
 import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  issuerKeyId,
   ONLINE_CAS,
   type OnlineCa,
   operatorOf,
   profileOf,
-  requestName,
   requireAuthorisationTime,
   requireAuthorisedNames,
   type SignedAuthorisation,
@@ -36,14 +36,13 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
   const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });
   if (named.person !== undefined) requireOperatorKey(keyd, named.person, spki);
   const subject = named.deviceId ?? named.person ?? named.hosts?.[0] ?? requester.id;
-  if (authorisation === undefined)
-    return keyd.authorities[issuer].issue({ profile, named, spki, now, subject, requestId });
+  if (authorisation === undefined) return keyd.issuing(issuer).issue({ profile, named, spki, now, subject, requestId });
   const { content, sha256: hash } = authorisation;
   // Before a use is taken: one that could not be signed would be lost.
-  keyd.ledger.require(requestName(issuer), 'protect', now);
+  keyd.ledger.require(issuerKeyId(keyd.issuing(issuer).id), 'protect', now);
   keyd.state.authorisations.take(authorisation, spkiSha256(spki));
   const by = { id: content.id, sha256: hash };
-  return keyd.authorities[issuer].issue({ profile, named, spki, now, subject, requestId, authorisation: by });
+  return keyd.issuing(issuer).issue({ profile, named, spki, now, subject, requestId, authorisation: by });
 }
 
 /**

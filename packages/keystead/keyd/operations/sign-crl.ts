@@ -1,6 +1,6 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { crlListName, crlUrls, requestName, type Shard, shardIndex } from '@keystead/core/lifecycle';
+import { crlListName, crlUrls, issuerKeyId, type Shard, shardIndex } from '@keystead/core/lifecycle';
 import { type CrlHead, type EntryOctets, entryOctets, type RevokedEntry } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import type { DeltaBase, IssuerLists } from '../issuer-lists.ts';
@@ -22,26 +22,27 @@ const CLOCK_STEP_MS = 2000;
  * keyd remembers what it has listed, in its journal, and lists it again by itself: a front end can add to a list, but
  * never take a revocation back by leaving it out, nor a hold: that takes the signed order of `releaseHold`.
  * REQ-KEY-REV-01
- * @throws KeysteadError `key.use-forbidden`, `crl.number-used` and `crl.number-skips` with the last number,
+ * @throws KeysteadError `issuer.unknown`, `key.use-forbidden`, `crl.number-used` and `crl.number-skips` with the last number,
  *   `crl.shard-unknown`, `crl.delta-forbidden`, `revocation.malformed`, `revocation.unissued-too-many`,
  *   `clock.went-back`, `keyd.journal-failed`, `keyd.signature-faulty`.
  */
 export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
-  const lists = keyd.state.lists(params.issuer);
+  const { id } = keyd.authority(params.issuer);
+  const lists = keyd.state.lists(id);
   return lists.turnstile.alone(() => sign(keyd, lists, params));
 }
 
 /**
  * Puts revocations on the list without a CRL; the next one has them. From then on they are as final as those of a CRL.
  * REQ-KEY-REV-01
- * @throws KeysteadError `revocation.malformed`, `revocation.unissued-too-many`, `clock.went-back`,
+ * @throws KeysteadError `issuer.unknown`, `revocation.malformed`, `revocation.unissued-too-many`, `clock.went-back`,
  *   `keyd.journal-failed`; nothing is listed then.
  */
 export async function listRevocations(
   keyd: KeydContext,
   { issuer, entries }: Params<'listRevocations'>,
 ): Promise<Result<'listRevocations'>> {
-  const lists = keyd.state.lists(issuer);
+  const lists = keyd.state.lists(keyd.authority(issuer).id);
   return lists.turnstile.alone(async () => {
     const now = keyd.now();
     const since = lists.number + 1;
@@ -60,7 +61,8 @@ async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signC
   const now = keyd.now();
   const { issuer, number, shard, deltaOnly = false } = params;
   const { crlSeconds, lists: cut } = keyd.policy.revocation;
-  keyd.ledger.require(requestName(issuer), 'process', now);
+  const authority = keyd.authority(issuer);
+  keyd.ledger.require(issuerKeyId(issuer), 'process', now);
   if (shard !== undefined && !lists.shardings(cut?.shards ?? 1, now.getTime()).includes(shard.of))
     throw new KeysteadError('crl.shard-unknown', { field: 'shard', seen: `one of ${shard.of}` });
   if (deltaOnly && cut?.delta === undefined) throw new KeysteadError('crl.delta-forbidden', { field: 'deltaOnly' });
@@ -94,7 +96,6 @@ async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signC
   });
   if (!deltaOnly) lists.sawFull(shard, { number, thisUpdate: thisUpdate.getTime(), nextUpdate: nextUpdate.getTime() });
 
-  const authority = keyd.authorities[issuer];
   const { signer } = authority;
   const urls = crlUrls(keyd.policy, issuer, shard);
   const head = {
@@ -123,7 +124,7 @@ async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signC
 
 function take(keyd: KeydContext, issuer: Issuer, since: number, entries: readonly Revoked[], now: Date) {
   for (const { serial, revokedAt } of entries) requireRevocationTime(revokedAt, now, serial);
-  return keyd.state.list(issuer, since, entries, forgetBefore(keyd.policy, issuer, now));
+  return keyd.state.list(issuer, since, entries, forgetBefore(keyd.policy, keyd.authority(issuer).role, now));
 }
 
 const append = (keyd: KeydContext, entry: { issuer: Issuer; since: number; revoked: Fresh }, now: Date) =>

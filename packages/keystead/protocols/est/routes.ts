@@ -9,7 +9,10 @@ import { csrAttributes } from './csrattrs.ts';
 
 /** What EST needs of the domain. `client` is the certificate proven in the TLS handshake, DER. */
 export interface EstDomain {
-  /** The trust anchor and the CA certificates that a device needs, anchor first (RFC 7030 section 4.1.3). */
+  /**
+   * The trust anchor in use and the CA certificates that a device needs, anchor first; while an old root counts, with the
+   * three certificates of the change of its key (RFC 7030 section 4.1.3).
+   */
   caCertificates(): DerCertificate[];
   /** A first certificate for the authenticated device, or the recovery of a late one. Durable when it resolves. */
   enrol(client: Uint8Array | undefined, csr: Uint8Array, requestId: string): Promise<DerCertificate>;
