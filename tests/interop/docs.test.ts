@@ -104,6 +104,7 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
 for (const path of [
   'docs/enrol.md',
   'docs/operate.md',
+  'docs/crl.md',
   'docs/policy.md',
   'docs/keys.md',
   'docs/backup.md',
@@ -188,6 +189,7 @@ test('every link between the pages leads to a file', () => {
     'docs/architecture.md',
     'docs/enrol.md',
     'docs/operate.md',
+    'docs/crl.md',
     'docs/backup.md',
     'docs/keys.md',
     'docs/verifying.md',
