@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, fromBase64, type Serial, toBase64 } from '@keystead/core/bytes';
+import { cmpMessage, directoryName, headerDer, requestBody } from '@keystead/core/cmp';
 import { randomBytes } from '@keystead/core/crypto';
-import { newSerial, OcspIssuer, readCertificate } from '@keystead/core/x509';
+import { newSerial, OcspIssuer, readCertificate, signatureAlgorithmDer } from '@keystead/core/x509';
 import fc from 'fast-check';
 import { greetPeer } from 'keystead/keyd/handshake.ts';
 import { csrFor, type HostileFrontEnd, makeKey, type RawAnswer, type TestKey } from 'keystead/keyd/tests/bed.ts';
 import { releaseOf, signedBy } from 'keystead/keyd/tests/release.ts';
+import { crmf } from 'keystead/serve/tests/cmp-speaker.ts';
 import { judge } from './judge.ts';
 import { type Frames, framesOf } from './raw-frames.ts';
 import { foreignCsr, Siege } from './siege.ts';
@@ -51,6 +53,26 @@ const shown = (at: number): (typeof seen)[number] => {
   assert.ok(one);
   return one;
 };
+
+/** An order with the CMP message in which the device signed it. */
+async function signedOrder({ device, key, idevid }: (typeof seen)[number]): Promise<Record<string, unknown>> {
+  const certificate = fromBase64(idevid) as DerCertificate;
+  const request = await crmf({ name: device, key: makeKey() });
+  const header = headerDer({
+    version: 2,
+    sender: directoryName(readCertificate(certificate).subjectDer),
+    recipient: directoryName(),
+    protectionAlg: signatureAlgorithmDer(key.signer.signatureAlgorithm),
+    generalInfo: [],
+  });
+  const message = await cmpMessage({
+    header,
+    body: requestBody('ir', request),
+    protect: (octets) => key.signer.sign(octets),
+  });
+  const requester = { kind: 'device', id: device, certificate: idevid, message: toBase64(message) };
+  return { ...orderOf(toBase64(request)), format: 'crmf', requester };
+}
 
 async function done(op: string, params: Record<string, unknown>): Promise<Record<string, unknown>> {
   const { ok, error } = await siege.ask(front, op, params);
@@ -157,7 +179,7 @@ test('TEST-KEY-13 no name of an operation signs bytes, exports a key, or is foun
 test('TEST-KEY-13 no profile of a CA, a responder, an evidence or transcript signer is given, whoever is said to ask', async () => {
   const { idevid } = shown(0);
   for (const { id } of siege.bed.policy.profiles) {
-    if (['ldevid', 'tls-server', 'operator'].includes(id)) continue;
+    if (['ldevid', 'tls-server', 'operator', 'cmp-ra'].includes(id)) continue;
     for (const kind of ['system', 'device', 'operator', 'station']) {
       const requester = { kind, id: 'KS-0001', certificate: idevid };
       await refused('profile.not-requestable', 'issue', {
@@ -530,6 +552,15 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
         ...orderOf(toBase64(await csrFor('ada', siege.bed.people.ada))),
         profile: 'operator',
         requester: { kind: 'operator', id: 'ada' },
+      },
+    ],
+    ['issue', await signedOrder(shown(1))],
+    [
+      'issue',
+      {
+        ...orderOf(toBase64(await csrFor('Keystead CMP registration authority'))),
+        profile: 'cmp-ra',
+        requester: server,
       },
     ],
     ['provision', unitOf(device, await csrFor(device, shown(1).key))],

@@ -18,7 +18,7 @@ import { parse } from 'yaml';
 import type { Siege, Signed } from './siege.ts';
 
 /** What may be had by asking at all, and for what kind of order. REQ-KEY-STO-03 */
-const REQUESTABLE = { issue: ['ldevid', 'tls-server', 'operator'], provision: ['idevid'] } as const;
+const REQUESTABLE = { issue: ['ldevid', 'tls-server', 'operator', 'cmp-ra'], provision: ['idevid'] } as const;
 
 const certificateOf = (text: unknown): DerCertificate => fromBase64(String(text)) as DerCertificate;
 

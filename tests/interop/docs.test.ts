@@ -70,6 +70,7 @@ function shell(block: string): Promise<string> {
 const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['openssl ocsp', /: good/],
   ['openssl verify', /: OK/],
+  ['openssl cmp', /CMP info: received (IP|KUP|GENP|RP|PKICONF)/],
   ['openssl dgst -sha256 -verify', /Verified OK/],
   ['pki --verify', /certificate trusted/],
   ['pki --estca', /Root CA equals trusted TLS Root CA/],
@@ -88,6 +89,9 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['keys explain', /Every way from one to another/],
   ['keys warn', /no key is due/],
   ['authorisation create --id gw-1', /secret +[A-Za-z0-9_-]{43}\n/],
+  ['lego renew', /localhost\.crt: OK[\s\S]*Trying renewal[\s\S]*Server responded with a certificate/],
+  ['certbot revoke', /Successfully received certificate[\s\S]*Congratulations! You have successfully revoked/],
+  ['acme orders', /valid +[0-9a-f]{32} +localhost +[0-9a-f]+/],
   ['authorisation withdraw gw-1', /gw-1: withdrawn/],
   ['keys suspend', /ca-server: resume at .*, ordered by architect/],
   ['check-proof', /"outcome": "done"/],
@@ -110,6 +114,8 @@ for (const path of [
   'docs/backup.md',
   'docs/keyd.md',
   'docs/authorise.md',
+  'docs/acme.md',
+  'docs/cmp.md',
   'docs/verifying.md',
 ]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');

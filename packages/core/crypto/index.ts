@@ -53,6 +53,7 @@ export {
 } from './ml-kem.ts';
 export { type OneStepFunction, oneStepKdf } from './one-step-kdf.ts';
 export { defaultPasswordKdf, fipsMode, type PasswordKdf, passwordKey } from './password.ts';
+export { base64urlOctets, type MacHash, type PasswordMac, passwordMac } from './password-mac.ts';
 export {
   LEAST_STRENGTH,
   type PeerSignatureAlgorithm,

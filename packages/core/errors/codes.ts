@@ -877,6 +877,100 @@ export const ERRORS = {
     remedy: 'the bundle is written; the next run tries the command again',
   },
   // ---- enrolment authorisations
+  // ---- CMP (RFC 9810, 9483)
+  'cmp.malformed': { kind: 'invalid', rule: 'a CMP message must be DER by RFC 9810 of at most 64 KiB' },
+  'cmp.version-unsupported': { kind: 'invalid', rule: 'a CMP message must be of version 2 or 3' },
+  'cmp.body-unsupported': {
+    kind: 'invalid',
+    rule: 'the message must be one of the lightweight profile (RFC 9483) that is served here',
+    remedy:
+      'send ir, cr, kur, p10cr, rr, genm, certConf or pollReq, to the address of that operation or to the common one',
+  },
+  'cmp.one-request': { kind: 'invalid', rule: 'a message is about one certificate (RFC 9483 section 4.1)' },
+  'cmp.algorithm-unsupported': {
+    kind: 'invalid',
+    rule: 'a message is protected by a signature of RFC 9481 section 3, or by PBMAC1 or PasswordBasedMac with SHA-2',
+  },
+  'cmp.protection-missing': {
+    kind: 'unauthenticated',
+    rule: 'every request is protected: by the key of a certificate, or by the secret of an authorisation',
+  },
+  'cmp.protection-invalid': {
+    kind: 'unauthenticated',
+    rule: 'the protection must be that of this very header and body',
+    remedy: 'sign with the key of the first certificate in extraCerts, or check the secret and its reference',
+  },
+  'cmp.header-incomplete': {
+    kind: 'invalid',
+    rule: 'a header has a transactionID and a senderNonce of at least 16 octets, and its sender is its signer',
+  },
+  'cmp.time-refused': {
+    kind: 'unauthenticated',
+    rule: 'the time of a message must be that of its arrival, give or take ten minutes',
+    remedy: 'set the clock of the client',
+  },
+  'cmp.nonce-refused': { kind: 'unauthenticated', rule: 'an answer names the nonce of the message that it answers' },
+  'cmp.recipient-wrong': { kind: 'invalid', rule: 'the recipient must be this authority, or left empty' },
+  'cmp.transaction-used': {
+    kind: 'conflict',
+    rule: 'a transactionID stands for one request of one requester',
+    remedy: 'begin again with another transactionID',
+  },
+  'cmp.transaction-unknown': {
+    kind: 'not-found',
+    rule: 'the transaction must be one that this requester began and that has not ended',
+    remedy: 'begin again: the same request gets the same certificate',
+  },
+  'cmp.transactions-many': {
+    kind: 'too-many',
+    rule: 'one requester has at most 256 transactions that have not ended',
+    remedy: 'confirm what was issued, or wait until it has lapsed',
+  },
+  'cmp.pop-refused': {
+    kind: 'invalid',
+    rule: 'possession of the key is proven by its signature over the CertRequest (RFC 4211 section 4.1) and by nothing else',
+    remedy: 'sign the request with the new key; for a key that cannot sign there is no certificate here',
+  },
+  'cmp.template-refused': {
+    kind: 'invalid',
+    rule: 'a certificate request has what RFC 9483 section 4.1.1 lets a requester say, and archives no key',
+  },
+  'cmp.profile-differs': {
+    kind: 'invalid',
+    rule: 'the profile in the address or the header must be the one that the requester may have',
+  },
+  'cmp.old-certificate': {
+    kind: 'forbidden',
+    rule: 'a key update is signed with the certificate that it names as the old one',
+  },
+  'cmp.not-by-mac': {
+    kind: 'forbidden',
+    rule: 'key updates and revocations are signed by the key of a certificate; a shared secret is for enrolment',
+  },
+  'cmp.revocation-refused': {
+    kind: 'forbidden',
+    rule: 'a device revokes its own LDevIDs, for good; all else is for operators',
+  },
+  'cmp.confirmation-refused': {
+    kind: 'invalid',
+    rule: 'a confirmation names the certificate of its transaction by its hash',
+  },
+  'cmp.confirmation-late': {
+    kind: 'conflict',
+    rule: 'a certificate is confirmed in time, or it is revoked',
+    remedy: 'enrol again with a new key',
+  },
+  'cmp.off': {
+    kind: 'not-found',
+    rule: "CMP is off: the policy in force has no profile 'cmp-ra' for the signer of its answers",
+    remedy:
+      "put a policy in force that has it; `keystead policy` and the default policy's profile of that name show how",
+  },
+  'cmp.refused': { kind: 'forbidden', rule: 'the CMP server refused the request' },
+  'cmp.answer-untrusted': {
+    kind: 'unauthenticated',
+    rule: 'an answer must be signed by a registration authority under a pinned anchor, and answer this request',
+  },
   'authorisation.malformed': {
     kind: 'invalid',
     rule: 'an enrolment authorisation must have the form that `keystead authorisation create` writes',
@@ -955,6 +1049,90 @@ export const ERRORS = {
     rule: 'the secret must have been sealed under the channel key that serve has now',
     remedy: 'withdraw this enrolment authorisation and create a new one',
   },
+  // ---- ACME (RFC 8555)
+  'acme.malformed': { kind: 'invalid', rule: 'the request must be one of RFC 8555' },
+  'acme.bad-nonce': {
+    kind: 'invalid',
+    rule: 'each request carries a nonce of this server that was not used before (RFC 8555 section 6.5)',
+    remedy: 'send it again with the nonce of this answer',
+  },
+  'acme.bad-signature-algorithm': {
+    kind: 'invalid',
+    rule: 'a request is signed by ES256, ES384, EdDSA or RS256 (RFC 8555 section 6.2)',
+  },
+  'acme.bad-public-key': {
+    kind: 'invalid',
+    rule: 'an account key is P-256, P-384, Ed25519 or RSA of 2048, 3072 or 4096 bits, and not a known or weak one',
+  },
+  'acme.signature-invalid': { kind: 'invalid', rule: 'the signature must verify with the key of the request' },
+  'acme.url-differs': {
+    kind: 'forbidden',
+    rule: 'a request is signed for the very URL that it is sent to (RFC 8555 section 6.4)',
+    remedy: 'use the URLs of the directory as they stand there',
+  },
+  'acme.content-type': { kind: 'unsupported', rule: 'the content type of a request is application/jose+json' },
+  'acme.method': { kind: 'invalid', rule: 'a resource is read by POST-as-GET (RFC 8555 section 6.3)' },
+  'acme.unknown': { kind: 'not-found', rule: 'the resource must be there, and belong to the account' },
+  'acme.account-unknown': { kind: 'invalid', rule: 'the account must exist' },
+  'acme.account-not-valid': {
+    kind: 'unauthenticated',
+    rule: 'a deactivated or revoked account does nothing more (RFC 8555 section 7.3.6)',
+    remedy: 'make a new account with another key',
+  },
+  'acme.account-key-taken': { kind: 'conflict', rule: 'an account key belongs to one account' },
+  'acme.contact-unsupported': { kind: 'invalid', rule: 'a contact is a mailto: address without header fields' },
+  'acme.contact-invalid': { kind: 'invalid', rule: 'a contact must be one address' },
+  'acme.binding-required': {
+    kind: 'forbidden',
+    rule: 'a new account needs an external account binding (RFC 8555 section 7.3.4)',
+    remedy: 'have an operator create an authorisation: its id is the kid, its secret the HMAC key',
+  },
+  'acme.binding-refused': {
+    kind: 'forbidden',
+    rule: 'the external account binding must be a MAC over the account key for this URL with the key of its kid',
+  },
+  'acme.identifier-unsupported': {
+    kind: 'invalid',
+    rule: 'an identifier is of the type dns, ip or permanent-identifier',
+  },
+  'acme.identifier-rejected': {
+    kind: 'forbidden',
+    rule: "each identifier must be one that the account's authorisation allows",
+  },
+  'acme.validity-unsupported': { kind: 'invalid', rule: 'how long a certificate lives is for the policy to say' },
+  'acme.order-not-ready': {
+    kind: 'forbidden',
+    rule: 'an order is finalised once all of its authorizations are valid (RFC 8555 section 7.4)',
+  },
+  'acme.state': { kind: 'invalid', rule: 'the resource must be in a state that allows this (RFC 8555 section 7.1.6)' },
+  'acme.csr-differs': {
+    kind: 'invalid',
+    rule: 'the request names exactly the identifiers of its order, and an attested key when it was attested',
+  },
+  'acme.already-revoked': { kind: 'invalid', rule: 'a certificate is revoked once' },
+  'acme.bad-revocation-reason': {
+    kind: 'invalid',
+    rule: 'a certificate is revoked as unspecified (0), keyCompromise (1), affiliationChanged (3), superseded (4) or cessationOfOperation (5)',
+  },
+  'acme.revocation-forbidden': {
+    kind: 'forbidden',
+    rule: 'a certificate is revoked by the account that has it, one that controls all its names, or its own key',
+  },
+  'acme.already-replaced': { kind: 'conflict', rule: 'a certificate is replaced by one order (RFC 9773 section 5)' },
+  'acme.attestation-refused': {
+    kind: 'invalid',
+    rule: 'the attestation must show the device of the order, for this challenge and account',
+  },
+  'acme.rate-limited': { kind: 'too-many', rule: 'an account or address asks only so often' },
+  'acme.network-forbidden': {
+    kind: 'forbidden',
+    rule: 'a challenge is validated only at addresses that the configuration allows (acme.allowedNetworks)',
+  },
+  'acme.connection': { kind: 'invalid', rule: 'the server must be able to connect to the host of the identifier' },
+  'acme.dns': { kind: 'invalid', rule: 'the name must resolve' },
+  'acme.tls': { kind: 'invalid', rule: 'the TLS handshake of the challenge must succeed (RFC 8737)' },
+  'acme.response-incorrect': { kind: 'invalid', rule: 'the answer must be the one that the challenge asks for' },
+  'acme.expired': { kind: 'invalid', rule: 'what was not finished in its time is over' },
   'authorisation.refused': { kind: 'forbidden', rule: 'an operator refused this request' },
   'enrolment-request.unknown': { kind: 'not-found', rule: 'the request must be one that was made here' },
   'enrolment-request.decided': { kind: 'conflict', rule: 'a request is decided once' },
@@ -1044,6 +1222,11 @@ export const ERRORS = {
     rule: 'certificates of this profile are not given on request',
   },
   'profile.requester-forbidden': { kind: 'forbidden', rule: 'the profile says which kinds of requester may ask' },
+  'requester.message-missing': {
+    kind: 'forbidden',
+    rule: "the policy wants a device to sign its request in a CMP message (deviceProof is 'message')",
+    remedy: 'enrol and renew by CMP, at /.well-known/cmp: docs/cmp.md',
+  },
   'requester.unproven': {
     kind: 'forbidden',
     rule: 'the requester must show a valid certificate of its own that names it',

@@ -3,7 +3,7 @@ import type { Profile } from '../x509/index.ts';
 import { defaultKeying } from './default-keying.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import type { Cryptoperiod } from './keying.ts';
-import type { OnlineCa, Policy } from './policy.ts';
+import { CMP_RA_PROFILE, type OnlineCa, type Policy } from './policy.ts';
 import { checkPolicy } from './policy-check.ts';
 import type { Role } from './roles.ts';
 
@@ -97,6 +97,7 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       issuer: 'server',
       subject: { commonName: 'host', organization },
       san: 'host',
+      wildcards: true,
       extKeyUsage: ['serverAuth'],
       validity: { seconds: 90 * DAY, backdateSeconds: 5 * 60 },
       keyAlgorithms: ['P-256', 'P-384'],
@@ -154,6 +155,19 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       keyAlgorithms: ['P-384'],
       requesters: ['ceremony'],
     },
+    {
+      ...endEntity,
+      id: CMP_RA_PROFILE,
+      description: 'Registration authority of serve: signs its answers of CMP (RFC 9483 section 3.2)',
+      issuer: 'operational',
+      subject: { commonName: { fixed: `${organization} CMP registration authority` }, organization },
+      san: 'none',
+      extKeyUsage: ['cmcRA'],
+      csrExtensions: [],
+      validity: { seconds: 30 * DAY, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['P-256'],
+      requesters: ['system'],
+    },
   ];
 }
 
@@ -176,6 +190,7 @@ export interface DemoPolicyOptions {
   quorums?: Partial<Policy['quorums']>;
   grace?: Partial<Policy['grace']>;
   backup?: Policy['backup'];
+  deviceProof?: Policy['deviceProof'];
   roots?: Policy['roots'];
 }
 
@@ -225,6 +240,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     cryptoperiods: keying.cryptoperiods.map((entry) => ({ ...entry, ...options.cryptoperiods?.[entry.purpose] })),
     quorums: { ...keying.quorums, ...options.quorums },
     grace: { ...keying.grace, ...options.grace },
+    ...(options.deviceProof === undefined ? {} : { deviceProof: options.deviceProof }),
     ...(options.backup === undefined ? {} : { backup: options.backup }),
     ...(options.roots === undefined ? {} : { roots: options.roots }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),

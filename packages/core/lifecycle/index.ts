@@ -1,4 +1,5 @@
 export * from './authorisation.ts';
+export * from './authorised-subject.ts';
 export * from './backup/index.ts';
 export * from './ceremony/bundle.ts';
 export * from './ceremony/bundle-check.ts';

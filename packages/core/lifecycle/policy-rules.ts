@@ -1,7 +1,7 @@
 import { KeysteadError } from '../errors/index.ts';
 import type { Profile } from '../x509/index.ts';
 import { checkBackupRules } from './backup/custodians.ts';
-import type { Policy } from './policy.ts';
+import { CMP_RA_PROFILE, type Policy } from './policy.ts';
 import { EXCLUSIVE_ROLES } from './roles.ts';
 
 const DAY = 86_400;
@@ -41,6 +41,7 @@ export const VALIDITY_CEILINGS: Readonly<Record<string, number>> = {
   'operator-ca': 15 * YEAR,
   ldevid: YEAR,
   'tls-server': 398 * DAY,
+  [CMP_RA_PROFILE]: 398 * DAY,
   operator: 3 * YEAR,
   'ocsp-responder': 30 * DAY,
   'evidence-signer': 3 * YEAR,

@@ -98,6 +98,12 @@ export const PolicySchema = z.strictObject({
   ...KeyingShape,
   /** The most that one enrolment authorisation may allow; without it, what authorisation.ts says. */
   authorisations: z.strictObject({ maxUses: z.int().min(1), maxSeconds: seconds }).optional(),
+  /**
+   * What proves to keyd that a device asks. `tls`: that it showed its certificate to the front end, which says so.
+   * `message`: that it signed this very request, in a CMP message which keyd verifies itself. Without it, `tls`.
+   * Enrolment authorisations, which operators sign for named devices, are beside it.
+   */
+  deviceProof: z.enum(['tls', 'message']).optional(),
   /** The change of a root's key; without it an old root stays an anchor until its certificate ends. */
   roots: z
     .strictObject({
@@ -113,6 +119,9 @@ export const PolicySchema = z.strictObject({
 
 export type Policy = z.infer<typeof PolicySchema>;
 export type PolicyOperator = Policy['operators'][number];
+
+/** The profile of the signer of CMP's answers. A policy of before CMP has none: CMP is off then. */
+export const CMP_RA_PROFILE = 'cmp-ra';
 
 /** The id of the profile by which the certificate of the CA itself is made. */
 export const caProfileId = (role: CaRole): string => `${role}-ca`;

@@ -36,6 +36,8 @@ export interface RequestedExtensions {
 /** A certification request (RFC 2986) that is well-formed. Its signature is not yet verified. */
 export interface ParsedCsr {
   readonly der: DerCsr;
+  /** The octets whose SHA-256 names the request: the same again is the same request. All of it, as it came. */
+  readonly identity: Uint8Array;
   readonly subject: DistinguishedName;
   readonly spki: DerSpki;
   readonly keyAlgorithm: KeyAlgorithm;
@@ -82,6 +84,7 @@ function readRequest(root: DerNode): ParsedCsr {
     throw new KeysteadError('csr.signature-algorithm', { field: 'signatureAlgorithm', seen: algorithm ?? oid });
   return {
     der: root.bytes as DerCsr,
+    identity: root.bytes,
     subject,
     spki: keepPublicKey(key.spki),
     keyAlgorithm: key.keyAlgorithm,
@@ -121,7 +124,8 @@ function onlyText(set: DerNode, what: string): string {
   return text;
 }
 
-function readRequested(node: DerNode): RequestedExtensions {
+/** The Extensions that a request asks for. @throws DerError */
+export function readRequested(node: DerNode): RequestedExtensions {
   // OpenSSL writes an empty list when its configuration names no extension.
   const all = node.children.length === 0 ? [] : readExtensions(node, 'extensionRequest');
   const value = <T>(id: string, read: (der: Uint8Array) => T): T | undefined => {

@@ -19,12 +19,15 @@ import { Revocation, type RevocationOrder, type Revoked } from './revocation.ts'
 import { RevocationActs } from './revocation-acts.ts';
 import { RevocationCensus } from './revocation-census.ts';
 import { CertificateStatus, type StatusListener } from './status.ts';
+import { EnrolmentTransactions } from './transactions.ts';
 
 export interface AuthorityOptions extends AuthorityDeps {
   /** Where `<role>.crl` is published. */
   readonly crlDirectory: string;
   /** How long after the end of its LDevID a device may recover by its IDevID, where it is not as the policy says. */
   readonly graceSeconds?: number;
+  /** How long a certificate waits to be confirmed, where it is not as transactions.ts says. */
+  readonly confirmSeconds?: number;
   /** Seals the secrets of enrolment authorisations: 32 bytes that the database never has. Stays with the caller. */
   readonly sealingKey: SecretBytes;
 }
@@ -42,6 +45,8 @@ export class Authority {
   readonly revocations: RevocationActs;
   /** What a revocation would take. */
   readonly census: RevocationCensus;
+  /** Enrolments of several messages, whose certificates are confirmed. */
+  readonly transactions: EnrolmentTransactions;
   readonly #deps: AuthorityDeps;
   readonly #enrolment: Enrolment;
   readonly #revocation: Revocation;
@@ -56,6 +61,11 @@ export class Authority {
     this.#enrolment = new Enrolment(options, this.records, options.graceSeconds, changed);
     this.authorisations = new Authorisations(options, options.sealingKey);
     this.authorised = new AuthorisedEnrolment(options, this.#enrolment, this.authorisations);
+    this.transactions = new EnrolmentTransactions(
+      options,
+      (revoked) => this.announceRevoked(revoked),
+      options.confirmSeconds,
+    );
     mkdirSync(options.crlDirectory, { recursive: true });
     this.#crls = new CrlPublisher(options, options.crlDirectory);
     this.#revocation = new Revocation(options, this.#crls, changed);
@@ -80,6 +90,7 @@ export class Authority {
   async tick(): Promise<void> {
     await this.reconcile();
     await this.revocations.resume();
+    await this.transactions.tick();
     await this.#crls.publishDue();
     await this.#crls.requireInTime();
   }
@@ -117,6 +128,11 @@ export class Authority {
     actor: AuditEvent['actor'];
   }): Promise<Issued> {
     return this.#enrolment.server(v);
+  }
+
+  /** See {@link Enrolment.registrationAuthority}. */
+  registrationAuthority(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
+    return this.#enrolment.registrationAuthority(v);
   }
 
   /** See {@link Revocation.revoke}. */

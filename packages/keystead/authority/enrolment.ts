@@ -1,9 +1,14 @@
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
-import { toHex } from '@keystead/core/bytes';
-import { sha256, spkiSha256 } from '@keystead/core/crypto';
+import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { operatorOf } from '@keystead/core/lifecycle';
-import { type ParsedCsr, parseCsr, verifyProofOfPossession } from '@keystead/core/x509';
+import { CMP_RA_PROFILE, operatorOf } from '@keystead/core/lifecycle';
+import {
+  type ParsedCsr,
+  parseRequest,
+  type RequestFormat,
+  requestSha256,
+  verifyProofOfPossession,
+} from '@keystead/core/x509';
 import { actorOf, type Client, type DeviceClient, type OperatorClient } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Reader, Tx } from '../store/index.ts';
@@ -16,15 +21,21 @@ import { requireClock } from './time.ts';
 /** A request of an authenticated device. */
 export interface DeviceRequest {
   readonly client: Client;
-  /** PKCS#10, DER. */
+  /** The request, DER: PKCS#10 unless `format` says otherwise. */
   readonly csr: Uint8Array;
+  readonly format?: RequestFormat;
+  /** The CMP message in which the device signed the request, DER, for keyd to verify. */
+  readonly message?: Uint8Array;
   readonly requestId: string;
+  /** As in {@link Order}. */
+  alongside?(tx: Tx, certificate: Certificate): void;
 }
 
 /** One certificate that somebody may have, and what must be true for it. */
 export interface Order {
   readonly what: string;
   readonly csr: Uint8Array;
+  readonly format?: RequestFormat;
   readonly profile: string;
   readonly owner: string;
   readonly subject: Subject;
@@ -38,8 +49,8 @@ export interface Order {
   readonly keepsKey?: boolean;
   /** What must be true, and still be true when the certificate is recorded. @throws KeysteadError */
   allowed(records: Reader, claim: KeyClaim): void;
-  /** What else is recorded with the certificate. */
-  alongside?(tx: Tx): void;
+  /** What else is recorded with the certificate, in the same transaction. */
+  alongside?(tx: Tx, certificate: Certificate): void;
 }
 
 type Found = { readonly earlier: Omit<Issued, 'repeated'> } | { readonly follows?: Serial };
@@ -131,6 +142,20 @@ export class Enrolment {
     });
   }
 
+  /** A certificate for the signer of CMP's answers. @throws KeysteadError as keyd. */
+  registrationAuthority(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
+    return this.certify({
+      what: 'certificate of the registration authority',
+      ...v,
+      profile: CMP_RA_PROFILE,
+      owner: 'system:keystead cmp-ra',
+      subject: {},
+      actor: { kind: 'system', id: 'serve' },
+      requester: { kind: 'system', id: 'serve' },
+      allowed: () => {},
+    });
+  }
+
   /** A certificate for a TLS server with these host names and addresses. @throws KeysteadError as keyd. */
   server(v: { hosts: string[]; csr: Uint8Array; requestId: string; actor: AuditEvent['actor'] }): Promise<Issued> {
     const { hosts, csr, requestId, actor } = v;
@@ -155,7 +180,7 @@ export class Enrolment {
     shown: 'idevid' | 'ldevid',
     allowed: (records: Reader, device: DeviceClient) => void,
   ): Promise<Issued> {
-    const { client, csr, requestId } = request;
+    const { client, csr, format, requestId } = request;
     const actor = actorOf(client);
     if (client.kind !== 'device' || client.profile !== shown) {
       const error = new KeysteadError('enrol.certificate-unfit', { field: 'client certificate', seen: client.profile });
@@ -165,19 +190,21 @@ export class Enrolment {
     return this.certify({
       what,
       csr,
+      format,
       profile: 'ldevid',
       owner: `device:${client.id}`,
       subject: { deviceId: client.id },
       actor,
       requestId,
-      requester: requesterOf(client),
+      requester: { ...requesterOf(client), message: request.message },
       allowed: (records, claim) => {
         requireUsable(records, client);
         // The certificate that is shown would otherwise renew itself with the key that is to be replaced.
         if (claim.spkiSha256 === client.spkiSha256) throw new KeyTaken(claim.owner);
         allowed(records, client);
       },
-      alongside: (tx) => {
+      alongside: (tx, certificate) => {
+        request.alongside?.(tx, certificate);
         if (tx.device(client.id)?.state !== 'provisioned') return;
         tx.setDeviceState(client.id, 'enrolled', this.#deps.clock.now().getTime());
       },
@@ -186,10 +213,10 @@ export class Enrolment {
 
   /** Signs and records what an order asks for. @throws KeysteadError as {@link enrol}. */
   async certify(order: Order): Promise<Issued> {
-    const { what, actor, asker = actor, requestId, csr } = order;
+    const { what, actor, asker = actor, requestId, csr, format } = order;
     try {
-      const request = parseCsr(csr);
-      const csrSha256 = toHex(sha256(request.der));
+      const request = parseRequest(csr, format);
+      const csrSha256 = requestSha256(request);
       const key = spkiSha256(request.spki);
       const claim = { spkiSha256: key, owner: order.owner, profile: order.profile, csrSha256, requestId };
       const found = this.#deps.store.read((records) => {
@@ -237,8 +264,8 @@ export class Enrolment {
   }
 
   async #signAndRecord(order: Order, claim: KeyClaim): Promise<Omit<Issued, 'repeated'>> {
-    const { profile, csr, requester, hosts, requestId } = order;
-    const signed = await this.#deps.keyd.issue({ profile, csr, requester, hosts, requestId });
+    const { profile, csr, format, requester, hosts, requestId } = order;
+    const signed = await this.#deps.keyd.issue({ profile, csr, format, requester, hosts, requestId });
     const recorded = await this.#deps.store.commit((tx) => this.#recordOrAbandon(tx, order, claim, signed));
     this.#changed(signed.issuer, signed.serial);
     if ('refused' in recorded) throw recorded.refused;
@@ -252,7 +279,7 @@ export class Enrolment {
     try {
       order.allowed(tx, claim);
       const { certificate } = this.#records.record(tx, { claim, signed, subject, actor, now });
-      order.alongside?.(tx);
+      order.alongside?.(tx, certificate);
       return { certificate };
     } catch (error) {
       if (!(error instanceof KeysteadError) || error.kind === 'unavailable') throw error;

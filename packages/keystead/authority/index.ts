@@ -14,3 +14,13 @@ export { batchRevoked } from './revocation-run.ts';
 export type { Selector } from './selection.ts';
 export type { StatusListener } from './status.ts';
 export { requireClock } from './time.ts';
+export {
+  type Alongside,
+  type Ask,
+  CONFIRM_SECONDS,
+  EnrolmentTransactions,
+  type Outcome,
+  type TransactionRef,
+  type TransactionStart,
+  type Verdict,
+} from './transactions.ts';

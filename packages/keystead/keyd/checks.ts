@@ -9,7 +9,8 @@ import {
   checkPublicKey,
   checkRequest,
   type Named,
-  parseCsr,
+  parseRequest,
+  type RequestFormat,
   rereadIssued,
   verifyProofOfPossession,
 } from '@keystead/core/x509';
@@ -18,6 +19,8 @@ import {
 export interface RequestCheck {
   readonly kind: 'request';
   readonly csr: Uint8Array;
+  /** PKCS#10 unless it says otherwise. */
+  readonly format?: RequestFormat;
   /** Its id. */
   readonly profile: string;
   readonly named: Named;
@@ -67,9 +70,9 @@ export class Checks {
    * strength of the key, subject and extensions, and last, for it costs the most, the proof of possession. What the
    * request asks for only ever agrees or is refused; the certificate is made from the profile. REQ-KEY-STO-03
    */
-  #request({ csr: der, profile: id, named }: RequestCheck): DerSpki {
+  #request({ csr: der, format, profile: id, named }: RequestCheck): DerSpki {
     const profile = profileOf(this.#policy, id);
-    const csr = parseCsr(der);
+    const csr = parseRequest(der, format);
     checkPublicKey(csr.spki, profile.keyAlgorithms);
     checkRequest(csr, profile, named);
     verifyProofOfPossession(csr);

@@ -12,6 +12,7 @@ import {
   ONLINE_CAS,
   PayloadSchema,
 } from '@keystead/core/lifecycle';
+import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
@@ -45,6 +46,11 @@ const Requester = z.strictObject({
   authorisation: z.string().min(1).max(20_480).optional(),
   /** For `authorised`, where the profile names a device. */
   deviceId: label.optional(),
+  /**
+   * For `device`: the CMP message (RFC 9810), DER, in which the device signed this very request with the key of
+   * `certificate`. keyd verifies it; where the policy wants it, nothing else proves a device.
+   */
+  message: bytes().optional(),
 });
 
 /** A certificate as keyd gives it out, after reading back what it signed. */
@@ -62,8 +68,10 @@ const Issued = z.strictObject({
 const Issue = {
   params: z.strictObject({
     profile: label,
-    /** PKCS#10, DER. */
+    /** The request, DER. */
     csr: bytes(),
+    /** PKCS#10 unless it says otherwise. */
+    format: z.enum(REQUEST_FORMATS).optional(),
     requester: Requester,
     /** For profiles that name hosts; the first becomes the common name. */
     hosts: z.array(z.string().min(1).max(253)).min(1).max(16).optional(),
@@ -108,7 +116,9 @@ const SignOcsp = {
       .min(1)
       .max(16),
     /** RFC 9654 section 2.1: 1 to 128 octets. */
-    nonce: bytes(128).optional(),
+    nonce: bytes(128)
+      .refine((nonce) => nonce.length > 0, 'must be 1 to 128 octets')
+      .optional(),
   }),
   result: z.strictObject({
     /** OCSPResponse, DER. */

@@ -5,6 +5,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
+import { type CmpResponder, registerCmp } from '../protocols/cmp/index.ts';
 import { CrlDirectory, createCrlHandler } from '../protocols/crl/index.ts';
 import { boundConnections } from '../protocols/http/bounds.ts';
 import { createLogHandler } from '../protocols/log/index.ts';
@@ -17,17 +18,18 @@ export interface PublicParts {
   readonly layout: Layout;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly cmp: CmpResponder;
 }
 
 /** A reader of public data sends no body worth waiting for. */
 const HEADERS_TIMEOUT_MS = 5_000;
 
 /**
- * The plain HTTP side: OCSP, CRLs, CA certificates and the audit log. All of it is signed data for everybody, which is
- * why it needs no TLS (and what fetches a CRL could not check a certificate yet). The three hot handlers come before
+ * The plain HTTP side: OCSP, CRLs, CA certificates, the audit log, and CMP. All of it is signed data, which is why it
+ * needs no TLS (and what fetches a CRL could not check a certificate yet). The three hot handlers come before
  * the router.
  */
-export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicParts): {
+export function createPublicServer({ rooms, keyd, layout, clock, log, cmp }: PublicParts): {
   server: Server;
   app: FastifyInstance;
 } {
@@ -71,6 +73,7 @@ export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicPa
         .send(Buffer.from(certificate)),
     );
   }
+  registerCmp(app, cmp, log);
   app.get('/healthz', () => ({ ok: true }));
   app.addHook('onClose', async () => ocsp.close());
   return { server, app };

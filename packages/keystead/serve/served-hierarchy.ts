@@ -1,4 +1,4 @@
-import type { DerCertificate } from '@keystead/core/bytes';
+import { type DerCertificate, sameBytes } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { IssuerId, IssuerName, OnlineCa, RootId } from '@keystead/core/lifecycle';
 import { type CaRole, readCertificate } from '@keystead/core/x509';
@@ -80,6 +80,18 @@ export class ServedHierarchy {
   /** Old with new: who knows the root in use only finds by these what was made under an old one. */
   get oldWithNew(): DerCertificate[] {
     return this.#living.map(({ certificates }) => certificates.oldWithNew).reverse();
+  }
+
+  /** What leads from a root that was an anchor to the one after it; undefined for the one in use, and for strangers. */
+  successorOf(
+    root: DerCertificate,
+  ): { newWithNew: DerCertificate; newWithOld: DerCertificate; oldWithNew: DerCertificate } | undefined {
+    const changes = this.#trust.rollovers.filter(({ role }) => role === 'root');
+    const at = changes.findIndex(({ certificates }) => sameBytes(certificates.old, root));
+    const change = changes[at];
+    if (change === undefined) return undefined;
+    const { newWithOld, oldWithNew } = change.certificates;
+    return { newWithNew: changes[at + 1]?.certificates.old ?? this.certificates.root, newWithOld, oldWithNew };
   }
 
   /** What the issued of these CAs is checked by, below an anchor: the CAs, and what leads from root to root. */

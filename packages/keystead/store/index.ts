@@ -1,3 +1,13 @@
+export { AcmeReader, AcmeWriter } from './acme-records.ts';
+export type { AcmeAccountRow, AcmeAuthorizationRow, AcmeChallengeRow, AcmeOrderRow } from './acme-rows.ts';
+export type {
+  AcmeAccountState,
+  AcmeAuthorizationState,
+  AcmeChallengeState,
+  AcmeChallengeType,
+  AcmeIdentifierType,
+  AcmeOrderState,
+} from './acme-schema.ts';
 export type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 export type { RequestState } from './authorisation-schema.ts';
 export { type Dialect, sqliteDialect } from './dialect.ts';
@@ -21,3 +31,5 @@ export type {
 export type { CertificateState, DeviceState, JournalFate } from './schema.ts';
 export { type LockWait, Store } from './store.ts';
 export { type AuditHead, Tx } from './transaction.ts';
+export type { EnrolmentTransactionRow } from './transaction-rows.ts';
+export type { TransactionState } from './transaction-schema.ts';

@@ -1,9 +1,11 @@
 import { type ColumnDefinitionBuilder, type Compilable, sql } from 'kysely';
+import { acmeRecords } from './acme-migration.ts';
 import { enrolmentAuthorisations } from './authorisation-migration.ts';
 import { crlLists } from './crl-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
+import { enrolmentTransactions } from './transaction-migration.ts';
 
 /** One step of the schema. A step that was released is never edited: the next one changes what it did. */
 export interface Migration {
@@ -21,7 +23,9 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'certificates, devices, batches, audit', statements: firstSchema },
   { version: 2, name: 'the key inventory', statements: keyInventory },
   { version: 3, name: 'enrolment authorisations', statements: enrolmentAuthorisations },
+  { version: 4, name: 'accounts and orders of ACME', statements: acmeRecords },
   { version: 5, name: 'acts of revocation', statements: revocationActs },
+  { version: 8, name: 'enrolments of several messages', statements: enrolmentTransactions },
   { version: 9, name: 'the lists of revocations', statements: crlLists },
 ];
 

@@ -1,6 +1,7 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { IssuerName } from '@keystead/core/lifecycle';
 import { sql } from 'kysely';
+import { acmeQueries } from './acme-queries.ts';
 import { authorisationQueries } from './authorisation-queries.ts';
 import type { Dialect } from './dialect.ts';
 import { keyQueries } from './key-queries.ts';
@@ -8,6 +9,7 @@ import { bytesOf, compileQuery } from './query.ts';
 import { revocationQueries } from './revocation-queries.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
+import { transactionQueries } from './transaction-queries.ts';
 
 type Named = { issuer: IssuerName; serial: Serial };
 type Page = { after: string; count: number };
@@ -223,7 +225,9 @@ export function compileQueries(dialect: Dialect) {
     dropCrl: query<{ list: string }>()((q, a) => q.deleteFrom('crl_list').where('list', '=', a.list)),
     ...keyQueries(dialect),
     ...authorisationQueries(dialect),
+    ...acmeQueries(dialect),
     ...revocationQueries(dialect),
+    ...transactionQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

@@ -1,6 +1,7 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { IssuerName } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
+import { AcmeReader } from './acme-records.ts';
 import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 import type { RequestState } from './authorisation-schema.ts';
 import type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
@@ -20,6 +21,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** What the records say about one certificate's standing. */
 export interface StatusRow {
@@ -234,6 +236,11 @@ export class Reader {
     return this.statements.countWaiting.first({ authorisationId })?.count ?? 0;
   }
 
+  /** The records of ACME. */
+  get acme(): AcmeReader {
+    return new AcmeReader(this.statements);
+  }
+
   revocationAct(id: string): RevocationActRow | undefined {
     return this.statements.revocationAct.first({ id });
   }
@@ -256,6 +263,25 @@ export class Reader {
   /** Up to `count` certificates of a CA that are in force and not revoked for good, by serial; `''` begins. */
   revocableOf(issuer: IssuerName, after: string, now: number, count: number): RevocableRow[] {
     return this.statements.revocableOf.all({ issuer, after: after as Serial, now, count });
+  }
+
+  /** The enrolment of several messages with this id. */
+  transaction(id: Uint8Array): EnrolmentTransactionRow | undefined {
+    return this.statements.transaction.first({ id });
+  }
+
+  transactionsOfCertificate(issuer: IssuerName, serial: Serial): EnrolmentTransactionRow[] {
+    return this.statements.transactionsOfCertificate.all({ issuer, serial });
+  }
+
+  /** Up to `count` whose certificate should have been confirmed by now. */
+  transactionsDue(now: number, count: number): EnrolmentTransactionRow[] {
+    return this.statements.transactionsDue.all({ now, count });
+  }
+
+  /** How many of this requester's have not ended. */
+  countOpenTransactions(requester: string): number {
+    return this.statements.countOpenTransactions.first({ requester })?.count ?? 0;
   }
 
   meta(key: string): string | undefined {

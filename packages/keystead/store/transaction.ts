@@ -1,6 +1,7 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { IssuerName, KeyStanding } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
+import { AcmeWriter } from './acme-records.ts';
 import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 import type { KeyEventRow, KeyRow } from './key-rows.ts';
 import type { Queries } from './queries.ts';
@@ -19,6 +20,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState, DeviceState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** The end of the audit log: its last number, and its time in milliseconds. */
 export interface AuditHead {
@@ -214,6 +216,19 @@ export class Tx extends Reader {
 
   enrolmentRequestIssued(id: string): void {
     this.statements.enrolmentRequestIssued.run({ id });
+  }
+
+  override get acme(): AcmeWriter {
+    return new AcmeWriter(this.statements);
+  }
+
+  /** Inserts a transaction, or sets where it stands. */
+  putTransaction(row: EnrolmentTransactionRow): void {
+    this.statements.putTransaction.run(row);
+  }
+
+  forgetTransactions(endedBefore: number, waitingBefore: number): void {
+    this.statements.forgetTransactions.run({ endedBefore, waitingBefore });
   }
 
   setMeta(key: string, value: string): void {

@@ -3,7 +3,7 @@ import type { Policy } from '../policy.ts';
 import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-update.ts';
 import { algorithms, profiles } from './certificates.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
-import { authorisations, backups } from './outsiders.ts';
+import { authorisations, backups, deviceProof } from './outsiders.ts';
 import { operators, quorums, revocationAuthority, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation, transition } from './periods.ts';
 
@@ -30,6 +30,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   revocationAuthority(found, before, after);
   transition(found, before, after);
   authorisations(found, before, after);
+  deviceProof(found, before, after);
   backups(found, before, after);
   found.rest(before, after);
   return found.sorted();

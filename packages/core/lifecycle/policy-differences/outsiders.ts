@@ -19,6 +19,19 @@ export function authorisations(found: Findings, before: Policy, after: Policy): 
   }
 }
 
+/** What proves a device to keyd. Those that come by EST are refused where a signed message is wanted. */
+export function deviceProof(found: Findings, before: Policy, after: Policy): void {
+  const [old, next] = [before.deviceProof ?? 'tls', after.deviceProof ?? 'tls'];
+  if (old === next) return;
+  if (next === 'message') {
+    const text =
+      'a device signs each request in a CMP message from now on: devices that enrol and renew by EST get no certificate';
+    found.add('warns', 'deviceProof', text);
+  } else {
+    found.add('warns', 'deviceProof', 'the word of the front end is enough again for which device asks');
+  }
+}
+
 /** Who can open the backups that are made from now on. Those of before stay as they are. */
 export function backups(found: Findings, before: Policy, after: Policy): void {
   const [old, next] = [before.backup, after.backup];

@@ -48,6 +48,9 @@ const renewal = (policy: Policy): Block[] => [
   subsection('Renewal and rotation'),
   list(
     `A device renews its LDevID by itself, with a new key, between half and three quarters of its life of ${durationText(profileOf(policy, 'ldevid').validity.seconds)}.`,
+    policy.deviceProof === 'message'
+      ? 'keyd certifies a device only for a CMP message in which the device itself signed the request, which it verifies, or under an authorisation that names the device.'
+      : 'keyd takes the word of the front end for which device showed its certificate in TLS; a request in a CMP message it verifies itself.',
     `A device that is late recovers with its IDevID within ${durationText(policy.grace.renewalSeconds)} after the end of its LDevID; after that an operator must admit it again.`,
     `The server's certificate is replaced with a new key before its ${durationText(profileOf(policy, 'tls-server').validity.seconds)} are over. An OCSP responder key is used for ${durationText(policy.revocation.ocspResponderSeconds)}.`,
     'When the originator usage period of a CA is over, keyd issues no certificate by it; its CRLs and OCSP answers go on until its certificate ends. A successor is made in a ceremony, and the old key goes on to answer for what it issued.',

@@ -1,5 +1,5 @@
-import { type DerSpki, fromBase64, sameBytes, toHex } from '@keystead/core/bytes';
-import { sha256, spkiSha256 } from '@keystead/core/crypto';
+import { type DerSpki, fromBase64, sameBytes } from '@keystead/core/bytes';
+import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   issuerKeyId,
@@ -11,8 +11,9 @@ import {
   requireAuthorisedNames,
   type SignedAuthorisation,
 } from '@keystead/core/lifecycle';
-import { checkDeviceId, type Named, type Profile } from '@keystead/core/x509';
+import { checkDeviceId, type Named, type Profile, parseRequest, requestSha256 } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
+import { requireDeviceMessage } from '../device-message.ts';
 import type { Params, Result } from '../protocol.ts';
 
 /**
@@ -27,13 +28,16 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
   const profile = profileOf(keyd.policy, params.profile);
   const issuer = requestableFrom(profile);
   const { requester, requestId } = params;
+  if (requester.message !== undefined && requester.kind !== 'device') {
+    throw new KeysteadError('request.malformed', { field: 'requester.message', seen: requester.kind });
+  }
   const authorisation = authorisationOf(keyd, params, now);
   if (!profile.requesters.includes(requester.kind)) {
     throw new KeysteadError('profile.requester-forbidden', { field: 'requester.kind', seen: requester.kind });
   }
   const named =
     authorisation === undefined ? nameFor(keyd, profile, params, now) : namedBy(keyd, authorisation, params);
-  const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });
+  const spki = await keyd.checks.request({ csr: params.csr, format: params.format, profile: profile.id, named });
   if (named.person !== undefined) requireOperatorKey(keyd, named.person, spki);
   const subject = named.deviceId ?? named.person ?? named.hosts?.[0] ?? requester.id;
   if (authorisation === undefined) return keyd.issuing(issuer).issue({ profile, named, spki, now, subject, requestId });
@@ -54,7 +58,7 @@ function requestableFrom(profile: Profile): OnlineCa {
   const issuer = ONLINE_CAS.find((role) => role === profile.issuer);
   const refusal =
     (profile.ca !== false && 'a CA') ||
-    (typeof profile.subject.commonName !== 'string' && 'a signer of keyd or of a ceremony') ||
+    (typeof profile.subject.commonName !== 'string' && !signsAnswers(profile) && 'a signer of keyd or of a ceremony') ||
     (profile.extKeyUsage.includes('OCSPSigning') && 'an OCSP responder') ||
     (profile.validity.seconds === 'none' && 'a certificate without an end') ||
     (issuer === 'manufacturing' && 'a certificate of the factory: use a ticket');
@@ -66,6 +70,12 @@ function requestableFrom(profile: Profile): OnlineCa {
   }
   return issuer;
 }
+
+/**
+ * The registration authority of the front end has a fixed subject as well. What it may do is to sign answers of CMP, and
+ * the front end says in them what it likes anyhow.
+ */
+const signsAnswers = ({ extKeyUsage }: Profile): boolean => extKeyUsage.length === 1 && extKeyUsage[0] === 'cmcRA';
 
 /**
  * The authorisation that a request of somebody without a certificate comes under, verified, and good for it now.
@@ -86,7 +96,10 @@ function authorisationOf(keyd: KeydContext, params: Params<'issue'>, now: Date):
     throw new KeysteadError('authorisation.profile-forbidden', { field: 'profile', seen: params.profile });
   }
   if (content.approval) throw new KeysteadError('authorisation.needs-approval', { field: 'csr', seen: content.id });
-  if (content.request !== undefined && content.request.sha256 !== toHex(sha256(params.csr))) {
+  if (
+    content.request !== undefined &&
+    content.request.sha256 !== requestSha256(parseRequest(params.csr, params.format))
+  ) {
     throw new KeysteadError('authorisation.request-differs', { field: 'csr', seen: content.request.under });
   }
   return signed;
@@ -112,7 +125,8 @@ function namedBy(keyd: KeydContext, { content }: SignedAuthorisation, { requeste
 }
 
 /** The identity that the requester has proven, or that the policy knows, in the place that the profile has for it. */
-function nameFor(keyd: KeydContext, profile: Profile, { requester, hosts }: Params<'issue'>, now: Date): Named {
+function nameFor(keyd: KeydContext, profile: Profile, params: Params<'issue'>, now: Date): Named {
+  const { requester, hosts } = params;
   const kind = profile.subject.commonName;
   if (hosts !== undefined && kind !== 'host')
     throw new KeysteadError('request.malformed', { field: 'hosts', seen: profile.id });
@@ -121,6 +135,7 @@ function nameFor(keyd: KeydContext, profile: Profile, { requester, hosts }: Para
       throw new KeysteadError('profile.requester-forbidden', { field: 'requester.kind', seen: requester.kind });
     }
     keyd.requesters.check('device', requester.id, requester.certificate, now);
+    requireDeviceMessage(keyd.policy, params, now);
     return { deviceId: requester.id };
   }
   if (kind === 'person') return { person: requester.id };
