@@ -2,7 +2,7 @@ export { canSign, signatureAlgorithmDer, signatureAlgorithmFor } from './algorit
 export { assembleSigned } from './assemble.ts';
 export { type CertificateInfo, readCertificate } from './certificate.ts';
 export { certificationRequest } from './certification-request.ts';
-export { certsOnly, readCertsOnly } from './cms/certs-only.ts';
+export * from './cms/index.ts';
 export type { RevokedEntry } from './crl/entries.ts';
 export { type CrlInfo, readCrl, readCrlTimes } from './crl/read.ts';
 export { type CrlReason, REVOCATION_REASONS, type RevocationReason, reasonOf } from './crl/reasons.ts';
