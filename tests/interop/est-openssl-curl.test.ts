@@ -15,7 +15,7 @@ after(async () => {
   await bench.deployment.stop();
 });
 
-test('a station with curl gets an IDevID for a key and a request that openssl made', async () => {
+test('a station with curl gets an IDevID for a key and a request that openssl made [curl and openssl: REST unit provisioning]', async () => {
   device = await bench.provision('TRY-0002');
   await bench.verify(device.certificate, 'manufacturing');
   const text = await openssl('x509', '-in', device.certificate, '-noout', '-text');
@@ -53,7 +53,7 @@ test('a station that repeats its request gets the same IDevID; another key for t
   assert.equal(status, 409, body);
 });
 
-test('cacerts gives anybody the anchor and the CAs, as openssl pkcs7 reads them', async () => {
+test('cacerts gives anybody the anchor and the CAs, as openssl pkcs7 reads them [curl and openssl: EST cacerts]', async () => {
   const { status, head, body } = await bench.curl(`${bench.est}/cacerts`);
   assert.equal(status, 200);
   assert.match(head, /^content-type: application\/pkcs7-mime/im);
@@ -68,7 +68,7 @@ test('cacerts gives anybody the anchor and the CAs, as openssl pkcs7 reads them'
   }
 });
 
-test('csrattrs names the curve and the signature that the CA would like', async () => {
+test('csrattrs names the curve and the signature that the CA would like [curl and openssl: EST csrattrs]', async () => {
   const { status, head, body } = await bench.curl(`${bench.est}/csrattrs`);
   assert.equal(status, 200);
   assert.match(head, /^content-type: application\/csrattrs/im);
@@ -78,7 +78,7 @@ test('csrattrs names the curve and the signature that the CA would like', async 
   for (const name of ['id-ecPublicKey', 'prime256v1', 'ecdsa-with-SHA256']) assert.ok(printed.includes(name), name);
 });
 
-test('simpleenroll takes the request as base64 with and without line breaks, and as PEM', async () => {
+test('simpleenroll takes the request as base64 with and without line breaks, and as PEM [curl and openssl: EST simpleenroll]', async () => {
   const pem = (der: Buffer, label: string): string =>
     `-----BEGIN ${label}-----\n${lines(der, '\n')}-----END ${label}-----\n`;
   const lines = (der: Buffer, end: string): string =>
@@ -106,7 +106,7 @@ test('simpleenroll takes the request as base64 with and without line breaks, and
   }
 });
 
-test('simplereenroll with the LDevID gives one for a new key, with the same subject', async () => {
+test('simplereenroll with the LDevID gives one for a new key, with the same subject [curl and openssl: EST simplereenroll]', async () => {
   const first = await bench.enrol(device, 'simpleenroll', 'first');
   const second = await bench.enrol(first, 'simplereenroll', 'second');
   await bench.verify(second.certificate, 'operational');
@@ -144,7 +144,7 @@ test('refusals name the rule: no certificate, another device, a used key, anothe
 });
 
 for (const version of ['1.2', '1.3']) {
-  test(`mutual TLS ${version} with curl: the server knows the device`, async () => {
+  test(`mutual TLS ${version} with curl: the server knows the device [curl and openssl: TLS mutual authentication]`, async () => {
     const identity = ['--cert', device.certificate, '--key', device.key];
     const only = [`--tlsv${version}`, '--tls-max', version];
     const { status, body } = await bench.curl(`${bench.api}/whoami`, [...identity, ...only]);
@@ -152,7 +152,7 @@ for (const version of ['1.2', '1.3']) {
     assert.deepEqual(JSON.parse(body), { kind: 'device', id: device.id, roles: [] });
   });
 
-  test(`mutual TLS ${version} with openssl s_client: chain, host name and client certificate are good`, async () => {
+  test(`mutual TLS ${version} with openssl s_client: chain, host name and client certificate are good [openssl s_client: TLS mutual authentication]`, async () => {
     const { config } = bench.deployment.world;
     const request = 'GET /api/v1/whoami HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
     const args = ['s_client', '-connect', `localhost:${config.ports.https}`, `-tls${version.replace('.', '_')}`];

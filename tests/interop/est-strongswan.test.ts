@@ -63,7 +63,7 @@ async function est(name: string, shown: ForeignDevice): Promise<ForeignDevice> {
   return { id: shown.id, key, certificate };
 }
 
-test('pki --estca fetches the anchor and the CAs, and trusts each', async () => {
+test('pki --estca fetches the anchor and the CAs, and trusts each [strongSwan pki: EST cacerts]', async () => {
   const out = bench.path('estca');
   const args = ['--estca', '--url', server(), ...trust().slice(0, 4), '--caout', out, '--outform', 'pem', '--force'];
   const { status, stdout, stderr } = await run('pki', args);
@@ -87,21 +87,21 @@ test('a key and a request of strongSwan get an IDevID at the station', async () 
   await bench.verify(device.certificate, 'manufacturing');
 });
 
-test('pki --est enrols with the IDevID', async () => {
+test('pki --est enrols with the IDevID [strongSwan pki: EST simpleenroll]', async () => {
   ldevid = await est('ldevid', device);
   await bench.verify(ldevid.certificate, 'operational');
   const text = await openssl('x509', '-in', ldevid.certificate, '-noout', '-text');
   assert.match(text, /URI:urn:keystead:device:TRY-0003/);
 });
 
-test('pki --est re-enrols with the LDevID and a new key', async () => {
+test('pki --est re-enrols with the LDevID and a new key [strongSwan pki: EST simplereenroll]', async () => {
   const next = await est('next', ldevid);
   await bench.verify(next.certificate, 'operational');
   assert.notEqual(await bench.serial(next.certificate), await bench.serial(ldevid.certificate));
   ldevid = next;
 });
 
-test('pki --verify accepts the certificate under the offline root', async () => {
+test('pki --verify accepts the certificate under the offline root [strongSwan pki: X.509 path validation]', async () => {
   const cas = ['--cacert', bench.root, '--cacert', bench.ca('operational')];
   const { status, stdout, stderr } = await run('pki', ['--verify', '--in', ldevid.certificate, ...cas]);
   assert.equal(status, 0, stdout + stderr);

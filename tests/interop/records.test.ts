@@ -77,7 +77,7 @@ test("TEST-KEY-18 the record names the unit: its id, openssl's fingerprints of I
   assert.ok((await openssl('dgst', '-sha256', '-r', spki)).startsWith(String(record.spki_sha256)));
 });
 
-test("TEST-KEY-18 openssl verifies the record's signature with a signer that leads to the offline root", async () => {
+test("TEST-KEY-18 openssl verifies the record's signature with a signer that leads to the offline root [openssl: Records signature]", async () => {
   const chain = ['-x509_strict', '-CAfile', 'root.pem', '-untrusted', 'server.pem'];
   const verified = await onDesk('openssl', 'verify', ...chain, 'evidence-signer.pem');
   assert.equal(verified.status, 0, verified.stderr);

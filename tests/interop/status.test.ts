@@ -99,7 +99,7 @@ for (const [how, flags] of [
   ['with a nonce', []],
   ['without a nonce', ['-no_nonce']],
 ] as const) {
-  test(`TEST-KEY-09 openssl ocsp ${how}: good, revoked with its reason, unknown`, async () => {
+  test(`TEST-KEY-09 openssl ocsp ${how}: good, revoked with its reason, unknown [openssl ocsp: OCSP good, OCSP revoked, OCSP unknown]`, async () => {
     assert.match(await askOpenssl(goodLdevid.certificate, 'operational', ...flags), /: good$/m);
     assert.match(await askOpenssl(good.certificate, 'manufacturing', ...flags), /: good$/m);
     for (const [certificate, issuer] of [
@@ -114,7 +114,7 @@ for (const [how, flags] of [
   });
 }
 
-test('TEST-KEY-09 openssl ocsp with certificate ids by SHA-256: good and revoked', async () => {
+test('TEST-KEY-09 openssl ocsp with certificate ids by SHA-256: good and revoked [openssl ocsp: OCSP CertID by SHA-256]', async () => {
   // The digest counts for the certificates named after it.
   const ask = (certificate: string): Promise<string> =>
     askOpenssl(goodLdevid.certificate, 'operational', '-sha256', '-cert', certificate);
@@ -122,7 +122,7 @@ test('TEST-KEY-09 openssl ocsp with certificate ids by SHA-256: good and revoked
 });
 
 for (const flag of ['--nonce', '--no-nonce']) {
-  test(`TEST-KEY-09 ocsptool ${flag}: good, revoked, unknown`, async () => {
+  test(`TEST-KEY-09 ocsptool ${flag}: good, revoked, unknown [GnuTLS ocsptool: OCSP good, OCSP revoked, OCSP unknown]`, async () => {
     assert.match(await askGnutls(goodLdevid.certificate, 'operational', flag), /Certificate Status: good/);
     assert.match(await askGnutls(good.certificate, 'manufacturing', flag), /Certificate Status: good/);
     const revoked = await askGnutls(stolenLdevid.certificate, 'operational', flag);
@@ -133,7 +133,7 @@ for (const flag of ['--nonce', '--no-nonce']) {
   });
 }
 
-test('TEST-KEY-09 by GET with curl, as RFC 5019 writes the path: openssl verifies good and revoked, and caches may keep it', async () => {
+test('TEST-KEY-09 by GET with curl, as RFC 5019 writes the path: openssl verifies good and revoked, and caches may keep it [curl and openssl: OCSP GET]', async () => {
   for (const [certificate, status] of [
     [goodLdevid.certificate, 'good'],
     [stolenLdevid.certificate, 'revoked'],
@@ -181,7 +181,7 @@ test('an OCSP answer of one CA says nothing good of the certificate of another',
   assert.equal(/: good/.test(stdout + stderr), false, stdout + stderr);
 });
 
-test('TEST-KEY-08 openssl crl verifies the full CRL of every CA, and the time of the next one is to come', async () => {
+test('TEST-KEY-08 openssl crl verifies the full CRL of every CA, and the time of the next one is to come [openssl: CRL full]', async () => {
   for (const role of ROLES) {
     const crl = ['-inform', 'DER', '-in', bench.path(`after-${role}.crl`)];
     const { status, stderr } = await run('openssl', ['crl', ...crl, '-CAfile', bench.ca(role), '-noout']);
@@ -210,7 +210,7 @@ test('TEST-KEY-08 the revoked serial numbers are in the CRLs as soon as the revo
   }
 });
 
-test('TEST-KEY-08 openssl verify -crl_check_all with every CRL of the chain: good passes, revoked does not', async () => {
+test('TEST-KEY-08 openssl verify -crl_check_all with every CRL of the chain: good passes, revoked does not [openssl: X.509 path validation, X.509 revocation by CRL]', async () => {
   for (const [certificate, issuer] of [
     [goodLdevid.certificate, 'operational'],
     [good.certificate, 'manufacturing'],
@@ -228,7 +228,7 @@ test('TEST-KEY-08 openssl verify -crl_check_all with every CRL of the chain: goo
   }
 });
 
-test('TEST-KEY-08 certtool verifies the CRLs, and the chain of a good device but not of a revoked one', async () => {
+test('TEST-KEY-08 certtool verifies the CRLs, and the chain of a good device but not of a revoked one [GnuTLS certtool: CRL full, X.509 path validation, X.509 revocation by CRL]', async () => {
   for (const role of ROLES) {
     const crl = bench.write('one.pem', await openssl('crl', '-inform', 'DER', '-in', bench.path(`after-${role}.crl`)));
     const printed = await ok('certtool', ['--verify-crl', '--load-ca-certificate', bench.ca(role), '--infile', crl]);

@@ -1024,6 +1024,11 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'an operator gets a certificate for the key that stands in the policy under that name, and for no other',
   },
+  'operator.no-key-here': {
+    kind: 'not-found',
+    rule: 'the certificate and the key of the operator must lie in the directory of operators',
+    remedy: 'name an operator whose key is on this machine, or the data directory where it lies',
+  },
   'operator.unknown': { kind: 'forbidden', rule: 'the operator must stand in the policy' },
   'operator.forbidden': { kind: 'forbidden', rule: 'the operator must hold a role that may do this' },
   'device.already-provisioned': {

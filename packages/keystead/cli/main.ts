@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { emptyCoreDumps } from '../files/core-dump.ts';
 import { auditCommand } from './audit.ts';
+import { authorisationCommand } from './authorisation.ts';
 import { backupCommand } from './backup.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
@@ -36,7 +37,7 @@ Examples:
   $ keystead audit verify --data DIR        prove the history from the files alone
   $ keystead verify --json                  run the checklist on the live system
   $ keystead device revoke KS-0003 --reason keyCompromise
-  $ keystead policy document --format html  the key management policy, as a document to file
+  $ keystead authorisation create --host gw1.plant.example --way acme --uses 50 --for 365d
   $ keystead keys --ending-within 90d        the keys whose time is nearly over
   $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
   $ keystead policy document --format html  the key management policy, as a document to file
@@ -49,6 +50,7 @@ program.addCommand(hierarchyCommand());
 program.addCommand(fingerprintCommand());
 program.addCommand(provisioningCommand());
 program.addCommand(deviceCommand());
+program.addCommand(authorisationCommand());
 program.addCommand(keysCommand());
 program.addCommand(policyCommand());
 program.addCommand(auditCommand());

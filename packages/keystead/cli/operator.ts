@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Signer } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
 import type { Command } from 'commander';
 import { RestClient } from '../client/rest.ts';
 import { readConfig } from '../files/config.ts';
@@ -40,6 +41,10 @@ export async function asSigningOperator<T>(
 ): Promise<T> {
   const layout = new Layout(options.data);
   const { host, ports } = readConfig(layout);
+  for (const file of [`${options.as}.pem`, `${options.as}.key.pem`]) {
+    if (existsSync(join(layout.operators, file))) continue;
+    throw new KeysteadError('operator.no-key-here', { field: '--as', seen: join(layout.operators, file) });
+  }
   using passphrase = await readPassphrase(
     options.passphraseFd === undefined
       ? { file: layout.passphrase('operators') }

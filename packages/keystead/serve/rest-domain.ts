@@ -8,6 +8,7 @@ import { Inventory, keyEventView, keyView, keyWarnings, warningView } from '../i
 import { asKeysteadError } from '../protocols/http/status.ts';
 import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts';
 import type { Certificate, Device } from '../store/index.ts';
+import { authorisationDomain } from './authorisation-domain.ts';
 import type { Rooms } from './rooms.ts';
 
 /** The most devices that one answer lists. */
@@ -33,6 +34,7 @@ export function restDomain(rooms: Rooms): RestDomain {
   });
 
   return {
+    ...authorisationDomain(rooms, operator),
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };

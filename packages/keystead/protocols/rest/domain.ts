@@ -1,5 +1,7 @@
 import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { z } from 'zod';
+import type { AuthorisationDomain } from './authorisations.ts';
+import type { Caller } from './caller.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
 
 /** Which keys are asked for, and from where on. */
@@ -14,11 +16,7 @@ export interface KeyQuery {
   readonly after?: string;
 }
 
-/** Who calls: the certificate proven in the TLS handshake (DER), and the request's id. */
-export interface Caller {
-  readonly certificate: Uint8Array | undefined;
-  readonly requestId: string;
-}
+export type { Caller } from './caller.ts';
 
 /** A certificate as the REST interface gives it out. */
 export interface IssuedView {
@@ -41,7 +39,7 @@ export type BackupDraft = z.output<typeof SignBackup>;
 export type DrillReport = z.output<typeof RecordDrill> & { readonly backupId: string };
 
 /** What the REST interface needs of the domain. Each call resolves only when what it did is durable. */
-export interface RestDomain {
+export interface RestDomain extends AuthorisationDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
   device(caller: Caller, deviceId: string): Promise<unknown>;

@@ -24,7 +24,7 @@ const fetchStatus = async (serial: string, nonce?: Uint8Array) => {
   return readOcspResponse(der, { issuer: rig.ca, serial: serial as Serial, now: rig.clock.now(), nonce });
 };
 
-test('TEST-KEY-09: openssl ocsp asks over HTTP, with a nonce and without, and verifies each answer', async () => {
+test('TEST-KEY-09: openssl ocsp asks over HTTP, with a nonce and without, and verifies each answer [openssl ocsp: OCSP nonce]', async () => {
   for (const args of [[], ['-no_nonce'], ['-sha256']]) {
     const certificates = ['-cert', 'kept.pem', '-cert', 'stolen.pem', '-serial', '0xdeadbeef'];
     const seen = await foreign(
@@ -47,7 +47,7 @@ test('TEST-KEY-09: openssl ocsp asks over HTTP, with a nonce and without, and ve
   }
 });
 
-test('TEST-KEY-09: ocsptool asks over HTTP with a nonce and verifies each answer', async () => {
+test('TEST-KEY-09: ocsptool asks over HTTP with a nonce and verifies each answer [GnuTLS ocsptool: OCSP nonce]', async () => {
   for (const [name, status] of [
     ['kept', 'good'],
     ['stolen', 'revoked'],
