@@ -120,8 +120,8 @@ module.exports = {
     wall(
       'keyd-protocol-holds-no-keys',
       'what serve shares with keyd is the protocol alone',
-      '^packages/keystead/(keyd-client/|keyd/(protocol|wire-types|frames|handshake|channel)\\.ts)',
-      { path: '^packages/keystead/(keystore/|keyd/(?!(protocol|wire-types|frames|handshake|channel)\\.ts))' },
+      '^packages/keystead/(keyd-client/|keyd/(protocol|wire-types|frames|handshake|channel)\\.ts|keyd/wire/)',
+      { path: '^packages/keystead/(keystore/|keyd/(?!(protocol|wire-types|frames|handshake|channel)\\.ts|wire/))' },
     ),
   ],
   options: {

@@ -1259,6 +1259,10 @@ export const ERRORS = {
     kind: 'unsupported',
     rule: 'content is encrypted only to an RSA key, or to a key on P-256 or P-384',
   },
+  'policy.est-profile': {
+    kind: 'invalid',
+    rule: 'est.serverKeys names profiles of devices, est.channelBinding those of devices or hosts, and all of them end',
+  },
   'est.label-unknown': {
     kind: 'not-found',
     rule: 'a label of EST is the id of a profile by which devices or hosts get certificates',
@@ -1272,7 +1276,7 @@ export const ERRORS = {
     kind: 'unauthenticated',
     rule: 'the Authorization header must be Basic with the id and the secret of an enrolment authorisation',
   },
-  'est.names-missing': {
+  'csr.names-missing': {
     kind: 'invalid',
     rule: 'a request under an authorisation must name what it is for: the device as CN, or each host in subjectAltName',
   },

@@ -130,6 +130,22 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
     },
     {
       ...endEntity,
+      id: 'scep-ra',
+      description:
+        'Opens and answers the messages of SCEP, where that is switched on; its key is made anew at each start',
+      issuer: 'operational',
+      subject: { commonName: { fixed: `${organization} SCEP RA` }, organization },
+      san: 'none',
+      // One key for both, as clients of SCEP expect (RFC 8894 section 2.1.2).
+      keyUsage: ['digitalSignature', 'keyEncipherment'],
+      extKeyUsage: ['cmcRA'],
+      csrExtensions: [],
+      validity: { seconds: 7 * DAY, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['RSA-3072'],
+      requesters: ['system'],
+    },
+    {
+      ...endEntity,
       id: 'evidence-signer',
       description: 'Signs provisioning records and evidence of decommissioning',
       issuer: 'server',
@@ -176,6 +192,7 @@ export interface DemoPolicyOptions {
   quorums?: Partial<Policy['quorums']>;
   grace?: Partial<Policy['grace']>;
   backup?: Policy['backup'];
+  est?: Policy['est'];
 }
 
 /**
@@ -225,6 +242,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     quorums: { ...keying.quorums, ...options.quorums },
     grace: { ...keying.grace, ...options.grace },
     ...(options.backup === undefined ? {} : { backup: options.backup }),
+    ...(options.est === undefined ? {} : { est: options.est }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

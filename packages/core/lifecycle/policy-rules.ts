@@ -43,6 +43,7 @@ export const VALIDITY_CEILINGS: Readonly<Record<string, number>> = {
   'tls-server': 398 * DAY,
   operator: 3 * YEAR,
   'ocsp-responder': 30 * DAY,
+  'scep-ra': 30 * DAY,
   'evidence-signer': 3 * YEAR,
   'transcript-signer': 7 * DAY,
 };
@@ -59,6 +60,7 @@ export function checkPolicyRules(policy: Policy): void {
   checkRevocation(policy);
   checkOperators(policy);
   checkBackupRules(policy);
+  checkEst(policy);
 }
 
 function checkAlgorithms(policy: Policy): void {
@@ -153,6 +155,22 @@ function checkRevocation(policy: Policy): void {
       field: 'revocation.ocspResponderSeconds',
       seen: `${times.ocspResponderSeconds} + ${times.ocspSeconds} (ocspSeconds), with certificates of ${responder}`,
     });
+  }
+}
+
+/** EST is for devices and hosts; a key is made for a device alone, whose certificate it can be wrapped to. */
+function checkEst({ est = {}, profiles }: Policy): void {
+  for (const [part, named] of [
+    ['serverKeys', ['device-id']],
+    ['channelBinding', ['device-id', 'host']],
+  ] as const) {
+    for (const [index, id] of (est[part] ?? []).entries()) {
+      const profile = profiles.find((candidate) => candidate.id === id);
+      const kind = profile?.subject.commonName;
+      const ends = profile?.validity.seconds !== 'none';
+      if (ends && named.some((one) => one === kind)) continue;
+      throw new KeysteadError('policy.est-profile', { field: `est.${part}[${index}]`, seen: id });
+    }
   }
 }
 

@@ -13,9 +13,11 @@ export {
   parseCsr,
   type RequestedExtensions,
   verifyProofOfPossession,
+  withoutChallenge,
 } from './csr.ts';
 export * from './der/writer.ts';
 export type { Extension } from './extensions.ts';
+export { generalNamesDer } from './general-names.ts';
 export { checkPublicKey } from './goodkey/index.ts';
 export {
   checkDeviceId,

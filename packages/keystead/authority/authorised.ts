@@ -9,7 +9,7 @@ import {
   type SignedAuthorisation,
   verifyAuthorisation,
 } from '@keystead/core/lifecycle';
-import { parseCsr, verifyProofOfPossession } from '@keystead/core/x509';
+import { parseCsr, verifyProofOfPossession, withoutChallenge } from '@keystead/core/x509';
 import type { EnrolmentRequestRow, Reader } from '../store/index.ts';
 import { type AskedBy, type Authorisations, requireOwn, rowOf, unwithdrawn } from './authorisations.ts';
 import type { AuthorityDeps } from './deps.ts';
@@ -166,7 +166,8 @@ export class AuthorisedEnrolment {
         id,
         authorisationId,
         csrSha256,
-        csr,
+        // SCEP has the secret of its authorisation in there, and no secret goes into the database as it is.
+        csr: withoutChallenge(csr),
         subject: JSON.stringify(subject),
         way,
         state: 'waiting',

@@ -16,6 +16,7 @@ import { type DeviceRequest, Enrolment } from './enrolment.ts';
 import { CertificateRecords, type Issued } from './issued.ts';
 import { type Reconciled, reconcile, recordEvidenceSigner } from './reconciliation.ts';
 import { Revocation, type RevocationOrder, type Revoked } from './revocation.ts';
+import { type ServerKey, type ServerKeyRequest, ServerKeys } from './server-key.ts';
 import { CertificateStatus, type StatusListener } from './status.ts';
 
 export interface AuthorityOptions extends AuthorityDeps {
@@ -38,6 +39,7 @@ export class Authority {
   readonly authorised: AuthorisedEnrolment;
   readonly #deps: AuthorityDeps;
   readonly #enrolment: Enrolment;
+  readonly #serverKeys: ServerKeys;
   readonly #revocation: Revocation;
   readonly #status: CertificateStatus;
   readonly #crls: CrlPublisher;
@@ -53,6 +55,10 @@ export class Authority {
     mkdirSync(options.crlDirectory, { recursive: true });
     this.#crls = new CrlPublisher(options, options.crlDirectory);
     this.#revocation = new Revocation(options, this.#crls, changed);
+    this.#serverKeys = new ServerKeys(options, this.records, this.#enrolment, {
+      changed,
+      publish: (revoked) => this.#revocation.publish(revoked.map(({ issuer }) => issuer)),
+    });
   }
 
   /** Repairs what a crash left, and puts every CRL in place. Call it before the first request is taken. */
@@ -84,6 +90,16 @@ export class Authority {
   /** See {@link AuthorisedEnrolment.enrol}. */
   enrolAuthorised(request: AuthorisedRequest): Promise<Issued | Pending> {
     return this.authorised.enrol(request);
+  }
+
+  /** See {@link ServerKeys.issue}. */
+  serverKey(request: ServerKeyRequest): Promise<ServerKey> {
+    return this.#serverKeys.issue(request);
+  }
+
+  /** See {@link Enrolment.scepRa}. */
+  scepRaCertificate(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
+    return this.#enrolment.scepRa(v);
   }
 
   /** See {@link Enrolment.operator}. */

@@ -16,10 +16,15 @@ import { requireClock } from './time.ts';
 /** A request of an authenticated device. */
 export interface DeviceRequest {
   readonly client: Client;
+  /** A profile of devices; `ldevid` unless given. */
+  readonly profile?: string;
   /** PKCS#10, DER. */
   readonly csr: Uint8Array;
   readonly requestId: string;
 }
+
+/** The profile of devices where a request names none. */
+const LDEVID = 'ldevid';
 
 /** One certificate that somebody may have, and what must be true for it. */
 export interface Order {
@@ -83,16 +88,23 @@ export class Enrolment {
    *   `csr.*`, `key.*` and what keyd refuses, each audited; `store.*`, `keyd.unreachable`, `clock.went-back`.
    */
   enrol(request: DeviceRequest): Promise<Issued> {
-    return this.#device(request, 'enrol', 'idevid', (records, device) => {
-      const last = records.lastOfDevice(device.id, 'ldevid');
-      if (last === undefined) return;
-      const graceSeconds = this.#graceSeconds ?? this.#deps.policy.grace.renewalSeconds;
-      const readmitted = records.device(device.id)?.readmittedAt ?? 0;
-      const until = Math.max(last.notAfter, readmitted) + graceSeconds * 1000;
-      if (this.#deps.clock.now().getTime() > until) {
-        throw new KeysteadError('renewal.grace-ended', { field: 'LDevID', seen: `ended ${isoTime(last.notAfter)}` });
-      }
-    });
+    const { profile = LDEVID } = request;
+    return this.#device(request, 'enrol', 'idevid', (records, device) => this.requireInGrace(records, device, profile));
+  }
+
+  /**
+   * Whether a device that shows its IDevID may have an LDevID once more, or asks too late.
+   * @throws KeysteadError `renewal.grace-ended`.
+   */
+  requireInGrace(records: Reader, device: DeviceClient, profile: string): void {
+    const last = records.lastOfDevice(device.id, profile);
+    if (last === undefined) return;
+    const graceSeconds = this.#graceSeconds ?? this.#deps.policy.grace.renewalSeconds;
+    const readmitted = records.device(device.id)?.readmittedAt ?? 0;
+    const until = Math.max(last.notAfter, readmitted) + graceSeconds * 1000;
+    if (this.#deps.clock.now().getTime() > until) {
+      throw new KeysteadError('renewal.grace-ended', { field: profile, seen: `ended ${isoTime(last.notAfter)}` });
+    }
   }
 
   /**
@@ -100,7 +112,7 @@ export class Enrolment {
    * @throws KeysteadError as {@link enrol} does, but for `renewal.grace-ended`.
    */
   reenrol(request: DeviceRequest): Promise<Issued> {
-    return this.#device(request, 'reenrol', 'ldevid', () => {});
+    return this.#device(request, 'reenrol', request.profile ?? LDEVID, () => {});
   }
 
   /**
@@ -149,13 +161,28 @@ export class Enrolment {
     });
   }
 
+  /** The certificate of the RA of SCEP, for a key that serve has just made. @throws KeysteadError as keyd. */
+  scepRa(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
+    return this.certify({
+      what: 'SCEP RA certificate',
+      csr: v.csr,
+      profile: 'scep-ra',
+      owner: 'system:keystead scep-ra',
+      subject: {},
+      actor: { kind: 'system', id: 'serve' },
+      requestId: v.requestId,
+      requester: { kind: 'system', id: 'serve' },
+      allowed: () => {},
+    });
+  }
+
   async #device(
     request: DeviceRequest,
     what: 'enrol' | 'reenrol',
-    shown: 'idevid' | 'ldevid',
+    shown: string,
     allowed: (records: Reader, device: DeviceClient) => void,
   ): Promise<Issued> {
-    const { client, csr, requestId } = request;
+    const { client, csr, requestId, profile = LDEVID } = request;
     const actor = actorOf(client);
     if (client.kind !== 'device' || client.profile !== shown) {
       const error = new KeysteadError('enrol.certificate-unfit', { field: 'client certificate', seen: client.profile });
@@ -165,7 +192,7 @@ export class Enrolment {
     return this.certify({
       what,
       csr,
-      profile: 'ldevid',
+      profile,
       owner: `device:${client.id}`,
       subject: { deviceId: client.id },
       actor,
@@ -272,7 +299,7 @@ export class Enrolment {
 }
 
 /** @throws KeysteadError `device.unknown`, `device.blocked`, `client.certificate-revoked`. */
-function requireUsable(records: Reader, client: DeviceClient): void {
+export function requireUsable(records: Reader, client: DeviceClient): void {
   const device = records.device(client.id);
   if (device === undefined) throw new KeysteadError('device.unknown', { field: 'device', seen: client.id });
   if (device.state === 'stolen' || device.state === 'decommissioned') {
@@ -285,7 +312,7 @@ function requireUsable(records: Reader, client: DeviceClient): void {
 
 const requesterOf = ({ kind, id, certificate }: Client): Order['requester'] => ({ kind, id, certificate });
 
-const issuedOf = (record: Certificate, issuer: Issued['issuer']): Omit<Issued, 'repeated'> => ({
+export const issuedOf = (record: Certificate, issuer: Issued['issuer']): Omit<Issued, 'repeated'> => ({
   certificate: record.der as DerCertificate,
   issuer,
   serial: record.serial,

@@ -1,3 +1,4 @@
+export { askedSubject } from './asked-subject.ts';
 export { type AskedBy, Authorisations } from './authorisations.ts';
 export { type AuthorisedRequest, nameOf, type Pending, subjectOf } from './authorised.ts';
 export { Authority, type AuthorityOptions } from './authority.ts';
@@ -14,5 +15,6 @@ export {
   revokeAll,
   type Selector,
 } from './revocation.ts';
+export type { ServerKey, ServerKeyRequest } from './server-key.ts';
 export type { StatusListener } from './status.ts';
 export { requireClock } from './time.ts';

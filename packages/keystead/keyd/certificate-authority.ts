@@ -43,6 +43,8 @@ export interface CertificateOrder {
   readonly requestId: string;
   readonly ticket?: CertificateJournalEntry['ticket'];
   readonly authorisation?: CertificateJournalEntry['authorisation'];
+  /** Where the key was made, when not by whoever holds it. */
+  readonly keyOrigin?: CertificateJournalEntry['keyOrigin'];
 }
 
 /** What all authorities of one keyd share. */
@@ -114,6 +116,7 @@ export class CertificateAuthority {
       requestId: order.requestId,
       ticket: order.ticket,
       authorisation: order.authorisation,
+      keyOrigin: order.keyOrigin,
     } as const;
     await this.#journal.append(entry);
     this.#state.takeCertificate(entry);

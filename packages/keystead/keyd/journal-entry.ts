@@ -25,6 +25,8 @@ const CertificateEntry = z.strictObject({
   ticket: z.strictObject({ id: z.string(), sha256: hex, quota: z.int() }).optional(),
   /** For an enrolment by authorisation. */
   authorisation: z.strictObject({ id: z.string(), sha256: hex }).optional(),
+  /** For a key that keyd made for a device. */
+  keyOrigin: z.literal('keyd').optional(),
 });
 
 /** A CRL, with the revocations that stand on a list for the first time: serial, milliseconds since 1970, reason. */

@@ -10,6 +10,8 @@ import {
   PayloadSchema,
 } from '@keystead/core/lifecycle';
 import { z } from 'zod';
+import { IssueServerKey } from './wire/issue-server-key.ts';
+import { Issued } from './wire/issued.ts';
 import {
   bytes,
   caRole,
@@ -38,16 +40,6 @@ const Requester = z.strictObject({
   authorisation: z.string().min(1).max(20_480).optional(),
   /** For `authorised`, where the profile names a device. */
   deviceId: label.optional(),
-});
-
-/** A certificate as keyd gives it out, after reading back what it signed. */
-const Issued = z.strictObject({
-  certificate,
-  spkiSha256,
-  serial,
-  notBefore: time,
-  /** 9999-12-31T23:59:59.000Z for a certificate without an end. */
-  notAfter: time,
 });
 
 const Issue = {
@@ -358,6 +350,7 @@ export const OPERATIONS = {
   status: Status,
   trust: Trust,
   issue: Issue,
+  issueServerKey: IssueServerKey,
   provision: Provision,
   signOcsp: SignOcsp,
   signCrl: SignCrl,

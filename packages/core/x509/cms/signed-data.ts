@@ -51,14 +51,21 @@ export async function signedData(
     cmsSignatureAlgorithm(key.signatureAlgorithm),
     octetString(signature),
   );
-  const eContent = content === undefined ? [] : [context(0, octetString(content))];
-  return sequence(
-    integer(type === 'data' ? 1 : 3),
-    setOf(digestAlgorithm),
-    sequence(oid(CONTENT_TYPES[type]), ...eContent),
-    context(0, signer.der, ...certificates),
-    setOf(info),
-  );
+  const octets = content === undefined ? [] : [octetString(content)];
+  const eContent = octets.map((one) => context(0, one));
+  const encap = sequence(oid(CONTENT_TYPES[type]), ...eContent);
+  try {
+    return sequence(
+      integer(type === 'data' ? 1 : 3),
+      setOf(digestAlgorithm),
+      encap,
+      context(0, signer.der, ...certificates),
+      setOf(info),
+    );
+  } finally {
+    // What is signed may be a private key: only the caller's copy and the result are left of it.
+    for (const copy of [...octets, ...eContent, encap]) copy.fill(0);
+  }
 }
 
 /** IssuerAndSerialNumber (RFC 5652 section 10.2.4), DER. */

@@ -51,11 +51,11 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
  * @throws KeysteadError `profile.not-requestable` for CAs, for signers of OCSP, evidence and transcripts (their
  *   subject is fixed), and for what has no end: IDevIDs are given only for a ticket, by `provision`.
  */
-function requestableFrom(profile: Profile): OnlineCa {
+export function requestableFrom(profile: Profile): OnlineCa {
   const issuer = ONLINE_CAS.find((role) => role === profile.issuer);
   const refusal =
     (profile.ca !== false && 'a CA') ||
-    (typeof profile.subject.commonName !== 'string' && 'a signer of keyd or of a ceremony') ||
+    (typeof profile.subject.commonName !== 'string' && !isScepRa(profile) && 'a signer of keyd or of a ceremony') ||
     (profile.extKeyUsage.includes('OCSPSigning') && 'an OCSP responder') ||
     (profile.validity.seconds === 'none' && 'a certificate without an end') ||
     (issuer === 'manufacturing' && 'a certificate of the factory: use a ticket');
@@ -67,6 +67,15 @@ function requestableFrom(profile: Profile): OnlineCa {
   }
   return issuer;
 }
+
+/**
+ * The RA of SCEP is the front end itself, and its certificate has one name. What makes it harmless to ask for is what it
+ * is good for: to open and answer SCEP, and nothing that any verifier of ours goes by.
+ */
+const isScepRa = ({ extKeyUsage, keyUsage, requesters }: Profile): boolean =>
+  extKeyUsage.join() === 'cmcRA' &&
+  keyUsage.every((one) => one === 'digitalSignature' || one === 'keyEncipherment') &&
+  requesters.join() === 'system';
 
 /**
  * The authorisation that a request of somebody without a certificate comes under, verified, and good for it now.
@@ -125,6 +134,7 @@ function nameFor(keyd: KeydContext, profile: Profile, { requester, hosts }: Para
     return { deviceId: requester.id };
   }
   if (kind === 'person') return { person: requester.id };
+  if (typeof kind !== 'string') return {};
   if (requester.kind !== 'system') keyd.requesters.check('operator', requester.id, requester.certificate, now);
   return { hosts: hosts ?? [] };
 }
