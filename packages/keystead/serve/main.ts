@@ -18,6 +18,7 @@ import { channelKeyId } from './key-records.ts';
 import { createPublicServer } from './public.ts';
 import { restDomain } from './rest-domain.ts';
 import { openRooms } from './rooms.ts';
+import { startScep } from './scep.ts';
 import { readChannelKey, sealingKeyOf } from './secrets.ts';
 import { makeTlsIdentity } from './tls-identity.ts';
 
@@ -66,8 +67,16 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     const { app, server } = createHttpsServer(await makeTlsIdentity(rooms, config.host), log);
     registerEst(app, estDomain(rooms), log);
     registerRest(app, restDomain(rooms), log);
-    app.get('/healthz', async () => ({ ok: true, keyd: (await keyd.status()).software }));
+    app.get('/healthz', async () => ({
+      ok: true,
+      keyd: (await keyd.status()).software,
+      ...(config.scep === true ? { scep: 'on' } : {}),
+    }));
     const plain = createPublicServer({ rooms, keyd, layout, clock, log });
+    if (config.scep === true) {
+      const scep = await startScep(plain.app, rooms, { crlDirectory: layout.crl, log });
+      undo.unshift(() => scep.close());
+    }
     undo.unshift(() => {
       server.closeIdleConnections();
       plain.server.closeIdleConnections();
