@@ -130,22 +130,6 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
     },
     {
       ...endEntity,
-      id: 'scep-ra',
-      description:
-        'Opens and answers the messages of SCEP, where that is switched on; its key is made anew at each start',
-      issuer: 'operational',
-      subject: { commonName: { fixed: `${organization} SCEP RA` }, organization },
-      san: 'none',
-      // One key for both, as clients of SCEP expect (RFC 8894 section 2.1.2).
-      keyUsage: ['digitalSignature', 'keyEncipherment'],
-      extKeyUsage: ['cmcRA'],
-      csrExtensions: [],
-      validity: { seconds: 7 * DAY, backdateSeconds: 5 * 60 },
-      keyAlgorithms: ['RSA-3072'],
-      requesters: ['system'],
-    },
-    {
-      ...endEntity,
       id: 'evidence-signer',
       description: 'Signs provisioning records and evidence of decommissioning',
       issuer: 'server',
@@ -169,6 +153,22 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       validity: { seconds: DAY, backdateSeconds: 0 },
       keyAlgorithms: ['P-384'],
       requesters: ['ceremony'],
+    },
+    {
+      ...endEntity,
+      id: 'scep-ra',
+      description:
+        'Opens and answers the messages of SCEP, where that is switched on; its key is made anew at each start',
+      issuer: 'operational',
+      subject: { commonName: { fixed: `${organization} SCEP RA` }, organization },
+      san: 'none',
+      // One key for both, as clients of SCEP expect (RFC 8894 section 2.1.2).
+      keyUsage: ['digitalSignature', 'keyEncipherment'],
+      extKeyUsage: ['cmcRA'],
+      csrExtensions: [],
+      validity: { seconds: 7 * DAY, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['RSA-3072'],
+      requesters: ['system'],
     },
   ];
 }
