@@ -16,7 +16,7 @@ const floors = [
   ['cli'],
   ['start', 'trace'],
   ['backup'],
-  ['serve', 'examples', 'verify', 'policy'],
+  ['serve', 'examples', 'verify', 'policy', 'relying'],
   ['ceremony'],
   ['protocols'],
   ['authority', 'provisioning', 'access', 'inventory'],
@@ -100,6 +100,14 @@ module.exports = {
     wall('store-knows-no-protocols', 'the records know no wire format', inProgram(['store']), {
       path: `fastify|node:https?$|${inProgram(['protocols', 'keyd', 'keyd-client'])}`,
     }),
+    wall(
+      'relying-holds-no-keys',
+      'who fetches CRLs for a verifier knows neither keys nor the database',
+      inProgram(['relying']),
+      {
+        path: `${inProgram(['keyd', 'keystore', 'store', 'authority', 'serve', 'protocols'])}|node:sqlite|kysely`,
+      },
+    ),
     wall('agent-stands-alone', "the device's side knows nothing of the server's code", '^packages/agent/', {
       path: '^packages/keystead/|fastify|kysely|node:sqlite',
     }),
@@ -120,7 +128,7 @@ module.exports = {
     wall(
       'keyd-protocol-holds-no-keys',
       'what serve shares with keyd is the protocol alone',
-      '^packages/keystead/(keyd-client/|keyd/(protocol|wire-types|frames|handshake|channel)\\.ts|keyd/wire/)',
+      '^packages/keystead/(keyd-client/|keyd/((protocol|wire-types|frames|handshake|channel)\\.ts|wire/))',
       { path: '^packages/keystead/(keystore/|keyd/(?!(protocol|wire-types|frames|handshake|channel)\\.ts|wire/))' },
     ),
   ],

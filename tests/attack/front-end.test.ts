@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, fromBase64, type Serial, toBase64 } from '@keystead/core/bytes';
+import { cmpMessage, directoryName, headerDer, requestBody } from '@keystead/core/cmp';
 import { randomBytes } from '@keystead/core/crypto';
-import { newSerial, OcspIssuer, readCertificate } from '@keystead/core/x509';
+import { newSerial, OcspIssuer, readCertificate, signatureAlgorithmDer } from '@keystead/core/x509';
 import fc from 'fast-check';
 import { greetPeer } from 'keystead/keyd/handshake.ts';
 import { csrFor, type HostileFrontEnd, makeKey, type RawAnswer, type TestKey } from 'keystead/keyd/tests/bed.ts';
+import { releaseOf, signedBy } from 'keystead/keyd/tests/release.ts';
+import { crmf } from 'keystead/serve/tests/cmp-speaker.ts';
 import { judge } from './judge.ts';
 import { type Frames, framesOf } from './raw-frames.ts';
 import { foreignCsr, Siege } from './siege.ts';
@@ -50,6 +53,26 @@ const shown = (at: number): (typeof seen)[number] => {
   assert.ok(one);
   return one;
 };
+
+/** An order with the CMP message in which the device signed it. */
+async function signedOrder({ device, key, idevid }: (typeof seen)[number]): Promise<Record<string, unknown>> {
+  const certificate = fromBase64(idevid) as DerCertificate;
+  const request = await crmf({ name: device, key: makeKey() });
+  const header = headerDer({
+    version: 2,
+    sender: directoryName(readCertificate(certificate).subjectDer),
+    recipient: directoryName(),
+    protectionAlg: signatureAlgorithmDer(key.signer.signatureAlgorithm),
+    generalInfo: [],
+  });
+  const message = await cmpMessage({
+    header,
+    body: requestBody('ir', request),
+    protect: (octets) => key.signer.sign(octets),
+  });
+  const requester = { kind: 'device', id: device, certificate: idevid, message: toBase64(message) };
+  return { ...orderOf(toBase64(request)), format: 'crmf', requester };
+}
 
 async function done(op: string, params: Record<string, unknown>): Promise<Record<string, unknown>> {
   const { ok, error } = await siege.ask(front, op, params);
@@ -156,7 +179,7 @@ test('TEST-KEY-13 no name of an operation signs bytes, exports a key, or is foun
 test('TEST-KEY-13 no profile of a CA, a responder, an evidence or transcript signer is given, whoever is said to ask', async () => {
   const { idevid } = shown(0);
   for (const { id } of siege.bed.policy.profiles) {
-    if (['ldevid', 'tls-server', 'operator', 'scep-ra'].includes(id)) continue;
+    if (['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra'].includes(id)) continue;
     for (const kind of ['system', 'device', 'operator', 'station']) {
       const requester = { kind, id: 'KS-0001', certificate: idevid };
       await refused('profile.not-requestable', 'issue', {
@@ -341,6 +364,59 @@ test('TEST-KEY-13 OCSP: no good for what was never issued, is of another CA, or 
   await refused('requester.revoked', 'issue', { ...orderOf(toBase64(await csrFor(shown(0).device))), requester });
 });
 
+test('TEST-KEY-13 a hold: not left out, not said to be good, not released without an operator, nor with an order for another, twice, or of the wrong role', async () => {
+  const serial = newSerial();
+  const other = newSerial();
+  const revokedAt = new Date().toISOString();
+  const numbers = (await siege.ask(front, 'status', {})).ok as { crlNumbers: Record<string, number> };
+  let number = numbers.crlNumbers.operational ?? 0;
+  const list = (entries: unknown[]) => {
+    number += 1;
+    return { issuer: 'operational', number, entries };
+  };
+  const hold = (one: Serial) => ({ serial: one, revokedAt, reason: 'certificateHold' });
+  await done('signCrl', list([hold(serial), hold(other)]));
+  const ca = new OcspIssuer(siege.trust.certificates.operational as DerCertificate);
+  const good = {
+    issuer: 'operational',
+    responses: [{ certId: toBase64(ca.certId(serial)), status: 'good' }],
+  };
+  await done('signCrl', list([]));
+  await refused('revocation.undone', 'signOcsp', good);
+  const order = releaseOf([{ issuer: 'operational', serial }]);
+  const ask = (statements: unknown, ...serials: Serial[]) => ({
+    statements,
+    certificates: serials.map((one) => ({ issuer: 'operational', serial: one })),
+    requestId: 'release',
+  });
+  const statement = await signedBy(siege.bed, 'ada', order);
+  const { payload } = JSON.parse(statement) as { payload: string };
+  const key = await softSign(payload);
+  for (const [code, statements, ...serials] of [
+    ['request.malformed', [], serial],
+    ['revocation-request.signature-invalid', [JSON.stringify({ payload, signer: 'ada', signature: key })], serial],
+    ['revocation-request.signer-forbidden', [await signedBy(siege.bed, 'aud', order)], serial],
+    ['revocation-request.list-differs', [statement], other],
+    ['revocation-request.list-differs', [statement], serial, other],
+    ['revocation-request.malformed', [await signedBy(siege.bed, 'ada', { ...order, act: 'hold' })], serial],
+  ] as const) {
+    await refused(code, 'releaseHold', ask(statements, ...serials));
+    await refused('revocation.undone', 'signOcsp', good);
+  }
+  await done('releaseHold', ask([statement], serial));
+  // The old order again releases nothing that was put on hold since.
+  const later = new Date(Date.now() + 1000).toISOString();
+  await done('signCrl', list([{ serial, revokedAt: later, reason: 'certificateHold' }]));
+  await done('releaseHold', ask([statement], serial));
+  await refused('revocation.undone', 'signOcsp', good);
+});
+
+/** A signature by a key of the attacker's. */
+async function softSign(payload: string): Promise<string> {
+  const signature = await makeKey().signer.sign(Buffer.from(payload, 'base64url'));
+  return Buffer.from(signature).toString('base64url');
+}
+
 test('TEST-KEY-13 the log: no leaf is taken back or changed, no size is made up, and of two histories at once one is signed', async () => {
   const leaf = (): string => toBase64(randomBytes(32));
   const first = [leaf(), leaf(), leaf()];
@@ -484,7 +560,19 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
   const signer = readCertificate(siege.trust.evidenceSigner).serial;
   const now = new Date().toISOString();
   const { serial } = readCertificate(fromBase64(idevid) as DerCertificate);
+  const held = newSerial();
+  const hold = { serial: held, revokedAt: now, reason: 'certificateHold' };
+  await done('signCrl', { issuer: 'server', number: 1, entries: [hold] });
+  const release = releaseOf([{ issuer: 'server', serial: held }]);
   const seeds: readonly (readonly [op: string, params: Record<string, unknown>])[] = [
+    [
+      'releaseHold',
+      {
+        statements: [await signedBy(siege.bed, 'ada', release)],
+        certificates: [{ issuer: 'server', serial: held }],
+        requestId: 'release',
+      },
+    ],
     ['issue', { ...orderOf(toBase64(await csrFor(device))), requester }],
     [
       'issue',
@@ -501,6 +589,15 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
         ...orderOf(toBase64(await csrFor('ada', siege.bed.people.ada))),
         profile: 'operator',
         requester: { kind: 'operator', id: 'ada' },
+      },
+    ],
+    ['issue', await signedOrder(shown(1))],
+    [
+      'issue',
+      {
+        ...orderOf(toBase64(await csrFor('Keystead CMP registration authority'))),
+        profile: 'cmp-ra',
+        requester: server,
       },
     ],
     ['provision', unitOf(device, await csrFor(device, shown(1).key))],
@@ -582,7 +679,7 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     );
     for (const { error } of answers) {
       assert.notEqual(error?.code, 'internal.unexpected');
-      assert.ok(error === undefined || /^[a-z0-9]+\.[a-z0-9-]+$/.test(error.code), error?.code);
+      assert.ok(error === undefined || /^[a-z0-9-]+\.[a-z0-9-]+$/.test(error.code), error?.code);
     }
     // Cut off only for what cannot be answered; then the attacker comes again.
     if (answers.some(({ error }) => error?.message === 'cut off')) attacker = await siege.front();

@@ -26,7 +26,7 @@ import type { Siege, Signed } from './siege.ts';
 
 /** What may be had by asking at all, and for what kind of order. REQ-KEY-STO-03 */
 const REQUESTABLE = {
-  issue: ['ldevid', 'tls-server', 'operator', 'scep-ra'],
+  issue: ['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra'],
   issueServerKey: ['ldevid'],
   provision: ['idevid'],
 } as const;
@@ -150,8 +150,9 @@ function openssl({ signed, trust }: Siege): string[] {
 const listOf = (issuer: OnlineCa, { op, params }: Signed): boolean => op === 'signCrl' && params.issuer === issuer;
 
 /** CRLs in the order of their numbers: each number once, the times of the policy, and nothing that was taken back. */
-function lists({ bed, trust, signed }: Siege, issuer: OnlineCa): string[] {
+function lists({ bed, trust, signed, entries }: Siege, issuer: OnlineCa): string[] {
   const found: string[] = [];
+  const released = releasedOf(entries, issuer);
   const crls = signed
     .filter((one) => listOf(issuer, one))
     .map((one) => readCrl(fromBase64(String(one.ok.crl))))
@@ -167,11 +168,21 @@ function lists({ bed, trust, signed }: Siege, issuer: OnlineCa): string[] {
     if (life !== bed.policy.revocation.crlSeconds) found.push(`CRL ${issuer} ${number} lives ${life} s`);
     for (const serial of before) if (!crl.entries.has(serial)) found.push(`${serial} left the CRL of ${issuer}`);
     before = new Set(
-      [...crl.entries].flatMap(([serial, { reason }]) => (reason === 'certificateHold' ? [] : [serial])),
+      [...crl.entries].flatMap(([serial, { reason }]) =>
+        reason === 'certificateHold' && released.has(serial) ? [] : [serial],
+      ),
     );
   }
   return found;
 }
+
+/** What came off its hold by an order of operators. */
+const releasedOf = (entries: Siege['entries'], issuer: OnlineCa): ReadonlySet<string> =>
+  new Set(
+    entries.flatMap((one) =>
+      one.kind === 'release' ? one.released.flatMap(([of, serial]) => (of === issuer ? [serial] : [])) : [],
+    ),
+  );
 
 /** OCSP: never good for what keyd did not issue or had listed before it was asked; signed by a responder by its profile. */
 function answers({ bed, trust, signed, entries, began }: Siege, issuer: OnlineCa): string[] {
@@ -182,6 +193,7 @@ function answers({ bed, trust, signed, entries, began }: Siege, issuer: OnlineCa
     entries.flatMap((one) => (one.kind === 'certificate' && one.issuer === issuer ? [one.serial] : [])),
   );
   if (issuer === 'server') issued.add(readCertificate(trust.evidenceSigner).serial);
+  const released = releasedOf(entries, issuer);
   const listed = signed
     .filter((one) => listOf(issuer, one))
     .map(({ ok, answered }) => ({ answered, crl: readCrl(fromBase64(String(ok.crl))) }));
@@ -210,7 +222,7 @@ function answers({ bed, trust, signed, entries, began }: Siege, issuer: OnlineCa
           ({ answered, crl }) =>
             answered < asked &&
             crl.entries.has(certId.serial) &&
-            crl.entries.get(certId.serial)?.reason !== 'certificateHold',
+            !(crl.entries.get(certId.serial)?.reason === 'certificateHold' && released.has(certId.serial)),
         );
         if (revoked) found.push(`good for ${certId.serial}, which was on a CRL`);
       }

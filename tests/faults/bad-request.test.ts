@@ -222,6 +222,18 @@ function routes(): readonly (readonly [method: string, path: string, body?: unkn
     ['POST', '/units', { ticketId: 'batch-devices', deviceId: 'DEV-0050', csr, line: 'line-1' }],
     ['POST', '/revocations', { deviceId: 'DEV-0002', reason: 'keyCompromise' }],
     ['POST', '/revocations', { serial: '0123', reason: 'keyCompromise' }],
+    ['GET', '/revocation-requests'],
+    ['GET', '/revocation-requests/a1'],
+    ['POST', '/revocation-requests', { statement: '{}' }],
+    ['POST', '/revocation-requests/a1/approvals', { statement: '{}' }],
+    ['POST', '/revocation-requests/a1/withdrawal', {}],
+    ['POST', '/authorisations', { document: '{}', secret: 'x' }],
+    ['GET', '/authorisations'],
+    ['POST', '/authorisations/a1/withdrawal', {}],
+    ['GET', '/enrolment-requests'],
+    ['GET', '/enrolment-requests/a1'],
+    ['POST', '/enrolment-requests/a1/approval', { document: '{}' }],
+    ['POST', '/enrolment-requests/a1/refusal', { reason: 'no' }],
     ['POST', '/devices/DEV-0002/decommission', { wiped: [] }],
     ['GET', '/keys'],
     ['GET', '/keys/due'],
@@ -239,7 +251,8 @@ function routes(): readonly (readonly [method: string, path: string, body?: unkn
 }
 
 test('every REST route refuses a caller without a certificate', async () => {
-  for (const [method, path, body] of [...routes(), ['GET', '/whoami'] as const]) {
+  const own = ['POST', '/self/revocations', { reason: 'superseded' }] as const;
+  for (const [method, path, body] of [...routes(), ['GET', '/whoami'] as const, own]) {
     await assertRefused(rig, () => rig.rest(method, path, undefined, body), {
       status: 401,
       code: 'client.certificate-missing',
@@ -264,10 +277,13 @@ test('the list of routes that the server gives out is the one that is tested her
   const listed: string[][] = JSON.parse((await rig.rest('GET', '/', undefined)).text).routes;
   const named = listed.map(([method, path = '']) => `${method} ${path.split(' ')[0]}`);
   const tested = routes().map(([method, path]) => {
-    const general = path.replace(/(?<=\/(devices|certificates|records|keys|backups)\/)(?!due$)[^/]+/, '*');
+    const general = path.replace(
+      /(?<=\/(devices|certificates|records|keys|backups|authorisations|enrolment-requests|revocation-requests)\/)(?!due$)[^/]+/,
+      '*',
+    );
     return `${method} /api/v1${general}`;
   });
-  const open = ['GET /api/v1/whoami', 'POST /api/v1/operator-certificates'];
+  const open = ['GET /api/v1/whoami', 'POST /api/v1/operator-certificates', 'POST /api/v1/self/revocations'];
   assert.deepEqual(
     [...new Set([...tested, ...open])].toSorted(),
     named.map((route) => route.replace(/:\w+/, '*')).toSorted(),

@@ -70,6 +70,7 @@ function shell(block: string): Promise<string> {
 const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['openssl ocsp', /: good/],
   ['openssl verify', /: OK/],
+  ['openssl cmp', /CMP info: received (IP|KUP|GENP|RP|PKICONF)/],
   ['openssl dgst -sha256 -verify', /Verified OK/],
   ['pki --verify', /certificate trusted/],
   ['pki --estca', /Root CA equals trusted TLS Root CA/],
@@ -77,6 +78,7 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['device list', /KS-0001 +provisioned/],
   ['device revoke KS-0002', /KS-0002: 1 certificates? revoked/],
   ['openssl crl', /verify OK/],
+  ['crl sync', /relying\/crls\.pem: 2 CRLs, changed/],
   ['audit verify', /PROVEN/],
   ['npx keystead verify', /passed, 0 failed, 0 unknown/],
   ['backup verify', /whole, and signed by keyd/],
@@ -86,10 +88,15 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['keys show evidence --offline', /purpose +evidence-signer/],
   ['keys explain', /Every way from one to another/],
   ['keys warn', /no key is due/],
+  ['authorisation create --id gw-1', /secret +[A-Za-z0-9_-]{43}\n/],
+  ['authorisation withdraw gw-1', /gw-1: withdrawn/],
   ['keys suspend', /ca-server: resume at .*, ordered by architect/],
   ['check-proof', /"outcome": "done"/],
   ['PUMP-000001.yaml', /device_id: "PUMP-000001"/],
-  ['/api/v1/revocations', /"reason":"superseded"/],
+  ['/api/v1/revocations', /"certificates":1,"devices":1,"cutOff":1/],
+  ['revoke --device KS-0005', /certificates +1\n +devices +1 would lose one; 1 would have none left/],
+  ['--issuer manufacturing --reason superseded', /1 certificate revoked \(superseded\); its CRL is out/],
+  ['--hold', /: revoked\n[\s\S]*certificateHold[\s\S]*is done; 1 certificate[\s\S]*: good/],
   ['policy show --json', /DEMONSTRATION: not to be relied on/],
   ['policy check next.json', /notes +grace\.renewalSeconds: .* down from 30 days to 14 days/],
   ['policy apply next.json', /version 2 is in force since .*\n[^\n]*approved by approver/],
@@ -102,6 +109,9 @@ for (const path of [
   'docs/keys.md',
   'docs/backup.md',
   'docs/keyd.md',
+  'docs/authorise.md',
+  'docs/cmp.md',
+  'docs/verifying.md',
 ]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {
@@ -182,6 +192,8 @@ test('every link between the pages leads to a file', () => {
     'docs/operate.md',
     'docs/backup.md',
     'docs/keys.md',
+    'docs/verifying.md',
+    'docs/pkits.md',
   ];
   const linked = [...page('README.md').matchAll(/\((docs\/[a-z-]+\.md)\)/g)].map((match) => match[1] ?? '');
   for (const path of new Set([...pages, ...linked])) {

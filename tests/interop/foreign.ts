@@ -61,7 +61,7 @@ export class Bench {
   constructor(deployment: Deployment) {
     this.deployment = deployment;
     this.#folder = join(deployment.folder, 'bench');
-    mkdirSync(this.#folder, { mode: 0o700 });
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
   }
 
   /** A file of the test's own. */

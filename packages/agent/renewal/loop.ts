@@ -2,7 +2,7 @@ import type { Clock } from '@keystead/core/clock';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
-import { acceptIssued, type EstClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
+import { acceptIssued, CmpRefusal, type EnrolmentClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
 import type { DeviceIdentity, DeviceState } from '../state/index.ts';
 import { renewalNeed } from './schedule.ts';
 import { nodeTimers, type Timers } from './timers.ts';
@@ -16,7 +16,8 @@ export type RenewalEvent =
 
 export interface RenewalOptions {
   readonly state: DeviceState;
-  readonly est: Pick<EstClient, 'enrol' | 'reenrol' | 'caCertificates'>;
+  /** EST, or CMP in its place: see `enrolmentClient`. */
+  readonly est: EnrolmentClient;
   readonly clock: Clock;
   readonly timers?: Timers;
   /**
@@ -34,7 +35,8 @@ export interface RenewalOptions {
 /** After this many failed proofs a new key is made: its certificate may have been lost on the server's side. */
 const MOST_PROOFS = 5;
 
-const isForGood = (error: unknown): boolean => error instanceof EstRefusal && !error.isPassing;
+const isForGood = (error: unknown): boolean =>
+  (error instanceof EstRefusal || error instanceof CmpRefusal) && !error.isPassing;
 
 /**
  * Keeps the device's LDevID alive: renews with a fresh key between 50 % and 75 % of the life, keeps the old

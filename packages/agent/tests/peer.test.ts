@@ -7,7 +7,6 @@ import type { DerCertificate } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import {
-  checkPeer,
   connectMutual,
   createTlsServer,
   type DeviceIdentity,
@@ -16,6 +15,7 @@ import {
   type PeerRules,
   type PeerVerdict,
   peerCertificates,
+  verifyPeer,
 } from '../index.ts';
 import { Fleet } from './fleet.ts';
 import { TestResponder } from './responder.ts';
@@ -65,7 +65,7 @@ async function judgingServer(
   const server = createTlsServer(shown, (options) =>
     createServer(options, async (socket: TLSSocket) => {
       socket.on('error', () => undefined);
-      const verdict = await checkPeer(peerCertificates(socket), {
+      const verdict = await verifyPeer(peerCertificates(socket), {
         ...rules(client),
         extKeyUsage: 'clientAuth',
         expected: { device: true },
@@ -218,7 +218,7 @@ test('each rule refuses by its own name: no certificate, other CA, other use, no
     'name',
   );
   const idevid = identity(fleet.manufacturing);
-  const verdict = await checkPeer([idevid.certificate, ...idevid.chain], {
+  const verdict = await verifyPeer([idevid.certificate, ...idevid.chain], {
     ...rules(undefined),
     issuers: [fleet.operational.certificate],
     extKeyUsage: 'clientAuth',
@@ -226,13 +226,13 @@ test('each rule refuses by its own name: no certificate, other CA, other use, no
   });
   assert.ok(!verdict.ok && verdict.rule === 'issuer');
   assert.match(verdict.detail, /Test Manufacturing CA/);
-  const wrongDevice = await checkPeer([idevid.certificate, ...idevid.chain], {
+  const wrongDevice = await verifyPeer([idevid.certificate, ...idevid.chain], {
     ...rules(undefined),
     extKeyUsage: 'clientAuth',
     expected: { device: true, deviceId: 'pump-2' },
   });
   assert.equal(ruleOf(wrongDevice), 'name');
-  const garbage = await checkPeer([Uint8Array.of(0x30, 0x01, 0x00) as DerCertificate], {
+  const garbage = await verifyPeer([Uint8Array.of(0x30, 0x01, 0x00) as DerCertificate], {
     ...rules(undefined),
     extKeyUsage: 'clientAuth',
     expected: { device: true },

@@ -5,7 +5,6 @@ import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import {
-  checkPeer,
   connectMutual,
   type DeviceState,
   EstClient,
@@ -17,6 +16,7 @@ import {
   type RenewalOptions,
   renewalTime,
   type Timers,
+  verifyPeer,
 } from '../index.ts';
 import { TestEstServer } from './est-server.ts';
 import { deviceCertificate, Fleet } from './fleet.ts';
@@ -109,7 +109,7 @@ async function bench(deviceId: string): Promise<Bench> {
 async function serves({ fleet, state }: Bench): Promise<boolean> {
   const current = state.credential('current');
   if (current === undefined) return false;
-  const verdict = await checkPeer([current.certificate, ...current.chain], {
+  const verdict = await verifyPeer([current.certificate, ...current.chain], {
     clock: fleet.clock,
     anchors: [fleet.root.certificate],
     issuers: [fleet.operational.certificate],

@@ -3,7 +3,8 @@ import { connect, type TLSSocket } from 'node:tls';
 import { KeysteadError } from '@keystead/core/errors';
 import type { DeviceIdentity } from '../state/index.ts';
 import { clientTlsOptions } from './options.ts';
-import { checkPeer, type PeerRules, peerCertificates } from './peer.ts';
+import { type PeerRules, peerCertificates, verifyPeer } from './peer.ts';
+import { stapledAnswer } from './stapling.ts';
 
 export interface Destination {
   /** Host name or address, as the server's certificate names it. */
@@ -20,11 +21,12 @@ export interface Destination {
 export async function connectMutual(
   to: Destination,
   identity: DeviceIdentity | undefined,
-  rules: Omit<PeerRules, 'extKeyUsage' | 'expected'>,
+  rules: Omit<PeerRules, 'extKeyUsage' | 'expected' | 'staple'>,
 ): Promise<TLSSocket> {
-  const socket = await handshake(to, identity);
-  const verdict = await checkPeer(peerCertificates(socket), {
+  const { socket, staple } = await handshake(to, identity);
+  const verdict = await verifyPeer(peerCertificates(socket), {
     ...rules,
+    ...(staple === undefined ? {} : { staple }),
     extKeyUsage: 'serverAuth',
     expected: { host: to.host },
   });
@@ -33,14 +35,19 @@ export async function connectMutual(
   throw new KeysteadError('peer.refused', { field: verdict.rule, seen: `${to.host}:${to.port}: ${verdict.detail}` });
 }
 
-function handshake(to: Destination, identity: DeviceIdentity | undefined): Promise<TLSSocket> {
+function handshake(
+  to: Destination,
+  identity: DeviceIdentity | undefined,
+): Promise<{ socket: TLSSocket; staple: Uint8Array | undefined }> {
   return new Promise((resolve, reject) => {
     const socket = connect({
       host: to.host,
       port: to.port,
       ...(isIP(to.host) === 0 ? { servername: to.host } : {}),
       ...clientTlsOptions(identity),
+      requestOCSP: true,
     });
+    const stapled = stapledAnswer(socket);
     const seen = `${to.host}:${to.port}`;
     const fail = (cause: Error): void => {
       socket.destroy();
@@ -53,7 +60,7 @@ function handshake(to: Destination, identity: DeviceIdentity | undefined): Promi
       socket.off('error', fail);
       // From here on the caller's request reports errors; without a listener a reset would end the process.
       socket.on('error', () => undefined);
-      resolve(socket);
+      void stapled.then((staple) => resolve({ socket, staple }));
     });
   });
 }

@@ -13,11 +13,16 @@ export type Revocation =
   /** No answer that verifies could be had, and none from within the tolerated window. */
   | { readonly status: 'unavailable'; readonly why: string };
 
-/** Where `checkPeer` learns of a peer's status. */
+/** Where `verifyPeer` learns of a peer's status. */
 export interface StatusSource {
   /** The status of `certificate`, which `issuer` signed. Never throws. */
   status(certificate: DerCertificate, issuer: DerCertificate): Promise<Revocation>;
 }
+
+/** For who relies on stapled answers alone: whatever is not stapled is of no known status. */
+export const STAPLED_ONLY: StatusSource = {
+  status: () => Promise.resolve({ status: 'unavailable', why: 'no answer was stapled, and no responder is asked' }),
+};
 
 export interface OcspOptions {
   readonly clock: Clock;
@@ -134,12 +139,18 @@ export function responderInCertificate(certificate: DerCertificate): string | un
 /** An OCSP answer is some two thousand bytes with its responder's certificate. */
 const LARGEST_ANSWER = 64 * 1024;
 
-function postOcsp(url: string, body: Uint8Array, agent: Agent, timeoutMs: number): Promise<Uint8Array> {
+/** Sends an OCSPRequest by HTTP POST (RFC 6960 appendix A.1). @throws Error when no answer comes. */
+export function postOcsp(
+  url: string,
+  body: Uint8Array,
+  agent: Agent | undefined,
+  timeoutMs: number,
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/ocsp-request', 'content-length': body.length };
     const sent = request(
       url,
-      { method: 'POST', agent, headers, signal: AbortSignal.timeout(timeoutMs) },
+      { method: 'POST', ...(agent === undefined ? {} : { agent }), headers, signal: AbortSignal.timeout(timeoutMs) },
       (response) => {
         const parts: Buffer[] = [];
         let length = 0;

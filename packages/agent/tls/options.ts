@@ -23,7 +23,7 @@ function contextOf(identity: DeviceIdentity | undefined): SecureContext {
 
 /**
  * Options for `tls.connect`. `rejectUnauthorized` is off on purpose: node:tls would judge by the system's clock
- * and its own rules; the peer is judged by `checkPeer` instead, before the first byte is sent. Whoever uses
+ * and its own rules; the peer is judged by `verifyPeer` instead, before the first byte is sent. Whoever uses
  * these options must call it; `connectMutual` does.
  */
 export function clientTlsOptions(identity: DeviceIdentity | undefined): ConnectionOptions {
@@ -32,7 +32,7 @@ export function clientTlsOptions(identity: DeviceIdentity | undefined): Connecti
 
 /**
  * Calls `create` with options for `tls.createServer` or `https.createServer`, and returns what it made: client
- * certificates are asked for, and must be judged by `checkPeer` (see `clientTlsOptions` for why). The key is
+ * certificates are asked for, and must be judged by `verifyPeer` (see `clientTlsOptions` for why). The key is
  * wiped when `create` returns; the server has read it by then.
  */
 export function createTlsServer<T>(

@@ -2,9 +2,19 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { DerCertificate } from '@keystead/core/bytes';
-import type { Clock } from '@keystead/core/clock';
-import { checkPath, deviceIdOf, formatName, readCertificate } from '@keystead/core/x509';
-import type { StatusSource } from './ocsp-client.ts';
+import {
+  checkPath,
+  deviceIdOf,
+  EXTENSIONS,
+  findExtension,
+  formatName,
+  PATH_RULES,
+  type PathOptions,
+  readCertificate,
+  readTlsFeatures,
+  STATUS_RULES,
+} from '@keystead/core/x509';
+import { peerStatus, type StatusRules } from './peer-status.ts';
 
 /** Who a peer must be. */
 export type ExpectedPeer =
@@ -13,8 +23,7 @@ export type ExpectedPeer =
   /** A device; with `deviceId` this one. */
   | { readonly device: true; readonly deviceId?: string };
 
-export interface PeerRules {
-  readonly clock: Clock;
+export interface PeerRules extends StatusRules {
   /** Trust anchors, DER. */
   readonly anchors: readonly DerCertificate[];
   /** CA certificates that we hold ourselves, DER; those that the peer sends are used as well. */
@@ -23,12 +32,25 @@ export interface PeerRules {
   readonly issuers?: readonly DerCertificate[];
   readonly extKeyUsage: 'serverAuth' | 'clientAuth';
   readonly expected: ExpectedPeer;
-  /** Asks for the peer's status; without it the status is not looked at, and short lifetimes must do. */
-  readonly ocsp?: StatusSource;
+  /** Policies, and how long a path may be, where the application asks for more than RFC 5280 does by itself. */
+  readonly path?: Pick<
+    PathOptions,
+    'policies' | 'requireExplicitPolicy' | 'inhibitPolicyMapping' | 'inhibitAnyPolicy' | 'maxPathLength'
+  >;
 }
 
-/** The rule that refused a peer: one of `checkPath`'s, or one of these. */
+/**
+ * The rule that refused a peer: one of `PATH_RULES`, `STATUS_RULES` or `PEER_RULES`. Their names are stable.
+ */
 export type PeerRule = string;
+
+/** The rules that are neither of the path nor of the status, each with its source. */
+export const PEER_RULES = {
+  'no-certificate': ['RFC 8446 4.4.2', 'the peer must show a certificate'],
+  issuer: ['Keystead', 'the direct issuer must be one that vouches for this kind of peer'],
+  name: ['RFC 9525 6', 'the certificate must be for the peer that is expected'],
+  'staple-missing': ['RFC 7633 4.3.3', 'a server whose certificate promises a stapled answer must send one'],
+} as const;
 
 export type PeerVerdict =
   | {
@@ -40,11 +62,11 @@ export type PeerVerdict =
     }
   | {
       readonly ok: false;
-      /**
-       * `no-certificate`, `malformed`, `issuer`, `name`, `revoked`, `status-unknown`, `status-unavailable`, or the rule of
-       * RFC 5280 section 6 that `checkPath` names.
-       */
       readonly rule: PeerRule;
+      /** Where the rule stands, for example `RFC 5280 6.1.3 (a)(2)`. */
+      readonly source: string;
+      /** The certificate at fault, by its place in the path: 0 is the leaf. */
+      readonly depth: number;
       /** A sentence for people and logs. */
       readonly detail: string;
     };
@@ -63,35 +85,34 @@ export function peerCertificates(socket: TLSSocket): DerCertificate[] {
 }
 
 /**
- * Judges a peer by its certificates (leaf first): path to an anchor, extended key usage, issuer, name, and
- * revocation of the leaf, in this order; says which rule refused. Nothing that cannot be found out is taken for
- * good: an unknown status is a refusal. Never throws.
+ * Judges a peer by its certificates (leaf first): path to an anchor by RFC 5280 section 6.1, extended key usage,
+ * issuer, name, and revocation, in this order; says which rule refused and of which certificate. Nothing that cannot
+ * be found out is taken for good: an unknown status is a refusal. Never throws.
  *
  * REQ-KEY-REV-03.
  */
-export async function checkPeer(certificates: readonly DerCertificate[], rules: PeerRules): Promise<PeerVerdict> {
+export async function verifyPeer(certificates: readonly DerCertificate[], rules: PeerRules): Promise<PeerVerdict> {
   const [leaf, ...sent] = certificates;
   if (leaf === undefined) return refused('no-certificate', 'the peer sent no certificate');
   try {
-    const path = checkPath(leaf, [...sent, ...(rules.intermediates ?? [])], [...rules.anchors], {
+    const bag = [...sent, ...(rules.intermediates ?? [])];
+    const path = checkPath(leaf, bag, [...rules.anchors], {
+      ...rules.path,
       now: rules.clock.now(),
       extKeyUsage: rules.extKeyUsage,
     });
-    if (!path.ok) return refused(path.rule, `${path.rule} at ${path.at}`);
-    const [, issuer] = path.chain;
-    if (issuer === undefined) return refused('issuer', 'an anchor is no identity of a peer');
+    if (!path.ok) return refused(path.rule, `${path.rule} at ${path.at}: ${path.detail}`, path.depth);
+    const [own, issuer] = path.chain;
+    if (own === undefined || issuer === undefined) return refused('issuer', 'an anchor is no identity of a peer');
     if (rules.issuers !== undefined && !rules.issuers.some((allowed) => Buffer.compare(allowed, issuer.der) === 0)) {
       return refused('issuer', `issued by ${formatName(issuer.subject)}, which does not vouch for this kind of peer`);
     }
     const name = checkName(leaf, rules.expected);
     if (!name.ok) return name;
-    const status = await rules.ocsp?.status(leaf, issuer.der);
-    if (status?.status === 'revoked') {
-      return refused('revoked', `revoked at ${status.revokedAt.toISOString()}, reason ${status.reason ?? 'not given'}`);
-    }
-    if (status?.status === 'unknown')
-      return refused('status-unknown', 'the OCSP responder does not know the certificate');
-    if (status?.status === 'unavailable') return refused('status-unavailable', status.why);
+    if (rules.staple === undefined && rules.extKeyUsage === 'serverAuth' && promisesStaple(leaf))
+      return refused('staple-missing', 'the certificate promises an OCSP answer in the handshake');
+    const status = await peerStatus(path.chain, sent, rules.intermediates ?? [], rules);
+    if (status !== undefined) return refused(status.rule, `${status.at}: ${status.detail}`, status.depth);
     return {
       ok: true,
       chain: path.chain.map(({ der }) => der),
@@ -102,7 +123,25 @@ export async function checkPeer(certificates: readonly DerCertificate[], rules: 
   }
 }
 
-const refused = (rule: PeerRule, detail: string): PeerVerdict & { ok: false } => ({ ok: false, rule, detail });
+const SOURCES: Readonly<Record<string, readonly [source: string, rule: string]>> = {
+  ...PATH_RULES,
+  ...STATUS_RULES,
+  ...PEER_RULES,
+};
+
+const refused = (rule: PeerRule, detail: string, depth = 0): PeerVerdict & { ok: false } => ({
+  ok: false,
+  rule,
+  source: SOURCES[rule]?.[0] ?? 'Keystead',
+  depth,
+  detail,
+});
+
+/** TLS feature status_request in the certificate (RFC 7633 section 4.2.1). */
+function promisesStaple(leaf: DerCertificate): boolean {
+  const feature = findExtension(readCertificate(leaf).extensions, EXTENSIONS.tlsFeature);
+  return feature !== undefined && readTlsFeatures(feature.value).includes(5);
+}
 
 function checkName(
   leaf: DerCertificate,

@@ -55,6 +55,14 @@ export {
 } from './ml-kem.ts';
 export { type OneStepFunction, oneStepKdf } from './one-step-kdf.ts';
 export { defaultPasswordKdf, fipsMode, type PasswordKdf, passwordKey } from './password.ts';
+export { base64urlOctets, type MacHash, type PasswordMac, passwordMac } from './password-mac.ts';
+export {
+  LEAST_STRENGTH,
+  type PeerSignatureAlgorithm,
+  type PeerSignatureVerdict,
+  peerKeyWeakness,
+  verifyPeerSignature,
+} from './peer-signature.ts';
 export { algorithmOfSpki, ecPoint, ecSpki, rsaSpki } from './public-numbers.ts';
 export { PurposeKeys } from './purpose-keys.ts';
 export { RandomSource, randomBytes } from './random.ts';
@@ -62,6 +70,5 @@ export { openBytes, sealBytes } from './seal.ts';
 export { SecretBytes } from './secret.ts';
 export { type SessionKeys, sessionKeys } from './session-keys.ts';
 export { type Signer, softwareSigner, verifySignature } from './signature.ts';
-export { type AgreementAlgorithm, type SoftwareKeyAgreement, softwareKeyAgreement } from './software-agreement.ts';
 export { twoStepKdf } from './two-step-kdf.ts';
 export { x963Kdf } from './x963-kdf.ts';

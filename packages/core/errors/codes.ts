@@ -847,7 +847,126 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a certs-only message must be a SignedData without signers (RFC 5652, RFC 8951)',
   },
+  // ---- CRLs for the verifying side
+  'crl-sync.unreachable': {
+    kind: 'unavailable',
+    rule: 'a distribution point must answer with a CRL',
+    remedy: 'what was fetched before stays in force until it ends; look at the address and at the service behind it',
+  },
+  'crl-sync.unsigned': { kind: 'forbidden', rule: 'a CRL must be signed by one of the CAs that it is wanted for' },
+  'crl-sync.ended': { kind: 'forbidden', rule: 'a CRL must be of the present, between thisUpdate and nextUpdate' },
+  'crl-sync.older': { kind: 'conflict', rule: 'a CRL never takes the place of one with a higher number' },
+  'crl-sync.delta': {
+    kind: 'unsupported',
+    rule: 'a verifier that reads a file is given whole CRLs: no delta CRL, and none of another signer',
+    remedy: 'name the address of the full CRL',
+  },
+  'crl-sync.missing': {
+    kind: 'unavailable',
+    rule: 'each CA of the path must have its CRL in the bundle, or the verifier refuses everybody below it',
+    remedy: 'name the address of its CRL with --url',
+  },
+  'crl-sync.no-ca': { kind: 'invalid', rule: 'the file must hold the certificates of CAs, in PEM' },
+  'crl-sync.reload-failed': {
+    kind: 'unavailable',
+    rule: 'the reload command must end with 0',
+    remedy: 'the bundle is written; the next run tries the command again',
+  },
   // ---- enrolment authorisations
+  // ---- CMP (RFC 9810, 9483)
+  'cmp.malformed': { kind: 'invalid', rule: 'a CMP message must be DER by RFC 9810 of at most 64 KiB' },
+  'cmp.version-unsupported': { kind: 'invalid', rule: 'a CMP message must be of version 2 or 3' },
+  'cmp.body-unsupported': {
+    kind: 'invalid',
+    rule: 'the message must be one of the lightweight profile (RFC 9483) that is served here',
+    remedy:
+      'send ir, cr, kur, p10cr, rr, genm, certConf or pollReq, to the address of that operation or to the common one',
+  },
+  'cmp.one-request': { kind: 'invalid', rule: 'a message is about one certificate (RFC 9483 section 4.1)' },
+  'cmp.algorithm-unsupported': {
+    kind: 'invalid',
+    rule: 'a message is protected by a signature of RFC 9481 section 3, or by PBMAC1 or PasswordBasedMac with SHA-2',
+  },
+  'cmp.protection-missing': {
+    kind: 'unauthenticated',
+    rule: 'every request is protected: by the key of a certificate, or by the secret of an authorisation',
+  },
+  'cmp.protection-invalid': {
+    kind: 'unauthenticated',
+    rule: 'the protection must be that of this very header and body',
+    remedy: 'sign with the key of the first certificate in extraCerts, or check the secret and its reference',
+  },
+  'cmp.header-incomplete': {
+    kind: 'invalid',
+    rule: 'a header has a transactionID and a senderNonce of at least 16 octets, and its sender is its signer',
+  },
+  'cmp.time-refused': {
+    kind: 'unauthenticated',
+    rule: 'the time of a message must be that of its arrival, give or take ten minutes',
+    remedy: 'set the clock of the client',
+  },
+  'cmp.nonce-refused': { kind: 'unauthenticated', rule: 'an answer names the nonce of the message that it answers' },
+  'cmp.recipient-wrong': { kind: 'invalid', rule: 'the recipient must be this authority, or left empty' },
+  'cmp.transaction-used': {
+    kind: 'conflict',
+    rule: 'a transactionID stands for one request of one requester',
+    remedy: 'begin again with another transactionID',
+  },
+  'cmp.transaction-unknown': {
+    kind: 'not-found',
+    rule: 'the transaction must be one that this requester began and that has not ended',
+    remedy: 'begin again: the same request gets the same certificate',
+  },
+  'cmp.transactions-many': {
+    kind: 'too-many',
+    rule: 'one requester has at most 256 transactions that have not ended',
+    remedy: 'confirm what was issued, or wait until it has lapsed',
+  },
+  'cmp.pop-refused': {
+    kind: 'invalid',
+    rule: 'possession of the key is proven by its signature over the CertRequest (RFC 4211 section 4.1) and by nothing else',
+    remedy: 'sign the request with the new key; for a key that cannot sign there is no certificate here',
+  },
+  'cmp.template-refused': {
+    kind: 'invalid',
+    rule: 'a certificate request has what RFC 9483 section 4.1.1 lets a requester say, and archives no key',
+  },
+  'cmp.profile-differs': {
+    kind: 'invalid',
+    rule: 'the profile in the address or the header must be the one that the requester may have',
+  },
+  'cmp.old-certificate': {
+    kind: 'forbidden',
+    rule: 'a key update is signed with the certificate that it names as the old one',
+  },
+  'cmp.not-by-mac': {
+    kind: 'forbidden',
+    rule: 'key updates and revocations are signed by the key of a certificate; a shared secret is for enrolment',
+  },
+  'cmp.revocation-refused': {
+    kind: 'forbidden',
+    rule: 'a device revokes its own LDevIDs, for good; all else is for operators',
+  },
+  'cmp.confirmation-refused': {
+    kind: 'invalid',
+    rule: 'a confirmation names the certificate of its transaction by its hash',
+  },
+  'cmp.confirmation-late': {
+    kind: 'conflict',
+    rule: 'a certificate is confirmed in time, or it is revoked',
+    remedy: 'enrol again with a new key',
+  },
+  'cmp.off': {
+    kind: 'not-found',
+    rule: "CMP is off: the policy in force has no profile 'cmp-ra' for the signer of its answers",
+    remedy:
+      "put a policy in force that has it; `keystead policy` and the default policy's profile of that name show how",
+  },
+  'cmp.refused': { kind: 'forbidden', rule: 'the CMP server refused the request' },
+  'cmp.answer-untrusted': {
+    kind: 'unauthenticated',
+    rule: 'an answer must be signed by a registration authority under a pinned anchor, and answer this request',
+  },
   'authorisation.malformed': {
     kind: 'invalid',
     rule: 'an enrolment authorisation must have the form that `keystead authorisation create` writes',
@@ -1015,6 +1134,11 @@ export const ERRORS = {
     rule: 'certificates of this profile are not given on request',
   },
   'profile.requester-forbidden': { kind: 'forbidden', rule: 'the profile says which kinds of requester may ask' },
+  'requester.message-missing': {
+    kind: 'forbidden',
+    rule: "the policy wants a device to sign its request in a CMP message (deviceProof is 'message')",
+    remedy: 'enrol and renew by CMP, at /.well-known/cmp: docs/cmp.md',
+  },
   'requester.unproven': {
     kind: 'forbidden',
     rule: 'the requester must show a valid certificate of its own that names it',
@@ -1124,6 +1248,118 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'a revocation is for ever and keeps its first reason (RFC 5280 section 5.3.1)',
   },
+  // ---- revocation as an act
+  'revocation.reason-forbidden': {
+    kind: 'invalid',
+    rule: 'a reason must be one that this party may give of this (RFC 5280 section 5.3.1)',
+    remedy: 'keystead revoke --help lists them: cACompromise is for a CA only, removeFromCRL never given by hand',
+  },
+  'revocation.hold-forbidden': {
+    kind: 'conflict',
+    rule: 'only a certificate, a key or a device is put on hold and released, by an operator',
+  },
+  'revocation.not-on-hold': { kind: 'conflict', rule: 'only what is on hold is released' },
+  'revocation.nothing': { kind: 'not-found', rule: 'what is named has no certificate in force that this would change' },
+  'revocation.expired': {
+    kind: 'conflict',
+    rule: 'a certificate that has ended by itself is not revoked',
+    remedy: 'nobody relies on it; when its key is compromised, revoke the key',
+  },
+  'revocation.invalidity-date': {
+    kind: 'invalid',
+    rule: 'the date since which something is invalid is not in the future (RFC 5280 section 5.3.2)',
+  },
+  'revocation.ca-unknown': {
+    kind: 'not-found',
+    rule: 'the issuer must be a CA that keyd holds: manufacturing, operational, server or operator',
+  },
+  'revocation.not-own': { kind: 'forbidden', rule: 'a device revokes certificates of its own, and no others' },
+  'revocation.quorum-needed': {
+    kind: 'forbidden',
+    rule: 'the policy asks several people to agree to this',
+    remedy: 'keystead revoke … --propose, and keystead revoke approve by the others',
+  },
+  'revocation.signature-needed': {
+    kind: 'forbidden',
+    rule: 'a hold is released by an order that an operator has signed, and keyd verifies',
+    remedy: 'keystead revoke … --release signs and sends it',
+  },
+  'revocation.ca-key-in-use': {
+    kind: 'conflict',
+    rule: 'before all that a CA issued is revoked for its compromise, its key is reported compromised',
+    remedy: 'keystead revoke --ca does both; or keystead keys compromise first',
+  },
+  'revocation.unconfirmed': {
+    kind: 'invalid',
+    rule: 'a large act is confirmed by the number of certificates that it takes',
+    remedy: 'type the number when asked, or give --yes',
+  },
+  'revocation.list-untrue': {
+    kind: 'forbidden',
+    rule: 'what is signed for must be certificates of our own CAs that are what was asked for',
+    remedy: 'sign nothing: the service shows other certificates than those that were named',
+  },
+  'revocation.under-way': {
+    kind: 'conflict',
+    rule: 'another act on the same device, batch or CA is being carried out',
+    remedy: 'wait for it: keystead revoke requests shows how far it is',
+  },
+  'ticket.revoked': { kind: 'forbidden', rule: 'a batch that was revoked gets no unit any more' },
+  'key.reported-compromised': {
+    kind: 'conflict',
+    rule: 'a key that was reported compromised is never certified again',
+    remedy: 'make a new key',
+  },
+  'revocation-request.malformed': {
+    kind: 'invalid',
+    rule: 'a statement about a revocation must have the form that keystead revoke writes',
+  },
+  'revocation-request.signer-unknown': {
+    kind: 'forbidden',
+    rule: 'the signer must be an operator of the policy in force',
+  },
+  'revocation-request.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'a CA operator asks for a revocation, and those approve whose role the policy in force names',
+  },
+  'revocation-request.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a statement must be signed with the key that the policy in force has for its signer',
+  },
+  'revocation-request.other-order': {
+    kind: 'conflict',
+    rule: 'every statement must be about the very same order: selector, act, reason, list, proposer',
+  },
+  'revocation-request.list-differs': {
+    kind: 'conflict',
+    rule: 'a statement binds the certificates that its signer saw, and they are others now',
+    remedy: 'look at it again with --dry-run, and ask anew',
+  },
+  'revocation-request.expired': { kind: 'forbidden', rule: 'a statement must not have expired', remedy: 'ask anew' },
+  'revocation-request.not-yet-valid': { kind: 'forbidden', rule: 'a statement must not be signed in the future' },
+  'revocation-request.too-long': {
+    kind: 'forbidden',
+    rule: 'a statement may not be valid for longer than the policy in force allows',
+  },
+  'revocation-request.self': { kind: 'forbidden', rule: 'nobody approves their own request' },
+  'revocation-request.duplicate': { kind: 'forbidden', rule: 'a person, and a key, counts once' },
+  'revocation-request.too-few': {
+    kind: 'forbidden',
+    rule: 'as many people must approve as the policy in force asks for',
+    remedy: 'keystead revoke approve, by another person',
+  },
+  'revocation-request.order-used': {
+    kind: 'conflict',
+    rule: 'an order is carried out once',
+    remedy: 'sign a new one',
+  },
+  'revocation-request.too-many': {
+    kind: 'too-many',
+    rule: 'as many requests for revocations wait as are kept',
+    remedy: 'approve or withdraw some: keystead revoke requests',
+  },
+  'revocation-request.unknown': { kind: 'not-found', rule: 'the request for a revocation must stand in the records' },
+  'revocation-request.closed': { kind: 'conflict', rule: 'the request is carried out or withdrawn' },
   // ---- the audit log
   'log.malformed': { kind: 'internal', rule: 'the files of the log must have the form of C2SP tlog-tiles' },
   'log.out-of-range': { kind: 'invalid', rule: 'the log must hold what is asked for' },
@@ -1227,15 +1463,38 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'a later ceremony changes only what it is held for',
   },
-  'bundle.change-planned': {
-    kind: 'unsupported',
-    rule: 'keyd takes over new CRLs, and new certificates for the keys that its CAs have: new keys are planned',
-    remedy: 'have the CA certified for the key that it has: keystead hierarchy request',
-  },
   'ca.revoked': {
     kind: 'forbidden',
     rule: 'a CA whose certificate the root has revoked issues nothing more',
     remedy: 'have a successor certified: keystead ceremony intermediate',
+  },
+  // ---- later ceremonies in keyd: generations of CAs and roots
+  'ca.superseded': {
+    kind: 'forbidden',
+    rule: 'a key of a CA that has a successor answers for what it issued and issues nothing more',
+    remedy: 'ask again: the CA issues by its next key',
+  },
+  'issuer.unknown': {
+    kind: 'not-found',
+    rule: 'an issuer is a CA of this keyd, or one of its later keys, such as operational.2',
+  },
+  'ceremony.generation-unclear': {
+    kind: 'invalid',
+    rule: 'a CA that has had several keys is named with the number of the one that is meant, such as operational.1',
+  },
+  'ceremony.ca-revoked': {
+    kind: 'forbidden',
+    rule: 'no ceremony certifies a key of a CA that the root has revoked',
+    remedy: 'have a new key certified first: keystead hierarchy request --new-key, keystead ceremony intermediate',
+  },
+  'bundle.key-needed': {
+    kind: 'conflict',
+    rule: 'a ceremony that certifies a new key of a CA is imported with the keystore that holds this key',
+    remedy: 'give the passphrase of keyd: --passphrase-file or --passphrase-fd',
+  },
+  'policy.transition-too-short': {
+    kind: 'invalid',
+    rule: 'an old root stays an anchor for at least as long as the certificates live with which devices learn of the new one',
   },
   'fingerprint.malformed': {
     kind: 'invalid',

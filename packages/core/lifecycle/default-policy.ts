@@ -3,7 +3,7 @@ import type { Profile } from '../x509/index.ts';
 import { defaultKeying } from './default-keying.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import type { Cryptoperiod } from './keying.ts';
-import type { OnlineCa, Policy } from './policy.ts';
+import { CMP_RA_PROFILE, type OnlineCa, type Policy } from './policy.ts';
 import { checkPolicy } from './policy-check.ts';
 import type { Role } from './roles.ts';
 
@@ -156,6 +156,19 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
     },
     {
       ...endEntity,
+      id: CMP_RA_PROFILE,
+      description: 'Registration authority of serve: signs its answers of CMP (RFC 9483 section 3.2)',
+      issuer: 'operational',
+      subject: { commonName: { fixed: `${organization} CMP registration authority` }, organization },
+      san: 'none',
+      extKeyUsage: ['cmcRA'],
+      csrExtensions: [],
+      validity: { seconds: 30 * DAY, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['P-256'],
+      requesters: ['system'],
+    },
+    {
+      ...endEntity,
       id: 'scep-ra',
       description:
         'Opens and answers the messages of SCEP, where that is switched on; its key is made anew at each start',
@@ -193,6 +206,8 @@ export interface DemoPolicyOptions {
   grace?: Partial<Policy['grace']>;
   backup?: Policy['backup'];
   est?: Policy['est'];
+  deviceProof?: Policy['deviceProof'];
+  roots?: Policy['roots'];
 }
 
 /**
@@ -241,8 +256,10 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     cryptoperiods: keying.cryptoperiods.map((entry) => ({ ...entry, ...options.cryptoperiods?.[entry.purpose] })),
     quorums: { ...keying.quorums, ...options.quorums },
     grace: { ...keying.grace, ...options.grace },
+    ...(options.deviceProof === undefined ? {} : { deviceProof: options.deviceProof }),
     ...(options.backup === undefined ? {} : { backup: options.backup }),
     ...(options.est === undefined ? {} : { est: options.est }),
+    ...(options.roots === undefined ? {} : { roots: options.roots }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

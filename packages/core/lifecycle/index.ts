@@ -1,7 +1,9 @@
 export * from './authorisation.ts';
+export * from './authorised-subject.ts';
 export * from './backup/index.ts';
 export * from './ceremony/bundle.ts';
 export * from './ceremony/bundle-check.ts';
+export * from './ceremony/generation.ts';
 export * from './ceremony/kind.ts';
 export * from './ceremony/rehearsal.ts';
 export * from './ceremony/renewal.ts';
@@ -15,11 +17,13 @@ export {
   requestName,
 } from './ceremony/request.ts';
 export * from './ceremony/transcript.ts';
+export * from './certificate-states.ts';
 export { type CertifyOrder, certify } from './certify.ts';
 export * from './cryptoperiod.ts';
 export * from './default-policy.ts';
 export { durationText } from './duration.ts';
 export * from './inventory.ts';
+export * from './issuer.ts';
 export * from './key-history.ts';
 export * from './key-order.ts';
 export * from './key-purposes.ts';
@@ -44,6 +48,9 @@ export type { PolicyHistoryEntry } from './policy-document/people.ts';
 export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
 export * from './policy-statement.ts';
 export * from './policy-update.ts';
+export * from './revocation-authority.ts';
+export * from './revocation-rules.ts';
+export * from './revocation-statement.ts';
 export * from './roles.ts';
 export { firstIssue } from './schema-field.ts';
 export * from './ticket.ts';

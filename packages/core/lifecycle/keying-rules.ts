@@ -3,6 +3,7 @@ import { KEY_PURPOSE_IDS, type KeyPurposeId, keyPurpose, type Period, purposeOfP
 import type { KeyCustody } from './keying.ts';
 import { type SensitiveAct, STRENGTH_BITS } from './keying.ts';
 import type { Policy } from './policy.ts';
+import { permits } from './roles.ts';
 
 const asNumber = (period: Period): number => (period === 'none' ? Number.POSITIVE_INFINITY : period);
 
@@ -34,6 +35,7 @@ export function checkKeyingRules(policy: Policy): void {
   checkCustody(policy);
   checkStrengths(policy);
   checkQuorums(policy);
+  checkRevocationAuthority(policy);
   checkPromises(policy);
 }
 
@@ -175,6 +177,20 @@ function checkQuorums(policy: Policy): void {
       seen: `${approvals} besides a policy administrator, of ${able.length} who may`,
     });
   }
+}
+
+/** A revocation that nobody could ever agree to is worse than one that a single person may order. */
+function checkRevocationAuthority(policy: Policy): void {
+  policy.revocation.authority?.forEach(({ approvals, roles }, index) => {
+    const able = policy.operators.filter((operator) => roles.some((role) => operator.roles.includes(role)));
+    const askers = policy.operators.filter((operator) => permits(operator.roles, 'revocation.propose'));
+    const reachable = askers.some(({ name }) => able.filter((operator) => operator.name !== name).length >= approvals);
+    if (approvals === 0 || reachable) return;
+    throw new KeysteadError('policy.quorum-impossible', {
+      field: `revocation.authority[${index}].approvals`,
+      seen: `${approvals} besides a CA operator, of ${able.length} who may`,
+    });
+  });
 }
 
 function checkPromises(policy: Policy): void {

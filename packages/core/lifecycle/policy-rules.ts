@@ -1,7 +1,7 @@
 import { KeysteadError } from '../errors/index.ts';
 import type { Profile } from '../x509/index.ts';
 import { checkBackupRules } from './backup/custodians.ts';
-import type { Policy } from './policy.ts';
+import { CMP_RA_PROFILE, type Policy } from './policy.ts';
 import { EXCLUSIVE_ROLES } from './roles.ts';
 
 const DAY = 86_400;
@@ -41,6 +41,7 @@ export const VALIDITY_CEILINGS: Readonly<Record<string, number>> = {
   'operator-ca': 15 * YEAR,
   ldevid: YEAR,
   'tls-server': 398 * DAY,
+  [CMP_RA_PROFILE]: 398 * DAY,
   operator: 3 * YEAR,
   'ocsp-responder': 30 * DAY,
   'scep-ra': 30 * DAY,
@@ -58,9 +59,23 @@ export function checkPolicyRules(policy: Policy): void {
   checkProfileSet(policy);
   for (const [index, profile] of policy.profiles.entries()) checkProfilePlace(policy, profile, `profiles[${index}]`);
   checkRevocation(policy);
+  checkTransition(policy);
   checkOperators(policy);
   checkBackupRules(policy);
   checkEst(policy);
+}
+
+/** A device learns of a new root at the latest when it renews; the old one must not end before each has done so. */
+function checkTransition({ roots, profiles }: Policy): void {
+  if (roots === undefined) return;
+  for (const id of ['ldevid', 'tls-server']) {
+    const seconds = profiles.find((profile) => profile.id === id)?.validity.seconds ?? 0;
+    if (seconds !== 'none' && roots.transitionSeconds >= seconds) continue;
+    throw new KeysteadError('policy.transition-too-short', {
+      field: 'roots.transitionSeconds',
+      seen: `${roots.transitionSeconds}, and '${id}' lives for ${seconds}`,
+    });
+  }
 }
 
 function checkAlgorithms(policy: Policy): void {

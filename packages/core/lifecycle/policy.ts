@@ -3,9 +3,13 @@ import { fromBase64 } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { type CaRole, type Profile, ProfileSchema } from '../x509/index.ts';
 import { BackupPolicySchema } from './backup/custodians.ts';
+import { type IssuerId, OFFLINE_CAS, type RootId } from './issuer.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
+import { RevocationAuthoritySchema } from './revocation-authority.ts';
 import { ROLES } from './roles.ts';
+
+export { OFFLINE_CAS, ONLINE_CAS, type OnlineCa } from './issuer.ts';
 
 const base64 = z.string().refine((text) => {
   try {
@@ -70,10 +74,25 @@ export const PolicySchema = z.strictObject({
       /** Until every backend refuses: it may go by an earlier OCSP answer until that ends. */
       backendSeconds: seconds,
     }),
+    /** How many people a revocation takes; without it, what revocation-rules.ts says. */
+    authority: RevocationAuthoritySchema.optional(),
   }),
   ...KeyingShape,
   /** The most that one enrolment authorisation may allow; without it, what authorisation.ts says. */
   authorisations: z.strictObject({ maxUses: z.int().min(1), maxSeconds: seconds }).optional(),
+  /**
+   * What proves to keyd that a device asks. `tls`: that it showed its certificate to the front end, which says so.
+   * `message`: that it signed this very request, in a CMP message which keyd verifies itself. Without it, `tls`.
+   * Enrolment authorisations, which operators sign for named devices, are beside it.
+   */
+  deviceProof: z.enum(['tls', 'message']).optional(),
+  /** The change of a root's key; without it an old root stays an anchor until its certificate ends. */
+  roots: z
+    .strictObject({
+      /** How long after the change of a root's key the old one is still an anchor (RFC 9810 section 4.4). */
+      transitionSeconds: seconds,
+    })
+    .optional(),
   /** Who keeps the shares of backups; without it none can be made. */
   backup: BackupPolicySchema.optional(),
   /** What EST does beyond the usual; without it, nothing. */
@@ -92,12 +111,8 @@ export const PolicySchema = z.strictObject({
 export type Policy = z.infer<typeof PolicySchema>;
 export type PolicyOperator = Policy['operators'][number];
 
-/** The CAs that keyd holds online, in the order of the ceremony. */
-export const ONLINE_CAS = ['manufacturing', 'operational', 'server', 'operator'] as const satisfies readonly CaRole[];
-export type OnlineCa = (typeof ONLINE_CAS)[number];
-
-/** The roots, which stay offline: each the anchor of its own tree. */
-export const OFFLINE_CAS = ['root', 'signing-root'] as const satisfies readonly CaRole[];
+/** The profile of the signer of CMP's answers. A policy of before CMP has none: CMP is off then. */
+export const CMP_RA_PROFILE = 'cmp-ra';
 
 /** The id of the profile by which the certificate of the CA itself is made. */
 export const caProfileId = (role: CaRole): string => `${role}-ca`;
@@ -140,12 +155,15 @@ export const operatorOf = (policy: Policy, name: string): PolicyOperator | undef
   policy.operators.find((operator) => operator.name === name);
 
 /**
- * The addresses that a certificate issued by `issuer` carries. The roots are offline and answer no OCSP,
- * so what they issue carries a CRL address only.
+ * The addresses that a certificate issued by `issuer` carries: each key of a CA and of a root has its own. The roots
+ * are offline and answer no OCSP, so what they issue carries a CRL address only.
  */
-export function statusUrls(policy: Policy, issuer: CaRole): { crl?: string; ocsp?: string; caIssuers?: string } {
+export function statusUrls(
+  policy: Policy,
+  issuer: IssuerId | RootId,
+): { crl?: string; ocsp?: string; caIssuers?: string } {
   const fill = (template: string | undefined) => template?.replace('{ca}', issuer);
-  const offline = issuer === 'root' || issuer === 'signing-root';
+  const offline = OFFLINE_CAS.some((role) => issuer === role || issuer.startsWith(`${role}.`));
   return {
     crl: fill(policy.urls?.crl),
     ocsp: offline ? undefined : fill(policy.urls?.ocsp),

@@ -1,7 +1,12 @@
-import { type KeyAlgorithm, SIGNATURE_OF, type SignatureAlgorithm } from '../crypto/index.ts';
-import { DerError, type DerNode, readOid } from './der/strict.ts';
+import {
+  type KeyAlgorithm,
+  type PeerSignatureAlgorithm,
+  SIGNATURE_OF,
+  type SignatureAlgorithm,
+} from '../crypto/index.ts';
+import { DerError, type DerNode, readInteger, readOid } from './der/strict.ts';
 import { nullValue, oid, sequence } from './der/writer.ts';
-import { SIGNATURE_OIDS } from './oids.ts';
+import { nameOf, SIGNATURE_OIDS } from './oids.ts';
 
 const isRsa = (algorithm: string): boolean => algorithm.endsWith('RSAEncryption');
 
@@ -41,6 +46,47 @@ export function readSignatureAlgorithm(
   if (isRsa(algorithm) ? parameters?.tag !== 0x05 : parameters !== undefined)
     throw new DerError(`${what} (${algorithm}) has the wrong parameters`);
   return { oid: dotted, algorithm };
+}
+
+const RSASSA_PSS = '1.2.840.113549.1.1.10';
+const MGF1 = '1.2.840.113549.1.1.8';
+/** The hashes of RFC 4055 section 2.1 that are strong enough, by OpenSSL's names. */
+const PSS_HASHES = {
+  sha224: '2.16.840.1.101.3.4.2.4',
+  sha256: '2.16.840.1.101.3.4.2.1',
+  sha384: '2.16.840.1.101.3.4.2.2',
+  sha512: '2.16.840.1.101.3.4.2.3',
+} as const;
+
+/**
+ * Reads an AlgorithmIdentifier of a signature of any kind, for `verifyPeerSignature`. Parameters of RSASSA-PSS that
+ * are not accepted (SHA-1, which is their default; another hash for MGF1) are left out.
+ * @throws DerError
+ */
+export function readPeerAlgorithm(node: DerNode, what: string): PeerSignatureAlgorithm {
+  const [id, parameters] = node.expect(0x30, what).counted(1, 2, what).children;
+  const dotted = readOid(id, what);
+  const pss = dotted === RSASSA_PSS && parameters !== undefined ? readPss(parameters, what) : undefined;
+  return pss === undefined ? { oid: dotted } : { oid: dotted, pss };
+}
+
+/** RSASSA-PSS-params (RFC 4055 section 3.1). */
+function readPss(node: DerNode, what: string): PeerSignatureAlgorithm['pss'] {
+  const fields = new Map(
+    node
+      .expect(0x30, what)
+      .counted(0, 4, what)
+      .children.map((child) => [child.tag, child]),
+  );
+  const hash = fields.get(0xa0)?.child(0, 0x30, what).children[0];
+  const mask = fields.get(0xa1)?.child(0, 0x30, what).counted(2, 2, what);
+  const salt = fields.get(0xa2)?.child(0, 0x02, what);
+  if (hash === undefined || mask === undefined || fields.has(0xa3)) return undefined;
+  const name = nameOf(PSS_HASHES, readOid(hash, what));
+  const masked = nameOf(PSS_HASHES, readOid(mask.child(1, 0x30, what).children[0], what));
+  const saltLength = salt === undefined ? 20 : Number(readInteger(salt, what));
+  if (!(name in PSS_HASHES) || masked !== name || readOid(mask.children[0], what) !== MGF1) return undefined;
+  return saltLength >= 0 && saltLength <= 64 ? { hash: name, saltLength } : undefined;
 }
 
 /** The one algorithm with which a key of `key` signs here. */

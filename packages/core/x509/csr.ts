@@ -36,13 +36,15 @@ export interface RequestedExtensions {
 /** A certification request (RFC 2986) that is well-formed. Its signature is not yet verified. */
 export interface ParsedCsr {
   readonly der: DerCsr;
+  /** The octets whose SHA-256 names the request: the same again is the same request. All of it, as it came. */
+  readonly identity: Uint8Array;
   readonly subject: DistinguishedName;
   readonly spki: DerSpki;
   readonly keyAlgorithm: KeyAlgorithm;
   readonly requested: RequestedExtensions;
   readonly challengePassword?: string;
   /** Whether the request names a symmetric key to encrypt a key to that the server makes (RFC 7030 section 4.4.1.1). */
-  readonly decryptKeyIdentifier: boolean;
+  readonly decryptKeyIdentifier?: boolean;
   /** The identifier of the public key to encrypt such a key to (RFC 7030 section 4.4.1.2). */
   readonly asymmetricDecryptKeyIdentifier?: Uint8Array;
   readonly signatureAlgorithm: SignatureAlgorithm;
@@ -86,6 +88,7 @@ function readRequest(root: DerNode): ParsedCsr {
     throw new KeysteadError('csr.signature-algorithm', { field: 'signatureAlgorithm', seen: algorithm ?? oid });
   return {
     der: root.bytes as DerCsr,
+    identity: root.bytes,
     subject,
     spki: keepPublicKey(key.spki),
     keyAlgorithm: key.keyAlgorithm,
@@ -147,7 +150,8 @@ function onlyText(set: DerNode, what: string): string {
   return text;
 }
 
-function readRequested(node: DerNode): RequestedExtensions {
+/** The Extensions that a request asks for. @throws DerError */
+export function readRequested(node: DerNode): RequestedExtensions {
   // OpenSSL writes an empty list when its configuration names no extension.
   const all = node.children.length === 0 ? [] : readExtensions(node, 'extensionRequest');
   const value = <T>(id: string, read: (der: Uint8Array) => T): T | undefined => {

@@ -110,6 +110,13 @@ export function readCrlUrls(value: Uint8Array): string[] {
   return urls;
 }
 
+/** The features of TLSFeature (RFC 7633 section 4.1). @throws DerError */
+export const readTlsFeatures = (value: Uint8Array): number[] =>
+  readDer(value)
+    .expect(0x30, 'tlsFeature')
+    .counted(1, 16, 'tlsFeature')
+    .children.map((feature) => Number(readInteger(feature, 'a feature of tlsFeature')));
+
 /** The URIs of AuthorityInfoAccess by access method (RFC 5280 section 4.2.2.1). @throws DerError */
 export function readAuthorityInfoAccess(value: Uint8Array): { ocsp: string[]; caIssuers: string[] } {
   const found = { ocsp: [] as string[], caIssuers: [] as string[] };

@@ -4,6 +4,8 @@ export { type CertificateInfo, readCertificate } from './certificate.ts';
 export { certificationRequest } from './certification-request.ts';
 export * from './cms/index.ts';
 export type { RevokedEntry } from './crl/entries.ts';
+export { type RevocationList, readRevocationList } from './crl/list.ts';
+export { type DistributionPoint, readDistributionPoints } from './crl/points.ts';
 export { type CrlInfo, readCrl, readCrlTimes } from './crl/read.ts';
 export { type CrlReason, REVOCATION_REASONS, type RevocationReason, reasonOf } from './crl/reasons.ts';
 export { type CrlContents, tbsCertList } from './crl/tbs.ts';
@@ -16,7 +18,7 @@ export {
   withoutChallenge,
 } from './csr.ts';
 export * from './der/writer.ts';
-export type { Extension } from './extensions.ts';
+export { type Extension, findExtension, readTlsFeatures } from './extensions.ts';
 export { generalNamesDer } from './general-names.ts';
 export { checkPublicKey } from './goodkey/index.ts';
 export {
@@ -38,6 +40,7 @@ export {
   formatName,
   type NameAttribute,
   nameDer,
+  nameKey,
   nameValues,
   parseName,
   sameName,
@@ -57,12 +60,32 @@ export {
 } from './ocsp/response.ts';
 export { type CheckedCertStatus, type OcspExpectation, readOcspResponse } from './ocsp/verify.ts';
 export * from './oids.ts';
-export { checkPath, type PathResult } from './path/check.ts';
-export { PATH_RULES, type PathFailure, type PathOptions, type PathRule } from './path/validate.ts';
+export { CertificateBag } from './path/build.ts';
+export { checkPath, type FoundPath, findPath, type PathResult } from './path/check.ts';
+export { PATH_RULES, type PathFailure, type PathRule } from './path/rules.ts';
+export type { PathOptions } from './path/validate.ts';
 export { CA_ROLES, type CaRole, type Profile, ProfileSchema } from './profile.ts';
 export { type Named, namesFor } from './profile-names.ts';
+export { parseRequest, REQUEST_FORMATS, type RequestFormat, requestSha256 } from './request.ts';
 export { checkRequest } from './requested.ts';
 export { rereadIssued } from './reread.ts';
+export {
+  certificateStatus,
+  checkRevocation,
+  combineStatuses,
+  type RevocationEvidence,
+  type RevocationFilter,
+  type RevocationGood,
+  type RevocationOptions,
+} from './revocation/check.ts';
+export { RevocationLists } from './revocation/lists.ts';
+export {
+  type CertificateStatus,
+  STATUS_RULES,
+  type StatusFailure,
+  type StatusRule,
+  statusFailure,
+} from './revocation/rules.ts';
 export { newSerial, serialOf } from './serial.ts';
 export { CertificateTemplate } from './template.ts';
 export { type CertificateValues, type Issuance, type IssuanceOptions, NO_END, type StatusUrls } from './values.ts';

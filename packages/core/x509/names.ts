@@ -165,10 +165,14 @@ function escapeValue(value: string): string {
  * compatibility forms of characters, to outer blanks and to the number of inner ones.
  */
 export function sameName(a: DistinguishedName, b: DistinguishedName): boolean {
-  return a.rdns.length === b.rdns.length && comparable(a) === comparable(b);
+  return a.rdns.length === b.rdns.length && nameKey(a) === nameKey(b);
 }
 
-function comparable(name: DistinguishedName): string {
+/** A text that two names have in common if and only if {@link sameName} holds: for looking names up. */
+export const nameKey = (name: DistinguishedName): string => JSON.stringify(rdnKeys(name));
+
+/** The same for each RelativeDistinguishedName, the widest first: for looking whether one name begins with another. */
+export function rdnKeys(name: DistinguishedName): string[] {
   const groups: string[][] = [];
   for (const { type, value, joined } of name.rdns) {
     const folded = JSON.stringify([type, value.normalize('NFKC').toLowerCase().trim().replace(/\s+/g, ' ')]);
@@ -176,7 +180,7 @@ function comparable(name: DistinguishedName): string {
     else groups.push([folded]);
   }
   // The members of one RDN are a set.
-  return JSON.stringify(groups.map((members) => members.sort()));
+  return groups.map((members) => JSON.stringify(members.sort()));
 }
 
 /** The values of all attributes of `type`. */

@@ -50,6 +50,10 @@ export const EXTENSIONS = {
   basicConstraints: '2.5.29.19',
   cRLNumber: '2.5.29.20',
   reasonCode: '2.5.29.21',
+  invalidityDate: '2.5.29.24',
+  deltaCRLIndicator: '2.5.29.27',
+  issuingDistributionPoint: '2.5.29.28',
+  certificateIssuer: '2.5.29.29',
   nameConstraints: '2.5.29.30',
   cRLDistributionPoints: '2.5.29.31',
   certificatePolicies: '2.5.29.32',
@@ -57,6 +61,7 @@ export const EXTENSIONS = {
   authorityKeyIdentifier: '2.5.29.35',
   policyConstraints: '2.5.29.36',
   extKeyUsage: '2.5.29.37',
+  freshestCRL: '2.5.29.46',
   inhibitAnyPolicy: '2.5.29.54',
   authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
   tlsFeature: '1.3.6.1.5.5.7.1.24',
@@ -68,6 +73,11 @@ export const EXTENSIONS = {
   rehearsal: '1.3.6.1.4.1.32473.1',
 } as const;
 export type ExtensionName = keyof typeof EXTENSIONS;
+
+/** Stands for every policy (RFC 5280 section 4.2.1.4). */
+export const ANY_POLICY = '2.5.29.32.0';
+/** Policy qualifiers: they inform people and change no verdict (RFC 5280 section 4.2.1.4). */
+export const POLICY_QUALIFIERS = { cps: '1.3.6.1.5.5.7.2.1', userNotice: '1.3.6.1.5.5.7.2.2' } as const;
 
 /** Access methods of authorityInfoAccess (RFC 5280 section 4.2.2.1). */
 export const ACCESS_METHODS = { ocsp: '1.3.6.1.5.5.7.48.1', caIssuers: '1.3.6.1.5.5.7.48.2' } as const;

@@ -1,7 +1,7 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
-import { type OnlineCa, operatorOf, type Permission, type Policy, permits } from '@keystead/core/lifecycle';
+import { type IssuerId, operatorOf, type Permission, type Policy, permits } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Store } from '../store/index.ts';
 import { ClientCertificates } from './certificates.ts';
@@ -14,7 +14,7 @@ export interface AccessDeps {
   readonly policy: Policy;
   readonly refusals: RefusalLog;
   /** The CAs whose certificates clients may show. */
-  readonly cas: Readonly<Partial<Record<OnlineCa, DerCertificate>>>;
+  readonly cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>;
 }
 
 /** One request, as every refusal of it is audited. */
@@ -71,7 +71,7 @@ export class Access {
     await this.#deps.refusals.refused({ ...asked, error, actor });
   }
 
-  #clientOf(record: Certificate & { readonly issuer: OnlineCa }): Client {
+  #clientOf(record: Certificate & { readonly issuer: IssuerId }): Client {
     const { issuer, serial, spkiSha256, profile } = record;
     const proven = { issuer, serial, spkiSha256, profile, certificate: record.der as DerCertificate };
     if (record.deviceId !== null) return { ...proven, kind: 'device', id: record.deviceId };

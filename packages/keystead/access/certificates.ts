@@ -2,14 +2,14 @@ import { X509Certificate } from 'node:crypto';
 import { type DerCertificate, type Serial, sameBytes } from '@keystead/core/bytes';
 import { certSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
+import { type IssuerId, isIssuerId } from '@keystead/core/lifecycle';
 import type { Certificate, Reader } from '../store/index.ts';
 
 /** id-kp-clientAuth (RFC 5280 section 4.2.1.12). */
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 
 interface Issuer {
-  readonly role: OnlineCa;
+  readonly id: IssuerId;
   readonly certificate: X509Certificate;
 }
 
@@ -34,12 +34,11 @@ export class ClientCertificates {
   /** By SHA-256 of the certificate. Only what has verified is in here, never a status. */
   readonly #shown = new Map<string, Shown>();
 
-  /** @param cas the certificates of the CAs whose certificates clients may show. */
-  constructor(cas: Readonly<Partial<Record<OnlineCa, DerCertificate>>>) {
-    this.#issuers = ONLINE_CAS.flatMap((role) => {
-      const der = cas[role];
-      return der === undefined ? [] : [{ role, certificate: new X509Certificate(der) }];
-    });
+  /** @param cas the certificates of the keys of CAs whose certificates clients may show. */
+  constructor(cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>) {
+    this.#issuers = Object.entries(cas).flatMap(([id, der]) =>
+      isIssuerId(id) && der !== undefined ? [{ id, certificate: new X509Certificate(der) }] : [],
+    );
   }
 
   /**
@@ -47,12 +46,12 @@ export class ClientCertificates {
    * @throws KeysteadError `client.certificate-missing`, `-malformed`, `-foreign`, `-expired`, `-unknown`,
    *   `-revoked`, `-unsuitable`.
    */
-  check(der: Uint8Array | undefined, now: Date, records: Reader): Certificate & { readonly issuer: OnlineCa } {
+  check(der: Uint8Array | undefined, now: Date, records: Reader): Certificate & { readonly issuer: IssuerId } {
     if (der === undefined) throw new KeysteadError('client.certificate-missing', { field: 'client certificate' });
     const { certificate: shown, issuer, serial, forClients } = this.#verified(der);
     requireInForce(shown, now);
     requireInForce(issuer.certificate, now);
-    const record = records.certificate(issuer.role, serial);
+    const record = records.certificate(issuer.id, serial);
     if (record === undefined) throw refusal('client.certificate-unknown', shown);
     if (!sameBytes(record.der, der)) throw refusal('client.certificate-foreign', shown);
     if (record.status !== 'good') {
@@ -60,7 +59,7 @@ export class ClientCertificates {
       throw refusal('client.certificate-revoked', shown, `${record.status} since ${isoTime(record.revokedAt)}${why}`);
     }
     if (!forClients) throw refusal('client.certificate-unsuitable', shown);
-    return { ...record, issuer: issuer.role };
+    return { ...record, issuer: issuer.id };
   }
 
   /** @throws KeysteadError `client.certificate-malformed`, `-foreign`. */

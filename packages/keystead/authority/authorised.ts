@@ -1,5 +1,5 @@
 import { toHex } from '@keystead/core/bytes';
-import { randomBytes, sha256 } from '@keystead/core/crypto';
+import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type AuthorisedSubject,
@@ -9,8 +9,14 @@ import {
   type SignedAuthorisation,
   verifyAuthorisation,
 } from '@keystead/core/lifecycle';
-import { parseCsr, verifyProofOfPossession, withoutChallenge } from '@keystead/core/x509';
-import type { EnrolmentRequestRow, Reader } from '../store/index.ts';
+import {
+  parseRequest,
+  type RequestFormat,
+  requestSha256,
+  verifyProofOfPossession,
+  withoutChallenge,
+} from '@keystead/core/x509';
+import type { Certificate, EnrolmentRequestRow, Reader, Tx } from '../store/index.ts';
 import { type AskedBy, type Authorisations, requireOwn, rowOf, unwithdrawn } from './authorisations.ts';
 import type { AuthorityDeps } from './deps.ts';
 import type { Enrolment } from './enrolment.ts';
@@ -20,10 +26,13 @@ import type { Issued } from './issued.ts';
 export interface AuthorisedRequest {
   readonly way: EnrolmentWay;
   readonly authorisationId: string;
-  /** PKCS#10, DER. */
+  /** The request, DER: PKCS#10 unless `format` says otherwise. */
   readonly csr: Uint8Array;
+  readonly format?: RequestFormat;
   readonly subject: AuthorisedSubject;
   readonly requestId: string;
+  /** What else is recorded with the certificate, in the same transaction. */
+  alongside?(tx: Tx, certificate: Certificate): void;
 }
 
 /** A request that waits for an operator. */
@@ -135,11 +144,11 @@ export class AuthorisedEnrolment {
   }
 
   async #groundOf(request: AuthorisedRequest, by: AskedBy): Promise<Ground | Pending> {
-    const { way, authorisationId, csr, subject } = request;
+    const { way, authorisationId, csr, format, subject } = request;
     const { row, signed } = this.#authorisations.usable(authorisationId, way);
     requireAuthorisedNames(signed.content, subject);
     if (!signed.content.approval) return { document: row.document, signed };
-    const csrSha256 = toHex(sha256(csr));
+    const csrSha256 = requestSha256(parseRequest(csr, format));
     const waited = this.#deps.store.read((records) => records.enrolmentRequestOf(authorisationId, csrSha256));
     if (waited === undefined) return this.#wait(request, csrSha256, by);
     if (waited.state === 'waiting') return { pending: waited.id, retryAfterSeconds: RETRY_AFTER_SECONDS };
@@ -152,8 +161,8 @@ export class AuthorisedEnrolment {
 
   /** Keeps the request until it is decided. One that could never be granted is refused at once. */
   async #wait(request: AuthorisedRequest, csrSha256: string, by: AskedBy): Promise<Pending> {
-    const { authorisationId, csr, subject, way } = request;
-    verifyProofOfPossession(parseCsr(csr));
+    const { authorisationId, csr, format, subject, way } = request;
+    verifyProofOfPossession(parseRequest(csr, format));
     const id = toHex(randomBytes(8));
     const pending = await this.#deps.store.commit((tx) => {
       // The same request side by side: the first one stands.
@@ -167,7 +176,7 @@ export class AuthorisedEnrolment {
         authorisationId,
         csrSha256,
         // SCEP has the secret of its authorisation in there, and no secret goes into the database as it is.
-        csr: withoutChallenge(csr),
+        csr: format === 'crmf' ? csr : withoutChallenge(csr),
         subject: JSON.stringify(subject),
         way,
         state: 'waiting',
@@ -190,13 +199,14 @@ export class AuthorisedEnrolment {
   }
 
   #issue(request: AuthorisedRequest, { document, signed, waited }: Ground): Promise<Issued> {
-    const { authorisationId, csr, subject, requestId, way } = request;
+    const { authorisationId, csr, format, subject, requestId, way } = request;
     const { id, profile } = signed.content;
     const device = 'deviceId' in subject ? subject.deviceId : undefined;
     const hosts = 'hosts' in subject ? [...subject.hosts] : undefined;
     return this.#enrolment.certify({
       what: `enrol by ${way}`,
       csr,
+      format,
       profile,
       owner: device === undefined ? `system:${nameOf(subject)}` : `device:${device}`,
       subject: device === undefined ? { hosts } : { deviceId: device },
@@ -210,7 +220,8 @@ export class AuthorisedEnrolment {
         unwithdrawn(records, id);
         if (device !== undefined) requireKnown(records, device);
       },
-      alongside: (tx) => {
+      alongside: (tx, certificate) => {
+        request.alongside?.(tx, certificate);
         if (waited !== undefined) tx.enrolmentRequestIssued(waited.id);
         if (device !== undefined && tx.device(device)?.state === 'provisioned') {
           tx.setDeviceState(device, 'enrolled', this.#deps.clock.now().getTime());

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import type { Serial } from '@keystead/core/bytes';
 import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
+import type { IssuerId } from '@keystead/core/lifecycle';
 import type { CertStatus } from '@keystead/core/x509';
 import type { OperatorClient } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
@@ -11,19 +11,24 @@ import { adoptListed } from './adopt-crl.ts';
 import { Authorisations } from './authorisations.ts';
 import { AuthorisedEnrolment, type AuthorisedRequest, type Pending } from './authorised.ts';
 import { CrlPublisher } from './crl.ts';
-import type { AuthorityDeps } from './deps.ts';
+import { type AuthorityDeps, answeringIssuers } from './deps.ts';
 import { type DeviceRequest, Enrolment } from './enrolment.ts';
 import { CertificateRecords, type Issued } from './issued.ts';
 import { type Reconciled, reconcile, recordEvidenceSigner } from './reconciliation.ts';
 import { Revocation, type RevocationOrder, type Revoked } from './revocation.ts';
+import { RevocationActs } from './revocation-acts.ts';
+import { RevocationCensus } from './revocation-census.ts';
 import { type ServerKey, type ServerKeyRequest, ServerKeys } from './server-key.ts';
 import { CertificateStatus, type StatusListener } from './status.ts';
+import { EnrolmentTransactions } from './transactions.ts';
 
 export interface AuthorityOptions extends AuthorityDeps {
   /** Where `<role>.crl` is published. */
   readonly crlDirectory: string;
   /** How long after the end of its LDevID a device may recover by its IDevID, where it is not as the policy says. */
   readonly graceSeconds?: number;
+  /** How long a certificate waits to be confirmed, where it is not as transactions.ts says. */
+  readonly confirmSeconds?: number;
   /** Seals the secrets of enrolment authorisations: 32 bytes that the database never has. Stays with the caller. */
   readonly sealingKey: SecretBytes;
 }
@@ -37,6 +42,12 @@ export class Authority {
   readonly authorisations: Authorisations;
   /** Requests under an authorisation: made, approved, refused. */
   readonly authorised: AuthorisedEnrolment;
+  /** Revocations that take several people or several transactions, and releases of holds. */
+  readonly revocations: RevocationActs;
+  /** What a revocation would take. */
+  readonly census: RevocationCensus;
+  /** Enrolments of several messages, whose certificates are confirmed. */
+  readonly transactions: EnrolmentTransactions;
   readonly #deps: AuthorityDeps;
   readonly #enrolment: Enrolment;
   readonly #serverKeys: ServerKeys;
@@ -52,6 +63,11 @@ export class Authority {
     this.#enrolment = new Enrolment(options, this.records, options.graceSeconds, changed);
     this.authorisations = new Authorisations(options, options.sealingKey);
     this.authorised = new AuthorisedEnrolment(options, this.#enrolment, this.authorisations);
+    this.transactions = new EnrolmentTransactions(
+      options,
+      (revoked) => this.announceRevoked(revoked),
+      options.confirmSeconds,
+    );
     mkdirSync(options.crlDirectory, { recursive: true });
     this.#crls = new CrlPublisher(options, options.crlDirectory);
     this.#revocation = new Revocation(options, this.#crls, changed);
@@ -59,14 +75,17 @@ export class Authority {
       changed,
       publish: (revoked) => this.#revocation.publish(revoked.map(({ issuer }) => issuer)),
     });
+    this.revocations = new RevocationActs(options, this.#revocation, this.#status);
+    this.census = new RevocationCensus(options);
   }
 
   /** Repairs what a crash left, and puts every CRL in place. Call it before the first request is taken. */
   async start(): Promise<Reconciled> {
-    await recordEvidenceSigner(this.#deps, this.records);
+    await recordEvidenceSigner(this.#deps);
     const reconciled = await this.reconcile();
     this.#crls.restoreFiles();
     this.#crls.findOverdue();
+    await this.revocations.resume();
     await this.#crls.publishDue();
     return reconciled;
   }
@@ -74,6 +93,8 @@ export class Authority {
   /** What is to be done from time to time: CRLs that are due, and signatures that never came into the records. */
   async tick(): Promise<void> {
     await this.reconcile();
+    await this.revocations.resume();
+    await this.transactions.tick();
     await this.#crls.publishDue();
   }
 
@@ -97,11 +118,6 @@ export class Authority {
     return this.#serverKeys.issue(request);
   }
 
-  /** See {@link Enrolment.scepRa}. */
-  scepRaCertificate(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
-    return this.#enrolment.scepRa(v);
-  }
-
   /** See {@link Enrolment.operator}. */
   operatorCertificate(v: {
     name: string;
@@ -122,15 +138,19 @@ export class Authority {
     return this.#enrolment.server(v);
   }
 
+  /** See {@link Enrolment.registrationAuthority}. */
+  registrationAuthority(v: { profile: 'cmp-ra' | 'scep-ra'; csr: Uint8Array; requestId: string }): Promise<Issued> {
+    return this.#enrolment.registrationAuthority(v);
+  }
+
   /** See {@link Revocation.revoke}. */
   revoke(order: RevocationOrder): Promise<Revoked> {
     return this.#revocation.revoke(order);
   }
 
   /** For acts that revoke in a transaction of their own: makes the change known and publishes the CRLs. */
-  announceRevoked(certificates: readonly { readonly issuer: OnlineCa; readonly serial: Serial }[]): Promise<boolean> {
-    for (const { issuer, serial } of certificates) this.#status.changed(issuer, serial);
-    return this.#revocation.publish(certificates.map(({ issuer }) => issuer));
+  announceRevoked(certificates: readonly { readonly issuer: IssuerId; readonly serial: Serial }[]): Promise<boolean> {
+    return this.#revocation.announce(certificates);
   }
 
   /** Lets a device whose grace period has ended recover once more. REQ-KEY-ROT-01 @throws KeysteadError `device.unknown` */
@@ -146,7 +166,7 @@ export class Authority {
   }
 
   /** Makes and publishes a CRL now. @throws KeysteadError of keyd or of the store. */
-  publishCrl(issuer: OnlineCa): Promise<CrlRow> {
+  publishCrl(issuer: IssuerId): Promise<CrlRow> {
     return this.#crls.publish(issuer);
   }
 
@@ -155,22 +175,22 @@ export class Authority {
    * takes into the records what keyd's lists have and they have not.
    */
   async afterRestore(): Promise<void> {
-    for (const issuer of ONLINE_CAS) await this.#crls.publish(issuer);
+    for (const issuer of answeringIssuers(this.#deps, this.#deps.clock.now())) await this.#crls.publish(issuer);
     await adoptListed(this.#deps, this.#crls, (issuer, serial) => this.#status.changed(issuer, serial));
   }
 
   /** The last CRL that was published. */
-  crl(issuer: OnlineCa): CrlRow | undefined {
+  crl(issuer: IssuerId): CrlRow | undefined {
     return this.#crls.latest(issuer);
   }
 
   /** How a certificate stands by the records. */
-  statusOf(issuer: OnlineCa, serial: Serial): CertStatus {
+  statusOf(issuer: IssuerId, serial: Serial): CertStatus {
     return this.#status.of(issuer, serial);
   }
 
   /** See {@link CertificateStatus.compromised}. */
-  caCompromised(issuer: OnlineCa, at: Date): void {
+  caCompromised(issuer: IssuerId, at: Date): void {
     this.#status.compromised(issuer, at);
   }
 
@@ -180,7 +200,7 @@ export class Authority {
   }
 
   /** See {@link CrlPublisher.onPublished}. */
-  onCrlPublished(listener: (issuer: OnlineCa) => void): () => void {
+  onCrlPublished(listener: (issuer: IssuerId) => void): () => void {
     return this.#crls.onPublished(listener);
   }
 

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCrl, type Serial, sameBytes } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
+import type { IssuerId } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
 import { durableWrite } from '../files/durable.ts';
 import type { CrlRow, Reader } from '../store/index.ts';
-import type { AuthorityDeps } from './deps.ts';
+import { type AuthorityDeps, answeringIssuers } from './deps.ts';
 
 /** keyd remembers what it has listed, so later CRLs send only what is new, and an hour more to be safe. */
 const OVERLAP_MS = 3_600_000;
@@ -30,14 +30,14 @@ interface Revocation {
 export class CrlPublisher {
   readonly #deps: AuthorityDeps;
   readonly #directory: string;
-  readonly #running = new Map<OnlineCa, Promise<CrlRow>>();
-  readonly #waiting = new Map<OnlineCa, Promise<CrlRow>>();
+  readonly #running = new Map<IssuerId, Promise<CrlRow>>();
+  readonly #waiting = new Map<IssuerId, Promise<CrlRow>>();
   /** Issuers with revocations that no CRL has yet, because keyd or the store failed. */
-  readonly #overdue = new Set<OnlineCa>();
+  readonly #overdue = new Set<IssuerId>();
   /** Issuers for which this process has sent keyd everything once. */
-  readonly #complete = new Set<OnlineCa>();
+  readonly #complete = new Set<IssuerId>();
 
-  readonly #listeners = new Set<(issuer: OnlineCa) => void>();
+  readonly #listeners = new Set<(issuer: IssuerId) => void>();
 
   /** @param directory where `<role>.crl` goes, DER. */
   constructor(deps: AuthorityDeps, directory: string) {
@@ -50,7 +50,7 @@ export class CrlPublisher {
    * share the next.
    * @throws KeysteadError of keyd or of the store; then the issuer is tried again by {@link publishDue}.
    */
-  publish(issuer: OnlineCa): Promise<CrlRow> {
+  publish(issuer: IssuerId): Promise<CrlRow> {
     const running = this.#running.get(issuer);
     if (running === undefined) return this.#start(issuer);
     const waiting = this.#waiting.get(issuer);
@@ -64,11 +64,11 @@ export class CrlPublisher {
   }
 
   /** Publishes what is overdue or older than the policy's refresh time. @returns the issuers that failed. */
-  async publishDue(): Promise<OnlineCa[]> {
+  async publishDue(): Promise<IssuerId[]> {
     const now = this.#deps.clock.now().getTime();
     const refreshMs = this.#deps.policy.revocation.crlRefreshSeconds * 1000;
-    const failed: OnlineCa[] = [];
-    for (const issuer of ONLINE_CAS) {
+    const failed: IssuerId[] = [];
+    for (const issuer of this.#issuers()) {
       const last = this.latest(issuer);
       const due = this.#overdue.has(issuer) || last === undefined || now >= last.madeAt + refreshMs;
       if (due) await this.publish(issuer).catch(() => failed.push(issuer));
@@ -77,19 +77,19 @@ export class CrlPublisher {
   }
 
   /** Calls `listener` when a new CRL is in place, before anybody hears of what it lists. @returns what ends it. */
-  onPublished(listener: (issuer: OnlineCa) => void): () => void {
+  onPublished(listener: (issuer: IssuerId) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /** The last CRL of this issuer. */
-  latest(issuer: OnlineCa): CrlRow | undefined {
+  latest(issuer: IssuerId): CrlRow | undefined {
     return this.#deps.store.read((records) => records.latestCrl(issuer));
   }
 
   /** Finds the revocations that were recorded and came on no CRL before everything stopped: they are overdue. */
   findOverdue(): void {
-    for (const issuer of ONLINE_CAS) {
+    for (const issuer of this.#issuers()) {
       const last = this.latest(issuer);
       if (last === undefined) continue;
       const since = last.madeAt - CLOCK_STEP_MS;
@@ -102,20 +102,24 @@ export class CrlPublisher {
 
   /** Puts the recorded CRLs in place where a crash came between the COMMIT and the file. */
   restoreFiles(): void {
-    for (const issuer of ONLINE_CAS) {
+    for (const issuer of this.#issuers()) {
       const last = this.latest(issuer);
       if (last !== undefined && !this.#isInPlace(last)) this.#put(last);
     }
   }
 
-  #start(issuer: OnlineCa): Promise<CrlRow> {
+  #issuers(): IssuerId[] {
+    return answeringIssuers(this.#deps, this.#deps.clock.now());
+  }
+
+  #start(issuer: IssuerId): Promise<CrlRow> {
     this.#waiting.delete(issuer);
     const made = this.#make(issuer).finally(() => this.#running.delete(issuer));
     this.#running.set(issuer, made);
     return made;
   }
 
-  async #make(issuer: OnlineCa): Promise<CrlRow> {
+  async #make(issuer: IssuerId): Promise<CrlRow> {
     this.#overdue.add(issuer);
     const { store, keyd, clock, audit } = this.#deps;
     const madeAt = clock.now().getTime();
@@ -150,7 +154,7 @@ export class CrlPublisher {
     return row;
   }
 
-  #gather(records: Reader, issuer: OnlineCa): { last: CrlRow | undefined; entries: Revocation[] } {
+  #gather(records: Reader, issuer: IssuerId): { last: CrlRow | undefined; entries: Revocation[] } {
     const last = records.latestCrl(issuer);
     const since = last !== undefined && this.#complete.has(issuer) ? last.madeAt - OVERLAP_MS : 0;
     // RFC 5280 section 3.3: an entry stays until it has stood on a CRL made after its certificate ended.

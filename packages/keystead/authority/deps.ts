@@ -1,12 +1,16 @@
 import type { Clock } from '@keystead/core/clock';
-import type { Policy } from '@keystead/core/lifecycle';
+import type { IssuerId, Policy } from '@keystead/core/lifecycle';
+import { readCertificate } from '@keystead/core/x509';
 import type { AppendAudit, RefusalLog } from '../access/index.ts';
-import type { KeydClient } from '../keyd-client/index.ts';
+import type { KeydClient, Result } from '../keyd-client/index.ts';
 import type { Store } from '../store/index.ts';
 import type { KeyClaims } from './key-claims.ts';
 
 /** What the authority asks of keyd. */
-export type Signing = Pick<KeydClient, 'issue' | 'issueServerKey' | 'signCrl' | 'journal' | 'status' | 'trust'>;
+export type Signing = Pick<
+  KeydClient,
+  'issue' | 'issueServerKey' | 'signCrl' | 'releaseHold' | 'journal' | 'status' | 'trust'
+>;
 
 /** What every act of the authority stands on. */
 export interface AuthorityDeps {
@@ -16,6 +20,13 @@ export interface AuthorityDeps {
   readonly audit: AppendAudit;
   readonly refusals: RefusalLog;
   readonly policy: Policy;
+  /** Every key of the CAs, as keyd tells them: those that issue, and those that answer for what they issued. */
+  readonly issuers: Result<'trust'>['issuers'];
   /** One for the whole process: provisioning shares it. */
   readonly claims: KeyClaims;
+}
+
+/** The keys of CAs for which CRLs are made at `now`: until its certificate ends, for nothing that it issued outlasts that. */
+export function answeringIssuers({ issuers }: Pick<AuthorityDeps, 'issuers'>, now: Date): IssuerId[] {
+  return issuers.flatMap(({ id, certificate }) => (readCertificate(certificate).notAfter > now ? [id] : []));
 }

@@ -1,14 +1,19 @@
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
-import { toHex } from '@keystead/core/bytes';
-import { sha256, spkiSha256 } from '@keystead/core/crypto';
+import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { operatorOf } from '@keystead/core/lifecycle';
-import { type ParsedCsr, parseCsr, verifyProofOfPossession } from '@keystead/core/x509';
+import {
+  type ParsedCsr,
+  parseRequest,
+  type RequestFormat,
+  requestSha256,
+  verifyProofOfPossession,
+} from '@keystead/core/x509';
 import { actorOf, type Client, type DeviceClient, type OperatorClient } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Reader, Tx } from '../store/index.ts';
 import type { AuthorityDeps, Signing } from './deps.ts';
-import type { CertificateRecords, Issued, Signed, Subject } from './issued.ts';
+import { type CertificateRecords, type Issued, onlineIssuer, type Signed, type Subject } from './issued.ts';
 import { type KeyClaim, KeyTaken, keyVerdict } from './key-claims.ts';
 import type { StatusListener } from './status.ts';
 import { requireClock } from './time.ts';
@@ -18,9 +23,14 @@ export interface DeviceRequest {
   readonly client: Client;
   /** A profile of devices; `ldevid` unless given. */
   readonly profile?: string;
-  /** PKCS#10, DER. */
+  /** The request, DER: PKCS#10 unless `format` says otherwise. */
   readonly csr: Uint8Array;
+  readonly format?: RequestFormat;
+  /** The CMP message in which the device signed the request, DER, for keyd to verify. */
+  readonly message?: Uint8Array;
   readonly requestId: string;
+  /** As in {@link Order}. */
+  alongside?(tx: Tx, certificate: Certificate): void;
 }
 
 /** The profile of devices where a request names none. */
@@ -30,6 +40,7 @@ const LDEVID = 'ldevid';
 export interface Order {
   readonly what: string;
   readonly csr: Uint8Array;
+  readonly format?: RequestFormat;
   readonly profile: string;
   readonly owner: string;
   readonly subject: Subject;
@@ -43,8 +54,8 @@ export interface Order {
   readonly keepsKey?: boolean;
   /** What must be true, and still be true when the certificate is recorded. @throws KeysteadError */
   allowed(records: Reader, claim: KeyClaim): void;
-  /** What else is recorded with the certificate. */
-  alongside?(tx: Tx): void;
+  /** What else is recorded with the certificate, in the same transaction. */
+  alongside?(tx: Tx, certificate: Certificate): void;
 }
 
 type Found = { readonly earlier: Omit<Issued, 'repeated'> } | { readonly follows?: Serial };
@@ -143,6 +154,19 @@ export class Enrolment {
     });
   }
 
+  /** A certificate for who signs the answers of CMP, or opens and answers SCEP. @throws KeysteadError as keyd. */
+  registrationAuthority(v: { profile: 'cmp-ra' | 'scep-ra'; csr: Uint8Array; requestId: string }): Promise<Issued> {
+    return this.certify({
+      what: 'certificate of the registration authority',
+      ...v,
+      owner: `system:keystead ${v.profile}`,
+      subject: {},
+      actor: { kind: 'system', id: 'serve' },
+      requester: { kind: 'system', id: 'serve' },
+      allowed: () => {},
+    });
+  }
+
   /** A certificate for a TLS server with these host names and addresses. @throws KeysteadError as keyd. */
   server(v: { hosts: string[]; csr: Uint8Array; requestId: string; actor: AuditEvent['actor'] }): Promise<Issued> {
     const { hosts, csr, requestId, actor } = v;
@@ -161,28 +185,13 @@ export class Enrolment {
     });
   }
 
-  /** The certificate of the RA of SCEP, for a key that serve has just made. @throws KeysteadError as keyd. */
-  scepRa(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
-    return this.certify({
-      what: 'SCEP RA certificate',
-      csr: v.csr,
-      profile: 'scep-ra',
-      owner: 'system:keystead scep-ra',
-      subject: {},
-      actor: { kind: 'system', id: 'serve' },
-      requestId: v.requestId,
-      requester: { kind: 'system', id: 'serve' },
-      allowed: () => {},
-    });
-  }
-
   async #device(
     request: DeviceRequest,
     what: 'enrol' | 'reenrol',
     shown: string,
     allowed: (records: Reader, device: DeviceClient) => void,
   ): Promise<Issued> {
-    const { client, csr, requestId, profile = LDEVID } = request;
+    const { client, csr, format, requestId, profile = LDEVID } = request;
     const actor = actorOf(client);
     if (client.kind !== 'device' || client.profile !== shown) {
       const error = new KeysteadError('enrol.certificate-unfit', { field: 'client certificate', seen: client.profile });
@@ -192,19 +201,21 @@ export class Enrolment {
     return this.certify({
       what,
       csr,
+      format,
       profile,
       owner: `device:${client.id}`,
       subject: { deviceId: client.id },
       actor,
       requestId,
-      requester: requesterOf(client),
+      requester: { ...requesterOf(client), message: request.message },
       allowed: (records, claim) => {
         requireUsable(records, client);
         // The certificate that is shown would otherwise renew itself with the key that is to be replaced.
         if (claim.spkiSha256 === client.spkiSha256) throw new KeyTaken(claim.owner);
         allowed(records, client);
       },
-      alongside: (tx) => {
+      alongside: (tx, certificate) => {
+        request.alongside?.(tx, certificate);
         if (tx.device(client.id)?.state !== 'provisioned') return;
         tx.setDeviceState(client.id, 'enrolled', this.#deps.clock.now().getTime());
       },
@@ -213,10 +224,10 @@ export class Enrolment {
 
   /** Signs and records what an order asks for. @throws KeysteadError as {@link enrol}. */
   async certify(order: Order): Promise<Issued> {
-    const { what, actor, asker = actor, requestId, csr } = order;
+    const { what, actor, asker = actor, requestId, csr, format } = order;
     try {
-      const request = parseCsr(csr);
-      const csrSha256 = toHex(sha256(request.der));
+      const request = parseRequest(csr, format);
+      const csrSha256 = requestSha256(request);
       const key = spkiSha256(request.spki);
       const claim = { spkiSha256: key, owner: order.owner, profile: order.profile, csrSha256, requestId };
       const found = this.#deps.store.read((records) => {
@@ -242,12 +253,14 @@ export class Enrolment {
     if (verdict.kind === 'certified') {
       const { issuer, serial } = verdict.use;
       const earlier = issuer === null || serial === null ? undefined : records.certificate(issuer, serial);
-      if (earlier !== undefined && this.#repeats(earlier, claim))
-        return { earlier: issuedOf(earlier, this.#records.issuerOf(claim.profile)) };
+      // What a CA made that the root has revoked since is of no use to anybody.
+      const believed = this.#deps.issuers.find(({ id }) => id === issuer)?.revoked !== true;
+      if (earlier !== undefined && believed && this.#repeats(earlier, claim))
+        return { earlier: issuedOf(earlier, onlineIssuer(earlier)) };
       if (order.keepsKey === true && earlier?.status === 'good') {
         verifyProofOfPossession(request);
-        if (this.#deps.clock.now().getTime() > earlier.notAfter) return { follows: earlier.serial };
-        return { earlier: issuedOf(earlier, this.#records.issuerOf(claim.profile)) };
+        if (!believed || this.#deps.clock.now().getTime() > earlier.notAfter) return { follows: earlier.serial };
+        return { earlier: issuedOf(earlier, onlineIssuer(earlier)) };
       }
     }
     // Only a holder of the key is reported as the second one: a public key alone can be copied by anybody.
@@ -262,10 +275,10 @@ export class Enrolment {
   }
 
   async #signAndRecord(order: Order, claim: KeyClaim): Promise<Omit<Issued, 'repeated'>> {
-    const { profile, csr, requester, hosts, requestId } = order;
-    const signed = await this.#deps.keyd.issue({ profile, csr, requester, hosts, requestId });
+    const { profile, csr, format, requester, hosts, requestId } = order;
+    const signed = await this.#deps.keyd.issue({ profile, csr, format, requester, hosts, requestId });
     const recorded = await this.#deps.store.commit((tx) => this.#recordOrAbandon(tx, order, claim, signed));
-    this.#changed(this.#records.issuerOf(profile), signed.serial);
+    this.#changed(signed.issuer, signed.serial);
     if ('refused' in recorded) throw recorded.refused;
     return issuedOf(recorded.certificate, recorded.certificate.issuer);
   }
@@ -277,7 +290,7 @@ export class Enrolment {
     try {
       order.allowed(tx, claim);
       const { certificate } = this.#records.record(tx, { claim, signed, subject, actor, now });
-      order.alongside?.(tx);
+      order.alongside?.(tx, certificate);
       return { certificate };
     } catch (error) {
       if (!(error instanceof KeysteadError) || error.kind === 'unavailable') throw error;

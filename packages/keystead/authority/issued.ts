@@ -1,7 +1,7 @@
 import type { DerCertificate, Serial, SpkiSha256 } from '@keystead/core/bytes';
 import { certSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa, type Policy, profileOf } from '@keystead/core/lifecycle';
+import { type IssuerId, isIssuerId, type Policy, profileOf } from '@keystead/core/lifecycle';
 import { formatName, type Named, namesFor } from '@keystead/core/x509';
 import type { AppendAudit } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
@@ -11,6 +11,8 @@ import { type KeyClaim, KeyTaken, keyVerdict } from './key-claims.ts';
 /** A certificate as keyd gave it out. */
 export interface Signed {
   readonly certificate: DerCertificate;
+  /** The key of the CA that signed it. */
+  readonly issuer: IssuerId;
   readonly spkiSha256: SpkiSha256;
   readonly serial: Serial;
   readonly notBefore: Date;
@@ -20,7 +22,7 @@ export interface Signed {
 /** A certificate that is recorded, and so may be given to whom it is for. */
 export interface Issued {
   readonly certificate: DerCertificate;
-  readonly issuer: OnlineCa;
+  readonly issuer: IssuerId;
   readonly serial: Serial;
   readonly notBefore: Date;
   readonly notAfter: Date;
@@ -45,13 +47,6 @@ export class CertificateRecords {
     this.#deps = deps;
   }
 
-  /** The CA that issues by `profile`. @throws KeysteadError `profile.unknown`. */
-  issuerOf(profile: string): OnlineCa {
-    const issuer = ONLINE_CAS.find((role) => role === profileOf(this.#deps.policy, profile).issuer);
-    if (issuer === undefined) throw new KeysteadError('profile.unknown', { field: 'profile', seen: profile });
-    return issuer;
-  }
-
   /**
    * Records a certificate and its audit entry, in the caller's transaction, after looking once more whether the key
    * is still free. REQ-KEY-PROV-03
@@ -68,15 +63,15 @@ export class CertificateRecords {
       /** What else the audit entry tells. */
       detail?: AuditEvent['detail'];
     },
-  ): { certificate: Certificate & { issuer: OnlineCa }; auditSeq: number } {
+  ): { certificate: Certificate & { issuer: IssuerId }; auditSeq: number } {
     const { claim, signed, subject, now } = v;
     const verdict = keyVerdict(tx, claim);
     if (verdict.kind !== 'free') throw new KeyTaken(verdict.kind === 'taken' ? verdict.owner : claim.owner);
-    const issuer = this.issuerOf(claim.profile);
+    const { issuer } = signed;
     const key = { spkiSha256: claim.spkiSha256, issuer, serial: signed.serial };
     if (verdict.use === undefined) tx.insertKeyUse({ ...key, owner: claim.owner, firstSeen: now.getTime() });
     else tx.certifyKey(key.spkiSha256, issuer, signed.serial);
-    const certificate: Certificate & { issuer: OnlineCa } = {
+    const certificate: Certificate & { issuer: IssuerId } = {
       ...key,
       profile: claim.profile,
       subject: formatName(namesFor(profileOf(this.#deps.policy, claim.profile), subject).subject),
@@ -126,7 +121,7 @@ export class CertificateRecords {
     },
   ): void {
     const { claim, signed, now } = v;
-    const issuer = this.issuerOf(claim.profile);
+    const { issuer } = signed;
     tx.insertJournalCertificate({
       issuer,
       serial: signed.serial,
@@ -152,4 +147,13 @@ export class CertificateRecords {
       detail: { spkiSha256: signed.spkiSha256, why: v.why },
     });
   }
+}
+
+/**
+ * The issuer of a certificate that the records hold.
+ * @throws KeysteadError `certificate.unknown` for one of an offline CA: those are revoked in a ceremony.
+ */
+export function onlineIssuer({ issuer, serial }: Pick<Certificate, 'issuer' | 'serial'>): IssuerId {
+  if (isIssuerId(issuer)) return issuer;
+  throw new KeysteadError('certificate.unknown', { field: 'issuer', seen: `${issuer} ${serial}` });
 }

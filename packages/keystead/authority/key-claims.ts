@@ -23,9 +23,15 @@ export type KeyVerdict =
   | { readonly kind: 'certified'; readonly use: KeyUse }
   | { readonly kind: 'taken'; readonly owner: string };
 
-/** Looks a key up in the history of the whole fleet. REQ-KEY-PROV-03 */
+/**
+ * Looks a key up in the history of the whole fleet. REQ-KEY-PROV-03
+ * @throws KeysteadError `key.reported-compromised`.
+ */
 export function keyVerdict(records: Reader, claim: KeyClaim): KeyVerdict {
   const use = records.keyUse(claim.spkiSha256);
+  if (typeof use?.compromisedAt === 'number') {
+    throw new KeysteadError('key.reported-compromised', { field: 'subjectPublicKeyInfo' });
+  }
   if (use === undefined) return { kind: 'free', use: undefined };
   if (use.owner !== claim.owner) return { kind: 'taken', owner: use.owner };
   return { kind: use.serial === null || use.serial === claim.follows ? 'free' : 'certified', use };

@@ -1,5 +1,5 @@
 import type { Serial } from '@keystead/core/bytes';
-import type { OnlineCa } from '@keystead/core/lifecycle';
+import type { IssuerId } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { Result } from '../keyd-client/index.ts';
 import type { Tx } from '../store/index.ts';
@@ -18,7 +18,7 @@ const OWNERS: Readonly<Record<string, string>> = { idevid: 'device', ldevid: 'de
 
 export interface Reconciled {
   /** What keyd signed and never came into the records; it is on the way to the CRL. */
-  readonly abandoned: readonly { readonly issuer: OnlineCa; readonly serial: Serial; readonly subject: string }[];
+  readonly abandoned: readonly { readonly issuer: IssuerId; readonly serial: Serial; readonly subject: string }[];
 }
 
 /**
@@ -28,7 +28,7 @@ export interface Reconciled {
  * @throws KeysteadError of keyd or of the store; it then goes on from where it came to when it is called again.
  */
 export async function reconcile(deps: AuthorityDeps, records: CertificateRecords): Promise<Reconciled> {
-  const abandoned: { issuer: OnlineCa; serial: Serial; subject: string }[] = [];
+  const abandoned: { issuer: IssuerId; serial: Serial; subject: string }[] = [];
   let from = Number(deps.store.read((reader) => reader.meta(WATERMARK)) ?? 0);
   let complete = true;
   for (;;) {
@@ -46,10 +46,11 @@ export async function reconcile(deps: AuthorityDeps, records: CertificateRecords
   return { abandoned };
 }
 
-/** Records the signer of evidence, which keyd made before its journal began. */
-export async function recordEvidenceSigner(deps: AuthorityDeps, records: CertificateRecords): Promise<void> {
-  const { serial, spkiSha256, notBefore, notAfter } = readCertificate((await deps.keyd.trust()).evidenceSigner);
-  const issuer = records.issuerOf('evidence-signer');
+/** Records the certificate of the evidence key, which keyd makes at an import and writes in no journal. */
+export async function recordEvidenceSigner(deps: AuthorityDeps): Promise<void> {
+  const { evidenceSigner, issuers } = await deps.keyd.trust();
+  const { serial, spkiSha256, notBefore, notAfter } = readCertificate(evidenceSigner);
+  const issuer = issuers.find(({ ca, current }) => ca === 'server' && current)?.id ?? 'server';
   if (deps.store.read((reader) => reader.journalCertificate(issuer, serial)) !== undefined) return;
   const made = { issuer, serial, profile: 'evidence-signer', subject: 'keyd', spkiSha256, notBefore, notAfter };
   const entry: JournalEntry = { ...made, time: notBefore, requestId: 'import' };
@@ -74,7 +75,7 @@ function settle(
   const owner = `${OWNERS[profile] ?? 'system'}:${subject}`;
   records.abandon(tx, {
     claim: { spkiSha256, owner, profile, csrSha256: '', requestId },
-    signed: { spkiSha256, serial, notBefore, notAfter },
+    signed: { issuer, spkiSha256, serial, notBefore, notAfter },
     subject: owner,
     why: 'signed and never recorded',
     signedAt: entry.time,

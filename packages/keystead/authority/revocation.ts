@@ -1,34 +1,49 @@
-import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
+import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
-import type { RevocationReason } from '@keystead/core/x509';
-import type { AppendAudit } from '../access/index.ts';
+import {
+  type IssuerId,
+  type RevocationSelector,
+  requireInvalidityDate,
+  requireRevocationKind,
+  revocationQuorum,
+} from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
-import type { Certificate, Reader, Tx } from '../store/index.ts';
+import type { Certificate, Tx } from '../store/index.ts';
+import {
+  blockDevice,
+  blockKey,
+  type Change,
+  changeAll,
+  type FinalReason,
+  type Standing,
+  standingsOf,
+} from './certificate-changes.ts';
 import type { CrlPublisher } from './crl.ts';
 import type { AuthorityDeps } from './deps.ts';
+import { caIdentities, type Resolved, resolve, type Scope, type Selector, scopeOf } from './selection.ts';
 import type { StatusListener } from './status.ts';
 import { requireClock } from './time.ts';
 
-/** A reason for good; a hold, which can be taken back, is another act. */
-export type FinalReason = Exclude<RevocationReason, 'certificateHold'>;
-
-/** What is to be revoked: one certificate, or all that a device has. */
-export type Selector =
-  | { readonly serial: Serial; readonly issuer?: OnlineCa }
-  | { readonly spkiSha256: SpkiSha256 }
-  | { readonly deviceId: string };
-
+/** What one call revokes or puts on hold. A batch and a CA are acts of their own: {@link RevocationActs}. */
 export interface RevocationOrder {
-  readonly selector: Selector;
-  readonly reason: FinalReason;
+  readonly selector: Exclude<Selector, { readonly ticketId: string } | { readonly ca: string }>;
+  /** `revoke` unless told. */
+  readonly act?: 'revoke' | 'hold';
+  /** Of a revocation. */
+  readonly reason?: FinalReason;
+  /** Since when it is known or suspected to be invalid (RFC 5280 section 5.3.2). */
+  readonly invalidityDate?: Date;
+  /**
+   * Who asks. A `device` may revoke its own certificates and gives its id. Any other than an operator or the system
+   * itself is the holder of what is named: whoever calls has verified that.
+   */
   readonly actor: AuditEvent['actor'];
   readonly requestId: string;
 }
 
 export interface Revoked {
-  /** Every certificate that is now revoked, also those that were before. */
-  readonly certificates: readonly { issuer: OnlineCa; serial: Serial; revokedAt: Date; reason: RevocationReason }[];
+  /** Every certificate that is now revoked or on hold, also those that were before. */
+  readonly certificates: readonly Standing[];
   /** Whether a CRL with all of them is published; when not, it is tried again until it is. */
   readonly onCrl: boolean;
 }
@@ -36,139 +51,151 @@ export interface Revoked {
 /** Takes certificates out of service. OCSP says so from the COMMIT on, the CRL is made at once. REQ-KEY-REV-01 */
 export class Revocation {
   readonly #deps: AuthorityDeps;
-  readonly #crls: CrlPublisher;
+  readonly #crls: Pick<CrlPublisher, 'publish'>;
   readonly #changed: StatusListener;
 
   /** @param changed called after the COMMIT of every change of status, before the answer. */
-  constructor(deps: AuthorityDeps, crls: CrlPublisher, changed: StatusListener) {
+  constructor(deps: AuthorityDeps, crls: Pick<CrlPublisher, 'publish'>, changed: StatusListener) {
     this.#deps = deps;
     this.#crls = crls;
     this.#changed = changed;
   }
 
   /**
-   * Revokes what `selector` names. For a device that is all it has, and it counts as stolen from then on: it gets no
-   * certificate any more. To revoke again what is revoked changes nothing.
-   * @throws KeysteadError `certificate.unknown`, `device.unknown`, `revocation.final` (audited); `store.*`,
+   * Revokes what `selector` names, or puts it on hold. For a device that is all it has, and it counts as stolen from
+   * then on: it gets no certificate any more. A compromised key takes every certificate on it and is blocked for ever.
+   * To do again what is done changes nothing.
+   * @throws KeysteadError `certificate.unknown`, `device.unknown`, `revocation.*` (audited); `store.*`,
    *   `clock.went-back`. Where keyd is away the revocation stands, and `onCrl` is false.
    */
-  async revoke(order: RevocationOrder): Promise<Revoked> {
-    const { actor, requestId } = order;
-    try {
+  revoke(order: RevocationOrder): Promise<Revoked> {
+    const { actor, requestId, selector } = order;
+    const what = order.act === 'hold' ? 'hold' : 'revoke';
+    return audited(this.#deps, { what, actor, requestId, subject: subjectOf(selector) }, async () => {
       requireClock(this.#deps);
-      const certificates = await this.#deps.store.commit((tx) => this.#inTransaction(tx, order));
-      for (const { issuer, serial } of certificates) this.#changed(issuer, serial);
-      return { certificates, onCrl: await this.publish(certificates.map(({ issuer }) => issuer)) };
-    } catch (error) {
-      if (error instanceof KeysteadError && error.kind !== 'unavailable') {
-        await this.#deps.refusals.refused({
-          what: 'revoke',
-          error,
-          actor,
-          requestId,
-          subject: subjectOf(order.selector),
-        });
-      }
-      throw error;
-    }
+      requireInvalidityDate(order.invalidityDate, this.#deps.clock.now());
+      const cas = caIdentities(this.#deps);
+      const done = await this.#deps.store.commit((tx) => {
+        const resolved = resolve(tx, selector, order.reason, cas);
+        this.#requireAllowed(resolved, order);
+        return this.#inTransaction(tx, order, resolved);
+      });
+      return { certificates: done.standing, onCrl: await this.announce(done.changed) };
+    });
+  }
+
+  /** Makes a change known. */
+  changed(issuer: IssuerId, serial: Serial): void {
+    this.#changed(issuer, serial);
+  }
+
+  /** Makes changes known and publishes the CRLs of their issuers. @returns whether all of those are out. */
+  async announce(changed: readonly { readonly issuer: IssuerId; readonly serial: Serial }[]): Promise<boolean> {
+    for (const { issuer, serial } of changed) this.#changed(issuer, serial);
+    return this.publish(changed.map(({ issuer }) => issuer));
   }
 
   /** Publishes the CRLs of these issuers. @returns whether all of them are out. */
-  async publish(issuers: readonly OnlineCa[]): Promise<boolean> {
+  async publish(issuers: readonly IssuerId[]): Promise<boolean> {
     const made = await Promise.allSettled([...new Set(issuers)].map((issuer) => this.#crls.publish(issuer)));
     return made.every(({ status }) => status === 'fulfilled');
   }
 
-  #inTransaction(tx: Tx, order: RevocationOrder): Revoked['certificates'] {
-    const { selector, reason, actor, requestId } = order;
+  #requireAllowed({ selector, reason }: Resolved, { act = 'revoke', actor }: RevocationOrder): void {
+    const kind = { selector: selector.kind, act, reason };
+    const party = actor.kind === 'operator' || actor.kind === 'system' ? 'operator' : 'holder';
+    requireRevocationKind(kind, party);
+    const { approvals, roles } = revocationQuorum(this.#deps.policy, kind);
+    if (actor.kind !== 'operator' || approvals === 0) return;
+    throw new KeysteadError('revocation.quorum-needed', {
+      field: selector.kind,
+      seen: `${approvals} of ${roles.join(', ')}, besides the one who asks`,
+    });
+  }
+
+  #inTransaction(
+    tx: Tx,
+    order: RevocationOrder,
+    { selector, reason }: Resolved,
+  ): { standing: readonly Standing[]; changed: readonly Standing[] } {
+    const { act = 'revoke', actor, requestId, invalidityDate } = order;
+    if (selector.kind === 'batch' || selector.kind === 'ca')
+      throw new RangeError(`${selector.kind} is an act of its own`);
     const now = this.#deps.clock.now();
-    if (!('deviceId' in selector)) {
-      const certificate = findOne(tx, selector);
-      if (certificate.status === 'revoked' && certificate.reason !== reason) {
-        throw new KeysteadError('revocation.final', { field: 'reason', seen: `${certificate.reason}, then ${reason}` });
-      }
-      return revokeAll(tx, this.#deps.audit, { certificates: [certificate], reason, actor, requestId, now });
+    const scope = scopeOf(tx, { selector, act, reason, now });
+    if (actor.kind === 'device') requireOwn(scope, actor.id);
+    const change = { act, reason, invalidityDate, actor, requestId, now };
+    const { certificates, devices, keys } = carryOut(tx, this.#deps, scope, change);
+    if (certificates.length + devices + keys > 0) {
+      this.#deps.audit(tx, doneEvent(selector, change, { certificates: certificates.length, devices }));
     }
-    const device = tx.device(selector.deviceId);
-    if (device === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: selector.deviceId });
-    if (device.state !== 'stolen' && device.state !== 'decommissioned') {
-      tx.setDeviceState(device.deviceId, 'stolen', now.getTime());
-      this.#deps.audit(tx, {
-        type: 'device.stolen',
-        actor,
-        requestId,
-        outcome: 'done',
-        subject: { device: device.deviceId },
-        detail: { before: device.state, reason },
-      });
-    }
-    const certificates = inForce(tx, selector.deviceId, now);
-    return revokeAll(tx, this.#deps.audit, { certificates, reason, actor, requestId, now });
+    return { standing: standingsOf(tx, scope.certificates), changed: standingsOf(tx, scope.certificates) };
   }
 }
 
-const subjectOf = (selector: Selector): Record<string, string> =>
-  Object.fromEntries(Object.entries(selector).filter(([, value]) => value !== undefined));
-
-/** The certificates of a device that have not ended. */
-export const inForce = (records: Reader, deviceId: string, now: Date): Certificate[] =>
-  records.certificatesOfDevice(deviceId).filter(({ notAfter }) => notAfter >= now.getTime());
-
-/** Revokes, in the caller's transaction, those that are not revoked, each with its audit entry. */
-export function revokeAll(
+/** Changes all that a scope holds, in the caller's transaction. @returns what changed. */
+export function carryOut(
   tx: Tx,
-  audit: AppendAudit,
-  v: {
-    certificates: readonly Certificate[];
-    reason: FinalReason;
-    actor: AuditEvent['actor'];
-    requestId: string;
-    now: Date;
-  },
-): Revoked['certificates'] {
-  const { reason, actor, requestId, now } = v;
-  return v.certificates.map((certificate) => {
-    const { serial, deviceId, operator, profile, notAfter } = certificate;
-    const issuer = onlineIssuer(certificate);
-    if (certificate.status === 'revoked') {
-      const { revokedAt, reason: first } = certificate;
-      return { issuer, serial, revokedAt: new Date(revokedAt ?? 0), reason: first ?? 'unspecified' };
-    }
-    tx.setStatus(issuer, serial, 'revoked', now.getTime(), reason);
-    const owner: Record<string, string> =
-      deviceId === null ? (operator === null ? {} : { operator }) : { device: deviceId };
-    audit(tx, {
-      type: 'certificate.revoked',
-      actor,
-      requestId,
-      outcome: 'done',
-      subject: { issuer, serial, profile, ...owner },
-      detail: { reason, notAfter: new Date(notAfter).toISOString() },
-    });
-    return { issuer, serial, revokedAt: now, reason };
+  { audit }: Pick<AuthorityDeps, 'audit'>,
+  { certificates, devices, keys }: Scope,
+  change: Omit<Change, 'certificates'>,
+): { readonly certificates: readonly Certificate[]; readonly devices: number; readonly keys: number } {
+  const blocked = devices.filter((deviceId) => blockDevice(tx, audit, { ...change, deviceId }));
+  const blockedKeys = keys.filter((spkiSha256) => blockKey(tx, audit, { ...change, spkiSha256 }));
+  const changed = changeAll(tx, audit, { ...change, certificates });
+  return { certificates: changed, devices: blocked.length, keys: blockedKeys.length };
+}
+
+/** The one entry that tells of an act as a whole. */
+export function doneEvent(
+  selector: RevocationSelector,
+  { act, reason, invalidityDate, actor, requestId }: Omit<Change, 'certificates'>,
+  done: { readonly certificates: number; readonly devices: number } & Readonly<Record<string, string | number>>,
+): AuditEvent {
+  const { kind, ...named } = selector;
+  return {
+    type: 'revocation.done',
+    actor,
+    requestId,
+    outcome: 'done',
+    subject: { selector: kind, ...named },
+    detail: {
+      act,
+      reason: act === 'revoke' ? (reason ?? 'unspecified') : 'certificateHold',
+      ...(invalidityDate === undefined ? {} : { invalidityDate: invalidityDate.toISOString() }),
+      ...done,
+    },
+  };
+}
+
+/** @throws KeysteadError `revocation.not-own`. */
+function requireOwn({ certificates }: Scope, deviceId: string): void {
+  const foreign = certificates.find((one) => one.deviceId !== deviceId);
+  if (foreign === undefined && certificates.length > 0) return;
+  throw new KeysteadError('revocation.not-own', {
+    field: 'serial',
+    seen: `${foreign?.serial ?? 'none'}, by ${deviceId}`,
   });
 }
 
-function findOne(records: Reader, selector: Exclude<Selector, { deviceId: string }>): Certificate {
-  if ('spkiSha256' in selector) {
-    const use = records.keyUse(selector.spkiSha256);
-    const found =
-      use === undefined || use.issuer === null || use.serial === null
-        ? undefined
-        : records.certificate(use.issuer, use.serial);
-    if (found !== undefined) return found;
-    throw new KeysteadError('certificate.unknown', { field: 'spkiSha256', seen: selector.spkiSha256 });
+/** Runs an act; what it refuses is audited before it is thrown. */
+export async function audited<T>(
+  { refusals }: Pick<AuthorityDeps, 'refusals'>,
+  asked: { what: string; actor: AuditEvent['actor']; requestId: string; subject?: AuditEvent['subject'] },
+  act: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof KeysteadError && error.kind !== 'unavailable') await refusals.refused({ ...asked, error });
+    throw error;
   }
-  const { serial, issuer } = selector;
-  const [found] = records.certificatesBySerial(serial).filter((one) => issuer === undefined || one.issuer === issuer);
-  if (found === undefined) throw new KeysteadError('certificate.unknown', { field: 'serial', seen: serial });
-  return found;
 }
 
-/** @throws KeysteadError `certificate.unknown` for a certificate of an offline CA: those are revoked in a ceremony. */
-function onlineIssuer({ issuer, serial }: Certificate): OnlineCa {
-  const found = ONLINE_CAS.find((role) => role === issuer);
-  if (found === undefined)
-    throw new KeysteadError('certificate.unknown', { field: 'issuer', seen: `${issuer} ${serial}` });
-  return found;
-}
+/** What was named, as far as an entry of the log can carry it. */
+export const subjectOf = (selector: Selector): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(selector).flatMap(([name, value]) =>
+      typeof value === 'string' ? [[name, value.slice(0, 128).toWellFormed()]] : [],
+    ),
+  );

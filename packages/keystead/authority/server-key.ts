@@ -2,15 +2,15 @@ import type { DerCertificate } from '@keystead/core/bytes';
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { OnlineCa } from '@keystead/core/lifecycle';
+import type { IssuerId } from '@keystead/core/lifecycle';
 import { type ParsedCsr, parseCsr, readCertificate } from '@keystead/core/x509';
 import { actorOf, type Client, type DeviceClient } from '../access/index.ts';
 import type { Certificate, Reader, Tx } from '../store/index.ts';
+import { inForce, revokeAll, type Standing } from './certificate-changes.ts';
 import type { AuthorityDeps } from './deps.ts';
 import { type Enrolment, issuedOf, requireUsable } from './enrolment.ts';
 import type { CertificateRecords, Issued, Signed } from './issued.ts';
 import type { KeyClaim } from './key-claims.ts';
-import { inForce, type Revoked, revokeAll } from './revocation.ts';
 import type { StatusListener } from './status.ts';
 import { requireClock } from './time.ts';
 
@@ -29,7 +29,7 @@ export interface ServerKey extends Issued {
 }
 
 type Recorded =
-  | { readonly certificate: Certificate & { issuer: OnlineCa }; readonly superseded: Revoked['certificates'] }
+  | { readonly certificate: Certificate & { issuer: IssuerId }; readonly superseded: readonly Standing[] }
   | { readonly refused: KeysteadError };
 
 /**
@@ -42,7 +42,7 @@ export class ServerKeys {
   readonly #records: CertificateRecords;
   readonly #enrolment: Enrolment;
   readonly #changed: StatusListener;
-  readonly #publish: (revoked: Revoked['certificates']) => Promise<boolean>;
+  readonly #publish: (revoked: readonly Standing[]) => Promise<boolean>;
 
   /**
    * @param changed called after the COMMIT of every change of status, before the answer.
@@ -52,7 +52,7 @@ export class ServerKeys {
     deps: AuthorityDeps,
     records: CertificateRecords,
     enrolment: Enrolment,
-    announce: { changed: StatusListener; publish: (revoked: Revoked['certificates']) => Promise<boolean> },
+    announce: { changed: StatusListener; publish: (revoked: readonly Standing[]) => Promise<boolean> },
   ) {
     this.#deps = deps;
     this.#records = records;
@@ -103,7 +103,7 @@ export class ServerKeys {
       requestId,
     };
     const recorded = await this.#deps.store.commit((tx) => this.#record(tx, device, claim, signed, recipient));
-    this.#changed(this.#records.issuerOf(profile), signed.serial);
+    this.#changed(signed.issuer, signed.serial);
     if ('refused' in recorded) throw recorded.refused;
     for (const { issuer, serial } of recorded.superseded) this.#changed(issuer, serial);
     // The CRL may come later; that the certificates are revoked is recorded.

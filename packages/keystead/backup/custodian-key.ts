@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { ageRecipientOf, generateSoftwareKey, SecretBytes, softwareKeyAgreement } from '@keystead/core/crypto';
+import { ageRecipientOf, generateSoftwareKey, SecretBytes, softwareAgreement } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { Decrypter, Encrypter } from 'age-encryption';
 import { durableWrite } from '../files/durable.ts';
@@ -65,7 +65,7 @@ export async function readCustodianKey(path: string, passphrase: SecretBytes | u
     const { algorithm, pkcs8 } = readSealedPkcs8Pem(path, passphrase);
     using held = pkcs8;
     if (algorithm !== 'P-256') throw new KeysteadError('key.malformed', { field: path, seen: `a key on ${algorithm}` });
-    return [new P256Identity(softwareKeyAgreement('P-256', held))];
+    return [softwareIdentity(held)];
   }
   if (!text.startsWith(AGE_FILE))
     throw new KeysteadError('key.malformed', { field: path, seen: 'no key of a custodian' });
@@ -92,4 +92,13 @@ function contentOf(path: string): Buffer {
   } catch (cause) {
     throw new KeysteadError('keystore.missing', { field: path, cause });
   }
+}
+
+/**
+ * Opens what is encrypted to a P-256 key in memory. @param pkcs8 stays with the caller.
+ * @throws KeysteadError as `softwareAgreement`.
+ */
+export function softwareIdentity(pkcs8: SecretBytes): P256Identity {
+  const key = softwareAgreement('P-256', pkcs8);
+  return new P256Identity({ keyAlgorithm: 'P-256', spki: key.spki, agree: async (peer) => key.agree(peer) });
 }

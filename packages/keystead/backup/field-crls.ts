@@ -1,19 +1,18 @@
 import { readFileSync } from 'node:fs';
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
+import type { IssuerId } from '@keystead/core/lifecycle';
 import { readCrl } from '@keystead/core/x509';
 import type { Layout } from '../files/layout.ts';
-import { trustFile } from '../keyd/hierarchy.ts';
+import { loadHierarchy } from '../keyd/hierarchy.ts';
 import type { Journal } from '../keyd/journal.ts';
 import type { KeydState } from '../keyd/state.ts';
-import { certificateIn } from '../verify/checks/ceremony.ts';
 
 /**
  * Takes revocations that came after the backup from CRLs that are still in the field: keyd's journal gets an entry for
  * each list, so that keyd lists them for good and certifies none of them. A hold counts as final: nobody is left who
  * could say that it was lifted. REQ-KEY-REV-01, REQ-KEY-BAK-02
- * @param files CRLs, DER, of any of the online CAs.
+ * @param files CRLs, DER, of any key of the online CAs.
  * @returns how many revocations were not known to the backup.
  * @throws KeysteadError `backup.crl-foreign` for one that none of these CAs signed, `crl.malformed`.
  */
@@ -24,13 +23,18 @@ export async function takeFieldCrls(
   state: KeydState,
   now: Date,
 ): Promise<number> {
+  // As a restore has put them there: keyd itself holds them against its pins when it starts.
+  const { issuers } = loadHierarchy(layout);
   let taken = 0;
   for (const file of files) {
     const crl = readCrl(readFileSync(file));
-    const issuer = ONLINE_CAS.find((role) => crl.verify(certificateIn(trustFile(layout, role))));
+    const issuer = issuers.find(({ certificate }) => crl.verify(certificate))?.id;
     if (issuer === undefined) throw new KeysteadError('backup.crl-foreign', { field: file });
     const fresh = [...crl.entries].filter(
-      ([serial, { reason }]) => reason !== 'removeFromCRL' && !state.isRevoked(issuer, serial),
+      ([serial, { reason }]) =>
+        reason !== 'removeFromCRL' &&
+        !state.isRevoked(issuer, serial) &&
+        !(reason === 'certificateHold' && state.holds.isHeld(issuer, serial)),
     );
     taken += fresh.length;
     const number = Math.max(crl.number, numberOf(state, issuer) + 1);
@@ -42,7 +46,7 @@ export async function takeFieldCrls(
       revoked: fresh.map(([serial, { revokedAt, reason }]): [Serial, number, string] => [
         serial,
         revokedAt.getTime(),
-        reason === undefined || reason === 'certificateHold' || reason === 'aACompromise' ? 'unspecified' : reason,
+        reason === undefined || reason === 'aACompromise' ? 'unspecified' : reason,
       ]),
     };
     await journal.append(entry);
@@ -51,4 +55,4 @@ export async function takeFieldCrls(
   return taken;
 }
 
-const numberOf = (state: KeydState, issuer: OnlineCa): number => state.crlNumbers[issuer] ?? 0;
+const numberOf = (state: KeydState, issuer: IssuerId): number => state.crlNumbers[issuer] ?? 0;

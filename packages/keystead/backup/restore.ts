@@ -4,10 +4,10 @@ import { toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { randomBytes, type SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS } from '@keystead/core/lifecycle';
 import { parseCheckpoint } from '@keystead/core/log';
 import { durableWrite, syncDirectory } from '../files/durable.ts';
 import { Layout } from '../files/layout.ts';
+import { loadHierarchy } from '../keyd/hierarchy.ts';
 import { Journal } from '../keyd/journal.ts';
 import { KeydState } from '../keyd/state.ts';
 import { Attempts } from './attempts.ts';
@@ -148,6 +148,7 @@ async function recordInJournal(
   try {
     await takeFieldCrls(layout, restore.crls, journal, state, clock.now());
     const numbers = state.crlNumbers;
+    const { issuers } = loadHierarchy(layout);
     await journal.append({
       time: state.timeAt(clock.now()).toISOString(),
       kind: 'restored',
@@ -156,7 +157,7 @@ async function recordInJournal(
       custodians: [...custodians],
       log: { backup: sizeIn(backup), restored: logEntries, newestSeen },
       acceptedLoss: newestSeen > logEntries,
-      crlNumbers: Object.fromEntries(ONLINE_CAS.map((ca) => [ca, (numbers[ca] ?? 0) + CRL_NUMBERS_SKIPPED])),
+      crlNumbers: Object.fromEntries(issuers.map(({ id }) => [id, (numbers[id] ?? 0) + CRL_NUMBERS_SKIPPED])),
       refused,
     });
   } finally {

@@ -86,10 +86,18 @@ function smallFiles(layout: Layout): Source[] {
   return [
     ...sourceOf('config.json', layout.config),
     ...sourceOf('keyd/ceremony.json', join(layout.keyd, 'ceremony.json')),
+    ...ceremonies(layout),
     ...directory('trust', layout.trust),
     ...directory('ceremony', layout.ceremony),
     ...directory('crl', layout.crl),
   ];
+}
+
+/** keyd's copies of the ceremonies after the founding. */
+function ceremonies({ keyd }: Layout): Source[] {
+  const dir = join(keyd, 'ceremonies');
+  const numbers = existsSync(dir) ? readdirSync(dir).filter((name) => /^[1-9][0-9]{0,3}$/.test(name)) : [];
+  return numbers.flatMap((number) => directory(`keyd/ceremonies/${number}`, join(dir, number)));
 }
 
 /** The files of a directory; a name with a dot in front is a write under way. */

@@ -1,6 +1,6 @@
 import { stdout } from 'node:process';
 import type { Clock } from '@keystead/core/clock';
-import { OFFLINE_CAS, ONLINE_CAS, type OnlineCa } from '@keystead/core/lifecycle';
+import { OFFLINE_CAS } from '@keystead/core/lifecycle';
 import { REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { readFingerprint } from '../files/fingerprint.ts';
@@ -102,12 +102,15 @@ function intermediateCommand(clock: Clock): Command {
 
 function crlCommand(clock: Clock): Command {
   interface Flags extends LaterFlags {
-    revoke?: OnlineCa;
+    revoke?: string;
     reason?: RevocationReason;
   }
   const command = new Command('crl')
     .description('Make new revocation lists of the roots, and revoke a CA')
-    .addOption(new Option('--revoke <ca>', 'the CA to revoke').choices(ONLINE_CAS))
+    .option(
+      '--revoke <ca>',
+      'the CA to revoke: operational, or operational.1 and operational.2 when it has had two keys',
+    )
     .option('--reason <reason>', 'why (RFC 5280 section 5.3.1)', reason);
   return withLaterFlags(command).action((flags: Flags) => {
     const { revoke } = flags;

@@ -59,6 +59,7 @@ function planOf(inputs: CeremonyInputs, making: Making, keys: RootKeys | undefin
       certificates: Object.fromEntries(state.certificates) as CeremonyBundle['certificates'],
       crls: Object.fromEntries(state.crls) as CeremonyBundle['crls'],
       rollovers: [],
+      earlier: [],
     }),
   };
 }
@@ -103,7 +104,7 @@ function rootStep(role: OfflineCa, making: Making, keys: RootKeys | undefined, s
     async act(session) {
       if (keys === undefined) throw new TypeError('a script has no keys');
       const key = await keys.generate(role, 1, rootAlgorithm(making.policy, role));
-      const root = await certifyRoot(role, key, making);
+      const root = await certifyRoot(role, 1, key, making);
       state.roots.set(role, root);
       state.certificates.set(role, root.certificate);
       session.root(root);

@@ -1,7 +1,7 @@
 import type { DerCertificate, DerCrl, DerSpki } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
-import { caProfile, certify, type OnlineCa, type Policy, statusUrls } from '@keystead/core/lifecycle';
+import { caProfile, certify, type OnlineCa, type Policy, rootId, statusUrls } from '@keystead/core/lifecycle';
 import { assembleSigned, type RevokedEntry, readCertificate, readCrl, tbsCertList } from '@keystead/core/x509';
 import type { KeyInfo } from '../keystore/index.ts';
 import type { OfflineCa, RootKey } from './root-keys.ts';
@@ -19,6 +19,8 @@ export interface Making {
 /** A root while the ceremony lasts: its certificate, and its key behind a signer. */
 export interface OfflineRoot {
   readonly role: OfflineCa;
+  /** Which key of this root it is, counted from 1. */
+  readonly generation: number;
   readonly certificate: DerCertificate;
   readonly signer: Signer;
   readonly info: KeyInfo;
@@ -29,7 +31,12 @@ export const rootAlgorithm = (policy: Policy, role: OfflineCa) =>
   caProfile(policy, role).keyAlgorithms.find((one) => one !== 'RSA-2048') ?? 'P-384';
 
 /** A root's certificate by itself. @throws KeysteadError `certificate.lint-failed`. REQ-KEY-GEN-02, REQ-KEY-SOD-01 */
-export async function certifyRoot(role: OfflineCa, { info, signer }: RootKey, making: Making): Promise<OfflineRoot> {
+export async function certifyRoot(
+  role: OfflineCa,
+  generation: number,
+  { info, signer }: RootKey,
+  making: Making,
+): Promise<OfflineRoot> {
   const { policy, rehearsal, clock } = making;
   const certificate = await certify({
     profile: caProfile(policy, role),
@@ -41,7 +48,7 @@ export async function certifyRoot(role: OfflineCa, { info, signer }: RootKey, ma
     now: clock.now(),
     rehearsal,
   });
-  return { role, certificate, signer, info };
+  return { role, generation, certificate, signer, info };
 }
 
 /** The certificate of an online CA for a key whose possession was proven, signed by the root. */
@@ -56,7 +63,7 @@ export const certifyOnlineCa = (
     issuer: root.certificate,
     signer: root.signer,
     spki,
-    urls: statusUrls(policy, 'root'),
+    urls: statusUrls(policy, rootId('root', root.generation)),
     now: clock.now(),
     rehearsal,
   });

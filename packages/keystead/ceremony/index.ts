@@ -6,3 +6,4 @@ export type { CeremonyOptions, CeremonyResult, FoundingOptions } from './options
 export { runCeremony } from './run.ts';
 export type { Answer, CeremonyIo } from './session.ts';
 export { type Isolation, type SpawnCeremonyOptions, spawnCeremony } from './spawn.ts';
+export { verifyCeremony } from './verify.ts';

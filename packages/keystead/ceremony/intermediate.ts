@@ -2,7 +2,9 @@ import { toHex } from '@keystead/core/bytes';
 import { certSha256, sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  allGenerations,
   caProfile,
+  generationsOf,
   OFFLINE_CAS,
   ONLINE_CAS,
   parseRenewal,
@@ -23,8 +25,16 @@ import { type CeremonyOfKind, holdCeremony } from './hold.ts';
 import type { ProvenKey } from './inputs.ts';
 import type { CeremonyResult, LaterOptions } from './options.ts';
 import type { Plan } from './plan.ts';
-import { Changing, openStep, type Previous, previousStep, readPrevious } from './previous.ts';
-import { crlStep } from './revocation-lists.ts';
+import {
+  Changing,
+  livingRollovers,
+  openStep,
+  type Previous,
+  previousStep,
+  readPrevious,
+  requireUnrevoked,
+} from './previous.ts';
+import { certificatesToRevoke, crlStep, type RevokedCa } from './revocation-lists.ts';
 import type { RootKeys } from './root-keys.ts';
 import { profileLines } from './script.ts';
 import type { CeremonyIo } from './session.ts';
@@ -60,6 +70,7 @@ function readInputs(options: IntermediateOptions): IntermediateInputs {
   const previous = readPrevious(options);
   const { certificates, evidenceSpkiSha256 } = previous.bundle;
   const request = parseRenewal(options.request, evidenceSpkiSha256);
+  if (request.key === 'same') requireUnrevoked(previous, [request.ca]);
   const stale = (field: string, seen: string) => new KeysteadError('ceremony.request-stale', { field, seen });
   if (request.rootSha256 !== certSha256(certificates.root)) throw stale('rootSha256', request.rootSha256);
   if (request.transcriptSha256 !== previous.transcriptSha256) {
@@ -87,9 +98,11 @@ function provenKey(request: RenewalRequest, { policy, bundle }: Previous): Prove
   checkPublicKey(csr.spki, profile.keyAlgorithms);
   verifyProofOfPossession(csr);
   const sha = spkiSha256(csr.spki);
-  const owner = [...OFFLINE_CAS, ...ONLINE_CAS].find(
-    (role) => readCertificate(bundle.certificates[role]).spkiSha256 === sha,
-  );
+  const owner =
+    [...OFFLINE_CAS, ...ONLINE_CAS].find((role) => readCertificate(bundle.certificates[role]).spkiSha256 === sha) ??
+    // A key that was given up never comes back.
+    allGenerations(bundle).find((one) => one.spkiSha256 === sha)?.issuer ??
+    bundle.rollovers.find(({ old }) => readCertificate(old).spkiSha256 === sha)?.role;
   const wanted = request.key === 'same' ? request.ca : undefined;
   if (owner !== wanted) {
     const seen = owner === undefined ? 'a key of no CA yet' : `the key of '${owner}'`;
@@ -103,6 +116,10 @@ function planOf(inputs: IntermediateInputs, making: Making, keys: RootKeys | und
   const changing = new Changing(previous, { ceremony: 'intermediate', requestSha256 }, making);
   const old = readCertificate(previous.bundle.certificates[request.ca]);
   const which = request.key === 'same' ? 'the key that it has' : 'a new key';
+  const revoked = revokedBy(inputs, making);
+  // Whoever has the key of a CA could show any of its certificates, also one that an old root made.
+  const living = making.rehearsal ? [] : livingRollovers(changing.bundle, ['root'], making);
+  const olds = living.filter((index) => revoked.some((one) => one.old === index));
   return {
     kind: 'intermediate',
     number: changing.bundle.number,
@@ -119,7 +136,7 @@ function planOf(inputs: IntermediateInputs, making: Making, keys: RootKeys | und
         ],
         { requestSha256, ca: request.ca, key: request.key },
       ),
-      openStep(['root'], changing, making, keys),
+      openStep(['root'], changing, making, keys, olds),
       {
         title: `Certificate of the ${request.ca} CA`,
         critical: true,
@@ -130,16 +147,29 @@ function planOf(inputs: IntermediateInputs, making: Making, keys: RootKeys | und
         ],
         async act(session) {
           const certificate = await certifyOnlineCa(request.ca, changing.root('root'), key.spki, making);
-          changing.certificate(request.ca, certificate);
+          changing.replace(request.ca, certificate);
           session.certified('certificate', request.ca, certificate, { replaces: certSha256(old.der) });
         },
       },
-      ...(revokeOld === undefined
-        ? []
-        : [crlStep(['root'], [{ ca: request.ca, serial: old.serial, reason: revokeOld }], changing, making)]),
+      ...(revokeOld === undefined ? [] : [crlStep(['root'], revoked, changing, making, olds)]),
     ],
     certifier: () => changing.root('root'),
     files: new Map([['request.json', requestBytes]]),
     bundle: () => changing.bundle,
   };
+}
+
+/**
+ * What is revoked with a new certificate: of a key that stays the one that is replaced, of a key that is given up all
+ * that it has.
+ */
+function revokedBy({ previous, request, revokeOld }: IntermediateInputs, { clock }: Making): RevokedCa[] {
+  if (revokeOld === undefined) return [];
+  const { bundle } = previous;
+  const generation = generationsOf(bundle, request.ca).find(({ current }) => current);
+  if (generation === undefined) return [];
+  const all = certificatesToRevoke(bundle, generation, revokeOld, clock.now());
+  if (request.key === 'successor') return all;
+  const { serial } = readCertificate(bundle.certificates[request.ca]);
+  return all.filter((one) => one.serial === serial);
 }

@@ -2,12 +2,16 @@ import { toHex } from '@keystead/core/bytes';
 import { certSha256, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  allGenerations,
   type CeremonyBundle,
   checkBundle,
   OFFLINE_CAS,
   ONLINE_CAS,
+  type OnlineCa,
   type Policy,
   parsePolicy,
+  revokedIssuers,
+  transitionEnd,
 } from '@keystead/core/lifecycle';
 import { readCertificate, readCrl } from '@keystead/core/x509';
 import { readCeremony } from '../files/ceremony-outputs.ts';
@@ -45,14 +49,44 @@ export function readPrevious(options: LaterOptions): Previous {
   };
 }
 
+/**
+ * The key of none of these CAs is revoked: a new certificate for it would bring it back.
+ * @throws KeysteadError `ceremony.ca-revoked`.
+ */
+export function requireUnrevoked({ bundle }: Previous, cas: readonly OnlineCa[]): void {
+  const revoked = revokedIssuers(bundle);
+  const one = allGenerations(bundle).find(
+    ({ ca, current, issuer }) => current && cas.includes(ca) && revoked.has(issuer),
+  );
+  if (one !== undefined) throw new KeysteadError('ceremony.ca-revoked', { field: one.ca, seen: one.issuer });
+}
+
 /** How many keys a root has had, with the one of now. */
 export const generationOf = ({ rollovers }: CeremonyBundle, role: OfflineCa): number =>
   1 + rollovers.filter((rollover) => rollover.role === role).length;
+
+/** The old keys of these roots that are anchors still, by their place among the rollovers: they sign lists until the end. */
+export const livingRollovers = (
+  { rollovers }: CeremonyBundle,
+  roles: readonly OfflineCa[],
+  { policy, clock }: Pick<Making, 'policy' | 'clock'>,
+): number[] =>
+  rollovers.flatMap((rollover, index) =>
+    roles.includes(rollover.role) && transitionEnd(policy, rollover) > clock.now() ? [index] : [],
+  );
+
+/** The old key of a rollover as the ceremony calls it: its root, and which of its keys. */
+export function oldRootName({ rollovers }: CeremonyBundle, index: number): { role: OfflineCa; generation: number } {
+  const role = rollovers[index]?.role ?? 'root';
+  return { role, generation: rollovers.slice(0, index + 1).filter((rollover) => rollover.role === role).length };
+}
 
 /** A hierarchy that is changed step by step: the bundle of before, and the roots that are open. */
 export class Changing {
   bundle: CeremonyBundle;
   readonly #roots = new Map<OfflineCa, OfflineRoot>();
+  /** By their place among the rollovers. */
+  readonly #old = new Map<number, OfflineRoot>();
 
   constructor(previous: Previous, facts: Pick<CeremonyBundle, 'ceremony' | 'requestSha256'>, { rehearsal }: Making) {
     this.bundle = {
@@ -76,12 +110,35 @@ export class Changing {
     this.#roots.set(root.role, root);
   }
 
+  /** The old root of a rollover. @throws TypeError before the step that opens it. */
+  old(index: number): OfflineRoot {
+    const root = this.#old.get(index);
+    if (root === undefined) throw new TypeError(`no step has opened the old root ${index} yet`);
+    return root;
+  }
+
+  openedOld(index: number, root: OfflineRoot): void {
+    this.#old.set(index, root);
+  }
+
   change(parts: Partial<CeremonyBundle>): void {
     this.bundle = { ...this.bundle, ...parts };
   }
 
   certificate(role: keyof CeremonyBundle['certificates'], der: CeremonyBundle['certificates']['root']): void {
     this.change({ certificates: { ...this.bundle.certificates, [role]: der } });
+  }
+
+  /** Gives a CA another certificate, and keeps the one of before among the earlier ones. */
+  replace(role: OnlineCa, der: CeremonyBundle['certificates']['root']): void {
+    this.change({ earlier: [...this.bundle.earlier, { role, certificate: this.bundle.certificates[role] }] });
+    this.certificate(role, der);
+  }
+
+  /** The next list of an old root. */
+  oldCrl(index: number, crl: CeremonyBundle['crls']['root']): void {
+    const { rollovers } = this.bundle;
+    this.change({ rollovers: rollovers.map((rollover, at) => (at === index ? { ...rollover, crl } : rollover)) });
   }
 
   crl(role: OfflineCa, crl: CeremonyBundle['crls']['root']): void {
@@ -118,18 +175,30 @@ export function openStep(
   changing: Changing,
   making: Making,
   keys: RootKeys | undefined,
+  old: readonly number[] = [],
 ): Step {
-  const { certificates } = changing.bundle;
+  const { certificates, rollovers } = changing.bundle;
   return {
-    title: roles.length === 1 ? `Opening the ${roles[0]}` : 'Opening the roots',
+    title: roles.length + old.length === 1 ? `Opening the ${roles[0]}` : 'Opening the roots',
     critical: true,
     what: making.rehearsal
       ? ['The roots stay closed: in this rehearsal two throwaway roots stand in for them.']
-      : roles.flatMap((role) => [
-          `The key of the ${role} is opened ${making.custody === 'pkcs11' ? 'on its token' : 'from its sealed file'}.`,
-          'SHA-256 of its certificate, to be compared with the paper:',
-          fingerprintRows(certSha256(certificates[role]), '  '),
-        ]),
+      : roles
+          .flatMap((role) => [
+            `The key of the ${role} is opened ${making.custody === 'pkcs11' ? 'on its token' : 'from its sealed file'}.`,
+            'SHA-256 of its certificate, to be compared with the paper:',
+            fingerprintRows(certSha256(certificates[role]), '  '),
+          ])
+          .concat(
+            old.flatMap((index) => {
+              const { role, generation } = oldRootName(changing.bundle, index);
+              const certificate = rollovers[index]?.old ?? certificates[role];
+              return [
+                `The old key of the ${role}, number ${generation}, is opened too. SHA-256 of its certificate:`,
+                fingerprintRows(certSha256(certificate), '  '),
+              ];
+            }),
+          ),
     async act(session) {
       if (keys === undefined) throw new TypeError('a script has no keys');
       if (making.rehearsal) {
@@ -141,10 +210,19 @@ export function openStep(
         const certificate = certificates[role];
         const generation = generationOf(changing.bundle, role);
         const { info, signer } = await keys.open(role, generation, readCertificate(certificate).spki);
-        changing.opened({ role, certificate, signer, info });
+        changing.opened({ role, generation, certificate, signer, info });
         session.say(`Done: the key of the ${role} is the one of its certificate.`);
         const facts = { role, certificateSha256: certSha256(certificate), custody: info.custody };
         session.note('root-opened', facts);
+      }
+      for (const index of old) {
+        const { role, generation } = oldRootName(changing.bundle, index);
+        const certificate = rollovers[index]?.old ?? certificates[role];
+        const { info, signer } = await keys.open(role, generation, readCertificate(certificate).spki);
+        changing.openedOld(index, { role, generation, certificate, signer, info });
+        session.say(`Done: the old key of the ${role}, number ${generation}, is the one of its certificate.`);
+        const facts = { role, generation, certificateSha256: certSha256(certificate), custody: info.custody };
+        session.note('old-root-opened', facts);
       }
     },
   };
@@ -155,7 +233,7 @@ async function standIn(changing: Changing, making: Making, keys: RootKeys): Prom
   const { bundle } = changing;
   for (const role of OFFLINE_CAS) {
     const key = await keys.generate(role, 1, rootAlgorithm(making.policy, role));
-    const root = await certifyRoot(role, key, making);
+    const root = await certifyRoot(role, 1, key, making);
     changing.opened(root);
     changing.certificate(role, root.certificate);
     changing.crl(role, await rootCrl(root, readCrl(bundle.crls[role]).number, [], making));
@@ -164,5 +242,5 @@ async function standIn(changing: Changing, making: Making, keys: RootKeys): Prom
     const { spki } = readCertificate(bundle.certificates[role]);
     changing.certificate(role, await certifyOnlineCa(role, changing.root('root'), spki, making));
   }
-  changing.change({ rollovers: [] });
+  changing.change({ rollovers: [], earlier: [] });
 }

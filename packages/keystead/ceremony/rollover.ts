@@ -15,7 +15,15 @@ import {
 import { type CeremonyOfKind, holdCeremony } from './hold.ts';
 import type { CeremonyResult, LaterOptions } from './options.ts';
 import type { Plan } from './plan.ts';
-import { Changing, generationOf, openStep, type Previous, previousStep, readPrevious } from './previous.ts';
+import {
+  Changing,
+  generationOf,
+  openStep,
+  type Previous,
+  previousStep,
+  readPrevious,
+  requireUnrevoked,
+} from './previous.ts';
 import { type OfflineCa, type RootKeys, rootKeyId } from './root-keys.ts';
 import { duration, profileLines } from './script.ts';
 import type { CeremonyIo, Step } from './session.ts';
@@ -29,9 +37,10 @@ export async function holdRollover(options: RolloverOptions, io: CeremonyIo): Pr
   return holdCeremony(options, () => rollover(options), io);
 }
 
-/** @throws KeysteadError those of {@link readPrevious}. */
+/** @throws KeysteadError `ceremony.ca-revoked`, and those of {@link readPrevious}. */
 export function rollover(options: RolloverOptions): CeremonyOfKind {
   const previous = readPrevious(options);
+  if (options.root === 'root') requireUnrevoked(previous, ONLINE_CAS);
   return { policy: previous.policy, plan: (making, keys) => planOf(options.root, previous, making, keys) };
 }
 
@@ -77,15 +86,19 @@ function keyStep(
       `Generated ${placeOf(making, file)}, and certified by itself, with the name of the old one.`,
       ...profileLines(making.policy, role),
       'The old key certifies the new one (new with old), and the new key the old one (old with new); both end with',
-      'the old root. The old key signs its last revocation list, good until the old root ends or for',
+      'the old root. The old key signs a revocation list once more, good for',
       `${duration(making.policy.revocation.rootCrlSeconds)}, and the new key its first.`,
+      making.policy.roots === undefined
+        ? 'The old root stays an anchor until its certificate ends.'
+        : `The old root stays an anchor for ${duration(making.policy.roots.transitionSeconds)}.`,
     ],
     async act(session) {
       if (keys === undefined) throw new TypeError('a script has no keys');
       const old = changing.root(role);
       certifier.root = changing.root('root');
       const { policy } = making;
-      const fresh = await certifyRoot(role, await keys.generate(role, generation, rootAlgorithm(policy, role)), making);
+      const key = await keys.generate(role, generation, rootAlgorithm(policy, role));
+      const fresh = await certifyRoot(role, generation, key, making);
       session.root(fresh);
       const newWithOld = await certifyAcross(fresh.certificate, old, old.certificate, making);
       session.certified('cross-certificate', `${role}, new with old`, newWithOld);
@@ -114,7 +127,7 @@ function againStep(ca: (typeof ONLINE_CAS)[number], { bundle }: Previous, changi
     what: ['Signed by the new key of the root for the key that the CA has:', ...profileLines(making.policy, ca)],
     async act(session) {
       const certificate = await certifyOnlineCa(ca, changing.root('root'), old.spki, making);
-      changing.certificate(ca, certificate);
+      changing.replace(ca, certificate);
       session.certified('certificate', ca, certificate, { replaces: certSha256(old.der) });
     },
   };

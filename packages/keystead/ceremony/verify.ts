@@ -8,7 +8,7 @@ import {
   checkBundle,
   REHEARSAL_PREFIX,
   requireListed,
-  revokedCas,
+  revokedIssuers,
   transcriptRoot,
 } from '@keystead/core/lifecycle';
 import { readCrl } from '@keystead/core/x509';
@@ -180,7 +180,7 @@ function before({ bundle }: CeremonyOutputs, dir: string | undefined): string {
   if (!bundle.rehearsal && certSha256(earlier.bundle.certificates.root) !== ours) {
     throw new KeysteadError('bundle.foreign', { field: 'root', seen: ours });
   }
-  const gone = [...revokedCas(earlier.bundle)].join(', ') || 'none';
+  const gone = [...revokedIssuers(earlier.bundle)].join(', ') || 'none';
   return `ceremony ${earlier.bundle.number} verifies and is the one that is named; revoked CAs then: ${gone}`;
 }
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { KeysteadError } from '@keystead/core/errors';
 import type { BackupTrust } from '../backup/index.ts';
-import { certificateIn } from '../verify/checks/ceremony.ts';
+import { certificateIn } from '../verify/trusted.ts';
 
 /** The root's certificate in a file. @throws KeysteadError `backup.unreadable`. */
 export function trustOf(path: string): BackupTrust {

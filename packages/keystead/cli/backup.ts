@@ -15,7 +15,7 @@ import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts
 import { progressOf } from './progress.ts';
 
 interface CreateFlags extends OperatorOptions {
-  out: string;
+  out?: string;
   master: boolean;
   masterFd?: string;
   includeKeys?: boolean;
@@ -31,7 +31,7 @@ export function backupCommand(): Command {
     backup
       .command('create')
       .description('make a backup while everything runs: a consistent state, encrypted to the custodians of the policy')
-      .requiredOption('--out <file>', 'the file to write; it must not be there')
+      .option('--out <file>', 'the file to write; it must not be there')
       .option(
         '--master-fd <n>',
         "read the passphrase of keyd's keystore from this descriptor, not from its unlock file",
@@ -43,22 +43,24 @@ export function backupCommand(): Command {
         '\nExamples:\n  $ keystead backup create --out /mnt/usb/2026-11-28.ksb\n  $ keystead backup create --out b.ksb --master-fd 4 4< <(systemd-creds cat keyd-passphrase)',
       ),
     'pki',
-  ).action(async (flags: CreateFlags) => {
+  ).action(async (flags: CreateFlags, command: Command) => {
     if (flags.includeKeys === true) throw refuseKeys('--include-keys');
+    const { out } = flags;
+    if (out === undefined) command.error("error: required option '--out <file>' not specified");
     const layout = new Layout(flags.data);
     const progress = progressOf('backup', flags.json);
     using master = await masterFrom(layout, flags);
     const made = await asOperator(flags, (client) =>
       createBackup({
         layout,
-        out: flags.out,
+        out,
         master,
         trust: trustOf(join(layout.trust, 'root.pem')),
         sign: (draft) => client.post<{ manifest: string; signature: string }>('/api/v1/backups', draft),
         onProgress: (bytes, ofBytes) => progress.at(bytes, ofBytes),
       }),
     ).finally(() => progress.end());
-    tell(made, flags.json, `${flags.out}: backup ${made.manifest.backupId}, signed and read back`);
+    tell(made, flags.json, `${out}: backup ${made.manifest.backupId}, signed and read back`);
   });
 
   backup

@@ -1,5 +1,6 @@
+import { GIVEN_REASONS, REASON_RULES } from '@keystead/core/lifecycle';
 import { Command } from 'commander';
-import { REASONS } from '../protocols/rest/schemas.ts';
+
 import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 
 interface DeviceView {
@@ -7,6 +8,9 @@ interface DeviceView {
   readonly state: string;
   readonly ticketId: string | null;
 }
+
+/** Those that an operator may give of a device. */
+const REASONS = GIVEN_REASONS.filter((reason) => REASON_RULES[reason].operator.includes('device'));
 
 const print = (options: OperatorOptions, value: unknown, text: string): void => {
   process.stdout.write(options.json === true ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);

@@ -31,22 +31,25 @@ export function hierarchyCommand(): Command {
       const layout = new Layout(flags.data);
       const options = { from, rootSha256: flags.root };
       const pins = isImported(layout)
-        ? await importLater(layout, systemClock, options)
+        ? await importLater(layout, systemClock, { ...options, passphrase: () => passphraseOf(flags) })
         : await unlocked(flags, (secret) => importBundle(layout, secret, systemClock, options));
       const number = 1 + pins.later.length;
       process.stdout.write(`ceremony ${number} is taken over. SHA-256 of the root's certificate:\n`);
       process.stdout.write(`${fingerprintRows(pins.certificates.root, '  ')}\n`);
+      for (const { issuer } of pins.former) process.stdout.write(`${issuer} has a successor and issues nothing more\n`);
       if (pins.revoked.length > 0)
         process.stdout.write(`REVOKED, and issuing nothing more: ${pins.revoked.join(', ')}\n`);
     });
   common(hierarchy.command('request'))
-    .description('ask for a new certificate of a CA, for the key that it has: the input of a later ceremony')
+    .description('ask for a new certificate of a CA: the input of a later ceremony')
     .addArgument(new Argument('<ca>', 'the CA').choices(ONLINE_CAS))
+    .option('--new-key', 'for a new key of the CA, which is made now; without it for the key that it has')
     .requiredOption('--out <file>', 'where the request goes')
     .addHelpText('after', '\nExample:\n  $ keystead hierarchy request operational --data DIR --out request.json')
-    .action(async (ca: OnlineCa, flags: HierarchyFlags & { out: string }) => {
+    .action(async (ca: OnlineCa, flags: HierarchyFlags & { out: string; newKey?: true }) => {
       const layout = new Layout(flags.data);
-      const file = Buffer.from(await unlocked(flags, (secret) => requestRenewal(layout, secret, systemClock, ca)));
+      const wanted = { ca, key: flags.newKey ? ('successor' as const) : ('same' as const) };
+      const file = Buffer.from(await unlocked(flags, (secret) => requestRenewal(layout, secret, systemClock, wanted)));
       durableWrite(flags.out, file, 0o644);
       process.stdout.write(`${flags.out}, SHA-256, for comparison at the ceremony:\n`);
       process.stdout.write(`${fingerprintRows(toHex(sha256(file)), '  ')}\n`);
@@ -92,13 +95,16 @@ function common(command: Command): Command {
 }
 
 async function unlocked<T>(flags: HierarchyFlags, use: (secret: SecretBytes) => Promise<T>): Promise<T> {
-  const { data, passphraseFd, passphraseFile } = flags;
+  using secret = await passphraseOf(flags);
+  return await use(secret);
+}
+
+function passphraseOf({ data, passphraseFd, passphraseFile }: HierarchyFlags): Promise<SecretBytes> {
   const unlock = new Layout(data).passphrase('keyd');
   const file = passphraseFile ?? (existsSync(unlock) ? unlock : undefined);
-  using secret = await readPassphrase(
+  return readPassphrase(
     passphraseFd !== undefined ? { fd: passphraseFd } : file !== undefined ? { file } : { prompt: true },
   );
-  return await use(secret);
 }
 
 function descriptor(text: string): number {

@@ -3,6 +3,7 @@ import { emptyCoreDumps } from '../files/core-dump.ts';
 import { auditCommand } from './audit.ts';
 import { authorisationCommand } from './authorisation.ts';
 import { backupCommand } from './backup.ts';
+import { crlCommand } from './crl.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
 import { fingerprintCommand, hierarchyCommand } from './hierarchy.ts';
@@ -10,6 +11,7 @@ import { keysCommand } from './keys.ts';
 import { keystoreCommand } from './keystore.ts';
 import { policyCommand } from './policy.ts';
 import { provisioningCommand } from './provisioning.ts';
+import { revokeCommand } from './revoke.ts';
 import { serviceCommands } from './services.ts';
 import { startCommand } from './start.ts';
 import { tpmCommand } from './tpm.ts';
@@ -40,7 +42,7 @@ Examples:
   $ keystead authorisation create --host gw1.plant.example --way acme --uses 50 --for 365d
   $ keystead keys --ending-within 90d        the keys whose time is nearly over
   $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
-  $ keystead policy document --format html  the key management policy, as a document to file
+  $ keystead revoke --device KS-0003 --reason keyCompromise --dry-run
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
 
@@ -51,12 +53,14 @@ program.addCommand(fingerprintCommand());
 program.addCommand(provisioningCommand());
 program.addCommand(deviceCommand());
 program.addCommand(authorisationCommand());
+program.addCommand(revokeCommand());
 program.addCommand(keysCommand());
 program.addCommand(policyCommand());
 program.addCommand(auditCommand());
 program.addCommand(backupCommand());
 program.addCommand(keystoreCommand());
 program.addCommand(tpmCommand());
+program.addCommand(crlCommand());
 program.addCommand(verifyCommand());
 program.addCommand(traceCommand());
 for (const command of program.commands) inheritExitOverride(command);

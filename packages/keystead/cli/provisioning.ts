@@ -1,12 +1,13 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fromBase64 } from '@keystead/core/bytes';
+import { fromBase64, toPem } from '@keystead/core/bytes';
 import { Command } from 'commander';
+import { parse } from 'yaml';
 import { proofFor } from '../audit/index.ts';
 import { Layout } from '../files/layout.ts';
-import { certificateIn } from '../verify/checks/ceremony.ts';
 import { checkpointKeys } from '../verify/log-keys.ts';
 import { verifyRecord } from '../verify/record.ts';
+import { certificateIn, documentChain } from '../verify/trusted.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
 
 interface RecordAnswer {
@@ -16,7 +17,13 @@ interface RecordAnswer {
 }
 
 /** What a verifier needs beside the record itself: public, the same for every device. */
-const TRUST_FILES = ['root.pem', 'server.pem', 'evidence-signer.pem', 'log.vkey', 'log-cosign.vkey'];
+const LOG_FILES = ['log.vkey', 'log-cosign.vkey'];
+
+/** The time and the anchor that a record names. */
+function namedIn(record: string): [date: Date, anchor: string | undefined] {
+  const { date, keys } = parse(record) as { date: string; keys?: { bootstrap_ca?: string } };
+  return [new Date(date), keys?.bootstrap_ca?.replace(/^sha256:/, '')];
+}
 
 const fetchRecord = (device: string, options: OperatorOptions): Promise<RecordAnswer> =>
   asOperator(options, (client) => client.get<RecordAnswer>(`/api/v1/records/${encodeURIComponent(device)}`));
@@ -52,7 +59,12 @@ export function provisioningCommand(): Command {
     writeFileSync(base, record);
     writeFileSync(`${base}.sig`, fromBase64(signature));
     writeFileSync(`${base}.proof.json`, `${JSON.stringify(proof, null, 2)}\n`);
-    for (const name of TRUST_FILES) copyFileSync(join(layout.trust, name), join(options.out, name));
+    // Those that were in force when it was signed: a CA or a root may have another key since.
+    const { evidenceSigner, server, root } = documentChain(layout, ...namedIn(record));
+    for (const [name, der] of Object.entries({ root, server, 'evidence-signer': evidenceSigner })) {
+      writeFileSync(join(options.out, `${name}.pem`), toPem('CERTIFICATE', der));
+    }
+    for (const name of LOG_FILES) copyFileSync(join(layout.trust, name), join(options.out, name));
     process.stdout.write(options.json === true ? `${JSON.stringify({ record: base })}\n` : `${base}\n`);
   });
 

@@ -1,7 +1,15 @@
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { type KeyPurposeId, type KeyRecord, type KeyState, type Policy, stateAt } from '@keystead/core/lifecycle';
-import { CA_ROLES, type CaRole, readCertificate } from '@keystead/core/x509';
+import {
+  type IssuerName,
+  isIssuerId,
+  type KeyPurposeId,
+  type KeyRecord,
+  type KeyState,
+  type Policy,
+  stateAt,
+} from '@keystead/core/lifecycle';
+import { CA_ROLES, readCertificate } from '@keystead/core/x509';
 import type { Device, JournalCertificate, KeyEventRow, Reader, ServiceKey } from '../store/index.ts';
 import { awaitedPersonKey, deviceKeys, journalKey, personKeyIn, serviceKey } from './certified.ts';
 import { strengthOf } from './enter.ts';
@@ -185,7 +193,7 @@ export class Inventory {
 
   #journalPiece(rest: string): Piece {
     const [issuer = '', signedAt = '0', serial = ''] = rest === '' ? [] : decode(rest);
-    const after = { issuer: issuer as CaRole | '', signedAt: Number(signedAt), serial: serial as Serial };
+    const after = { issuer: issuer as IssuerName | '', signedAt: Number(signedAt), serial: serial as Serial };
     const rows = this.#records.journalCertificates(after, LOOKED_AT.journal);
     const last = rows.length === LOOKED_AT.journal ? rows.at(-1) : undefined;
     return {
@@ -234,7 +242,7 @@ export class Inventory {
   #withAlgorithm(key: KeyRecord): KeyRecord {
     if (key.algorithm !== '') return key;
     const { issuer, serial } = key.evidence;
-    const role = CA_ROLES.find((one) => one === issuer);
+    const role = typeof issuer === 'string' && isIssuerId(issuer) ? issuer : CA_ROLES.find((one) => one === issuer);
     const found =
       role === undefined || typeof serial !== 'string' ? undefined : this.#records.certificate(role, serial as Serial);
     const algorithm =

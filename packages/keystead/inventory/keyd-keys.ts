@@ -1,4 +1,11 @@
-import type { KeyEvidence } from '@keystead/core/lifecycle';
+import {
+  caOf,
+  generationOfIssuer,
+  issuerId,
+  issuerKeyId,
+  issuerOfKey,
+  type KeyEvidence,
+} from '@keystead/core/lifecycle';
 import type { AppendAudit } from '../access/index.ts';
 import type { Result } from '../keyd-client/index.ts';
 import type { KeyRow, Tx } from '../store/index.ts';
@@ -9,6 +16,8 @@ export type KeydKey = Result<'keys'>['keys'][number];
 export type KeydMaster = Result<'keys'>['masters'][number];
 
 const OWNER = 'system:keyd';
+/** As keyd's ledger names who ends the use of a key that has a successor. */
+const BY_CEREMONY = 'ceremony:successor';
 
 /** A key of keyd's as the inventory enters it. @param certificateEnd notAfter of its certificate, milliseconds. */
 export function fromKeyd(key: KeydKey, certificateEnd: number | null, more: KeyEvidence = {}): NewKey {
@@ -17,7 +26,7 @@ export function fromKeyd(key: KeydKey, certificateEnd: number | null, more: KeyE
     ...{ id, spkiSha256, purpose, algorithm, custody, fips140, certificateEnd },
     owner: OWNER,
     generatedAt: createdAt.getTime(),
-    activatedAt: activatedAt.getTime(),
+    activatedAt: activatedAt?.getTime() ?? null,
     evidence: { ...evidence, ...more },
   };
 }
@@ -43,13 +52,21 @@ export function syncKeyd(tx: Tx, audit: AppendAudit, told: Result<'keys'>): numb
     const row = present ?? enterKey(tx, audit, fromKeyd(named(tx, key), null), found);
     if (present === undefined) recorded += 1;
     if (row.state === 'destroyed') continue;
-    const known = tx.keyEvents(row.id).filter(({ actor }) => actor.startsWith('operator:')).length;
+    if (row.state === 'pre-activation' && key.activatedAt !== null) {
+      const told: Told = { ...found, reason: 'a ceremony certified it' };
+      moveKey(tx, audit, row.id, { event: 'activate', at: key.activatedAt.getTime() }, told);
+      recorded += 1;
+    }
+    const known = tx.keyEvents(row.id).filter(toldByKeyd).length;
     for (const { change, at, by, reason, requestId } of key.changes.slice(known)) {
-      const order: Told = { actor: { kind: 'operator', id: by }, reason, requestId };
+      const actor: Told['actor'] =
+        by === BY_CEREMONY ? { kind: 'system', id: 'ceremony' } : { kind: 'operator', id: by };
+      const order: Told = { actor, reason, requestId };
       moveKey(tx, audit, row.id, { event: change, at: at.getTime() }, order);
       recorded += 1;
     }
   }
+  for (const key of told.keys) if (key.changes.some(({ by }) => by === BY_CEREMONY)) nameSuccessor(tx, key, told);
   for (const master of told.masters) {
     if (tx.key(master.id) !== undefined) continue;
     const row = enterKey(tx, audit, fromMaster(master), found);
@@ -58,6 +75,21 @@ export function syncKeyd(tx: Tx, audit: AppendAudit, told: Result<'keys'>): numb
   }
   return recorded;
 }
+
+/** The next key of the CA, as the inventory has it. */
+function nameSuccessor(tx: Tx, key: KeydKey, { keys }: Result<'keys'>): void {
+  const issuer = issuerOfKey(key.id);
+  if (issuer === undefined) return;
+  const next = issuerKeyId(issuerId(caOf(issuer), generationOfIssuer(issuer) + 1));
+  const row = tx.keyBySpki(key.spkiSha256);
+  const spki = keys.find(({ id }) => id === next)?.spkiSha256;
+  const successor = spki === undefined ? undefined : tx.keyBySpki(spki);
+  if (row !== undefined && row.successor === null && successor !== undefined) tx.setSuccessor(row.id, successor.id);
+}
+
+/** What keyd tells of a key's history: orders of operators, and the end of a key that has a successor. */
+export const toldByKeyd = ({ actor }: { readonly actor: string }): boolean =>
+  actor.startsWith('operator:') || actor === 'system:ceremony';
 
 /** A later key under a name that stands for an earlier one gets a part of its hash to it. */
 function named(tx: Tx, key: KeydKey): KeydKey {

@@ -130,6 +130,11 @@ export class KeydClient {
     return this.#call('changeKey', params);
   }
 
+  /** Takes certificates off their hold by an order that operators signed; durable when it resolves. */
+  releaseHold(params: Params<'releaseHold'>): Promise<Result<'releaseHold'>> {
+    return this.#call('releaseHold', params);
+  }
+
   /** Ends the connection and wipes the channel key. What still waits fails. */
   close(): void {
     this.#closed = true;

@@ -1,7 +1,7 @@
 import { type DerCertificate, type DerSpki, type Serial, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
 import { type Signer, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type OnlineCa, type Policy, requestName, statusUrls } from '@keystead/core/lifecycle';
+import { type IssuerId, issuerKeyId, type OnlineCa, type Policy, statusUrls } from '@keystead/core/lifecycle';
 import {
   type CertificateInfo,
   CertificateTemplate,
@@ -15,7 +15,7 @@ import {
   readCertificate,
 } from '@keystead/core/x509';
 import type { CheckPool } from './check-pool.ts';
-import type { Hierarchy } from './hierarchy.ts';
+import type { Hierarchy, Issuer } from './hierarchy.ts';
 import type { Journal } from './journal.ts';
 import type { CertificateJournalEntry } from './journal-entry.ts';
 import type { KeyLedger } from './key-ledger.ts';
@@ -26,6 +26,7 @@ export type SignerOf = (id: string) => Signer;
 
 export interface IssuedCertificate {
   readonly certificate: DerCertificate;
+  readonly issuer: IssuerId;
   readonly spkiSha256: SpkiSha256;
   readonly serial: Serial;
   readonly notBefore: Date;
@@ -55,9 +56,13 @@ export interface AuthorityParts {
   readonly checks: CheckPool;
 }
 
-/** One online CA: its certificate, its key behind a signer, its templates. */
+/** One key of an online CA: its certificate, the key behind a signer, its templates. */
 export class CertificateAuthority {
+  /** The name under which journal, records and addresses know this key. */
+  readonly id: IssuerId;
   readonly role: OnlineCa;
+  /** Whether the CA issues by this key; if not, it answers for what it issued. */
+  readonly current: boolean;
   readonly certificate: DerCertificate;
   readonly info: CertificateInfo;
   readonly ocsp: OcspIssuer;
@@ -70,21 +75,23 @@ export class CertificateAuthority {
   readonly #checks: CheckPool;
   readonly #templates = new Map<string, CertificateTemplate>();
 
-  constructor(role: OnlineCa, hierarchy: Hierarchy, signerOf: SignerOf, parts: AuthorityParts) {
-    this.role = role;
-    this.certificate = hierarchy.certificates[role];
+  constructor(issuer: Issuer, hierarchy: Hierarchy, signerOf: SignerOf, parts: AuthorityParts) {
+    this.id = issuer.id;
+    this.role = issuer.ca;
+    this.current = issuer.current;
+    this.certificate = issuer.certificate;
     this.info = readCertificate(this.certificate);
     this.ocsp = new OcspIssuer(this.info);
-    this.signer = signerOf(requestName(role));
+    this.signer = signerOf(issuerKeyId(issuer.id));
     this.#policy = hierarchy.policy;
-    this.#revoked = hierarchy.pins.revoked.includes(role);
+    this.#revoked = hierarchy.pins.revoked.includes(issuer.id);
     this.#state = parts.state;
     this.#journal = parts.journal;
     this.#ledger = parts.ledger;
     this.#checks = parts.checks;
     if (!sameBytes(this.signer.spki, this.info.spki)) {
       throw new KeysteadError('bundle.foreign', {
-        field: role,
+        field: issuer.id,
         seen: 'a certificate for another key than the keystore has',
       });
     }
@@ -93,7 +100,7 @@ export class CertificateAuthority {
   /**
    * Signs one certificate: lint of the values, journal (durable before there is a signature), signature, and the
    * check of the signature and of the whole by another reader (OpenSSL). REQ-KEY-STO-03, REQ-KEY-AUD-01
-   * @throws KeysteadError `ca.revoked`, `key.use-forbidden`, `key.cryptoperiod-ended`, `certificate.lint-failed`, `name.malformed`,
+   * @throws KeysteadError `ca.revoked`, `ca.superseded`, `key.use-forbidden`, `key.cryptoperiod-ended`, `certificate.lint-failed`, `name.malformed`,
    *   `keyd.journal-failed`, `keyd.signature-faulty`.
    */
   async issue(order: CertificateOrder): Promise<IssuedCertificate> {
@@ -107,7 +114,7 @@ export class CertificateAuthority {
       time: order.now.toISOString(),
       kind: 'certificate',
       serial,
-      issuer: this.role,
+      issuer: this.id,
       profile: order.profile.id,
       subject: order.subject,
       spkiSha256: spki,
@@ -124,16 +131,19 @@ export class CertificateAuthority {
     this.#requireKey(order);
     const { signatureAlgorithm } = this.signer;
     const signature = await this.signer.sign(tbs);
-    const issuer = this.role;
+    const issuer = this.id;
     const certificate = await this.#checks.signed({ tbs, signature, algorithm: signatureAlgorithm, values, issuer });
-    return { certificate, spkiSha256: spki, serial, notBefore, notAfter };
+    return { certificate, issuer, spkiSha256: spki, serial, notBefore, notAfter };
   }
 
   /** To certify an OCSP responder is to answer for what was issued, and goes on after this CA may issue no more. */
   #requireKey({ profile, now }: CertificateOrder): void {
     const use = profile.extKeyUsage.includes('OCSPSigning') ? 'process' : 'protect';
-    if (use === 'protect' && this.#revoked) throw new KeysteadError('ca.revoked', { field: 'issuer', seen: this.role });
-    this.#ledger.require(requestName(this.role), use, now);
+    if (use === 'protect' && this.#revoked) throw new KeysteadError('ca.revoked', { field: 'issuer', seen: this.id });
+    if (use === 'protect' && !this.current) {
+      throw new KeysteadError('ca.superseded', { field: 'issuer', seen: this.id });
+    }
+    this.#ledger.require(issuerKeyId(this.id), use, now);
   }
 
   /** Times come from the profile alone; a certificate never outlives its issuer. */
@@ -157,7 +167,7 @@ export class CertificateAuthority {
   #template(profile: Profile): CertificateTemplate {
     const known = this.#templates.get(profile.id);
     if (known !== undefined) return known;
-    const urls = profile.ocspNoCheck ? {} : statusUrls(this.#policy, this.role);
+    const urls = profile.ocspNoCheck ? {} : statusUrls(this.#policy, this.id);
     const made = new CertificateTemplate(profile, { certificate: this.certificate }, urls);
     this.#templates.set(profile.id, made);
     return made;

@@ -2,14 +2,15 @@ import { type KeyObject, verify, X509Certificate } from 'node:crypto';
 import type { DerCertificate, DerSpki } from '@keystead/core/bytes';
 import { DIGEST_OF, type SignatureAlgorithm } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa, type Policy, profileOf } from '@keystead/core/lifecycle';
+import { type IssuerId, type Policy, profileOf } from '@keystead/core/lifecycle';
 import {
   assembleSigned,
   type CertificateValues,
   checkPublicKey,
   checkRequest,
   type Named,
-  parseCsr,
+  parseRequest,
+  type RequestFormat,
   rereadIssued,
   verifyProofOfPossession,
 } from '@keystead/core/x509';
@@ -18,6 +19,8 @@ import {
 export interface RequestCheck {
   readonly kind: 'request';
   readonly csr: Uint8Array;
+  /** PKCS#10 unless it says otherwise. */
+  readonly format?: RequestFormat;
   /** Its id. */
   readonly profile: string;
   readonly named: Named;
@@ -30,7 +33,7 @@ export interface SignedCheck {
   readonly signature: Uint8Array;
   readonly algorithm: SignatureAlgorithm;
   readonly values: CertificateValues;
-  readonly issuer: OnlineCa;
+  readonly issuer: IssuerId;
 }
 
 export type Check = RequestCheck | SignedCheck;
@@ -38,7 +41,7 @@ export type Check = RequestCheck | SignedCheck;
 /** What stays the same for the life of keyd. */
 export interface CheckFacts {
   readonly policy: Policy;
-  readonly certificates: Readonly<Record<OnlineCa, DerCertificate>>;
+  readonly issuers: readonly { readonly id: IssuerId; readonly certificate: DerCertificate }[];
 }
 
 /**
@@ -47,11 +50,11 @@ export interface CheckFacts {
  */
 export class Checks {
   readonly #policy: Policy;
-  readonly #issuers = new Map<OnlineCa, KeyObject>();
+  readonly #issuers = new Map<IssuerId, KeyObject>();
 
-  constructor({ policy, certificates }: CheckFacts) {
+  constructor({ policy, issuers }: CheckFacts) {
     this.#policy = policy;
-    for (const role of ONLINE_CAS) this.#issuers.set(role, new X509Certificate(certificates[role]).publicKey);
+    for (const { id, certificate } of issuers) this.#issuers.set(id, new X509Certificate(certificate).publicKey);
   }
 
   /**
@@ -67,9 +70,9 @@ export class Checks {
    * strength of the key, subject and extensions, and last, for it costs the most, the proof of possession. What the
    * request asks for only ever agrees or is refused; the certificate is made from the profile. REQ-KEY-STO-03
    */
-  #request({ csr: der, profile: id, named }: RequestCheck): DerSpki {
+  #request({ csr: der, format, profile: id, named }: RequestCheck): DerSpki {
     const profile = profileOf(this.#policy, id);
-    const csr = parseCsr(der);
+    const csr = parseRequest(der, format);
     checkPublicKey(csr.spki, profile.keyAlgorithms);
     checkRequest(csr, profile, named);
     verifyProofOfPossession(csr);

@@ -2,13 +2,13 @@ import { join } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import {
-  ONLINE_CAS,
-  type OnlineCa,
-  type Policy,
-  type PolicyFile,
-  type SignedAuthorisation,
-  type SignedTicket,
+import type {
+  IssuerId,
+  OnlineCa,
+  Policy,
+  PolicyFile,
+  SignedAuthorisation,
+  SignedTicket,
 } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
@@ -39,6 +39,8 @@ export interface ContextParts {
   readonly hierarchy: Hierarchy;
   /** The policy of the ceremony with the very bytes of its file. */
   readonly founding: PolicyFile;
+  /** The last CRL of each key of a root, as the ceremonies left them. */
+  readonly rootCrls: Result<'trust'>['rootCrls'];
   readonly signerOf: SignerOf;
   /** Every key of the keystore. */
   readonly keys: readonly KeyInfo[];
@@ -71,6 +73,7 @@ export class KeydContext {
   readonly journal: Journal;
   readonly ledger: KeyLedger;
   readonly masters: Result<'keys'>['masters'];
+  readonly rootCrls: Result<'trust'>['rootCrls'];
   readonly log: LogSigner;
   readonly policies: PolicyChain;
   /** Operations go through; a change of the policy goes through alone. */
@@ -98,6 +101,7 @@ export class KeydContext {
     this.state = state;
     this.ledger = ledger;
     this.masters = parts.masters;
+    this.rootCrls = parts.rootCrls;
     this.journal = journal;
     this.log = log;
     this.policies = policies;
@@ -129,8 +133,7 @@ export class KeydContext {
     });
     try {
       const policies = PolicyChain.open({ dir, published: parts.publishedPolicy }, founding, changes);
-      const ledger = new KeyLedger(hierarchy, parts.keys, () => policies.inForce.policy);
-      for (const order of orders) ledger.replay(order);
+      const ledger = new KeyLedger(hierarchy, parts.keys, () => policies.inForce.policy, orders);
       const log = await LogSigner.open(dir, {
         log: { name: origin, signer: signerOf('log') },
         cosigner: { name: cosignName(origin), signer: signerOf('log-cosign') },
@@ -139,8 +142,12 @@ export class KeydContext {
       });
       state.sawTime(log.lastTime);
       requireRestoredLog(log, state);
-      // Made at the import, before there was a journal.
-      state.sawSerial('server', readCertificate(hierarchy.evidenceSigner).serial);
+      // Made at an import, which writes no journal.
+      const issuing = hierarchy.issuers.find(({ ca, current }) => ca === 'server' && current);
+      state.sawSerial(issuing?.id ?? 'server', readCertificate(hierarchy.evidenceSigner).serial);
+      for (const { issuer, certificate } of hierarchy.formerEvidence) {
+        state.sawSerial(issuer, readCertificate(certificate).serial);
+      }
       return new KeydContext(parts, state, journal, log, policies, ledger);
     } catch (error) {
       await journal.close();
@@ -151,11 +158,24 @@ export class KeydContext {
   get policy(): Policy {
     return this.#inForce.policy;
   }
-  get authorities(): Readonly<Record<OnlineCa, CertificateAuthority>> {
-    return this.#inForce.authorities;
+  /** One key of a CA. @throws KeysteadError `issuer.unknown`. */
+  authority(issuer: IssuerId): CertificateAuthority {
+    const authority = this.#inForce.authorities.get(issuer);
+    if (authority === undefined) throw new KeysteadError('issuer.unknown', { field: 'issuer', seen: issuer });
+    return authority;
   }
-  get responders(): Readonly<Record<OnlineCa, OcspResponder>> {
-    return this.#inForce.responders;
+  /** The key that a CA issues by. */
+  issuing(ca: OnlineCa): CertificateAuthority {
+    for (const authority of this.#inForce.authorities.values()) {
+      if (authority.role === ca && authority.current) return authority;
+    }
+    throw new KeysteadError('issuer.unknown', { field: 'issuer', seen: ca });
+  }
+  /** Who answers for what one key of a CA issued. @throws KeysteadError `issuer.unknown`. */
+  responder(issuer: IssuerId): OcspResponder {
+    const responder = this.#inForce.responders.get(issuer);
+    if (responder === undefined) throw new KeysteadError('issuer.unknown', { field: 'issuer', seen: issuer });
+    return responder;
   }
   get requesters(): Requesters {
     return this.#inForce.requesters;
@@ -174,7 +194,7 @@ export class KeydContext {
 
   /** The keys of OCSP responders that are in memory now. */
   respondersInMemory(): Result<'keys'>['responders'] {
-    return ONLINE_CAS.flatMap((role) => this.responders[role].inMemory ?? []);
+    return [...this.#inForce.responders.values()].flatMap(({ inMemory }) => inMemory ?? []);
   }
 
   /** A ticket whose signature and signer are verified. @throws KeysteadError `ticket.*`. */

@@ -1,17 +1,19 @@
 import { KeysteadError } from '@keystead/core/errors';
-import { custodyOf, type KeyPurposeId, type Policy } from '@keystead/core/lifecycle';
+import { caOf, custodyOf, issuerOfKey, type KeyPurposeId, type Policy } from '@keystead/core/lifecycle';
 import type { KeyInfo } from '../keystore/index.ts';
 
-/** What each key of keyd's keystore is for, by its id there. */
-export const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
-  'ca-manufacturing': 'manufacturing-ca',
-  'ca-operational': 'operational-ca',
-  'ca-server': 'server-ca',
-  'ca-operator': 'operator-ca',
+/** What each key of keyd's keystore but those of the CAs is for, by its id there. */
+const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
   evidence: 'evidence-signer',
   log: 'log',
   'log-cosign': 'log-cosign',
 };
+
+/** What a key of keyd's keystore is for, by its id there; undefined for one that is none of keyd's. */
+export function purposeOfKey(id: string): KeyPurposeId | undefined {
+  const issuer = issuerOfKey(id);
+  return issuer === undefined ? PURPOSES[id] : `${caOf(issuer)}-ca`;
+}
 
 /**
  * Each key of keyd lives where the policy lets it, in a module of the FIPS 140 level that the policy wants.
@@ -20,7 +22,7 @@ export const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
  */
 export function requireCustody(policy: Policy, keys: readonly Pick<KeyInfo, 'id' | 'custody' | 'fips140'>[]): void {
   for (const { id, custody, fips140 } of keys) {
-    const purpose = PURPOSES[id];
+    const purpose = purposeOfKey(id);
     if (purpose === undefined) continue;
     const rule = custodyOf(policy, purpose);
     const field = `custody of '${purpose}'`;

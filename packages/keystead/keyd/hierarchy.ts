@@ -5,20 +5,29 @@ import { certSha256, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   CEREMONY_KIND_NAMES,
+  caOf,
   firstIssue,
+  generationOfIssuer,
+  type IssuerId,
+  issuerId,
+  OFFLINE_CAS,
   ONLINE_CAS,
+  type OnlineCa,
   type Policy,
   type PolicyFile,
   policyFile,
+  type RootId,
+  rootId,
 } from '@keystead/core/lifecycle';
 import type { CaRole } from '@keystead/core/x509';
 import { z } from 'zod';
 import type { Layout } from '../files/layout.ts';
 import { foundingPolicyPath } from './policy-chain.ts';
+import { issuerId as issuerName } from './wire-types.ts';
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 
-/** What keyd remembers of its ceremony, in its own directory: hashes that everything in `trust/` must match. */
+/** What keyd remembers of its ceremonies, in its own directory: hashes that everything in `trust/` must match. */
 export const PinsSchema = z.strictObject({
   version: z.literal(1),
   importedAt: z.string(),
@@ -39,27 +48,102 @@ export const PinsSchema = z.strictObject({
   }),
   vkey: z.string(),
   cosignVkey: z.string(),
-  /** The ceremonies after the founding that were taken over, in their order. */
+  /** The ceremonies after the founding that were taken over, in their order: the first of them is number 2. */
   later: z
-    .array(z.strictObject({ ceremony: z.enum(CEREMONY_KIND_NAMES), transcriptSha256: hash, importedAt: z.string() }))
+    .array(
+      z.strictObject({
+        ceremony: z.enum(CEREMONY_KIND_NAMES),
+        transcriptSha256: hash,
+        importedAt: z.string(),
+        offline: z.boolean().default(true),
+        witnesses: z.array(z.string()).default([]),
+        /** The issuers that their root had revoked when this was imported. */
+        revoked: z.array(issuerName).default([]),
+      }),
+    )
     .default([]),
-  /** The CAs whose certificate the root has revoked: they issue nothing more. */
-  revoked: z.array(z.enum(ONLINE_CAS)).default([]),
+  /** Which key of its CA each certificate above is for, where it is not the first. */
+  generations: z.partialRecord(z.enum(ONLINE_CAS), z.int().min(2)).default({}),
+  /** Keys of CAs that have a successor: the newest certificate of each, and when it took over. */
+  former: z.array(z.strictObject({ issuer: issuerName, sha256: hash, succeededAt: z.string() })).default([]),
+  /** The certificates that the evidence key had by former keys of the server CA, by the number of that key. */
+  formerEvidence: z.array(z.strictObject({ generation: z.int().min(1), sha256: hash })).default([]),
+  /** The changes of the roots' keys, the oldest first. */
+  rollovers: z
+    .array(
+      z.strictObject({
+        role: z.enum(OFFLINE_CAS),
+        old: hash,
+        newWithOld: hash,
+        oldWithNew: hash,
+        importedAt: z.string(),
+      }),
+    )
+    .default([]),
+  /** Issuers whose certificate their root has revoked: they issue nothing more. */
+  revoked: z.array(issuerName).default([]),
+  /** While `trust/` may still be as it was before the last import. */
+  publishing: z.boolean().default(false),
 });
 export type CeremonyPins = z.infer<typeof PinsSchema>;
 
-/** What keyd works with after its ceremony. */
+/** One key of a CA: the one that it issues by, or one that answers for what it issued. */
+export interface Issuer {
+  readonly id: IssuerId;
+  readonly ca: OnlineCa;
+  /** The newest for this key. */
+  readonly certificate: DerCertificate;
+  readonly current: boolean;
+  /** When the next key took over. */
+  readonly succeededAt: Date | undefined;
+}
+
+/** A change of a root's key. */
+export interface PinnedRollover {
+  readonly role: (typeof OFFLINE_CAS)[number];
+  readonly old: RootId;
+  readonly next: RootId;
+  readonly certificates: Readonly<Record<'old' | 'newWithOld' | 'oldWithNew', DerCertificate>>;
+  readonly importedAt: Date;
+}
+
+/** What keyd works with after its ceremonies. */
 export interface Hierarchy {
   /** The policy of the ceremony; a later one may be in force. */
   readonly policy: Policy;
+  /** Those in use. */
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
   readonly evidenceSigner: DerCertificate;
+  /** What certified the evidence key before, with the issuer of each. */
+  readonly formerEvidence: readonly { readonly issuer: IssuerId; readonly certificate: DerCertificate }[];
+  /** Every key of the CAs, the oldest of each CA first. */
+  readonly issuers: readonly Issuer[];
+  readonly rollovers: readonly PinnedRollover[];
   readonly pins: CeremonyPins;
 }
 
 export const pinsPath = (layout: Layout): string => join(layout.keyd, 'ceremony.json');
+/** keyd's copy of what a later ceremony has left. */
+export const ceremonyCopy = (layout: Layout, number: number): string => join(layout.keyd, 'ceremonies', String(number));
+/** The transcript of the last ceremony that was taken over. */
+export const lastTranscript = ({ later, transcriptSha256 }: CeremonyPins): string =>
+  later.at(-1)?.transcriptSha256 ?? transcriptSha256;
+
+/** The certificate in use of a CA, a root or the evidence signer, in `trust/`. */
 export const trustFile = (layout: Layout, role: CaRole | 'evidence-signer'): string =>
   join(layout.trust, `${role}.pem`);
+/** The certificate of an earlier key, in `trust/`: `operational-1.pem`, as a ceremony names earlier roots. */
+export const formerFile = (layout: Layout, issuer: IssuerId): string =>
+  join(layout.trust, `${caOf(issuer)}-${generationOfIssuer(issuer)}.pem`);
+/** The certificate of the evidence key by the `generation`th key of the server CA, when there is a later one. */
+export const formerEvidenceFile = (layout: Layout, generation: number): string =>
+  join(layout.trust, `evidence-signer-${generation}.pem`);
+/** The certificates of the `generation`th key of a root, which another has followed. */
+export const rolloverFiles = (layout: Layout, role: CaRole, generation: number) => ({
+  old: join(layout.trust, `${role}-${generation}.pem`),
+  newWithOld: join(layout.trust, `${role}-${generation}-new-with-old.pem`),
+  oldWithNew: join(layout.trust, `${role}-${generation}-old-with-new.pem`),
+});
 
 /**
  * What keyd pinned when it imported the bundle, or undefined before that.
@@ -84,35 +168,72 @@ export function readPins(layout: Layout): CeremonyPins | undefined {
 }
 
 /**
- * Loads the policy and the certificates that the ceremony approved. Everything in `trust/` may have been changed by
+ * Loads the policy and the certificates that the ceremonies approved. Everything in `trust/` may have been changed by
  * others since; only what matches the pins is taken. REQ-KEY-SOD-01.
  * @throws KeysteadError `keyd.not-ready` before the import; `bundle.policy-differs` or `bundle.altered` when a file
  *   is not the one that was imported.
  */
-export function loadHierarchy(layout: Layout, pins = readPins(layout)): Hierarchy {
+export function loadHierarchy(layout: Layout): Hierarchy {
+  const pins = readPins(layout);
   if (pins === undefined) throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
   const founding = foundingPolicy(layout, pins);
-  const certificate = (role: keyof CeremonyPins['certificates']): DerCertificate => {
-    const path = trustFile(layout, role);
-    const [der] = fromPem('CERTIFICATE', Buffer.from(readPinned(path)).toString('latin1'));
-    if (der === undefined || certSha256(der) !== pins.certificates[role]) {
-      throw new KeysteadError('bundle.altered', { field: path, seen: der === undefined ? 'none' : certSha256(der) });
-    }
-    return der as DerCertificate;
+  const certificate = (role: keyof CeremonyPins['certificates']): DerCertificate =>
+    pinnedCertificate(trustFile(layout, role), pins.certificates[role]);
+  const certificates = {
+    root: certificate('root'),
+    'signing-root': certificate('signing-root'),
+    manufacturing: certificate('manufacturing'),
+    operational: certificate('operational'),
+    server: certificate('server'),
+    operator: certificate('operator'),
   };
   return {
     policy: founding.policy,
-    certificates: {
-      root: certificate('root'),
-      'signing-root': certificate('signing-root'),
-      manufacturing: certificate('manufacturing'),
-      operational: certificate('operational'),
-      server: certificate('server'),
-      operator: certificate('operator'),
-    },
+    certificates,
     evidenceSigner: certificate('evidence-signer'),
+    formerEvidence: pins.formerEvidence.map(({ generation, sha256: pinned }) => ({
+      issuer: issuerId('server', generation),
+      certificate: pinnedCertificate(formerEvidenceFile(layout, generation), pinned),
+    })),
+    issuers: ONLINE_CAS.flatMap((ca) => issuersOf(layout, pins, ca, certificates[ca])),
+    rollovers: rolloversOf(layout, pins),
     pins,
   };
+}
+
+/** The keys of a CA, the oldest first. */
+function issuersOf(layout: Layout, pins: CeremonyPins, ca: OnlineCa, inUse: DerCertificate): Issuer[] {
+  const former = pins.former
+    .filter(({ issuer }) => caOf(issuer) === ca)
+    .map(({ issuer, sha256: pinned, succeededAt }) => ({
+      id: issuer,
+      ca,
+      certificate: pinnedCertificate(formerFile(layout, issuer), pinned),
+      current: false,
+      succeededAt: new Date(succeededAt),
+    }));
+  const id = issuerId(ca, pins.generations[ca] ?? 1);
+  return [...former, { id, ca, certificate: inUse, current: true, succeededAt: undefined }];
+}
+
+function rolloversOf(layout: Layout, pins: CeremonyPins): PinnedRollover[] {
+  const seen = new Map<string, number>();
+  return pins.rollovers.map(({ role, importedAt, ...hashes }) => {
+    const generation = (seen.get(role) ?? 0) + 1;
+    seen.set(role, generation);
+    const files = rolloverFiles(layout, role, generation);
+    return {
+      role,
+      old: rootId(role, generation),
+      next: rootId(role, generation + 1),
+      certificates: {
+        old: pinnedCertificate(files.old, hashes.old),
+        newWithOld: pinnedCertificate(files.newWithOld, hashes.newWithOld),
+        oldWithNew: pinnedCertificate(files.oldWithNew, hashes.oldWithNew),
+      },
+      importedAt: new Date(importedAt),
+    };
+  });
 }
 
 /**
@@ -126,6 +247,14 @@ export function foundingPolicy(layout: Layout, pins: CeremonyPins): PolicyFile {
   const seen = toHex(sha256(bytes));
   if (seen !== pins.policySha256) throw new KeysteadError('bundle.policy-differs', { field: path, seen });
   return policyFile(bytes);
+}
+
+function pinnedCertificate(path: string, pinned: string): DerCertificate {
+  const [der] = fromPem('CERTIFICATE', Buffer.from(readPinned(path)).toString('latin1'));
+  if (der === undefined || certSha256(der) !== pinned) {
+    throw new KeysteadError('bundle.altered', { field: path, seen: der === undefined ? 'none' : certSha256(der) });
+  }
+  return der as DerCertificate;
 }
 
 function readPinned(path: string): Uint8Array {

@@ -9,7 +9,6 @@ import {
   certificateOf,
   certify,
   checkBundle,
-  OFFLINE_CAS,
   ONLINE_CAS,
   profileOf,
   type RequestSlot,
@@ -24,6 +23,7 @@ import type { Layout } from '../files/layout.ts';
 import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
 import { type CeremonyPins, pinsPath, readPins, trustFile } from './hierarchy.ts';
 import { requestPath } from './init.ts';
+import { publishCertificates, publishRootCrls } from './publish-trust.ts';
 
 export interface ImportOptions {
   /** Directory with the ceremony's outputs; the layout's `ceremony/` unless given. */
@@ -157,7 +157,12 @@ async function takeOver(
     vkey: String(requests.logVkey),
     cosignVkey: String(requests.cosignVkey),
     later: [],
+    generations: {},
+    former: [],
+    formerEvidence: [],
+    rollovers: [],
     revoked: [],
+    publishing: false,
   };
   for (const dir of [layout.trust, layout.crl]) mkdirSync(dir, { recursive: true, mode: 0o700 });
   writeTrust(layout, checked, evidence, pins);
@@ -168,19 +173,9 @@ async function takeOver(
 
 function writeTrust(layout: Layout, checked: CeremonyOutputs, evidence: DerCertificate, pins: CeremonyPins): void {
   durableWrite(trustFile(layout, 'evidence-signer'), toPem('CERTIFICATE', evidence), 0o644);
-  writeCertificates(layout, checked.bundle);
+  publishCertificates(layout, checked.bundle);
+  publishRootCrls(layout, checked.bundle);
   durableWrite(join(layout.trust, 'log.vkey'), `${pins.vkey}\n`, 0o644);
   durableWrite(join(layout.trust, 'log-cosign.vkey'), `${pins.cosignVkey}\n`, 0o644);
   durableWrite(layout.policy, checked.policyBytes, 0o644);
-}
-
-/** Puts the certificates and root CRLs of a bundle where everyone reads them. */
-export function writeCertificates(layout: Layout, { certificates, crls }: CeremonyBundle): void {
-  for (const role of [...OFFLINE_CAS, ...ONLINE_CAS]) {
-    durableWrite(trustFile(layout, role), toPem('CERTIFICATE', certificates[role]), 0o644);
-  }
-  // What a relying party needs between a leaf and the root; the signing root is another tree and not in it.
-  const chain = [...ONLINE_CAS, 'root' as const].map((role) => toPem('CERTIFICATE', certificates[role])).join('');
-  durableWrite(join(layout.trust, 'ca-chain.pem'), chain, 0o644);
-  for (const role of OFFLINE_CAS) durableWrite(join(layout.crl, `${role}.crl`), crls[role], 0o644);
 }

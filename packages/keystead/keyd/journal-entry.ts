@@ -1,6 +1,6 @@
 import { KEY_CHANGES } from '@keystead/core/lifecycle';
 import { z } from 'zod';
-import { onlineCa } from './wire-types.ts';
+import { issuerId, perIssuer } from './wire-types.ts';
 
 const isoTime = z.iso.datetime({ offset: false });
 const hex = z.string().regex(/^(?:[0-9a-f]{2})+$/);
@@ -13,7 +13,7 @@ const CertificateEntry = z.strictObject({
   ...numbered,
   kind: z.literal('certificate'),
   serial: hex,
-  issuer: onlineCa,
+  issuer: issuerId,
   profile: z.string(),
   /** Device id, operator name or first host. */
   subject: z.string(),
@@ -33,7 +33,7 @@ const CertificateEntry = z.strictObject({
 const CrlEntry = z.strictObject({
   ...numbered,
   kind: z.literal('crl'),
-  issuer: onlineCa,
+  issuer: issuerId,
   number: z.int().min(1),
   revoked: z.array(z.tuple([hex, z.int(), z.string()])),
 });
@@ -73,6 +73,18 @@ const KeyEntry = z.strictObject({
   requestId: z.string(),
 });
 
+/** An order of operators by which certificates came off their hold: issuer and serial of each. */
+const ReleaseEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('release'),
+  order: z.string(),
+  orderSha256: hex,
+  by: z.string(),
+  approvers: z.array(z.string()),
+  released: z.array(z.tuple([issuerId, hex])),
+  requestId: z.string(),
+});
+
 /**
  * The journal up to here came out of a backup. Written by the restore itself, so that no restored keyd can begin
  * without it. REQ-KEY-BAK-02
@@ -89,7 +101,7 @@ const RestoredEntry = z.strictObject({
   /** Whether people accepted that the log does not reach the newest that was seen. */
   acceptedLoss: z.boolean(),
   /** The numbers of CRLs go on from here: far above what may have been signed since the backup. */
-  crlNumbers: z.partialRecord(onlineCa, z.int().min(1)),
+  crlNumbers: perIssuer(z.int().min(1)),
   /** Attempts of before that were refused, with the error's code and whose share it was about, if anybody's. */
   refused: z.array(z.strictObject({ time: isoTime, code: z.string(), who: z.string().optional() })).max(64),
 });
@@ -101,6 +113,7 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   DocumentEntry,
   PolicyEntry,
   KeyEntry,
+  ReleaseEntry,
   RestoredEntry,
 ]);
 
@@ -108,6 +121,7 @@ export type JournalEntry = z.infer<typeof JournalEntrySchema>;
 export type CertificateJournalEntry = z.infer<typeof CertificateEntry>;
 export type KeyJournalEntry = z.infer<typeof KeyEntry>;
 export type CrlJournalEntry = z.infer<typeof CrlEntry>;
+export type ReleaseJournalEntry = z.infer<typeof ReleaseEntry>;
 export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
 export type RestoredJournalEntry = z.infer<typeof RestoredEntry>;
 

@@ -1,16 +1,20 @@
-import type { SpkiSha256 } from '@keystead/core/bytes';
+import type { DerCertificate, SpkiSha256 } from '@keystead/core/bytes';
 import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  caProfileId,
   cryptoperiodOf,
   generatedKey,
+  generationOfIssuer,
+  type IssuerId,
+  issuerKeyId,
+  issuerOfKey,
   type KeyChange,
   type KeyPurposeId,
   type KeyStanding,
   latestDate,
-  ONLINE_CAS,
-  type OnlineCa,
   type Policy,
+  profileOf,
   requestName,
   type SignedKeyOrder,
   stateAt,
@@ -21,7 +25,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { KeyInfo } from '../keystore/index.ts';
-import { PURPOSES } from './custody.ts';
+import { purposeOfKey } from './custody.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import type { KeyJournalEntry } from './journal-entry.ts';
 
@@ -30,6 +34,9 @@ import type { KeyJournalEntry } from './journal-entry.ts';
  * worse than a late signature. `keystead verify` fails instead.
  */
 const NOT_STOPPED_BY_DATE: ReadonlySet<string> = new Set(['log', 'log-cosign']);
+
+/** Who ends the use of a key that has a successor: no name of an operator has a colon in it. */
+export const BY_CEREMONY = 'ceremony:successor';
 
 /** What becomes of a key's events: who ordered them, and why. */
 export interface KeyChangeTold {
@@ -45,12 +52,15 @@ export interface LedgerKey extends UsagePeriods {
   readonly info: KeyInfo;
   readonly spkiSha256: SpkiSha256;
   readonly purpose: KeyPurposeId;
-  readonly activatedAt: number;
+  /** Null for a key that no ceremony has certified yet. */
+  readonly activatedAt: number | null;
   readonly changes: readonly KeyChangeTold[];
 }
 
 interface Held extends Omit<LedgerKey, keyof UsagePeriods> {
   readonly certificateEnd: number | undefined;
+  /** When the next key of its CA took over, milliseconds since 1970. */
+  readonly succeededAt: number | undefined;
   standing: KeyStanding;
   readonly changes: KeyChangeTold[];
 }
@@ -67,18 +77,35 @@ export class KeyLedger {
   /**
    * @param keys all keys of the keystore.
    * @param policy the one in force at each use: another one has other periods.
+   * @param orders those of the journal, in their order. One about a key that is no longer here says nothing.
    */
-  constructor(hierarchy: Hierarchy, keys: readonly KeyInfo[], policy: () => Policy) {
+  constructor(
+    hierarchy: Hierarchy,
+    keys: readonly KeyInfo[],
+    policy: () => Policy,
+    orders: readonly KeyJournalEntry[] = [],
+  ) {
     this.#policy = policy;
     this.#keys = new Map(keys.map((info) => [info.id, held(hierarchy, info)]));
+    for (const order of orders) this.#replay(order);
+    for (const key of this.#keys.values()) this.#succeed(key, Number.POSITIVE_INFINITY);
   }
 
-  /** Takes an entry of the journal into account, at a start. One about a key that is no longer here says nothing. */
-  replay(entry: KeyJournalEntry): void {
+  #replay(entry: KeyJournalEntry): void {
     const key = this.#keys.get(entry.key);
     if (key === undefined || key.spkiSha256 !== entry.spkiSha256) return;
+    this.#succeed(key, Date.parse(entry.time));
     const { change, by, reason, requestId } = entry;
     this.#apply(key, { change, at: new Date(entry.time), by, reason, requestId });
+  }
+
+  /** A key whose successor took over before `until` is deactivated from then on: it answers for what it issued. */
+  #succeed(key: Held, until: number): void {
+    const { succeededAt, standing, info } = key;
+    if (succeededAt === undefined || succeededAt > until) return;
+    if (standing.state !== 'active' && standing.state !== 'suspended') return;
+    const reason = 'its successor was certified';
+    this.#apply(key, { change: 'deactivate', at: new Date(succeededAt), by: BY_CEREMONY, reason, requestId: info.id });
   }
 
   /**
@@ -104,8 +131,8 @@ export class KeyLedger {
   }
 
   /** Whether a CA's key is known to be in foreign hands: then it vouches for nothing. */
-  isCompromised(issuer: OnlineCa): boolean {
-    return this.#held(requestName(issuer)).standing.state === 'compromised';
+  isCompromised(issuer: IssuerId): boolean {
+    return this.#held(issuerKeyId(issuer)).standing.state === 'compromised';
   }
 
   /**
@@ -118,8 +145,9 @@ export class KeyLedger {
     const key = [...this.#keys.values()].find((one) => one.spkiSha256 === order.spkiSha256);
     if (key === undefined)
       throw new KeysteadError('keystore.key-missing', { field: 'spkiSha256', seen: order.spkiSha256 });
-    if (order.after !== key.changes.length) {
-      const seen = `${order.after}, and the key has had ${key.changes.length} changes`;
+    const ordered = key.changes.filter(({ by }) => by !== BY_CEREMONY).length;
+    if (order.after !== ordered) {
+      const seen = `${order.after}, and the key has had ${ordered} changes`;
       throw new KeysteadError('key-order.stale', { field: 'after', seen });
     }
     // Two people: whoever stopped a key does not bring it back alone.
@@ -139,7 +167,7 @@ export class KeyLedger {
       key.standing = before;
       throw error;
     }
-    const count = order.after;
+    const count = key.changes.length - 1;
     const undo = (): void => {
       // What followed on it goes with it: the journal failed for both.
       if (key.changes.length <= count) return;
@@ -168,6 +196,7 @@ export class KeyLedger {
   }
 
   #periods({ purpose, activatedAt, certificateEnd }: Held): UsagePeriods {
+    if (activatedAt === null) return { originatorEnd: null, recipientEnd: null };
     return usagePeriods(cryptoperiodOf(this.#policy(), purpose), activatedAt, certificateEnd);
   }
 
@@ -180,30 +209,45 @@ export class KeyLedger {
 
 function held(hierarchy: Hierarchy, info: KeyInfo): Held {
   const generatedAt = Date.parse(info.createdAt);
-  const { from, end } = certified(hierarchy, info);
-  const activatedAt = Math.max(generatedAt, from);
-  const standing = stepKey(generatedKey(generatedAt), { event: 'activate', at: activatedAt });
+  const { from, end, succeededAt } = certified(hierarchy, info);
+  const activatedAt = from === undefined ? null : Math.max(generatedAt, from);
+  const generated = generatedKey(generatedAt);
   return {
     info,
     spkiSha256: spkiSha256(info.spki),
-    purpose: PURPOSES[info.id] ?? 'wrapping',
+    purpose: purposeOfKey(info.id) ?? 'wrapping',
     activatedAt,
     certificateEnd: end,
-    standing,
+    succeededAt,
+    standing: activatedAt === null ? generated : stepKey(generated, { event: 'activate', at: activatedAt }),
     changes: [],
   };
 }
 
+/** What certificates say of a key, milliseconds since 1970. */
+interface Certified {
+  /** When it came into use; undefined for a key of a CA that no ceremony has certified yet. */
+  readonly from: number | undefined;
+  readonly end?: number | undefined;
+  readonly succeededAt?: number | undefined;
+}
+
 /** When a key came into use, and when its certificate ends. A certificate is dated back, by what its profile says. */
-function certified({ certificates, evidenceSigner, policy, pins }: Hierarchy, { id }: KeyInfo) {
-  const role = ONLINE_CAS.find((one) => requestName(one) === id);
-  const certificate = role === undefined ? undefined : certificates[role];
-  const der = id === requestName('evidence') ? evidenceSigner : certificate;
-  if (der === undefined) return { from: Date.parse(pins.importedAt), end: undefined };
-  const { notBefore, notAfter } = readCertificate(der);
-  const profile = policy.profiles.find((one) => one.id === (role === undefined ? 'evidence-signer' : `${role}-ca`));
-  const backdated = (profile?.validity.backdateSeconds ?? 0) * 1000;
-  // A certificate that a later ceremony made for the same key does not make the key younger.
-  const from = Math.min(notBefore.getTime() + backdated, Date.parse(pins.importedAt));
-  return { from, end: notAfter.getTime() };
+function certified({ issuers, evidenceSigner, policy, pins }: Hierarchy, { id }: KeyInfo): Certified {
+  const imported = Date.parse(pins.importedAt);
+  const dated = (der: DerCertificate, profile: string, began: number) => {
+    const { notBefore, notAfter } = readCertificate(der);
+    const backdated = profileOf(policy, profile).validity.backdateSeconds * 1000;
+    // A certificate that was made later for the same key does not make the key younger.
+    return { from: Math.min(notBefore.getTime() + backdated, began), end: notAfter.getTime() };
+  };
+  if (id === requestName('evidence')) return dated(evidenceSigner, 'evidence-signer', imported);
+  const name = issuerOfKey(id);
+  if (name === undefined) return { from: imported };
+  const issuer = issuers.find((one) => one.id === name);
+  if (issuer === undefined) return { from: undefined };
+  const before = issuers.filter(({ ca }) => ca === issuer.ca).at(generationOfIssuer(name) - 2);
+  const began = generationOfIssuer(name) === 1 ? imported : (before?.succeededAt?.getTime() ?? imported);
+  const succeededAt = issuer.succeededAt?.getTime();
+  return { ...dated(issuer.certificate, caProfileId(issuer.ca), began), succeededAt };
 }

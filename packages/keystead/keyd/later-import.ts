@@ -1,143 +1,284 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { DerCrl } from '@keystead/core/bytes';
-import { sameBytes } from '@keystead/core/bytes';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { certSha256, spkiSha256 } from '@keystead/core/crypto';
+import { certSha256, type SecretBytes, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type CeremonyBundle, checkBundle, OFFLINE_CAS, ONLINE_CAS, transcriptRoot } from '@keystead/core/lifecycle';
-import { readCertificate, readCrl } from '@keystead/core/x509';
+import {
+  type CaGeneration,
+  type CeremonyBundle,
+  certificateOf,
+  certify,
+  checkBundle,
+  generationOfIssuer,
+  generationsOf,
+  type IssuerId,
+  issuerKeyId,
+  OFFLINE_CAS,
+  ONLINE_CAS,
+  profileOf,
+  requestName,
+  requireListed,
+  statusUrls,
+  transcriptRoot,
+} from '@keystead/core/lifecycle';
 import { type CeremonyOutputs, readCeremony } from '../files/ceremony-outputs.ts';
-import { durableWrite } from '../files/durable.ts';
+import { durableWrite, syncDirectory } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
-import { type CeremonyPins, type Hierarchy, loadHierarchy, pinsPath, readPins } from './hierarchy.ts';
-import { type ImportOptions, requireEarnest, requireRoot, writeCertificates } from './import.ts';
+import { asOwnerOf } from '../host/as-owner.ts';
+import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
+import {
+  type CeremonyPins,
+  ceremonyCopy,
+  type Hierarchy,
+  lastTranscript,
+  loadHierarchy,
+  pinsPath,
+  readPins,
+  trustFile,
+} from './hierarchy.ts';
+import { type ImportOptions, requireEarnest, requireRoot } from './import.ts';
+import { changesOf, type LaterChanges, requireNewerCrls } from './later-changes.ts';
+import { EVIDENCE_COPY, FORMER_EVIDENCE_COPY, finishPublishing, publishRootCrls, writePins } from './publish-trust.ts';
 import { becomeSole } from './single.ts';
 
+export interface LaterImportOptions extends ImportOptions {
+  readonly from: string;
+  /** Gives the passphrase of keyd's keystore: asked for only when a CA goes on with a new key. It is wiped. */
+  readonly passphrase?: () => Promise<SecretBytes>;
+}
+
 /**
- * Takes over what a ceremony after the founding made: new CRLs of the roots, and new certificates of CAs for the keys
- * that they have. keyd must not run; it works with them when it starts again, and the CRLs are served at once. It needs
- * no key: what makes the bundle ours is the pinned root under which its transcript is signed, and the transcript of the
- * ceremony before, which it names. A CA that the root has revoked issues nothing more. Importing the same bundle again
- * changes nothing; an import that was cut short is finished by the next. REQ-KEY-GEN-02
- * @throws KeysteadError `keyd.not-ready`, `keyd.already-running`, `transcript.*`, `bundle.*`; nothing is written then.
- *   `bundle.change-planned` for a new key of a CA or of a root, which keyd cannot take over yet.
+ * Takes over what a ceremony after the founding made: new CRLs of the roots, new certificates of CAs, a new key of a CA,
+ * a new key of a root. keyd must not run; it works with them when it starts again. What makes the bundle ours is the
+ * pinned root under which its transcript is signed, and the transcript of the ceremony before, which it names; for a new
+ * key of a CA, that this keystore holds it.
+ *
+ * The pins are replaced in one step, and everything that they name is durable in keyd's own directory by then: killed at
+ * any moment, keyd works by the old state or by the new one, and `trust/` follows at its next start. Importing the same
+ * bundle again changes nothing. REQ-KEY-GEN-02, REQ-KEY-SOD-01
+ * @throws KeysteadError `keyd.not-ready`, `keyd.already-running`, `transcript.*`, `bundle.*`, `keystore.*`; nothing is
+ *   changed then.
  */
-export async function importLater(
-  layout: Layout,
-  clock: Clock,
-  options: ImportOptions & { readonly from: string },
-): Promise<CeremonyPins> {
-  const pins = readPins(layout);
-  if (pins === undefined) throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
+export async function importLater(layout: Layout, clock: Clock, options: LaterImportOptions): Promise<CeremonyPins> {
+  if (readPins(layout) === undefined) throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
   mkdirSync(layout.run, { recursive: true, mode: 0o700 });
   const right = await becomeSole(layout.run);
   try {
+    const pins = await asOwnerOf(layout.keyd, () => finishPublishing(layout, readPins(layout) ?? noPins(layout)));
     const outputs = readCeremony(options.from);
     const { bundle, transcriptSha256 } = outputs;
     requireEarnest(bundle);
     requireRoot(bundle.certificates.root, options.rootSha256);
-    if (bundle.ceremony !== 'founding' && (pins.later.at(-1)?.transcriptSha256 ?? '') === transcriptSha256) return pins;
+    if (bundle.ceremony !== 'founding' && lastTranscript(pins) === transcriptSha256) {
+      await publishLists(layout, bundle);
+      return pins;
+    }
     requireNext(outputs, pins);
     requirePinnedRoot(bundle, pins);
     const revoked = [...checkBundle(bundle, outputs.policy, clock.now())];
-    requireSameKeys(bundle, pins, layout);
-    return takeOver(layout, clock, outputs, { ...pins, revoked });
+    const hierarchy = loadHierarchy(layout);
+    const changes = changesOf(bundle, hierarchy);
+    requireNewerCrls(bundle, hierarchy, layout);
+    requireRevocations(bundle, changes, pins, revoked);
+    const files = copyOf(outputs);
+    const evidence = await succeed(layout, clock, outputs, changes, options);
+    const next = pinsAfter(hierarchy, outputs, changes, { revoked, evidence, importedAt: clock.now().toISOString() });
+    const done = await asOwnerOf(layout.keyd, () => takeOver(layout, next, files, evidence));
+    await publishLists(layout, bundle);
+    return done;
   } finally {
     right.release();
   }
 }
 
+/** As the user whose directory it is: serve's, where that is another one than keyd's. */
+const publishLists = (layout: Layout, bundle: CeremonyBundle): Promise<void> =>
+  asOwnerOf(existsSync(layout.crl) ? layout.crl : layout.data, () => publishRootCrls(layout, bundle));
+
+function noPins(layout: Layout): never {
+  throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
+}
+
 /** The bundle follows the last one that was taken, and no other. */
 function requireNext({ bundle }: CeremonyOutputs, pins: CeremonyPins): void {
-  const last = pins.later.at(-1)?.transcriptSha256 ?? pins.transcriptSha256;
   const number = 1 + pins.later.length;
   const seen = `ceremony ${bundle.number}, after ceremony ${number}`;
   if (bundle.number <= number) throw new KeysteadError('bundle.older', { field: 'number', seen });
   if (bundle.number > number + 1) throw new KeysteadError('bundle.gap', { field: 'number', seen });
-  if (bundle.previousTranscriptSha256 === last) return;
+  if (bundle.previousTranscriptSha256 === lastTranscript(pins)) return;
   throw new KeysteadError('bundle.foreign', {
     field: 'previousTranscriptSha256',
     seen: bundle.previousTranscriptSha256 ?? 'none',
   });
 }
 
-/** The root that vouches for the transcript is the pinned one, and neither root has another key. */
+/** The root that vouches for the transcript is the pinned one. */
 function requirePinnedRoot(bundle: CeremonyBundle, pins: CeremonyPins): void {
   const vouching = certSha256(transcriptRoot(bundle));
-  if (vouching !== pins.certificates.root) {
-    throw new KeysteadError('bundle.foreign', { field: 'certificates.root', seen: vouching });
-  }
-  for (const role of OFFLINE_CAS) {
-    const seen = certSha256(bundle.certificates[role]);
-    if (seen !== pins.certificates[role] || bundle.rollovers.some((rollover) => rollover.role === role)) {
-      throw new KeysteadError('bundle.change-planned', { field: `certificates.${role}`, seen });
-    }
-  }
+  if (vouching === pins.certificates.root) return;
+  throw new KeysteadError('bundle.foreign', { field: 'certificates.root', seen: vouching });
 }
 
-/** Only what the ceremony is held for has changed, and each CA keeps its key. */
-function requireSameKeys(bundle: CeremonyBundle, pins: CeremonyPins, layout: Layout): void {
-  const { certificates, evidenceSigner } = hierarchyOf(layout, pins, bundle);
-  const changed = ONLINE_CAS.filter((role) => certSha256(bundle.certificates[role]) !== pins.certificates[role]);
-  if (changed.length > (bundle.ceremony === 'intermediate' ? 1 : 0)) {
-    throw new KeysteadError('bundle.change-unexpected', { field: 'certificates', seen: changed.join(', ') });
+/** What is new is not revoked already, and what was revoked is not brought back by a new certificate for its key. */
+function requireRevocations(
+  bundle: CeremonyBundle,
+  changes: LaterChanges,
+  pins: CeremonyPins,
+  revoked: IssuerId[],
+): void {
+  for (const ca of changes.successor === undefined ? changes.renewed : [...changes.renewed, changes.successor.ca]) {
+    const current = generationsOf(bundle, ca).find((one) => one.current);
+    if (current !== undefined && revoked.includes(current.issuer)) {
+      throw new KeysteadError('bundle.revoked', { field: `certificates.${ca}` });
+    }
   }
-  for (const role of changed) {
-    const seen = readCertificate(bundle.certificates[role]).spkiSha256;
-    if (seen === readCertificate(certificates[role]).spkiSha256) continue;
-    throw new KeysteadError('bundle.change-planned', { field: `certificates.${role}`, seen: `key ${seen}` });
-  }
-  const evidence = spkiSha256(readCertificate(evidenceSigner).spki);
-  if (bundle.evidenceSpkiSha256 !== evidence) {
-    throw new KeysteadError('bundle.foreign', { field: 'evidenceSpkiSha256', seen: bundle.evidenceSpkiSha256 });
-  }
-  for (const role of OFFLINE_CAS) {
-    const path = join(layout.crl, `${role}.crl`);
-    if (existsSync(path)) requireNewerCrl(readFileSync(path) as Uint8Array as DerCrl, bundle, role);
-  }
+  const back = pins.revoked.find((issuer) => !revoked.includes(issuer));
+  if (back === undefined) return;
+  throw new KeysteadError('bundle.change-unexpected', { field: 'crls.root', seen: `${back} is not revoked any more` });
+}
+
+/** Every file that the transcript lists, with the transcript: what keyd keeps, and `keystead verify` reads again. */
+function copyOf({ transcript, read }: CeremonyOutputs): Map<string, Uint8Array> {
+  const names = [...Object.keys(transcript.outputs), 'transcript.jsonl', 'transcript.sig'];
+  const files = new Map(names.map((name) => [name, read(name)]));
+  for (const [name, content] of files) if (name in transcript.outputs) requireListed(transcript, name, content);
+  return files;
+}
+
+/** The certificates of the evidence key when the server CA goes on with another key, PEM. */
+interface Evidence {
+  readonly fresh: DerCertificate;
+  readonly former: DerCertificate;
 }
 
 /**
- * The hierarchy that is pinned. An import that was cut short may have written the certificate of this very bundle
- * already, which the pins do not name yet: that one has passed the checks here before.
+ * For a new key of a CA: the keystore must hold it, in its place. With a new key of the server CA the evidence key gets a
+ * certificate by that one, for the old key issues nothing more.
+ * @throws KeysteadError `bundle.key-needed`, `bundle.foreign`, `keystore.*`.
  */
-function hierarchyOf(layout: Layout, pins: CeremonyPins, bundle: CeremonyBundle): Hierarchy {
+async function succeed(
+  layout: Layout,
+  clock: Clock,
+  outputs: CeremonyOutputs,
+  { successor }: LaterChanges,
+  { passphrase }: LaterImportOptions,
+): Promise<Evidence | undefined> {
+  if (successor === undefined) return undefined;
+  if (passphrase === undefined) {
+    throw new KeysteadError('bundle.key-needed', { field: `certificates.${successor.ca}`, seen: successor.issuer });
+  }
+  using secret = await passphrase();
+  const keystore = await openKeystore(readKeystoreConfig(layout.keyd), secret, clock);
   try {
-    return loadHierarchy(layout);
-  } catch (error) {
-    if (!(error instanceof KeysteadError) || error.code !== 'bundle.altered') throw error;
-    const certificates = { ...pins.certificates };
-    for (const role of ONLINE_CAS) certificates[role] = certSha256(bundle.certificates[role]);
-    return loadHierarchy(layout, { ...pins, certificates });
+    requireOwnKey(keystore, successor);
+    if (successor.ca !== 'server') return undefined;
+    return await certifyEvidence(layout, keystore, clock, outputs, successor);
+  } finally {
+    keystore.close();
   }
 }
 
-/** What a root has revoked stays revoked, and its numbers go up. */
-function requireNewerCrl(served: DerCrl, { crls, certificates }: CeremonyBundle, role: 'root' | 'signing-root'): void {
-  const before = readCrl(served);
-  // Whoever may write in the directory can put anything there; only what the root signed is held against the new one.
-  if (!before.verify(certificates[role])) return;
-  const next = readCrl(crls[role]);
-  const field = `crls.${role}`;
-  if (next.number < before.number || (next.number === before.number && !sameBytes(served, crls[role]))) {
-    throw new KeysteadError('bundle.older', { field, seen: `CRL ${next.number}, after CRL ${before.number}` });
-  }
-  const gone = [...before.entries.keys()].find((serial) => !next.entries.has(serial));
-  if (gone !== undefined) {
-    throw new KeysteadError('bundle.change-unexpected', { field, seen: `serial ${gone} is not revoked any more` });
-  }
+function requireOwnKey(keystore: Keystore, { issuer, ca, spkiSha256: theirs }: CaGeneration): void {
+  const id = issuerKeyId(issuer);
+  const key = keystore.list().find((one) => one.id === id);
+  if (key !== undefined && spkiSha256(key.spki) === theirs) return;
+  const seen = key === undefined ? `${theirs}, and no key ${id} here` : `a key with SHA-256 ${theirs}`;
+  throw new KeysteadError('bundle.foreign', { field: `certificates.${ca}`, seen });
 }
 
-function takeOver(layout: Layout, clock: Clock, outputs: CeremonyOutputs, pins: CeremonyPins): CeremonyPins {
-  const { bundle, transcriptSha256 } = outputs;
+async function certifyEvidence(
+  layout: Layout,
+  keystore: Keystore,
+  clock: Clock,
+  { policy, bundle }: CeremonyOutputs,
+  { issuer }: CaGeneration,
+): Promise<Evidence> {
+  const { spki } = keystore.signer(requestName('evidence'));
+  const path = trustFile(layout, 'evidence-signer');
+  const fresh = await certify({
+    profile: profileOf(policy, 'evidence-signer'),
+    issuer: bundle.certificates.server,
+    signer: keystore.signer(issuerKeyId(issuer)),
+    spki,
+    urls: statusUrls(policy, issuer),
+    now: clock.now(),
+  });
+  return { fresh, former: certificateOf(readFileSync(path, 'latin1'), path) };
+}
+
+interface Taken {
+  readonly revoked: IssuerId[];
+  readonly evidence: Evidence | undefined;
+  readonly importedAt: string;
+}
+
+/** What keyd will remember. */
+function pinsAfter(
+  { pins, issuers }: Hierarchy,
+  { bundle, transcript, transcriptSha256 }: CeremonyOutputs,
+  { successor }: LaterChanges,
+  { revoked, evidence, importedAt }: Taken,
+): CeremonyPins {
   const certificates = { ...pins.certificates };
-  for (const role of ONLINE_CAS) certificates[role] = certSha256(bundle.certificates[role]);
-  const importedAt = clock.now().toISOString();
-  const later = [...pins.later, { ceremony: bundle.ceremony, transcriptSha256, importedAt }];
-  writeCertificates(layout, bundle);
-  // Last: until then keyd refuses to start, and the same import finishes what was begun.
-  const next: CeremonyPins = { ...pins, certificates, later };
-  durableWrite(pinsPath(layout), `${JSON.stringify(next, null, 2)}\n`, 0o600);
-  return next;
+  for (const role of [...OFFLINE_CAS, ...ONLINE_CAS]) certificates[role] = certSha256(bundle.certificates[role]);
+  if (evidence !== undefined) certificates['evidence-signer'] = certSha256(evidence.fresh);
+  const given = issuers.find(({ ca, current }) => current && ca === successor?.ca);
+  const { offline, witnesses } = transcript;
+  const told = { ceremony: bundle.ceremony, transcriptSha256, importedAt, offline, witnesses: [...witnesses], revoked };
+  const rolled = bundle.rollovers.slice(pins.rollovers.length).map(({ role, old, newWithOld, oldWithNew }) => ({
+    role,
+    old: certSha256(old),
+    newWithOld: certSha256(newWithOld),
+    oldWithNew: certSha256(oldWithNew),
+    importedAt,
+  }));
+  return {
+    ...pins,
+    certificates,
+    later: [...pins.later, told],
+    rollovers: [...pins.rollovers, ...rolled],
+    revoked,
+    publishing: true,
+    ...(successor === undefined || given === undefined
+      ? {}
+      : {
+          generations: { ...pins.generations, [successor.ca]: generationOfIssuer(successor.issuer) },
+          former: [
+            ...pins.former,
+            { issuer: given.id, sha256: certSha256(given.certificate), succeededAt: importedAt },
+          ],
+        }),
+    ...(evidence === undefined || given === undefined
+      ? {}
+      : {
+          formerEvidence: [
+            ...pins.formerEvidence,
+            { generation: generationOfIssuer(given.id), sha256: certSha256(evidence.former) },
+          ],
+        }),
+  };
+}
+
+/**
+ * Copies first, then the pins: until they are replaced, the copy is a directory that nobody names, and is made anew by
+ * the next import. From then on the new state holds.
+ */
+function takeOver(
+  layout: Layout,
+  pins: CeremonyPins,
+  files: ReadonlyMap<string, Uint8Array>,
+  evidence: Evidence | undefined,
+): CeremonyPins {
+  const copy = ceremonyCopy(layout, pins.later.length + 1);
+  rmSync(copy, { recursive: true, force: true });
+  mkdirSync(copy, { recursive: true, mode: 0o700 });
+  for (const [name, content] of files) durableWrite(join(copy, name), content, 0o600);
+  if (evidence !== undefined) {
+    durableWrite(join(copy, EVIDENCE_COPY), toPem('CERTIFICATE', evidence.fresh), 0o600);
+    durableWrite(join(copy, FORMER_EVIDENCE_COPY), toPem('CERTIFICATE', evidence.former), 0o600);
+  }
+  for (const dir of [dirname(copy), layout.keyd]) syncDirectory(dir);
+  writePins(layout, pins);
+  return finishPublishing(layout, pins);
 }

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
+import type { DerCrl } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import { type RootId, rootCrlsOf } from '@keystead/core/lifecycle';
 import { formatVerifierKey } from '@keystead/core/log';
 import { type Logger, pino } from 'pino';
 import { systemClock } from '../clock/system.ts';
@@ -17,10 +19,12 @@ import {
   type SealedPassphrase,
 } from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
-import { foundingPolicy, type Hierarchy, loadHierarchy } from './hierarchy.ts';
+import { foundingPolicy, type Hierarchy, loadHierarchy, pinsPath, readPins } from './hierarchy.ts';
+import { isImported } from './import.ts';
 import { cosignName } from './init.ts';
 import { keystoreMasters } from './keystore-master.ts';
 import { writePresence } from './presence.ts';
+import { finishPublishing, lastBundle } from './publish-trust.ts';
 import { type KeydSecrets, readSecrets } from './secrets.ts';
 import { KeydServer } from './server.ts';
 import { becomeSole } from './single.ts';
@@ -84,11 +88,12 @@ export interface OpenKeyd {
 /** Opens everything and listens. @throws KeysteadError as {@link runKeyd} does. */
 export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
   const { layout, secrets, clock, log } = options;
-  const hierarchy = loadHierarchy(layout);
+  if (!isImported(layout)) throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
   const socketMode = makeSocketDirectory(layout.run);
   const right = await becomeSole(layout.run);
   const undo: (() => unknown)[] = [() => right.release()];
   try {
+    const hierarchy = openHierarchy(layout);
     const keystoreConfig = readKeystoreConfig(layout.keyd);
     const keystore = await unlock(keystoreConfig, secrets.passphrase, clock);
     undo.unshift(() => keystore.close());
@@ -98,6 +103,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       dir: layout.keyd,
       publishedPolicy: layout.policy,
       hierarchy,
+      rootCrls: rootCrlsIn(layout, hierarchy),
       founding: foundingPolicy(layout, hierarchy.pins),
       signerOf: (id) => keystore.signer(id),
       keys: keystore.list(),
@@ -133,6 +139,19 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
     await runAll(undo);
     throw error;
   }
+}
+
+/** The hierarchy, once an import that was cut short is ended. */
+function openHierarchy(layout: Layout): Hierarchy {
+  const pins = readPins(layout);
+  if (pins !== undefined) finishPublishing(layout, pins);
+  return loadHierarchy(layout);
+}
+
+/** Those of the last ceremony. Before there was a later one they lie where the founding's import put them. */
+function rootCrlsIn(layout: Layout, { pins }: Hierarchy): { id: RootId; crl: DerCrl }[] {
+  const bundle = lastBundle(layout, pins);
+  return bundle === undefined ? [] : rootCrlsOf(bundle).map(({ id, crl }) => ({ id, crl }));
 }
 
 async function runAll(undo: readonly (() => unknown)[]): Promise<void> {

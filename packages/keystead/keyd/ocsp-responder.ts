@@ -1,6 +1,6 @@
 import type { DerCertificate, SpkiSha256 } from '@keystead/core/bytes';
 import { generateSoftwareKey, type Signer, softwareSigner, spkiSha256 } from '@keystead/core/crypto';
-import { type OnlineCa, ocspResponderProfile, type Policy } from '@keystead/core/lifecycle';
+import { type IssuerId, ocspResponderProfile, type Policy } from '@keystead/core/lifecycle';
 import { responderKeyHash } from '@keystead/core/x509';
 import type { CertificateAuthority } from './certificate-authority.ts';
 
@@ -52,11 +52,11 @@ export class OcspResponder {
   }
 
   /** The key that is in memory, or undefined before the first answer. */
-  get inMemory(): { issuer: OnlineCa; spkiSha256: SpkiSha256; createdAt: Date; useUntil: Date } | undefined {
+  get inMemory(): { issuer: IssuerId; spkiSha256: SpkiSha256; createdAt: Date; useUntil: Date } | undefined {
     const held = this.#held;
     if (held === undefined) return undefined;
     const { signer, madeAt, useUntil } = held;
-    const issuer = this.#authority.role;
+    const issuer = this.#authority.id;
     return { issuer, spkiSha256: spkiSha256(signer.spki), createdAt: new Date(madeAt), useUntil: new Date(useUntil) };
   }
 
@@ -77,7 +77,7 @@ export class OcspResponder {
       named: {},
       spki: key.spki,
       now,
-      subject: `ocsp-responder ${this.#authority.role}`,
+      subject: `ocsp-responder ${this.#authority.id}`,
       requestId: 'keyd',
     });
     const { ocspResponderSeconds, ocspSeconds } = this.#policy.revocation;

@@ -1,6 +1,5 @@
 import {
-  ONLINE_CAS,
-  type OnlineCa,
+  type IssuerId,
   type Policy,
   type PolicyFile,
   type SignedAuthorisation,
@@ -37,8 +36,9 @@ export interface Standing {
 /** Everything in keyd that is made from the policy, so that another policy is another one of these and nothing else. */
 export class PolicyInForce {
   readonly file: PolicyFile;
-  readonly authorities: Readonly<Record<OnlineCa, CertificateAuthority>>;
-  readonly responders: Readonly<Record<OnlineCa, OcspResponder>>;
+  /** Every key of the CAs. */
+  readonly authorities: ReadonlyMap<IssuerId, CertificateAuthority>;
+  readonly responders: ReadonlyMap<IssuerId, OcspResponder>;
   readonly requesters: Requesters;
   readonly provenance: Provenance;
   readonly checks: CheckPool;
@@ -50,13 +50,15 @@ export class PolicyInForce {
     const hierarchy: Hierarchy = { ...standing.hierarchy, policy: file.policy };
     this.file = file;
     this.checks = new CheckPool(hierarchy);
-    const forEach = <T>(make: (role: OnlineCa) => T): Readonly<Record<OnlineCa, T>> =>
-      Object.fromEntries(ONLINE_CAS.map((role) => [role, make(role)])) as Record<OnlineCa, T>;
-    this.authorities = forEach(
-      (role) => new CertificateAuthority(role, hierarchy, signerOf, { state, journal, ledger, checks: this.checks }),
+    const parts = { state, journal, ledger, checks: this.checks };
+    const authorities = hierarchy.issuers.map((issuer) => new CertificateAuthority(issuer, hierarchy, signerOf, parts));
+    this.authorities = new Map(authorities.map((authority) => [authority.id, authority]));
+    this.responders = new Map(
+      authorities.map((authority) => [authority.id, new OcspResponder(authority, file.policy)]),
     );
-    this.responders = forEach((role) => new OcspResponder(this.authorities[role], file.policy));
-    this.requesters = new Requesters(this.authorities, state);
+    const { revoked } = hierarchy.pins;
+    const vouches = (issuer: IssuerId) => !revoked.includes(issuer) && !ledger.isCompromised(issuer);
+    this.requesters = new Requesters(authorities, state, vouches);
     this.provenance = {
       software,
       policySha256: file.sha256,

@@ -1,5 +1,6 @@
 import {
   BackupIdSchema,
+  CEREMONY_KIND_NAMES,
   KEY_CHANGES,
   KEY_CUSTODIES,
   KEY_PURPOSE_IDS,
@@ -7,20 +8,26 @@ import {
   MOST_CUSTODIANS,
   MOST_MEMBERS,
   MOST_SHARE_BYTES,
+  OFFLINE_CAS,
+  ONLINE_CAS,
   PayloadSchema,
 } from '@keystead/core/lifecycle';
+import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
+import { ReleaseHold } from './wire/release-hold.ts';
 import {
   bytes,
   caRole,
   certificate,
   crl,
+  issuerId,
   label,
-  onlineCa,
+  perIssuer,
   reason,
   requestId,
+  rootName,
   serial,
   spkiSha256,
   time,
@@ -40,13 +47,20 @@ const Requester = z.strictObject({
   authorisation: z.string().min(1).max(20_480).optional(),
   /** For `authorised`, where the profile names a device. */
   deviceId: label.optional(),
+  /**
+   * For `device`: the CMP message (RFC 9810), DER, in which the device signed this very request with the key of
+   * `certificate`. keyd verifies it; where the policy wants it, nothing else proves a device.
+   */
+  message: bytes().optional(),
 });
 
 const Issue = {
   params: z.strictObject({
     profile: label,
-    /** PKCS#10, DER. */
+    /** The request, DER. */
     csr: bytes(),
+    /** PKCS#10 unless it says otherwise. */
+    format: z.enum(REQUEST_FORMATS).optional(),
     requester: Requester,
     /** For profiles that name hosts; the first becomes the common name. */
     hosts: z.array(z.string().min(1).max(253)).min(1).max(16).optional(),
@@ -77,7 +91,7 @@ const Provision = {
 
 const SignOcsp = {
   params: z.strictObject({
-    issuer: onlineCa,
+    issuer: issuerId,
     responses: z
       .array(
         z.strictObject({
@@ -91,7 +105,9 @@ const SignOcsp = {
       .min(1)
       .max(16),
     /** RFC 9654 section 2.1: 1 to 128 octets. */
-    nonce: bytes(128).optional(),
+    nonce: bytes(128)
+      .refine((nonce) => nonce.length > 0, 'must be 1 to 128 octets')
+      .optional(),
   }),
   result: z.strictObject({
     /** OCSPResponse, DER. */
@@ -103,7 +119,7 @@ const SignOcsp = {
 
 const SignCrl = {
   params: z.strictObject({
-    issuer: onlineCa,
+    issuer: issuerId,
     /** Above every number that keyd has signed for this issuer. */
     number: z.int().min(1),
     /**
@@ -138,7 +154,7 @@ const SignEvidence = {
     operator: label,
     /** What the device or the operator says was wiped. */
     wiped: z.array(z.string().min(1).max(256)).max(64),
-    revoked: z.array(z.strictObject({ serial, issuer: onlineCa, revokedAt: time, reason })).max(1024),
+    revoked: z.array(z.strictObject({ serial, issuer: issuerId, revokedAt: time, reason })).max(1024),
     requestId,
   }),
   result: z.strictObject({ document: z.string(), signature: bytes() }),
@@ -175,7 +191,7 @@ const Restore = z.strictObject({
   custodians: z.array(z.string()),
   log: z.strictObject({ backup: z.int(), restored: z.int(), newestSeen: z.int() }),
   acceptedLoss: z.boolean(),
-  crlNumbers: z.partialRecord(onlineCa, z.int()),
+  crlNumbers: perIssuer(z.int()),
   refused: z.array(z.strictObject({ time: z.string(), code: z.string(), who: z.string().optional() })),
 });
 
@@ -208,7 +224,7 @@ const Status = {
     }),
     tickets: z.array(z.strictObject({ id: z.string(), units: z.int(), quota: z.int() })),
     /** The last CRL number for each issuer. */
-    crlNumbers: z.partialRecord(onlineCa, z.int()),
+    crlNumbers: perIssuer(z.int()),
     restores: z.array(Restore),
   }),
 };
@@ -216,7 +232,40 @@ const Status = {
 const Trust = {
   params: z.strictObject({}),
   result: z.strictObject({
+    /** Those in use. */
     certificates: z.record(caRole, certificate),
+    /** Every key of the CAs with its newest certificate: those that issue, and those that answer for what they issued. */
+    issuers: z.array(
+      z.strictObject({ id: issuerId, ca: z.enum(ONLINE_CAS), certificate, current: z.boolean(), revoked: z.boolean() }),
+    ),
+    /** The changes of the roots' keys, the oldest first (RFC 9810 section 4.4). */
+    rollovers: z.array(
+      z.strictObject({
+        role: z.enum(OFFLINE_CAS),
+        /** The old key and the one after it, as CRL addresses name them. */
+        old: rootName,
+        next: rootName,
+        certificates: z.strictObject({ old: certificate, newWithOld: certificate, oldWithNew: certificate }),
+        importedAt: time,
+        /** When the old root ceases to be an anchor, by the policy in force. */
+        until: time,
+      }),
+    ),
+    /** The last CRL of each key of a root. */
+    rootCrls: z.array(z.strictObject({ id: rootName, crl })),
+    /** The ceremonies after the founding, the oldest first. */
+    later: z.array(
+      z.strictObject({
+        number: z.int(),
+        ceremony: z.enum(CEREMONY_KIND_NAMES),
+        transcriptSha256: z.string(),
+        importedAt: time,
+        offline: z.boolean(),
+        witnesses: z.array(z.string()),
+        /** What the CRLs of the roots say, as of this import: issuers that are revoked. */
+        revoked: z.array(issuerId),
+      }),
+    ),
     /** Signs provisioning records and evidence. */
     evidenceSigner: certificate,
     /** Verifier keys (C2SP signed-note) of the log and of its timestamps. */
@@ -230,7 +279,7 @@ const Trust = {
 /** One signed certificate as keyd's journal tells it. */
 const JournalCertificate = z.strictObject({
   serial,
-  issuer: onlineCa,
+  issuer: issuerId,
   profile: z.string(),
   /** Device id, operator name or first host. */
   subject: z.string(),
@@ -310,7 +359,8 @@ const Keys = {
       z.strictObject({
         ...keyFacts,
         spkiSha256,
-        activatedAt: time,
+        /** Null for a key that no ceremony has certified yet. */
+        activatedAt: time.nullable(),
         /** Null where the policy sets no end. */
         originatorEnd: time.nullable(),
         recipientEnd: time.nullable(),
@@ -329,7 +379,7 @@ const Keys = {
     /** Symmetric keys, which have no hash of a public half. */
     masters: z.array(z.strictObject(keyFacts)),
     /** The OCSP responders' keys that are in memory now. */
-    responders: z.array(z.strictObject({ issuer: onlineCa, spkiSha256, createdAt: time, useUntil: time })),
+    responders: z.array(z.strictObject({ issuer: issuerId, spkiSha256, createdAt: time, useUntil: time })),
   }),
 };
 
@@ -362,6 +412,7 @@ export const OPERATIONS = {
   changePolicy: ChangePolicy,
   keys: Keys,
   changeKey: ChangeKey,
+  releaseHold: ReleaseHold,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

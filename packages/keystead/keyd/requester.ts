@@ -1,14 +1,14 @@
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { certSha256, verifySignature } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { OnlineCa } from '@keystead/core/lifecycle';
+import type { IssuerId, OnlineCa } from '@keystead/core/lifecycle';
 import { deviceIdOf, personNameOf, readCertificate } from '@keystead/core/x509';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import type { KeydState } from './state.ts';
 
 /** Who a certificate names, once its signature is verified. Its times are looked at each time. */
 interface Proven {
-  readonly issuer: OnlineCa;
+  readonly issuer: IssuerId;
   readonly serial: Serial;
   readonly id: string;
   readonly notBefore: number;
@@ -29,13 +29,20 @@ const REMEMBERED = 20_000;
  * alone. docs/keyd.md says what follows from that.
  */
 export class Requesters {
-  readonly #authorities: Readonly<Record<OnlineCa, CertificateAuthority>>;
+  readonly #authorities: readonly CertificateAuthority[];
   readonly #state: KeydState;
+  readonly #vouches: (issuer: IssuerId) => boolean;
   readonly #proven = new Map<string, Proven>();
 
-  constructor(authorities: Readonly<Record<OnlineCa, CertificateAuthority>>, state: KeydState) {
+  /**
+   * @param authorities every key of the CAs: what one that has a successor issued is as good as ever.
+   * @param vouches false of a key that the root has revoked or that is in foreign hands: whoever has it can have made
+   *   any certificate, and would get one from its successor.
+   */
+  constructor(authorities: readonly CertificateAuthority[], state: KeydState, vouches: (issuer: IssuerId) => boolean) {
     this.#authorities = authorities;
     this.#state = state;
+    this.#vouches = vouches;
   }
 
   /**
@@ -48,24 +55,25 @@ export class Requesters {
     const proven = this.#proven.get(key) ?? this.#prove(kind, certificate);
     if (!this.#proven.has(key)) this.#remember(key, proven);
     if (proven.id !== id) throw unproven(`a certificate of ${proven.id}, for ${id}`);
+    if (!this.#vouches(proven.issuer)) throw unproven(`a certificate of ${proven.issuer}, which is believed no more`);
     const ms = now.getTime();
     if (ms < proven.notBefore || ms > proven.notAfter) throw unproven('a certificate that is not valid now');
-    if (this.#state.isRevoked(proven.issuer, proven.serial)) {
+    if (this.#state.isListed(proven.issuer, proven.serial)) {
       throw new KeysteadError('requester.revoked', { field: 'requester.certificate', seen: proven.serial });
     }
   }
 
   #prove(kind: 'device' | 'operator', certificate: DerCertificate): Proven {
     const info = readCertificate(certificate);
-    const issuer = ISSUERS[kind].find((role) => {
-      const { subjectDer, spki } = this.#authorities[role].info;
+    const own = this.#authorities.filter(({ role }) => ISSUERS[kind].includes(role));
+    const issuer = own.find(({ info: { subjectDer, spki } }) => {
       const algorithm = info.signatureAlgorithm;
       return (
         Buffer.compare(info.issuerDer, subjectDer) === 0 &&
         algorithm !== undefined &&
         verifySignature(algorithm, spki, info.tbs, info.signature)
       );
-    });
+    })?.id;
     if (issuer === undefined) throw unproven('a certificate of another issuer');
     const id = kind === 'device' ? deviceIdOf(info.san) : personNameOf(info.san);
     if (id === undefined || info.ca || !info.extKeyUsage.includes('clientAuth')) {

@@ -1,9 +1,10 @@
-import { closeSync, lchownSync, linkSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { closeSync, linkSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { toHex } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import { asOwnerOf } from '../host/as-owner.ts';
 
 /** Holds the right to be the one service of a directory until it is released or the process ends, however it ends. */
 export interface SoleRight {
@@ -31,8 +32,8 @@ export async function becomeSole(dir: string): Promise<SoleRight> {
   const own = `sole.${toHex(randomBytes(8))}.tmp`;
   const server = createServer((socket) => socket.destroy());
   try {
-    await listen(server, address(own));
-    giveToOwner(dir, own);
+    // A command that root ran leaves its name behind: whoever the directory belongs to must be able to knock at it.
+    await asOwnerOf(dir, () => listen(server, address(own)));
     for (;;) {
       const last = Math.max(0, ...numbersIn(dir));
       if (last > 0 && (await answers(address(`sole.${last}`)))) {
@@ -48,13 +49,6 @@ export async function becomeSole(dir: string): Promise<SoleRight> {
   server.unref();
   // Its name stays: a number is never used twice.
   return { release: () => server.close(() => closeSync(directory)) };
-}
-
-/** A command that root ran leaves its name behind: whoever the directory belongs to must be able to knock at it. */
-function giveToOwner(dir: string, name: string): void {
-  if (process.getuid?.() !== 0) return;
-  const { uid, gid } = statSync(dir);
-  lchownSync(join(dir, name), uid, gid);
 }
 
 const numbersIn = (dir: string): number[] =>

@@ -1,8 +1,9 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { type BatchTicket, ONLINE_CAS, type OnlineCa, type SignedTicket } from '@keystead/core/lifecycle';
+import { type BatchTicket, type IssuerId, isIssuerId, type SignedTicket } from '@keystead/core/lifecycle';
 import { REVOCATION_REASONS, type RevocationReason, type RevokedEntry } from '@keystead/core/x509';
 import { AuthorisationUses } from './authorisation-uses.ts';
+import { Holds } from './holds.ts';
 import type { CertificateJournalEntry, CrlJournalEntry, JournalEntry, RestoredJournalEntry } from './journal-entry.ts';
 import { SerialSet } from './serial-set.ts';
 
@@ -16,7 +17,7 @@ interface Unit {
   readonly ticketId: string;
   readonly spkiSha256: string;
   /** The IDevID that it got last; none while the first is being made. */
-  idevid?: { readonly serial: Serial; readonly notAfter: number };
+  idevid?: { readonly issuer: IssuerId; readonly serial: Serial; readonly notAfter: number };
 }
 
 /** What is remembered of a certificate besides the count. */
@@ -24,7 +25,7 @@ type Certified = Pick<CertificateJournalEntry, 'serial' | 'issuer' | 'subject' |
 
 interface Revocations {
   number: number;
-  /** By serial; what has once been listed stays, but for `certificateHold`, which can be taken back. */
+  /** By serial, revoked for good: what has once been listed stays. */
   readonly listed: Map<Serial, RevokedEntry>;
 }
 
@@ -41,11 +42,13 @@ export class KeydState {
   readonly #tickets = new Map<string, TicketUse>();
   readonly #units = new Map<string, Unit>();
   readonly #unitKeys = new Map<string, string>();
-  readonly #revocations = new Map<OnlineCa, Revocations>();
+  readonly #revocations = new Map<IssuerId, Revocations>();
   readonly #restores: RestoredJournalEntry[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
-  readonly #issued = new Map<OnlineCa, SerialSet>();
+  /** What is on hold, and what came off. */
+  readonly holds = new Holds();
+  readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
 
@@ -54,6 +57,7 @@ export class KeydState {
     this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
     if (entry.kind === 'certificate') this.#replayCertificate(entry);
     if (entry.kind === 'crl') this.#replayCrl(entry);
+    if (entry.kind === 'release') this.holds.release(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
   }
 
@@ -74,16 +78,20 @@ export class KeydState {
     const { listed } = this.#of(entry.issuer);
     for (const [serial, ms, reason] of entry.revoked) {
       if (!isReason(reason)) throw new KeysteadError('keyd.journal-damaged', { field: 'reason', seen: reason });
-      listed.set(serial as Serial, { serial: serial as Serial, revokedAt: new Date(ms), reason });
+      const revoked = { serial: serial as Serial, revokedAt: new Date(ms), reason };
+      if (reason === 'certificateHold') this.holds.take(entry.issuer, revoked);
+      else {
+        listed.set(revoked.serial, revoked);
+        this.holds.end(entry.issuer, revoked.serial);
+      }
     }
     this.#of(entry.issuer).number = entry.number;
   }
 
   #replayRestore(entry: RestoredJournalEntry): void {
     this.#restores.push(entry);
-    for (const issuer of ONLINE_CAS) {
-      const floor = entry.crlNumbers[issuer];
-      if (floor !== undefined) this.#of(issuer).number = Math.max(this.#of(issuer).number, floor);
+    for (const [issuer, floor] of Object.entries(entry.crlNumbers)) {
+      if (isIssuerId(issuer) && floor !== undefined) this.#of(issuer).number = Math.max(this.#of(issuer).number, floor);
     }
   }
 
@@ -124,26 +132,26 @@ export class KeydState {
     this.#certificates += 1;
     this.sawSerial(issuer, serial as Serial);
     const unit = ticket === undefined ? undefined : this.#units.get(subject);
-    if (unit !== undefined) unit.idevid = { serial: serial as Serial, notAfter: Date.parse(notAfter) };
+    if (unit !== undefined) unit.idevid = { issuer, serial: serial as Serial, notAfter: Date.parse(notAfter) };
   }
 
   /** Takes note of a certificate of this CA that stands in no journal. */
-  sawSerial(issuer: OnlineCa, serial: Serial): void {
+  sawSerial(issuer: IssuerId, serial: Serial): void {
     const known = this.#issued.get(issuer) ?? new SerialSet();
     this.#issued.set(issuer, known);
     known.add(serial);
   }
 
   /** Whether keyd has issued a certificate with this serial number. */
-  isIssued(issuer: OnlineCa, serial: Serial): boolean {
+  isIssued(issuer: IssuerId, serial: Serial): boolean {
     return this.#issued.get(issuer)?.has(serial) ?? false;
   }
 
   /**
-   * The IDevID that a device got last: its serial number, and when it ends, milliseconds since 1970. Undefined for a
+   * The IDevID that a device got last: its issuer and serial number, and when it ends, milliseconds since 1970. Undefined for a
    * device that was never provisioned here.
    */
-  idevidOf(deviceId: string): { readonly serial: Serial; readonly notAfter: number } | undefined {
+  idevidOf(deviceId: string): Unit['idevid'] {
     return this.#units.get(deviceId)?.idevid;
   }
 
@@ -202,27 +210,32 @@ export class KeydState {
   }
 
   /** The last CRL number of each issuer. */
-  get crlNumbers(): Partial<Record<OnlineCa, number>> {
+  get crlNumbers(): Partial<Record<IssuerId, number>> {
     return Object.fromEntries([...this.#revocations].map(([issuer, { number }]) => [issuer, number]));
   }
 
   /** Whether a CRL that keyd signed lists this certificate for good. */
-  isRevoked(issuer: OnlineCa, serial: Serial): boolean {
+  isRevoked(issuer: IssuerId, serial: Serial): boolean {
     return this.#revocations.get(issuer)?.listed.has(serial) ?? false;
   }
 
+  /** Whether it lists it at all: for good, or on a hold that no order has released. */
+  isListed(issuer: IssuerId, serial: Serial): boolean {
+    return this.isRevoked(issuer, serial) || this.holds.isHeld(issuer, serial);
+  }
+
   /**
-   * Takes revocations onto the list. Returns all that the CRL must list, and those that are there for the first
-   * time and for good. What was listed at `forgetBefore` or earlier is let go: nothing of that time can be valid.
+   * Takes revocations and holds onto the list. Returns all that the CRL must list, those that are there for the first
+   * time, and what takes them back, for when the journal could not be written: else they would be on no list later. What was listed at `forgetBefore` or earlier is let go: nothing of that time can be valid.
    * @throws KeysteadError `crl.number-used`; `crl.number-skips` for one so high that after it there would soon be none
    *   left, and so no CRL any more, also when the front end that asked for it is long mended.
    */
   list(
-    issuer: OnlineCa,
+    issuer: IssuerId,
     number: number,
     entries: readonly RevokedEntry[],
     forgetBefore: number,
-  ): { all: RevokedEntry[]; fresh: RevokedEntry[] } {
+  ): { all: RevokedEntry[]; fresh: RevokedEntry[]; undo: () => void } {
     const revocations = this.#of(issuer);
     if (number <= revocations.number) {
       throw new KeysteadError('crl.number-used', { field: 'number', seen: `${number}, after ${revocations.number}` });
@@ -232,27 +245,32 @@ export class KeydState {
     }
     const { listed } = revocations;
     const fresh: RevokedEntry[] = [];
-    const held = new Map<Serial, RevokedEntry>();
+    const ended: RevokedEntry[] = [];
     for (const entry of entries) {
       if (listed.has(entry.serial)) continue;
-      if (entry.reason === 'certificateHold') held.set(entry.serial, entry);
-      else {
-        listed.set(entry.serial, entry);
-        held.delete(entry.serial);
-        fresh.push(entry);
+      if (entry.reason === 'certificateHold') {
+        if (this.holds.take(issuer, entry)) fresh.push(entry);
+        continue;
       }
+      const held = this.holds.end(issuer, entry.serial);
+      if (held !== undefined) ended.push(held);
+      listed.set(entry.serial, entry);
+      fresh.push(entry);
     }
     for (const [serial, { revokedAt }] of listed) if (revokedAt.getTime() <= forgetBefore) listed.delete(serial);
+    this.holds.forget(issuer, forgetBefore);
     revocations.number = number;
-    return { all: [...listed.values(), ...held.values()], fresh };
+    const undo = (): void => {
+      for (const { serial } of fresh) {
+        listed.delete(serial);
+        this.holds.end(issuer, serial);
+      }
+      for (const held of ended) this.holds.take(issuer, held);
+    };
+    return { all: [...listed.values(), ...this.holds.of(issuer)], fresh, undo };
   }
 
-  /** Takes back what {@link list} took, when the journal could not be written: else it would be on no list later. */
-  unlist(issuer: OnlineCa, fresh: readonly RevokedEntry[]): void {
-    for (const { serial } of fresh) this.#of(issuer).listed.delete(serial);
-  }
-
-  #of(issuer: OnlineCa): Revocations {
+  #of(issuer: IssuerId): Revocations {
     const known = this.#revocations.get(issuer);
     if (known !== undefined) return known;
     const made: Revocations = { number: 0, listed: new Map() };

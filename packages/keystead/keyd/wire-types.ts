@@ -1,5 +1,6 @@
 import type { DerCertificate, DerCrl, Serial, SpkiSha256 } from '@keystead/core/bytes';
 import { fromBase64 } from '@keystead/core/bytes';
+import { type IssuerId, isIssuerId, type RootId } from '@keystead/core/lifecycle';
 import { CA_ROLES, REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
 import { z } from 'zod';
 
@@ -30,7 +31,21 @@ export const label = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/, 'mus
 export const requestId = z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable characters');
 
 export const caRole = z.enum(CA_ROLES);
-export const onlineCa = z.enum(['manufacturing', 'operational', 'server', 'operator']);
+/** One key of an online CA: `operational`, and after it `operational.2`. */
+export const issuerId = z.custom<IssuerId>((value) => typeof value === 'string' && isIssuerId(value), {
+  message: 'must be a CA of keyd, or one of its later keys, such as operational.2',
+});
+/** One key of a root: `root`, and after it `root.2`. */
+export const rootName = z
+  .string()
+  .regex(/^(?:root|signing-root)(?:\.(?:[2-9]|[1-9][0-9]))?$/)
+  .transform((name) => name as RootId);
+/** A number for each issuer. Issuers that have none are not there. */
+export const perIssuer = <T extends z.ZodType>(value: T) =>
+  z
+    .record(z.string(), value)
+    .refine((record) => Object.keys(record).every(isIssuerId), 'must be by issuer')
+    .transform((record) => record as Partial<Record<IssuerId, z.output<T>>>);
 export const reason = z.enum(Object.keys(REVOCATION_REASONS) as [RevocationReason, ...RevocationReason[]]);
 
 export const serial = z

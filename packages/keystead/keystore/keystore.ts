@@ -57,7 +57,8 @@ export interface KeyAgreement {
   /**
    * The shared secret Z: the x-coordinate, as long as the field. It goes into a key derivation (SP 800-56C) and nowhere else.
    * @param peer a public key on the same curve, validated here in full (SP 800-56A section 5.6.2.3.3).
-   * @throws KeysteadError `key.weak`, `key.algorithm-mismatch`, `keystore.key-missing`, `keystore.closed`.
+   * @throws KeysteadError for a peer that is no key on this curve `key.weak`, `key.algorithm-mismatch`, or
+   *   `agreement.key-invalid` where the key is in software; `keystore.key-missing`, `keystore.closed`.
    */
   agree(peer: DerSpki): Promise<SecretBytes>;
 }

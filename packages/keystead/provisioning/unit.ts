@@ -3,7 +3,15 @@ import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { checkDeviceId, type ParsedCsr, parseCsr, verifyProofOfPossession } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';
-import { type Issued, type KeyClaim, KeyTaken, keyVerdict, requireClock } from '../authority/index.ts';
+import {
+  batchRevoked,
+  type Issued,
+  type KeyClaim,
+  KeyTaken,
+  keyVerdict,
+  onlineIssuer,
+  requireClock,
+} from '../authority/index.ts';
 import type { Result } from '../keyd-client/index.ts';
 import type { ProvisioningRecord, Reader, Ticket, Tx } from '../store/index.ts';
 import type { ProvisioningDeps } from './deps.ts';
@@ -74,6 +82,7 @@ function lookUp(
 ): ProvisionedUnit | { ticket: Ticket } {
   const ticket = records.ticket(order.ticketId);
   if (ticket === undefined) throw new KeysteadError('ticket.unknown', { field: 'ticketId', seen: order.ticketId });
+  requireBatch(records, order.ticketId);
   const verdict = keyVerdict(records, claim);
   // Only a holder of the key is reported as the second one: a public key alone can be copied by anybody.
   if (verdict.kind !== 'free') verifyProofOfPossession(request);
@@ -100,7 +109,7 @@ function lookUp(
   }
   return {
     certificate: idevid.der as DerCertificate,
-    issuer: 'manufacturing',
+    issuer: onlineIssuer(record),
     serial: idevid.serial,
     notBefore: new Date(idevid.notBefore),
     notAfter: new Date(idevid.notAfter),
@@ -120,8 +129,8 @@ async function signAndRecord(
   const { ticketId: _, ...unit } = order;
   const signed = await deps.keyd.provision({ ...unit, ticket: ticket.text });
   const { auditSeq } = await deps.store.commit((tx) => recordUnit(tx, deps, { order, claim, ticket, signed }));
-  const { certificate, serial, notBefore, notAfter, record, signature } = signed;
-  return { certificate, issuer: 'manufacturing', serial, notBefore, notAfter, record, signature, auditSeq };
+  const { certificate, issuer, serial, notBefore, notAfter, record, signature } = signed;
+  return { certificate, issuer, serial, notBefore, notAfter, record, signature, auditSeq };
 }
 
 function recordUnit(
@@ -134,6 +143,8 @@ function recordUnit(
   const now = deps.clock.now();
   const actor: AuditEvent['actor'] = { kind: 'operator', id: operator };
   const at = now.getTime();
+  // Revoked while keyd signed: the signature is found in keyd's journal and put on the CRL.
+  requireBatch(tx, ticket.ticketId);
   tx.insertDevice({
     deviceId,
     state: 'provisioned',
@@ -157,7 +168,7 @@ function recordUnit(
   const row: ProvisioningRecord = {
     deviceId,
     ticketId: ticket.ticketId,
-    issuer: 'manufacturing',
+    issuer: signed.issuer,
     serial: signed.serial,
     record: signed.record,
     signature: signed.signature,
@@ -167,6 +178,12 @@ function recordUnit(
   };
   tx.insertProvisioningRecord(row);
   return row;
+}
+
+/** A batch that was revoked gets no unit any more. @throws KeysteadError `ticket.revoked`. */
+function requireBatch(records: Reader, ticketId: string): void {
+  if (records.meta(batchRevoked(ticketId)) === undefined) return;
+  throw new KeysteadError('ticket.revoked', { field: 'ticketId', seen: ticketId });
 }
 
 async function auditRefusal(deps: ProvisioningDeps, order: UnitOrder, error: KeysteadError): Promise<void> {

@@ -14,7 +14,7 @@ type Asked = EstRequest & { readonly basic: BasicCredentials };
 
 /** EST's view of the rooms. */
 export function estDomain(rooms: Rooms): EstDomain {
-  const { access, authority, certificates } = rooms;
+  const { access, authority, hierarchy } = rooms;
   const { authorisations } = authority;
 
   /** The profile of the path, or that of devices without one. */
@@ -70,9 +70,9 @@ export function estDomain(rooms: Rooms): EstDomain {
 
   return {
     caCertificates(label): DerCertificate[] {
-      const { root, operational, server } = certificates;
-      const issuing = label === undefined ? operational : certificates[issuerOf(labelled(label))];
-      return [...new Set([root, issuing, server])];
+      const issuing = label === undefined ? 'operational' : issuerOf(labelled(label));
+      // The root in use first; then, after a change of its key, old with old, old with new and new with old.
+      return [...hierarchy.anchors, ...hierarchy.chain(...new Set([issuing, 'server'] as const))];
     },
     async csrAttributes({ label, certificate, requestId }) {
       const profile = labelled(label);

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, fromPem, toHex } from '@keystead/core/bytes';
 import { certSha256, sha256 } from '@keystead/core/crypto';
-import { type KeyPurposeId, OFFLINE_CAS, ONLINE_CAS, readChain, requestName } from '@keystead/core/lifecycle';
+import { issuerKeyId, type KeyPurposeId, OFFLINE_CAS, readChain, requestName } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { AppendAudit } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
@@ -15,6 +15,8 @@ import type { Store } from '../store/index.ts';
 export interface Founded {
   readonly certificates: Readonly<Record<string, DerCertificate>>;
   readonly evidenceSigner: DerCertificate;
+  /** Every key of the CAs with its certificate. */
+  readonly issuers: Result<'trust'>['issuers'];
   /** SHA-256 of the policy of the ceremony, hex. */
   readonly policySha256: string;
   readonly keyd: Result<'keys'>;
@@ -107,8 +109,11 @@ function ceremonyOf(layout: Layout, transcript: Uint8Array | undefined): Ceremon
   };
 }
 
-function foundingKeys({ certificates, evidenceSigner, keyd }: Founded, { roots, signer }: Ceremony): Founding[] {
-  const byKey = new Map(ONLINE_CAS.map((role) => [requestName(role), certificates[role]]));
+function foundingKeys(
+  { certificates, evidenceSigner, issuers, keyd }: Founded,
+  { roots, signer }: Ceremony,
+): Founding[] {
+  const byKey = new Map(issuers.map(({ id, certificate }) => [issuerKeyId(id), certificate]));
   byKey.set(requestName('evidence'), evidenceSigner);
   const offline = OFFLINE_CAS.flatMap((role): Founding[] => {
     const der = certificates[role];

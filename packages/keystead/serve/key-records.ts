@@ -1,11 +1,11 @@
 import { toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { hkdf, type SecretBytes } from '@keystead/core/crypto';
-import { ONLINE_CAS, type Policy } from '@keystead/core/lifecycle';
+import { issuerOfKey, type Policy } from '@keystead/core/lifecycle';
 import type { Logger } from 'pino';
 import type { AppendAudit } from '../access/index.ts';
 import type { Authority } from '../authority/index.ts';
-import { auditWarnings, enterKey, retireOthers, syncKeyd, type Told } from '../inventory/index.ts';
+import { auditWarnings, enterKey, retireOthers, syncKeyd, type Told, toldByKeyd } from '../inventory/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import type { Store } from '../store/index.ts';
 
@@ -100,10 +100,10 @@ export class KeyRecords {
     ) {
       await store.commit((tx) => syncKeyd(tx, audit, told));
     }
-    for (const role of ONLINE_CAS) {
-      const key = told.keys.find(({ purpose }) => purpose === `${role}-ca`);
-      const at = key?.changes.find(({ change }) => change === 'compromise')?.at;
-      if (at !== undefined) authority.caCompromised(role, at);
+    for (const { id, changes } of told.keys) {
+      const issuer = issuerOfKey(id);
+      const at = changes.find(({ change }) => change === 'compromise')?.at;
+      if (issuer !== undefined && at !== undefined) authority.caCompromised(issuer, at);
     }
   }
 }
@@ -111,7 +111,9 @@ export class KeyRecords {
 function isKnown(records: Parameters<Parameters<Store['read']>[0]>[0], key: Result<'keys'>['keys'][number]): boolean {
   const row = records.keyBySpki(key.spkiSha256);
   if (row === undefined) return false;
-  return records.keyEvents(row.id).filter(({ actor }) => actor.startsWith('operator:')).length === key.changes.length;
+  // A key that waited for its certificate has come into use.
+  if (row.state === 'pre-activation' && key.activatedAt !== null) return false;
+  return records.keyEvents(row.id).filter(toldByKeyd).length === key.changes.length;
 }
 
 /** The name of a channel key: a value derived from it (HKDF), of which nothing leads back to 256 random bits. */

@@ -10,9 +10,11 @@ import { becomeOwnerOf } from '../host/owner.ts';
 import { becomeSole, type SoleRight } from '../keyd/single.ts';
 import { keydSocketPath } from '../keyd/socket-path.ts';
 import { KeydClient } from '../keyd-client/index.ts';
+import { CmpResponder, registerCmp } from '../protocols/cmp/index.ts';
 import { registerEst } from '../protocols/est/routes.ts';
 import { createHttpsServer, replaceIdentity } from '../protocols/http/server.ts';
 import { registerRest } from '../protocols/rest/routes.ts';
+import { cmpDomain } from './cmp-domain.ts';
 import { estDomain } from './est-domain.ts';
 import { channelKeyId } from './key-records.ts';
 import { createPublicServer } from './public.ts';
@@ -67,12 +69,14 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     const { app, server } = createHttpsServer(await makeTlsIdentity(rooms, config.host), log);
     registerEst(app, estDomain(rooms), log);
     registerRest(app, restDomain(rooms), log);
+    const cmp = new CmpResponder(cmpDomain(rooms), log);
+    registerCmp(app, cmp, log);
     app.get('/healthz', async () => ({
       ok: true,
       keyd: (await keyd.status()).software,
       ...(config.scep === true ? { scep: 'on' } : {}),
     }));
-    const plain = createPublicServer({ rooms, keyd, layout, clock, log });
+    const plain = createPublicServer({ rooms, keyd, layout, clock, log, cmp });
     if (config.scep === true) {
       const scep = await startScep(plain.app, rooms, { crlDirectory: layout.crl, log });
       undo.unshift(() => scep.close());

@@ -1,10 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import type { Clock } from '@keystead/core/clock';
-import { CA_ROLES } from '@keystead/core/x509';
+import { type IssuerId, type IssuerName, isIssuerId } from '@keystead/core/lifecycle';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
+import { type CmpResponder, registerCmp } from '../protocols/cmp/index.ts';
 import { CrlDirectory, createCrlHandler } from '../protocols/crl/index.ts';
 import { boundConnections } from '../protocols/http/bounds.ts';
 import { createLogHandler } from '../protocols/log/index.ts';
@@ -17,27 +18,26 @@ export interface PublicParts {
   readonly layout: Layout;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly cmp: CmpResponder;
 }
 
 /** A reader of public data sends no body worth waiting for. */
 const HEADERS_TIMEOUT_MS = 5_000;
 
 /**
- * The plain HTTP side: OCSP, CRLs, CA certificates and the audit log. All of it is signed data for everybody, which is
- * why it needs no TLS (and what fetches a CRL could not check a certificate yet). The three hot handlers come before
+ * The plain HTTP side: OCSP, CRLs, CA certificates, the audit log, and CMP. All of it is signed data, which is why it
+ * needs no TLS (and what fetches a CRL could not check a certificate yet). The three hot handlers come before
  * the router.
  */
-export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicParts): {
+export function createPublicServer({ rooms, keyd, layout, clock, log, cmp }: PublicParts): {
   server: Server;
   app: FastifyInstance;
 } {
   const onFailure = (error: unknown): void => log.error({ err: error }, 'a public answer failed');
   const responder = new OcspResponder({
-    cas: new Map(
-      (['manufacturing', 'operational', 'server', 'operator'] as const).map((role) => [role, rooms.certificates[role]]),
-    ),
-    statusOf: (issuer, serial) => rooms.authority.statusOf(onlineRole(issuer), serial),
-    signer: { signOcsp: (params) => keyd.signOcsp({ ...params, issuer: onlineRole(params.issuer) }) },
+    cas: new Map(rooms.hierarchy.issuers.map(({ id, certificate }) => [id, certificate])),
+    statusOf: (issuer, serial) => rooms.authority.statusOf(online(issuer), serial),
+    signer: { signOcsp: (params) => keyd.signOcsp({ ...params, issuer: online(params.issuer) }) },
   });
   const ocsp = createOcspHandler({
     responder,
@@ -47,7 +47,7 @@ export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicPa
   });
   const crls = new CrlDirectory(layout.crl, clock);
   rooms.authority.onCrlPublished((issuer) => crls.published(issuer));
-  const crl = createCrlHandler({ crls, clock, onFailure });
+  const crl = createCrlHandler({ crls, clock, onFailure, issuers: rooms.hierarchy.names });
   const auditLog = createLogHandler({ dir: layout.log, onFailure });
   const server = createServer({
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -65,20 +65,21 @@ export function createPublicServer({ rooms, keyd, layout, clock, log }: PublicPa
     exposeHeadRoutes: true,
     logger: false,
   });
-  for (const role of CA_ROLES) {
-    app.get(`/ca/${role}.cer`, (_request, reply) =>
+  for (const { id, certificate } of rooms.hierarchy.all) {
+    app.get(`/ca/${id}.cer`, (_request, reply) =>
       reply
         .type('application/pkix-cert')
         .header('Cache-Control', 'public, max-age=86400')
-        .send(Buffer.from(rooms.certificates[role])),
+        .send(Buffer.from(certificate)),
     );
   }
+  registerCmp(app, cmp, log);
   app.get('/healthz', () => ({ ok: true }));
   app.addHook('onClose', async () => ocsp.close());
   return { server, app };
 }
 
-function onlineRole(role: string): 'manufacturing' | 'operational' | 'server' | 'operator' {
-  if (role === 'manufacturing' || role === 'operational' || role === 'server' || role === 'operator') return role;
-  throw new RangeError(`${role} is not an online CA`);
+function online(issuer: IssuerName): IssuerId {
+  if (isIssuerId(issuer)) return issuer;
+  throw new RangeError(`${issuer} is not an online CA`);
 }

@@ -1,22 +1,23 @@
-import { type DerCertificate, type Serial, toBase64, toPem } from '@keystead/core/bytes';
+import { type Serial, toBase64, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { type Permission, permits } from '@keystead/core/lifecycle';
-import type { CaRole } from '@keystead/core/x509';
+import { type IssuerId, type Permission, permits } from '@keystead/core/lifecycle';
 import { actorOf, type Client, type OperatorClient } from '../access/index.ts';
-import type { FinalReason, Issued } from '../authority/index.ts';
+import type { Issued } from '../authority/index.ts';
 import { Inventory, keyEventView, keyView, keyWarnings, warningView } from '../inventory/index.ts';
 import { asKeysteadError } from '../protocols/http/status.ts';
 import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts';
 import type { Certificate, Device } from '../store/index.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
+import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
+import type { ServedHierarchy } from './served-hierarchy.ts';
 
 /** The most devices that one answer lists. */
 const DEVICES_LISTED = 10_000;
 
 /** REST's view of the rooms: who asks, whether they may, and what they get. */
 export function restDomain(rooms: Rooms): RestDomain {
-  const { access, authority, backups, provisioning, store, certificates, keys, clock } = rooms;
+  const { access, authority, backups, provisioning, store, hierarchy, keys, clock } = rooms;
 
   async function operator(caller: Caller, permission: Permission, what: string): Promise<OperatorClient> {
     const asked = { requestId: caller.requestId, what };
@@ -28,13 +29,14 @@ export function restDomain(rooms: Rooms): RestDomain {
 
   const view = (issued: Issued): IssuedView => ({
     certificate: toPem('CERTIFICATE', issued.certificate),
-    chain: chainPem(certificates, issued.issuer),
+    chain: chainPem(hierarchy, issued.issuer),
     serial: issued.serial,
     notAfter: issued.notAfter.toISOString(),
   });
 
   return {
     ...authorisationDomain(rooms, operator),
+    ...revocationDomain(rooms, operator),
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };
@@ -82,18 +84,6 @@ export function restDomain(rooms: Rooms): RestDomain {
       const { requestId } = caller;
       const issued = await provisioning.provisionUnit({ ...unit, station: client.id, operator: client.id, requestId });
       return { ...view(issued), record: issued.record, signature: toBase64(issued.signature) };
-    },
-    async revoke(caller, { deviceId, serial, reason }) {
-      const permission = deviceId === undefined ? 'certificate.revoke' : 'device.revoke';
-      const actor = actorOf(await operator(caller, permission, 'revoke'));
-      const selector = deviceId === undefined ? { serial: (serial ?? '').toLowerCase() as Serial } : { deviceId };
-      const done = await authority.revoke({
-        selector,
-        reason: reason as FinalReason,
-        actor,
-        requestId: caller.requestId,
-      });
-      return { revoked: done.certificates.map((one) => one.serial), reason, onCrl: done.onCrl };
     },
     async decommission(caller, deviceId, wiped) {
       const client: Client = await operator(caller, 'device.decommission', 'decommission');
@@ -174,8 +164,11 @@ export function restDomain(rooms: Rooms): RestDomain {
   };
 }
 
-const chainPem = (certificates: Readonly<Record<CaRole, DerCertificate>>, issuer: CaRole): string =>
-  toPem('CERTIFICATE', certificates[issuer]) + toPem('CERTIFICATE', certificates.root);
+/** What leads from an issued certificate to the root in use, and for those who know an old root only to that one. */
+function chainPem({ issuers, newWithOld, certificates }: ServedHierarchy, issuer: IssuerId): string {
+  const ca = issuers.filter(({ id }) => id === issuer).map(({ certificate }) => certificate);
+  return [...ca, ...newWithOld, certificates.root].map((der) => toPem('CERTIFICATE', der)).join('');
+}
 
 const deviceView = ({ deviceId, state, model, ticketId, idevidSerial, createdAt, changedAt }: Device) => ({
   deviceId,

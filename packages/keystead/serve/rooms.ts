@@ -1,7 +1,7 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
-import type { OnlineCa, Policy } from '@keystead/core/lifecycle';
+import type { Policy } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
 import type { CaRole } from '@keystead/core/x509';
 import type { Logger } from 'pino';
@@ -15,7 +15,9 @@ import { openStore, type Store } from '../store/index.ts';
 import { BackupRecords } from './backup-records.ts';
 import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
+import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
 import { PolicyChanges } from './policy-changes.ts';
+import { ServedHierarchy } from './served-hierarchy.ts';
 
 export interface RoomsOptions {
   readonly layout: Layout;
@@ -39,10 +41,12 @@ export interface Rooms {
   readonly keys: KeyRecords;
   readonly clock: Clock;
   readonly backups: BackupRecords;
+  readonly refusals: RefusalLog;
   /** The policy in force; another one after a change. */
   readonly policy: Policy;
   readonly policies: PolicyChanges;
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
+  readonly hierarchy: ServedHierarchy;
   /** Repairs what a crash left; before the first request is taken. */
   start(): Promise<void>;
   /** Writes down and publishes what is still on its way, and closes the records. */
@@ -58,13 +62,11 @@ const CHECKPOINT_MS = 1_000;
 export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const { layout, keyd, clock, log } = options;
   const trust = await keyd.trust();
-  const certificates = trust.certificates as Record<CaRole, DerCertificate>;
-  const cas: Record<OnlineCa, DerCertificate> = {
-    manufacturing: certificates.manufacturing,
-    operational: certificates.operational,
-    server: certificates.server,
-    operator: certificates.operator,
-  };
+  const hierarchy = new ServedHierarchy(trust, clock);
+  const { certificates } = hierarchy;
+  // What a CA made whose key the root has revoked proves nothing any more.
+  const believed = trust.issuers.filter(({ revoked }) => !revoked);
+  const cas = Object.fromEntries(believed.map(({ id, certificate }) => [id, certificate]));
   const store = openStore({ path: layout.database, clock });
   const publisher = new LogPublisher({
     entries: { auditEntries: (from, count) => store.read((records) => records.auditEntries(from, count)) },
@@ -83,7 +85,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const refusals = new RefusalLog({ store, audit, clock });
   const claims = new KeyClaims();
   const policies = PolicyChanges.of({ store, keyd, audit, refusals }, trust.policy);
-  const shared = { store, keyd, clock, audit, refusals, claims };
+  const shared = { store, keyd, clock, audit, refusals, claims, issuers: trust.issuers };
   // Getters, so that each room goes by the policy in force when it looks, and not by the one of the start.
   const authority = new Authority({
     ...shared,
@@ -104,7 +106,14 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   });
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
+  const imported = trust.later.length;
   const tick = setInterval(() => {
+    keyd
+      .trust()
+      .then(({ later }) => {
+        if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
+      })
+      .catch(() => {});
     for (const part of [authority, keys]) {
       part
         .tick()
@@ -125,6 +134,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     authority,
     provisioning,
     keys,
+    refusals,
     clock,
     policies,
     get policy() {
@@ -132,15 +142,19 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
     backups,
     certificates,
+    hierarchy,
     async start() {
       await publisher.open();
       const { founding } = await policies.history();
       await recordFounding(store, audit, layout, {
         certificates,
         evidenceSigner: trust.evidenceSigner,
+        issuers: trust.issuers,
         policySha256: founding.sha256,
         keyd: await keyd.keys(),
       });
+      await recordCeremonies(store, audit, trust, await keyd.keys());
+      putRootCrls(layout, trust);
       await policies.start();
       // Before anything is repaired: what is found missing then has its reason in the log.
       const restored = await backups.recordRestores();

@@ -53,7 +53,7 @@ async function makeRa({ authority, policy }: Pick<Rooms, 'authority' | 'policy'>
   using pkcs8 = key.pkcs8;
   const signer = softwareSigner('RSA-3072', pkcs8);
   const csr = await certificationRequest(nameOf(policy), signer);
-  const issued = await authority.scepRaCertificate({ csr, requestId: toHex(randomBytes(8)) });
+  const issued = await authority.registrationAuthority({ profile: 'scep-ra', csr, requestId: toHex(randomBytes(8)) });
   const transport = softwareTransport('RSA-3072', pkcs8);
   return { certificate: readCertificate(issued.certificate), signer, transport };
 }

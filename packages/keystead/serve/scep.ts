@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import type { DerCertificate, DerCrl } from '@keystead/core/bytes';
 import { sameBytes } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { ONLINE_CAS, type OnlineCa, profileOf } from '@keystead/core/lifecycle';
-import { parseCsr, readCertificate } from '@keystead/core/x509';
+import { type IssuerId, profileOf } from '@keystead/core/lifecycle';
+import { type CertificateName, parseCsr, readCertificate } from '@keystead/core/x509';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { askedSubject } from '../authority/index.ts';
 import type { ScepDomain } from '../protocols/scep/operation.ts';
 import { registerScep } from '../protocols/scep/routes.ts';
+import type { Certificate } from '../store/index.ts';
 import type { Rooms } from './rooms.ts';
 import { ScepRas } from './scep-ra.ts';
 
@@ -42,14 +43,20 @@ export async function startScep(app: FastifyInstance, rooms: Rooms, options: Sce
 
 /** SCEP's view of the rooms. */
 export function scepDomain(rooms: Rooms, ras: Pick<ScepRas, 'all'>, crlDirectory: string): ScepDomain {
-  const { access, authority, certificates, store } = rooms;
+  const { access, authority, certificates, hierarchy, store } = rooms;
   const { authorisations } = authority;
-  const issuers = ONLINE_CAS.map((role) => ({ role, name: readCertificate(certificates[role]).subjectDer }));
-  const issuerOf = (name: Uint8Array): OnlineCa => {
-    const found = issuers.find((one) => sameBytes(one.name, name))?.role;
-    if (found !== undefined) return found;
-    throw new KeysteadError('scep.certificate-unknown', { field: 'issuer' });
+  /** The keys of the CA with this name, the one in use last. @throws KeysteadError `scep.certificate-unknown`. */
+  const issuersNamed = (name: Uint8Array): IssuerId[] => {
+    const found = hierarchy.issuers.filter(({ certificate }) =>
+      sameBytes(readCertificate(certificate).subjectDer, name),
+    );
+    if (found.length === 0) throw new KeysteadError('scep.certificate-unknown', { field: 'issuer' });
+    return found.toSorted((a, b) => Number(a.current) - Number(b.current)).map(({ id }) => id);
   };
+  const recordOf = ({ issuer, serial }: CertificateName): Certificate | undefined =>
+    issuersNamed(issuer)
+      .map((id) => store.read((records) => records.certificate(id, serial)))
+      .find((record) => record !== undefined);
   return {
     ras: () => ras.all,
     caCertificates: () => [certificates.operational, certificates.root],
@@ -74,14 +81,16 @@ export function scepDomain(rooms: Rooms, ras: Pick<ScepRas, 'all'>, crlDirectory
       if (client.profile === 'idevid') return authority.enrol({ client, csr, requestId });
       return authority.reenrol({ client, profile: client.profile, csr, requestId });
     },
-    async certificate(signer, { issuer, serial }, requestId): Promise<DerCertificate> {
+    async certificate(signer, name, requestId): Promise<DerCertificate> {
       await access.identify(signer, { requestId, what: 'get certificate by scep' });
-      const found = store.read((records) => records.certificate(issuerOf(issuer), serial));
-      if (found === undefined) throw new KeysteadError('scep.certificate-unknown', { field: 'serial', seen: serial });
-      return found.der as DerCertificate;
+      const found = recordOf(name);
+      if (found !== undefined) return found.der as DerCertificate;
+      throw new KeysteadError('scep.certificate-unknown', { field: 'serial', seen: name.serial });
     },
-    crl({ issuer }): DerCrl {
-      const path = join(crlDirectory, `${issuerOf(issuer)}.crl`);
+    crl(name): DerCrl {
+      // That of the key that signed the certificate; for one that is not known here, that of the key in use.
+      const issuer = recordOf(name)?.issuer ?? issuersNamed(name.issuer).at(-1);
+      const path = join(crlDirectory, `${issuer}.crl`);
       if (!existsSync(path)) throw new KeysteadError('scep.certificate-unknown', { field: 'issuer' });
       return new Uint8Array(readFileSync(path)) as DerCrl;
     },

@@ -1,4 +1,4 @@
-import { toHex, toPem } from '@keystead/core/bytes';
+import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, randomBytes, softwareSigner } from '@keystead/core/crypto';
 import { certificationRequest } from '@keystead/core/x509';
 import type { TlsIdentity } from '../protocols/http/server.ts';
@@ -13,7 +13,7 @@ export const hostsOf = (host: string): string[] => [...new Set([host, 'localhost
  * (docs/memory.md).
  */
 export async function makeTlsIdentity(rooms: Rooms, host: string): Promise<TlsIdentity> {
-  const { authority, certificates } = rooms;
+  const { authority, hierarchy } = rooms;
   const key = generateSoftwareKey('P-256');
   const csr = await certificationRequest(host, softwareSigner('P-256', key.pkcs8));
   const issued = await authority.serverCertificate({
@@ -26,9 +26,10 @@ export async function makeTlsIdentity(rooms: Rooms, host: string): Promise<TlsId
   key.pkcs8.wipe();
   return {
     key: pem,
-    cert: toPem('CERTIFICATE', issued.certificate) + toPem('CERTIFICATE', certificates.server),
-    clientCas: (['manufacturing', 'operational', 'operator', 'root'] as const).map((role) =>
-      toPem('CERTIFICATE', certificates[role]),
-    ),
+    // The CA, and for those who know an old root only what leads to the one in use.
+    cert: [issued.certificate, hierarchy.certificates.server, ...hierarchy.newWithOld].map(pemOf).join(''),
+    clientCas: [...hierarchy.chain('manufacturing', 'operational', 'operator'), ...hierarchy.anchors].map(pemOf),
   };
 }
+
+const pemOf = (der: DerCertificate): string => toPem('CERTIFICATE', der);

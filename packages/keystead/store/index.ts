@@ -5,6 +5,8 @@ export type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.t
 export { openStore, type StoreOptions } from './open.ts';
 export { readOnly } from './read-only.ts';
 export { Reader, type RevokedRow, type StatusRow } from './reader.ts';
+export type { RevocableRow, RevocationActRow } from './revocation-rows.ts';
+export type { RevocationActState } from './revocation-schema.ts';
 export type {
   AuditRow,
   Certificate,
@@ -19,3 +21,5 @@ export type {
 export type { CertificateState, DeviceState, JournalFate } from './schema.ts';
 export { type LockWait, Store } from './store.ts';
 export { type AuditHead, Tx } from './transaction.ts';
+export type { EnrolmentTransactionRow } from './transaction-rows.ts';
+export type { TransactionState } from './transaction-schema.ts';

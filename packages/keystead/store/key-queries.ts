@@ -1,6 +1,5 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
-import type { KeyDates, KeyState } from '@keystead/core/lifecycle';
-import type { CaRole } from '@keystead/core/x509';
+import type { IssuerName, KeyDates, KeyState } from '@keystead/core/lifecycle';
 import type { Dialect } from './dialect.ts';
 import * as keys from './key-rows.ts';
 import { bytesOf, compileQuery } from './query.ts';
@@ -28,6 +27,9 @@ export function keyQueries(dialect: Dialect) {
     ),
     setSuccessor: query<{ id: string; successor: string }>()((q, a) =>
       q.updateTable('key').set({ successor: a.successor }).where('id', '=', a.id),
+    ),
+    setKeyCertificate: query<{ id: string; certificateEnd: number; evidence: string }>()((q, a) =>
+      q.updateTable('key').set({ certificate_end: a.certificateEnd, evidence: a.evidence }).where('id', '=', a.id),
     ),
     insertKeyEvent: query<keys.KeyEventRow>()((q, a) => q.insertInto('key_event').values(keys.keyEventColumns(a))),
     keyEvents: query<{ id: string }>()((q, a) =>
@@ -88,7 +90,7 @@ export function keyQueries(dialect: Dialect) {
         .limit(1),
     ),
     /** What keyd signed for itself or for nobody, after this one. */
-    journalCertificates: query<{ issuer: CaRole; signedAt: number; serial: Serial; count: number }>()((q, a) =>
+    journalCertificates: query<{ issuer: IssuerName; signedAt: number; serial: Serial; count: number }>()((q, a) =>
       q
         .selectFrom('journal_certificate')
         .select(journal)
@@ -113,7 +115,7 @@ export function keyQueries(dialect: Dialect) {
         .orderBy('spki_sha256')
         .limit(a.count),
     ),
-    nextJournalCertificate: query<{ issuer: CaRole; profile: string; signedAt: number }>()((q, a) =>
+    nextJournalCertificate: query<{ issuer: IssuerName; profile: string; signedAt: number }>()((q, a) =>
       q
         .selectFrom('journal_certificate')
         .select(journal)

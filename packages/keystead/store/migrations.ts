@@ -2,6 +2,8 @@ import { type ColumnDefinitionBuilder, type Compilable, sql } from 'kysely';
 import { enrolmentAuthorisations } from './authorisation-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
+import { revocationActs } from './revocation-migration.ts';
+import { enrolmentTransactions } from './transaction-migration.ts';
 
 /** One step of the schema. A step that was released is never edited: the next one changes what it did. */
 export interface Migration {
@@ -19,6 +21,8 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'certificates, devices, batches, audit', statements: firstSchema },
   { version: 2, name: 'the key inventory', statements: keyInventory },
   { version: 3, name: 'enrolment authorisations', statements: enrolmentAuthorisations },
+  { version: 5, name: 'acts of revocation', statements: revocationActs },
+  { version: 8, name: 'enrolments of several messages', statements: enrolmentTransactions },
 ];
 
 function firstSchema({

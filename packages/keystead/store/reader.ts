@@ -1,9 +1,12 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
-import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
+import type { RevocationReason } from '@keystead/core/x509';
 import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 import type { RequestState } from './authorisation-schema.ts';
 import type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
 import type { Queries } from './queries.ts';
+import type { RevocableRow, RevocationActRow } from './revocation-rows.ts';
+import type { RevocationActState } from './revocation-schema.ts';
 import type {
   AuditRow,
   Certificate,
@@ -17,6 +20,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** What the records say about one certificate's standing. */
 export interface StatusRow {
@@ -40,7 +44,7 @@ export class Reader {
     this.statements = statements;
   }
 
-  certificate(issuer: CaRole, serial: Serial): Certificate | undefined {
+  certificate(issuer: IssuerName, serial: Serial): Certificate | undefined {
     return this.statements.certificate.first({ issuer, serial });
   }
 
@@ -63,12 +67,12 @@ export class Reader {
     return this.statements.countCertificates.first({})?.count ?? 0;
   }
 
-  statusOf(issuer: CaRole, serial: Serial): StatusRow | undefined {
+  statusOf(issuer: IssuerName, serial: Serial): StatusRow | undefined {
     return this.statements.statusOf.first({ issuer, serial });
   }
 
   /** What was revoked or put on hold at `issuer` at or after `since` (ms), oldest revocation first. */
-  revokedSince(issuer: CaRole, since: number): RevokedRow[] {
+  revokedSince(issuer: IssuerName, since: number): RevokedRow[] {
     return this.statements.revokedSince.all({ issuer, since }) as RevokedRow[];
   }
 
@@ -77,12 +81,12 @@ export class Reader {
   }
 
   /** What only keyd's journal knows of a certificate. */
-  journalCertificate(issuer: CaRole, serial: Serial): JournalCertificate | undefined {
+  journalCertificate(issuer: IssuerName, serial: Serial): JournalCertificate | undefined {
     return this.statements.journalCertificate.first({ issuer, serial });
   }
 
   /** What was found abandoned at or after `since` (ms), oldest finding first. */
-  abandonedSince(issuer: CaRole, since: number): JournalCertificate[] {
+  abandonedSince(issuer: IssuerName, since: number): JournalCertificate[] {
     return this.statements.abandonedSince.all({ issuer, since });
   }
 
@@ -141,7 +145,7 @@ export class Reader {
     return this.statements.auditEntries.all({ from, count });
   }
 
-  latestCrl(issuer: CaRole): CrlRow | undefined {
+  latestCrl(issuer: IssuerName): CrlRow | undefined {
     return this.statements.latestCrl.first({ issuer });
   }
 
@@ -186,10 +190,10 @@ export class Reader {
 
   /** Up to `count` certificates that stand in keyd's journal only, after the one named. */
   journalCertificates(
-    after: { issuer: CaRole | ''; signedAt: number; serial: Serial },
+    after: { issuer: IssuerName | ''; signedAt: number; serial: Serial },
     count: number,
   ): JournalCertificate[] {
-    return this.statements.journalCertificates.all({ ...after, issuer: after.issuer as CaRole, count });
+    return this.statements.journalCertificates.all({ ...after, issuer: after.issuer as IssuerName, count });
   }
 
   /** Up to `count` certificates of keyd's journal whose key's hash begins with these hex digits. */
@@ -228,6 +232,49 @@ export class Reader {
 
   countWaiting(authorisationId: string): number {
     return this.statements.countWaiting.first({ authorisationId })?.count ?? 0;
+  }
+
+  revocationAct(id: string): RevocationActRow | undefined {
+    return this.statements.revocationAct.first({ id });
+  }
+
+  /** Up to `count` acts in this state, the oldest first. */
+  revocationActs(state: RevocationActState, count: number): RevocationActRow[] {
+    return this.statements.revocationActs.all({ state, count });
+  }
+
+  /** Every certificate of this key that people and servers have, oldest first. */
+  certificatesOfKey(spkiSha256: SpkiSha256): Certificate[] {
+    return this.statements.certificatesOfKey.all({ spkiSha256 });
+  }
+
+  /** Up to `count` units of a batch whose id follows `after` in binary order; `''` begins. */
+  unitsOfBatch(ticketId: string, after: string, count: number): Pick<Device, 'deviceId' | 'idevidSerial' | 'state'>[] {
+    return this.statements.unitsOfBatch.all({ ticketId, after, count });
+  }
+
+  /** Up to `count` certificates of a CA that are in force and not revoked for good, by serial; `''` begins. */
+  revocableOf(issuer: IssuerName, after: string, now: number, count: number): RevocableRow[] {
+    return this.statements.revocableOf.all({ issuer, after: after as Serial, now, count });
+  }
+
+  /** The enrolment of several messages with this id. */
+  transaction(id: Uint8Array): EnrolmentTransactionRow | undefined {
+    return this.statements.transaction.first({ id });
+  }
+
+  transactionsOfCertificate(issuer: IssuerName, serial: Serial): EnrolmentTransactionRow[] {
+    return this.statements.transactionsOfCertificate.all({ issuer, serial });
+  }
+
+  /** Up to `count` whose certificate should have been confirmed by now. */
+  transactionsDue(now: number, count: number): EnrolmentTransactionRow[] {
+    return this.statements.transactionsDue.all({ now, count });
+  }
+
+  /** How many of this requester's have not ended. */
+  countOpenTransactions(requester: string): number {
+    return this.statements.countOpenTransactions.first({ requester })?.count ?? 0;
   }
 
   meta(key: string): string | undefined {

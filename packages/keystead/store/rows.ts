@@ -1,5 +1,6 @@
 import type { CertSha256, Serial, SpkiSha256 } from '@keystead/core/bytes';
-import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
+import type { RevocationReason } from '@keystead/core/x509';
 import type { Insertable } from 'kysely';
 import type { Dialect } from './dialect.ts';
 import { bytesOf } from './query.ts';
@@ -12,7 +13,7 @@ import type * as table from './schema.ts';
  */
 
 export interface Certificate {
-  readonly issuer: CaRole;
+  readonly issuer: IssuerName;
   readonly serial: Serial;
   readonly profile: string;
   readonly subject: string;
@@ -26,6 +27,8 @@ export interface Certificate {
   readonly status: table.CertificateState;
   readonly revokedAt: number | null;
   readonly reason: RevocationReason | null;
+  /** Set by a revocation that names it. */
+  readonly invalidityAt?: number | null;
   readonly requestId: string;
   /** SHA-256 of the DER request that it answers, hex. */
   readonly csrSha256: string;
@@ -47,6 +50,7 @@ export const certificateSelection = ({ hex }: Dialect) =>
     'status',
     'revoked_at as revokedAt',
     'reason',
+    'invalidity_at as invalidityAt',
     'request_id as requestId',
     hex<string>('csr_sha256').as('csrSha256'),
     'issued_at as issuedAt',
@@ -75,9 +79,11 @@ export const certificateColumns = (row: Certificate): Insertable<table.Certifica
 export interface KeyUse {
   readonly spkiSha256: SpkiSha256;
   readonly owner: string;
-  readonly issuer: CaRole | null;
+  readonly issuer: IssuerName | null;
   readonly serial: Serial | null;
   readonly firstSeen: number;
+  /** Set when it is reported. */
+  readonly compromisedAt?: number | null;
 }
 export const keyUseSelection = ({ hex }: Dialect) =>
   [
@@ -86,6 +92,7 @@ export const keyUseSelection = ({ hex }: Dialect) =>
     'issuer',
     hex<Serial | null>('serial').as('serial'),
     'first_seen as firstSeen',
+    'compromised_at as compromisedAt',
   ] as const;
 export const keyUseColumns = (row: KeyUse): Insertable<table.SpkiHistoryTable> => ({
   spki_sha256: bytesOf(row.spkiSha256),
@@ -97,7 +104,7 @@ export const keyUseColumns = (row: KeyUse): Insertable<table.SpkiHistoryTable> =
 
 /** A certificate that stands in keyd's journal and not in the records. */
 export interface JournalCertificate {
-  readonly issuer: CaRole;
+  readonly issuer: IssuerName;
   readonly serial: Serial;
   readonly profile: string;
   readonly subject: string;
@@ -203,7 +210,7 @@ export const ticketColumns = (row: Ticket): Insertable<table.TicketTable> => ({
 export interface ProvisioningRecord {
   readonly deviceId: string;
   readonly ticketId: string;
-  readonly issuer: CaRole;
+  readonly issuer: IssuerName;
   readonly serial: Serial;
   readonly record: string;
   readonly signature: Uint8Array;
@@ -276,7 +283,7 @@ export const auditColumns = (row: AuditRow): Insertable<table.AuditEntryTable> =
 });
 
 export interface CrlRow {
-  readonly issuer: CaRole;
+  readonly issuer: IssuerName;
   readonly number: number;
   readonly madeAt: number;
   readonly der: Uint8Array;

@@ -1,6 +1,8 @@
-import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
-import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { IssuerName, KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
+import type { RevocationReason } from '@keystead/core/x509';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
+import type { RevocationActTable } from './revocation-schema.ts';
+import type { EnrolmentTransactionTable } from './transaction-schema.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
 export type CertificateState = 'good' | 'revoked' | 'hold';
@@ -13,7 +15,7 @@ export type DeviceState = 'provisioned' | 'enrolled' | 'stolen' | 'decommissione
  * the part of the database that grows most and is written in random order.
  */
 export interface CertificateTable {
-  issuer: CaRole;
+  issuer: IssuerName;
   serial: Uint8Array;
   profile: string;
   /** The subject as text, for people. */
@@ -29,6 +31,8 @@ export interface CertificateTable {
   status: CertificateState;
   revoked_at: number | null;
   reason: RevocationReason | null;
+  /** Since when it is known or suspected to be invalid, where somebody said so (RFC 5280 section 5.3.2). */
+  invalidity_at: number | null;
   request_id: string;
   csr_sha256: Uint8Array;
   issued_at: number;
@@ -40,9 +44,11 @@ export interface SpkiHistoryTable {
   /** `device:<id>`, `operator:<name>`, `station:<id>` or `system:<name>`. */
   owner: string;
   /** The certificate that carries it; null when the signature was abandoned before it was recorded. */
-  issuer: CaRole | null;
+  issuer: IssuerName | null;
   serial: Uint8Array | null;
   first_seen: number;
+  /** When it was reported to be in foreign hands: it is never certified again. */
+  compromised_at: number | null;
 }
 
 /**
@@ -52,7 +58,7 @@ export interface SpkiHistoryTable {
 export type JournalFate = 'abandoned' | 'own';
 
 export interface JournalCertificateTable {
-  issuer: CaRole;
+  issuer: IssuerName;
   serial: Uint8Array;
   profile: string;
   subject: string;
@@ -92,7 +98,7 @@ export interface TicketTable {
 export interface ProvisioningRecordTable {
   device_id: string;
   ticket_id: string;
-  issuer: CaRole;
+  issuer: IssuerName;
   serial: Uint8Array;
   /** YAML, exactly the bytes that are signed. */
   record: string;
@@ -120,7 +126,7 @@ export interface AuditEntryTable {
 }
 
 export interface CrlTable {
-  issuer: CaRole;
+  issuer: IssuerName;
   number: number;
   made_at: number;
   der: Uint8Array;
@@ -193,8 +199,10 @@ export interface Schema {
   crl: CrlTable;
   key: KeyTable;
   key_event: KeyEventTable;
+  revocation_act: RevocationActTable;
   authorisation: AuthorisationTable;
   enrolment_request: EnrolmentRequestTable;
+  enrolment_transaction: EnrolmentTransactionTable;
   meta: MetaTable;
   migration: MigrationTable;
 }

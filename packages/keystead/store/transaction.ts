@@ -1,10 +1,11 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
-import type { KeyStanding } from '@keystead/core/lifecycle';
-import type { CaRole, RevocationReason } from '@keystead/core/x509';
+import type { IssuerName, KeyStanding } from '@keystead/core/lifecycle';
+import type { RevocationReason } from '@keystead/core/x509';
 import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 import type { KeyEventRow, KeyRow } from './key-rows.ts';
 import type { Queries } from './queries.ts';
 import { Reader } from './reader.ts';
+import type { RevocationActRow } from './revocation-rows.ts';
 import type {
   AuditRow,
   Certificate,
@@ -18,6 +19,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState, DeviceState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** The end of the audit log: its last number, and its time in milliseconds. */
 export interface AuditHead {
@@ -76,13 +78,36 @@ export class Tx extends Reader {
 
   /** Changes a certificate that is not revoked. @returns whether there was one. */
   setStatus(
-    issuer: CaRole,
+    issuer: IssuerName,
     serial: Serial,
     status: CertificateState,
     revokedAt: number | null,
     reason: RevocationReason | null,
+    invalidityAt: number | null = null,
   ): boolean {
-    return this.statements.setStatus.run({ issuer, serial, status, revokedAt, reason }) === 1;
+    return this.statements.setStatus.run({ issuer, serial, status, revokedAt, reason, invalidityAt }) === 1;
+  }
+
+  /** Blocks a key for all time, also one that was never seen here. Its first report stays. */
+  compromiseKey(spkiSha256: SpkiSha256, compromisedAt: number): void {
+    this.statements.compromiseKey.run({ spkiSha256, compromisedAt });
+  }
+
+  insertRevocationAct(row: RevocationActRow): void {
+    this.statements.insertRevocationAct.run(row);
+  }
+
+  /** Keeps what people have signed so far of an act that is proposed. */
+  setRevocationStatements(id: string, statements: string, expiresAt: number): void {
+    this.statements.setRevocationStatements.run({ id, statements, expiresAt });
+  }
+
+  moveRevocationAct(row: Pick<RevocationActRow, 'id' | 'state' | 'startedAt' | 'finishedAt'>): void {
+    this.statements.moveRevocationAct.run(row);
+  }
+
+  advanceRevocationAct(row: Pick<RevocationActRow, 'id' | 'cursor' | 'certificates' | 'devices'>): void {
+    this.statements.advanceRevocationAct.run(row);
   }
 
   /** @throws the error that maps to `key.already-used` when the key was ever seen. REQ-KEY-PROV-03 */
@@ -91,7 +116,7 @@ export class Tx extends Reader {
   }
 
   /** Ties a key that was seen but never certified to the certificate that now carries it. */
-  certifyKey(spkiSha256: SpkiSha256, issuer: CaRole, serial: Serial): void {
+  certifyKey(spkiSha256: SpkiSha256, issuer: IssuerName, serial: Serial): void {
     this.statements.certifyKey.run({ spkiSha256, issuer, serial });
   }
 
@@ -143,7 +168,7 @@ export class Tx extends Reader {
   }
 
   /** Forgets the CRLs of `issuer` with a number below `below`. */
-  pruneCrls(issuer: CaRole, below: number): void {
+  pruneCrls(issuer: IssuerName, below: number): void {
     this.statements.pruneCrls.run({ issuer, below });
   }
 
@@ -153,6 +178,11 @@ export class Tx extends Reader {
 
   setKeyStanding(id: string, { state, dates }: KeyStanding): void {
     this.statements.setKeyStanding.run({ id, state, ...dates });
+  }
+
+  /** @param certificateEnd notAfter of the newest certificate for the key, milliseconds. @param evidence JSON. */
+  setKeyCertificate(id: string, certificateEnd: number, evidence: string): void {
+    this.statements.setKeyCertificate.run({ id, certificateEnd, evidence });
   }
 
   setSuccessor(id: string, successor: string): void {
@@ -184,6 +214,15 @@ export class Tx extends Reader {
 
   enrolmentRequestIssued(id: string): void {
     this.statements.enrolmentRequestIssued.run({ id });
+  }
+
+  /** Inserts a transaction, or sets where it stands. */
+  putTransaction(row: EnrolmentTransactionRow): void {
+    this.statements.putTransaction.run(row);
+  }
+
+  forgetTransactions(endedBefore: number, waitingBefore: number): void {
+    this.statements.forgetTransactions.run({ endedBefore, waitingBefore });
   }
 
   setMeta(key: string, value: string): void {

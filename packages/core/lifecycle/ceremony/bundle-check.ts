@@ -1,4 +1,5 @@
-import type { DerCertificate } from '../../bytes/index.ts';
+import { type DerCertificate, type DerCrl, sameBytes } from '../../bytes/index.ts';
+import { verifySignature } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import {
   type CaRole,
@@ -9,18 +10,20 @@ import {
   readCertificate,
   readCrl,
 } from '../../x509/index.ts';
-import { caProfile, OFFLINE_CAS, ONLINE_CAS, type OnlineCa, type Policy } from '../policy.ts';
+import { type IssuerId, MOST_GENERATIONS, type RootId, rootId } from '../issuer.ts';
+import { caProfile, OFFLINE_CAS, ONLINE_CAS, type Policy } from '../policy.ts';
 import { type CeremonyBundle, type RootRollover, transcriptRoot } from './bundle.ts';
+import { allGenerations } from './generation.ts';
 import { rehearsalPolicy } from './rehearsal.ts';
 
 /**
  * Whether the parts of a bundle hold together: each root by its profile and signed by itself, its CRL signed by it, each
  * CA by its profile under the root and valid at `now`, each rollover's certificates leading from key to key. Revocation
  * is told, not judged: a CRL that revokes a CA is a bundle's very purpose at times.
- * @returns the online CAs that the root has revoked.
+ * @returns the issuers that their root has revoked.
  * @throws KeysteadError `bundle.altered` with the field and the rule that is broken.
  */
-export function checkBundle(bundle: CeremonyBundle, policy: Policy, now: Date): ReadonlySet<OnlineCa> {
+export function checkBundle(bundle: CeremonyBundle, policy: Policy, now: Date): ReadonlySet<IssuerId> {
   const used = bundle.rehearsal ? rehearsalPolicy(policy) : policy;
   const { root } = bundle.certificates;
   const lint = (der: DerCertificate, role: CaRole, issuer: DerCertificate | 'self', field: string) =>
@@ -42,7 +45,8 @@ export function checkBundle(bundle: CeremonyBundle, policy: Policy, now: Date): 
   bundle.rollovers.forEach((rollover, index) => {
     checkRollover(bundle, rollover, index, used);
   });
-  return revokedCas(bundle);
+  checkEarlier(bundle);
+  return revokedIssuers(bundle);
 }
 
 /** The certificate of the key that signs a transcript is by its profile, under the root that vouches for it. */
@@ -55,10 +59,67 @@ export function checkTranscriptSigner(signer: DerCertificate, bundle: CeremonyBu
   requireProfile(signer, profile, transcriptRoot(bundle), 'transcript-signer.pem', { rehearsal });
 }
 
-/** Which CAs the CRL of the root names. */
-export function revokedCas({ certificates, crls }: CeremonyBundle): ReadonlySet<OnlineCa> {
-  const { entries } = readCrl(crls.root);
-  return new Set(ONLINE_CAS.filter((role) => entries.has(readCertificate(certificates[role]).serial)));
+/** A key of the root with what it has signed: its certificate, and its last CRL. The one in use is the last. */
+export const rootKeysOf = ({ certificates, crls, rollovers }: CeremonyBundle): readonly RootKey[] => [
+  ...rollovers.filter(({ role }) => role === 'root').map(({ old, crl }) => ({ certificate: old, crl })),
+  { certificate: certificates.root, crl: crls.root },
+];
+
+/** @see rootKeysOf */
+export interface RootKey {
+  readonly certificate: DerCertificate;
+  readonly crl: DerCrl;
+}
+
+/** The key of the root, among those of a bundle, that signed a certificate; undefined when none did. */
+export function rootOf(certificate: DerCertificate, keys: readonly RootKey[]): RootKey | undefined {
+  const { issuerDer, signatureAlgorithm, tbs, signature } = readCertificate(certificate);
+  return keys.find(({ certificate: root }) => {
+    const { subjectDer, spki } = readCertificate(root);
+    return (
+      sameBytes(issuerDer, subjectDer) &&
+      signatureAlgorithm !== undefined &&
+      verifySignature(signatureAlgorithm, spki, tbs, signature)
+    );
+  });
+}
+
+/**
+ * When the old key of a root ceases to be an anchor: the policy's transition after the new one began, and at the latest
+ * with its own certificate. Nobody's clock but the certificates' is asked, so that all who hold them agree.
+ */
+export function transitionEnd({ roots }: Policy, { old, newWithOld }: Pick<RootRollover, 'old' | 'newWithOld'>): Date {
+  const end = readCertificate(old).notAfter.getTime();
+  if (roots === undefined) return new Date(end);
+  const begin = readCertificate(newWithOld).notBefore.getTime();
+  return new Date(Math.min(end, begin + roots.transitionSeconds * 1000));
+}
+
+/** The keys of CAs whose last certificate stands on the CRL of the root that made it. */
+export function revokedIssuers(bundle: CeremonyBundle): ReadonlySet<IssuerId> {
+  const keys = rootKeysOf(bundle);
+  const revoked = allGenerations(bundle).filter(({ newest }) => {
+    const root = rootOf(newest, keys);
+    return root !== undefined && readCrl(root.crl).entries.has(readCertificate(newest).serial);
+  });
+  return new Set(revoked.map(({ issuer }) => issuer));
+}
+
+/** What was replaced was signed by the root, by the key of now or an earlier one, and names the CA that it is listed for. */
+function checkEarlier(bundle: CeremonyBundle): void {
+  const keys = rootKeysOf(bundle);
+  bundle.earlier.forEach(({ role, certificate }, index) => {
+    const field = `earlier[${index}]`;
+    const info = readCertificate(certificate);
+    if (!info.ca || !sameBytes(info.subjectDer, readCertificate(bundle.certificates[role]).subjectDer)) {
+      throw new KeysteadError('bundle.altered', { field, seen: `no certificate of the ${role} CA` });
+    }
+    if (rootOf(certificate, keys) === undefined) {
+      throw new KeysteadError('bundle.altered', { field, seen: 'a signature of no key of the root' });
+    }
+  });
+  const most = Math.max(...ONLINE_CAS.map((ca) => allGenerations(bundle).filter((one) => one.ca === ca).length));
+  if (most > MOST_GENERATIONS) throw new KeysteadError('bundle.altered', { field: 'earlier', seen: `${most} keys` });
 }
 
 /** The certificates of a root's next key: old and new, and each by the other (RFC 9810 section 4.4). */
@@ -91,4 +152,15 @@ function requireProfile(
   const [finding] = lintCertificate(certificate, profile, issuer, options);
   if (finding === undefined) return;
   throw new KeysteadError('bundle.altered', { field, seen: `${finding.rule} (${finding.source}): ${finding.detail}` });
+}
+
+/** The last CRL of every key of the roots, by the name that addresses in certificates have for the key. */
+export function rootCrlsOf({
+  crls,
+  rollovers,
+}: CeremonyBundle): { id: RootId; role: RootRollover['role']; crl: DerCrl }[] {
+  return OFFLINE_CAS.flatMap((role) => {
+    const old = rollovers.filter((rollover) => rollover.role === role).map(({ crl }) => crl);
+    return [...old, crls[role]].map((crl, index) => ({ id: rootId(role, index + 1), role, crl }));
+  });
 }

@@ -3,8 +3,9 @@ import type { DerCertificate, DerCrl } from '../../bytes/index.ts';
 import { fromBase64, fromPem, toBase64, toPem } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import type { CaRole } from '../../x509/index.ts';
-import { OFFLINE_CAS } from '../policy.ts';
+import { OFFLINE_CAS, ONLINE_CAS } from '../policy.ts';
 import { firstIssue } from '../schema-field.ts';
+import type { EarlierCertificate } from './generation.ts';
 import { CEREMONY_KIND_NAMES, type CeremonyKind } from './kind.ts';
 import { jsonOf } from './request.ts';
 
@@ -14,6 +15,8 @@ const VERSION = 2;
 export const MAX_BUNDLE_BYTES = 1024 * 1024;
 /** More rollovers than a hierarchy sees in two centuries. */
 const MOST_ROLLOVERS = 16;
+/** Four for each rollover, and as many renewals again three times over. */
+const MOST_EARLIER = 256;
 
 const pem = z.string().regex(/^-----BEGIN CERTIFICATE-----\n/, 'must be a PEM certificate');
 const hash = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex');
@@ -60,6 +63,12 @@ const BundleSchema = z.strictObject({
       }),
     )
     .max(MOST_ROLLOVERS),
+  /** Each certificate of an online CA that a later one replaced, the oldest first; left out where there is none. */
+  earlier: z
+    .array(z.strictObject({ role: z.enum(ONLINE_CAS), certificate: pem }))
+    .min(1)
+    .max(MOST_EARLIER)
+    .optional(),
 });
 
 /** A change of a root's key: the old anchor, and the certificates that lead from each key to the other. */
@@ -83,6 +92,8 @@ export interface CeremonyBundle {
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
   readonly crls: Readonly<Record<'root' | 'signing-root', DerCrl>>;
   readonly rollovers: readonly RootRollover[];
+  /** Each certificate of an online CA that a later one replaced, the oldest first. */
+  readonly earlier: readonly EarlierCertificate[];
 }
 
 /** The bundle's file: JSON, UTF-8, in the one form that {@link parseBundle} takes. */
@@ -114,6 +125,9 @@ export function formatBundle(bundle: CeremonyBundle): string {
       oldWithNew: pemOf(oldWithNew),
       crl: toBase64(crl),
     })),
+    ...(bundle.earlier.length === 0
+      ? {}
+      : { earlier: bundle.earlier.map(({ role, certificate }) => ({ role, certificate: pemOf(certificate) })) }),
   };
   return `${JSON.stringify(file, null, 2)}\n`;
 }
@@ -147,7 +161,7 @@ function requireVersion(value: unknown): void {
 }
 
 function bundleOf(file: z.infer<typeof BundleSchema>): CeremonyBundle {
-  const { version: _version, certificates, crls, rollovers, ...facts } = file;
+  const { version: _version, certificates, crls, rollovers, earlier, ...facts } = file;
   const der = (role: CaRole) => certificateOf(certificates[role], `certificates.${role}`);
   return {
     ...facts,
@@ -166,6 +180,10 @@ function bundleOf(file: z.infer<typeof BundleSchema>): CeremonyBundle {
       newWithOld: certificateOf(newWithOld, `rollovers[${index}].newWithOld`),
       oldWithNew: certificateOf(oldWithNew, `rollovers[${index}].oldWithNew`),
       crl: fromBase64(crl) as DerCrl,
+    })),
+    earlier: (earlier ?? []).map(({ role, certificate }, index) => ({
+      role,
+      certificate: certificateOf(certificate, `earlier[${index}].certificate`),
     })),
   };
 }

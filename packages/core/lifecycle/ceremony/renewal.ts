@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { canonicalJson, type DerCsr, type DerSpki, fromBase64, toBase64 } from '../../bytes/index.ts';
 import { type Signer, spkiSha256, verifySignature } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import { ONLINE_CAS, type OnlineCa } from '../policy.ts';
+import { ONLINE_CAS } from '../policy.ts';
 import { firstIssue } from '../schema-field.ts';
 import { csrOf, jsonOf, requireSize } from './request.ts';
 
@@ -82,7 +82,3 @@ export function parseRenewal(bytes: Uint8Array, evidenceSpkiSha256: string): Ren
 
 /** The certification request in a later request. @throws KeysteadError `ceremony.request-malformed` */
 export const renewalCsr = (request: RenewalRequest): DerCsr => csrOf(request.certificateRequest, 'certificateRequest');
-
-/** The id of the key of a CA in keyd's keystore by its generation: the first has no number. */
-export const caKeyId = (ca: OnlineCa, generation: number): string =>
-  generation === 1 ? `ca-${ca}` : `ca-${ca}-${generation}`;

@@ -4,8 +4,9 @@ import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-u
 import { algorithms, profiles } from './certificates.ts';
 import { est } from './est.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
-import { operators, quorums, tickets } from './people.ts';
-import { cryptoperiods, custody, grace, revocation } from './periods.ts';
+import { authorisations, backups, deviceProof } from './outsiders.ts';
+import { operators, quorums, revocationAuthority, tickets } from './people.ts';
+import { cryptoperiods, custody, grace, revocation, transition } from './periods.ts';
 
 export type { LiveCertificate, LiveInventory, PolicyDifference, Severity } from './findings.ts';
 
@@ -28,6 +29,11 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   grace(found, before, after, live);
   revocation(found, before, after);
   est(found, before, after);
+  revocationAuthority(found, before, after);
+  transition(found, before, after);
+  authorisations(found, before, after);
+  deviceProof(found, before, after);
+  backups(found, before, after);
   found.rest(before, after);
   return found.sorted();
 }

@@ -1,6 +1,9 @@
+import { REVOCATION_ACTS } from '../certificate-states.ts';
 import { SENSITIVE_ACTS, type SensitiveAct } from '../keying.ts';
 import { operatorOf, type Policy } from '../policy.ts';
 import { sameJson } from '../policy-update.ts';
+import { GIVEN_REASONS, REVOCATION_SELECTORS } from '../revocation-authority.ts';
+import { revocationQuorum } from '../revocation-rules.ts';
 import { change, count, type Findings, type LiveInventory, named } from './findings.ts';
 
 export function operators(found: Findings, before: Policy, after: Policy, live: LiveInventory | undefined): void {
@@ -102,3 +105,25 @@ export function quorums(found: Findings, before: Policy, after: Policy): void {
     }
   }
 }
+
+/** Who must agree to a revocation: fewer people is what somebody should know before they sign. */
+export function revocationAuthority(found: Findings, before: Policy, after: Policy): void {
+  if (sameJson(before.revocation.authority ?? null, after.revocation.authority ?? null)) return;
+  for (const selector of REVOCATION_SELECTORS) {
+    for (const act of REVOCATION_ACTS) {
+      for (const reason of act === 'revoke' ? GIVEN_REASONS : [undefined]) {
+        const [old, next] = [before, after].map((policy) => revocationQuorum(policy, { selector, act, reason }));
+        if (old === undefined || next === undefined || sameJson(asText(old), asText(next))) continue;
+        found.add(
+          next.approvals < old.approvals ? 'warns' : 'notes',
+          `revocation.authority.${selector}`,
+          `${act} of a ${selector}${reason === undefined ? '' : ` for ${reason}`}: ${asText(next)} instead of ${asText(old)}`,
+        );
+      }
+    }
+  }
+  found.add('notes', 'revocation.authority', 'the rules are written otherwise');
+}
+
+const asText = ({ approvals, roles }: { approvals: number; roles: readonly string[] }): string =>
+  approvals === 0 ? 'one CA operator' : `one CA operator and ${approvals} of ${roles.join(', ')}`;

@@ -122,3 +122,16 @@ export function revocation(found: Findings, before: Policy, after: Policy): void
       found.add(to > from ? 'warns' : 'notes', `revocation.promises.${part}`, `${PROMISES[part]} ${change(from, to)}`);
   }
 }
+
+/** How long an old root stays an anchor: shorter cuts off devices that have not learned of the new one. */
+export function transition(found: Findings, before: Policy, after: Policy): void {
+  const seconds = ({ roots }: Policy): number => roots?.transitionSeconds ?? Number.POSITIVE_INFINITY;
+  const text = (policy: Policy): string =>
+    policy.roots === undefined ? 'until it ends' : `for ${durationText(policy.roots.transitionSeconds)}`;
+  if (seconds(before) === seconds(after)) return;
+  found.add(
+    seconds(after) < seconds(before) ? 'warns' : 'notes',
+    'roots.transitionSeconds',
+    `after the change of a root's key the old one is an anchor ${text(after)} instead of ${text(before)}`,
+  );
+}

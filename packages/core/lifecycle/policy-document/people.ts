@@ -59,7 +59,8 @@ const ENFORCED: Readonly<Record<SensitiveAct, string>> = {
   'policy-change': 'keyd verifies every signature itself',
   restore: 'by procedure',
   'ca-rotation': 'by procedure: it takes a ceremony',
-  'ca-revocation': 'by procedure: it takes a ceremony',
+  'ca-revocation':
+    'serve verifies every signature for what the CA issued, unless revocation.authority says otherwise; the CA itself by procedure: it takes a ceremony',
   'firmware-signing': 'by procedure',
   'ceremony-witnesses': 'the transcript names them; their number is by procedure',
 };

@@ -1,5 +1,8 @@
+import { DEFAULT_AUTHORISATION_LIMITS } from '../authorisation.ts';
 import { durationText } from '../duration.ts';
 import { cryptoperiodOf, type Policy, profileOf } from '../policy.ts';
+import { GIVEN_REASONS, REVOCATION_SELECTORS, type RevocationSelectorKind } from '../revocation-authority.ts';
+import { REASON_RULES, revocationQuorum } from '../revocation-rules.ts';
 import { type Block, code, list, paragraph, section, steps, subsection, table } from './content.ts';
 
 /** What people do, with the figures of the policy. It says what the software enforces and what it leaves to them. */
@@ -32,12 +35,15 @@ const generation = (policy: Policy): Block[] => [
   ),
 ];
 
+const limits = (policy: Policy) => policy.authorisations ?? DEFAULT_AUTHORISATION_LIMITS;
+
 const provisioning = (policy: Policy): Block[] => [
   subsection('Distribution and provisioning'),
   steps(
     `A CA operator signs a batch ticket: model, device ids, lines, at most ${policy.tickets.maxQuota} units, for at most ${durationText(policy.tickets.maxSeconds)}.`,
     'The line operator provisions each unit. The device proves its key; keyd counts each unit against the ticket and refuses the one above it.',
     'Each unit gets a signed provisioning record that is provable in the audit log.',
+    `Who has no certificate yet enrols under an authorisation that a CA operator signed for its names: at most ${limits(policy).maxUses} keys, for at most ${durationText(limits(policy).maxSeconds)}. keyd counts them.`,
     'Anchors, the keys of the log and this policy are public and are distributed as files whose fingerprints the ceremony and the log state.',
   ),
 ];
@@ -46,9 +52,13 @@ const renewal = (policy: Policy): Block[] => [
   subsection('Renewal and rotation'),
   list(
     `A device renews its LDevID by itself, with a new key, between half and three quarters of its life of ${durationText(profileOf(policy, 'ldevid').validity.seconds)}.`,
+    policy.deviceProof === 'message'
+      ? 'keyd certifies a device only for a CMP message in which the device itself signed the request, which it verifies, or under an authorisation that names the device.'
+      : 'keyd takes the word of the front end for which device showed its certificate in TLS; a request in a CMP message it verifies itself.',
     `A device that is late recovers with its IDevID within ${durationText(policy.grace.renewalSeconds)} after the end of its LDevID; after that an operator must admit it again.`,
     `The server's certificate is replaced with a new key before its ${durationText(profileOf(policy, 'tls-server').validity.seconds)} are over. An OCSP responder key is used for ${durationText(policy.revocation.ocspResponderSeconds)}.`,
-    'When the originator usage period of a CA is over, keyd issues no certificate by it; its CRLs and OCSP answers go on until its certificate ends. A successor is made in a ceremony.',
+    'When the originator usage period of a CA is over, keyd issues no certificate by it; its CRLs and OCSP answers go on until its certificate ends. A successor is made in a ceremony, and the old key goes on to answer for what it issued.',
+    `A root gets a new key in a ceremony, with certificates from each key to the other (RFC 9810 section 4.4). The old one stays an anchor ${policy.roots === undefined ? 'until its certificate ends' : `for ${durationText(policy.roots.transitionSeconds)}`}.`,
   ),
 ];
 
@@ -75,11 +85,30 @@ function revocation(policy: Policy): Block[] {
         ['a CRL of a root', durationText(rootCrlSeconds)],
       ],
     ),
+    paragraph('Who may order it:'),
+    table(
+      ['Revocation of', 'Takes'],
+      REVOCATION_SELECTORS.map((selector) => [`a ${selector}`, takes(policy, selector)]),
+    ),
     list(
+      'A hold is released by an order that an operator signs and keyd verifies; a front end that was taken over can release nothing.',
       'A revocation is for ever and keeps its first reason; keyd lists it again by itself and never calls it good.',
       `A key may be suspended (certificateHold) for at most ${durationText(policy.grace.suspendedSeconds)}; then it is resumed or revoked. The limit is kept by procedure.`,
     ),
   ];
+}
+
+/** The quorum for each reason, those that are the same together. */
+function takes(policy: Policy, selector: RevocationSelectorKind): string {
+  const reasons = GIVEN_REASONS.filter((reason) => REASON_RULES[reason].operator.includes(selector));
+  const byText = new Map<string, string[]>();
+  for (const reason of reasons) {
+    const { approvals, roles } = revocationQuorum(policy, { selector, act: 'revoke', reason });
+    const text = approvals === 0 ? 'one CA operator' : `one CA operator and ${approvals} of ${roles.join(', ')}`;
+    byText.set(text, [...(byText.get(text) ?? []), reason]);
+  }
+  if (byText.size === 1) return [...byText.keys()].join('');
+  return [...byText].map(([text, which]) => `${which.join(', ')}: ${text}`).join('; ');
 }
 
 const backup = (policy: Policy): Block[] => [

@@ -69,6 +69,7 @@ test('TEST-KEY-20 a file of keys has no place in a backup, whatever it is called
     'ceremony/root.sealed',
     'trust/pki.key.pem',
     'ceremony/anything.key',
+    'keyd/ceremonies/2/root-2.sealed',
     'trust/store.p12',
   ]) {
     assert.throws(() => requireMember(path), { code: 'backup.signing-key-forbidden', field: path });
@@ -79,6 +80,9 @@ test('TEST-KEY-20 a file of keys has no place in a backup, whatever it is called
     '../trust/root.pem',
     'trust/../keyd/journal',
     'trust/a/b',
+    'keyd/ceremonies/0/bundle.json',
+    'keyd/ceremonies/2/../journal',
+    'keyd/ceremonies/x/bundle.json',
     '',
   ]) {
     assert.throws(() => requireMember(path), { code: 'backup.member-unknown' });
@@ -93,6 +97,9 @@ test('TEST-KEY-20 a file of keys has no place in a backup, whatever it is called
     assert.throws(() => requireNoKey('trust/root.pem', Buffer.from(text)), { code: 'backup.signing-key-forbidden' });
   }
   requireNoKey('trust/root.pem', Buffer.from('-----BEGIN CERTIFICATE-----'));
+  // keyd's copies of later ceremonies are public files.
+  for (const name of ['bundle.json', 'transcript.jsonl', 'root-1-new-with-old.pem'])
+    requireMember(`keyd/ceremonies/2/${name}`);
 });
 
 let manifest: BackupManifest;

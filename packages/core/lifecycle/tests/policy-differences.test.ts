@@ -195,3 +195,15 @@ test('whatever number, word or flag of a policy is changed, the difference is sa
   );
   assert.ok(valid > 50, `${valid} changes made a policy`);
 });
+
+test('the limits of authorisations and the custodians of backups are told, and what becomes of those of before', () => {
+  assert.deepEqual(
+    said((policy) => {
+      policy.authorisations = { maxUses: 100, maxSeconds: 86_400 };
+    }),
+    [
+      'warns authorisations.maxUses: keys of one authorisation from 10000 to 100: those that allow more are refused from then on',
+      'warns authorisations.maxSeconds: time of an authorisation down from 366 days to 1 day: those that allow more are refused from then on',
+    ],
+  );
+});

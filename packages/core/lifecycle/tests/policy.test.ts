@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { ErrorCode } from '../../errors/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import {
+  CMP_RA_PROFILE,
   caProfile,
   checkPolicy,
   defaultProfiles,
@@ -47,12 +48,12 @@ const at = (id: string): number => policy().profiles.findIndex((profile) => prof
 const edit = (id: string, change: (profile: Policy['profiles'][number]) => void) => (broken: Policy) =>
   change(profileOf(broken, id));
 
-test('the default profiles hold each profile that Keystead asks for by name, once, and that of SCEP, which a policy may do without', () => {
+test('the default profiles hold each profile that Keystead asks for by name, once, and those of CMP and SCEP, which may be missing', () => {
   assert.deepEqual(
     defaultProfiles()
       .map((profile) => profile.id)
       .sort(),
-    [...REQUIRED_PROFILES, 'scep-ra'].sort(),
+    [...REQUIRED_PROFILES, CMP_RA_PROFILE, 'scep-ra'].sort(),
   );
 });
 

@@ -7,6 +7,7 @@ test('an auditor reads everything and changes nothing', () => {
   assert.deepEqual(held, [
     'certificate.read',
     'device.read',
+    'revocation.read',
     'enrolment.read',
     'operator.enrol',
     'policy.read',

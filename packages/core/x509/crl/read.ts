@@ -11,11 +11,11 @@ import { serialOf } from '../serial.ts';
 import { type CrlReason, reasonOf } from './reasons.ts';
 
 /** Far above a CRL of a million entries (50 MB); it keeps a hostile one from filling the memory. */
-const MAX_CRL_BYTES = 128 * 1024 * 1024;
+export const MAX_CRL_BYTES = 128 * 1024 * 1024;
 /** RFC 5280 section 5.2.3: a CRL number has at most 20 octets; Keystead counts in safe integers. */
 const MAX_NUMBER_OCTETS = 20;
 /** RFC 5280 section 4.1.2.2: 20 octets, and one for the sign. */
-const MAX_SERIAL_OCTETS = 21;
+export const MAX_SERIAL_OCTETS = 21;
 
 /** A CRL as read. The byte fields are views of the DER. */
 export interface CrlInfo {
@@ -109,7 +109,7 @@ function readSigned(der: Uint8Array): CrlInfo {
 }
 
 /** The three parts of a CertificateList, by their headers. */
-function signedParts(der: Uint8Array): [DerNode, DerNode, DerNode] {
+export function signedParts(der: Uint8Array): [DerNode, DerNode, DerNode] {
   const root = readHeader(der, 0, der.length).expect(0x30, 'the CRL');
   if (root.end !== der.length) throw new DerError(`${der.length - root.end} bytes after the end`);
   const [tbs, algorithm, signature, ...more] = shallowChildren(der, root);
@@ -119,7 +119,7 @@ function signedParts(der: Uint8Array): [DerNode, DerNode, DerNode] {
 }
 
 /** What stands before the entries. `fields` are the elements of tbsCertList. */
-function readHead(fields: readonly DerNode[]) {
+export function readHead(fields: readonly DerNode[]) {
   const [version, algorithm, issuer, thisUpdate, nextUpdate] = fields;
   if (version === undefined || algorithm === undefined || issuer === undefined)
     throw new DerError('tbsCertList ends early');
@@ -179,7 +179,8 @@ function refuseCritical(extensions: readonly Extension[], where: string): void {
     if (critical) throw new KeysteadError('crl.unsupported', { field: where, seen: `the critical extension ${oid}` });
 }
 
-function shallowChildren(der: Uint8Array, parent: DerNode): DerNode[] {
+/** The elements in `parent` by their headers alone. @throws DerError for more than 7. */
+export function shallowChildren(der: Uint8Array, parent: DerNode): DerNode[] {
   const children: DerNode[] = [];
   for (let at = parent.content; at < parent.end; at = children.at(-1)?.end ?? parent.end) {
     // A CertificateList has 3 elements and a TBSCertList at most 7.

@@ -153,8 +153,12 @@ test('input that is deep, wide or long is refused in milliseconds', () => {
 
 test('every certificate of the NIST path validation suite is read as OpenSSL reads it', () => {
   const dir = new URL('../../../../vectors/pkits/certs/', import.meta.url);
-  const files = readdirSync(dir).filter((file) => file.endsWith('.crt'));
-  assert.ok(files.length > 100, `${files.length} certificates`);
+  // The suite broke the BIT STRING of these two signatures: they are refused here, where OpenSSL reads on.
+  const broken = ['BadSignedCACert.crt', 'InvalidDSASignatureTest6EE.crt'];
+  for (const file of broken)
+    assert.throws(() => readCertificate(readFileSync(new URL(file, dir))), /not a whole number of octets/);
+  const files = readdirSync(dir).filter((file) => file.endsWith('.crt') && !broken.includes(file));
+  assert.ok(files.length > 400, `${files.length} certificates`);
   for (const file of files) {
     const der = readFileSync(new URL(file, dir));
     const seen = readCertificate(der);

@@ -13,7 +13,10 @@ import { Authority, type Issued, KeyClaims } from '../index.ts';
 
 export { csrFor, makeKey, type TestKey };
 
-type Keyd = Pick<KeydClient, 'issue' | 'signCrl' | 'journal' | 'status' | 'trust' | 'provision' | 'signEvidence'>;
+type Keyd = Pick<
+  KeydClient,
+  'issue' | 'signCrl' | 'releaseHold' | 'journal' | 'status' | 'trust' | 'provision' | 'signEvidence'
+>;
 
 /** What a test may put between the rooms: to look, to wait, or to fail at a chosen point. */
 export interface Interposed {
@@ -75,7 +78,7 @@ export class DomainBed {
     const audit: AppendAudit = (tx, event) => appendAudit(tx, event, clock);
     const refusals = new RefusalLog({ store, audit, clock });
     this.#refusals = refusals;
-    const { certificates } = await client.trust();
+    const { certificates, issuers } = await client.trust();
     const cas = {
       manufacturing: certificates.manufacturing,
       operational: certificates.operational,
@@ -83,7 +86,7 @@ export class DomainBed {
       operator: certificates.operator,
     } as Record<OnlineCa, DerCertificate>;
     this.#cas = cas;
-    const shared = { store, keyd, clock, audit, refusals, policy, claims: new KeyClaims() };
+    const shared = { store, keyd, clock, audit, refusals, policy, issuers, claims: new KeyClaims() };
     this.#access = new Access({ store, clock, policy, refusals, cas });
     this.#authority = new Authority({
       ...shared,

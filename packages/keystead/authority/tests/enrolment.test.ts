@@ -243,9 +243,13 @@ test('an operator whose answer was lost gets the same certificate again, after i
   const selector = { serial: next.serial };
   await bed.authority.revoke({ selector, reason: 'keyCompromise', actor, requestId: 'lost card' });
   const csr = await csrFor('aud', bed.keyd.people.aud);
-  await refused('key.already-used', () => bed.authority.operatorCertificate({ name: 'aud', csr, requestId: 'w' }));
+  await refused('key.reported-compromised', () =>
+    bed.authority.operatorCertificate({ name: 'aud', csr, requestId: 'w' }),
+  );
   bed.clock.advance(366 * 86_400);
-  await refused('key.already-used', () => bed.authority.operatorCertificate({ name: 'aud', csr, requestId: 'v' }));
+  await refused('key.reported-compromised', () =>
+    bed.authority.operatorCertificate({ name: 'aud', csr, requestId: 'v' }),
+  );
 });
 
 test('who asks for an operator certificate and shows none is a stranger: a flood fills a few entries each second', async () => {

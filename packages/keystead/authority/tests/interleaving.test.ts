@@ -38,6 +38,7 @@ const interposed: Interposed = {
     signEvidence: around(client.signEvidence.bind(client)),
     journal: client.journal.bind(client),
     status: client.status.bind(client),
+    releaseHold: client.releaseHold.bind(client),
     trust: client.trust.bind(client),
   }),
   // Ends before the transaction, or after its COMMIT and before anybody heard of it.

@@ -19,6 +19,7 @@ const keyd = (client: KeydClient) => ({
   signEvidence: client.signEvidence.bind(client),
   journal: client.journal.bind(client),
   status: client.status.bind(client),
+  releaseHold: client.releaseHold.bind(client),
   trust: client.trust.bind(client),
   issue: (params: Parameters<KeydClient['issue']>[0]) => cut(client.issue(params)),
   provision: (params: Parameters<KeydClient['provision']>[0]) => cut(client.provision(params)),

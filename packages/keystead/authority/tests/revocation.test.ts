@@ -17,6 +17,7 @@ const interposed = {
     signEvidence: client.signEvidence.bind(client),
     journal: client.journal.bind(client),
     status: client.status.bind(client),
+    releaseHold: client.releaseHold.bind(client),
     trust: client.trust.bind(client),
     signCrl: (params: Parameters<typeof client.signCrl>[0]) =>
       keydAway ? Promise.reject(new KeysteadError('keyd.unreachable')) : client.signCrl(params),

@@ -4,13 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { fromPem } from '@keystead/core/bytes';
-import {
-  ageRecipientOf,
-  generateSoftwareKey,
-  SecretBytes,
-  softwareKeyAgreement,
-  spkiSha256,
-} from '@keystead/core/crypto';
+import { ageRecipientOf, generateSoftwareKey, SecretBytes, spkiSha256 } from '@keystead/core/crypto';
 import { pino } from 'pino';
 import type { OperatorClient } from '../../access/index.ts';
 import { parseEntry } from '../../audit/index.ts';
@@ -18,7 +12,7 @@ import type { Layout } from '../../files/layout.ts';
 import { csrFor, KEYD_PASSPHRASE, KeydBed, makeKey } from '../../keyd/tests/bed.ts';
 import { openRooms, type Rooms } from '../../serve/rooms.ts';
 import type { AgeIdentity } from '../age.ts';
-import { P256Identity } from '../age.ts';
+import { softwareIdentity } from '../custodian-key.ts';
 import {
   type BackupTrust,
   createBackup,
@@ -67,7 +61,7 @@ export class BackupBed {
     const bob = generateSoftwareKey('P-256');
     const keys = {
       alice: alice.identity,
-      bob: new P256Identity(softwareKeyAgreement('P-256', bob.pkcs8)),
+      bob: softwareIdentity(bob.pkcs8),
       carol: carol.identity,
     };
     const custodians = [

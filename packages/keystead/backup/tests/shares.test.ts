@@ -4,12 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ageRecipientOf, generateSoftwareKey, SecretBytes, softwareKeyAgreement } from '@keystead/core/crypto';
+import { ageRecipientOf, generateSoftwareKey, SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type { BackupManifest, OpenedShare } from '@keystead/core/lifecycle';
 import { Encrypter } from 'age-encryption';
 import { combine, split } from 'shamir-secret-sharing';
 import { decryptWith, encryptTo, newIdentity, P256Identity } from '../age.ts';
+import { softwareIdentity } from '../custodian-key.ts';
 import { combineShares, splitAmong } from '../shares.ts';
 import { ageKeygen } from './bed.ts';
 
@@ -108,7 +109,7 @@ test('each share is encrypted to its custodian: the age command opens one for a 
     assert.equal(Buffer.from(share, 'base64').length, 75);
     // Bob's is not for alice, and the other way round.
     assert.equal(await decryptWith([alice.identity], sealed[1]?.share ?? new Uint8Array()), undefined);
-    const bobs = new P256Identity(softwareKeyAgreement('P-256', bob.pkcs8));
+    const bobs = softwareIdentity(bob.pkcs8);
     assert.equal(await decryptWith([bobs], sealed[0]?.share ?? new Uint8Array()), undefined);
     assert.ok((await decryptWith([bobs], sealed[1]?.share ?? new Uint8Array())) !== undefined);
   } finally {
@@ -122,14 +123,15 @@ test('what typage encrypts to a P-256 recipient opens with an agreement that is 
   encrypter.addRecipient(ageRecipientOf(generateSoftwareKey('P-256').spki));
   encrypter.addRecipient(ageRecipientOf(key.spki));
   const file = await encrypter.encrypt('a share');
-  const opened = await decryptWith([new P256Identity(softwareKeyAgreement('P-256', key.pkcs8))], file);
+  const opened = await decryptWith([softwareIdentity(key.pkcs8)], file);
   assert.equal(
     opened?.use((bytes) => Buffer.from(bytes).toString()),
     'a share',
   );
-  const other = new P256Identity(softwareKeyAgreement('P-256', generateSoftwareKey('P-256').pkcs8));
+  const other = softwareIdentity(generateSoftwareKey('P-256').pkcs8);
   assert.equal(await decryptWith([other], file), undefined);
-  const noP256 = softwareKeyAgreement('P-384', generateSoftwareKey('P-384').pkcs8);
+  const { spki } = generateSoftwareKey('P-384');
+  const noP256 = { keyAlgorithm: 'P-384' as const, spki, agree: () => Promise.reject(new Error('not asked')) };
   assert.throws(() => new P256Identity(noP256), { code: 'key.algorithm-mismatch' });
 });
 

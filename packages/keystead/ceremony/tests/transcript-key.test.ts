@@ -22,7 +22,7 @@ test('the one-time key signs until it is wiped, and then never again', async () 
     createdAt: '2026-01-05T08:00:00.000Z',
   } as const;
   const key = await TranscriptKey.make(
-    { role: 'root', certificate, signer, info },
+    { role: 'root', generation: 1, certificate, signer, info },
     { policy, rehearsal: false, custody: 'sealed-file', clock },
   );
 

@@ -3,12 +3,12 @@ import { createServer as createHttpsServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import {
-  checkPeer,
   createTlsServer,
   OcspClient,
   type PeerVerdict,
   peerCertificates,
   type StatusSource,
+  verifyPeer,
 } from '@keystead/agent';
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
@@ -147,7 +147,7 @@ export class Backend {
 
   #judge(link: Link, ocsp: StatusSource): Promise<PeerVerdict> {
     const { anchors, deviceIssuers } = this.#config;
-    return checkPeer(link.certificates, {
+    return verifyPeer(link.certificates, {
       clock: this.#clock,
       anchors,
       intermediates: deviceIssuers,

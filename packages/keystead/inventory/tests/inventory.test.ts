@@ -22,9 +22,9 @@ let records: KeyRecords;
 const audit: AppendAudit = (tx, event) => appendAudit(tx, event, bed.clock);
 
 const found = async () => {
-  const { certificates, evidenceSigner, policy } = await bed.keyd.client.trust();
+  const { certificates, evidenceSigner, issuers, policy } = await bed.keyd.client.trust();
   const keyd = await bed.keyd.client.keys();
-  return { certificates, evidenceSigner, policySha256: toHex(sha256(policy)), keyd };
+  return { certificates, evidenceSigner, issuers, policySha256: toHex(sha256(policy)), keyd };
 };
 const keep = () =>
   new KeyRecords({

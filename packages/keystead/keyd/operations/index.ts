@@ -8,6 +8,7 @@ import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
+import { releaseHold } from './release-hold.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
 import { signCrl } from './sign-crl.ts';
@@ -32,6 +33,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   changePolicy,
   keys,
   changeKey,
+  releaseHold,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

@@ -1,7 +1,6 @@
-import type { DerCertificate } from '@keystead/core/bytes';
 import { type GeneratedKeyAlgorithm, generateSoftwareKey, type Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { profileOf, requestName } from '@keystead/core/lifecycle';
+import { issuerKeyId, profileOf, requestName } from '@keystead/core/lifecycle';
 import {
   type CertificateInfo,
   checkRequest,
@@ -26,7 +25,7 @@ const MADE: readonly GeneratedKeyAlgorithm[] = ['P-256', 'P-384', 'Ed25519'];
  * device: the key is in memory for this one operation, is stored nowhere, and can be given out only once. The policy
  * must name the profile in `est.serverKeys`. The evidence key signs the package: it vouches for how the key was made.
  * REQ-KEY-GEN-01, REQ-KEY-STO-02, REQ-KEY-STO-03
- * @throws KeysteadError `server-key.*`, `profile.*`, `requester.*`, `csr.*`, `key.use-forbidden`,
+ * @throws KeysteadError `server-key.*`, `profile.*`, `requester.*` (also where the policy wants devices to sign messages), `csr.*`, `key.use-forbidden`,
  *   `key.cryptoperiod-ended`, `rng.unhealthy`, `clock.went-back`, `keyd.journal-failed`.
  */
 export async function issueServerKey(
@@ -41,6 +40,9 @@ export async function issueServerKey(
   const issuer = requestableFrom(profile);
   if (profile.subject.commonName !== 'device-id' || !profile.requesters.includes('device'))
     throw new KeysteadError('profile.requester-forbidden', { field: 'device', seen: profile.id });
+  // Where the front end's word is not enough for which device asks, it is not enough for which device gets a key.
+  if (keyd.policy.deviceProof === 'message')
+    throw new KeysteadError('requester.message-missing', { field: 'device', seen: device.id });
   keyd.requesters.check('device', device.id, device.certificate, now);
   const recipient = recipientOf(keyd, params, now);
   const named = { deviceId: device.id };
@@ -49,11 +51,11 @@ export async function issueServerKey(
   const algorithm = madeAlgorithm(csr.keyAlgorithm, profile);
   // Before the key is made and a certificate stands in the journal that nobody could be given.
   keyd.ledger.require(requestName('evidence'), 'protect', now);
-  keyd.ledger.require(requestName(issuer), 'protect', now);
+  keyd.ledger.require(issuerKeyId(keyd.issuing(issuer).id), 'protect', now);
   const { pkcs8, spki } = generateSoftwareKey(algorithm);
   using key = pkcs8;
   const order = { profile, named, spki, now, subject: device.id, requestId, keyOrigin: 'keyd' } as const;
-  const issued = await keyd.authorities[issuer].issue(order);
+  const issued = await keyd.issuing(issuer).issue(order);
   const signed = await signedKeyPackage(keyd, (write) => key.use(write));
   const content = { type: 'signedData', content: signed, recipient, keyBytes: 32, scheme: 'oaep-sha256' } as const;
   const envelope = contentInfo('envelopedData', envelopedData(content));
@@ -91,7 +93,8 @@ async function signedKeyPackage(
 ): Promise<Uint8Array> {
   const content = lend((pkcs8) => sequence(pkcs8));
   const signer: Signer = { ...keyd.evidence, sign: (data) => signVerified(keyd.evidence, data) };
-  const certificates: DerCertificate[] = [keyd.hierarchy.certificates.server];
+  // The evidence key may have been certified by a key of the server CA that issues no more.
+  const certificates = keyd.hierarchy.issuers.filter(({ ca }) => ca === 'server').map(({ certificate }) => certificate);
   try {
     return await signedData(
       { type: 'asymmetricKeyPackage', content, signer: readCertificate(keyd.hierarchy.evidenceSigner), certificates },

@@ -1,18 +1,19 @@
-import { type DerSpki, fromBase64, sameBytes, toHex } from '@keystead/core/bytes';
-import { sha256, spkiSha256 } from '@keystead/core/crypto';
+import { type DerSpki, fromBase64, sameBytes } from '@keystead/core/bytes';
+import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  issuerKeyId,
   ONLINE_CAS,
   type OnlineCa,
   operatorOf,
   profileOf,
-  requestName,
   requireAuthorisationTime,
   requireAuthorisedNames,
   type SignedAuthorisation,
 } from '@keystead/core/lifecycle';
-import { checkDeviceId, type Named, type Profile } from '@keystead/core/x509';
+import { checkDeviceId, type Named, type Profile, parseRequest, requestSha256 } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
+import { requireDeviceMessage } from '../device-message.ts';
 import type { Params, Result } from '../protocol.ts';
 
 /**
@@ -27,23 +28,25 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
   const profile = profileOf(keyd.policy, params.profile);
   const issuer = requestableFrom(profile);
   const { requester, requestId } = params;
+  if (requester.message !== undefined && requester.kind !== 'device') {
+    throw new KeysteadError('request.malformed', { field: 'requester.message', seen: requester.kind });
+  }
   const authorisation = authorisationOf(keyd, params, now);
   if (!profile.requesters.includes(requester.kind)) {
     throw new KeysteadError('profile.requester-forbidden', { field: 'requester.kind', seen: requester.kind });
   }
   const named =
     authorisation === undefined ? nameFor(keyd, profile, params, now) : namedBy(keyd, authorisation, params);
-  const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });
+  const spki = await keyd.checks.request({ csr: params.csr, format: params.format, profile: profile.id, named });
   if (named.person !== undefined) requireOperatorKey(keyd, named.person, spki);
   const subject = named.deviceId ?? named.person ?? named.hosts?.[0] ?? requester.id;
-  if (authorisation === undefined)
-    return keyd.authorities[issuer].issue({ profile, named, spki, now, subject, requestId });
+  if (authorisation === undefined) return keyd.issuing(issuer).issue({ profile, named, spki, now, subject, requestId });
   const { content, sha256: hash } = authorisation;
   // Before a use is taken: one that could not be signed would be lost.
-  keyd.ledger.require(requestName(issuer), 'protect', now);
+  keyd.ledger.require(issuerKeyId(keyd.issuing(issuer).id), 'protect', now);
   keyd.state.authorisations.take(authorisation, spkiSha256(spki));
   const by = { id: content.id, sha256: hash };
-  return keyd.authorities[issuer].issue({ profile, named, spki, now, subject, requestId, authorisation: by });
+  return keyd.issuing(issuer).issue({ profile, named, spki, now, subject, requestId, authorisation: by });
 }
 
 /**
@@ -55,7 +58,7 @@ export function requestableFrom(profile: Profile): OnlineCa {
   const issuer = ONLINE_CAS.find((role) => role === profile.issuer);
   const refusal =
     (profile.ca !== false && 'a CA') ||
-    (typeof profile.subject.commonName !== 'string' && !isScepRa(profile) && 'a signer of keyd or of a ceremony') ||
+    (typeof profile.subject.commonName !== 'string' && !isRa(profile) && 'a signer of keyd or of a ceremony') ||
     (profile.extKeyUsage.includes('OCSPSigning') && 'an OCSP responder') ||
     (profile.validity.seconds === 'none' && 'a certificate without an end') ||
     (issuer === 'manufacturing' && 'a certificate of the factory: use a ticket');
@@ -69,10 +72,11 @@ export function requestableFrom(profile: Profile): OnlineCa {
 }
 
 /**
- * The RA of SCEP is the front end itself, and its certificate has one name. What makes it harmless to ask for is what it
- * is good for: to open and answer SCEP, and nothing that any verifier of ours goes by.
+ * The registration authorities of the front end have a fixed subject as well. What makes their certificates harmless to
+ * ask for is what they are good for: to sign answers of CMP, and to open and answer SCEP; and the front end says in those
+ * what it likes anyhow.
  */
-const isScepRa = ({ extKeyUsage, keyUsage, requesters }: Profile): boolean =>
+const isRa = ({ extKeyUsage, keyUsage, requesters }: Profile): boolean =>
   extKeyUsage.join() === 'cmcRA' &&
   keyUsage.every((one) => one === 'digitalSignature' || one === 'keyEncipherment') &&
   requesters.join() === 'system';
@@ -96,7 +100,10 @@ function authorisationOf(keyd: KeydContext, params: Params<'issue'>, now: Date):
     throw new KeysteadError('authorisation.profile-forbidden', { field: 'profile', seen: params.profile });
   }
   if (content.approval) throw new KeysteadError('authorisation.needs-approval', { field: 'csr', seen: content.id });
-  if (content.request !== undefined && content.request.sha256 !== toHex(sha256(params.csr))) {
+  if (
+    content.request !== undefined &&
+    content.request.sha256 !== requestSha256(parseRequest(params.csr, params.format))
+  ) {
     throw new KeysteadError('authorisation.request-differs', { field: 'csr', seen: content.request.under });
   }
   return signed;
@@ -115,14 +122,15 @@ function namedBy(keyd: KeydContext, { content }: SignedAuthorisation, { requeste
   requireAuthorisedNames(content, { deviceId });
   const idevid = keyd.state.idevidOf(deviceId);
   if (idevid === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
-  if (keyd.state.isRevoked('manufacturing', idevid.serial)) {
+  if (keyd.state.isListed('manufacturing', idevid.serial)) {
     throw new KeysteadError('requester.revoked', { field: 'deviceId', seen: idevid.serial });
   }
   return { deviceId };
 }
 
 /** The identity that the requester has proven, or that the policy knows, in the place that the profile has for it. */
-function nameFor(keyd: KeydContext, profile: Profile, { requester, hosts }: Params<'issue'>, now: Date): Named {
+function nameFor(keyd: KeydContext, profile: Profile, params: Params<'issue'>, now: Date): Named {
+  const { requester, hosts } = params;
   const kind = profile.subject.commonName;
   if (hosts !== undefined && kind !== 'host')
     throw new KeysteadError('request.malformed', { field: 'hosts', seen: profile.id });
@@ -131,6 +139,7 @@ function nameFor(keyd: KeydContext, profile: Profile, { requester, hosts }: Para
       throw new KeysteadError('profile.requester-forbidden', { field: 'requester.kind', seen: requester.kind });
     }
     keyd.requesters.check('device', requester.id, requester.certificate, now);
+    requireDeviceMessage(keyd.policy, params, now);
     return { deviceId: requester.id };
   }
   if (kind === 'person') return { person: requester.id };

@@ -40,7 +40,7 @@ function tell({ info, ...key }: LedgerKey): Result<'keys'>['keys'][number] {
     createdAt: new Date(createdAt),
     evidence: { ...evidence },
     spkiSha256: key.spkiSha256,
-    activatedAt: new Date(key.activatedAt),
+    activatedAt: dateOf(key.activatedAt),
     originatorEnd: dateOf(key.originatorEnd),
     recipientEnd: dateOf(key.recipientEnd),
     changes: [...key.changes],

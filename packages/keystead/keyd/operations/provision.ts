@@ -2,6 +2,7 @@ import { toHex } from '@keystead/core/bytes';
 import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  issuerKeyId,
   operatorOf,
   permits,
   profileOf,
@@ -29,20 +30,17 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
   const { ticket } = signed;
   // Before a unit is taken: a device whose record could not be signed would have to be begun again.
   keyd.ledger.require(requestName('evidence'), 'protect', now);
-  keyd.ledger.require(requestName('manufacturing'), 'protect', now);
+  const authority = keyd.issuing('manufacturing');
+  keyd.ledger.require(issuerKeyId(authority.id), 'protect', now);
   requireTicketTime(ticket, now);
   keyd.state.requireAfterRestore(ticket);
   requireTicketLine(ticket, line);
   requireTicketDevice(ticket, checkDeviceId(deviceId));
   requireLineOperator(keyd, operator);
-  // Before a unit is taken: a device whose record could not be signed would have to be begun again.
-  keyd.ledger.require(requestName('evidence'), 'protect', now);
-  keyd.ledger.require(requestName('manufacturing'), 'protect', now);
   const profile = profileOf(keyd.policy, ticket.profile);
   const named = { deviceId };
   const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });
   keyd.state.takeUnit(signed, deviceId, spkiSha256(spki));
-  const authority = keyd.authorities.manufacturing;
   const issued = await authority.issue({
     profile,
     named,

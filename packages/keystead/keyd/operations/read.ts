@@ -1,4 +1,5 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
+import { transitionEnd } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import type { CertificateJournalEntry, JournalEntry } from '../journal-entry.ts';
 import type { Params, Result } from '../protocol.ts';
@@ -19,11 +20,32 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
   };
 }
 
-/** What the ceremony approved, certificates and verifier keys, and the policy in force. */
+/** What the ceremonies approved, certificates and verifier keys, and the policy in force. */
 export async function trust(keyd: KeydContext): Promise<Result<'trust'>> {
-  const { certificates, evidenceSigner, pins } = keyd.hierarchy;
-  const { vkey, cosignVkey } = pins;
-  return { certificates: { ...certificates }, evidenceSigner, vkey, cosignVkey, policy: keyd.policies.inForce.bytes };
+  const { certificates, evidenceSigner, issuers, rollovers, pins } = keyd.hierarchy;
+  const { vkey, cosignVkey, revoked } = pins;
+  return {
+    certificates: { ...certificates },
+    issuers: issuers.map(({ id, ca, certificate, current }) => ({
+      ...{ id, ca, certificate, current },
+      revoked: revoked.includes(id),
+    })),
+    rollovers: rollovers.map((rollover) => ({
+      ...rollover,
+      certificates: { ...rollover.certificates },
+      until: transitionEnd(keyd.policy, rollover.certificates),
+    })),
+    rootCrls: [...keyd.rootCrls],
+    later: pins.later.map(({ importedAt, ...ceremony }, index) => ({
+      ...ceremony,
+      number: index + 2,
+      importedAt: new Date(importedAt),
+    })),
+    evidenceSigner,
+    vkey,
+    cosignVkey,
+    policy: keyd.policies.inForce.bytes,
+  };
 }
 
 /** Certificates of the journal, in order, for those who reconcile their records with it. */

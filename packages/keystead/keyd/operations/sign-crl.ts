@@ -1,5 +1,5 @@
 import type { DerCrl } from '@keystead/core/bytes';
-import { requestName } from '@keystead/core/lifecycle';
+import { issuerKeyId } from '@keystead/core/lifecycle';
 import { assembleSigned, tbsCertList } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import type { Params, Result } from '../protocol.ts';
@@ -8,21 +8,26 @@ import { signVerified } from '../sign-verified.ts';
 
 /**
  * Signs a full CRL. keyd remembers what it has listed, in its journal, and lists it again by itself: a front end can
- * add to a list, but never take a revocation back by leaving it out. Only `certificateHold` is listed as long as it
- * is sent. REQ-KEY-REV-01
- * @throws KeysteadError `key.use-forbidden`, `crl.number-used` and `crl.number-skips` with the last number, `revocation.malformed`, `clock.went-back`,
+ * add to a list, but never take a revocation back by leaving it out, nor a hold: that takes the signed order of
+ * `releaseHold`. REQ-KEY-REV-01
+ * @throws KeysteadError `issuer.unknown`, `key.use-forbidden`, `crl.number-used` and `crl.number-skips` with the last number, `revocation.malformed`, `clock.went-back`,
  *   `keyd.journal-failed`.
  */
 export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
   const now = keyd.now();
   const { issuer, number } = params;
-  keyd.ledger.require(requestName(issuer), 'process', now);
+  const authority = keyd.authority(issuer);
+  keyd.ledger.require(issuerKeyId(issuer), 'process', now);
   for (const { serial, revokedAt } of params.entries) requireRevocationTime(revokedAt, now, serial);
-  const authority = keyd.authorities[issuer];
   const { signer } = authority;
   const thisUpdate = new Date(Math.floor(now.getTime() / 1000) * 1000);
   const nextUpdate = new Date(thisUpdate.getTime() + keyd.policy.revocation.crlSeconds * 1000);
-  const { all, fresh } = keyd.state.list(issuer, params.number, params.entries, forgetBefore(keyd.policy, issuer, now));
+  const { all, fresh, undo } = keyd.state.list(
+    issuer,
+    params.number,
+    params.entries,
+    forgetBefore(keyd.policy, authority.role, now),
+  );
   const tbs = tbsCertList({
     issuer: authority.certificate,
     signatureAlgorithm: signer.signatureAlgorithm,
@@ -40,7 +45,7 @@ export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Pro
       revoked: fresh.map(({ serial, revokedAt, reason }) => [serial, revokedAt.getTime(), reason ?? 'unspecified']),
     })
     .catch((error: unknown) => {
-      keyd.state.unlist(issuer, fresh);
+      undo();
       throw error;
     });
   const crl = assembleSigned(tbs, signer.signatureAlgorithm, await signVerified(signer, tbs)) as DerCrl;

@@ -1,7 +1,7 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { operatorOf, permits, requestName } from '@keystead/core/lifecycle';
+import { caOf, operatorOf, permits, requestName } from '@keystead/core/lifecycle';
 import { checkDeviceId } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import { decommissionEvidence, signDocument } from '../documents.ts';
@@ -29,12 +29,12 @@ export async function signEvidence(keyd: KeydContext, params: Params<'signEviden
   if (idevid === undefined) {
     throw new KeysteadError('device.not-provisioned', { field: 'deviceId', seen: end.deviceId });
   }
-  if (!keyd.state.isRevoked('manufacturing', idevid.serial) && idevid.notAfter > now.getTime()) {
+  if (!keyd.state.isRevoked(idevid.issuer, idevid.serial) && idevid.notAfter > now.getTime()) {
     throw new KeysteadError('evidence.not-revoked', { field: 'deviceId', seen: `IDevID ${idevid.serial}` });
   }
   const loose = end.revoked.find(
     ({ issuer, serial, revokedAt }) =>
-      !keyd.state.isRevoked(issuer, serial) && revokedAt.getTime() > forgetBefore(keyd.policy, issuer, now),
+      !keyd.state.isRevoked(issuer, serial) && revokedAt.getTime() > forgetBefore(keyd.policy, caOf(issuer), now),
   );
   if (loose !== undefined) throw new KeysteadError('evidence.not-revoked', { field: 'revoked', seen: loose.serial });
   const document = decommissionEvidence({ ...end, requestId, date: now }, keyd.provenance);

@@ -1,5 +1,5 @@
 import { KeysteadError } from '@keystead/core/errors';
-import { requestName } from '@keystead/core/lifecycle';
+import { issuerKeyId } from '@keystead/core/lifecycle';
 import {
   type CertStatus,
   type OcspCertId,
@@ -17,18 +17,18 @@ type Answer = Params<'signOcsp'>['responses'][number];
 /**
  * Signs the status of certificates of one CA with its delegated responder. The times are keyd's: an answer can
  * neither be dated back nor last longer than the policy says; what keyd has not issued is never good, and what once
- * stood on a CRL is never good again. REQ-KEY-REV-02
- * @throws KeysteadError `key.use-forbidden`, also for good of a CA that is compromised; `ocsp.malformed`,
+ * stood on a CRL is never good again, but for a hold that an order of operators has released. REQ-KEY-REV-02
+ * @throws KeysteadError `issuer.unknown`, `key.use-forbidden`, also for good of a CA that is compromised; `ocsp.malformed`,
  *   `ocsp.hash-unsupported`, `ocsp.issuer-differs`, `ocsp.never-issued`, `revocation.undone`, `revocation.malformed`,
  *   `clock.went-back`.
  */
 export async function signOcsp(keyd: KeydContext, params: Params<'signOcsp'>): Promise<Result<'signOcsp'>> {
   const now = keyd.now();
   const { issuer, responses, nonce } = params;
-  keyd.ledger.require(requestName(issuer), 'process', now);
+  const authority = keyd.authority(issuer);
+  keyd.ledger.require(issuerKeyId(issuer), 'process', now);
   const compromised = keyd.ledger.isCompromised(issuer);
   const certIds = readCertIds(responses.map((one) => one.certId));
-  const authority = keyd.authorities[issuer];
   const thisUpdate = new Date(Math.floor(now.getTime() / 1000) * 1000);
   const nextUpdate = new Date(thisUpdate.getTime() + keyd.policy.revocation.ocspSeconds * 1000);
   const answers = responses.map((answer, index) => {
@@ -42,7 +42,7 @@ export async function signOcsp(keyd: KeydContext, params: Params<'signOcsp'>): P
     if (!foreign && answer.status === 'good' && compromised) {
       throw new KeysteadError('key.use-forbidden', { field: `responses[${index}]`, seen: `good, of a compromised CA` });
     }
-    if (!foreign && answer.status !== 'revoked' && keyd.state.isRevoked(issuer, certId.serial)) {
+    if (!foreign && answer.status !== 'revoked' && keyd.state.isListed(issuer, certId.serial)) {
       throw new KeysteadError('revocation.undone', { field: `responses[${index}]`, seen: certId.serial });
     }
     if (answer.status === 'good' && !keyd.state.isIssued(issuer, certId.serial)) {
@@ -50,7 +50,7 @@ export async function signOcsp(keyd: KeydContext, params: Params<'signOcsp'>): P
     }
     return { certId, status: statusOf(answer, now, index), thisUpdate, nextUpdate };
   });
-  const responder = await keyd.responders[issuer].at(now);
+  const responder = await keyd.responder(issuer).at(now);
   const tbs = tbsOcspResponse({
     responderKeyHash: responder.keyHash,
     producedAt: thisUpdate,

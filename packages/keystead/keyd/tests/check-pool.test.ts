@@ -11,7 +11,7 @@ before(async () => {
 });
 after(() => bed.remove());
 
-const factsOf = async () => ({ policy: bed.policy, certificates: (await bed.client.trust()).certificates });
+const factsOf = async () => ({ policy: bed.policy, issuers: (await bed.client.trust()).issuers });
 
 const verdictOf = (checked: Promise<Uint8Array>): Promise<string> =>
   checked.then(

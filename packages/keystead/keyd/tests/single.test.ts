@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chownSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -97,4 +97,19 @@ test('TEST-KEY-13 a holder in another network namespace is seen, and a stopped o
   assert.equal(await taken(dir), undefined);
   await killed(child);
   (await becomeSole(dir)).release();
+});
+
+test('a right that root takes in the directory of another user belongs to that user from the first moment, and root is root again', async () => {
+  const dir = newDirectory();
+  const root = process.getuid?.() === 0;
+  const owner = root ? 65_537 : (process.getuid?.() ?? 0);
+  chownSync(dir, owner, root ? 65_537 : (process.getgid?.() ?? 0));
+  const groups = process.getgroups?.();
+  const right = await becomeSole(dir);
+  assert.deepEqual(
+    readdirSync(dir).map((name) => [name, lstatSync(join(dir, name)).uid]),
+    [['sole.1', owner]],
+  );
+  assert.deepEqual([process.geteuid?.(), process.getgroups?.()], [process.getuid?.(), groups]);
+  right.release();
 });

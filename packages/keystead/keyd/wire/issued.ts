@@ -1,9 +1,11 @@
 import { z } from 'zod';
-import { certificate, serial, spkiSha256, time } from '../wire-types.ts';
+import { certificate, issuerId, serial, spkiSha256, time } from '../wire-types.ts';
 
 /** A certificate as keyd gives it out, after reading back what it signed. */
 export const Issued = z.strictObject({
   certificate,
+  /** The key of the CA that signed it. */
+  issuer: issuerId,
   spkiSha256,
   serial,
   notBefore: time,

@@ -1,7 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
-import { type CaRole, readCrlTimes } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
+import { readCrlTimes } from '@keystead/core/x509';
 import { etagOf } from '../http/etag.ts';
 
 /** How long a file is taken to be the one that was read, unless `published` says otherwise. */
@@ -29,7 +30,7 @@ interface Kept {
 export class CrlDirectory {
   readonly #dir: string;
   readonly #clock: Clock;
-  readonly #kept = new Map<CaRole, Kept>();
+  readonly #kept = new Map<IssuerName, Kept>();
   /** Counts publications, so that what was read before one is not taken for what came after. */
   #publications = 0;
 
@@ -39,7 +40,7 @@ export class CrlDirectory {
   }
 
   /** The CRL of this CA was replaced: the next answer has the new one. */
-  published(role: CaRole): void {
+  published(role: IssuerName): void {
     this.#publications += 1;
     const kept = this.#kept.get(role);
     if (kept !== undefined) kept.lookedAtMs = Number.NEGATIVE_INFINITY;
@@ -49,7 +50,7 @@ export class CrlDirectory {
    * The CRL of this CA, or undefined when there is none.
    * @throws KeysteadError `crl.malformed` for a file that is not a CRL.
    */
-  async current(role: CaRole): Promise<ServedCrl | undefined> {
+  async current(role: IssuerName): Promise<ServedCrl | undefined> {
     const now = this.#clock.now().getTime();
     const kept = this.#kept.get(role);
     if (kept !== undefined && Math.abs(now - kept.lookedAtMs) < LOOK_AGAIN_MS) return kept.crl;

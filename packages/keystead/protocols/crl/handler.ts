@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '@keystead/core/clock';
-import { CA_ROLES, type CaRole } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
+import { CA_ROLES } from '@keystead/core/x509';
 import { namesEtag } from '../http/etag.ts';
 import type { ServedCrl } from './directory.ts';
 import { readRange } from './range.ts';
@@ -10,7 +11,9 @@ const MAX_AGE_SECONDS = 60;
 
 export interface CrlHandlerDeps {
   /** The CRL of a CA as it is now; a `CrlDirectory`. */
-  readonly crls: { current(role: CaRole): Promise<ServedCrl | undefined> };
+  /** Whose CRLs there are: the six CAs unless given, and their later keys. */
+  readonly issuers?: readonly IssuerName[];
+  readonly crls: { current(role: IssuerName): Promise<ServedCrl | undefined> };
   readonly clock: Clock;
   /** Told of failures; the client only sees 500. */
   readonly onFailure?: (error: unknown) => void;
@@ -31,10 +34,10 @@ export interface CrlHandler {
  */
 export function createCrlHandler(deps: CrlHandlerDeps): CrlHandler {
   const prefix = deps.prefix ?? '/crl/';
-  const paths = new Map<string, CaRole>(CA_ROLES.map((role) => [`${prefix}${role}.crl`, role]));
+  const paths = new Map<string, IssuerName>((deps.issuers ?? CA_ROLES).map((role) => [`${prefix}${role}.crl`, role]));
   const maxAge = deps.maxAgeSeconds ?? MAX_AGE_SECONDS;
 
-  async function serve(request: IncomingMessage, response: ServerResponse, role: CaRole): Promise<void> {
+  async function serve(request: IncomingMessage, response: ServerResponse, role: IssuerName): Promise<void> {
     const crl = await deps.crls.current(role);
     if (crl === undefined) {
       end(response, 404);

@@ -40,7 +40,10 @@ export interface EstPending {
 
 /** What EST needs of the domain. Each throws KeysteadError, also `est.label-unknown`. */
 export interface EstDomain {
-  /** The trust anchor and the CA certificates that a client needs, anchor first (RFC 7030 section 4.1.3). */
+  /**
+   * The trust anchor in use and the CA certificates that a client needs, anchor first; while an old root counts, with the
+   * three certificates of the change of its key (RFC 7030 section 4.1.3).
+   */
   caCertificates(label: string | undefined): DerCertificate[];
   /** DER of CsrAttrs. */
   csrAttributes(caller: EstCaller): Promise<Uint8Array>;

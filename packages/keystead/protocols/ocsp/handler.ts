@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Serial } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
-import { type CaRole, MAX_OCSP_REQUEST_BYTES, type ParsedOcspRequest, parseOcspRequest } from '@keystead/core/x509';
+import type { IssuerName } from '@keystead/core/lifecycle';
+import { MAX_OCSP_REQUEST_BYTES, type ParsedOcspRequest, parseOcspRequest } from '@keystead/core/x509';
 import { namesEtag } from '../http/etag.ts';
 import { AnswerCache } from './cache.ts';
 import { CachedAnswer } from './cached-answer.ts';
@@ -21,11 +22,11 @@ const MAX_AGE_SECONDS = 60;
 
 /** What makes the answers; an `OcspResponder`, or a stand-in. */
 export interface OcspAnswerer {
-  readonly roles: readonly CaRole[];
-  answer(request: ParsedOcspRequest, role: CaRole): Promise<OcspReply>;
+  readonly roles: readonly IssuerName[];
+  answer(request: ParsedOcspRequest, role: IssuerName): Promise<OcspReply>;
 }
 
-export type StatusListener = (issuer: CaRole, serial?: Serial) => void;
+export type StatusListener = (issuer: IssuerName, serial?: Serial) => void;
 
 export interface OcspHandlerDeps {
   readonly responder: OcspAnswerer;
@@ -67,14 +68,14 @@ export function createOcspHandler(deps: OcspHandlerDeps): OcspHandler {
   const cacheBytes = (deps.cacheBytes ?? CACHE_BYTES) / Math.max(1, responder.roles.length);
   const caches = new Map(responder.roles.map((role) => [role, new AnswerCache(clock, cacheBytes)]));
   const posts = new Map(responder.roles.map((role) => [`${prefix}${role}`, role]));
-  const cacheOf = (role: CaRole): AnswerCache => {
+  const cacheOf = (role: IssuerName): AnswerCache => {
     const cache = caches.get(role);
     if (cache === undefined) throw new RangeError(`no responder for ${role}`);
     return cache;
   };
   let pending = 0;
 
-  async function make(request: ParsedOcspRequest, role: CaRole): Promise<OcspReply> {
+  async function make(request: ParsedOcspRequest, role: IssuerName): Promise<OcspReply> {
     if (pending >= MOST_PENDING) throw new KeysteadError('ocsp.busy', { field: 'responder' });
     pending += 1;
     try {
@@ -86,7 +87,7 @@ export function createOcspHandler(deps: OcspHandlerDeps): OcspHandler {
     }
   }
 
-  async function ask(der: Uint8Array, key: string, role: CaRole): Promise<OcspReply | CachedAnswer> {
+  async function ask(der: Uint8Array, key: string, role: IssuerName): Promise<OcspReply | CachedAnswer> {
     try {
       const request = parseOcspRequest(der);
       const serials = request.certIds.map((certId) => certId.serial);
@@ -96,7 +97,7 @@ export function createOcspHandler(deps: OcspHandlerDeps): OcspHandler {
     }
   }
 
-  function answerAnew(der: Uint8Array, key: string, role: CaRole, exchange: Exchange): void {
+  function answerAnew(der: Uint8Array, key: string, role: IssuerName, exchange: Exchange): void {
     ask(der, key, role)
       .then((reply) => {
         if (reply instanceof CachedAnswer) send(exchange, reply);
@@ -110,7 +111,7 @@ export function createOcspHandler(deps: OcspHandlerDeps): OcspHandler {
     else sendGet(exchange, answer, answer.headers(clock.now().getTime(), maxAge));
   }
 
-  function post(exchange: Exchange, role: CaRole): void {
+  function post(exchange: Exchange, role: IssuerName): void {
     const { request, response } = exchange;
     const declared = Number(request.headers['content-length'] ?? 0);
     if (!isRequestType(request.headers['content-type'])) refuse(exchange, 415);

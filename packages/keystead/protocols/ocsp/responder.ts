@@ -1,6 +1,6 @@
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
+import type { IssuerName } from '@keystead/core/lifecycle';
 import {
-  type CaRole,
   type CertStatus,
   type OcspErrorStatus,
   OcspIssuer,
@@ -13,7 +13,7 @@ import {
 export interface OcspSigner {
   /** @throws KeysteadError `keyd.unreachable` and others of kind `unavailable`. */
   signOcsp(params: {
-    issuer: CaRole;
+    issuer: IssuerName;
     responses: {
       certId: Uint8Array;
       status: 'good' | 'revoked' | 'unknown';
@@ -26,12 +26,12 @@ export interface OcspSigner {
 
 export interface OcspResponderOptions {
   /** The certificates of the CAs that are answered for. */
-  readonly cas: ReadonlyMap<CaRole, DerCertificate>;
+  readonly cas: ReadonlyMap<IssuerName, DerCertificate>;
   /**
    * The status of a serial of one CA, as of the last commit; `unknown` for one that was never issued. What it says
    * is signed: it must never say `good` without having seen the certificate.
    */
-  readonly statusOf: (issuer: CaRole, serial: Serial) => CertStatus | Promise<CertStatus>;
+  readonly statusOf: (issuer: IssuerName, serial: Serial) => CertStatus | Promise<CertStatus>;
   readonly signer: OcspSigner;
 }
 
@@ -50,8 +50,8 @@ export const errorReply = (status: OcspErrorStatus): OcspReply => ({ der: ocspEr
  * (RFC 6960 section 2.3, RFC 5019 section 2.2.3). REQ-KEY-REV-02
  */
 export class OcspResponder {
-  readonly roles: readonly CaRole[];
-  readonly #issuers: ReadonlyMap<CaRole, OcspIssuer>;
+  readonly roles: readonly IssuerName[];
+  readonly #issuers: ReadonlyMap<IssuerName, OcspIssuer>;
   readonly #statusOf: OcspResponderOptions['statusOf'];
   readonly #signer: OcspSigner;
 
@@ -64,7 +64,7 @@ export class OcspResponder {
   }
 
   /** @throws what `statusOf` and the signer throw. */
-  async answer(request: ParsedOcspRequest, role: CaRole): Promise<OcspReply> {
+  async answer(request: ParsedOcspRequest, role: IssuerName): Promise<OcspReply> {
     const issuer = this.#issuers.get(role);
     if (issuer === undefined || !request.certIds.some((certId) => issuer.issued(certId)))
       return errorReply('unauthorized');

@@ -2,6 +2,7 @@ import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { z } from 'zod';
 import type { AuthorisationDomain } from './authorisations.ts';
 import type { Caller } from './caller.ts';
+import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
 
 /** Which keys are asked for, and from where on. */
@@ -39,7 +40,7 @@ export type BackupDraft = z.output<typeof SignBackup>;
 export type DrillReport = z.output<typeof RecordDrill> & { readonly backupId: string };
 
 /** What the REST interface needs of the domain. Each call resolves only when what it did is durable. */
-export interface RestDomain extends AuthorisationDomain {
+export interface RestDomain extends AuthorisationDomain, RevocationDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
   device(caller: Caller, deviceId: string): Promise<unknown>;
@@ -52,10 +53,6 @@ export interface RestDomain extends AuthorisationDomain {
     caller: Caller,
     unit: { ticketId: string; deviceId: string; csr: Uint8Array; line: string },
   ): Promise<UnitView>;
-  revoke(
-    caller: Caller,
-    what: { deviceId?: string; serial?: string; reason: string },
-  ): Promise<{ revoked: string[]; reason: string }>;
   decommission(
     caller: Caller,
     deviceId: string,

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { clientCertificate, sendError } from '../http/server.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import type { RestDomain } from './domain.ts';
+import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
 import {
   BackupId,
   CertificateSerial,
@@ -18,7 +19,6 @@ import {
   OpenBatch,
   ProvisionUnit,
   RecordDrill,
-  Revoke,
   SignBackup,
 } from './schemas.ts';
 
@@ -83,10 +83,7 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         const unit = await read(request, () => withCsr(checkBody(ProvisionUnit, request.body)));
         return domain.provisionUnit(caller(request), unit);
       });
-      api.post('/revocations', async (request) => {
-        const what = await read(request, () => checkBody(Revoke, request.body));
-        return domain.revoke(caller(request), what);
-      });
+      revocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
@@ -140,7 +137,7 @@ const ROUTES = [
   ...AUTHORISATION_ROUTES,
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],
   ['POST', '/api/v1/units {ticketId, deviceId, csr, line}', 'unit.provision'],
-  ['POST', '/api/v1/revocations {deviceId | serial, reason}', 'device.revoke or certificate.revoke'],
+  ...REVOCATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/policy', 'policy.read'],
   ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],

@@ -19,17 +19,6 @@ const deviceId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 
 /** Whole octets, as every tool prints them. */
 const serial = z.string().regex(/^(?:[0-9a-fA-F]{2}){1,20}$/, '1 to 20 octets in hex');
 
-/** The reasons that a request may give (RFC 5280 section 5.3.1); hold and removal have acts of their own. */
-export const REASONS = [
-  'unspecified',
-  'keyCompromise',
-  'cACompromise',
-  'affiliationChanged',
-  'superseded',
-  'cessationOfOperation',
-  'privilegeWithdrawn',
-] as const;
-
 export const CertificateSerial = z.strictObject({ serial });
 export const OpenBatch = z.strictObject({ ticket: z.string().min(1).max(16_384) });
 export const ProvisionUnit = z.strictObject({ ticketId: z.string().min(1).max(64), deviceId, csr: pemOrBase64, line });
@@ -38,16 +27,6 @@ export const EnrolServer = z.strictObject({
   csr: pemOrBase64,
   hosts: z.array(z.string().min(1).max(253)).min(1).max(16),
 });
-export const Revoke = z
-  .strictObject({
-    deviceId: deviceId.optional(),
-    serial: serial.optional(),
-    reason: z.enum(REASONS),
-  })
-  .refine((body) => (body.deviceId === undefined) !== (body.serial === undefined), {
-    message: 'name exactly one of deviceId and serial',
-    path: ['deviceId'],
-  });
 /** A query string: everything in it is text. */
 export const Keys = z.strictObject({
   purpose: z.enum(KEY_PURPOSE_IDS).optional(),

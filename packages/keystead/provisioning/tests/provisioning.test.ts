@@ -19,6 +19,7 @@ const keyd = (client: KeydClient) => ({
   signCrl: client.signCrl.bind(client),
   journal: client.journal.bind(client),
   status: client.status.bind(client),
+  releaseHold: client.releaseHold.bind(client),
   trust: client.trust.bind(client),
   signEvidence: (params: Parameters<KeydClient['signEvidence']>[0]) =>
     failEvidence ? Promise.reject(new KeysteadError('keyd.unreachable')) : client.signEvidence(params),

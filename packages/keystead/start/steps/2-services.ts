@@ -1,13 +1,16 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { toBase64, toPem } from '@keystead/core/bytes';
+import { type DerCertificate, toBase64, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, SecretBytes, softwareSigner } from '@keystead/core/crypto';
+import { caOf } from '@keystead/core/lifecycle';
 import { certificationRequest } from '@keystead/core/x509';
 import { durableWrite } from '../../files/durable.ts';
 import type { Layout } from '../../files/layout.ts';
+import { readPins } from '../../keyd/hierarchy.ts';
 import { readPresence } from '../../keyd/presence.ts';
 import type { IssuedView } from '../../protocols/rest/domain.ts';
+import { trustedAnchors, trustedIssuers } from '../../verify/trusted.ts';
 import { launchKeyd, launchServe } from '../launch.ts';
 import { enrolPeople, PEOPLE } from '../operators.ts';
 import { Service } from '../process.ts';
@@ -80,8 +83,8 @@ async function backendService(world: World, onExit: (how: string) => void): Prom
   const settings = {
     listen: { host: '127.0.0.1', port: config.ports.backend },
     certificate,
-    anchors: world.rootPath,
-    deviceIssuer: join(layout.trust, 'operational.pem'),
+    anchors: written(join(directory, 'anchors.pem'), trustedAnchors(layout, world.clock.now())),
+    deviceIssuer: written(join(directory, 'device-issuers.pem'), deviceIssuers(layout)),
     ocspCacheMs: 500,
     keyFrom: 'fd3',
   };
@@ -90,4 +93,16 @@ async function backendService(world: World, onExit: (how: string) => void): Prom
   key.pkcs8.wipe();
   const logFile = join(layout.logs, 'backend.log');
   return new Service({ name: 'backend', script: BACKEND, args: [path, '--with-parent'], secrets, logFile, onExit });
+}
+
+/** Every key of the operational CA that the root has not revoked: devices hold what the one before issued, too. */
+function deviceIssuers(layout: Layout): DerCertificate[] {
+  const revoked = readPins(layout)?.revoked ?? [];
+  const issuers = trustedIssuers(layout).filter(({ id }) => caOf(id) === 'operational' && !revoked.includes(id));
+  return issuers.map(({ certificate }) => certificate);
+}
+
+function written(path: string, certificates: readonly DerCertificate[]): string {
+  durableWrite(path, certificates.map((der) => toPem('CERTIFICATE', der)).join(''), 0o644);
+  return path;
 }

@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { provision } from '@keystead/agent';
 import { type DerCertificate, fromPem, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
+import { parsePolicy } from '@keystead/core/lifecycle';
 import type { UnitView } from '../../protocols/rest/domain.ts';
 import { DemoDevice } from '../fleet.ts';
 import { openTicket } from '../ticket.ts';
@@ -56,7 +58,7 @@ function openDevice(world: World, id: string): DemoDevice | undefined {
       secret: world.passphrases.devices,
       estUrl: world.httpsUrl,
       backend: { host: config.host, port: config.ports.backend },
-      graceSeconds: 30 * 86_400,
+      graceSeconds: parsePolicy(readFileSync(layout.policy)).grace.renewalSeconds,
     });
   } catch (error) {
     if (error instanceof KeysteadError && error.code === 'state.wiped') return undefined;

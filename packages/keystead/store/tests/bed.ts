@@ -62,6 +62,7 @@ export function certificateRow(more: Partial<Certificate> = {}): Certificate {
     status: 'good',
     revokedAt: null,
     reason: null,
+    invalidityAt: null,
     requestId: 'r1',
     csrSha256: randomHex(32),
     issuedAt: at,

@@ -47,5 +47,5 @@ test('a compiled query takes its arguments by name, hex as bytes, and what is no
     revokedAt: null,
     reason: null,
   });
-  assert.deepEqual(bound, ['good', null, null, new Uint8Array([0x0a, 0x0b]), 'server', 'revoked']);
+  assert.deepEqual(bound, ['good', null, null, null, new Uint8Array([0x0a, 0x0b]), 'server', 'revoked']);
 });

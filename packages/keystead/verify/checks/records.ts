@@ -4,16 +4,17 @@ import { certSha256, verifySignature } from '@keystead/core/crypto';
 import { readCertificate } from '@keystead/core/x509';
 import { parse } from 'yaml';
 import { type Check, failed, passed } from '../check.ts';
-import { certificateIn } from './ceremony.ts';
+import { certificateIn, trustedRoots } from '../trusted.ts';
 
 /** REQ-KEY-PROV-02, REQ-KEY-WIPE-01: what was signed for a device still verifies. */
 const signedRecords: Check = {
   id: 'records.signatures',
   requirements: ['REQ-KEY-PROV-02', 'REQ-KEY-WIPE-01'],
-  text: 'every provisioning record and every evidence of a decommission is signed, and names the anchor in force',
+  text: 'every provisioning record and every evidence of a decommission is signed, and names an anchor of this house',
   async run({ layout }) {
     const { spki } = readCertificate(certificateIn(join(layout.trust, 'evidence-signer.pem')));
-    const anchor = `sha256:${certSha256(certificateIn(join(layout.trust, 'root.pem')))}`;
+    // A record names the root of its time; after a change of its key there are several.
+    const anchors = trustedRoots(layout).map(({ certificate }) => `sha256:${certSha256(certificate)}`);
     let count = 0;
     for (const folder of [layout.records, layout.evidence]) {
       if (!existsSync(folder)) continue;
@@ -22,8 +23,10 @@ const signedRecords: Check = {
         const signature = readFileSync(join(folder, `${name}.sig`));
         if (!verifySignature('ecdsa-with-SHA256', spki, bytes, signature)) return failed(`${name}: bad signature`);
         const record = parse(bytes.toString('utf8')) as { keys?: { bootstrap_ca?: string } };
-        if (folder === layout.records && record.keys?.bootstrap_ca !== anchor) {
-          return failed(`${name}: bootstrap_ca is ${record.keys?.bootstrap_ca ?? 'missing'}, the anchor is ${anchor}`);
+        if (folder === layout.records && !anchors.includes(record.keys?.bootstrap_ca ?? '')) {
+          return failed(
+            `${name}: bootstrap_ca is ${record.keys?.bootstrap_ca ?? 'missing'}, the anchors are ${anchors.join(', ')}`,
+          );
         }
         count += 1;
       }

@@ -1,14 +1,37 @@
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { buildOcspRequest, type CheckedCertStatus, newSerial, readCrl, readOcspResponse } from '@keystead/core/x509';
+import { type IssuerId, type IssuerName, OFFLINE_CAS, parsePolicy, transitionEnd } from '@keystead/core/lifecycle';
+import {
+  buildOcspRequest,
+  type CheckedCertStatus,
+  newSerial,
+  readCertificate,
+  readCrl,
+  readOcspResponse,
+} from '@keystead/core/x509';
+import type { Layout } from '../../files/layout.ts';
 import { type Check, type CheckContext, failed, passed } from '../check.ts';
-import { certificateIn } from './ceremony.ts';
+import { crossCertificates, type Trusted, trustedIssuers, trustedRoots } from '../trusted.ts';
 
-const WITH_CRL = ['root', 'signing-root', 'manufacturing', 'operational', 'server', 'operator'] as const;
-const WITH_OCSP = ['manufacturing', 'operational', 'server', 'operator'] as const;
 const PATIENCE_MS = 5_000;
+
+/** The keys of CAs that answer for what they issued: until their certificates end. */
+const answering = (layout: Layout, now: Date): Trusted<IssuerId>[] =>
+  trustedIssuers(layout).filter(({ certificate }) => readCertificate(certificate).notAfter > now);
+
+/** Those, and the roots that are anchors now. */
+function withCrl(layout: Layout, now: Date): Trusted<IssuerName>[] {
+  const policy = parsePolicy(readFileSync(layout.policy));
+  const retired = new Set<string>(
+    OFFLINE_CAS.flatMap((role) => crossCertificates(layout, role))
+      .filter((rollover) => transitionEnd(policy, rollover) <= now)
+      .map(({ id }) => id),
+  );
+  const roots = OFFLINE_CAS.flatMap((role) => trustedRoots(layout, role)).filter(({ id }) => !retired.has(id));
+  return [...roots, ...answering(layout, now)];
+}
 
 async function fetchBytes(url: string, init: RequestInit = {}): Promise<Uint8Array> {
   let response: Response;
@@ -47,11 +70,11 @@ const crls: Check = {
   text: 'every CA serves a CRL that it signed and that has not ended',
   async run({ layout, httpUrl, clock }) {
     const seen: string[] = [];
-    for (const role of WITH_CRL) {
-      const crl = readCrl(await fetchBytes(`${httpUrl}/crl/${role}.crl`));
-      if (!crl.verify(certificateIn(join(layout.trust, `${role}.pem`)))) return failed(`${role}: not signed by its CA`);
-      if (crl.nextUpdate <= clock.now()) return failed(`${role}: ended ${crl.nextUpdate.toISOString()}`);
-      seen.push(`${role} #${crl.number} (${crl.entries.size})`);
+    for (const { id, certificate } of withCrl(layout, clock.now())) {
+      const crl = readCrl(await fetchBytes(`${httpUrl}/crl/${id}.crl`));
+      if (!crl.verify(certificate)) return failed(`${id}: not signed by its CA`);
+      if (crl.nextUpdate <= clock.now()) return failed(`${id}: ended ${crl.nextUpdate.toISOString()}`);
+      seen.push(`${id} #${crl.number} (${crl.entries.size})`);
     }
     return passed(seen.join(', '));
   },
@@ -63,12 +86,12 @@ const unknownSerial: Check = {
   requirements: ['REQ-KEY-REV-02'],
   text: 'OCSP does not say good for a serial number that was never issued',
   async run(context) {
-    for (const role of WITH_OCSP) {
-      const issuer = certificateIn(join(context.layout.trust, `${role}.pem`));
-      const { status } = await askOcsp(context, role, issuer, newSerial());
-      if (status === 'good') return failed(`${role}: good for a number that was just made up`);
+    const issuers = answering(context.layout, context.clock.now());
+    for (const { id, certificate } of issuers) {
+      const { status } = await askOcsp(context, id, certificate, newSerial());
+      if (status === 'good') return failed(`${id}: good for a number that was just made up`);
     }
-    return passed(`${WITH_OCSP.length} responders, each asked with a nonce for a number just made up`);
+    return passed(`${issuers.length} responders, each asked with a nonce for a number just made up`);
   },
 };
 
@@ -79,13 +102,12 @@ const agreement: Check = {
   text: 'what a CRL lists, OCSP calls revoked too',
   async run(context) {
     let asked = 0;
-    for (const role of WITH_OCSP) {
-      const issuer = certificateIn(join(context.layout.trust, `${role}.pem`));
-      const crl = readCrl(await fetchBytes(`${context.httpUrl}/crl/${role}.crl`));
+    for (const { id, certificate } of answering(context.layout, context.clock.now())) {
+      const crl = readCrl(await fetchBytes(`${context.httpUrl}/crl/${id}.crl`));
       // A sample: the newest are the ones that matter most, and a CRL may be long.
       for (const serial of [...crl.entries.keys()].slice(-20)) {
-        const { status } = await askOcsp(context, role, issuer, serial);
-        if (status !== 'revoked') return failed(`${role} ${serial}: on the CRL, but OCSP says ${status}`);
+        const { status } = await askOcsp(context, id, certificate, serial);
+        if (status !== 'revoked') return failed(`${id} ${serial}: on the CRL, but OCSP says ${status}`);
         asked += 1;
       }
     }

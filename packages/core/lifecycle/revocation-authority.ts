@@ -1,0 +1,39 @@
+import { z } from 'zod';
+import { REVOCATION_ACTS } from './certificate-states.ts';
+
+/** What a revocation can be of. */
+export const REVOCATION_SELECTORS = ['certificate', 'key', 'device', 'batch', 'ca'] as const;
+export type RevocationSelectorKind = (typeof REVOCATION_SELECTORS)[number];
+
+/** The reasons that people give (RFC 5280 section 5.3.1). `certificateHold` is an act, `removeFromCRL` never a reason of theirs. */
+export const GIVEN_REASONS = [
+  'unspecified',
+  'keyCompromise',
+  'cACompromise',
+  'affiliationChanged',
+  'superseded',
+  'cessationOfOperation',
+  'privilegeWithdrawn',
+] as const;
+export type GivenReason = (typeof GIVEN_REASONS)[number];
+
+/** The roles that may approve what another person asks for. */
+export const REVOCATION_APPROVERS = ['policy-administrator', 'ca-operator', 'approver'] as const;
+
+/**
+ * A rule of the policy: how many people besides the one who asks must agree. The first rule that fits counts; what no
+ * rule fits, and a policy without rules, goes by `defaultAuthority`.
+ */
+export const RevocationAuthoritySchema = z.array(
+  z.strictObject({
+    selectors: z.array(z.enum(REVOCATION_SELECTORS)).min(1),
+    /** All of them unless told. */
+    acts: z.array(z.enum(REVOCATION_ACTS)).min(1).optional(),
+    reasons: z.array(z.enum(GIVEN_REASONS)).min(1).optional(),
+    /** 0: one CA operator alone. */
+    approvals: z.int().min(0).max(16),
+    /** Who may be one of them. */
+    roles: z.array(z.enum(REVOCATION_APPROVERS)).min(1),
+  }),
+);
+export type RevocationAuthorityRule = z.infer<typeof RevocationAuthoritySchema>[number];

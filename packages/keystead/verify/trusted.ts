@@ -1,0 +1,105 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type DerCertificate, fromPem } from '@keystead/core/bytes';
+import { certSha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  type IssuerId,
+  issuerId,
+  ONLINE_CAS,
+  parsePolicy,
+  type RootId,
+  rootId,
+  transitionEnd,
+} from '@keystead/core/lifecycle';
+import { type CaRole, checkPath, readCertificate } from '@keystead/core/x509';
+import type { Layout } from '../files/layout.ts';
+
+/** The certificate in a PEM file of `trust/` or `ceremony/`. @throws KeysteadError `cert.not-der` when there is none. */
+export function certificateIn(path: string): DerCertificate {
+  const [der] = existsSync(path) ? fromPem('CERTIFICATE', readFileSync(path, 'utf8')) : [];
+  if (der === undefined) throw new KeysteadError('cert.not-der', { field: path, seen: 'no certificate' });
+  return der as DerCertificate;
+}
+
+/** A key with its certificate, by the name that addresses in certificates have for it. */
+export interface Trusted<T extends string> {
+  readonly id: T;
+  readonly certificate: DerCertificate;
+  /** Whether it is the one in use. */
+  readonly current: boolean;
+}
+
+/** The names in `trust/`: `operational.pem` is in use, `operational-1.pem` and so on were before it. */
+function keysOf<T extends string>(layout: Layout, role: CaRole, name: (generation: number) => T): Trusted<T>[] {
+  const former: Trusted<T>[] = [];
+  for (let n = 1; existsSync(join(layout.trust, `${role}-${n}.pem`)); n += 1) {
+    former.push({ id: name(n), certificate: certificateIn(join(layout.trust, `${role}-${n}.pem`)), current: false });
+  }
+  const certificate = certificateIn(join(layout.trust, `${role}.pem`));
+  return [...former, { id: name(former.length + 1), certificate, current: true }];
+}
+
+/** Every key of the CAs. @throws KeysteadError `cert.not-der`. */
+export const trustedIssuers = (layout: Layout): Trusted<IssuerId>[] =>
+  ONLINE_CAS.flatMap((ca) => keysOf(layout, ca, (generation) => issuerId(ca, generation)));
+
+/** Every key of one root, the first one first. @throws KeysteadError `cert.not-der`. */
+export const trustedRoots = (layout: Layout, role: 'root' | 'signing-root' = 'root'): Trusted<RootId>[] =>
+  keysOf(layout, role, (generation) => rootId(role, generation));
+
+/** The certificates from each key of a root to the next one and back. */
+export function crossCertificates(layout: Layout, role: 'root' | 'signing-root' = 'root') {
+  return trustedRoots(layout, role)
+    .filter(({ current }) => !current)
+    .map(({ id, certificate: old }, index) => ({
+      id,
+      old,
+      newWithOld: certificateIn(join(layout.trust, `${role}-${index + 1}-new-with-old.pem`)),
+      oldWithNew: certificateIn(join(layout.trust, `${role}-${index + 1}-old-with-new.pem`)),
+    }));
+}
+
+/** The roots that are anchors of devices, servers and people now, the one in use first. @throws KeysteadError `policy.*` */
+export function trustedAnchors(layout: Layout, now: Date): DerCertificate[] {
+  const policy = parsePolicy(readFileSync(layout.policy));
+  const old = crossCertificates(layout).filter((rollover) => transitionEnd(policy, rollover) > now);
+  return [certificateIn(join(layout.trust, 'root.pem')), ...old.map((rollover) => rollover.old)];
+}
+
+/** Every certificate of a CA that there ever was: what old documents are verified by. */
+function intermediates(layout: Layout): DerCertificate[] {
+  const earlier = join(layout.trust, 'earlier-cas.pem');
+  const gone = existsSync(earlier) ? fromPem('CERTIFICATE', readFileSync(earlier, 'utf8')) : [];
+  return [...trustedIssuers(layout).map(({ certificate }) => certificate), ...(gone as DerCertificate[])];
+}
+
+/** What verifies a document that the evidence key signed at `date`: the certificates that were in force then. */
+export interface DocumentChain {
+  readonly evidenceSigner: DerCertificate;
+  readonly server: DerCertificate;
+  readonly root: DerCertificate;
+}
+
+/**
+ * @param anchor SHA-256 of the root's certificate that the document names, hex; any root when it names none.
+ * @throws KeysteadError `record.unproven` when no certificates of that time are here.
+ */
+export function documentChain(layout: Layout, date: Date, anchor?: string): DocumentChain {
+  const named = trustedRoots(layout).filter(({ certificate }) => certSha256(certificate) === anchor);
+  const roots = named.length > 0 ? named : trustedRoots(layout).toReversed();
+  const names = readdirSync(layout.trust).filter((name) => /^evidence-signer(-\d+)?\.pem$/.test(name));
+  const below = intermediates(layout);
+  // The newest that fits first: a certificate is dated back a little, and two may have been in force at once.
+  const byAge = (a: DerCertificate, b: DerCertificate): number =>
+    readCertificate(b).notBefore.getTime() - readCertificate(a).notBefore.getTime();
+  for (const evidenceSigner of names.map((name) => certificateIn(join(layout.trust, name))).sort(byAge)) {
+    for (const { certificate: root } of roots) {
+      const path = checkPath(evidenceSigner, below, [root], { now: date });
+      const [, server] = path.ok ? path.chain : [];
+      if (path.ok && server !== undefined && path.chain.length === 3)
+        return { evidenceSigner, server: server.der, root };
+    }
+  }
+  throw new KeysteadError('record.unproven', { field: 'signer', seen: `no certificate of ${date.toISOString()}` });
+}
