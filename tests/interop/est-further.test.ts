@@ -213,7 +213,8 @@ test('an unknown label is 404 and names those there are; a label of hosts is not
   assert.equal(host.status, 403);
   assert.match(host.body, /^profile\.requester-forbidden: /);
   for (const path of ['fullcmc', 'ldevid/fullcmc']) {
-    const { status, body } = await post(path, csr, { device });
+    const type = ['--header', 'Content-Type: application/pkcs7-mime', '--data-binary', `@${csr}`];
+    const { status, body } = await bench.curl(`${bench.est}/${path}`, type);
     assert.equal(status, 404);
     assert.match(body, /^est\.fullcmc: [\s\S]*simpleenroll/);
   }

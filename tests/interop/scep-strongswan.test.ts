@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { chmodSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { Deployment } from '../system/deployment.ts';
 import { Bench, keystead, openssl, run } from './foreign.ts';
 
 let bench: Bench;
 
 before(async () => {
-  bench = new Bench(await Deployment.start({ ldevidSeconds: 3600, scep: true }));
+  bench = new Bench(await Deployment.start({ ldevidSeconds: 3600, scep: true, dataName: 'keystead-data' }));
   for (const id of ['TRY-0002', 'TRY-0003', 'TRY-0004']) await bench.provision(id);
 });
 after(async () => {
@@ -175,3 +177,32 @@ test('SCEP that is on is warned of in the log and by keystead verify, and the se
   assert.equal(bench.deployment.log('serve').includes(secret), false);
   assert.equal(readFileSync(bench.deployment.layout.database).includes(secret), false);
 });
+
+const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
+const blocks = [...readFileSync(`${PROJECT}/docs/scep.md`, 'utf8').matchAll(/```sh\n([\s\S]*?)```/g)];
+
+/** Runs a block of the page in the directory of the deployment; every command in it must succeed. */
+function shell(block: string): Promise<string> {
+  const npx = bench.write(
+    'npx',
+    `#!/bin/sh\nshift\nexec "${process.execPath}" "${PROJECT}/packages/keystead/bin/keystead.mjs" "$@"\n`,
+  );
+  chmodSync(npx, 0o755);
+  const env = { ...process.env, PATH: `${bench.path('.')}:${process.env.PATH ?? ''}` };
+  const script = block.replaceAll('http://localhost:8080', bench.deployment.world.httpUrl);
+  const options = { cwd: bench.deployment.folder, env, timeout: 60_000 };
+  return new Promise((resolve, reject) => {
+    execFile('bash', ['-euo', 'pipefail', '-c', script], options, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout + stderr);
+      else reject(new Error(`${script}\n${error.message}\n${stdout}\n${stderr}`));
+    });
+  });
+}
+
+for (const [index, [, block = '']] of blocks.entries()) {
+  test(`docs/scep.md: block ${index + 1} of ${blocks.length} runs as it stands`, async () => {
+    const printed = await shell(block);
+    if (block.includes('openssl verify')) assert.match(printed, /: OK/);
+    if (block.includes('--scepca')) assert.match(printed, /RA cert is trusted/);
+  });
+}

@@ -101,7 +101,7 @@ test('a rule between the parts of a policy is named with its field when it is br
   refused('policy.algorithm-not-listed', `profiles[${at('root-ca')}].keyAlgorithms`, (broken) =>
     Object.assign(broken, { algorithms: ['P-256'] }),
   );
-  refused('policy.profile-duplicate', 'profiles[14].id', (broken) => broken.profiles.push(profileOf(broken, 'ldevid')));
+  refused('policy.profile-duplicate', 'profiles[15].id', (broken) => broken.profiles.push(profileOf(broken, 'ldevid')));
   refused('policy.profile-missing', 'profiles', (broken) =>
     Object.assign(broken, { profiles: broken.profiles.filter((profile) => profile.id !== 'ocsp-responder') }),
   );

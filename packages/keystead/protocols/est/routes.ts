@@ -98,9 +98,11 @@ export function registerEst(app: FastifyInstance, domain: EstDomain, log: Logger
           ]);
           return reply.type(type).send(body);
         });
-        est.all(`${prefix}/fullcmc`, async () => {
+        // Before the body is looked at, whose type would be the first thing that is wrong.
+        const refuseCmc = async (): Promise<never> => {
           throw new KeysteadError('est.fullcmc', { field: 'path', seen: 'fullcmc' });
-        });
+        };
+        est.all(`${prefix}/fullcmc`, { onRequest: refuseCmc }, refuseCmc);
       }
     },
     { prefix: '/.well-known/est' },
