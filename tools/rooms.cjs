@@ -19,6 +19,7 @@ const floors = [
   ['serve', 'examples', 'verify', 'policy', 'relying'],
   ['ceremony'],
   ['protocols'],
+  ['acme'],
   ['authority', 'provisioning', 'access', 'inventory'],
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
@@ -89,13 +90,16 @@ module.exports = {
       },
     ),
     wall('keyd-knows-no-http', 'keyd knows neither HTTP nor the database', inProgram(['keyd']), {
-      path: `(${inProgram(['store', 'protocols', 'authority', 'provisioning', 'access', 'inventory', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
+      path: `(${inProgram(['store', 'protocols', 'acme', 'authority', 'provisioning', 'access', 'inventory', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
     }),
     wall('keystore-knows-no-certificates', 'a keystore knows keys, not certificates', inProgram(['keystore']), {
       path: '^packages/core/(x509|log|lifecycle)/',
     }),
     wall('protocols-know-no-database', 'a protocol is thin', inProgram(['protocols']), {
       path: `(${inProgram(['store'])})|node:sqlite|kysely`,
+    }),
+    wall('acme-knows-no-wire', 'accounts, orders and validation know no HTTP server', inProgram(['acme']), {
+      path: 'fastify',
     }),
     wall('store-knows-no-protocols', 'the records know no wire format', inProgram(['store']), {
       path: `fastify|node:https?$|${inProgram(['protocols', 'keyd', 'keyd-client'])}`,
@@ -114,7 +118,7 @@ module.exports = {
     wall(
       'only-keyd-opens-a-keystore',
       'serve never holds a key',
-      inProgram(['serve', 'protocols', 'authority', 'provisioning', 'inventory', 'store', 'access']),
+      inProgram(['serve', 'protocols', 'authority', 'provisioning', 'inventory', 'store', 'access', 'acme']),
       {
         path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11|tpm2))',
       },

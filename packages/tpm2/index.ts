@@ -5,6 +5,7 @@ export {
   requireAttestationKey,
   type SignedStatement,
   verifyCertify,
+  verifyCertifyByKey,
   verifyQuote,
 } from './attest/statement.ts';
 export { Channel, type ChannelOptions, permanent, readProperties } from './channel.ts';

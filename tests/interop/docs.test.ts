@@ -89,6 +89,9 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['keys explain', /Every way from one to another/],
   ['keys warn', /no key is due/],
   ['authorisation create --id gw-1', /secret +[A-Za-z0-9_-]{43}\n/],
+  ['lego renew', /localhost\.crt: OK[\s\S]*Trying renewal[\s\S]*Server responded with a certificate/],
+  ['certbot revoke', /Successfully received certificate[\s\S]*Congratulations! You have successfully revoked/],
+  ['acme orders', /valid +[0-9a-f]{32} +localhost +[0-9a-f]+/],
   ['authorisation withdraw gw-1', /gw-1: withdrawn/],
   ['keys suspend', /ca-server: resume at .*, ordered by architect/],
   ['check-proof', /"outcome": "done"/],
@@ -110,6 +113,7 @@ for (const path of [
   'docs/backup.md',
   'docs/keyd.md',
   'docs/authorise.md',
+  'docs/acme.md',
   'docs/cmp.md',
   'docs/verifying.md',
 ]) {

@@ -97,6 +97,7 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       issuer: 'server',
       subject: { commonName: 'host', organization },
       san: 'host',
+      wildcards: true,
       extKeyUsage: ['serverAuth'],
       validity: { seconds: 90 * DAY, backdateSeconds: 5 * 60 },
       keyAlgorithms: ['P-256', 'P-384'],

@@ -11,9 +11,9 @@ const DNS = 2;
 const URI = 6;
 const IP = 7;
 
-/** A preferred-name-syntax DNS name with LDH labels; a wildcard stands in no certificate that Keystead issues. */
+/** A preferred-name-syntax DNS name with LDH labels, or a wildcard before two of them at least (RFC 9525 section 6.3). */
 const DNS_NAME =
-  /^(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
+  /^(?:\*\.(?=[^.]+\.))?(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
 /** An absolute URI in its characters (RFC 3986): a scheme and something after it. */
 const ABSOLUTE_URI = /^[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]+$/;
 

@@ -60,4 +60,17 @@ export function hostSan(host: string): string {
   return `DNS:${host}`;
 }
 
+/**
+ * The subjectAltName entry of a wildcard such as `*.plant.example`: the whole first label, over a name of at least two
+ * (RFC 9525 section 6.3; nobody owns a top-level domain).
+ * @throws KeysteadError `name.malformed`
+ */
+export function wildcardSan(host: string): string {
+  const base = host.slice(2);
+  if (!host.startsWith('*.') || !base.includes('.') || ipOctets(base) !== undefined || !HOST_NAME.test(base))
+    throw new KeysteadError('name.malformed', { field: 'host', seen: shorten(host) });
+  if (host.length > 64) throw new KeysteadError('name.malformed', { field: 'host', seen: shorten(host) });
+  return `DNS:${host}`;
+}
+
 const shorten = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);

@@ -29,6 +29,7 @@ export {
   hostSan,
   personNameOf,
   personUrn,
+  wildcardSan,
 } from './identity.ts';
 export { keyIdentifier } from './key-identifier.ts';
 export { LINT_RULES, lintCertificate } from './lint/certificate.ts';
@@ -64,6 +65,7 @@ export { CertificateBag } from './path/build.ts';
 export { checkPath, type FoundPath, findPath, type PathResult } from './path/check.ts';
 export { PATH_RULES, type PathFailure, type PathRule } from './path/rules.ts';
 export type { PathOptions } from './path/validate.ts';
+export { PERMANENT_IDENTIFIER, type PermanentIdentifier, permanentIdentifiersOf } from './permanent-identifier.ts';
 export { CA_ROLES, type CaRole, type Profile, ProfileSchema } from './profile.ts';
 export { type Named, namesFor } from './profile-names.ts';
 export { parseRequest, REQUEST_FORMATS, type RequestFormat, requestSha256 } from './request.ts';

@@ -1,5 +1,5 @@
 import { KeysteadError } from '../errors/index.ts';
-import { checkDeviceId, checkPersonName, deviceUrn, hostSan, personUrn } from './identity.ts';
+import { checkDeviceId, checkPersonName, deviceUrn, hostSan, personUrn, wildcardSan } from './identity.ts';
 import type { DistinguishedName, NameAttribute } from './names.ts';
 import type { Profile } from './profile.ts';
 
@@ -38,7 +38,7 @@ function nameParts(profile: Profile, named: Named): { commonName: string; san: s
       return { commonName: name, san: [`URI:${personUrn(name)}`] };
     }
     case 'host': {
-      const san = [...new Set((named.hosts ?? []).map(hostSan))];
+      const san = [...new Set((named.hosts ?? []).map((host) => hostName(profile, host)))];
       const [first] = san;
       return {
         commonName: needed(first, 'hosts')
@@ -49,6 +49,10 @@ function nameParts(profile: Profile, named: Named): { commonName: string; san: s
     }
   }
 }
+
+/** @throws KeysteadError `name.malformed`, also for a wildcard where the profile gives none. */
+const hostName = (profile: Profile, host: string): string =>
+  profile.wildcards === true && host.startsWith('*.') ? wildcardSan(host) : hostSan(host);
 
 function needed(value: string | undefined, field: string): string {
   if (value === undefined) throw new KeysteadError('name.malformed', { field, seen: 'nothing' });

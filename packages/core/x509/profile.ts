@@ -41,6 +41,8 @@ export const ProfileSchema = z
       serialNumber: z.literal('device-id').optional(),
     }),
     san: z.enum(['none', 'device-urn', 'host', 'person-urn']),
+    /** Whether a host may be a wildcard (`*.plant.example`). Without it none is given. */
+    wildcards: z.boolean().optional(),
     keyUsage: z.array(z.enum(KEY_USAGES)).min(1),
     extKeyUsage: z.array(extendedKeyUsage),
     ca: z.union([z.literal(false), z.strictObject({ pathLength: z.int().min(0).max(16).nullable() })]),
@@ -84,6 +86,7 @@ export const ProfileSchema = z
     const wanted = { 'device-id': 'device-urn', host: 'host', person: 'person-urn' } as const;
     if (typeof profile.subject.commonName === 'string' && profile.san !== wanted[profile.subject.commonName])
       broken('san', `a subject named after its ${profile.subject.commonName} has the same name in subjectAltName`);
+    if (profile.wildcards === true && profile.san !== 'host') broken('wildcards', 'only a host may be a wildcard');
     if (typeof profile.subject.commonName !== 'string' && profile.san !== 'none')
       broken('san', 'a fixed subject has no alternative name');
     if (profile.validity.seconds === 'none' && extended.has('serverAuth'))

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { emptyCoreDumps } from '../files/core-dump.ts';
+import { acmeCommand } from './acme.ts';
 import { auditCommand } from './audit.ts';
 import { authorisationCommand } from './authorisation.ts';
 import { backupCommand } from './backup.ts';
@@ -53,6 +54,7 @@ program.addCommand(fingerprintCommand());
 program.addCommand(provisioningCommand());
 program.addCommand(deviceCommand());
 program.addCommand(authorisationCommand());
+program.addCommand(acmeCommand());
 program.addCommand(revokeCommand());
 program.addCommand(keysCommand());
 program.addCommand(policyCommand());

@@ -5,6 +5,7 @@ import type { Clock } from '@keystead/core/clock';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { z } from 'zod';
+import { type AcmeSettings, AcmeSettingsSchema } from './acme-settings.ts';
 import { durableWrite } from './durable.ts';
 import type { Layout } from './layout.ts';
 
@@ -26,6 +27,8 @@ const ConfigSchema = z.strictObject({
   scep: z.boolean().optional(),
   /** A batch with room, for people who try things. */
   tryBatch: z.strictObject({ ticketId: z.string() }),
+  /** How serve speaks ACME; without it, as acme-settings.ts says. */
+  acme: AcmeSettingsSchema.optional(),
 });
 
 /** What the first start decided and each later one finds. */
@@ -33,6 +36,12 @@ export type Config = z.infer<typeof ConfigSchema>;
 
 const WANTED_PORTS = { https: 8443, http: 8080, backend: 8444 } as const;
 const HOST = 'localhost';
+/** The demonstration's clients are on this machine, and an ordinary user may not listen on ports 80 and 443. */
+const LOOPBACK_ACME: AcmeSettings = AcmeSettingsSchema.parse({
+  allowedNetworks: ['127.0.0.0/8', '::1/128'],
+  httpPort: 5002,
+  tlsPort: 5001,
+});
 
 /**
  * The configuration of a data directory, made on the first start.
@@ -62,6 +71,7 @@ export async function openConfig(
     ldevidSeconds,
     batch: { ticketId: `batch-${toHex(randomBytes(4))}`, model: 'KS-PUMP-1', quota: 10 },
     tryBatch: { ticketId: `try-${toHex(randomBytes(4))}` },
+    acme: LOOPBACK_ACME,
   };
   durableWrite(layout.config, `${JSON.stringify(config, null, 2)}\n`, 0o600);
   return config;

@@ -10,6 +10,7 @@ import { becomeOwnerOf } from '../host/owner.ts';
 import { becomeSole, type SoleRight } from '../keyd/single.ts';
 import { keydSocketPath } from '../keyd/socket-path.ts';
 import { KeydClient } from '../keyd-client/index.ts';
+import { registerAcme } from '../protocols/acme/index.ts';
 import { CmpResponder, registerCmp } from '../protocols/cmp/index.ts';
 import { registerEst } from '../protocols/est/routes.ts';
 import { createHttpsServer, replaceIdentity } from '../protocols/http/server.ts';
@@ -62,13 +63,17 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     undo.unshift(() => sealingKey.wipe());
     const keyd = await KeydClient.connect(keydSocketPath(layout), channelKey);
     undo.unshift(() => keyd.close());
-    const rooms = await openRooms({ layout, keyd, clock, log, channelKeyId: channelId, sealingKey });
+    const rooms = await openRooms({ layout, keyd, clock, log, channelKeyId: channelId, sealingKey, acme: config.acme });
     undo.unshift(() => rooms.close());
     await rooms.start();
 
     const { app, server } = createHttpsServer(await makeTlsIdentity(rooms, config.host), log);
     registerEst(app, estDomain(rooms), log);
     registerRest(app, restDomain(rooms), log);
+    if (config.acme?.enabled !== false) {
+      const origin = config.acme?.baseUrl ?? `https://${config.host}:${config.ports.https}`;
+      registerAcme(app, rooms.acme, () => origin, log);
+    }
     const cmp = new CmpResponder(cmpDomain(rooms), log);
     registerCmp(app, cmp, log);
     app.get('/healthz', async () => ({

@@ -7,6 +7,7 @@ import { Inventory, keyEventView, keyView, keyWarnings, warningView } from '../i
 import { asKeysteadError } from '../protocols/http/status.ts';
 import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts';
 import type { Certificate, Device } from '../store/index.ts';
+import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
@@ -36,6 +37,7 @@ export function restDomain(rooms: Rooms): RestDomain {
 
   return {
     ...authorisationDomain(rooms, operator),
+    ...acmeOperatorDomain(rooms, operator),
     ...revocationDomain(rooms, operator),
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });

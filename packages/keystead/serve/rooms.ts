@@ -6,12 +6,15 @@ import { parseVerifierKey } from '@keystead/core/log';
 import type { CaRole } from '@keystead/core/x509';
 import type { Logger } from 'pino';
 import { Access, type AppendAudit, RefusalLog } from '../access/index.ts';
+import type { Acme } from '../acme/index.ts';
 import { appendAudit, LogPublisher } from '../audit/index.ts';
 import { Authority, KeyClaims } from '../authority/index.ts';
+import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
 import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
+import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
 import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
@@ -28,6 +31,8 @@ export interface RoomsOptions {
   readonly channelKeyId?: string;
   /** Seals secrets in the database, 32 bytes; stays with the caller. */
   readonly sealingKey: SecretBytes;
+  /** How ACME is spoken; without it, as the defaults say. */
+  readonly acme?: AcmeSettings;
   /** The least time between two checkpoints, milliseconds. */
   readonly checkpointEveryMs?: number;
 }
@@ -38,6 +43,7 @@ export interface Rooms {
   readonly access: Access;
   readonly authority: Authority;
   readonly provisioning: Provisioning;
+  readonly acme: Acme;
   readonly keys: KeyRecords;
   readonly clock: Clock;
   readonly backups: BackupRecords;
@@ -106,6 +112,19 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   });
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
+  const access = new Access({
+    store,
+    clock,
+    refusals,
+    cas,
+    get policy() {
+      return policies.policy;
+    },
+  });
+  const acme = acmeOf(
+    { ...shared, access, authority, hierarchy, layout, log, policy: () => policies.policy },
+    options.acme,
+  );
   const imported = trust.later.length;
   const tick = setInterval(() => {
     keyd
@@ -122,17 +141,10 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   }, TICK_MS);
   return {
     store,
-    access: new Access({
-      store,
-      clock,
-      refusals,
-      cas,
-      get policy() {
-        return policies.policy;
-      },
-    }),
+    access,
     authority,
     provisioning,
+    acme,
     keys,
     refusals,
     clock,
@@ -165,9 +177,11 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       await provisioning.start();
       if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
       await keys.tick();
+      acme.start();
     },
     async close() {
       clearInterval(tick);
+      await acme.close();
       await refusals.flush();
       await publisher.close();
       await store.close();

@@ -1,3 +1,13 @@
+export { AcmeReader, AcmeWriter } from './acme-records.ts';
+export type { AcmeAccountRow, AcmeAuthorizationRow, AcmeChallengeRow, AcmeOrderRow } from './acme-rows.ts';
+export type {
+  AcmeAccountState,
+  AcmeAuthorizationState,
+  AcmeChallengeState,
+  AcmeChallengeType,
+  AcmeIdentifierType,
+  AcmeOrderState,
+} from './acme-schema.ts';
 export type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 export type { RequestState } from './authorisation-schema.ts';
 export { type Dialect, sqliteDialect } from './dialect.ts';

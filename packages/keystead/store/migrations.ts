@@ -1,4 +1,5 @@
 import { type ColumnDefinitionBuilder, type Compilable, sql } from 'kysely';
+import { acmeRecords } from './acme-migration.ts';
 import { enrolmentAuthorisations } from './authorisation-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
@@ -21,6 +22,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'certificates, devices, batches, audit', statements: firstSchema },
   { version: 2, name: 'the key inventory', statements: keyInventory },
   { version: 3, name: 'enrolment authorisations', statements: enrolmentAuthorisations },
+  { version: 4, name: 'accounts and orders of ACME', statements: acmeRecords },
   { version: 5, name: 'acts of revocation', statements: revocationActs },
   { version: 8, name: 'enrolments of several messages', statements: enrolmentTransactions },
 ];

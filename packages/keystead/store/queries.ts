@@ -1,6 +1,7 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { IssuerName } from '@keystead/core/lifecycle';
 import { sql } from 'kysely';
+import { acmeQueries } from './acme-queries.ts';
 import { authorisationQueries } from './authorisation-queries.ts';
 import type { Dialect } from './dialect.ts';
 import { keyQueries } from './key-queries.ts';
@@ -201,6 +202,7 @@ export function compileQueries(dialect: Dialect) {
     ),
     ...keyQueries(dialect),
     ...authorisationQueries(dialect),
+    ...acmeQueries(dialect),
     ...revocationQueries(dialect),
     ...transactionQueries(dialect),
     // ---- small facts

@@ -1,6 +1,7 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { IssuerName } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
+import { AcmeReader } from './acme-records.ts';
 import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 import type { RequestState } from './authorisation-schema.ts';
 import type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
@@ -232,6 +233,11 @@ export class Reader {
 
   countWaiting(authorisationId: string): number {
     return this.statements.countWaiting.first({ authorisationId })?.count ?? 0;
+  }
+
+  /** The records of ACME. */
+  get acme(): AcmeReader {
+    return new AcmeReader(this.statements);
   }
 
   revocationAct(id: string): RevocationActRow | undefined {

@@ -1,5 +1,6 @@
 import type { IssuerName, KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
+import type { AcmeAccountTable, AcmeAuthorizationTable, AcmeChallengeTable, AcmeOrderTable } from './acme-schema.ts';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
 import type { RevocationActTable } from './revocation-schema.ts';
 import type { EnrolmentTransactionTable } from './transaction-schema.ts';
@@ -202,6 +203,10 @@ export interface Schema {
   revocation_act: RevocationActTable;
   authorisation: AuthorisationTable;
   enrolment_request: EnrolmentRequestTable;
+  acme_account: AcmeAccountTable;
+  acme_order: AcmeOrderTable;
+  acme_authorization: AcmeAuthorizationTable;
+  acme_challenge: AcmeChallengeTable;
   enrolment_transaction: EnrolmentTransactionTable;
   meta: MetaTable;
   migration: MigrationTable;

@@ -1,6 +1,7 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { IssuerName, KeyStanding } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
+import { AcmeWriter } from './acme-records.ts';
 import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows.ts';
 import type { KeyEventRow, KeyRow } from './key-rows.ts';
 import type { Queries } from './queries.ts';
@@ -214,6 +215,10 @@ export class Tx extends Reader {
 
   enrolmentRequestIssued(id: string): void {
     this.statements.enrolmentRequestIssued.run({ id });
+  }
+
+  override get acme(): AcmeWriter {
+    return new AcmeWriter(this.statements);
   }
 
   /** Inserts a transaction, or sets where it stands. */

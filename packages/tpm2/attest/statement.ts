@@ -1,9 +1,9 @@
-import { constants, verify } from 'node:crypto';
-import { sameBytes } from '@keystead/core/bytes';
+import { constants, createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { type DerSpki, sameBytes } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { type Channel, EMPTY_AUTH, type Entity } from '../channel.ts';
 import { type CertifyAttest, decodeAttest, type QuoteAttest } from '../wire/attest.ts';
-import { ALG } from '../wire/constants.ts';
+import { ALG, type TpmHash } from '../wire/constants.ts';
 import { encodePcrSelection, type PcrSelection, type PcrValues, pcrDigest, pcrNumbers } from '../wire/pcr.ts';
 import { hasAttributes, type KeyPublic, nameOf, publicKeyObject } from '../wire/public.ts';
 import { decodeSignature } from '../wire/signature.ts';
@@ -59,15 +59,34 @@ const refused = (field: string, seen: string, cause?: unknown): KeysteadError =>
  */
 function verified(statement: SignedStatement, ak: KeyPublic, nonce: Uint8Array): CertifyAttest | QuoteAttest {
   requireAttestationKey(ak);
+  return signedBy(statement, publicKeyObject(ak), ak.scheme?.hash, nonce);
+}
+
+function signedBy(
+  statement: SignedStatement,
+  key: KeyObject,
+  hash: TpmHash | undefined,
+  nonce: Uint8Array,
+): CertifyAttest | QuoteAttest {
   const attest = read(() => decodeAttest(statement.attest), 'statement');
   const signature = read(() => decodeSignature(statement.signature), 'signature');
-  if (signature.hash !== ak.scheme?.hash) throw refused('signature', `${signature.hash}, not the hash of the key`);
-  const key = publicKeyObject(ak);
+  if (signature.hash !== hash) throw refused('signature', `${signature.hash}, not the hash of the key`);
   const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_AUTO };
   const how = signature.scheme === 'rsapss' ? { key, ...pss } : key;
-  if (!verify(signature.hash, statement.attest, how, signature.bytes)) throw refused('signature', 'one of another key');
+  if (!isSignedBy(signature.hash, statement.attest, how, signature.bytes)) {
+    throw refused('signature', 'one of another key');
+  }
   if (!sameBytes(attest.extraData, nonce)) throw refused('nonce', 'another than was given');
   return attest;
+}
+
+/** A signature of another kind than the key makes none that OpenSSL can look at. */
+function isSignedBy(hash: TpmHash, data: Uint8Array, key: Parameters<typeof verify>[2], bytes: Uint8Array): boolean {
+  try {
+    return verify(hash, data, key, bytes);
+  } catch {
+    return false;
+  }
 }
 
 function read<T>(reading: () => T, field: string): T {
@@ -98,6 +117,30 @@ export function verifyCertify(
   object: KeyPublic,
 ): CertifyAttest {
   const attest = verified(statement, ak, nonce);
+  if (attest.kind !== 'certify') throw refused('statement', `a ${attest.kind}`);
+  if (!sameBytes(attest.name, nameOf(object))) throw refused('name', 'another object than this one');
+  return attest;
+}
+
+/**
+ * The same for an attestation key of which only the public key is known, by a certificate: that it is a restricted key
+ * of a TPM, and of which one, is what the certificate's issuer vouches for (TCG tcg-kp-AIKCertificate).
+ * @param ak SubjectPublicKeyInfo, DER. @param hash of the key's scheme.
+ * @throws KeysteadError `attestation.statement-refused`, `attestation.key-refused`.
+ */
+export function verifyCertifyByKey(
+  statement: SignedStatement,
+  ak: { readonly spki: DerSpki; readonly hash: TpmHash },
+  nonce: Uint8Array,
+  object: KeyPublic,
+): CertifyAttest {
+  let key: KeyObject;
+  try {
+    key = createPublicKey({ key: Buffer.from(ak.spki), format: 'der', type: 'spki' });
+  } catch (cause) {
+    throw new KeysteadError('attestation.key-refused', { field: 'attestation key', seen: 'no key of OpenSSL', cause });
+  }
+  const attest = signedBy(statement, key, ak.hash, nonce);
   if (attest.kind !== 'certify') throw refused('statement', `a ${attest.kind}`);
   if (!sameBytes(attest.name, nameOf(object))) throw refused('name', 'another object than this one');
   return attest;

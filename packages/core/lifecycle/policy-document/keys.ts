@@ -94,6 +94,14 @@ const cryptoperiods = (policy: Policy): Block[] => [
       requesters.join(', '),
     ]),
   ),
+  paragraph(
+    `Wildcards such as *.plant.example: ${
+      policy.profiles
+        .filter(({ wildcards }) => wildcards === true)
+        .map(({ id }) => id)
+        .join(', ') || 'none'
+    }.`,
+  ),
 ];
 
 const yes = (value: boolean): string => (value ? 'yes' : 'no');

@@ -252,7 +252,7 @@ export const RFC5280_RULES: readonly Rule[] = [
       if (extension?.critical && lintCase.info.subject.rdns.length > 0) return 'critical beside a subject';
       const wrong = lintCase.info.san.find((name) => {
         if (name.startsWith('URI:')) return !/^URI:[A-Za-z][A-Za-z0-9+.-]*:.+$/.test(name);
-        if (name.startsWith('DNS:')) return !/^DNS:(?!-)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*$/.test(name);
+        if (name.startsWith('DNS:')) return !/^DNS:(?:\*\.)?(?!-)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*$/.test(name);
         return !name.startsWith('IP:');
       });
       return wrong;

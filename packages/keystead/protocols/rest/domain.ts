@@ -1,5 +1,6 @@
 import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { z } from 'zod';
+import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
 import type { Caller } from './caller.ts';
 import type { RevocationDomain } from './revocations.ts';
@@ -40,7 +41,7 @@ export type BackupDraft = z.output<typeof SignBackup>;
 export type DrillReport = z.output<typeof RecordDrill> & { readonly backupId: string };
 
 /** What the REST interface needs of the domain. Each call resolves only when what it did is durable. */
-export interface RestDomain extends AuthorisationDomain, RevocationDomain {
+export interface RestDomain extends AuthorisationDomain, AcmeOperatorDomain, RevocationDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
   device(caller: Caller, deviceId: string): Promise<unknown>;

@@ -3,6 +3,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { clientCertificate, sendError } from '../http/server.ts';
+import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import type { RestDomain } from './domain.ts';
 import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
@@ -75,6 +76,7 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         return domain.enrolServer(caller(request), csr, hosts);
       });
       authorisationRoutes(api, domain, { read, caller, parameter });
+      acmeOperatorRoutes(api, domain, { read, caller, parameter });
       api.post('/batches', async (request) => {
         const { ticket } = await read(request, () => checkBody(OpenBatch, request.body));
         return domain.openBatch(caller(request), ticket);
@@ -135,6 +137,7 @@ const ROUTES = [
   ['POST', '/api/v1/operator-certificates {name, csr}', '(a key that stands in the policy)'],
   ['POST', '/api/v1/server-certificates {csr, hosts}', 'server.enrol'],
   ...AUTHORISATION_ROUTES,
+  ...ACME_OPERATOR_ROUTES,
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],
   ['POST', '/api/v1/units {ticketId, deviceId, csr, line}', 'unit.provision'],
   ...REVOCATION_ROUTES,

@@ -1,0 +1,1 @@
+export { registerAcme } from './routes.ts';
