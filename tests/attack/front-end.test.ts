@@ -179,7 +179,7 @@ test('TEST-KEY-13 no name of an operation signs bytes, exports a key, or is foun
 test('TEST-KEY-13 no profile of a CA, a responder, an evidence or transcript signer is given, whoever is said to ask', async () => {
   const { idevid } = shown(0);
   for (const { id } of siege.bed.policy.profiles) {
-    if (['ldevid', 'tls-server', 'operator', 'cmp-ra'].includes(id)) continue;
+    if (['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra'].includes(id)) continue;
     for (const kind of ['system', 'device', 'operator', 'station']) {
       const requester = { kind, id: 'KS-0001', certificate: idevid };
       await refused('profile.not-requestable', 'issue', {
@@ -205,6 +205,53 @@ test('TEST-KEY-13 it has no say in how long a certificate lives, when it begins,
   ]) {
     await refused('request.malformed', 'issue', { ...order, ...more });
   }
+});
+
+test('TEST-KEY-13 a key that keyd makes goes to a certificate of that very device, by the profile that the policy names, and to nobody else', async () => {
+  const [one, two] = [shown(0), shown(1)];
+  const csr = toBase64(await csrFor(one.device));
+  const device = { id: one.device, certificate: one.idevid };
+  const order = { profile: 'ldevid', csr, device, requestId: 'server-key' };
+  await done('issueServerKey', order);
+  await done('issueServerKey', { ...order, recipient: one.ldevid });
+  const stranger = siege.trust.certificates.operational;
+  for (const recipient of [two.idevid, two.ldevid, toBase64(stranger ?? new Uint8Array())])
+    await refused('requester.unproven', 'issueServerKey', { ...order, recipient });
+  for (const other of [
+    { id: two.device, certificate: one.idevid },
+    { id: one.device, certificate: two.idevid },
+    { id: 'ada', certificate: one.idevid },
+  ])
+    await refused('requester.unproven', 'issueServerKey', { ...order, device: other });
+  for (const profile of siege.bed.policy.profiles.map(({ id }) => id).filter((id) => id !== 'ldevid'))
+    await refused('server-key.forbidden', 'issueServerKey', { ...order, profile });
+  await refused('csr.subject-mismatch', 'issueServerKey', { ...order, csr: toBase64(await csrFor(two.device)) });
+  const rsa = toBase64(await csrFor(one.device, makeKey('RSA-3072')));
+  await refused('server-key.algorithm', 'issueServerKey', { ...order, csr: rsa });
+  for (const more of [{ key: 'AAAA' }, { spki: 'AAAA' }, { algorithm: 'P-256' }, { notAfter: '9999-12-31T23:59:59Z' }])
+    await refused('request.malformed', 'issueServerKey', { ...order, ...more });
+  for (const missing of [
+    { profile: 'ldevid', csr, requestId: 'r' },
+    { ...order, device: { id: one.device } },
+  ])
+    await refused('request.malformed', 'issueServerKey', missing);
+});
+
+test('TEST-KEY-13 the RA of SCEP gets RSA alone, one name, and nothing that a device, a person or a server is known by', async () => {
+  const server = { kind: 'system', id: 'serve' };
+  const order = { profile: 'scep-ra', requester: server, requestId: 'ra' };
+  const { certificate } = await done('issue', {
+    ...order,
+    csr: toBase64(await csrFor('Keystead SCEP RA', makeKey('RSA-3072'))),
+  });
+  const info = readCertificate(fromBase64(String(certificate)) as DerCertificate);
+  assert.deepEqual([info.extKeyUsage, info.san, info.ca], [['cmcRA'], [], false]);
+  await refused('key.algorithm-forbidden', 'issue', { ...order, csr: toBase64(await csrFor('Keystead SCEP RA')) });
+  const named = toBase64(await csrFor('KS-0001', makeKey('RSA-3072')));
+  await refused('csr.subject-mismatch', 'issue', { ...order, csr: named });
+  for (const kind of ['device', 'operator', 'station'])
+    await refused('profile.requester-forbidden', 'issue', { ...order, csr: named, requester: { kind, id: 'KS-0001' } });
+  await refused('request.malformed', 'issue', { ...order, csr: named, hosts: ['localhost'] });
 });
 
 test('TEST-KEY-13 a request that carries more than its key does not bring it into a certificate: each is refused', async () => {
@@ -564,6 +611,16 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
       },
     ],
     ['provision', unitOf(device, await csrFor(device, shown(1).key))],
+    [
+      'issueServerKey',
+      {
+        profile: 'ldevid',
+        csr: toBase64(await csrFor(device)),
+        device: { id: device, certificate: idevid },
+        recipient: shown(1).ldevid,
+        requestId: 'server-key',
+      },
+    ],
     [
       'signOcsp',
       {

@@ -22,7 +22,15 @@ export interface Signed {
 }
 
 /** Operations whose results carry a signature. */
-const SIGNING = new Set(['issue', 'provision', 'signOcsp', 'signCrl', 'signCheckpoint', 'signEvidence']);
+const SIGNING = new Set([
+  'issue',
+  'issueServerKey',
+  'provision',
+  'signOcsp',
+  'signCrl',
+  'signCheckpoint',
+  'signEvidence',
+]);
 
 /** keyd as a process of its own, on the machine's clock, before a front end that was taken over and holds the key. */
 export class Siege {
@@ -46,7 +54,7 @@ export class Siege {
   }
 
   static async make(): Promise<Siege> {
-    const bed = await KeydBed.make();
+    const bed = await KeydBed.make({ est: { serverKeys: ['ldevid'] } });
     // The process has the machine's clock.
     bed.clock.set(new Date());
     const trust = await bed.client.trust();

@@ -199,6 +199,7 @@ test('every link between the pages leads to a file', () => {
     'docs/backup.md',
     'docs/keys.md',
     'docs/verifying.md',
+    'docs/scep.md',
     'docs/pkits.md',
   ];
   const linked = [...page('README.md').matchAll(/\((docs\/[a-z-]+\.md)\)/g)].map((match) => match[1] ?? '');

@@ -44,6 +44,7 @@ export const VALIDITY_CEILINGS: Readonly<Record<string, number>> = {
   [CMP_RA_PROFILE]: 398 * DAY,
   operator: 3 * YEAR,
   'ocsp-responder': 30 * DAY,
+  'scep-ra': 30 * DAY,
   'evidence-signer': 3 * YEAR,
   'transcript-signer': 7 * DAY,
 };
@@ -61,6 +62,7 @@ export function checkPolicyRules(policy: Policy): void {
   checkTransition(policy);
   checkOperators(policy);
   checkBackupRules(policy);
+  checkEst(policy);
 }
 
 /** A device learns of a new root at the latest when it renews; the old one must not end before each has done so. */
@@ -188,6 +190,22 @@ function checkDeltaCrls({ lists, crlSeconds }: Policy['revocation']): void {
       field: `${field}.seconds`,
       seen: `${delta.seconds}, with full CRLs that are good for ${crlSeconds}`,
     });
+  }
+}
+
+/** EST is for devices and hosts; a key is made for a device alone, whose certificate it can be wrapped to. */
+function checkEst({ est = {}, profiles }: Policy): void {
+  for (const [part, named] of [
+    ['serverKeys', ['device-id']],
+    ['channelBinding', ['device-id', 'host']],
+  ] as const) {
+    for (const [index, id] of (est[part] ?? []).entries()) {
+      const profile = profiles.find((candidate) => candidate.id === id);
+      const kind = profile?.subject.commonName;
+      const ends = profile?.validity.seconds !== 'none';
+      if (ends && named.some((one) => one === kind)) continue;
+      throw new KeysteadError('policy.est-profile', { field: `est.${part}[${index}]`, seen: id });
+    }
   }
 }
 

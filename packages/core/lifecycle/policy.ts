@@ -30,6 +30,8 @@ const OperatorSchema = z.strictObject({
   spki: base64,
 });
 
+const profileId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must be the id of a profile');
+
 const urlTemplate = z
   .string()
   .regex(/^http:\/\/[^\s{}]+\{ca\}[^\s{}]*$/, 'must be an http: URL that holds {ca} once, for the role of the CA');
@@ -113,6 +115,15 @@ export const PolicySchema = z.strictObject({
     .optional(),
   /** Who keeps the shares of backups; without it none can be made. */
   backup: BackupPolicySchema.optional(),
+  /** What EST does beyond the usual; without it, nothing. */
+  est: z
+    .strictObject({
+      /** Profiles by which keyd may make a key for a device and give it out wrapped (RFC 7030 section 4.4). */
+      serverKeys: z.array(profileId).max(64).optional(),
+      /** Profiles whose requests must be bound to their TLS connection (RFC 7030 section 3.5). */
+      channelBinding: z.array(profileId).max(64).optional(),
+    })
+    .optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */
   urls: z.strictObject({ crl: urlTemplate, ocsp: urlTemplate, caIssuers: urlTemplate }).partial().optional(),
 });

@@ -2,7 +2,7 @@ export { canSign, signatureAlgorithmDer, signatureAlgorithmFor } from './algorit
 export { assembleSigned } from './assemble.ts';
 export { type CertificateInfo, readCertificate } from './certificate.ts';
 export { certificationRequest } from './certification-request.ts';
-export { certsOnly, readCertsOnly } from './cms/certs-only.ts';
+export * from './cms/index.ts';
 export { type EntryOctets, entryOctets, type RevokedEntry } from './crl/entries.ts';
 export { type RevocationList, readRevocationList } from './crl/list.ts';
 export { type DistributionPoint, readDistributionPoints } from './crl/points.ts';
@@ -16,9 +16,11 @@ export {
   parseCsr,
   type RequestedExtensions,
   verifyProofOfPossession,
+  withoutChallenge,
 } from './csr.ts';
 export * from './der/writer.ts';
 export { type Extension, findExtension, readTlsFeatures } from './extensions.ts';
+export { generalNamesDer } from './general-names.ts';
 export { checkPublicKey } from './goodkey/index.ts';
 export {
   checkDeviceId,

@@ -18,6 +18,7 @@ import { type Reconciled, reconcile, recordEvidenceSigner } from './reconciliati
 import { Revocation, type RevocationOrder, type Revoked } from './revocation.ts';
 import { RevocationActs } from './revocation-acts.ts';
 import { RevocationCensus } from './revocation-census.ts';
+import { type ServerKey, type ServerKeyRequest, ServerKeys } from './server-key.ts';
 import { CertificateStatus, type StatusListener } from './status.ts';
 import { EnrolmentTransactions } from './transactions.ts';
 
@@ -49,6 +50,7 @@ export class Authority {
   readonly transactions: EnrolmentTransactions;
   readonly #deps: AuthorityDeps;
   readonly #enrolment: Enrolment;
+  readonly #serverKeys: ServerKeys;
   readonly #revocation: Revocation;
   readonly #status: CertificateStatus;
   readonly #crls: CrlPublisher;
@@ -69,6 +71,10 @@ export class Authority {
     mkdirSync(options.crlDirectory, { recursive: true });
     this.#crls = new CrlPublisher(options, options.crlDirectory);
     this.#revocation = new Revocation(options, this.#crls, changed);
+    this.#serverKeys = new ServerKeys(options, this.records, this.#enrolment, {
+      changed,
+      publish: (revoked) => this.#revocation.publish(revoked.map(({ issuer }) => issuer)),
+    });
     this.revocations = new RevocationActs(options, this.#revocation, this.#status);
     this.census = new RevocationCensus(options);
   }
@@ -110,6 +116,11 @@ export class Authority {
     return this.authorised.enrol(request);
   }
 
+  /** See {@link ServerKeys.issue}. */
+  serverKey(request: ServerKeyRequest): Promise<ServerKey> {
+    return this.#serverKeys.issue(request);
+  }
+
   /** See {@link Enrolment.operator}. */
   operatorCertificate(v: {
     name: string;
@@ -131,7 +142,7 @@ export class Authority {
   }
 
   /** See {@link Enrolment.registrationAuthority}. */
-  registrationAuthority(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
+  registrationAuthority(v: { profile: 'cmp-ra' | 'scep-ra'; csr: Uint8Array; requestId: string }): Promise<Issued> {
     return this.#enrolment.registrationAuthority(v);
   }
 
@@ -174,6 +185,11 @@ export class Authority {
   /** The last CRL that was published. */
   crl(issuer: IssuerId): CrlRow | undefined {
     return this.#crls.latest(issuer);
+  }
+
+  /** See {@link CrlPublisher.octets}. */
+  crlOctets(issuer: IssuerId): ReturnType<CrlPublisher['octets']> {
+    return this.#crls.octets(issuer);
   }
 
   /** How a certificate stands by the records. */

@@ -1,12 +1,16 @@
-import type { Serial } from '@keystead/core/bytes';
+import { readFileSync } from 'node:fs';
+import type { DerCrl, Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { crlListName, type IssuerId, type Shard, shardsOf } from '@keystead/core/lifecycle';
-import type { RevocationReason } from '@keystead/core/x509';
+import { CRL_WINDOW_BYTES, type RevocationReason, readCrlWindow } from '@keystead/core/x509';
 import type { StagedFile } from '../files/staged.ts';
 import type { Result } from '../keyd-client/index.ts';
 import type { CrlRow, Reader } from '../store/index.ts';
 import { CrlFiles } from './crl-files.ts';
 import { type AuthorityDeps, answeringIssuers } from './deps.ts';
+
+/** A CRL that is longer is fetched over HTTP: here it would be in memory as often as it is asked for. */
+const MOST_IN_A_MESSAGE = 1024 * 1024;
 
 /** keyd remembers what it has listed, so later CRLs send only what is new, and an hour more to be safe. */
 const OVERLAP_MS = 3_600_000;
@@ -103,6 +107,20 @@ export class CrlPublisher {
   /** The last CRL of this issuer that lists all. */
   latest(issuer: IssuerId): CrlRow | undefined {
     return this.#rows(issuer).find(({ list }) => list === crlListName({ issuer }));
+  }
+
+  /**
+   * The last CRL of this issuer that lists all, as it is published: for protocols that carry it in a message.
+   * @throws KeysteadError `crl.too-long-for-message`; Error of node:fs.
+   */
+  octets(issuer: IssuerId): { readonly der: DerCrl; readonly thisUpdate: Date } | undefined {
+    const row = this.latest(issuer);
+    if (row === undefined) return undefined;
+    if (row.bytes > MOST_IN_A_MESSAGE) {
+      throw new KeysteadError('crl.too-long-for-message', { field: issuer, seen: `${row.bytes} bytes` });
+    }
+    const der = new Uint8Array(readFileSync(this.pathOf(row))) as DerCrl;
+    return { der, thisUpdate: readCrlWindow(der.subarray(0, CRL_WINDOW_BYTES), der.length).thisUpdate };
   }
 
   /** Where the file of a list stands. */

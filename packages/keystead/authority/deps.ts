@@ -9,7 +9,15 @@ import type { KeyClaims } from './key-claims.ts';
 /** What the authority asks of keyd. */
 export type Signing = Pick<
   KeydClient,
-  'issue' | 'signCrl' | 'releaseHold' | 'listRevocations' | 'crlFile' | 'journal' | 'status' | 'trust'
+  | 'issue'
+  | 'issueServerKey'
+  | 'signCrl'
+  | 'releaseHold'
+  | 'listRevocations'
+  | 'crlFile'
+  | 'journal'
+  | 'status'
+  | 'trust'
 >;
 
 /** What every act of the authority stands on. */

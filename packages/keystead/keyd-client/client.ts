@@ -73,6 +73,11 @@ export class KeydClient {
     return this.#call('issue', params);
   }
 
+  /** A key that keyd makes for a device, wrapped to it, with its certificate. Durable in keyd's journal when it resolves. */
+  issueServerKey(params: Params<'issueServerKey'>): Promise<Result<'issueServerKey'>> {
+    return this.#call('issueServerKey', params);
+  }
+
   /** One unit of a batch ticket: its IDevID and its signed provisioning record. */
   provision(params: Params<'provision'>): Promise<Result<'provision'>> {
     return this.#call('provision', params);

@@ -52,6 +52,8 @@ export interface CertificateOrder {
   readonly requestId: string;
   readonly ticket?: CertificateJournalEntry['ticket'];
   readonly authorisation?: CertificateJournalEntry['authorisation'];
+  /** Where the key was made, when not by whoever holds it. */
+  readonly keyOrigin?: CertificateJournalEntry['keyOrigin'];
 }
 
 /** What all authorities of one keyd share. */
@@ -131,6 +133,7 @@ export class CertificateAuthority {
       shards: shard?.of,
       ticket: order.ticket,
       authorisation: order.authorisation,
+      keyOrigin: order.keyOrigin,
     } as const;
     await this.#journal.append(entry);
     this.#state.takeCertificate(entry);

@@ -27,6 +27,8 @@ const CertificateEntry = z.strictObject({
   ticket: z.strictObject({ id: z.string(), sha256: hex, quota: z.int() }).optional(),
   /** For an enrolment by authorisation. */
   authorisation: z.strictObject({ id: z.string(), sha256: hex }).optional(),
+  /** For a key that keyd made for a device. */
+  keyOrigin: z.literal('keyd').optional(),
 });
 
 /** Revocations and holds that are listed for the first time: serial, milliseconds since 1970, reason. */

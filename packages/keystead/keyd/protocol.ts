@@ -14,6 +14,8 @@ import {
 } from '@keystead/core/lifecycle';
 import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
+import { IssueServerKey } from './wire/issue-server-key.ts';
+import { Issued } from './wire/issued.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import {
@@ -51,18 +53,6 @@ const Requester = z.strictObject({
    * `certificate`. keyd verifies it; where the policy wants it, nothing else proves a device.
    */
   message: bytes().optional(),
-});
-
-/** A certificate as keyd gives it out, after reading back what it signed. */
-const Issued = z.strictObject({
-  certificate,
-  /** The key of the CA that signed it. */
-  issuer: issuerId,
-  spkiSha256,
-  serial,
-  notBefore: time,
-  /** 9999-12-31T23:59:59.000Z for a certificate without an end. */
-  notAfter: time,
 });
 
 const Issue = {
@@ -399,6 +389,7 @@ export const OPERATIONS = {
   status: Status,
   trust: Trust,
   issue: Issue,
+  issueServerKey: IssueServerKey,
   provision: Provision,
   signOcsp: SignOcsp,
   signCrl: SignCrl,

@@ -28,7 +28,11 @@ const generation = (policy: Policy): Block[] => [
     'The transcript names every step and the SHA-256 of every file; a key for one use signs it. keyd takes over only what that transcript lists, for its own keys.',
     'The sealed files of the roots go into a safe. No service opens them.',
   ),
-  paragraph('Devices make their own keys; no private key of a device is ever sent.'),
+  paragraph(
+    policy.est?.serverKeys === undefined || policy.est.serverKeys.length === 0
+      ? 'Devices make their own keys; no private key of a device is ever sent.'
+      : `Devices make their own keys. Only for certificates by ${policy.est.serverKeys.join(', ')} may keyd make one, for a device that asks for it: it is in memory for that one request, is stored nowhere, and is sent only encrypted to a certificate of that device.`,
+  ),
 ];
 
 const limits = (policy: Policy) => policy.authorisations ?? DEFAULT_AUTHORISATION_LIMITS;

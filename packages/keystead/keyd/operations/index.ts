@@ -4,6 +4,7 @@ import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
 import { changePolicy, policyHistory } from './change-policy.ts';
 import { issue } from './issue.ts';
+import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
@@ -20,6 +21,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   status,
   trust,
   issue,
+  issueServerKey,
   provision,
   signOcsp,
   signCrl,
