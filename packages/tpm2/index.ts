@@ -3,11 +3,13 @@ export {
   certify,
   quote,
   requireAttestationKey,
+  requireStrongName,
   type SignedStatement,
   verifyCertify,
   verifyCertifyByKey,
   verifyQuote,
 } from './attest/statement.ts';
+export { formatCredentialFile, publicOfFile } from './attest/tools-files.ts';
 export { Channel, type ChannelOptions, permanent, readProperties } from './channel.ts';
 export { type EndorsementCertificate, endorsementCertificates, withEndorsementKey } from './objects/endorsement.ts';
 export { formatTpmKey, parseTpmKey, type TpmKeyFile } from './objects/key-file.ts';

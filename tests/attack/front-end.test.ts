@@ -5,9 +5,11 @@ import { cmpMessage, directoryName, headerDer, requestBody } from '@keystead/cor
 import { randomBytes } from '@keystead/core/crypto';
 import { newSerial, OcspIssuer, readCertificate, signatureAlgorithmDer } from '@keystead/core/x509';
 import fc from 'fast-check';
+import { systemClock } from 'keystead/clock/system.ts';
 import { greetPeer } from 'keystead/keyd/handshake.ts';
 import { csrFor, type HostileFrontEnd, makeKey, type RawAnswer, type TestKey } from 'keystead/keyd/tests/bed.ts';
 import { releaseOf, signedBy } from 'keystead/keyd/tests/release.ts';
+import { TpmMachine } from 'keystead/keyd/tests/tpm-machine.ts';
 import { crmf } from 'keystead/serve/tests/cmp-speaker.ts';
 import { judge } from './judge.ts';
 import { type Frames, framesOf } from './raw-frames.ts';
@@ -20,13 +22,18 @@ import { foreignCsr, Siege } from './siege.ts';
 let siege: Siege;
 let front: HostileFrontEnd;
 let ticket: string;
+/** A device with a TPM, on a ticket that demands one. */
+let pump: TpmMachine;
+let attestedTicket: string;
 /** What a front end has seen in honest work: two devices with their IDevIDs, one with an LDevID. */
 const seen: { device: string; key: TestKey; idevid: string; ldevid: string }[] = [];
 
 before(async () => {
-  siege = await Siege.make();
+  pump = await TpmMachine.start(systemClock);
+  siege = await Siege.make({ attestation: pump.maker() });
   front = await siege.front();
   ticket = await siege.bed.ticket({ id: 'siege', quota: 4, deviceIds: { prefix: 'KS-', from: 1, to: 40, width: 4 } });
+  attestedTicket = await siege.bed.ticket({ id: 'siege-tpm', quota: 2, attestation: 'required' });
   for (const device of ['KS-0001', 'KS-0002']) {
     const key = makeKey();
     const unit = await done('provision', unitOf(device, await csrFor(device, key)));
@@ -35,7 +42,26 @@ before(async () => {
     seen.push({ device, key, idevid: String(unit.certificate), ldevid: String(ldevid.certificate) });
   }
 });
-after(() => siege.end());
+after(async () => {
+  await siege.end();
+  await pump.stop();
+});
+
+/** What a TPM shows, as it goes over the wire. */
+const shownByTpm = (): Record<string, string> =>
+  Object.fromEntries(Object.entries(pump.params()).map(([name, bytes]) => [name, toBase64(bytes)]));
+const challengeOf = (deviceId: string, more: Record<string, unknown> = {}): Record<string, unknown> => {
+  const { csr: _, ...unit } = unitOf(deviceId, new Uint8Array(0), { ticket: attestedTicket });
+  return { ...unit, ...shownByTpm(), ...more };
+};
+
+/** The TPM's true answer to a challenge. */
+async function answered(deviceId: string, made: Record<string, unknown>): Promise<Record<string, string>> {
+  const [idObject, encryptedSecret] = [made.idObject, made.encryptedSecret].map((text) => fromBase64(String(text)));
+  assert.ok(idObject !== undefined && encryptedSecret !== undefined);
+  siege.answered.add(deviceId);
+  return { challengeId: String(made.challengeId), secret: toBase64(await pump.answer({ idObject, encryptedSecret })) };
+}
 
 const unitOf = (deviceId: string, csr: Uint8Array, more: Record<string, unknown> = {}): Record<string, unknown> => ({
   ticket,
@@ -322,6 +348,44 @@ test('TEST-KEY-13 tickets: forged, altered, replayed under other lines, and race
   assert.equal(answers.filter(({ ok }) => ok !== undefined).length, 2);
   assert.equal(answers.filter(({ error }) => error?.code === 'ticket.quota-exhausted').length, 22);
   for (const one of fronts.slice(1)) one.end();
+});
+
+test('TEST-KEY-13 attestation: what the front end says of a TPM is not in a record; only what the TPM has answered to keyd is', async () => {
+  const csr = await pump.csr('KS-0035');
+  const unit = (more: Record<string, unknown> = {}) => unitOf('KS-0035', csr, { ticket: attestedTicket, ...more });
+  await refused('attestation.required', 'provision', unit());
+  const invented = { challengeId: '0'.repeat(32), secret: toBase64(randomBytes(32)) };
+  await refused('attestation.challenge-refused', 'provision', unit({ attestation: invented }));
+  for (const more of [
+    { key: { origin: 'tpm2-attested' } },
+    { attested: true },
+    { attestation: { ...invented, key: 'attested' } },
+    { attestation: 'tpm2-attested' },
+  ]) {
+    await refused('request.malformed', 'provision', unit(more));
+  }
+  // Keys of its own, of which it says that they are a TPM's, and a statement that it signs itself.
+  const own = toBase64(makeKey().spki);
+  await refused('attestation.key-refused', 'challengeAttestation', challengeOf('KS-0035', { akPublic: own }));
+  await refused('attestation.ek-refused', 'challengeAttestation', challengeOf('KS-0035', { ekPublic: own }));
+  // The true TPM is challenged; it is not asked, or its answer is used for something else.
+  const made = await done('challengeAttestation', challengeOf('KS-0035'));
+  const guess = { challengeId: made.challengeId, secret: toBase64(randomBytes(32)) };
+  await refused('attestation.challenge-refused', 'provision', unit({ attestation: guess }));
+  for (const more of [{ deviceId: 'KS-0036' }, { operator: 'lin', station: 'another' }]) {
+    const attestation = await answered('KS-0035', await done('challengeAttestation', challengeOf('KS-0035')));
+    siege.answered.delete('KS-0035');
+    const order = unit({ attestation, ...more, csr: toBase64(await pump.csr(more.deviceId ?? 'KS-0035')) });
+    await refused('attestation.challenge-refused', 'provision', order);
+    await refused('attestation.challenge-refused', 'provision', unit({ attestation }));
+  }
+  const software = toBase64(await csrFor('KS-0035'));
+  const borrowed = await answered('KS-0035', await done('challengeAttestation', challengeOf('KS-0035')));
+  await refused('attestation.challenge-refused', 'provision', unit({ attestation: borrowed, csr: software }));
+  const attestation = await answered('KS-0035', await done('challengeAttestation', challengeOf('KS-0035')));
+  const { record } = await done('provision', unit({ attestation }));
+  assert.match(String(record), /origin: "tpm2-attested"/);
+  await refused('attestation.challenge-refused', 'provision', unit({ attestation }));
 });
 
 test('TEST-KEY-13 OCSP: no good for what was never issued, is of another CA, or was revoked; no times of the caller’s', async () => {
@@ -611,6 +675,14 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
       },
     ],
     ['provision', unitOf(device, await csrFor(device, shown(1).key))],
+    ['challengeAttestation', challengeOf('KS-0035')],
+    [
+      'provision',
+      unitOf('KS-0035', await pump.csr('KS-0035'), {
+        ticket: attestedTicket,
+        attestation: { challengeId: '0'.repeat(32), secret: toBase64(randomBytes(32)) },
+      }),
+    ],
     [
       'issueServerKey',
       {

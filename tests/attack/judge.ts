@@ -249,7 +249,7 @@ function checkpoints({ bed, trust, signed }: Siege): string[] {
 }
 
 /** Records and evidence: signed by the evidence key, of devices that were provisioned, each in the journal. */
-function documents({ trust, signed, entries }: Siege): string[] {
+function documents({ trust, signed, entries, answered }: Siege): string[] {
   const { spki } = readCertificate(trust.evidenceSigner);
   const journal = new Set(entries.flatMap((one) => (one.kind === 'document' ? [one.sha256] : [])));
   const devices = new Set(
@@ -258,12 +258,17 @@ function documents({ trust, signed, entries }: Siege): string[] {
   return signed.flatMap(({ op, ok }) => {
     if (op !== 'provision' && op !== 'signEvidence') return [];
     const text = Buffer.from(String(op === 'provision' ? ok.record : ok.document), 'utf8');
-    const { device_id: device, record } = parse(text.toString('utf8')) as { device_id: string; record: string };
+    const {
+      device_id: device,
+      record,
+      key,
+    } = parse(text.toString('utf8')) as { device_id: string; record: string; key?: { origin: string } };
     const kind = op === 'provision' ? 'keystead provisioning record' : 'keystead decommission evidence';
     return [
       ...(verifySignature('ecdsa-with-SHA256', spki, text, fromBase64(String(ok.signature))) ? [] : ['a bad document']),
       ...(journal.has(toHex(sha256(text))) ? [] : [`a document of ${device} that is not in the journal`]),
       ...(devices.has(device) && record === kind ? [] : [`a document of ${device}: ${record}`]),
+      ...(key?.origin === 'tpm2-attested' && !answered.has(device) ? [`${device} is attested by no TPM`] : []),
     ];
   });
 }

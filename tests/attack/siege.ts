@@ -4,6 +4,7 @@ import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { toBase64 } from '@keystead/core/bytes';
 import { SecretBytes } from '@keystead/core/crypto';
+import type { DemoPolicyOptions } from '@keystead/core/lifecycle';
 import { greetPeer } from 'keystead/keyd/handshake.ts';
 import { readJournal } from 'keystead/keyd/journal.ts';
 import { keydSocketPath } from 'keystead/keyd/socket-path.ts';
@@ -42,6 +43,8 @@ export class Siege {
   readonly refusals = new Map<string, number>();
   readonly began = Date.now();
   readonly deaths: string[] = [];
+  /** Devices whose TPM has answered a challenge. */
+  readonly answered = new Set<string>();
   readonly #channelKey: SecretBytes;
   #service: Service;
   #moment = 0;
@@ -53,8 +56,9 @@ export class Siege {
     this.#service = this.#launch();
   }
 
-  static async make(): Promise<Siege> {
-    const bed = await KeydBed.make({ est: { serverKeys: ['ldevid'] } });
+  /** @param policy what the policy has besides. */
+  static async make(policy: Partial<DemoPolicyOptions> = {}): Promise<Siege> {
+    const bed = await KeydBed.make({ est: { serverKeys: ['ldevid'] }, ...policy });
     // The process has the machine's clock.
     bed.clock.set(new Date());
     const trust = await bed.client.trust();

@@ -40,13 +40,27 @@ function shell(block: string): string {
 }
 
 test('TEST-KEY-11: docs/tpm2.md: every block runs as it stands and does what the page says of it', () => {
-  const [status = '', seal = '', extend = '', refused = '', again = ''] = blocksOf('sh');
-  assert.equal(blocksOf('sh').length, 5);
+  const [status = '', seal = '', extend = '', refused = '', again = '', init = ''] = blocksOf('sh');
+  assert.equal(blocksOf('sh').length, 6);
   assert.match(shell(status), /passed the health tests[\s\S]*EK certificate/);
   assert.match(shell(seal), /sealed to sha256:7, and it opens\n.*opens; sealed 2/);
   shell(extend);
   assert.match(shell(refused), /sha256:7: .*PCR 7 is [0-9a-f]{16}…, sealed to [0-9a-f]{16}….*\[tpm2\.pcr-mismatch\]/);
   assert.match(shell(again), /sealed to sha256:7, and it opens\n.*opens/);
+  const written = shell(init);
+  assert.match(written, /keyd will make its keys in it/);
+  assert.deepEqual(JSON.parse(written.slice(written.indexOf('{'))), {
+    ...JSON.parse(blocksOf('json')[0] ?? ''),
+    tpm: swtpm.address,
+  });
+});
+
+test('keystead tpm takes the value of an owner by a descriptor, and says what is missing without it', () => {
+  swtpm.tool('tpm2_changeauth', '-c', 'o', 'the owner');
+  const order = 'npx keystead tpm seal --out owned.tpm2 --passphrase-fd 3 --tpm "$TPM" 3< passphrase';
+  assert.match(shell(`${order} || test $? -ne 0`), /tpm2\.auth-failed/);
+  assert.match(shell(`${order} --owner-auth-fd 4 4<<< 'the owner'`), /sealed to sha256:7, and it opens/);
+  assert.match(shell(`npx keystead tpm check owned.tpm2 --tpm "$TPM" --owner-auth-fd 4 4<<< 'the owner'`), /opens/);
 });
 
 test('docs/tpm2.md: its keystore.json is one, and each code of its table is an error of Keystead', () => {

@@ -1,4 +1,5 @@
 import { KeysteadError } from '@keystead/core/errors';
+import { codeIn, readable } from './refusal-text.ts';
 
 /** A refusal by an EST server, with its own words. */
 export class EstRefusal extends KeysteadError {
@@ -22,18 +23,4 @@ export class EstRefusal extends KeysteadError {
   get isPassing(): boolean {
     return this.status >= 500 || this.status === 429 || this.status === 408;
   }
-}
-
-// What the server says goes to logs and terminals.
-const readable = (body: Uint8Array): string =>
-  Buffer.from(body)
-    .toString('utf8')
-    .replace(/[^\P{Cc}\n]+/gu, '')
-    .replace(/\s+/g, ' ')
-    .trim()
-    .slice(0, 500);
-
-/** The code in `{"error":{"code":…}}`, or in front of a plain text: `device.revoked: …`. */
-function codeIn(text: string): string | undefined {
-  return (/"code"\s*:\s*"([a-z0-9.-]{1,64})"/.exec(text) ?? /^([a-z][a-z0-9-]*(?:\.[a-z0-9-]+)+)\b/.exec(text))?.[1];
 }

@@ -1,3 +1,4 @@
+export { type AttestingStation, provisionAttested, type StationChallenge } from './attested.ts';
 export { type EnrolmentClient, enrolmentClient } from './choose.ts';
 export { CmpClient, type CmpOptions } from './cmp-client.ts';
 export { CmpRefusal } from './cmp-error.ts';
@@ -6,3 +7,4 @@ export { EstRefusal } from './est-error.ts';
 export { acceptIssued, keepCaCertificates } from './issued.ts';
 export { provision, type StationAnswer } from './provision.ts';
 export { deviceCsr, type KeyAndCsr, makeKeyAndCsr } from './request.ts';
+export { RestStation, type RestStationOptions, StationRefusal } from './rest-station.ts';

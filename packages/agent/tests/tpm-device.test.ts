@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { copyFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { toPem } from '@keystead/core/bytes';
 import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { attributesOf, parseTpmKey, Tpm } from '@keystead/tpm2';
-import { run, Swtpm } from '../../tpm2/tests/swtpm.ts';
+import { attributesOf, parseTpmKey, type Tpm } from '@keystead/tpm2';
+import { run, type Swtpm } from '../../tpm2/tests/swtpm.ts';
+import { tpmOfFile } from '../../tpm2/tests/tpm-of-file.ts';
 import { DeviceState, provision, TpmDevice } from '../index.ts';
 import { deviceCertificate, Fleet } from './fleet.ts';
 import { MemoryDisk, PowerCut } from './memory-disk.ts';
@@ -17,15 +18,10 @@ const fleet = new Fleet();
 const { clock } = fleet;
 let swtpm: Swtpm;
 let tpm: Tpm;
-before(async () => {
-  swtpm = await Swtpm.start();
-  tpm = await Tpm.open(swtpm.address);
+tpmOfFile({}, (...made) => {
+  [tpm, swtpm] = made;
 });
-after(async () => {
-  await tpm.close();
-  await swtpm.stop();
-  rmSync(work, { recursive: true });
-});
+after(() => rmSync(work, { recursive: true }));
 
 const fresh = (): string => join(mkdtempSync(join(work, 'device-')), 'tpm');
 const fails =

@@ -1,8 +1,7 @@
 import { isIP } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { KeysteadError } from '@keystead/core/errors';
-import type { DeviceIdentity } from '../state/index.ts';
-import { clientTlsOptions } from './options.ts';
+import { clientTlsOptions, type TlsIdentity } from './options.ts';
 import { type PeerRules, peerCertificates, verifyPeer } from './peer.ts';
 import { stapledAnswer } from './stapling.ts';
 
@@ -20,7 +19,7 @@ export interface Destination {
  */
 export async function connectMutual(
   to: Destination,
-  identity: DeviceIdentity | undefined,
+  identity: TlsIdentity | undefined,
   rules: Omit<PeerRules, 'extKeyUsage' | 'expected' | 'staple'>,
 ): Promise<TLSSocket> {
   const { socket, staple } = await handshake(to, identity);
@@ -37,7 +36,7 @@ export async function connectMutual(
 
 function handshake(
   to: Destination,
-  identity: DeviceIdentity | undefined,
+  identity: TlsIdentity | undefined,
 ): Promise<{ socket: TLSSocket; staple: Uint8Array | undefined }> {
   return new Promise((resolve, reject) => {
     const socket = connect({

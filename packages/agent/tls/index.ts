@@ -10,7 +10,7 @@ export {
   STAPLED_ONLY,
   type StatusSource,
 } from './ocsp-client.ts';
-export { clientTlsOptions, createTlsServer } from './options.ts';
+export { clientTlsOptions, createTlsServer, type TlsIdentity } from './options.ts';
 export {
   type ExpectedPeer,
   PEER_RULES,

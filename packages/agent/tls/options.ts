@@ -10,11 +10,14 @@ import { withPemKey } from './key-pem.ts';
  */
 const VERSION = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const;
 
+/** What shows itself in a handshake: a device, or a station by its operator's certificate. */
+export type TlsIdentity = Pick<DeviceIdentity, 'certificate' | 'chain' | 'withKey'>;
+
 /** Certificates leaf first, as TLS sends them, PEM. */
 const chainPem = (identity: Pick<DeviceIdentity, 'certificate' | 'chain'>): string =>
   [identity.certificate, ...identity.chain].map((der) => toPem('CERTIFICATE', der)).join('');
 
-function contextOf(identity: DeviceIdentity | undefined): SecureContext {
+function contextOf(identity: TlsIdentity | undefined): SecureContext {
   if (identity === undefined) return createSecureContext({ ...VERSION });
   return identity.withKey((pkcs8) =>
     withPemKey(pkcs8, (key) => createSecureContext({ ...VERSION, key, cert: chainPem(identity) })),
@@ -26,7 +29,7 @@ function contextOf(identity: DeviceIdentity | undefined): SecureContext {
  * and its own rules; the peer is judged by `verifyPeer` instead, before the first byte is sent. Whoever uses
  * these options must call it; `connectMutual` does.
  */
-export function clientTlsOptions(identity: DeviceIdentity | undefined): ConnectionOptions {
+export function clientTlsOptions(identity: TlsIdentity | undefined): ConnectionOptions {
   return { ...VERSION, secureContext: contextOf(identity), rejectUnauthorized: false };
 }
 
@@ -35,10 +38,7 @@ export function clientTlsOptions(identity: DeviceIdentity | undefined): Connecti
  * certificates are asked for, and must be judged by `verifyPeer` (see `clientTlsOptions` for why). The key is
  * wiped when `create` returns; the server has read it by then.
  */
-export function createTlsServer<T>(
-  identity: Pick<DeviceIdentity, 'certificate' | 'chain' | 'withKey'>,
-  create: (options: TlsOptions) => T,
-): T {
+export function createTlsServer<T>(identity: TlsIdentity, create: (options: TlsOptions) => T): T {
   return identity.withKey((pkcs8) =>
     withPemKey(pkcs8, (key) =>
       create({ ...VERSION, key, cert: chainPem(identity), requestCert: true, rejectUnauthorized: false }),

@@ -1,1 +1,1 @@
-export { type AttestationAnswer, type AttestationRequest, TpmDevice, type TpmWipe } from './tpm-device.ts';
+export { type ShownTpm, TpmDevice, type TpmWipe } from './tpm-device.ts';

@@ -12,7 +12,9 @@ import {
   clearOwner,
   create,
   type EccPublic,
+  ENDORSEMENT_KINDS,
   type EndorsementCertificate,
+  type EndorsementKind,
   encodePublic,
   endorsementCertificates,
   flushing,
@@ -21,6 +23,7 @@ import {
   type KeyPublic,
   type Loaded,
   load,
+  type OwnerAuth,
   type PcrSelection,
   parseSealedSecret,
   parseTpmKey,
@@ -40,18 +43,15 @@ import {
 import { type Disk, nodeDisk, replaceFile, UNFINISHED } from '../state/disk.ts';
 import { eraseFile } from '../state/erase.ts';
 
-/** What the device shows when it asks for a challenge: everything but the request for its certificate. */
-export interface AttestationRequest {
-  readonly ekCertificate: DerCertificate;
+/** What the device shows of its TPM when it asks for a challenge; nothing of it is secret. */
+export interface ShownTpm {
+  /** Undefined for a TPM whose maker left none in it: the server must then know the key itself. */
+  readonly ekCertificate?: DerCertificate;
   /** TPMT_PUBLIC of the endorsement key, the attestation key, and the device's key. */
   readonly ekPublic: Uint8Array;
   readonly akPublic: Uint8Array;
   readonly keyPublic: Uint8Array;
-}
-
-/** What only this TPM can answer: the credential's secret, and its statement that it holds the device's key. */
-export interface AttestationAnswer {
-  readonly secret: Uint8Array;
+  /** TPM2_Certify of the device's key by the attestation key. */
   readonly statement: SignedStatement;
 }
 
@@ -63,6 +63,7 @@ export interface TpmWipe {
 }
 
 const FILES = { attestation: 'attestation.tpm2', idevid: 'idevid.tpm2', secret: 'secret.tpm2' } as const;
+const NO_NONCE = new Uint8Array(0);
 const PROBE = Buffer.from('keystead pairwise consistency', 'latin1');
 
 interface TpmFiles {
@@ -80,58 +81,68 @@ interface TpmFiles {
 export class TpmDevice {
   readonly #tpm: Tpm;
   readonly #files: TpmFiles;
+  readonly #owner: OwnerAuth;
 
-  private constructor(tpm: Tpm, files: TpmFiles) {
+  private constructor(tpm: Tpm, files: TpmFiles, owner: OwnerAuth) {
     this.#tpm = tpm;
     this.#files = files;
+    this.#owner = owner;
   }
 
   /**
    * Makes both keys and the secret. The TPM's random generator is tested first. The secret's file is the last to be
    * written; a directory without it is made anew.
+   * @param options.ownerAuth where the TPM's owner has a value and no storage root is persistent: the caller's, who keeps
+   *   it as long as the device is used, and wipes it.
    * @throws KeysteadError `state.exists`, `rng.unhealthy`, `tpm2.*`.
    */
   static async create(
     directory: string,
     tpm: Tpm,
-    options: { clock: Clock; selection?: PcrSelection<SealedSecret['bank']>; disk?: Disk },
+    options: { clock: Clock; selection?: PcrSelection<SealedSecret['bank']>; disk?: Disk } & OwnerAuth,
   ): Promise<TpmDevice> {
     const disk = options.disk ?? nodeDisk;
     disk.makeDirectory(directory);
     if (disk.mode(join(directory, FILES.secret)) !== undefined)
       throw new KeysteadError('state.exists', { field: directory });
     await new TpmRandom(tpm).check();
+    const owner = { ownerAuth: options.ownerAuth };
     const files = await tpm.use(async (channel) => {
-      const keys = await withStorageRoot(channel, async (srk) => {
-        const storageRoot = toHex(srk.name);
-        const attestation = { storageRoot, blob: await create(channel, srk, attestationTemplate()) };
-        const idevid = { storageRoot, blob: await create(channel, srk, signingTemplate('P-256')) };
-        await flushing(channel, await load(channel, srk, idevid.blob), (key) => requireConsistent(channel, key));
-        return { attestation, idevid };
-      });
+      const keys = await withStorageRoot(
+        channel,
+        async (srk) => {
+          const storageRoot = toHex(srk.name);
+          const attestation = { storageRoot, blob: await create(channel, srk, attestationTemplate()) };
+          const idevid = { storageRoot, blob: await create(channel, srk, signingTemplate('P-256')) };
+          await flushing(channel, await load(channel, srk, idevid.blob), (key) => requireConsistent(channel, key));
+          return { attestation, idevid };
+        },
+        owner,
+      );
       using secret = SecretBytes.random(32);
-      const sealing = { selection: options.selection, now: options.clock.now() };
+      const sealing = { selection: options.selection, now: options.clock.now(), ...owner };
       return { ...keys, secret: await sealSecret(channel, secret, sealing) };
     });
     replaceFile(disk, join(directory, FILES.attestation), formatTpmKey(files.attestation));
     replaceFile(disk, join(directory, FILES.idevid), formatTpmKey(files.idevid));
     replaceFile(disk, join(directory, FILES.secret), formatSealedSecret(files.secret));
-    return new TpmDevice(tpm, files);
+    return new TpmDevice(tpm, files, owner);
   }
 
   /** @throws KeysteadError `state.missing`, `tpm2.file-damaged`. The TPM is first asked when something is used. */
-  static open(directory: string, tpm: Tpm, options: { disk?: Disk } = {}): TpmDevice {
+  static open(directory: string, tpm: Tpm, options: { disk?: Disk } & OwnerAuth = {}): TpmDevice {
     const disk = options.disk ?? nodeDisk;
     const read = (name: string): Uint8Array => {
       const bytes = disk.read(join(directory, name));
       if (bytes === undefined) throw new KeysteadError('state.missing', { field: join(directory, name) });
       return bytes;
     };
-    return new TpmDevice(tpm, {
+    const files = {
       secret: parseSealedSecret(read(FILES.secret)),
       idevid: parseTpmKey(read(FILES.idevid)),
       attestation: parseTpmKey(read(FILES.attestation)),
-    });
+    };
+    return new TpmDevice(tpm, files, { ownerAuth: options.ownerAuth });
   }
 
   /**
@@ -139,7 +150,7 @@ export class TpmDevice {
    * @throws KeysteadError `tpm2.pcr-mismatch` naming the PCRs, `tpm2.other-tpm`, `tpm2.*`.
    */
   secret(): Promise<SecretBytes> {
-    return this.#tpm.use((channel) => unsealSecret(channel, this.#files.secret));
+    return this.#tpm.use((channel) => unsealSecret(channel, this.#files.secret, this.#owner));
   }
 
   /** The IDevID's key: signs in the TPM. @throws KeysteadError `tpm2.*` when it signs. */
@@ -165,41 +176,41 @@ export class TpmDevice {
 
   /**
    * What a server is shown to make a challenge of.
-   * @throws KeysteadError `tpm2.unsupported` for a TPM without a certificate of its maker, `tpm2.*`.
+   * @throws KeysteadError `tpm2.*`.
    */
-  attestationRequest(): Promise<AttestationRequest> {
-    return this.#tpm.use(async (channel) => {
-      const { kind, certificate } = await endorsement(channel);
-      const ekPublic = await withEndorsementKey(channel, kind, async (ek) => encodePublic(ek.area));
-      const { attestation, idevid } = this.#files;
-      return {
-        ekCertificate: certificate,
-        ekPublic,
-        akPublic: encodePublic(attestation.blob.area),
-        keyPublic: encodePublic(idevid.blob.area),
-      };
-    });
-  }
-
-  /**
-   * Opens the server's credential and certifies the IDevID's key over its nonce.
-   * @throws KeysteadError `tpm2.refused` when the credential is not meant for this TPM, `tpm2.*`.
-   */
-  answer(challenge: { credential: Credential; nonce: Uint8Array }): Promise<AttestationAnswer> {
+  shown(): Promise<ShownTpm> {
     return this.#tpm.use((channel) =>
       this.#withRoot(channel, async (srk) => {
         const { attestation, idevid } = this.#files;
-        return flushing(channel, await load(channel, srk, attestation.blob), async (ak) => {
-          const statement = await flushing(channel, await load(channel, srk, idevid.blob), (key) =>
-            certify(channel, key, ak, challenge.nonce),
-          );
-          const { kind } = await endorsement(channel);
-          using secret = await withEndorsementKey(channel, kind, (ek) =>
-            activateCredential(channel, { srk, ek, ak }, challenge.credential),
-          );
-          return { secret: secret.use((bytes) => Uint8Array.from(bytes)), statement };
-        });
+        const { kind, certificate } = await endorsement(channel);
+        const ekPublic = await withEndorsementKey(channel, kind, async (ek) => encodePublic(ek.area));
+        const statement = await flushing(channel, await load(channel, srk, attestation.blob), async (ak) =>
+          // What it says of a key that is fixed to its TPM stays true: no nonce is needed, the credential is fresh.
+          flushing(channel, await load(channel, srk, idevid.blob), (key) => certify(channel, key, ak, NO_NONCE)),
+        );
+        return {
+          ...(certificate === undefined ? {} : { ekCertificate: certificate }),
+          ekPublic,
+          akPublic: encodePublic(attestation.blob.area),
+          keyPublic: encodePublic(idevid.blob.area),
+          statement,
+        };
       }),
+    );
+  }
+
+  /**
+   * What is in the server's credential, which this TPM alone opens. The caller wipes it.
+   * @throws KeysteadError `tpm2.refused` when the credential is not meant for this TPM and this device, `tpm2.*`.
+   */
+  activate(credential: Credential): Promise<SecretBytes> {
+    return this.#tpm.use((channel) =>
+      this.#withRoot(channel, async (srk) =>
+        flushing(channel, await load(channel, srk, this.#files.attestation.blob), async (ak) => {
+          const { kind } = await endorsement(channel);
+          return withEndorsementKey(channel, kind, (ek) => activateCredential(channel, { srk, ek, ak }, credential));
+        }),
+      ),
     );
   }
 
@@ -224,19 +235,26 @@ export class TpmDevice {
   }
 
   #withRoot<T>(channel: Channel, work: (srk: Loaded<EccPublic>) => Promise<T>): Promise<T> {
-    return withStorageRoot(channel, async (srk) => {
-      const seen = toHex(srk.name);
-      if (seen !== this.#files.idevid.storageRoot)
-        throw new KeysteadError('tpm2.other-tpm', { field: 'storageRoot', seen });
-      return work(srk);
-    });
+    return withStorageRoot(
+      channel,
+      async (srk) => {
+        const seen = toHex(srk.name);
+        if (seen !== this.#files.idevid.storageRoot)
+          throw new KeysteadError('tpm2.other-tpm', { field: 'storageRoot', seen });
+        return work(srk);
+      },
+      this.#owner,
+    );
   }
 }
 
-async function endorsement(channel: Channel): Promise<EndorsementCertificate> {
+/** The endorsement key with a certificate that is preferred; without any, the one that every TPM can make. */
+async function endorsement(channel: Channel): Promise<Partial<EndorsementCertificate> & { kind: EndorsementKind }> {
   const [first] = await endorsementCertificates(channel);
   if (first !== undefined) return first;
-  throw new KeysteadError('tpm2.unsupported', { field: 'EK certificate', seen: 'none in this TPM' });
+  const [kind] = ENDORSEMENT_KINDS;
+  if (kind === undefined) throw new KeysteadError('tpm2.unsupported', { field: 'EK', seen: 'no template' });
+  return { kind };
 }
 
 /** FIPS 140-3 IG 10.3.A, as with keys made in software. */

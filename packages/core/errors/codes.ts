@@ -356,16 +356,16 @@ export const ERRORS = {
   'tpm2.secret-too-long': { kind: 'invalid', rule: 'a TPM seals 1 to 128 bytes (Part 2 section 12.3.3, MAX_SYM_DATA)' },
   'attestation.ek-refused': {
     kind: 'forbidden',
-    rule: 'the endorsement key must have a certificate that chains to a configured root of a TPM manufacturer',
+    rule: 'the endorsement key must have a certificate that chains to a root of a TPM manufacturer in the policy, or stand in the policy itself',
   },
   'attestation.key-refused': {
     kind: 'forbidden',
-    rule: 'an attested key must have been made in the TPM and be fixed to it',
+    rule: 'an attested key must have been made in the TPM, be fixed to it, and be named by a hash that is not broken',
   },
   'attestation.challenge-refused': {
     kind: 'forbidden',
-    rule: 'a challenge is answered once, in time, for the request it was made for, with the secret that only the TPM can open',
-    remedy: 'ask for a new challenge',
+    rule: 'a challenge is answered once, in time, for the unit and key it was made for, with the secret that only the TPM can open',
+    remedy: 'begin again with a new challenge; a restart of keyd and a change of the policy forget those that are open',
   },
   'attestation.busy': {
     kind: 'unavailable',
@@ -375,6 +375,25 @@ export const ERRORS = {
   'attestation.statement-refused': {
     kind: 'forbidden',
     rule: 'a statement of a TPM must be signed by its attestation key and say what is asked for',
+  },
+  'attestation.required': {
+    kind: 'forbidden',
+    rule: 'this unit must show that its key is in a TPM: its ticket or the policy demands it',
+    remedy: 'ask for a challenge first (POST /api/v1/attestations), and send its answer with the request',
+  },
+  'attestation.not-configured': {
+    kind: 'forbidden',
+    rule: 'a TPM is believed only where the policy names its maker or its endorsement key',
+    remedy: 'put a section `attestation` into the policy (docs/attestation.md)',
+  },
+  'attestation.too-many': {
+    kind: 'too-many',
+    rule: 'one operator asks for no more challenges than a line needs: a few at once, two in a second',
+    remedy: 'wait a few seconds',
+  },
+  'policy.attestation-unsound': {
+    kind: 'invalid',
+    rule: 'the makers of TPMs are named by certificates of CAs, and where each unit must be attested at least one is named',
   },
   // ---- policy and lifecycle
   'policy.malformed': { kind: 'invalid', rule: 'the policy must have the form of the policy schema' },
@@ -704,6 +723,8 @@ export const ERRORS = {
     rule: 'an issued certificate must carry the key and name that were asked for and chain to a pinned anchor',
   },
   'est.refused': { kind: 'forbidden', rule: 'the EST server refused the request' },
+  'station.refused': { kind: 'forbidden', rule: 'the server refused what the station asked for the unit' },
+  'station.bad-answer': { kind: 'internal', rule: 'the server must answer a station as its REST interface says' },
   'est.malformed': { kind: 'invalid', rule: 'the EST server must answer by RFC 7030 and RFC 8951' },
   'est.unreachable': { kind: 'unavailable', rule: 'the EST server must be reachable' },
   'peer.refused': {

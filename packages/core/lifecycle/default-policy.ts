@@ -207,6 +207,7 @@ export interface DemoPolicyOptions {
   grace?: Partial<Policy['grace']>;
   backup?: Policy['backup'];
   est?: Policy['est'];
+  attestation?: Policy['attestation'];
   deviceProof?: Policy['deviceProof'];
   roots?: Policy['roots'];
 }
@@ -260,6 +261,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.deviceProof === undefined ? {} : { deviceProof: options.deviceProof }),
     ...(options.backup === undefined ? {} : { backup: options.backup }),
     ...(options.est === undefined ? {} : { est: options.est }),
+    ...(options.attestation === undefined ? {} : { attestation: options.attestation }),
     ...(options.roots === undefined ? {} : { roots: options.roots }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });

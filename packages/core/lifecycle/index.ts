@@ -1,3 +1,4 @@
+export * from './attestation-policy.ts';
 export * from './authorisation.ts';
 export * from './authorised-subject.ts';
 export * from './backup/index.ts';

@@ -1,5 +1,6 @@
 import { KeysteadError } from '../errors/index.ts';
 import type { Profile } from '../x509/index.ts';
+import { checkAttestationRules } from './attestation-policy.ts';
 import { checkBackupRules } from './backup/custodians.ts';
 import { CMP_RA_PROFILE, type Policy } from './policy.ts';
 import { EXCLUSIVE_ROLES } from './roles.ts';
@@ -63,6 +64,7 @@ export function checkPolicyRules(policy: Policy): void {
   checkOperators(policy);
   checkBackupRules(policy);
   checkEst(policy);
+  checkAttestationRules(policy);
 }
 
 /** A device learns of a new root at the latest when it renews; the old one must not end before each has done so. */

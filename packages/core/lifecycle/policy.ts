@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { fromBase64 } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { type CaRole, type Profile, ProfileSchema, type StatusUrls } from '../x509/index.ts';
+import { AttestationPolicySchema } from './attestation-policy.ts';
 import { BackupPolicySchema } from './backup/custodians.ts';
 import { crlListName, MOST_SHARDS, type Shard } from './crl-lists.ts';
 import { type IssuerId, OFFLINE_CAS, type RootId } from './issuer.ts';
@@ -124,6 +125,8 @@ export const PolicySchema = z.strictObject({
       channelBinding: z.array(profileId).max(64).optional(),
     })
     .optional(),
+  /** Whose TPMs are believed; without it no unit can be attested. */
+  attestation: AttestationPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */
   urls: z.strictObject({ crl: urlTemplate, ocsp: urlTemplate, caIssuers: urlTemplate }).partial().optional(),
 });

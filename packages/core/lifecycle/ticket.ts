@@ -39,6 +39,8 @@ const TicketSchema = z
     lines: z.array(name).min(1).max(64),
     deviceIds: DeviceIds,
     profile: z.literal('idevid'),
+    /** Where it is there, each unit must show that its key is in a TPM that the policy believes. */
+    attestation: z.literal('required').optional(),
   })
   .refine((ticket) => ticket.notBefore < ticket.notAfter, { path: ['notAfter'], message: 'must be after notBefore' });
 
@@ -190,6 +192,7 @@ function encode(ticket: BatchTicket): Uint8Array {
   const { deviceIds: ids } = ticket;
   return Buffer.from(
     JSON.stringify({
+      attestation: ticket.attestation,
       deviceIds: { from: ids.from, prefix: ids.prefix, to: ids.to, width: ids.width },
       id: ticket.id,
       lines: ticket.lines,

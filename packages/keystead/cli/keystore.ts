@@ -2,12 +2,14 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type SecretBytes, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import { Tpm, TpmRandom, withStorageRoot } from '@keystead/tpm2';
 import { Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import { Layout } from '../files/layout.ts';
 import {
   canWrap,
   type Keystore,
+  type KeystoreConfig,
   keystoreConfigPath,
   openKeystore,
   parseKeystoreConfig,
@@ -24,7 +26,8 @@ interface KeystoreFlags {
 }
 
 interface InitFlags extends KeystoreFlags {
-  module: string;
+  module?: string;
+  tpm2?: string;
   tokenLabel?: string;
   tokenSerial?: string;
   tokenSlot?: number;
@@ -41,9 +44,10 @@ export function keystoreCommand(): Command {
 
   common(keystore.command('init'))
     .description(
-      "keep keyd's keys on a PKCS#11 token: try it, and write keyd/keystore.json (before keyd makes its keys)",
+      "keep keyd's keys on a PKCS#11 token or in a TPM: try it, and write keyd/keystore.json (before keyd makes its keys)",
     )
-    .requiredOption('--module <path>', "the token's PKCS#11 library, absolute")
+    .option('--module <path>', "the token's PKCS#11 library, absolute")
+    .option('--tpm2 <address>', 'this TPM: device:/dev/tpmrm0, unix:/path or tcp:host:port')
     .option('--token-label <text>', 'the token, by its label')
     .option('--token-serial <text>', 'the token, by its serial number')
     .option('--token-slot <n>', 'the token, by its slot', whole)
@@ -98,6 +102,36 @@ async function init(flags: InitFlags): Promise<void> {
   if (made !== undefined) {
     throw new KeysteadError('keystore.exists', { field: 'keyd', seen: made, remedy: 'take another data directory' });
   }
+  if ((flags.module === undefined) === (flags.tpm2 === undefined)) {
+    const seen = flags.module === undefined ? 'neither --module nor --tpm2' : 'both --module and --tpm2';
+    throw new KeysteadError('config.malformed', { field: 'make', seen });
+  }
+  const tried = flags.tpm2 === undefined ? await tryToken(flags) : await tryTpm(flags.tpm2);
+  mkdirSync(keyd, { recursive: true, mode: 0o700 });
+  writeKeystoreConfig(keyd, tried.config);
+  const path = keystoreConfigPath(keyd);
+  const text = `${tried.said} (${path})\n`;
+  process.stdout.write(flags.json === true ? `${JSON.stringify({ path, config: tried.config })}\n` : text);
+}
+
+/** Where keys are to live that was tried, and what there is to say of it. */
+interface Tried {
+  readonly config: KeystoreConfig;
+  readonly said: string;
+}
+
+async function tryTpm(address: string): Promise<Tried> {
+  const value = { version: 1, make: 'tpm2', path: 'keystore.tpm2', tpm: address, sealed: 'keystore.sealed' };
+  const config = parseKeystoreConfig(value, 'option');
+  await using tpm = await Tpm.open(address);
+  await new TpmRandom(tpm).check();
+  await tpm.use((channel) => withStorageRoot(channel, async () => undefined));
+  const said =
+    'the TPM answered; keyd will make its keys in it, and those of the log, which no TPM has, in keystore.sealed';
+  return { config, said };
+}
+
+async function tryToken(flags: InitFlags): Promise<Tried> {
   const config = parseKeystoreConfig(
     {
       version: 1,
@@ -120,11 +154,7 @@ async function init(flags: InitFlags): Promise<void> {
       remedy: 'take an empty token; --adopt goes on with these keys, which another keyd must then not use',
     });
   }
-  mkdirSync(keyd, { recursive: true, mode: 0o700 });
-  writeKeystoreConfig(keyd, config);
-  const path = keystoreConfigPath(keyd);
-  const text = `the token was opened; keyd will make its keys on it (${path})\n`;
-  process.stdout.write(flags.json === true ? `${JSON.stringify({ path, config })}\n` : text);
+  return { config, said: 'the token was opened; keyd will make its keys on it' };
 }
 
 function tokenOf({ tokenLabel, tokenSerial, tokenSlot }: InitFlags): unknown {

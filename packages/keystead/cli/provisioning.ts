@@ -9,6 +9,7 @@ import { checkpointKeys } from '../verify/log-keys.ts';
 import { verifyRecord } from '../verify/record.ts';
 import { certificateIn, documentChain } from '../verify/trusted.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
+import { unitCommands } from './provisioning-unit.ts';
 
 interface RecordAnswer {
   readonly record: string;
@@ -30,7 +31,10 @@ const fetchRecord = (device: string, options: OperatorOptions): Promise<RecordAn
 
 /** `keystead provisioning`: the records of what the factory did, and their offline proof. REQ-KEY-PROV-02 */
 export function provisioningCommand(): Command {
-  const provisioning = new Command('provisioning').description('provisioning records: show, export, verify offline');
+  const provisioning = new Command('provisioning').description(
+    'provision a unit at the line; provisioning records: show, export, verify offline',
+  );
+  unitCommands(provisioning);
 
   operatorOptions(
     provisioning
@@ -85,11 +89,11 @@ export function provisioningCommand(): Command {
         anchor: certificateIn(join(trust, 'root.pem')),
         logKeys: checkpointKeys(trust),
       });
-      const { deviceId, date, operator, line, entry } = verified;
+      const { deviceId, date, operator, line, keyOrigin, entry } = verified;
       process.stdout.write(
         options.json === true
           ? `${JSON.stringify(verified, null, 2)}\n`
-          : `${deviceId}: provisioned ${date} by ${operator} at ${line}; entry ${entry.seq} of the log, ${entry.time}\n`,
+          : `${deviceId}: provisioned ${date} by ${operator} at ${line}, key ${keyOrigin}; entry ${entry.seq} of the log, ${entry.time}\n`,
       );
     });
   return provisioning;

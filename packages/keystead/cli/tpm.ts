@@ -4,13 +4,19 @@ import { DEFAULT_ADDRESS, DEFAULT_PCRS, endorsementCertificates, lockoutState, T
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import { readPassphrase, readSealedSecret, unsealPassphrase, writeSealedSecret } from '../keystore/index.ts';
+import { identityCommand } from './tpm-identity.ts';
+import { ownerAuthOf, ownerAuthOption } from './tpm-owner.ts';
+
+interface OwnerFlags {
+  ownerAuthFd?: number;
+}
 
 interface TpmFlags {
   tpm: string;
   json?: boolean;
 }
 
-interface SealFlags extends TpmFlags {
+interface SealFlags extends TpmFlags, OwnerFlags {
   out: string;
   pcrs: number[];
   bank: 'sha1' | 'sha256' | 'sha384';
@@ -18,11 +24,14 @@ interface SealFlags extends TpmFlags {
   replace?: boolean;
 }
 
-/** `keystead tpm`: seal a passphrase to this machine's TPM, try whether it opens, and what the TPM says of itself. */
+/**
+ * `keystead tpm`: seal a passphrase to this machine's TPM, try whether it opens, what the TPM says of itself, and a
+ * device's identity in it.
+ */
 export function tpmCommand(): Command {
   const tpm = new Command('tpm').description("this machine's TPM 2.0: seal a passphrase, try it, look at the TPM");
 
-  common(tpm.command('seal'))
+  ownerAuthOption(common(tpm.command('seal')))
     .description('seal a passphrase to the PCRs as they are now; the custodians keep the passphrase itself')
     .requiredOption('--out <file>', 'the file to write')
     .option('--pcrs <list>', 'numbers 0 to 23, with commas', numbers, [...DEFAULT_PCRS.pcrs])
@@ -34,10 +43,11 @@ export function tpmCommand(): Command {
     .addHelpText('after', '\nExample:\n  $ keystead tpm seal --out keyd.tpm2 --pcrs 7 --passphrase-fd 3 3< passphrase')
     .action(seal);
 
-  common(tpm.command('unseal-check <file>').alias('check'))
+  ownerAuthOption(common(tpm.command('unseal-check <file>').alias('check')))
     .description('open the file as keyd would and throw the passphrase away; exit code 3 names the PCRs that differ')
-    .action(async (file: string, flags: TpmFlags) => {
-      (await unsealPassphrase({ path: file, tpm: flags.tpm })).wipe();
+    .action(async (file: string, flags: TpmFlags & OwnerFlags) => {
+      using ownerAuth = await ownerAuthOf(flags);
+      (await unsealPassphrase({ path: file, tpm: flags.tpm, ownerAuth })).wipe();
       const { bank, pcrs, sealedAt } = readSealedSecret(file);
       const report = { outcome: 'opens', bank, pcrs: [...pcrs.keys()], sealedAt };
       print(flags, report, `${file}: opens; sealed ${sealedAt} to ${bank}:${report.pcrs.join(',')}`);
@@ -46,6 +56,8 @@ export function tpmCommand(): Command {
   common(tpm.command('status'))
     .description('who made the TPM, whether its random generator is healthy, whether it is locked out')
     .action(status);
+
+  tpm.addCommand(identityCommand());
   return tpm;
 }
 
@@ -58,7 +70,8 @@ function common(command: Command): Command {
 async function seal(flags: SealFlags): Promise<void> {
   using passphrase = await passphraseOf(flags);
   const selection = { bank: flags.bank, pcrs: flags.pcrs };
-  const to = { path: flags.out, tpm: flags.tpm };
+  using ownerAuth = await ownerAuthOf(flags);
+  const to = { path: flags.out, tpm: flags.tpm, ownerAuth };
   const sealed = await writeSealedSecret(to, passphrase, systemClock, { selection, replace: flags.replace });
   const pcrs = Object.fromEntries([...sealed.pcrs].map(([pcr, value]) => [pcr, toHex(value)]));
   const report = { file: flags.out, bank: sealed.bank, pcrs, storageRoot: sealed.storageRoot };

@@ -46,12 +46,15 @@ export function deviceKeys(policy: Policy, device: Device, certified: readonly C
     if (next !== undefined) steps.push({ event: 'deactivate', at: next.issuedAt });
     if (device.state === 'stolen') steps.push({ event: 'compromise', at: device.changedAt });
     if (device.state === 'decommissioned') steps.push({ event: 'destroy', at: device.changedAt });
-    return record(policy, one, {
+    const made = record(policy, one, {
       owner: `device:${device.deviceId}`,
       custody: 'device',
       standing: follow(one.issuedAt, steps),
       successor: next?.spkiSha256 ?? null,
     });
+    // Of the key that the device was provisioned with it is known; those of later certificates were made by it alone.
+    if (one.serial !== device.idevidSerial) return made;
+    return { ...made, evidence: { ...made.evidence, keyOrigin: device.keyOrigin } };
   });
 }
 

@@ -83,6 +83,11 @@ export class KeydClient {
     return this.#call('provision', params);
   }
 
+  /** A challenge to the TPM of a unit: the first step of provisioning it with an attested key. */
+  challengeAttestation(params: Params<'challengeAttestation'>): Promise<Result<'challengeAttestation'>> {
+    return this.#call('challengeAttestation', params);
+  }
+
   /** A signed OCSP response (DER). keyd sets the times. */
   signOcsp(params: Params<'signOcsp'>): Promise<Result<'signOcsp'>> {
     return this.#call('signOcsp', params);

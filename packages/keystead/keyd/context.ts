@@ -13,6 +13,7 @@ import type {
 import { readCertificate } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo } from '../keystore/index.ts';
+import type { Attestation } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
 import { CrlMaker } from './crl-maker.ts';
@@ -188,6 +189,9 @@ export class KeydContext {
   get provenance(): Provenance {
     return this.#inForce.provenance;
   }
+  get attestation(): Attestation {
+    return this.#inForce.attestation;
+  }
   get checks(): CheckPool {
     return this.#inForce.checks;
   }
@@ -232,6 +236,7 @@ export class KeydContext {
       const before = this.#inForce;
       this.#inForce = made;
       this.policies.publish();
+      before.attestation.wipe();
       await before.checks.close();
       return step;
     });
@@ -239,6 +244,7 @@ export class KeydContext {
 
   /** Waits for what is being written and closes the files. */
   async close(): Promise<void> {
+    this.attestation.wipe();
     await this.checks.close();
     await this.log.close();
     await this.journal.close();

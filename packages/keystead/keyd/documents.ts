@@ -3,6 +3,7 @@ import { certSha256, type Signer, spkiSha256 } from '@keystead/core/crypto';
 import type { BatchTicket, IssuerId } from '@keystead/core/lifecycle';
 import { formatName, readCertificate } from '@keystead/core/x509';
 import { stringify } from 'yaml';
+import { type KeyOrigin, originFields } from './attestation/index.ts';
 import { signVerified } from './sign-verified.ts';
 
 /** What every document of one keyd says of where it was made. */
@@ -32,6 +33,7 @@ export interface ProvisionedUnit {
   readonly line: string;
   readonly station: string;
   readonly requestId: string;
+  readonly key: KeyOrigin;
   readonly date: Date;
 }
 
@@ -42,7 +44,7 @@ export function provisioningRecord(unit: ProvisionedUnit, provenance: Provenance
   const info = readCertificate(unit.certificate);
   return yaml({
     record: 'keystead provisioning record',
-    record_version: 1,
+    record_version: 2,
     device_id: unit.deviceId,
     keys: { identity_cert: fingerprint(unit.certificate), bootstrap_ca: fingerprint(unit.bootstrapCa) },
     date: unit.date.toISOString(),
@@ -56,8 +58,8 @@ export function provisioningRecord(unit: ProvisionedUnit, provenance: Provenance
     issuer_cert: fingerprint(unit.issuer),
     key_algorithm: info.keyAlgorithm,
     spki_sha256: spkiSha256(info.spki),
-    // Possession was proven by the request's signature. Whether the key sits in hardware is not attested by it.
-    key_origin: 'device, proof of possession',
+    // That possession was proven by the request's signature does not say whether the key sits in hardware.
+    key: originFields(unit.key),
     ...origin(unit.requestId, provenance),
   });
 }

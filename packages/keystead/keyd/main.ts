@@ -29,6 +29,7 @@ import { type KeydSecrets, readSecrets } from './secrets.ts';
 import { KeydServer } from './server.ts';
 import { becomeSole } from './single.ts';
 import { keydSocketPath, makeSocketDirectory } from './socket-path.ts';
+import { tpmGroups } from './tpm-group.ts';
 
 export interface RunKeydOptions {
   /** The data directory. */
@@ -45,7 +46,7 @@ export interface RunKeydOptions {
  * The keyd process: opens the keystore, makes its state again from the journal, listens, and says so with one JSON
  * line on standard output. Resolves when it was told to stop (SIGTERM, SIGINT, the parent's end) and every request
  * under way has been answered. Logs JSON to standard error. Started by root, it becomes the user that its directory
- * belongs to before it reads anything. REQ-KEY-STO-03
+ * belongs to before it reads a secret, and keeps of root's rights the group of a TPM that it needs. REQ-KEY-STO-03
  * @throws KeysteadError `keyd.*`, `keystore.*`, `bundle.*`, `passphrase.*`.
  */
 export async function runKeyd(options: RunKeydOptions): Promise<void> {
@@ -53,7 +54,7 @@ export async function runKeyd(options: RunKeydOptions): Promise<void> {
   const log = pino({ name: 'keyd', base: { pid: process.pid } }, pino.destination({ fd: 2, sync: true }));
   if (!emptyCoreDumps()) log.warn('core dumps cannot be emptied on this system: set LimitCORE=0');
   const layout = new Layout(options.data);
-  if (existsSync(layout.run)) becomeOwnerOf(layout.keyd, layout.run);
+  if (existsSync(layout.run)) becomeOwnerOf(layout.keyd, layout.run, tpmGroups(layout.keyd, options.sealed));
   const from = options.secretsFd === undefined ? { credentials: true as const } : { fd: options.secretsFd };
   const secrets = await readSecrets({ ...from, sealed: options.sealed });
   const stop = stopSignal(options.withParent === true);

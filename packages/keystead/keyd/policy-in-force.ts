@@ -7,6 +7,7 @@ import {
   verifyAuthorisation,
   verifyTicket,
 } from '@keystead/core/lifecycle';
+import { Attestation } from './attestation/index.ts';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
 import { CheckPool } from './check-pool.ts';
 import type { Provenance } from './documents.ts';
@@ -42,6 +43,8 @@ export class PolicyInForce {
   readonly requesters: Requesters;
   readonly provenance: Provenance;
   readonly checks: CheckPool;
+  /** Challenges are made by one policy and end with it. */
+  readonly attestation: Attestation;
   readonly #tickets = new Map<string, SignedTicket>();
   readonly #authorisations = new Map<string, SignedAuthorisation>();
 
@@ -56,6 +59,7 @@ export class PolicyInForce {
     this.responders = new Map(
       authorities.map((authority) => [authority.id, new OcspResponder(authority, file.policy)]),
     );
+    this.attestation = new Attestation(file.policy.attestation);
     const { revoked } = hierarchy.pins;
     const vouches = (issuer: IssuerId) => !revoked.includes(issuer) && !ledger.isCompromised(issuer);
     this.requesters = new Requesters(authorities, state, vouches);

@@ -14,6 +14,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
+import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
@@ -72,21 +73,18 @@ const Issue = {
 
 const Provision = {
   params: z.strictObject({
-    /** The signed batch ticket, as `signTicket` wrote it. */
-    ticket: z.string().min(1).max(16_384),
-    deviceId: label,
+    ...unitAtLine,
     csr: bytes(),
-    station: label,
-    /** The operator at the line: a name that stands in the policy. */
-    operator: label,
-    line: label,
-    requestId,
+    /** The answer to a challenge, where the key is to be attested. */
+    attestation: attestationAnswer.optional(),
   }),
   result: Issued.extend({
     /** The provisioning record, YAML, exactly the bytes that are signed. */
     record: z.string(),
     /** ECDSA over the record with SHA-256 by the evidence key, DER. */
     signature: bytes(),
+    /** As the record says it. */
+    key: keyOrigin,
   }),
 };
 
@@ -391,6 +389,7 @@ export const OPERATIONS = {
   issue: Issue,
   issueServerKey: IssueServerKey,
   provision: Provision,
+  challengeAttestation: ChallengeAttestation,
   signOcsp: SignOcsp,
   signCrl: SignCrl,
   listRevocations: ListRevocations,

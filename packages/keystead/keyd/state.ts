@@ -200,14 +200,28 @@ export class KeydState {
    * @throws KeysteadError `ticket.id-reused`, `device.already-provisioned`, `key.already-used`,
    *   `ticket.quota-exhausted`; nothing is taken then.
    */
-  takeUnit({ ticket, sha256 }: SignedTicket, deviceId: string, spkiSha256: string): void {
+  takeUnit(signed: SignedTicket, deviceId: string, spkiSha256: string): void {
+    if (this.requireUnit(signed, deviceId, spkiSha256) === 'has it') return;
+    const { ticket, sha256 } = signed;
+    const use = this.#tickets.get(ticket.id);
+    if (use === undefined) this.#tickets.set(ticket.id, { sha256, quota: ticket.quota, units: 1 });
+    else use.units += 1;
+    this.#units.set(deviceId, { ticketId: ticket.id, spkiSha256 });
+    this.#unitKeys.set(spkiSha256, deviceId);
+  }
+
+  /**
+   * Whether this device with this key would take a unit of the ticket, or has one already. Takes nothing.
+   * @throws KeysteadError as {@link takeUnit} does.
+   */
+  requireUnit({ ticket, sha256 }: SignedTicket, deviceId: string, spkiSha256: string): 'takes one' | 'has it' {
     const use = this.#tickets.get(ticket.id);
     if (use !== undefined && use.sha256 !== sha256) {
       throw new KeysteadError('ticket.id-reused', { field: 'ticket', seen: ticket.id });
     }
     const unit = this.#units.get(deviceId);
     if (unit !== undefined) {
-      if (unit.ticketId === ticket.id && unit.spkiSha256 === spkiSha256) return;
+      if (unit.ticketId === ticket.id && unit.spkiSha256 === spkiSha256) return 'has it';
       const seen = unit.ticketId === ticket.id ? 'another key' : `ticket ${unit.ticketId}`;
       throw new KeysteadError('device.already-provisioned', { field: 'deviceId', seen: `${deviceId} with ${seen}` });
     }
@@ -217,10 +231,7 @@ export class KeydState {
     if (units >= ticket.quota) {
       throw new KeysteadError('ticket.quota-exhausted', { field: 'ticket', seen: `${units} of ${ticket.quota} units` });
     }
-    if (use === undefined) this.#tickets.set(ticket.id, { sha256, quota: ticket.quota, units: 1 });
-    else use.units += 1;
-    this.#units.set(deviceId, { ticketId: ticket.id, spkiSha256 });
-    this.#unitKeys.set(spkiSha256, deviceId);
+    return 'takes one';
   }
 
   /** The last CRL number of each issuer. */

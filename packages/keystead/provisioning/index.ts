@@ -1,4 +1,5 @@
 export type { OpenedBatch } from './batch.ts';
+export type { ChallengeOrder, UnitChallenge } from './challenge.ts';
 export type { Decommissioned, DecommissionOrder } from './decommission.ts';
 export type { ProvisioningDeps } from './deps.ts';
 export { Provisioning } from './provisioning.ts';

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { type OpenedBatch, openBatch } from './batch.ts';
+import { type ChallengeOrder, challengeUnit, type UnitChallenge } from './challenge.ts';
 import { type Decommissioned, type DecommissionOrder, decommission, resumeDecommissions } from './decommission.ts';
 import type { ProvisioningDeps } from './deps.ts';
 import { exportRecords } from './files.ts';
@@ -23,6 +24,11 @@ export class Provisioning {
   /** See {@link openBatch}. */
   openBatch(v: Parameters<typeof openBatch>[1]): Promise<OpenedBatch> {
     return openBatch(this.#deps, v);
+  }
+
+  /** See {@link challengeUnit}. */
+  challengeUnit(order: ChallengeOrder): Promise<UnitChallenge> {
+    return challengeUnit(this.#deps, order);
   }
 
   /** See {@link provisionUnit}. */

@@ -27,6 +27,8 @@ export interface UnitOrder {
   readonly operator: string;
   readonly line: string;
   readonly requestId: string;
+  /** The answer to a challenge, where the key is attested. */
+  readonly attestation?: { readonly challengeId: string; readonly secret: Uint8Array };
 }
 
 export interface ProvisionedUnit extends Issued {
@@ -42,7 +44,7 @@ export interface ProvisionedUnit extends Issued {
  * Provisions one unit: its IDevID, its record, its place in the records of the fleet. The same device with the same
  * key may come again after a power cut and gets what it already has. REQ-KEY-PROV-01, REQ-KEY-PROV-02
  * @throws KeysteadError `ticket.*`, `device.id-malformed`, `device.already-provisioned`, `device.blocked`,
- *   `key.already-used`, `csr.*`, `key.*` and what keyd refuses, each audited; `store.*`, `keyd.unreachable`.
+ *   `key.already-used`, `csr.*`, `key.*`, `attestation.*` and what keyd refuses, each audited; `store.*`, `keyd.unreachable`.
  */
 export async function provisionUnit(deps: ProvisioningDeps, order: UnitOrder): Promise<ProvisionedUnit> {
   try {
@@ -62,13 +64,15 @@ export async function provisionUnit(deps: ProvisioningDeps, order: UnitOrder): P
       await exportRecords(deps);
       return before;
     }
-    // Not by the request: a device that lost power signs a new one with the same key.
-    const unit = { ...claim, csrSha256: '' };
+    // Not by the request: a device that lost power signs a new one with the same key. But what is asked for with
+    // attestation never gets the outcome of what was asked for without.
+    const unit = { ...claim, csrSha256: order.attestation === undefined ? '' : 'attested' };
     const { value, shared } = await deps.claims.share(unit, () => signAndRecord(deps, order, claim, before.ticket));
     await exportRecords(deps);
     return { ...value, repeated: shared };
   } catch (error) {
-    if (error instanceof KeysteadError && error.kind !== 'unavailable') await auditRefusal(deps, order, error);
+    if (error instanceof KeysteadError && error.kind !== 'unavailable')
+      await auditRefusal(deps, 'provision unit', order, error);
     throw error;
   }
 }
@@ -94,6 +98,11 @@ function lookUp(
   }
   if (device.state === 'stolen' || device.state === 'decommissioned') {
     throw new KeysteadError('device.blocked', { field: order.deviceId, seen: device.state });
+  }
+  // What was signed of this device stays what it is: that its key was attested cannot be said of it afterwards.
+  if (order.attestation !== undefined && device.keyOrigin !== 'tpm2-attested') {
+    const seen = `${order.deviceId}, without attestation`;
+    throw new KeysteadError('device.already-provisioned', { field: 'deviceId', seen });
   }
   const record = records.provisioningRecord(order.deviceId);
   const idevid = record === undefined ? undefined : records.certificate(record.issuer, record.serial);
@@ -151,6 +160,7 @@ function recordUnit(
     model: ticket.model,
     ticketId: ticket.ticketId,
     idevidSerial: signed.serial,
+    keyOrigin: signed.key.origin,
     readmittedAt: null,
     createdAt: at,
     changedAt: at,
@@ -163,7 +173,14 @@ function recordUnit(
     requestId,
     outcome: 'done',
     subject: { device: deviceId, ticket: ticket.ticketId, serial: signed.serial },
-    detail: { model: ticket.model, line, station, spkiSha256: signed.spkiSha256, recordSha256 },
+    detail: {
+      model: ticket.model,
+      line,
+      station,
+      spkiSha256: signed.spkiSha256,
+      recordSha256,
+      ...keyDetail(signed.key),
+    },
   });
   const row: ProvisioningRecord = {
     deviceId,
@@ -180,17 +197,31 @@ function recordUnit(
   return row;
 }
 
+/** How it is known where the key is, as the audit log tells it. */
+export function keyDetail(key: Result<'provision'>['key']): Record<string, string> {
+  if (key.origin === 'proof-of-possession') return { keyOrigin: key.origin };
+  const { origin, endorsedBy, ekSpkiSha256, ekCertificateSha256 } = key;
+  const maker: Record<string, string> = ekCertificateSha256 === undefined ? {} : { ekCertificateSha256 };
+  return { keyOrigin: origin, endorsedBy, ekSpkiSha256, ...maker };
+}
+
 /** A batch that was revoked gets no unit any more. @throws KeysteadError `ticket.revoked`. */
-function requireBatch(records: Reader, ticketId: string): void {
+export function requireBatch(records: Reader, ticketId: string): void {
   if (records.meta(batchRevoked(ticketId)) === undefined) return;
   throw new KeysteadError('ticket.revoked', { field: 'ticketId', seen: ticketId });
 }
 
-async function auditRefusal(deps: ProvisioningDeps, order: UnitOrder, error: KeysteadError): Promise<void> {
+/** @param what was asked for. */
+export async function auditRefusal(
+  deps: ProvisioningDeps,
+  what: string,
+  order: Omit<UnitOrder, 'csr' | 'attestation'>,
+  error: KeysteadError,
+): Promise<void> {
   const { operator, requestId, deviceId, ticketId, line, station } = order;
   const owner: Record<string, string> = error instanceof KeyTaken ? { owner: error.owner } : {};
   await deps.refusals.refused({
-    what: 'provision unit',
+    what,
     error,
     actor: { kind: 'operator', id: operator },
     requestId,

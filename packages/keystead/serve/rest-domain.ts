@@ -12,6 +12,7 @@ import { authorisationDomain } from './authorisation-domain.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
 import type { ServedHierarchy } from './served-hierarchy.ts';
+import { unitDomain } from './unit-domain.ts';
 
 /** The most devices that one answer lists. */
 const DEVICES_LISTED = 10_000;
@@ -37,6 +38,7 @@ export function restDomain(rooms: Rooms): RestDomain {
 
   return {
     ...authorisationDomain(rooms, operator),
+    ...unitDomain(rooms, operator, view),
     ...acmeOperatorDomain(rooms, operator),
     ...revocationDomain(rooms, operator),
     async whoami(caller) {
@@ -80,12 +82,6 @@ export function restDomain(rooms: Rooms): RestDomain {
       const client = await operator(caller, 'batch.open', 'open batch');
       const opened = await provisioning.openBatch({ ticket, actor: actorOf(client), requestId: caller.requestId });
       return { ticketId: opened.ticket.id, quota: opened.ticket.quota };
-    },
-    async provisionUnit(caller, unit) {
-      const client = await operator(caller, 'unit.provision', 'provision unit');
-      const { requestId } = caller;
-      const issued = await provisioning.provisionUnit({ ...unit, station: client.id, operator: client.id, requestId });
-      return { ...view(issued), record: issued.record, signature: toBase64(issued.signature) };
     },
     async decommission(caller, deviceId, wiped) {
       const client: Client = await operator(caller, 'device.decommission', 'decommission');
@@ -172,12 +168,13 @@ function chainPem({ issuers, newWithOld, certificates }: ServedHierarchy, issuer
   return [...ca, ...newWithOld, certificates.root].map((der) => toPem('CERTIFICATE', der)).join('');
 }
 
-const deviceView = ({ deviceId, state, model, ticketId, idevidSerial, createdAt, changedAt }: Device) => ({
+const deviceView = ({ deviceId, state, model, ticketId, idevidSerial, keyOrigin, createdAt, changedAt }: Device) => ({
   deviceId,
   state,
   model,
   ticketId,
   idevidSerial,
+  keyOrigin,
   createdAt: new Date(createdAt).toISOString(),
   changedAt: new Date(changedAt).toISOString(),
 });

@@ -147,6 +147,7 @@ export interface Device {
   readonly model: string;
   readonly ticketId: string;
   readonly idevidSerial: Serial;
+  readonly keyOrigin: table.KeyOriginName;
   readonly readmittedAt: number | null;
   readonly createdAt: number;
   readonly changedAt: number;
@@ -158,6 +159,7 @@ export const deviceSelection = ({ hex }: Dialect) =>
     'model',
     'ticket_id as ticketId',
     hex<Serial>('idevid_serial').as('idevidSerial'),
+    'key_origin as keyOrigin',
     'readmitted_at as readmittedAt',
     'created_at as createdAt',
     'changed_at as changedAt',
@@ -168,6 +170,7 @@ export const deviceColumns = (row: Device): Insertable<table.DeviceTable> => ({
   model: row.model,
   ticket_id: row.ticketId,
   idevid_serial: bytesOf(row.idevidSerial),
+  key_origin: row.keyOrigin,
   readmitted_at: row.readmittedAt,
   created_at: row.createdAt,
   changed_at: row.changedAt,

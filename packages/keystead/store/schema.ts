@@ -8,6 +8,9 @@ import type { EnrolmentTransactionTable } from './transaction-schema.ts';
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
 export type CertificateState = 'good' | 'revoked' | 'hold';
 
+/** As the provisioning record has it. */
+export type KeyOriginName = 'proof-of-possession' | 'tpm2-attested';
+
 /** Where a device stands. `stolen` and `decommissioned` get no certificate any more. */
 export type DeviceState = 'provisioned' | 'enrolled' | 'stolen' | 'decommissioned';
 
@@ -77,6 +80,8 @@ export interface DeviceTable {
   model: string;
   ticket_id: string;
   idevid_serial: Uint8Array;
+  /** How it is known where the key of the IDevID is. */
+  key_origin: KeyOriginName;
   /** When an operator admitted the device again after its grace period had ended; null when never. */
   readmitted_at: number | null;
   created_at: number;

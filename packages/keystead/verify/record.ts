@@ -13,6 +13,8 @@ const RecordSchema = z.object({
   date: z.iso.datetime(),
   operator: z.string(),
   line: z.string(),
+  /** Records of before attestation (version 1) have none. */
+  key: z.object({ origin: z.enum(['proof-of-possession', 'tpm2-attested']) }).optional(),
 });
 
 /** What an auditor holds: nothing of it has to come from a running Keystead. */
@@ -37,6 +39,8 @@ export interface VerifiedRecord {
   readonly date: string;
   readonly operator: string;
   readonly line: string;
+  /** How keyd knew where the device's key is: that it signed its request is always known. */
+  readonly keyOrigin: 'proof-of-possession' | 'tpm2-attested';
   /** The entry of the log that names this record by its SHA-256. */
   readonly entry: { readonly seq: number; readonly time: string; readonly id: string };
 }
@@ -53,7 +57,7 @@ export function verifyRecord(evidence: RecordEvidence): VerifiedRecord {
   const parsed = RecordSchema.safeParse(parse(Buffer.from(bytes).toString('utf8')));
   if (!parsed.success)
     throw unproven(parsed.error.issues[0]?.path.join('.') || 'record', parsed.error.issues[0]?.message ?? '');
-  const { device_id: deviceId, date, operator, line } = parsed.data;
+  const { device_id: deviceId, date, operator, line, key } = parsed.data;
   const path = checkPath(evidenceSigner, [...intermediates], [anchor], { now: new Date(date) });
   if (!path.ok) throw unproven('signer', `${path.rule}: ${path.detail}`);
   const { entry } = verifyProof(proof, logKeys);
@@ -62,7 +66,8 @@ export function verifyRecord(evidence: RecordEvidence): VerifiedRecord {
   }
   if (entry.detail?.recordSha256 !== toHex(sha256(bytes)))
     throw unproven('proof', 'an entry that names another record');
-  return { deviceId, date, operator, line, entry: { seq: entry.seq, time: entry.time, id: entry.id } };
+  const keyOrigin = key?.origin ?? 'proof-of-possession';
+  return { deviceId, date, operator, line, keyOrigin, entry: { seq: entry.seq, time: entry.time, id: entry.id } };
 }
 
 const unproven = (field: string, seen: string): KeysteadError => new KeysteadError('record.unproven', { field, seen });

@@ -19,7 +19,7 @@ const ATTEST_CEILING = 1024;
 /** The attestation key's own scheme. */
 const OWN_SCHEME = u16(ALG.NULL);
 
-/** The TPM says which object it holds. `nonce`: 1 to 32 bytes from the verifier. @throws KeysteadError `tpm2.*`. */
+/** The TPM says which object it holds. `nonce`: up to 32 bytes from the verifier. @throws KeysteadError `tpm2.*`. */
 export async function certify(
   channel: Channel,
   object: Entity,
@@ -57,7 +57,11 @@ const refused = (field: string, seen: string, cause?: unknown): KeysteadError =>
  * signing key that is fixed to its TPM: only of such a key can no software have what it likes signed.
  * @throws KeysteadError `attestation.statement-refused`, `attestation.key-refused`.
  */
-function verified(statement: SignedStatement, ak: KeyPublic, nonce: Uint8Array): CertifyAttest | QuoteAttest {
+function verified(
+  statement: SignedStatement,
+  ak: KeyPublic,
+  nonce: Uint8Array | undefined,
+): CertifyAttest | QuoteAttest {
   requireAttestationKey(ak);
   return signedBy(statement, publicKeyObject(ak), ak.scheme?.hash, nonce);
 }
@@ -66,7 +70,7 @@ function signedBy(
   statement: SignedStatement,
   key: KeyObject,
   hash: TpmHash | undefined,
-  nonce: Uint8Array,
+  nonce: Uint8Array | undefined,
 ): CertifyAttest | QuoteAttest {
   const attest = read(() => decodeAttest(statement.attest), 'statement');
   const signature = read(() => decodeSignature(statement.signature), 'signature');
@@ -76,7 +80,7 @@ function signedBy(
   if (!isSignedBy(signature.hash, statement.attest, how, signature.bytes)) {
     throw refused('signature', 'one of another key');
   }
-  if (!sameBytes(attest.extraData, nonce)) throw refused('nonce', 'another than was given');
+  if (nonce !== undefined && !sameBytes(attest.extraData, nonce)) throw refused('nonce', 'another than was given');
   return attest;
 }
 
@@ -97,8 +101,19 @@ function read<T>(reading: () => T, field: string): T {
   }
 }
 
+/**
+ * A Name or a statement by SHA-1 is one of two that somebody may have made to be the same (SP 800-131A r2 section 9):
+ * one key that was imported, and another that claims to be fixed to its TPM.
+ * @throws KeysteadError `attestation.key-refused`.
+ */
+export function requireStrongName(area: KeyPublic, field: string): void {
+  if (area.nameAlg !== 'sha1' && area.scheme?.hash !== 'sha1') return;
+  throw new KeysteadError('attestation.key-refused', { field, seen: 'SHA-1' });
+}
+
 /** @throws KeysteadError `attestation.key-refused` naming the attributes. */
 export function requireAttestationKey(ak: KeyPublic): void {
+  requireStrongName(ak, 'attestation key');
   const needed = ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin', 'restricted', 'sign'] as const;
   const missing = needed.filter((name) => !hasAttributes(ak, name));
   if (hasAttributes(ak, 'decrypt')) missing.push('sign');
@@ -108,18 +123,18 @@ export function requireAttestationKey(ak: KeyPublic): void {
 
 /**
  * That the TPM of `ak` holds `object`, whose public area is thereby known in full: attributes and key.
+ * @param nonce undefined where the statement may be of any moment: of a key that is fixed to its TPM it says what stays
+ *   true. That the TPM is there now must then be shown by something else, such as a credential.
  * @throws KeysteadError `attestation.statement-refused`, `attestation.key-refused`.
  */
 export function verifyCertify(
   statement: SignedStatement,
   ak: KeyPublic,
-  nonce: Uint8Array,
+  nonce: Uint8Array | undefined,
   object: KeyPublic,
 ): CertifyAttest {
   const attest = verified(statement, ak, nonce);
-  if (attest.kind !== 'certify') throw refused('statement', `a ${attest.kind}`);
-  if (!sameBytes(attest.name, nameOf(object))) throw refused('name', 'another object than this one');
-  return attest;
+  return certified(attest, object);
 }
 
 /**
@@ -141,7 +156,12 @@ export function verifyCertifyByKey(
     throw new KeysteadError('attestation.key-refused', { field: 'attestation key', seen: 'no key of OpenSSL', cause });
   }
   const attest = signedBy(statement, key, ak.hash, nonce);
+  return certified(attest, object);
+}
+
+function certified(attest: CertifyAttest | QuoteAttest, object: KeyPublic): CertifyAttest {
   if (attest.kind !== 'certify') throw refused('statement', `a ${attest.kind}`);
+  requireStrongName(object, 'key');
   if (!sameBytes(attest.name, nameOf(object))) throw refused('name', 'another object than this one');
   return attest;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { toHex, toPem } from '@keystead/core/bytes';
 import { SecretBytes, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
@@ -12,23 +12,19 @@ import { create, flushing, type Loaded, load, type ObjectBlob } from '../objects
 import { extendPcr, readPcrs } from '../objects/pcrs.ts';
 import { withStorageRoot } from '../objects/storage-root.ts';
 import { attestationTemplate, ENDORSEMENT_KINDS, signingTemplate } from '../objects/templates.ts';
-import { Tpm } from '../tpm.ts';
+import type { Tpm } from '../tpm.ts';
 import { decodePublic, type EccPublic, encodePublic, type KeyPublic, nameOf, spkiOf } from '../wire/public.ts';
 import { decodeSignature } from '../wire/signature.ts';
 import { join, sized, u32 } from '../wire/writer.ts';
-import { run, Swtpm } from './swtpm.ts';
+import { run, type Swtpm } from './swtpm.ts';
+import { tpmOfFile } from './tpm-of-file.ts';
 
 let swtpm: Swtpm;
 let tpm: Tpm;
 let akBlob: ObjectBlob<KeyPublic>;
-before(async () => {
-  swtpm = await Swtpm.start({ certificates: true });
-  tpm = await Tpm.open(swtpm.address);
+tpmOfFile({ certificates: true }, async (...made) => {
+  [tpm, swtpm] = made;
   akBlob = await tpm.use((channel) => withStorageRoot(channel, (srk) => create(channel, srk, attestationTemplate())));
-});
-after(async () => {
-  await tpm.close();
-  await swtpm.stop();
 });
 
 const fails =

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, diffieHellman } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { type DerSpki, toHex, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
@@ -16,16 +16,12 @@ import { HANDLE } from '../wire/constants.ts';
 import { type EccPublic, encodePublic, type KeyPublic, publicKeyObject, spkiOf } from '../wire/public.ts';
 import { sized } from '../wire/writer.ts';
 import { run, Swtpm } from './swtpm.ts';
+import { tpmOfFile } from './tpm-of-file.ts';
 
 let swtpm: Swtpm;
 let tpm: Tpm;
-before(async () => {
-  swtpm = await Swtpm.start();
-  tpm = await Tpm.open(swtpm.address);
-});
-after(async () => {
-  await tpm.close();
-  await swtpm.stop();
+tpmOfFile({}, (...made) => {
+  [tpm, swtpm] = made;
 });
 
 const fails =

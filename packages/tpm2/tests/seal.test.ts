@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { toHex } from '@keystead/core/bytes';
 import { SecretBytes, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
@@ -23,16 +23,12 @@ import type { Transport } from '../transport/transport.ts';
 import { encodePublic } from '../wire/public.ts';
 import { sized } from '../wire/writer.ts';
 import { Swtpm } from './swtpm.ts';
+import { tpmOfFile } from './tpm-of-file.ts';
 
 let swtpm: Swtpm;
 let tpm: Tpm;
-before(async () => {
-  swtpm = await Swtpm.start();
-  tpm = await Tpm.open(swtpm.address);
-});
-after(async () => {
-  await tpm.close();
-  await swtpm.stop();
+tpmOfFile({}, (...made) => {
+  [tpm, swtpm] = made;
 });
 
 const SECRET = 'five random words of custodians';

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -79,7 +80,7 @@ export class Swtpm {
     const state = ['--tpmstate', `dir=${join(this.directory, 'state')}`];
     const child = spawn('swtpm', ['socket', '--tpm2', ...state, ...channels, '--flags', flags], { stdio: 'ignore' });
     this.#child = child;
-    for (let tries = 0; !existsSync(this.socket) || !existsSync(`${this.socket}.ctrl`); tries += 1) {
+    for (let tries = 0; !(await listens(this.socket)) || !(await listens(`${this.socket}.ctrl`)); tries += 1) {
       if (child.exitCode !== null || tries > 1000) throw new Error(`swtpm did not start: ${child.exitCode}`);
       await wait(10);
     }
@@ -116,6 +117,15 @@ export class Swtpm {
   path(name: string): string {
     return join(this.directory, name);
   }
+}
+
+/** Whether somebody listens there: the file of a socket is there a moment before. */
+function listens(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(path, () => resolve(true));
+    socket.on('error', () => resolve(false));
+    socket.on('connect', () => socket.destroy());
+  });
 }
 
 /** Runs a foreign tool; a failure of it is a failure of the test. */

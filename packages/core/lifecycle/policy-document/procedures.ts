@@ -1,3 +1,4 @@
+import { makerName } from '../attestation-policy.ts';
 import { DEFAULT_AUTHORISATION_LIMITS } from '../authorisation.ts';
 import { durationText } from '../duration.ts';
 import { cryptoperiodOf, type Policy, profileOf } from '../policy.ts';
@@ -37,11 +38,22 @@ const generation = (policy: Policy): Block[] => [
 
 const limits = (policy: Policy) => policy.authorisations ?? DEFAULT_AUTHORISATION_LIMITS;
 
+/** Where a device's key is, as far as anybody but the device knows. */
+function attested({ attestation }: Policy): string {
+  if (attestation === undefined)
+    return 'No TPM is believed: a record says that possession of the key was proven, and not where it is.';
+  const makers = attestation.anchors.map(makerName).join('; ') || 'no maker';
+  const keys = attestation.endorsementKeys?.length ?? 0;
+  const who = attestation.required ? 'Every unit must show' : 'A unit may show, and must where its ticket demands it,';
+  return `${who} that its key is in a TPM and cannot leave it. Believed are the TPMs of: ${makers}; and ${keys} endorsement keys by themselves. keyd makes the challenge and judges the answer.`;
+}
+
 const provisioning = (policy: Policy): Block[] => [
   subsection('Distribution and provisioning'),
   steps(
     `A CA operator signs a batch ticket: model, device ids, lines, at most ${policy.tickets.maxQuota} units, for at most ${durationText(policy.tickets.maxSeconds)}.`,
     'The line operator provisions each unit. The device proves its key; keyd counts each unit against the ticket and refuses the one above it.',
+    attested(policy),
     'Each unit gets a signed provisioning record that is provable in the audit log.',
     `Who has no certificate yet enrols under an authorisation that a CA operator signed for its names: at most ${limits(policy).maxUses} keys, for at most ${durationText(limits(policy).maxSeconds)}. keyd counts them.`,
     'Anchors, the keys of the log and this policy are public and are distributed as files whose fingerprints the ceremony and the log state.',

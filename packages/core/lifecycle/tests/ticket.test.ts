@@ -178,3 +178,23 @@ test('no text makes the reader of tickets throw anything but its own error', () 
     { numRuns: 500 },
   );
 });
+
+test('a ticket may demand attestation of its batch, which its signature covers; one from before says nothing of it and stays what it was', async () => {
+  const plain = await signTicket(draft, 'ada', ada.signer);
+  assert.equal(verifyTicket(plain, policy).ticket.attestation, undefined);
+  assert.ok(!Buffer.from(parseTicket(plain).payload).toString().includes('attestation'));
+  const demanding = await signTicket({ ...draft, attestation: 'required' }, 'ada', ada.signer);
+  const signed = verifyTicket(demanding, policy);
+  assert.equal(signed.ticket.attestation, 'required');
+  assert.match(Buffer.from(signed.payload).toString(), /^\{"attestation":"required","deviceIds"/);
+  // Taken out of it, the demand takes the signature along.
+  const envelope = JSON.parse(demanding) as Record<string, string>;
+  const without = Buffer.from(signed.payload).toString().replace('"attestation":"required",', '');
+  const stripped = JSON.stringify({ ...envelope, payload: Buffer.from(without).toString('base64url') });
+  assert.throws(() => verifyTicket(stripped, policy), code('ticket.signature-invalid'));
+  for (const attestation of ['optional', '', true]) {
+    const payload = Buffer.from(signed.payload).toString().replace('"required"', JSON.stringify(attestation));
+    const text = JSON.stringify({ ...envelope, payload: Buffer.from(payload).toString('base64url') });
+    assert.throws(() => parseTicket(text), code('ticket.malformed', 'attestation'));
+  }
+});

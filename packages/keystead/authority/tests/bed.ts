@@ -105,6 +105,11 @@ export class DomainBed {
     });
     this.#provisioning = new Provisioning({
       ...shared,
+      keyd: {
+        provision: (unit) => keyd.provision(unit),
+        signEvidence: (end) => keyd.signEvidence(end),
+        challengeAttestation: (unit) => client.challengeAttestation(unit),
+      },
       authority: this.#authority,
       recordsDirectory: layout.records,
       evidenceDirectory: layout.evidence,

@@ -32,7 +32,14 @@ export async function fillBatch(store: Store, units: number): Promise<void> {
         const deviceId = `PUMP-${String(number).padStart(6, '0')}`;
         const idevidSerial = `01${hex(19)}` as Serial;
         tx.insertDevice({
-          ...{ deviceId, state: 'enrolled', model: 'PUMP', ticketId: TICKET, idevidSerial },
+          ...{
+            deviceId,
+            state: 'enrolled',
+            model: 'PUMP',
+            ticketId: TICKET,
+            idevidSerial,
+            keyOrigin: 'proof-of-possession',
+          },
           ...{ readmittedAt: null, createdAt: at, changedAt: at },
         });
         const common = { deviceId, notAfter: at + 86_400_000 };

@@ -2,6 +2,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { firstIssue } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
+import { challengeAttestation } from './challenge-attestation.ts';
 import { changePolicy, policyHistory } from './change-policy.ts';
 import { issue } from './issue.ts';
 import { issueServerKey } from './issue-server-key.ts';
@@ -23,6 +24,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   issue,
   issueServerKey,
   provision,
+  challengeAttestation,
   signOcsp,
   signCrl,
   listRevocations,

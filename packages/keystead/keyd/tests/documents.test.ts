@@ -47,7 +47,7 @@ test('a unit gets a provisioning record with all that an auditor needs, and open
   const { certificates, evidenceSigner } = await bed.client.trust();
   assert.deepEqual(parse(unit.record), {
     record: 'keystead provisioning record',
-    record_version: 1,
+    record_version: 2,
     device_id: 'KS-0007',
     keys: {
       identity_cert: `sha256:${certSha256(unit.certificate)}`,
@@ -64,7 +64,7 @@ test('a unit gets a provisioning record with all that an auditor needs, and open
     issuer_cert: `sha256:${certSha256(certificates.manufacturing as DerCertificate)}`,
     key_algorithm: 'P-256',
     spki_sha256: spkiSha256(key.spki),
-    key_origin: 'device, proof of possession',
+    key: { origin: 'proof-of-possession' },
     software: 'keystead 0.1.0',
     policy_sha256: toHex(sha256(bed.rehearsal.output('policy.json'))),
     log_origin: 'rehearsal.example/log',

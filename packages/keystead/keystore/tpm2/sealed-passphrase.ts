@@ -19,6 +19,8 @@ export interface SealedPassphrase {
   readonly path: string;
   /** Address of the TPM; the kernel's resource manager unless told. */
   readonly tpm?: string;
+  /** The owner's authorization value, where one was set and no storage root is persistent; stays with the caller. */
+  readonly ownerAuth?: SecretBytes;
 }
 
 /**
@@ -38,9 +40,10 @@ export async function writeSealedSecret(
   }
   await using tpm = await Tpm.open(to.tpm);
   const selection = options.selection ?? DEFAULT_PCRS;
-  const sealed = await tpm.use((channel) => sealSecret(channel, passphrase, { selection, now: clock.now() }));
+  const owner = { ownerAuth: to.ownerAuth };
+  const sealed = await tpm.use((channel) => sealSecret(channel, passphrase, { selection, now: clock.now(), ...owner }));
   // Before the file that still works is replaced.
-  (await tpm.use((channel) => unsealSecret(channel, sealed))).wipe();
+  (await tpm.use((channel) => unsealSecret(channel, sealed, owner))).wipe();
   durableWrite(to.path, formatSealedSecret(sealed), 0o600);
   return sealed;
 }
@@ -66,5 +69,5 @@ export function readSealedSecret(path: string): SealedSecret {
 export async function unsealPassphrase(from: SealedPassphrase): Promise<SecretBytes> {
   const sealed = readSealedSecret(from.path);
   await using tpm = await Tpm.open(from.tpm);
-  return await tpm.use((channel) => unsealSecret(channel, sealed));
+  return await tpm.use((channel) => unsealSecret(channel, sealed, { ownerAuth: from.ownerAuth }));
 }

@@ -5,6 +5,8 @@ import type { AuthorisationDomain } from './authorisations.ts';
 import type { Caller } from './caller.ts';
 import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
+import type { UnitDomain } from './units.ts';
+import type { IssuedView } from './views.ts';
 
 /** Which keys are asked for, and from where on. */
 export interface KeyQuery {
@@ -20,28 +22,13 @@ export interface KeyQuery {
 
 export type { Caller } from './caller.ts';
 
-/** A certificate as the REST interface gives it out. */
-export interface IssuedView {
-  /** PEM. */
-  readonly certificate: string;
-  /** PEM: the intermediates and the anchor above it. */
-  readonly chain: string;
-  readonly serial: string;
-  readonly notAfter: string;
-}
-
-export interface UnitView extends IssuedView {
-  /** The provisioning record, YAML, exactly the bytes that are signed. */
-  readonly record: string;
-  /** DER ECDSA signature over the record, base64. */
-  readonly signature: string;
-}
+export type { IssuedView, UnitView } from './views.ts';
 
 export type BackupDraft = z.output<typeof SignBackup>;
 export type DrillReport = z.output<typeof RecordDrill> & { readonly backupId: string };
 
 /** What the REST interface needs of the domain. Each call resolves only when what it did is durable. */
-export interface RestDomain extends AuthorisationDomain, AcmeOperatorDomain, RevocationDomain {
+export interface RestDomain extends AuthorisationDomain, AcmeOperatorDomain, UnitDomain, RevocationDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
   device(caller: Caller, deviceId: string): Promise<unknown>;
@@ -50,10 +37,6 @@ export interface RestDomain extends AuthorisationDomain, AcmeOperatorDomain, Rev
   enrolOperator(caller: Caller, name: string, csr: Uint8Array): Promise<IssuedView>;
   enrolServer(caller: Caller, csr: Uint8Array, hosts: string[]): Promise<IssuedView>;
   openBatch(caller: Caller, ticket: string): Promise<{ ticketId: string; quota: number }>;
-  provisionUnit(
-    caller: Caller,
-    unit: { ticketId: string; deviceId: string; csr: Uint8Array; line: string },
-  ): Promise<UnitView>;
   decommission(
     caller: Caller,
     deviceId: string,

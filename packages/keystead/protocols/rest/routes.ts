@@ -1,4 +1,3 @@
-import { fromBase64, fromPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
@@ -12,16 +11,17 @@ import {
   CertificateSerial,
   ChangePolicy,
   checkBody,
+  csrBytes,
   Decommission,
   EnrolOperator,
   EnrolServer,
   KeyOrder,
   Keys,
   OpenBatch,
-  ProvisionUnit,
   RecordDrill,
   SignBackup,
 } from './schemas.ts';
+import { UNIT_ROUTES, unitRoutes } from './units.ts';
 
 /**
  * The REST interface for operators, stations and scripts, JSON over mutual TLS. Each route names the
@@ -81,10 +81,7 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         const { ticket } = await read(request, () => checkBody(OpenBatch, request.body));
         return domain.openBatch(caller(request), ticket);
       });
-      api.post('/units', async (request) => {
-        const unit = await read(request, () => withCsr(checkBody(ProvisionUnit, request.body)));
-        return domain.provisionUnit(caller(request), unit);
-      });
+      unitRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
@@ -139,7 +136,7 @@ const ROUTES = [
   ...AUTHORISATION_ROUTES,
   ...ACME_OPERATOR_ROUTES,
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],
-  ['POST', '/api/v1/units {ticketId, deviceId, csr, line}', 'unit.provision'],
+  ...UNIT_ROUTES,
   ...REVOCATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/policy', 'policy.read'],
@@ -165,13 +162,3 @@ const withCsr = <T extends { csr: string }>(body: T): Omit<T, 'csr'> & { csr: Ui
   ...body,
   csr: csrBytes(body.csr),
 });
-
-/** A CSR as PEM or as base64 of its DER. */
-function csrBytes(text: string): Uint8Array {
-  try {
-    const [pem] = [...fromPem('CERTIFICATE REQUEST', text), ...fromPem('NEW CERTIFICATE REQUEST', text)];
-    return pem ?? fromBase64(text);
-  } catch (cause) {
-    throw new KeysteadError('request.malformed', { field: 'csr', seen: 'neither PEM nor base64', cause });
-  }
-}

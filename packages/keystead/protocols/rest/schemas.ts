@@ -1,3 +1,4 @@
+import { fromBase64, fromPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   BackupIdSchema,
@@ -12,16 +13,16 @@ import {
 } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 
-const pemOrBase64 = z.string().min(1).max(16_384);
-const line = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/, '1 to 32 letters, digits, . _ -');
-const deviceId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 letters, digits, . _ -');
+export const pemOrBase64 = z.string().min(1).max(16_384);
+export const line = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/, '1 to 32 letters, digits, . _ -');
+export const ticketId = z.string().min(1).max(64);
+export const deviceId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 letters, digits, . _ -');
 
 /** Whole octets, as every tool prints them. */
 const serial = z.string().regex(/^(?:[0-9a-fA-F]{2}){1,20}$/, '1 to 20 octets in hex');
 
 export const CertificateSerial = z.strictObject({ serial });
 export const OpenBatch = z.strictObject({ ticket: z.string().min(1).max(16_384) });
-export const ProvisionUnit = z.strictObject({ ticketId: z.string().min(1).max(64), deviceId, csr: pemOrBase64, line });
 export const EnrolOperator = z.strictObject({ name: z.string().min(1).max(64), csr: pemOrBase64 });
 export const EnrolServer = z.strictObject({
   csr: pemOrBase64,
@@ -87,4 +88,14 @@ export function checkBody<T>(schema: z.ZodType<T, unknown>, body: unknown): T {
   const path = issue?.path.join('.') ?? '';
   const field = issue?.code === 'unrecognized_keys' ? issue.keys.join(', ') : path;
   throw new KeysteadError('request.malformed', { field: field === '' ? 'body' : field, seen: issue?.message });
+}
+
+/** A CSR as PEM or as base64 of its DER. */
+export function csrBytes(text: string): Uint8Array {
+  try {
+    const [pem] = [...fromPem('CERTIFICATE REQUEST', text), ...fromPem('NEW CERTIFICATE REQUEST', text)];
+    return pem ?? fromBase64(text);
+  } catch (cause) {
+    throw new KeysteadError('request.malformed', { field: 'csr', seen: 'neither PEM nor base64', cause });
+  }
 }

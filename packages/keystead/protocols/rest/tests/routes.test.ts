@@ -22,6 +22,7 @@ const domain: RestDomain = {
   enrolOperator: ask('enrolOperator'),
   enrolServer: ask('enrolServer'),
   openBatch: ask('openBatch'),
+  challengeUnit: ask('challengeUnit'),
   provisionUnit: ask('provisionUnit'),
   revoke: ask('revoke'),
   decommission: ask('decommission'),
@@ -63,6 +64,11 @@ beforeEach(() => {
 
 const csr = toBase64(new Uint8Array([0x30, 0]));
 const line = 'line-1';
+const unit = { ticketId: 't', deviceId: 'a', csr, line };
+const shown = {
+  ...{ ticketId: 't', deviceId: 'a', line, ekPublic: 'AAAA', akPublic: 'AAAA' },
+  ...{ keyPublic: 'AAAA', attest: 'AAAA', signature: 'AAAA' },
+};
 const ended = '/devices/KS-0001/decommission';
 const MALFORMED: readonly (readonly [field: string, method: 'GET' | 'POST', path: string, body?: unknown])[] = [
   ['serial', 'GET', '/certificates/not-hex'],
@@ -90,6 +96,12 @@ const MALFORMED: readonly (readonly [field: string, method: 'GET' | 'POST', path
   ['statement', 'POST', '/revocation-requests', {}],
   ['id', 'GET', '/revocation-requests/a%20b'],
   ['csr', 'POST', '/units', { ticketId: 't', deviceId: 'a', csr: '%%', line }],
+  ['attestation', 'POST', '/units', { ticketId: 't', deviceId: 'a', csr, line, attestation: 'yes' }],
+  ['attestation.secret', 'POST', '/units', { ...unit, attestation: { challengeId: '0'.repeat(32), secret: '%%' } }],
+  ['attestation.challengeId', 'POST', '/units', { ...unit, attestation: { challengeId: '../', secret: 'AAAA' } }],
+  ['ekPublic', 'POST', '/attestations', { ticketId: 't', deviceId: 'a', line }],
+  ['keyPublic', 'POST', '/attestations', { ...shown, keyPublic: 'A'.repeat(2000) }],
+  ['ekCertificate', 'POST', '/attestations', { ...shown, ekCertificate: '' }],
   ['line', 'POST', '/units', { ticketId: 't', deviceId: 'a', csr, line: '../x' }],
   ['ticket', 'POST', '/batches', {}],
   ['policy', 'POST', '/policy', { approvals: '{}' }],

@@ -1,0 +1,16 @@
+/** A certificate as the REST interface gives it out. */
+export interface IssuedView {
+  /** PEM. */
+  readonly certificate: string;
+  /** PEM: the intermediates and the anchor above it. */
+  readonly chain: string;
+  readonly serial: string;
+  readonly notAfter: string;
+}
+
+export interface UnitView extends IssuedView {
+  /** The provisioning record, YAML, exactly the bytes that are signed. */
+  readonly record: string;
+  /** DER ECDSA signature over the record, base64. */
+  readonly signature: string;
+}
