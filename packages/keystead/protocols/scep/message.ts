@@ -40,7 +40,7 @@ export interface ScepMessage extends ScepReference {
   readonly content: SecretBytes;
 }
 
-/** PrintableString, as long as any client makes one (a SHA-512 in hex). */
+/** PrintableString; the longest that clients make is a SHA-512 in hex. */
 const TRANSACTION_ID = /^[A-Za-z0-9 '()+,\-./:=?]{1,128}$/;
 
 /**
