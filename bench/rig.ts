@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeKeyAndCsr } from '@keystead/agent';
 import { type DerCertificate, fromPem, toBase64, toPem } from '@keystead/core/bytes';
@@ -6,6 +7,7 @@ import { keydSocketPath } from 'keystead/keyd/socket-path.ts';
 import { KeydClient } from 'keystead/keyd-client/index.ts';
 import type { UnitView } from 'keystead/protocols/rest/domain.ts';
 import { launchKeyd } from 'keystead/start/launch.ts';
+import type { Service } from 'keystead/start/process.ts';
 import { openTicket } from 'keystead/start/ticket.ts';
 import { unlock } from 'keystead/start/unlock.ts';
 import { Deployment } from '../tests/system/deployment.ts';
@@ -31,6 +33,7 @@ export class Rig {
   #deployment: Promise<Deployment> | undefined;
   #devices: Promise<BenchDevice[]> | undefined;
   #keyd: Promise<KeydClient> | undefined;
+  #service: Service | undefined;
 
   constructor(bench: Bench) {
     this.#bench = bench;
@@ -56,6 +59,7 @@ export class Rig {
   async #deploy(): Promise<Deployment> {
     this.#bench.note('setting up: ceremony, keyd, serve');
     const folder = join(this.#bench.folder, 'system');
+    mkdirSync(folder, { recursive: true });
     const starting = Deployment.at(folder, { ldevidSeconds: 86_400 });
     // Registered at once: a run that is interrupted here waits until there is something that can be stopped.
     this.#bench.defer(async () => (await starting).stop());
@@ -85,12 +89,24 @@ export class Rig {
     return devices;
   }
 
+  /** keyd alone, started anew: with what its journal tells, and nothing that is left over from work. */
+  async restartedKeyd(): Promise<{ client: KeydClient; pid: number }> {
+    (await this.keyd()).close();
+    await this.#service?.stop();
+    this.#keyd = this.#launch();
+    return { client: await this.#keyd, pid: this.#service?.pid ?? 0 };
+  }
+
   async #alone(): Promise<KeydClient> {
     await this.devices();
     const deployment = await this.deployment();
-    const { layout } = deployment;
     // Its end wipes the passphrases that it holds; the next start reads them again.
     await deployment.stop(true);
+    return this.#launch();
+  }
+
+  async #launch(): Promise<KeydClient> {
+    const { layout } = await this.deployment();
     this.#bench.note('keyd alone');
     using passphrase = await unlock(layout, 'keyd');
     const channelKey = SecretBytes.random(32);
@@ -100,6 +116,7 @@ export class Rig {
       logName: 'keyd-alone',
       onExit: (how) => this.#bench.note(`keyd ended: ${how}`),
     });
+    this.#service = service;
     this.#bench.defer(() => service.stop());
     await service.ready;
     const client = await KeydClient.connect(keydSocketPath(layout), channelKey);

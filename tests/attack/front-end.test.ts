@@ -205,7 +205,7 @@ test('TEST-KEY-13 no name of an operation signs bytes, exports a key, or is foun
 test('TEST-KEY-13 no profile of a CA, a responder, an evidence or transcript signer is given, whoever is said to ask', async () => {
   const { idevid } = shown(0);
   for (const { id } of siege.bed.policy.profiles) {
-    if (['ldevid', 'tls-server', 'operator', 'cmp-ra'].includes(id)) continue;
+    if (['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra'].includes(id)) continue;
     for (const kind of ['system', 'device', 'operator', 'station']) {
       const requester = { kind, id: 'KS-0001', certificate: idevid };
       await refused('profile.not-requestable', 'issue', {
@@ -231,6 +231,53 @@ test('TEST-KEY-13 it has no say in how long a certificate lives, when it begins,
   ]) {
     await refused('request.malformed', 'issue', { ...order, ...more });
   }
+});
+
+test('TEST-KEY-13 a key that keyd makes goes to a certificate of that very device, by the profile that the policy names, and to nobody else', async () => {
+  const [one, two] = [shown(0), shown(1)];
+  const csr = toBase64(await csrFor(one.device));
+  const device = { id: one.device, certificate: one.idevid };
+  const order = { profile: 'ldevid', csr, device, requestId: 'server-key' };
+  await done('issueServerKey', order);
+  await done('issueServerKey', { ...order, recipient: one.ldevid });
+  const stranger = siege.trust.certificates.operational;
+  for (const recipient of [two.idevid, two.ldevid, toBase64(stranger ?? new Uint8Array())])
+    await refused('requester.unproven', 'issueServerKey', { ...order, recipient });
+  for (const other of [
+    { id: two.device, certificate: one.idevid },
+    { id: one.device, certificate: two.idevid },
+    { id: 'ada', certificate: one.idevid },
+  ])
+    await refused('requester.unproven', 'issueServerKey', { ...order, device: other });
+  for (const profile of siege.bed.policy.profiles.map(({ id }) => id).filter((id) => id !== 'ldevid'))
+    await refused('server-key.forbidden', 'issueServerKey', { ...order, profile });
+  await refused('csr.subject-mismatch', 'issueServerKey', { ...order, csr: toBase64(await csrFor(two.device)) });
+  const rsa = toBase64(await csrFor(one.device, makeKey('RSA-3072')));
+  await refused('server-key.algorithm', 'issueServerKey', { ...order, csr: rsa });
+  for (const more of [{ key: 'AAAA' }, { spki: 'AAAA' }, { algorithm: 'P-256' }, { notAfter: '9999-12-31T23:59:59Z' }])
+    await refused('request.malformed', 'issueServerKey', { ...order, ...more });
+  for (const missing of [
+    { profile: 'ldevid', csr, requestId: 'r' },
+    { ...order, device: { id: one.device } },
+  ])
+    await refused('request.malformed', 'issueServerKey', missing);
+});
+
+test('TEST-KEY-13 the RA of SCEP gets RSA alone, one name, and nothing that a device, a person or a server is known by', async () => {
+  const server = { kind: 'system', id: 'serve' };
+  const order = { profile: 'scep-ra', requester: server, requestId: 'ra' };
+  const { certificate } = await done('issue', {
+    ...order,
+    csr: toBase64(await csrFor('Keystead SCEP RA', makeKey('RSA-3072'))),
+  });
+  const info = readCertificate(fromBase64(String(certificate)) as DerCertificate);
+  assert.deepEqual([info.extKeyUsage, info.san, info.ca], [['cmcRA'], [], false]);
+  await refused('key.algorithm-forbidden', 'issue', { ...order, csr: toBase64(await csrFor('Keystead SCEP RA')) });
+  const named = toBase64(await csrFor('KS-0001', makeKey('RSA-3072')));
+  await refused('csr.subject-mismatch', 'issue', { ...order, csr: named });
+  for (const kind of ['device', 'operator', 'station'])
+    await refused('profile.requester-forbidden', 'issue', { ...order, csr: named, requester: { kind, id: 'KS-0001' } });
+  await refused('request.malformed', 'issue', { ...order, csr: named, hosts: ['localhost'] });
 });
 
 test('TEST-KEY-13 a request that carries more than its key does not bring it into a certificate: each is refused', async () => {
@@ -376,6 +423,16 @@ test('TEST-KEY-13 OCSP: no good for what was never issued, is of another CA, or 
   for (const number of [5, 1]) await refused('crl.number-used', 'signCrl', list(number, []));
   await refused('crl.number-skips', 'signCrl', list(Number.MAX_SAFE_INTEGER, []));
   await refused('request.malformed', 'signCrl', list(100, [{ serial: one, revokedAt, reason: 'removeFromCRL' }]));
+  // Lists that the policy does not have.
+  await refused('crl.shard-unknown', 'signCrl', { ...list(100, []), shard: { index: 0, of: 2 } });
+  await refused('crl.delta-forbidden', 'signCrl', { ...list(100, []), deltaOnly: true });
+  await refused('request.malformed', 'signCrl', { ...list(100, []), file: '../keyd/journal' });
+  // Listed without a CRL is as final as on one.
+  const listed = await front.ask('listRevocations', {
+    issuer: 'manufacturing',
+    entries: [{ serial: newSerial(), revokedAt, reason: 'superseded' }],
+  });
+  assert.deepEqual(listed.ok, { fresh: 1 });
   // And the device that it belonged to asks for nothing with it any more.
   const requester = { kind: 'device', id: shown(0).device, certificate: shown(0).ldevid };
   await refused('requester.revoked', 'issue', { ...orderOf(toBase64(await csrFor(shown(0).device))), requester });
@@ -627,6 +684,16 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
       }),
     ],
     [
+      'issueServerKey',
+      {
+        profile: 'ldevid',
+        csr: toBase64(await csrFor(device)),
+        device: { id: device, certificate: idevid },
+        recipient: shown(1).ldevid,
+        requestId: 'server-key',
+      },
+    ],
+    [
       'signOcsp',
       {
         issuer: 'server',
@@ -646,6 +713,11 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     [
       'signCrl',
       { issuer: 'operator', number: 1, entries: [{ serial: newSerial(), revokedAt: now, reason: 'superseded' }] },
+    ],
+    ['signCrl', { issuer: 'operator', number: 1, shard: { index: 0, of: 2 }, deltaOnly: true, entries: [] }],
+    [
+      'listRevocations',
+      { issuer: 'operator', entries: [{ serial: newSerial(), revokedAt: now, reason: 'superseded' }] },
     ],
     ['signCheckpoint', { size: 4, leaves: [toBase64(randomBytes(32))] }],
     [

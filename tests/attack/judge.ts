@@ -13,19 +13,30 @@ import {
   profileOf,
 } from '@keystead/core/lifecycle';
 import { Frontier, openCheckpoint, parseVerifierKey } from '@keystead/core/log';
-import { lintCertificate, OcspIssuer, parseOcspResponse, readCertificate, readCrl } from '@keystead/core/x509';
+import {
+  issuerAndSerial,
+  lintCertificate,
+  OcspIssuer,
+  parseOcspResponse,
+  readCertificate,
+  readCrl,
+} from '@keystead/core/x509';
 import { parse } from 'yaml';
 import type { Siege, Signed } from './siege.ts';
 
 /** What may be had by asking at all, and for what kind of order. REQ-KEY-STO-03 */
-const REQUESTABLE = { issue: ['ldevid', 'tls-server', 'operator', 'cmp-ra'], provision: ['idevid'] } as const;
+const REQUESTABLE = {
+  issue: ['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra'],
+  issueServerKey: ['ldevid'],
+  provision: ['idevid'],
+} as const;
 
 const certificateOf = (text: unknown): DerCertificate => fromBase64(String(text)) as DerCertificate;
 
 /** Looks at each thing that keyd signed, by the policy and by openssl, and says what should not have been signed. */
 export function judge(siege: Siege): string[] {
   return [
-    ...siege.signed.flatMap((one) => (one.op === 'issue' || one.op === 'provision' ? certificate(siege, one) : [])),
+    ...siege.signed.flatMap((one) => (isIssuing(one.op) ? certificate(siege, one, one.op) : [])),
     ...units(siege),
     ...openssl(siege),
     ...ONLINE_CAS.flatMap((issuer) => [...lists(siege, issuer), ...answers(siege, issuer)]),
@@ -34,11 +45,17 @@ export function judge(siege: Siege): string[] {
   ];
 }
 
-function certificate({ bed, trust, entries, began }: Siege, { op, params, ok }: Signed): string[] {
+const isIssuing = (op: string): op is keyof typeof REQUESTABLE => Object.hasOwn(REQUESTABLE, op);
+
+function certificate(
+  { bed, trust, entries, began }: Siege,
+  { params, ok }: Signed,
+  op: keyof typeof REQUESTABLE,
+): string[] {
   const der = certificateOf(ok.certificate);
   const info = readCertificate(der);
   const found: string[] = [];
-  const ids: readonly string[] = op === 'issue' ? REQUESTABLE.issue : REQUESTABLE.provision;
+  const ids: readonly string[] = REQUESTABLE[op];
   const profile = ids
     .map((id) => profileOf(bed.policy, id))
     .find(
@@ -64,6 +81,16 @@ function certificate({ bed, trust, entries, began }: Siege, { op, params, ok }: 
     const id = info.san[0]?.split(':').at(-1);
     const known = entries.some((one) => one.kind === 'certificate' && one.profile === 'idevid' && one.subject === id);
     if (!known) found.push(`${info.serial} is for ${id}, which was never provisioned`);
+  }
+  if (op === 'issueServerKey') {
+    if (entry?.kind !== 'certificate' || entry.keyOrigin !== 'keyd')
+      found.push(`${info.serial} hides who made its key`);
+    // To a certificate of the very device, and to nobody else: its issuer and serial number stand in the envelope.
+    const { device, recipient } = params as { device?: { certificate?: unknown }; recipient?: unknown };
+    const to = readCertificate(certificateOf(recipient ?? device?.certificate));
+    if (to.san.join() !== info.san.join()) found.push(`the key of ${info.san} went to ${to.san}`);
+    if (!Buffer.from(fromBase64(String(ok.envelope))).includes(Buffer.from(issuerAndSerial(to))))
+      found.push(`the key of ${info.serial} went elsewhere`);
   }
   if (op === 'provision' && !isInRange(parseTicket(String(params.ticket)).ticket.deviceIds, String(params.deviceId))) {
     found.push(`${info.serial} is for ${params.deviceId}, which no ticket names`);

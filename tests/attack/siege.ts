@@ -23,7 +23,15 @@ export interface Signed {
 }
 
 /** Operations whose results carry a signature. */
-const SIGNING = new Set(['issue', 'provision', 'signOcsp', 'signCrl', 'signCheckpoint', 'signEvidence']);
+const SIGNING = new Set([
+  'issue',
+  'issueServerKey',
+  'provision',
+  'signOcsp',
+  'signCrl',
+  'signCheckpoint',
+  'signEvidence',
+]);
 
 /** keyd as a process of its own, on the machine's clock, before a front end that was taken over and holds the key. */
 export class Siege {
@@ -50,7 +58,7 @@ export class Siege {
 
   /** @param policy what the policy has besides. */
   static async make(policy: Partial<DemoPolicyOptions> = {}): Promise<Siege> {
-    const bed = await KeydBed.make(policy);
+    const bed = await KeydBed.make({ est: { serverKeys: ['ldevid'] }, ...policy });
     // The process has the machine's clock.
     bed.clock.set(new Date());
     const trust = await bed.client.trust();

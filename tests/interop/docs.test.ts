@@ -108,6 +108,7 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
 for (const path of [
   'docs/enrol.md',
   'docs/operate.md',
+  'docs/crl.md',
   'docs/policy.md',
   'docs/keys.md',
   'docs/backup.md',
@@ -194,9 +195,11 @@ test('every link between the pages leads to a file', () => {
     'docs/architecture.md',
     'docs/enrol.md',
     'docs/operate.md',
+    'docs/crl.md',
     'docs/backup.md',
     'docs/keys.md',
     'docs/verifying.md',
+    'docs/scep.md',
     'docs/pkits.md',
   ];
   const linked = [...page('README.md').matchAll(/\((docs\/[a-z-]+\.md)\)/g)].map((match) => match[1] ?? '');

@@ -247,6 +247,20 @@ test('TEST-KEY-08 certtool verifies the CRLs, and the chain of a good device but
   assert.match(refused.stdout, /revoked/);
 });
 
+test('TEST-KEY-08 strongSwan verifies a chain with the CRL of the CA: good passes, revoked does not [strongSwan pki: X.509 revocation by CRL]', async () => {
+  const verify = (certificate: string): ReturnType<typeof run> => {
+    const trust = ['--cacert', bench.root, '--cacert', bench.ca('operational')];
+    const crls = ['--crl', bench.path('after-operational.crl'), '--crl', bench.path('after-root.crl')];
+    return run('pki', ['--verify', '--in', certificate, ...trust, ...crls]);
+  };
+  const passed = await verify(goodLdevid.certificate);
+  assert.match(passed.stdout, /certificate trusted, lifetimes valid, certificate not revoked/);
+  assert.equal(passed.status, 0);
+  const refused = await verify(stolenLdevid.certificate);
+  assert.notEqual(refused.status, 0);
+  assert.match(refused.stdout + refused.stderr, /revoked/);
+});
+
 test('who holds the current CRL fetches nothing; a broken download goes on where it stopped', async () => {
   const url = bench.url('/crl/operational.crl');
   const head = await ok('curl', ['--silent', '--head', url]);

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from 'keystead/clock/system.ts';
@@ -19,6 +19,8 @@ export interface DeploymentOptions {
   readonly ldevidSeconds?: number;
   /** Name of the data directory in the folder. */
   readonly dataName?: string;
+  /** Switches SCEP on. */
+  readonly scep?: boolean;
 }
 
 /**
@@ -56,11 +58,13 @@ export class Deployment {
     chmodSync(folder, 0o711);
     const layout = new Layout(join(folder, options.dataName ?? 'data'));
     mkdirSync(layout.data, { recursive: true, mode: 0o700 });
+    const config = await openConfig(layout, systemClock, options.ldevidSeconds ?? 3600, portsOfProcess());
+    if (options.scep === true) writeFileSync(layout.config, JSON.stringify({ ...config, scep: true }));
     const world = new World({
       layout,
       clock: systemClock,
       narrator: new Silent(),
-      config: await openConfig(layout, systemClock, options.ldevidSeconds ?? 3600, portsOfProcess()),
+      config,
       passphrases: {
         keyd: await unlock(layout, 'keyd'),
         operators: await unlock(layout, 'operators'),

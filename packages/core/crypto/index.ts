@@ -15,6 +15,7 @@ export {
   SIGNATURE_OF,
   type SignatureAlgorithm,
 } from './algorithms.ts';
+export { type CbcContent, decryptCbc, encryptCbc } from './content-cipher.ts';
 export { deviceKey } from './device-key.ts';
 export { ecdsaSigValue } from './ecdsa-sig-value.ts';
 export { decryptPkcs8, encryptPkcs8, type OpenedKey } from './encrypted-pkcs8.ts';
@@ -42,6 +43,7 @@ export {
 export { type KbkdfMode, kbkdf } from './kbkdf.ts';
 export type { KdfHash } from './kdf-bounds.ts';
 export { ed25519Octets, ed25519Spki, publicKeyOf } from './key.ts';
+export { type KeyTransport, softwareTransport, type TransportScheme, transportKey } from './key-transport.ts';
 export { unwrapKey, type WrapMode, wrapKey } from './key-wrap.ts';
 export {
   type Encapsulation,
@@ -67,5 +69,6 @@ export { RandomSource, randomBytes } from './random.ts';
 export { openBytes, sealBytes } from './seal.ts';
 export { SecretBytes } from './secret.ts';
 export { type SessionKeys, sessionKeys } from './session-keys.ts';
-export { type Signer, softwareSigner, verifySignature } from './signature.ts';
+export { type Pieces, type Signer, signPieces, softwareSigner, verifiedPieces, verifySignature } from './signature.ts';
 export { twoStepKdf } from './two-step-kdf.ts';
+export { x963Kdf } from './x963-kdf.ts';

@@ -1,4 +1,4 @@
-import { type KeyObject, sign, verify } from 'node:crypto';
+import { createSign, createVerify, type KeyObject, sign, verify } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { DerSpki } from '../bytes/index.ts';
 import { DIGEST_OF, type KeyAlgorithm, SIGNATURE_OF, type SignatureAlgorithm } from './algorithms.ts';
@@ -17,7 +17,15 @@ export interface Signer {
    * @throws KeysteadError `rng.unhealthy`, and what the keystore behind it throws.
    */
   sign(data: Uint8Array): Promise<Uint8Array>;
+  /**
+   * As {@link sign}, of data that is told in pieces and never stands in memory as a whole. Absent where the key cannot
+   * do that; {@link signPieces} then gathers the pieces.
+   */
+  signPieces?(pieces: Pieces): Promise<Uint8Array>;
 }
+
+/** Data in pieces, each of which is good until the next is asked for. */
+export type Pieces = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** The families of keys under each signature; a hash may be stronger or weaker than its curve (FIPS 186-5 section 6.1). */
 const KEYS_FOR: Readonly<Record<SignatureAlgorithm, readonly KeyAlgorithm[]>> = {
@@ -60,7 +68,62 @@ export function signerOf(algorithm: KeyAlgorithm, key: KeyObject): Signer {
       const signature = QUICK.includes(algorithm) ? sign(digest, data, key) : await signInPool(digest, data, key);
       return new Uint8Array(signature.buffer, signature.byteOffset, signature.length);
     },
+    // Ed25519 goes over the message twice (RFC 8032 section 5.1.6).
+    ...(digest !== null && {
+      async signPieces(pieces: Pieces) {
+        requireHealthyRandom();
+        const signing = createSign(digest);
+        for await (const piece of pieces) signing.update(piece);
+        return new Uint8Array(signing.sign(key));
+      },
+    }),
   };
+}
+
+/** As `signer.sign` of all the pieces together. @throws as `signer.sign`. */
+export async function signPieces(signer: Signer, pieces: Pieces): Promise<Uint8Array> {
+  return signer.signPieces === undefined ? signer.sign(await gathered(pieces)) : signer.signPieces(pieces);
+}
+
+/**
+ * Lets pieces through and looks at them: `holds` says, once they are all through, whether `signature` is one of them
+ * together by the key. Never an exception, as {@link verifySignature}.
+ */
+export function verifiedPieces(
+  algorithm: SignatureAlgorithm,
+  spki: DerSpki,
+  signature: Uint8Array,
+): { through(pieces: Pieces): AsyncGenerator<Uint8Array>; holds(): boolean } {
+  const digest = DIGEST_OF[algorithm];
+  const verifying = digest === null ? undefined : createVerify(digest);
+  const whole: Uint8Array[] = [];
+  return {
+    async *through(pieces) {
+      for await (const piece of pieces) {
+        if (verifying === undefined) whole.push(Uint8Array.from(piece));
+        else verifying.update(piece);
+        yield piece;
+      }
+    },
+    holds() {
+      if (verifying === undefined) return verifySignature(algorithm, spki, Buffer.concat(whole), signature);
+      try {
+        const key = importPublicKey(spki);
+        const keyAlgorithm = algorithmOf(key);
+        return (
+          keyAlgorithm !== undefined && KEYS_FOR[algorithm].includes(keyAlgorithm) && verifying.verify(key, signature)
+        );
+      } catch {
+        return false;
+      }
+    },
+  };
+}
+
+async function gathered(pieces: Pieces): Promise<Uint8Array> {
+  const all: Uint8Array[] = [];
+  for await (const piece of pieces) all.push(Uint8Array.from(piece));
+  return Buffer.concat(all);
 }
 
 /**

@@ -419,6 +419,10 @@ export const ERRORS = {
     rule: 'a validity may not be longer than the ceiling of its profile and the validity of its issuer',
   },
   'policy.crl-refresh-late': { kind: 'invalid', rule: 'a CRL must be made again before the last one ends' },
+  'policy.delta-outlives-base': {
+    kind: 'invalid',
+    rule: 'a delta CRL is good for at most as long as the full CRL that it goes with',
+  },
   'policy.ocsp-responder-outlived': {
     kind: 'invalid',
     rule: 'an OCSP responder must stop signing before its answers would outlive its certificate',
@@ -1271,6 +1275,31 @@ export const ERRORS = {
   'revocation.malformed': { kind: 'invalid', rule: 'a revocation has a time that is not in the future' },
   'crl.number-used': { kind: 'conflict', rule: 'each CRL of an issuer has a higher number than the one before' },
   'crl.number-skips': { kind: 'invalid', rule: 'the number of a CRL is at most 1000000 above the one before' },
+  'crl.shard-unknown': {
+    kind: 'invalid',
+    rule: 'a CRL of a partition is made where the policy has that many, or certificates that did not end were issued into it',
+  },
+  'crl.delta-forbidden': { kind: 'invalid', rule: 'delta CRLs are made where the policy has them' },
+  'crl.too-long-for-message': {
+    kind: 'too-large',
+    rule: 'a CRL of more than a megabyte is not sent in a message',
+    remedy: 'fetch it from the address in the certificate',
+  },
+  'crl.file-differs': {
+    kind: 'unavailable',
+    rule: 'the file of a CRL must have the hash that keyd told of it',
+    remedy: 'nothing was published; it is tried again, and if this stays, look for a disk that is full or faulty',
+  },
+  'crl.late': {
+    kind: 'unavailable',
+    rule: 'every CRL is published before the one before it ends',
+    remedy: 'see why keyd or the store refuses; when that is mended the lists are published within a minute',
+  },
+  'revocation.unissued-too-many': {
+    kind: 'forbidden',
+    rule: 'of serial numbers that keyd did not issue, at most 1000000 of one CA are listed',
+    remedy: 'no honest front end has that many: take it for one that was taken over',
+  },
   'evidence.not-revoked': {
     kind: 'conflict',
     rule: 'evidence is signed when the IDevID of the device, and all that it names as revoked, stand on a signed CRL',
@@ -1606,6 +1635,116 @@ export const ERRORS = {
     rule: 'a fingerprint is 64 hex digits, or 32 words of the PGP word list in their order',
   },
   'fingerprint.differs': { kind: 'forbidden', rule: 'the file must have the fingerprint that was read out' },
+  // ---- CMS messages with content, EST's further operations, SCEP
+  'cms.message-malformed': {
+    kind: 'invalid',
+    rule: 'a CMS message must be DER of the form that this operation takes (RFC 5652)',
+  },
+  'cms.algorithm': {
+    kind: 'unsupported',
+    rule: 'a message is signed with SHA-256 or SHA-384, and encrypted with AES-128-CBC or AES-256-CBC',
+  },
+  'cms.signature-invalid': {
+    kind: 'invalid',
+    rule: 'the signature of the message must verify with its signer certificate',
+  },
+  'cms.recipient-unfit': {
+    kind: 'unsupported',
+    rule: 'content is encrypted only to an RSA key, or to a key on P-256 or P-384',
+  },
+  'policy.est-profile': {
+    kind: 'invalid',
+    rule: 'est.serverKeys names profiles of devices, est.channelBinding those of devices or hosts, and all of them end',
+  },
+  'est.label-unknown': {
+    kind: 'not-found',
+    rule: 'a label of EST is the id of a profile by which devices or hosts get certificates',
+  },
+  'est.fullcmc': {
+    kind: 'not-found',
+    rule: 'Keystead speaks no CMC: RFC 7030 leaves /fullcmc to the server',
+    remedy: 'use simpleenroll, simplereenroll, serverkeygen, or CMP',
+  },
+  'est.authorization-malformed': {
+    kind: 'unauthenticated',
+    rule: 'the Authorization header must be Basic with the id and the secret of an enrolment authorisation',
+  },
+  'csr.names-missing': {
+    kind: 'invalid',
+    rule: 'a request under an authorisation must name what it is for: the device as CN, or each host in subjectAltName',
+  },
+  'est.channel-binding-missing': {
+    kind: 'forbidden',
+    rule: 'the policy wants requests of this profile bound to their TLS connection (RFC 7030 section 3.5)',
+    remedy: 'put tls-unique (TLS 1.2) or tls-exporter (TLS 1.3), base64, into challengePassword',
+  },
+  'est.channel-binding-wrong': {
+    kind: 'forbidden',
+    rule: 'a challengePassword must be the channel binding of the very connection that brings it (RFC 7030 section 3.5)',
+  },
+  'server-key.forbidden': {
+    kind: 'forbidden',
+    rule: 'keyd makes keys for others only by the profiles that the policy names in est.serverKeys',
+    remedy: 'make the key on the device, or have a quorum change the policy',
+  },
+  'server-key.algorithm': {
+    kind: 'unsupported',
+    rule: 'keyd makes P-256, P-384 and Ed25519 keys for others; an RSA key takes a second in which nobody is served',
+  },
+  'server-key.recipient-missing': {
+    kind: 'forbidden',
+    rule: 'a key that is made for a device leaves keyd only wrapped to a certificate of that device',
+    remedy: 'show the IDevID or LDevID in the TLS handshake',
+  },
+  'server-key.recipient-unfit': {
+    kind: 'forbidden',
+    rule: 'a key can be wrapped only to an RSA certificate, or to one on P-256 or P-384',
+  },
+  'server-key.recipient-unknown': {
+    kind: 'forbidden',
+    rule: 'AsymmetricDecryptKeyIdentifier must be the subject key identifier of a valid certificate of the same device',
+  },
+  'server-key.symmetric': {
+    kind: 'unsupported',
+    rule: 'Keystead shares no symmetric keys with devices: DecryptKeyIdentifier names none',
+    remedy: 'use AsymmetricDecryptKeyIdentifier, or leave it out',
+  },
+  'scep.off': { kind: 'not-found', rule: 'SCEP is not switched on here' },
+  'scep.operation-unknown': {
+    kind: 'invalid',
+    rule: 'operation must be GetCACaps, GetCACert or PKIOperation (RFC 8894)',
+  },
+  'scep.message-unreadable': {
+    kind: 'invalid',
+    rule: 'the message cannot be read: it is not for this RA, or what is in it is no request. No more is told on purpose',
+    remedy: 'fetch the RA certificate anew (GetCACert): it changes with each start',
+  },
+  'scep.attributes': {
+    kind: 'invalid',
+    rule: 'a SCEP message carries a transactionID, a messageType and a senderNonce of 16 octets (RFC 8894 section 3.2.1)',
+  },
+  'scep.key-differs': {
+    kind: 'forbidden',
+    rule: 'a first request is signed with the very key that it asks a certificate for (RFC 8894 section 2.3)',
+  },
+  'scep.challenge': {
+    kind: 'forbidden',
+    rule: 'challengePassword must be the id and the secret of an enrolment authorisation, with a dot between',
+  },
+  'scep.replayed': { kind: 'conflict', rule: 'a senderNonce is used once' },
+  'scep.transaction': {
+    kind: 'conflict',
+    rule: 'a transactionID belongs to one request of one key until it ends',
+  },
+  'scep.certificate-unknown': {
+    kind: 'not-found',
+    rule: 'no certificate, CRL or transaction is the one that is asked for',
+  },
+  'scep.profile-missing': {
+    kind: 'unavailable',
+    rule: 'SCEP needs the profile scep-ra in the policy',
+    remedy: 'have a quorum add it: docs/scep.md shows it',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 /** A stable error code such as `csr.signature-invalid`. */

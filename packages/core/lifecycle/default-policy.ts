@@ -168,6 +168,22 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       keyAlgorithms: ['P-256'],
       requesters: ['system'],
     },
+    {
+      ...endEntity,
+      id: 'scep-ra',
+      description:
+        'Opens and answers the messages of SCEP, where that is switched on; its key is made anew at each start',
+      issuer: 'operational',
+      subject: { commonName: { fixed: `${organization} SCEP RA` }, organization },
+      san: 'none',
+      // One key for both, as clients of SCEP expect (RFC 8894 section 2.1.2).
+      keyUsage: ['digitalSignature', 'keyEncipherment'],
+      extKeyUsage: ['cmcRA'],
+      csrExtensions: [],
+      validity: { seconds: 7 * DAY, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['RSA-3072'],
+      requesters: ['system'],
+    },
   ];
 }
 
@@ -190,6 +206,7 @@ export interface DemoPolicyOptions {
   quorums?: Partial<Policy['quorums']>;
   grace?: Partial<Policy['grace']>;
   backup?: Policy['backup'];
+  est?: Policy['est'];
   attestation?: Policy['attestation'];
   deviceProof?: Policy['deviceProof'];
   roots?: Policy['roots'];
@@ -243,6 +260,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     grace: { ...keying.grace, ...options.grace },
     ...(options.deviceProof === undefined ? {} : { deviceProof: options.deviceProof }),
     ...(options.backup === undefined ? {} : { backup: options.backup }),
+    ...(options.est === undefined ? {} : { est: options.est }),
     ...(options.attestation === undefined ? {} : { attestation: options.attestation }),
     ...(options.roots === undefined ? {} : { roots: options.roots }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),

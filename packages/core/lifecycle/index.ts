@@ -20,6 +20,7 @@ export {
 export * from './ceremony/transcript.ts';
 export * from './certificate-states.ts';
 export { type CertifyOrder, certify } from './certify.ts';
+export * from './crl-lists.ts';
 export * from './cryptoperiod.ts';
 export * from './default-policy.ts';
 export { durationText } from './duration.ts';

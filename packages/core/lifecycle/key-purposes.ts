@@ -167,7 +167,7 @@ export const KEY_PURPOSES = {
     use: 'authenticates a server to devices, stations and people',
     keyType: 'private authentication key',
     owner: 'ca-operator',
-    profiles: ['tls-server', 'cmp-ra'],
+    profiles: ['tls-server', 'cmp-ra', 'scep-ra'],
     ceiling: { originator: 2 * YEAR, recipient: 2 * YEAR, why: AUTHENTICATION },
     atEnd: CERTIFICATE_ENDS,
   },

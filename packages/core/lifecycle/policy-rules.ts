@@ -45,6 +45,7 @@ export const VALIDITY_CEILINGS: Readonly<Record<string, number>> = {
   [CMP_RA_PROFILE]: 398 * DAY,
   operator: 3 * YEAR,
   'ocsp-responder': 30 * DAY,
+  'scep-ra': 30 * DAY,
   'evidence-signer': 3 * YEAR,
   'transcript-signer': 7 * DAY,
 };
@@ -62,6 +63,7 @@ export function checkPolicyRules(policy: Policy): void {
   checkTransition(policy);
   checkOperators(policy);
   checkBackupRules(policy);
+  checkEst(policy);
   checkAttestationRules(policy);
 }
 
@@ -162,6 +164,7 @@ function checkRevocation(policy: Policy): void {
       seen: `${times.crlRefreshSeconds}, with CRLs that are good for ${times.crlSeconds}`,
     });
   }
+  checkDeltaCrls(times);
   const responder = policy.profiles.find((profile) => profile.id === 'ocsp-responder')?.validity.seconds;
   // The answers of a responder key are good until its certificate ends, so it must stop signing before that.
   const needed = times.ocspResponderSeconds + times.ocspSeconds;
@@ -170,6 +173,41 @@ function checkRevocation(policy: Policy): void {
       field: 'revocation.ocspResponderSeconds',
       seen: `${times.ocspResponderSeconds} + ${times.ocspSeconds} (ocspSeconds), with certificates of ${responder}`,
     });
+  }
+}
+
+/** A delta CRL that outlives its full CRL is of no use: without the other it says nothing (RFC 5280 section 5.2.4). */
+function checkDeltaCrls({ lists, crlSeconds }: Policy['revocation']): void {
+  const delta = lists?.delta;
+  if (delta === undefined) return;
+  const field = 'revocation.lists.delta';
+  if (delta.refreshSeconds >= delta.seconds) {
+    throw new KeysteadError('policy.crl-refresh-late', {
+      field: `${field}.refreshSeconds`,
+      seen: `${delta.refreshSeconds}, with delta CRLs that are good for ${delta.seconds}`,
+    });
+  }
+  if (delta.seconds > crlSeconds) {
+    throw new KeysteadError('policy.delta-outlives-base', {
+      field: `${field}.seconds`,
+      seen: `${delta.seconds}, with full CRLs that are good for ${crlSeconds}`,
+    });
+  }
+}
+
+/** EST is for devices and hosts; a key is made for a device alone, whose certificate it can be wrapped to. */
+function checkEst({ est = {}, profiles }: Policy): void {
+  for (const [part, named] of [
+    ['serverKeys', ['device-id']],
+    ['channelBinding', ['device-id', 'host']],
+  ] as const) {
+    for (const [index, id] of (est[part] ?? []).entries()) {
+      const profile = profiles.find((candidate) => candidate.id === id);
+      const kind = profile?.subject.commonName;
+      const ends = profile?.validity.seconds !== 'none';
+      if (ends && named.some((one) => one === kind)) continue;
+      throw new KeysteadError('policy.est-profile', { field: `est.${part}[${index}]`, seen: id });
+    }
   }
 }
 

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { fromBase64 } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
-import { type CaRole, type Profile, ProfileSchema } from '../x509/index.ts';
+import { type CaRole, type Profile, ProfileSchema, type StatusUrls } from '../x509/index.ts';
 import { AttestationPolicySchema } from './attestation-policy.ts';
 import { BackupPolicySchema } from './backup/custodians.ts';
+import { crlListName, MOST_SHARDS, type Shard } from './crl-lists.ts';
 import { type IssuerId, OFFLINE_CAS, type RootId } from './issuer.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
@@ -29,6 +30,8 @@ const OperatorSchema = z.strictObject({
   /** SubjectPublicKeyInfo, base64 DER: keyd gives this operator a certificate for this key and no other. */
   spki: base64,
 });
+
+const profileId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must be the id of a profile');
 
 const urlTemplate = z
   .string()
@@ -73,6 +76,25 @@ export const PolicySchema = z.strictObject({
       /** Until every backend refuses: it may go by an earlier OCSP answer until that ends. */
       backendSeconds: seconds,
     }),
+    /** How the CRLs of the online CAs are cut; without it each CA has one full CRL. */
+    lists: z
+      .strictObject({
+        /**
+         * In how many partitions a CA lists what it issues from now on, besides its full CRL. What was issued before
+         * keeps the partition that stands in it.
+         */
+        shards: z.int().min(1).max(MOST_SHARDS),
+        /** Delta CRLs; without it there are none. */
+        delta: z
+          .strictObject({
+            /** How long a delta CRL is good for. */
+            seconds,
+            /** How often it is made again when nothing is revoked. */
+            refreshSeconds: seconds,
+          })
+          .optional(),
+      })
+      .optional(),
     /** How many people a revocation takes; without it, what revocation-rules.ts says. */
     authority: RevocationAuthoritySchema.optional(),
   }),
@@ -94,6 +116,15 @@ export const PolicySchema = z.strictObject({
     .optional(),
   /** Who keeps the shares of backups; without it none can be made. */
   backup: BackupPolicySchema.optional(),
+  /** What EST does beyond the usual; without it, nothing. */
+  est: z
+    .strictObject({
+      /** Profiles by which keyd may make a key for a device and give it out wrapped (RFC 7030 section 4.4). */
+      serverKeys: z.array(profileId).max(64).optional(),
+      /** Profiles whose requests must be bound to their TLS connection (RFC 7030 section 3.5). */
+      channelBinding: z.array(profileId).max(64).optional(),
+    })
+    .optional(),
   /** Whose TPMs are believed; without it no unit can be attested. */
   attestation: AttestationPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */
@@ -147,18 +178,22 @@ export const operatorOf = (policy: Policy, name: string): PolicyOperator | undef
   policy.operators.find((operator) => operator.name === name);
 
 /**
- * The addresses that a certificate issued by `issuer` carries: each key of a CA and of a root has its own. The roots
- * are offline and answer no OCSP, so what they issue carries a CRL address only.
+ * The addresses that a certificate issued by `issuer` carries, where its CRLs are in partitions those of `shard`: each
+ * key of a CA and of a root has its own. The roots are offline and answer no OCSP, so what they issue carries the
+ * address of a full CRL only.
  */
-export function statusUrls(
-  policy: Policy,
-  issuer: IssuerId | RootId,
-): { crl?: string; ocsp?: string; caIssuers?: string } {
+export function statusUrls(policy: Policy, issuer: IssuerId | RootId, shard?: Shard): StatusUrls {
   const fill = (template: string | undefined) => template?.replace('{ca}', issuer);
   const offline = OFFLINE_CAS.some((role) => issuer === role || issuer.startsWith(`${role}.`));
   return {
-    crl: fill(policy.urls?.crl),
+    ...(offline ? { crl: fill(policy.urls?.crl) } : crlUrls(policy, issuer, shard)),
     ocsp: offline ? undefined : fill(policy.urls?.ocsp),
     caIssuers: fill(policy.urls?.caIssuers),
   };
+}
+
+/** Where a CRL of an online CA stands, full or of one partition, and the delta CRL that goes with it. */
+export function crlUrls(policy: Policy, issuer: string, shard?: Shard): Pick<StatusUrls, 'crl' | 'freshest'> {
+  const at = (delta: boolean) => policy.urls?.crl?.replace('{ca}', crlListName({ issuer, shard, delta }));
+  return { crl: at(false), freshest: policy.revocation.lists?.delta === undefined ? undefined : at(true) };
 }

@@ -52,6 +52,8 @@ export interface CertificateInfo {
   readonly ski?: string;
   readonly aki?: string;
   readonly crlUrls: readonly string[];
+  /** Of delta CRLs. */
+  readonly freshestUrls: readonly string[];
   readonly ocspUrls: readonly string[];
   readonly caIssuersUrls: readonly string[];
   readonly ocspNoCheck: boolean;
@@ -128,6 +130,8 @@ function readSigned(root: DerNode): CertificateInfo {
     ski: value(EXTENSIONS.subjectKeyIdentifier, readSubjectKeyIdentifier),
     aki: value(EXTENSIONS.authorityKeyIdentifier, readAuthorityKeyIdentifier),
     crlUrls: value(EXTENSIONS.cRLDistributionPoints, readCrlUrls) ?? [],
+    // RFC 5280 section 4.2.1.15: the same syntax.
+    freshestUrls: value(EXTENSIONS.freshestCRL, readCrlUrls) ?? [],
     ocspUrls: access?.ocsp ?? [],
     caIssuersUrls: access?.caIssuers ?? [],
     ocspNoCheck: findExtension(extensions, EXTENSIONS.ocspNoCheck) !== undefined,

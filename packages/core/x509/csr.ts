@@ -43,6 +43,10 @@ export interface ParsedCsr {
   readonly keyAlgorithm: KeyAlgorithm;
   readonly requested: RequestedExtensions;
   readonly challengePassword?: string;
+  /** Whether the request names a symmetric key to encrypt a key to that the server makes (RFC 7030 section 4.4.1.1). */
+  readonly decryptKeyIdentifier?: boolean;
+  /** The identifier of the public key to encrypt such a key to (RFC 7030 section 4.4.1.2). */
+  readonly asymmetricDecryptKeyIdentifier?: Uint8Array;
   readonly signatureAlgorithm: SignatureAlgorithm;
   /** The signed part: CertificationRequestInfo. */
   readonly info: Uint8Array;
@@ -76,7 +80,7 @@ function readRequest(root: DerNode): ParsedCsr {
   const key = readPublicKey(info.child(2, 0x30, 'subjectPublicKeyInfo'));
   if (key.keyAlgorithm === undefined)
     throw new KeysteadError('key.algorithm-forbidden', { field: 'subjectPublicKeyInfo', seen: key.described });
-  const { requested, challengePassword } = readAttributes(info.child(3, 0xa0, 'the attributes'));
+  const attributes = readAttributes(info.child(3, 0xa0, 'the attributes'));
 
   const signature = readOctetBits(root.child(2, 0x03, 'the signature'), 'the signature');
   const { oid, algorithm } = readSignatureAlgorithm(root.child(1, 0x30, 'signatureAlgorithm'), 'signatureAlgorithm');
@@ -88,15 +92,32 @@ function readRequest(root: DerNode): ParsedCsr {
     subject,
     spki: keepPublicKey(key.spki),
     keyAlgorithm: key.keyAlgorithm,
-    requested,
-    challengePassword,
+    ...attributes,
     signatureAlgorithm: algorithm,
     info: info.bytes,
     signature,
   };
 }
 
-function readAttributes(node: DerNode): { requested: RequestedExtensions; challengePassword?: string } {
+/**
+ * The request with each octet of its challengePassword overwritten: to be kept and looked at. Its signature is then none.
+ * @throws KeysteadError as {@link parseCsr}.
+ */
+export function withoutChallenge(der: Uint8Array): Uint8Array {
+  parseCsr(der);
+  const copy = Uint8Array.from(der);
+  const root = readDer(copy);
+  for (const { children } of root.children[0]?.children[3]?.children ?? []) {
+    const [type, values] = children;
+    if (type === undefined || readOid(type, 'an attribute type') !== REQUEST_ATTRIBUTES.challengePassword) continue;
+    values?.children[0]?.value.fill('*'.charCodeAt(0));
+  }
+  return copy;
+}
+
+function readAttributes(
+  node: DerNode,
+): Pick<ParsedCsr, 'requested' | 'challengePassword' | 'decryptKeyIdentifier' | 'asymmetricDecryptKeyIdentifier'> {
   const values = new Map<string, DerNode>();
   for (const attribute of node.counted(0, 32, 'the attributes').children) {
     attribute.expect(0x30, 'an attribute').counted(2, 2, 'an attribute');
@@ -106,6 +127,7 @@ function readAttributes(node: DerNode): { requested: RequestedExtensions; challe
   }
   const extensionRequest = values.get(REQUEST_ATTRIBUTES.extensionRequest);
   const password = values.get(REQUEST_ATTRIBUTES.challengePassword);
+  const recipient = values.get(REQUEST_ATTRIBUTES.asymmetricDecryptKeyIdentifier);
   return {
     requested:
       extensionRequest === undefined
@@ -113,6 +135,10 @@ function readAttributes(node: DerNode): { requested: RequestedExtensions; challe
         : readRequested(extensionRequest.counted(1, 1, 'extensionRequest').child(0, 0x30, 'extensionRequest')),
     challengePassword:
       password === undefined ? undefined : onlyText(password.counted(1, 1, 'challengePassword'), 'challengePassword'),
+    decryptKeyIdentifier: values.has(REQUEST_ATTRIBUTES.decryptKeyIdentifier),
+    asymmetricDecryptKeyIdentifier: recipient
+      ?.counted(1, 1, 'asymmetricDecryptKeyIdentifier')
+      .child(0, 0x04, 'asymmetricDecryptKeyIdentifier').value,
   };
 }
 

@@ -2,22 +2,25 @@ export { canSign, signatureAlgorithmDer, signatureAlgorithmFor } from './algorit
 export { assembleSigned } from './assemble.ts';
 export { type CertificateInfo, readCertificate } from './certificate.ts';
 export { certificationRequest } from './certification-request.ts';
-export { certsOnly, readCertsOnly } from './cms/certs-only.ts';
-export type { RevokedEntry } from './crl/entries.ts';
+export * from './cms/index.ts';
+export { type EntryOctets, entryOctets, type RevokedEntry } from './crl/entries.ts';
 export { type RevocationList, readRevocationList } from './crl/list.ts';
 export { type DistributionPoint, readDistributionPoints } from './crl/points.ts';
-export { type CrlInfo, readCrl, readCrlTimes } from './crl/read.ts';
-export { type CrlReason, REVOCATION_REASONS, type RevocationReason, reasonOf } from './crl/reasons.ts';
-export { type CrlContents, tbsCertList } from './crl/tbs.ts';
+export { type CrlInfo, readCrl } from './crl/read.ts';
+export { CRL_REASONS, type CrlReason, REVOCATION_REASONS, type RevocationReason, reasonOf } from './crl/reasons.ts';
+export { type CrlContents, type CrlHead, TbsCertList, tbsCertList } from './crl/tbs.ts';
+export { CRL_WINDOW_BYTES, readCrlWindow } from './crl/window.ts';
 export {
   MAX_CSR_BYTES,
   type ParsedCsr,
   parseCsr,
   type RequestedExtensions,
   verifyProofOfPossession,
+  withoutChallenge,
 } from './csr.ts';
 export * from './der/writer.ts';
 export { type Extension, findExtension, readTlsFeatures } from './extensions.ts';
+export { generalNamesDer } from './general-names.ts';
 export { checkPublicKey } from './goodkey/index.ts';
 export {
   checkDeviceId,

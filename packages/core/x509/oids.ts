@@ -82,11 +82,14 @@ export const POLICY_QUALIFIERS = { cps: '1.3.6.1.5.5.7.2.1', userNotice: '1.3.6.
 /** Access methods of authorityInfoAccess (RFC 5280 section 4.2.2.1). */
 export const ACCESS_METHODS = { ocsp: '1.3.6.1.5.5.7.48.1', caIssuers: '1.3.6.1.5.5.7.48.2' } as const;
 
-/** Attributes of a certification request (RFC 2985 sections 5.4.1 and 5.4.2). */
+/** Attributes of a certification request (RFC 2985 sections 5.4.1 and 5.4.2; RFC 8951 appendix A). */
 export const REQUEST_ATTRIBUTES = {
   challengePassword: '1.2.840.113549.1.9.7',
   unstructuredName: '1.2.840.113549.1.9.2',
   extensionRequest: '1.2.840.113549.1.9.14',
+  /** Who the key that the server makes is to be encrypted to (RFC 7030 sections 4.4.1.1 and 4.4.1.2). */
+  decryptKeyIdentifier: '1.2.840.113549.1.9.16.2.37',
+  asymmetricDecryptKeyIdentifier: '1.2.840.113549.1.9.16.2.54',
 } as const;
 
 /** Public keys: RFC 5480 section 2.1.1, RFC 8410 section 3, RFC 3279 section 2.3.1. */

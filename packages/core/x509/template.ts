@@ -120,10 +120,9 @@ export class CertificateTemplate implements Issuance {
       yield extension('extKeyUsage', sequence(...profile.extKeyUsage.map((usage) => oid(EXTENDED_KEY_USAGES[usage]))));
     // RFC 6960 section 4.2.2.2.1: the value is NULL and it is not critical.
     if (profile.ocspNoCheck) yield extension('ocspNoCheck', nullValue());
-    if (urls.crl !== undefined) {
-      const fullName = context(0, uriName(urls.crl));
-      yield extension('cRLDistributionPoints', sequence(sequence(context(0, fullName))));
-    }
+    if (urls.crl !== undefined) yield extension('cRLDistributionPoints', distributionPoint(urls.crl));
+    // RFC 5280 section 4.2.1.15: not critical.
+    if (urls.freshest !== undefined) yield extension('freshestCRL', distributionPoint(urls.freshest));
     const access: Uint8Array[] = [];
     if (urls.ocsp !== undefined) access.push(sequence(oid(ACCESS_METHODS.ocsp), uriName(urls.ocsp)));
     if (urls.caIssuers !== undefined) access.push(sequence(oid(ACCESS_METHODS.caIssuers), uriName(urls.caIssuers)));
@@ -133,6 +132,9 @@ export class CertificateTemplate implements Issuance {
 
 /** One URI GeneralName, without the SEQUENCE around it. */
 const uriName = (url: string): Uint8Array => generalNameDer(`URI:${url}`);
+
+/** CRLDistributionPoints with one point, for all reasons and from the issuer itself (RFC 5280 section 4.2.1.13). */
+const distributionPoint = (url: string): Uint8Array => sequence(sequence(context(0, context(0, uriName(url)))));
 
 function extension(name: keyof typeof EXTENSIONS, value: Uint8Array, critical = false): Uint8Array {
   const id = oid(EXTENSIONS[name]);

@@ -7,6 +7,8 @@ import type { Profile } from './profile.ts';
 /** Where a relying party learns of a certificate's status: http URLs that stand in it. */
 export interface StatusUrls {
   readonly crl?: string;
+  /** Of the delta CRL (RFC 5280 section 4.2.1.15). */
+  readonly freshest?: string;
   readonly ocsp?: string;
   readonly caIssuers?: string;
 }

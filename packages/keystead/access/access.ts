@@ -65,8 +65,9 @@ export class Access {
   }
 
   /** Audits a refusal that a protocol found before anything was asked of the domain: a body that is no request. */
-  async refused(error: KeysteadError, asked: Asked, client?: Client): Promise<void> {
-    const actor: AuditEvent['actor'] = client === undefined ? { kind: 'anonymous', id: 'unknown' } : actorOf(client);
+  async refused(error: KeysteadError, asked: Asked, who?: Client | AuditEvent['actor']): Promise<void> {
+    const actor: AuditEvent['actor'] =
+      who === undefined ? { kind: 'anonymous', id: 'unknown' } : { kind: who.kind, id: who.id };
     await this.#deps.refusals.refused({ ...asked, error, actor });
   }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { GIVEN_REASONS } from '@keystead/core/lifecycle';
 import { readCrl } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';
@@ -20,7 +21,7 @@ export async function adoptListed(deps: AuthorityDeps, crls: CrlPublisher, chang
     const latest = crls.latest(issuer);
     if (latest === undefined) continue;
     const found: { certificate: Certificate; act: 'revoke' | 'hold'; reason?: FinalReason; revokedAt: Date }[] = [];
-    for (const [serial, { reason, revokedAt }] of readCrl(latest.der).entries) {
+    for (const [serial, { reason, revokedAt }] of readCrl(readFileSync(crls.pathOf(latest))).entries) {
       const certificate = store.read((records) => records.certificate(issuer, serial));
       if (certificate === undefined || certificate.status === 'revoked') continue;
       if (reason === 'certificateHold') found.push({ certificate, act: 'hold', revokedAt });

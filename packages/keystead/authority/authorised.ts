@@ -9,7 +9,13 @@ import {
   type SignedAuthorisation,
   verifyAuthorisation,
 } from '@keystead/core/lifecycle';
-import { parseRequest, type RequestFormat, requestSha256, verifyProofOfPossession } from '@keystead/core/x509';
+import {
+  parseRequest,
+  type RequestFormat,
+  requestSha256,
+  verifyProofOfPossession,
+  withoutChallenge,
+} from '@keystead/core/x509';
 import type { Certificate, EnrolmentRequestRow, Reader, Tx } from '../store/index.ts';
 import { type AskedBy, type Authorisations, requireOwn, rowOf, unwithdrawn } from './authorisations.ts';
 import type { AuthorityDeps } from './deps.ts';
@@ -169,7 +175,8 @@ export class AuthorisedEnrolment {
         id,
         authorisationId,
         csrSha256,
-        csr,
+        // SCEP has the secret of its authorisation in there, and no secret goes into the database as it is.
+        csr: format === 'crmf' ? csr : withoutChallenge(csr),
         subject: JSON.stringify(subject),
         way,
         state: 'waiting',

@@ -18,6 +18,7 @@ import { type Reconciled, reconcile, recordEvidenceSigner } from './reconciliati
 import { Revocation, type RevocationOrder, type Revoked } from './revocation.ts';
 import { RevocationActs } from './revocation-acts.ts';
 import { RevocationCensus } from './revocation-census.ts';
+import { type ServerKey, type ServerKeyRequest, ServerKeys } from './server-key.ts';
 import { CertificateStatus, type StatusListener } from './status.ts';
 import { EnrolmentTransactions } from './transactions.ts';
 
@@ -49,6 +50,7 @@ export class Authority {
   readonly transactions: EnrolmentTransactions;
   readonly #deps: AuthorityDeps;
   readonly #enrolment: Enrolment;
+  readonly #serverKeys: ServerKeys;
   readonly #revocation: Revocation;
   readonly #status: CertificateStatus;
   readonly #crls: CrlPublisher;
@@ -69,6 +71,10 @@ export class Authority {
     mkdirSync(options.crlDirectory, { recursive: true });
     this.#crls = new CrlPublisher(options, options.crlDirectory);
     this.#revocation = new Revocation(options, this.#crls, changed);
+    this.#serverKeys = new ServerKeys(options, this.records, this.#enrolment, {
+      changed,
+      publish: (revoked) => this.#revocation.publish(revoked.map(({ issuer }) => issuer)),
+    });
     this.revocations = new RevocationActs(options, this.#revocation, this.#status);
     this.census = new RevocationCensus(options);
   }
@@ -77,19 +83,22 @@ export class Authority {
   async start(): Promise<Reconciled> {
     await recordEvidenceSigner(this.#deps);
     const reconciled = await this.reconcile();
-    this.#crls.restoreFiles();
-    this.#crls.findOverdue();
+    await this.#crls.findOverdue();
     await this.revocations.resume();
     await this.#crls.publishDue();
     return reconciled;
   }
 
-  /** What is to be done from time to time: CRLs that are due, and signatures that never came into the records. */
+  /**
+   * What is to be done from time to time: CRLs that are due, and signatures that never came into the records.
+   * @throws KeysteadError `crl.late`, for whoever looks after this process to hear of.
+   */
   async tick(): Promise<void> {
     await this.reconcile();
     await this.revocations.resume();
     await this.transactions.tick();
     await this.#crls.publishDue();
+    await this.#crls.requireInTime();
   }
 
   /** See {@link Enrolment.enrol}. */
@@ -105,6 +114,11 @@ export class Authority {
   /** See {@link AuthorisedEnrolment.enrol}. */
   enrolAuthorised(request: AuthorisedRequest): Promise<Issued | Pending> {
     return this.authorised.enrol(request);
+  }
+
+  /** See {@link ServerKeys.issue}. */
+  serverKey(request: ServerKeyRequest): Promise<ServerKey> {
+    return this.#serverKeys.issue(request);
   }
 
   /** See {@link Enrolment.operator}. */
@@ -128,7 +142,7 @@ export class Authority {
   }
 
   /** See {@link Enrolment.registrationAuthority}. */
-  registrationAuthority(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
+  registrationAuthority(v: { profile: 'cmp-ra' | 'scep-ra'; csr: Uint8Array; requestId: string }): Promise<Issued> {
     return this.#enrolment.registrationAuthority(v);
   }
 
@@ -171,6 +185,11 @@ export class Authority {
   /** The last CRL that was published. */
   crl(issuer: IssuerId): CrlRow | undefined {
     return this.#crls.latest(issuer);
+  }
+
+  /** See {@link CrlPublisher.octets}. */
+  crlOctets(issuer: IssuerId): ReturnType<CrlPublisher['octets']> {
+    return this.#crls.octets(issuer);
   }
 
   /** How a certificate stands by the records. */

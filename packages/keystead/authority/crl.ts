@@ -1,21 +1,23 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { type DerCrl, type Serial, sameBytes } from '@keystead/core/bytes';
+import type { DerCrl, Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import type { IssuerId } from '@keystead/core/lifecycle';
-import type { RevocationReason } from '@keystead/core/x509';
-import { durableWrite } from '../files/durable.ts';
+import { crlListName, type IssuerId, type Shard, shardsOf } from '@keystead/core/lifecycle';
+import { CRL_WINDOW_BYTES, type RevocationReason, readCrlWindow } from '@keystead/core/x509';
+import type { StagedFile } from '../files/staged.ts';
+import type { Result } from '../keyd-client/index.ts';
 import type { CrlRow, Reader } from '../store/index.ts';
+import { CrlFiles } from './crl-files.ts';
 import { type AuthorityDeps, answeringIssuers } from './deps.ts';
+
+/** A CRL that is longer is fetched over HTTP: here it would be in memory as often as it is asked for. */
+const MOST_IN_A_MESSAGE = 1024 * 1024;
 
 /** keyd remembers what it has listed, so later CRLs send only what is new, and an hour more to be safe. */
 const OVERLAP_MS = 3_600_000;
-/** A frame to keyd has at most 8 MiB; an entry has about 100 bytes. */
-const ENTRIES_PER_FRAME = 50_000;
+/** About 500 kB a message: large ones cost both ends more memory than they save time. */
+const ENTRIES_PER_MESSAGE = 5000;
 /** How far the clock may go back and be borne: a revocation may be dated before the CRL that came before it. */
 const CLOCK_STEP_MS = 2000;
-/** How many CRLs of each issuer the records keep. */
-const KEPT = 10;
 
 interface Revocation {
   readonly serial: Serial;
@@ -23,72 +25,114 @@ interface Revocation {
   readonly reason?: RevocationReason;
 }
 
+/** What is to be made. */
+type Kind = 'all' | 'deltas';
+
+interface Staged {
+  readonly row: CrlRow;
+  readonly file: StagedFile;
+}
+
 /**
- * Makes CRLs and publishes them: signed by keyd, recorded with their audit entry, then put in place as a file that
- * is replaced in one step. REQ-KEY-REV-01
+ * Makes CRLs and publishes them: signed by keyd, recorded with their audit entry, then put in place as files that are
+ * replaced in one step. Of each issuer all lists are made together: the one of all that is revoked, those of its
+ * partitions, and the delta CRL of each. REQ-KEY-REV-01
  */
 export class CrlPublisher {
   readonly #deps: AuthorityDeps;
-  readonly #directory: string;
+  readonly #files: CrlFiles;
   readonly #running = new Map<IssuerId, Promise<CrlRow>>();
   readonly #waiting = new Map<IssuerId, Promise<CrlRow>>();
   /** Issuers with revocations that no CRL has yet, because keyd or the store failed. */
   readonly #overdue = new Set<IssuerId>();
   /** Issuers for which this process has sent keyd everything once. */
   readonly #complete = new Set<IssuerId>();
+  /** Lists of which it was audited that they ended without a successor. */
+  readonly #missed = new Set<string>();
 
   readonly #listeners = new Set<(issuer: IssuerId) => void>();
 
-  /** @param directory where `<role>.crl` goes, DER. */
+  /** @param directory where `<list>.crl` goes, DER. */
   constructor(deps: AuthorityDeps, directory: string) {
     this.#deps = deps;
-    this.#directory = directory;
+    this.#files = new CrlFiles(directory, (name) => deps.keyd.crlFile(name));
   }
 
   /**
-   * Publishes a CRL that has every revocation that was recorded before this call. Calls while one is being made
-   * share the next.
+   * Publishes CRLs that have every revocation that was recorded before this call. Calls while some are being made
+   * share the next. @returns the list of all that the issuer revoked.
    * @throws KeysteadError of keyd or of the store; then the issuer is tried again by {@link publishDue}.
    */
   publish(issuer: IssuerId): Promise<CrlRow> {
-    const running = this.#running.get(issuer);
-    if (running === undefined) return this.#start(issuer);
-    const waiting = this.#waiting.get(issuer);
-    if (waiting !== undefined) return waiting;
-    const next = running.then(
-      () => this.#start(issuer),
-      () => this.#start(issuer),
-    );
-    this.#waiting.set(issuer, next);
-    return next;
+    return this.#soon(issuer, 'all');
   }
 
-  /** Publishes what is overdue or older than the policy's refresh time. @returns the issuers that failed. */
+  /**
+   * Publishes what is overdue or older than the policy's refresh times. @returns the issuers that failed.
+   */
   async publishDue(): Promise<IssuerId[]> {
-    const now = this.#deps.clock.now().getTime();
-    const refreshMs = this.#deps.policy.revocation.crlRefreshSeconds * 1000;
     const failed: IssuerId[] = [];
     for (const issuer of this.#issuers()) {
-      const last = this.latest(issuer);
-      const due = this.#overdue.has(issuer) || last === undefined || now >= last.madeAt + refreshMs;
-      if (due) await this.publish(issuer).catch(() => failed.push(issuer));
+      const due = this.#due(issuer);
+      if (due !== undefined) await this.#soon(issuer, due).catch(() => failed.push(issuer));
     }
     return failed;
   }
 
-  /** Calls `listener` when a new CRL is in place, before anybody hears of what it lists. @returns what ends it. */
+  /**
+   * Whether every list is one that was made in time. A list that ended without a successor is an entry of the audit log,
+   * once. REQ-KEY-REV-01
+   * @throws KeysteadError `crl.late` for a list that was to be made again and was not.
+   */
+  async requireInTime(): Promise<void> {
+    const now = this.#deps.clock.now().getTime();
+    const late = this.#issuers().flatMap((issuer) => (this.#due(issuer) === undefined ? [] : this.#rows(issuer)));
+    const ended = late.filter(({ nextUpdate, list }) => nextUpdate <= now && !this.#missed.has(list));
+    if (ended.length > 0) await this.#auditMissed(ended);
+    const [first] = late.sort((a, b) => a.nextUpdate - b.nextUpdate);
+    if (first === undefined) return;
+    const when = new Date(first.nextUpdate).toISOString();
+    throw new KeysteadError('crl.late', {
+      field: first.list,
+      seen: `number ${first.number}, which ${first.nextUpdate <= now ? 'ended at' : 'ends at'} ${when}`,
+    });
+  }
+
+  /** Calls `listener` when new CRLs are in place, before anybody hears of what they list. @returns what ends it. */
   onPublished(listener: (issuer: IssuerId) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** The last CRL of this issuer. */
+  /** The last CRL of this issuer that lists all. */
   latest(issuer: IssuerId): CrlRow | undefined {
-    return this.#deps.store.read((records) => records.latestCrl(issuer));
+    return this.#rows(issuer).find(({ list }) => list === crlListName({ issuer }));
   }
 
-  /** Finds the revocations that were recorded and came on no CRL before everything stopped: they are overdue. */
-  findOverdue(): void {
+  /**
+   * The last CRL of this issuer that lists all, as it is published: for protocols that carry it in a message.
+   * @throws KeysteadError `crl.too-long-for-message`; Error of node:fs.
+   */
+  octets(issuer: IssuerId): { readonly der: DerCrl; readonly thisUpdate: Date } | undefined {
+    const row = this.latest(issuer);
+    if (row === undefined) return undefined;
+    if (row.bytes > MOST_IN_A_MESSAGE) {
+      throw new KeysteadError('crl.too-long-for-message', { field: issuer, seen: `${row.bytes} bytes` });
+    }
+    const der = new Uint8Array(readFileSync(this.pathOf(row))) as DerCrl;
+    return { der, thisUpdate: readCrlWindow(der.subarray(0, CRL_WINDOW_BYTES), der.length).thisUpdate };
+  }
+
+  /** Where the file of a list stands. */
+  pathOf({ list }: CrlRow): string {
+    return this.#files.path(list);
+  }
+
+  /**
+   * Finds what a crash left undone: revocations that were recorded and came on no CRL, and CRLs that were recorded and
+   * did not come into place. Both are overdue then.
+   */
+  async findOverdue(): Promise<void> {
     for (const issuer of this.#issuers()) {
       const last = this.latest(issuer);
       if (last === undefined) continue;
@@ -97,14 +141,7 @@ export class CrlPublisher {
         (records) => records.revokedSince(issuer, since).length + records.abandonedSince(issuer, since).length,
       );
       if (later > 0) this.#overdue.add(issuer);
-    }
-  }
-
-  /** Puts the recorded CRLs in place where a crash came between the COMMIT and the file. */
-  restoreFiles(): void {
-    for (const issuer of this.#issuers()) {
-      const last = this.latest(issuer);
-      if (last !== undefined && !this.#isInPlace(last)) this.#put(last);
+      for (const row of this.#rows(issuer)) if (!(await this.#files.isInPlace(row))) this.#overdue.add(issuer);
     }
   }
 
@@ -112,50 +149,144 @@ export class CrlPublisher {
     return answeringIssuers(this.#deps, this.#deps.clock.now());
   }
 
-  #start(issuer: IssuerId): Promise<CrlRow> {
+  #rows(issuer: IssuerId): CrlRow[] {
+    return this.#deps.store.read((records) => records.crlLists(issuer));
+  }
+
+  /** What is to be made of this issuer's lists now. */
+  #due(issuer: IssuerId): Kind | undefined {
+    const now = this.#deps.clock.now().getTime();
+    const { crlRefreshSeconds, lists } = this.#deps.policy.revocation;
+    const rows = new Map(this.#rows(issuer).map((row) => [row.list, row]));
+    const isOld = (list: string, seconds: number): boolean => {
+      const row = rows.get(list);
+      return row === undefined || now >= row.madeAt + seconds * 1000;
+    };
+    const scopes = [undefined, ...((lists?.shards ?? 1) > 1 ? shardsOf(lists?.shards ?? 1) : [])];
+    if (this.#overdue.has(issuer)) return 'all';
+    if (scopes.some((shard) => isOld(crlListName({ issuer, shard }), crlRefreshSeconds))) return 'all';
+    const delta = lists?.delta;
+    if (delta === undefined) return undefined;
+    const deltas = scopes.map((shard) => crlListName({ issuer, shard, delta: true }));
+    if (deltas.some((list) => !rows.has(list))) return 'all';
+    return deltas.some((list) => isOld(list, delta.refreshSeconds)) ? 'deltas' : undefined;
+  }
+
+  #soon(issuer: IssuerId, kind: Kind): Promise<CrlRow> {
+    const running = this.#running.get(issuer);
+    if (running === undefined) return this.#start(issuer, kind);
+    const waiting = this.#waiting.get(issuer);
+    if (waiting !== undefined) return waiting;
+    const next = running.then(
+      () => this.#start(issuer, 'all'),
+      () => this.#start(issuer, 'all'),
+    );
+    this.#waiting.set(issuer, next);
+    return next;
+  }
+
+  #start(issuer: IssuerId, kind: Kind): Promise<CrlRow> {
     this.#waiting.delete(issuer);
-    const made = this.#make(issuer).finally(() => this.#running.delete(issuer));
+    const made = this.#make(issuer, kind).finally(() => this.#running.delete(issuer));
     this.#running.set(issuer, made);
     return made;
   }
 
-  async #make(issuer: IssuerId): Promise<CrlRow> {
-    this.#overdue.add(issuer);
-    const { store, keyd, clock, audit } = this.#deps;
+  async #make(issuer: IssuerId, kind: Kind): Promise<CrlRow> {
+    if (kind === 'all') this.#overdue.add(issuer);
+    const staged: Staged[] = [];
+    try {
+      const sent = await this.#sign(issuer, kind, staged);
+      const [first] = staged;
+      if (first === undefined) throw new KeysteadError('internal.unexpected');
+      const gone = await this.#record(issuer, kind, staged, sent);
+      for (const { file } of staged) file.put();
+      for (const list of gone) this.#files.remove(list);
+      for (const { row } of staged) this.#missed.delete(row.list);
+      for (const listener of this.#listeners) listener(issuer);
+      if (kind === 'all') {
+        this.#complete.add(issuer);
+        this.#overdue.delete(issuer);
+      }
+      return first.row;
+    } catch (error) {
+      for (const { file } of staged) file.discard();
+      throw error;
+    }
+  }
+
+  /** Has keyd sign the lists, and takes each over beside its place. @returns how many revocations keyd was told of. */
+  async #sign(issuer: IssuerId, kind: Kind, staged: Staged[]): Promise<number> {
+    const { store, keyd, clock } = this.#deps;
     const madeAt = clock.now().getTime();
     const { last, entries } = store.read((records) => this.#gather(records, issuer));
-    const { crlNumbers } = await keyd.status();
+    const { crlNumbers, crlShards } = await keyd.status();
     // keyd may have signed a CRL that was never recorded; its number is not used again.
-    let number = Math.max(last?.number ?? 0, crlNumbers[issuer] ?? 0);
-    let signed: { crl: DerCrl; nextUpdate: Date } | undefined;
-    for (let from = 0; from === 0 || from < entries.length; from += ENTRIES_PER_FRAME) {
+    const newest = this.#rows(issuer).map(({ number }) => number);
+    let number = Math.max(last?.number ?? 0, crlNumbers[issuer] ?? 0, ...newest);
+    let from = 0;
+    for (; entries.length - from > ENTRIES_PER_MESSAGE; from += ENTRIES_PER_MESSAGE)
+      await keyd.listRevocations({ issuer, entries: entries.slice(from, from + ENTRIES_PER_MESSAGE) });
+    let rest = entries.slice(from);
+    const take = async (list: string, signed: Omit<Result<'signCrl'>, 'delta'>): Promise<void> => {
+      const file = await this.#files.stage(list, signed);
+      const { bytes, sha256 } = signed;
+      const nextUpdate = signed.nextUpdate.getTime();
+      staged.push({ row: { list, issuer, number: signed.number, madeAt, nextUpdate, bytes, sha256 }, file });
+    };
+    const scopes: (Shard | undefined)[] = [undefined, ...(crlShards[issuer] ?? []).flatMap(shardsOf)];
+    for (const shard of scopes) {
       number += 1;
-      signed = await keyd.signCrl({ issuer, number, entries: entries.slice(from, from + ENTRIES_PER_FRAME) });
+      const signed = await keyd.signCrl({ issuer, number, shard, deltaOnly: kind === 'deltas', entries: rest });
+      rest = [];
+      await take(crlListName({ issuer, shard, delta: kind === 'deltas' }), signed);
+      if (signed.delta !== undefined) await take(crlListName({ issuer, shard, delta: true }), signed.delta);
     }
-    if (signed === undefined) throw new KeysteadError('internal.unexpected');
-    const { crl, nextUpdate } = signed;
-    const row: CrlRow = { issuer, number, madeAt, der: crl };
-    await store.commit((tx) => {
-      tx.insertCrl(row);
-      tx.pruneCrls(issuer, number - KEPT);
-      audit(tx, {
+    return entries.length;
+  }
+
+  /** @returns the lists that are not made any more. */
+  async #record(issuer: IssuerId, kind: Kind, staged: readonly Staged[], sent: number): Promise<string[]> {
+    const made = new Set(staged.map(({ row }) => row.list));
+    const gone = kind === 'all' ? this.#rows(issuer).filter(({ list }) => !made.has(list)) : [];
+    const [first] = staged.map(({ row }) => row);
+    await this.#deps.store.commit((tx) => {
+      for (const { row } of staged) tx.putCrl(row);
+      for (const { list } of gone) tx.dropCrl(list);
+      this.#deps.audit(tx, {
         type: 'crl.published',
         actor: { kind: 'system', id: 'authority' },
-        requestId: `crl-${issuer}-${number}`,
+        requestId: `crl-${issuer}-${first?.number}`,
         outcome: 'done',
-        subject: { issuer, number },
-        detail: { nextUpdate: nextUpdate.toISOString(), sent: entries.length },
+        subject: { issuer, number: first?.number ?? 0 },
+        detail: {
+          nextUpdate: new Date(first?.nextUpdate ?? 0).toISOString(),
+          sent,
+          ...(staged.length === 1 ? {} : { lists: staged.map(({ row }) => `${row.list} ${row.number}`).join(', ') }),
+        },
       });
     });
-    this.#put(row);
-    for (const listener of this.#listeners) listener(issuer);
-    this.#complete.add(issuer);
-    this.#overdue.delete(issuer);
-    return row;
+    return gone.map(({ list }) => list);
+  }
+
+  async #auditMissed(ended: readonly CrlRow[]): Promise<void> {
+    await this.#deps.store.commit((tx) => {
+      for (const { list, issuer, number, nextUpdate } of ended) {
+        this.#deps.audit(tx, {
+          type: 'crl.missed',
+          actor: { kind: 'system', id: 'authority' },
+          requestId: `crl-missed-${list}-${number}`,
+          outcome: 'done',
+          subject: { issuer, list, number },
+          detail: { ended: new Date(nextUpdate).toISOString() },
+        });
+      }
+    });
+    for (const { list } of ended) this.#missed.add(list);
   }
 
   #gather(records: Reader, issuer: IssuerId): { last: CrlRow | undefined; entries: Revocation[] } {
-    const last = records.latestCrl(issuer);
+    const last = records.crlLists(issuer).find(({ list }) => list === crlListName({ issuer }));
     const since = last !== undefined && this.#complete.has(issuer) ? last.madeAt - OVERLAP_MS : 0;
     // RFC 5280 section 3.3: an entry stays until it has stood on a CRL made after its certificate ended.
     const endedAfter = last?.madeAt ?? 0;
@@ -172,21 +303,5 @@ export class CrlPublisher {
         ...abandoned.map((row) => ({ serial: row.serial, revokedAt: new Date(row.foundAt) })),
       ],
     };
-  }
-
-  #path(issuer: string): string {
-    return join(this.#directory, `${issuer}.crl`);
-  }
-
-  #put(row: CrlRow): void {
-    durableWrite(this.#path(row.issuer), row.der, 0o644);
-  }
-
-  #isInPlace(row: CrlRow): boolean {
-    try {
-      return sameBytes(readFileSync(this.#path(row.issuer)), row.der);
-    } catch {
-      return false;
-    }
   }
 }

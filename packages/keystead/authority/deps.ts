@@ -7,7 +7,18 @@ import type { Store } from '../store/index.ts';
 import type { KeyClaims } from './key-claims.ts';
 
 /** What the authority asks of keyd. */
-export type Signing = Pick<KeydClient, 'issue' | 'signCrl' | 'releaseHold' | 'journal' | 'status' | 'trust'>;
+export type Signing = Pick<
+  KeydClient,
+  | 'issue'
+  | 'issueServerKey'
+  | 'signCrl'
+  | 'releaseHold'
+  | 'listRevocations'
+  | 'crlFile'
+  | 'journal'
+  | 'status'
+  | 'trust'
+>;
 
 /** What every act of the authority stands on. */
 export interface AuthorityDeps {

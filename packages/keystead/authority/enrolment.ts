@@ -1,7 +1,7 @@
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { CMP_RA_PROFILE, operatorOf } from '@keystead/core/lifecycle';
+import { operatorOf } from '@keystead/core/lifecycle';
 import {
   type ParsedCsr,
   parseRequest,
@@ -21,6 +21,8 @@ import { requireClock } from './time.ts';
 /** A request of an authenticated device. */
 export interface DeviceRequest {
   readonly client: Client;
+  /** A profile of devices; `ldevid` unless given. */
+  readonly profile?: string;
   /** The request, DER: PKCS#10 unless `format` says otherwise. */
   readonly csr: Uint8Array;
   readonly format?: RequestFormat;
@@ -30,6 +32,9 @@ export interface DeviceRequest {
   /** As in {@link Order}. */
   alongside?(tx: Tx, certificate: Certificate): void;
 }
+
+/** The profile of devices where a request names none. */
+const LDEVID = 'ldevid';
 
 /** One certificate that somebody may have, and what must be true for it. */
 export interface Order {
@@ -94,16 +99,23 @@ export class Enrolment {
    *   `csr.*`, `key.*` and what keyd refuses, each audited; `store.*`, `keyd.unreachable`, `clock.went-back`.
    */
   enrol(request: DeviceRequest): Promise<Issued> {
-    return this.#device(request, 'enrol', 'idevid', (records, device) => {
-      const last = records.lastOfDevice(device.id, 'ldevid');
-      if (last === undefined) return;
-      const graceSeconds = this.#graceSeconds ?? this.#deps.policy.grace.renewalSeconds;
-      const readmitted = records.device(device.id)?.readmittedAt ?? 0;
-      const until = Math.max(last.notAfter, readmitted) + graceSeconds * 1000;
-      if (this.#deps.clock.now().getTime() > until) {
-        throw new KeysteadError('renewal.grace-ended', { field: 'LDevID', seen: `ended ${isoTime(last.notAfter)}` });
-      }
-    });
+    const { profile = LDEVID } = request;
+    return this.#device(request, 'enrol', 'idevid', (records, device) => this.requireInGrace(records, device, profile));
+  }
+
+  /**
+   * Whether a device that shows its IDevID may have an LDevID once more, or asks too late.
+   * @throws KeysteadError `renewal.grace-ended`.
+   */
+  requireInGrace(records: Reader, device: DeviceClient, profile: string): void {
+    const last = records.lastOfDevice(device.id, profile);
+    if (last === undefined) return;
+    const graceSeconds = this.#graceSeconds ?? this.#deps.policy.grace.renewalSeconds;
+    const readmitted = records.device(device.id)?.readmittedAt ?? 0;
+    const until = Math.max(last.notAfter, readmitted) + graceSeconds * 1000;
+    if (this.#deps.clock.now().getTime() > until) {
+      throw new KeysteadError('renewal.grace-ended', { field: profile, seen: `ended ${isoTime(last.notAfter)}` });
+    }
   }
 
   /**
@@ -111,7 +123,7 @@ export class Enrolment {
    * @throws KeysteadError as {@link enrol} does, but for `renewal.grace-ended`.
    */
   reenrol(request: DeviceRequest): Promise<Issued> {
-    return this.#device(request, 'reenrol', 'ldevid', () => {});
+    return this.#device(request, 'reenrol', request.profile ?? LDEVID, () => {});
   }
 
   /**
@@ -142,13 +154,12 @@ export class Enrolment {
     });
   }
 
-  /** A certificate for the signer of CMP's answers. @throws KeysteadError as keyd. */
-  registrationAuthority(v: { csr: Uint8Array; requestId: string }): Promise<Issued> {
+  /** A certificate for who signs the answers of CMP, or opens and answers SCEP. @throws KeysteadError as keyd. */
+  registrationAuthority(v: { profile: 'cmp-ra' | 'scep-ra'; csr: Uint8Array; requestId: string }): Promise<Issued> {
     return this.certify({
       what: 'certificate of the registration authority',
       ...v,
-      profile: CMP_RA_PROFILE,
-      owner: 'system:keystead cmp-ra',
+      owner: `system:keystead ${v.profile}`,
       subject: {},
       actor: { kind: 'system', id: 'serve' },
       requester: { kind: 'system', id: 'serve' },
@@ -177,10 +188,10 @@ export class Enrolment {
   async #device(
     request: DeviceRequest,
     what: 'enrol' | 'reenrol',
-    shown: 'idevid' | 'ldevid',
+    shown: string,
     allowed: (records: Reader, device: DeviceClient) => void,
   ): Promise<Issued> {
-    const { client, csr, format, requestId } = request;
+    const { client, csr, format, requestId, profile = LDEVID } = request;
     const actor = actorOf(client);
     if (client.kind !== 'device' || client.profile !== shown) {
       const error = new KeysteadError('enrol.certificate-unfit', { field: 'client certificate', seen: client.profile });
@@ -191,7 +202,7 @@ export class Enrolment {
       what,
       csr,
       format,
-      profile: 'ldevid',
+      profile,
       owner: `device:${client.id}`,
       subject: { deviceId: client.id },
       actor,
@@ -301,7 +312,7 @@ export class Enrolment {
 }
 
 /** @throws KeysteadError `device.unknown`, `device.blocked`, `client.certificate-revoked`. */
-function requireUsable(records: Reader, client: DeviceClient): void {
+export function requireUsable(records: Reader, client: DeviceClient): void {
   const device = records.device(client.id);
   if (device === undefined) throw new KeysteadError('device.unknown', { field: 'device', seen: client.id });
   if (device.state === 'stolen' || device.state === 'decommissioned') {
@@ -314,7 +325,7 @@ function requireUsable(records: Reader, client: DeviceClient): void {
 
 const requesterOf = ({ kind, id, certificate }: Client): Order['requester'] => ({ kind, id, certificate });
 
-const issuedOf = (record: Certificate, issuer: Issued['issuer']): Omit<Issued, 'repeated'> => ({
+export const issuedOf = (record: Certificate, issuer: Issued['issuer']): Omit<Issued, 'repeated'> => ({
   certificate: record.der as DerCertificate,
   issuer,
   serial: record.serial,

@@ -1,3 +1,4 @@
+export { askedSubject } from './asked-subject.ts';
 export { type AskedBy, Authorisations } from './authorisations.ts';
 export { type AuthorisedRequest, nameOf, type Pending, subjectOf } from './authorised.ts';
 export { Authority, type AuthorityOptions } from './authority.ts';
@@ -12,6 +13,7 @@ export type { ActOrder, ActView } from './revocation-acts.ts';
 export type { Census } from './revocation-census.ts';
 export { batchRevoked } from './revocation-run.ts';
 export type { Selector } from './selection.ts';
+export type { ServerKey, ServerKeyRequest } from './server-key.ts';
 export type { StatusListener } from './status.ts';
 export { requireClock } from './time.ts';
 export {

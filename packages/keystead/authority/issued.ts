@@ -54,7 +54,15 @@ export class CertificateRecords {
    */
   record(
     tx: Tx,
-    v: { claim: KeyClaim; signed: Signed; subject: Subject; actor: AuditEvent['actor']; now: Date },
+    v: {
+      claim: KeyClaim;
+      signed: Signed;
+      subject: Subject;
+      actor: AuditEvent['actor'];
+      now: Date;
+      /** What else the audit entry tells. */
+      detail?: AuditEvent['detail'];
+    },
   ): { certificate: Certificate & { issuer: IssuerId }; auditSeq: number } {
     const { claim, signed, subject, now } = v;
     const verdict = keyVerdict(tx, claim);
@@ -91,6 +99,7 @@ export class CertificateRecords {
         spkiSha256: claim.spkiSha256,
         certSha256: certificate.certSha256,
         notAfter: signed.notAfter.toISOString(),
+        ...v.detail,
       },
     });
     return { certificate, auditSeq: seq };

@@ -72,16 +72,24 @@ export class KeyClaims {
       if (!sameClaim(running.claim, claim)) throw new KeyTaken(running.claim.owner);
       return { value: (await running.outcome) as T, shared: true };
     }
-    this.#requests.set(claim.requestId, (this.#requests.get(claim.requestId) ?? 0) + 1);
-    const outcome = certify();
+    const outcome = this.during(claim.requestId, certify);
     this.#keys.set(claim.spkiSha256, { claim, outcome });
     try {
       return { value: await outcome, shared: false };
     } finally {
       this.#keys.delete(claim.spkiSha256);
-      const left = (this.#requests.get(claim.requestId) ?? 1) - 1;
-      if (left === 0) this.#requests.delete(claim.requestId);
-      else this.#requests.set(claim.requestId, left);
+    }
+  }
+
+  /** Runs `certify` for a key that nobody can claim yet, since keyd makes it: the request alone is under way. */
+  async during<T>(requestId: string, certify: () => Promise<T>): Promise<T> {
+    this.#requests.set(requestId, (this.#requests.get(requestId) ?? 0) + 1);
+    try {
+      return await certify();
+    } finally {
+      const left = (this.#requests.get(requestId) ?? 1) - 1;
+      if (left === 0) this.#requests.delete(requestId);
+      else this.#requests.set(requestId, left);
     }
   }
 

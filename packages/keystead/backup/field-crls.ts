@@ -8,6 +8,9 @@ import { loadHierarchy } from '../keyd/hierarchy.ts';
 import type { Journal } from '../keyd/journal.ts';
 import type { KeydState } from '../keyd/state.ts';
 
+/** Entries of a CRL in one entry of the journal. */
+const MOST_IN_LINE = 250;
+
 /**
  * Takes revocations that came after the backup from CRLs that are still in the field: keyd's journal gets an entry for
  * each list, so that keyd lists them for good and certifies none of them. A hold counts as final: nobody is left who
@@ -38,17 +41,20 @@ export async function takeFieldCrls(
     );
     taken += fresh.length;
     const number = Math.max(crl.number, numberOf(state, issuer) + 1);
-    const entry = {
-      time: state.timeAt(now).toISOString(),
-      kind: 'crl' as const,
-      issuer,
-      number,
-      revoked: fresh.map(([serial, { revokedAt, reason }]): [Serial, number, string] => [
-        serial,
-        revokedAt.getTime(),
-        reason === undefined || reason === 'aACompromise' ? 'unspecified' : reason,
-      ]),
-    };
+    const revoked = fresh.map(([serial, { revokedAt, reason }]): [Serial, number, string] => [
+      serial,
+      revokedAt.getTime(),
+      reason === undefined || reason === 'aACompromise' ? 'unspecified' : reason,
+    ]);
+    const time = state.timeAt(now).toISOString();
+    // A list of any length: no line of the journal is a long one.
+    for (let from = 0; from < revoked.length; from += MOST_IN_LINE) {
+      const line = revoked.slice(from, from + MOST_IN_LINE);
+      const entry = { time, kind: 'revocations' as const, issuer, since: number, revoked: line };
+      await journal.append(entry);
+      state.replay({ n: journal.entries, ...entry });
+    }
+    const entry = { time, kind: 'crl' as const, issuer, number, revoked: [] };
     await journal.append(entry);
     state.replay({ n: journal.entries, ...entry });
   }

@@ -9,7 +9,7 @@ import {
   rmSync,
   statSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { sameBytes, toHex } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
@@ -89,7 +89,7 @@ function smallFiles(layout: Layout): Source[] {
     ...ceremonies(layout),
     ...directory('trust', layout.trust),
     ...directory('ceremony', layout.ceremony),
-    ...directory('crl', layout.crl),
+    ...directory('crl', layout.crl, isKeptCrl),
   ];
 }
 
@@ -101,12 +101,22 @@ function ceremonies({ keyd }: Layout): Source[] {
 }
 
 /** The files of a directory; a name with a dot in front is a write under way. */
-function directory(name: string, dir: string): Source[] {
+function directory(name: string, dir: string, isKept: (path: string) => boolean = () => true): Source[] {
   if (!existsSync(dir)) return [];
   const files = readdirSync(dir, { withFileTypes: true }).filter((entry) => entry.isFile());
   return files
-    .filter((entry) => !entry.name.startsWith('.'))
+    .filter((entry) => !entry.name.startsWith('.') && isKept(join(dir, entry.name)))
     .flatMap((entry) => sourceOf(`${name}/${entry.name}`, join(dir, entry.name)));
+}
+
+/** Beyond that a list is left out: a restore has every list of keyd's made anew, under higher numbers. */
+const MOST_CRL_BYTES = 1024 * 1024;
+
+/** CRLs of the roots, which only a ceremony makes, and lists of all where they are short; no partitions and deltas. */
+function isKeptCrl(path: string): boolean {
+  const name = basename(path);
+  if (/-of-\d+|-delta/.test(name)) return false;
+  return /^(?:signing-)?root\b/.test(name) || statSync(path).size <= MOST_CRL_BYTES;
 }
 
 function sourceOf(name: string, path: string): Source[] {

@@ -20,6 +20,11 @@ const ConfigSchema = z.strictObject({
   /** How long an LDevID of the demonstration lives, seconds. */
   ldevidSeconds: z.int().min(10),
   batch: z.strictObject({ ticketId: z.string(), model: z.string(), quota: z.int() }),
+  /**
+   * Whether old equipment may enrol by SCEP (docs/scep.md says what that costs). Off unless it says `true`; serve reads it
+   * when it starts.
+   */
+  scep: z.boolean().optional(),
   /** A batch with room, for people who try things. */
   tryBatch: z.strictObject({ ticketId: z.string() }),
   /** How serve speaks ACME; without it, as acme-settings.ts says. */

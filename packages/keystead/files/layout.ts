@@ -46,6 +46,10 @@ export class Layout {
   get run(): string {
     return this.#in('run');
   }
+  /** Where keyd puts long CRLs for serve to fetch. */
+  get crlFiles(): string {
+    return join(this.run, 'crl');
+  }
   get database(): string {
     return this.#in('store', 'keystead.db');
   }

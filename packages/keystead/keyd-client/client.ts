@@ -1,4 +1,5 @@
 import { createConnection } from 'node:net';
+import { dirname, join } from 'node:path';
 import type { SecretBytes } from '@keystead/core/crypto';
 import { ERRORS, type ErrorCode, KeysteadError } from '@keystead/core/errors';
 import type { Channel } from '../keyd/channel.ts';
@@ -17,6 +18,8 @@ interface Waiting {
 }
 
 const TIMEOUT_MS = 15_000;
+/** A list of millions on a slow token and a slow disk. */
+const LIST_TIMEOUT_MS = 120_000;
 
 /**
  * The front end's side of keyd. Calls go out at once, many at a time, and may be answered in another order. When
@@ -70,6 +73,11 @@ export class KeydClient {
     return this.#call('issue', params);
   }
 
+  /** A key that keyd makes for a device, wrapped to it, with its certificate. Durable in keyd's journal when it resolves. */
+  issueServerKey(params: Params<'issueServerKey'>): Promise<Result<'issueServerKey'>> {
+    return this.#call('issueServerKey', params);
+  }
+
   /** One unit of a batch ticket: its IDevID and its signed provisioning record. */
   provision(params: Params<'provision'>): Promise<Result<'provision'>> {
     return this.#call('provision', params);
@@ -85,9 +93,19 @@ export class KeydClient {
     return this.#call('signOcsp', params);
   }
 
-  /** A signed CRL (DER). keyd sets the times. */
+  /** A signed CRL (DER), a long one as a file of {@link crlFile}. keyd sets the times. */
   signCrl(params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
-    return this.#call('signCrl', params);
+    return this.#call('signCrl', params, LIST_TIMEOUT_MS);
+  }
+
+  /** Puts revocations on keyd's list, for the next CRL. Durable in keyd's journal when it resolves. */
+  listRevocations(params: Params<'listRevocations'>): Promise<Result<'listRevocations'>> {
+    return this.#call('listRevocations', params);
+  }
+
+  /** The path of a CRL that keyd has put beside its socket. */
+  crlFile(name: string): string {
+    return join(dirname(this.#path), 'crl', name);
   }
 
   /** Appends leaf hashes to the log and signs its new checkpoint. */
@@ -148,15 +166,15 @@ export class KeydClient {
     this.#key.wipe();
   }
 
-  async #call<Op extends OperationName>(op: Op, params: Params<Op>): Promise<Result<Op>> {
+  async #call<Op extends OperationName>(op: Op, params: Params<Op>, timeoutMs = this.#timeoutMs): Promise<Result<Op>> {
     const channel = await this.#connected();
     const id = this.#next;
     this.#next += 1;
     const answered = new Promise<unknown>((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
-        reject(unreachable(`no answer within ${this.#timeoutMs} ms`));
-      }, this.#timeoutMs);
+        reject(unreachable(`no answer within ${timeoutMs} ms`));
+      }, timeoutMs);
       this.#waiting.set(id, { resolve, reject, timer });
     });
     try {

@@ -1,7 +1,15 @@
 import { type DerCertificate, type DerSpki, type Serial, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
 import { type Signer, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, issuerKeyId, type OnlineCa, type Policy, statusUrls } from '@keystead/core/lifecycle';
+import {
+  type IssuerId,
+  issuerKeyId,
+  type OnlineCa,
+  type Policy,
+  type Shard,
+  shardIndex,
+  statusUrls,
+} from '@keystead/core/lifecycle';
 import {
   type CertificateInfo,
   CertificateTemplate,
@@ -44,6 +52,8 @@ export interface CertificateOrder {
   readonly requestId: string;
   readonly ticket?: CertificateJournalEntry['ticket'];
   readonly authorisation?: CertificateJournalEntry['authorisation'];
+  /** Where the key was made, when not by whoever holds it. */
+  readonly keyOrigin?: CertificateJournalEntry['keyOrigin'];
 }
 
 /** What all authorities of one keyd share. */
@@ -104,8 +114,9 @@ export class CertificateAuthority {
   async issue(order: CertificateOrder): Promise<IssuedCertificate> {
     this.#requireKey(order);
     const values = this.#values(order);
-    const tbs = this.#template(order.profile).tbs(values);
     const { serial, notBefore } = values;
+    const shard = this.#shardOf(order.profile, serial);
+    const tbs = this.#template(order.profile, shard).tbs(values);
     const notAfter = values.notAfter === 'none' ? NO_END : values.notAfter;
     const spki = spkiSha256(order.spki);
     const entry = {
@@ -119,8 +130,10 @@ export class CertificateAuthority {
       notBefore: notBefore.toISOString(),
       notAfter: notAfter.toISOString(),
       requestId: order.requestId,
+      shards: shard?.of,
       ticket: order.ticket,
       authorisation: order.authorisation,
+      keyOrigin: order.keyOrigin,
     } as const;
     await this.#journal.append(entry);
     this.#state.takeCertificate(entry);
@@ -161,12 +174,19 @@ export class CertificateAuthority {
     };
   }
 
-  #template(profile: Profile): CertificateTemplate {
-    const known = this.#templates.get(profile.id);
+  /** The partition of the CRLs in which a relying party looks for this certificate; undefined for the list of all. */
+  #shardOf(profile: Profile, serial: Serial): Shard | undefined {
+    const of = this.#policy.revocation.lists?.shards ?? 1;
+    return of === 1 || profile.ocspNoCheck ? undefined : { index: shardIndex(serial, of), of };
+  }
+
+  #template(profile: Profile, shard: Shard | undefined): CertificateTemplate {
+    const id = `${profile.id} ${shard?.index ?? ''}`;
+    const known = this.#templates.get(id);
     if (known !== undefined) return known;
-    const urls = profile.ocspNoCheck ? {} : statusUrls(this.#policy, this.id);
+    const urls = profile.ocspNoCheck ? {} : statusUrls(this.#policy, this.id, shard);
     const made = new CertificateTemplate(profile, { certificate: this.certificate }, urls);
-    this.#templates.set(profile.id, made);
+    this.#templates.set(id, made);
     return made;
   }
 }

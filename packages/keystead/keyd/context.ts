@@ -16,6 +16,7 @@ import type { KeyInfo } from '../keystore/index.ts';
 import type { Attestation } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
+import { CrlMaker } from './crl-maker.ts';
 import { requireCustody } from './custody.ts';
 import type { Provenance } from './documents.ts';
 import type { Hierarchy } from './hierarchy.ts';
@@ -35,6 +36,8 @@ import { Turnstile } from './turnstile.ts';
 export interface ContextParts {
   /** keyd's own directory: journal, leaves, checkpoint, policies. */
   readonly dir: string;
+  /** Where long CRLs are fetched, and whether by the group. */
+  readonly crls: { readonly dir: string; readonly shared: boolean };
   /** `trust/policy.json`. */
   readonly publishedPolicy: string;
   readonly hierarchy: Hierarchy;
@@ -76,6 +79,7 @@ export class KeydContext {
   readonly masters: Result<'keys'>['masters'];
   readonly rootCrls: Result<'trust'>['rootCrls'];
   readonly log: LogSigner;
+  readonly crls: CrlMaker;
   readonly policies: PolicyChain;
   /** Operations go through; a change of the policy goes through alone. */
   readonly turnstile = new Turnstile();
@@ -104,6 +108,7 @@ export class KeydContext {
     this.masters = parts.masters;
     this.rootCrls = parts.rootCrls;
     this.journal = journal;
+    this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
     this.log = log;
     this.policies = policies;
     this.#clock = parts.clock;

@@ -21,19 +21,42 @@ const CertificateEntry = z.strictObject({
   notBefore: isoTime,
   notAfter: isoTime,
   requestId: z.string(),
+  /** In how many partitions its issuer lists it, where these are more than one. */
+  shards: z.int().min(2).optional(),
   /** For a unit of a batch. */
   ticket: z.strictObject({ id: z.string(), sha256: hex, quota: z.int() }).optional(),
   /** For an enrolment by authorisation. */
   authorisation: z.strictObject({ id: z.string(), sha256: hex }).optional(),
+  /** For a key that keyd made for a device. */
+  keyOrigin: z.literal('keyd').optional(),
 });
 
-/** A CRL, with the revocations that stand on a list for the first time: serial, milliseconds since 1970, reason. */
+/** Revocations and holds that are listed for the first time: serial, milliseconds since 1970, reason. */
+const revoked = z.array(z.tuple([hex, z.int(), z.string()]));
+
+/** A CRL, with what is listed for the first time by it. */
 const CrlEntry = z.strictObject({
   ...numbered,
   kind: z.literal('crl'),
   issuer: issuerId,
   number: z.int().min(1),
-  revoked: z.array(z.tuple([hex, z.int(), z.string()])),
+  /** Which partition of how many; absent for the list of all. */
+  shard: z.tuple([z.int().min(0), z.int().min(2)]).optional(),
+  /** Whether it is a delta CRL alone. A full one with its delta CRL has the number of both. */
+  delta: z.literal(true).optional(),
+  /** Absent in journals of before there were delta CRLs. */
+  nextUpdate: isoTime.optional(),
+  revoked,
+});
+
+/** What is listed for the first time, beside what the entry of a CRL holds. */
+const RevocationsEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('revocations'),
+  issuer: issuerId,
+  /** The number of the first CRL that can have them. */
+  since: z.int().min(1),
+  revoked,
 });
 
 /** A signed document: a provisioning record or evidence of an end. */
@@ -108,6 +131,7 @@ const RestoredEntry = z.strictObject({
 export const JournalEntrySchema = z.discriminatedUnion('kind', [
   CertificateEntry,
   CrlEntry,
+  RevocationsEntry,
   DocumentEntry,
   PolicyEntry,
   KeyEntry,
@@ -119,6 +143,7 @@ export type JournalEntry = z.infer<typeof JournalEntrySchema>;
 export type CertificateJournalEntry = z.infer<typeof CertificateEntry>;
 export type KeyJournalEntry = z.infer<typeof KeyEntry>;
 export type CrlJournalEntry = z.infer<typeof CrlEntry>;
+export type RevocationsJournalEntry = z.infer<typeof RevocationsEntry>;
 export type ReleaseJournalEntry = z.infer<typeof ReleaseEntry>;
 export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
 export type RestoredJournalEntry = z.infer<typeof RestoredEntry>;

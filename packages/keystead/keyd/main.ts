@@ -102,6 +102,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
     const isolation = readIsolation();
     const context = await KeydContext.open({
       dir: layout.keyd,
+      crls: { dir: layout.crlFiles, shared: socketMode === 0o660 },
       publishedPolicy: layout.policy,
       hierarchy,
       rootCrls: rootCrlsIn(layout, hierarchy),

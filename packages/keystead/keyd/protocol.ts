@@ -15,7 +15,10 @@ import {
 import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
+import { IssueServerKey } from './wire/issue-server-key.ts';
+import { Issued } from './wire/issued.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
+import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import {
   bytes,
   caRole,
@@ -51,18 +54,6 @@ const Requester = z.strictObject({
    * `certificate`. keyd verifies it; where the policy wants it, nothing else proves a device.
    */
   message: bytes().optional(),
-});
-
-/** A certificate as keyd gives it out, after reading back what it signed. */
-const Issued = z.strictObject({
-  certificate,
-  /** The key of the CA that signed it. */
-  issuer: issuerId,
-  spkiSha256,
-  serial,
-  notBefore: time,
-  /** 9999-12-31T23:59:59.000Z for a certificate without an end. */
-  notAfter: time,
 });
 
 const Issue = {
@@ -123,20 +114,6 @@ const SignOcsp = {
     thisUpdate: time,
     nextUpdate: time,
   }),
-};
-
-const SignCrl = {
-  params: z.strictObject({
-    issuer: issuerId,
-    /** Above every number that keyd has signed for this issuer. */
-    number: z.int().min(1),
-    /**
-     * The revocations to list. Those that keyd has listed before stay on the list by themselves, so that only
-     * new ones need be sent; sending all of them is the same.
-     */
-    entries: z.array(z.strictObject({ serial, revokedAt: time, reason: reason.optional() })).max(100_000),
-  }),
-  result: z.strictObject({ crl, number: z.int(), thisUpdate: time, nextUpdate: time }),
 };
 
 const SignCheckpoint = {
@@ -233,6 +210,8 @@ const Status = {
     tickets: z.array(z.strictObject({ id: z.string(), units: z.int(), quota: z.int() })),
     /** The last CRL number for each issuer. */
     crlNumbers: perIssuer(z.int()),
+    /** Into how many partitions each issuer's list is to be cut besides the list of all; several after a change. */
+    crlShards: perIssuer(z.array(z.int())),
     restores: z.array(Restore),
   }),
 };
@@ -408,10 +387,12 @@ export const OPERATIONS = {
   status: Status,
   trust: Trust,
   issue: Issue,
+  issueServerKey: IssueServerKey,
   provision: Provision,
   challengeAttestation: ChallengeAttestation,
   signOcsp: SignOcsp,
   signCrl: SignCrl,
+  listRevocations: ListRevocations,
   signCheckpoint: SignCheckpoint,
   signEvidence: SignEvidence,
   signBackupManifest: SignBackupManifest,

@@ -1,10 +1,18 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { type BatchTicket, type IssuerId, isIssuerId, type SignedTicket } from '@keystead/core/lifecycle';
-import { REVOCATION_REASONS, type RevocationReason, type RevokedEntry } from '@keystead/core/x509';
+import { type BatchTicket, type IssuerId, isIssuerId, type Shard, type SignedTicket } from '@keystead/core/lifecycle';
+import { REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
 import { AuthorisationUses } from './authorisation-uses.ts';
 import { Holds } from './holds.ts';
-import type { CertificateJournalEntry, CrlJournalEntry, JournalEntry, RestoredJournalEntry } from './journal-entry.ts';
+import { IssuerLists } from './issuer-lists.ts';
+import type {
+  CertificateJournalEntry,
+  CrlJournalEntry,
+  JournalEntry,
+  RestoredJournalEntry,
+  RevocationsJournalEntry,
+} from './journal-entry.ts';
+import type { Revoked } from './revoked-set.ts';
 import { SerialSet } from './serial-set.ts';
 
 interface TicketUse {
@@ -21,16 +29,7 @@ interface Unit {
 }
 
 /** What is remembered of a certificate besides the count. */
-type Certified = Pick<CertificateJournalEntry, 'serial' | 'issuer' | 'subject' | 'notAfter' | 'ticket'>;
-
-interface Revocations {
-  number: number;
-  /** By serial, revoked for good: what has once been listed stays. */
-  readonly listed: Map<Serial, RevokedEntry>;
-}
-
-/** How far the number of a CRL may be above the one before: far enough for any honest loss of count. */
-const MOST_CRL_NUMBERS_SKIPPED = 1_000_000;
+type Certified = Pick<CertificateJournalEntry, 'serial' | 'issuer' | 'subject' | 'notAfter' | 'ticket' | 'shards'>;
 
 /**
  * What keyd must know to refuse by itself: how many units each ticket has had and which device has which key, the
@@ -42,7 +41,7 @@ export class KeydState {
   readonly #tickets = new Map<string, TicketUse>();
   readonly #units = new Map<string, Unit>();
   readonly #unitKeys = new Map<string, string>();
-  readonly #revocations = new Map<IssuerId, Revocations>();
+  readonly #lists = new Map<IssuerId, IssuerLists>();
   readonly #restores: RestoredJournalEntry[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
@@ -57,6 +56,7 @@ export class KeydState {
     this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
     if (entry.kind === 'certificate') this.#replayCertificate(entry);
     if (entry.kind === 'crl') this.#replayCrl(entry);
+    if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
   }
@@ -75,23 +75,31 @@ export class KeydState {
   }
 
   #replayCrl(entry: CrlJournalEntry): void {
-    const { listed } = this.#of(entry.issuer);
-    for (const [serial, ms, reason] of entry.revoked) {
+    const lists = this.lists(entry.issuer);
+    this.#replayRevocations(entry, entry.number);
+    lists.raiseNumber(entry.number);
+    if (entry.delta === true || entry.nextUpdate === undefined) return;
+    const thisUpdate = Math.floor(Date.parse(entry.time) / 1000) * 1000;
+    lists.sawFull(shardOf(entry), { number: entry.number, thisUpdate, nextUpdate: Date.parse(entry.nextUpdate) });
+  }
+
+  #replayRevocations({ issuer, revoked }: RevocationsJournalEntry | CrlJournalEntry, since: number): void {
+    const lists = this.lists(issuer);
+    for (const [hex, ms, reason] of revoked) {
       if (!isReason(reason)) throw new KeysteadError('keyd.journal-damaged', { field: 'reason', seen: reason });
-      const revoked = { serial: serial as Serial, revokedAt: new Date(ms), reason };
-      if (reason === 'certificateHold') this.holds.take(entry.issuer, revoked);
-      else {
-        listed.set(revoked.serial, revoked);
-        this.holds.end(entry.issuer, revoked.serial);
-      }
+      const entry = { serial: hex as Serial, revokedAt: new Date(ms), reason };
+      const held = this.holds.isHeld(issuer, entry.serial);
+      if (reason === 'certificateHold') this.holds.take(issuer, entry);
+      else if (!lists.revoked.add(entry, since)) continue;
+      else if (held) this.holds.end(issuer, entry.serial);
+      if (!held && !this.isIssued(issuer, entry.serial)) lists.sawUnissued(1);
     }
-    this.#of(entry.issuer).number = entry.number;
   }
 
   #replayRestore(entry: RestoredJournalEntry): void {
     this.#restores.push(entry);
     for (const [issuer, floor] of Object.entries(entry.crlNumbers)) {
-      if (isIssuerId(issuer) && floor !== undefined) this.#of(issuer).number = Math.max(this.#of(issuer).number, floor);
+      if (isIssuerId(issuer) && floor !== undefined) this.lists(issuer).raiseNumber(floor);
     }
   }
 
@@ -128,9 +136,10 @@ export class KeydState {
   }
 
   /** Takes a certificate into account whose entry in the journal is durable. */
-  takeCertificate({ serial, issuer, subject, notAfter, ticket }: Certified): void {
+  takeCertificate({ serial, issuer, subject, notAfter, ticket, shards }: Certified): void {
     this.#certificates += 1;
     this.sawSerial(issuer, serial as Serial);
+    if (shards !== undefined) this.lists(issuer).sawSharding(shards, Date.parse(notAfter));
     const unit = ticket === undefined ? undefined : this.#units.get(subject);
     if (unit !== undefined) unit.idevid = { issuer, serial: serial as Serial, notAfter: Date.parse(notAfter) };
   }
@@ -173,6 +182,11 @@ export class KeydState {
     }
     this.#lastTime = Math.max(this.#lastTime, ms);
     return new Date(this.#lastTime);
+  }
+
+  /** The latest time that was seen, milliseconds since 1970. */
+  get lastTime(): number {
+    return this.#lastTime;
   }
 
   /** Takes note of a time that something else of keyd's was signed at, milliseconds since 1970. */
@@ -222,12 +236,20 @@ export class KeydState {
 
   /** The last CRL number of each issuer. */
   get crlNumbers(): Partial<Record<IssuerId, number>> {
-    return Object.fromEntries([...this.#revocations].map(([issuer, { number }]) => [issuer, number]));
+    const made = [...this.#lists].filter(([, { number }]) => number > 0);
+    return Object.fromEntries(made.map(([issuer, { number }]) => [issuer, number]));
   }
 
-  /** Whether a CRL that keyd signed lists this certificate for good. */
+  /** The CRLs of an issuer. */
+  lists(issuer: IssuerId): IssuerLists {
+    const known = this.#lists.get(issuer) ?? new IssuerLists(issuer);
+    this.#lists.set(issuer, known);
+    return known;
+  }
+
+  /** Whether keyd lists this certificate for good. */
   isRevoked(issuer: IssuerId, serial: Serial): boolean {
-    return this.#revocations.get(issuer)?.listed.has(serial) ?? false;
+    return this.#lists.get(issuer)?.revoked.has(serial) ?? false;
   }
 
   /** Whether it lists it at all: for good, or on a hold that no order has released. */
@@ -236,58 +258,49 @@ export class KeydState {
   }
 
   /**
-   * Takes revocations and holds onto the list. Returns all that the CRL must list, those that are there for the first
-   * time, and what takes them back, for when the journal could not be written: else they would be on no list later. What was listed at `forgetBefore` or earlier is let go: nothing of that time can be valid.
-   * @throws KeysteadError `crl.number-used`; `crl.number-skips` for one so high that after it there would soon be none
-   *   left, and so no CRL any more, also when the front end that asked for it is long mended.
+   * Takes revocations and holds onto the list of an issuer, first on the CRL with the number `since`. Returns those that
+   * are there for the first time, and what takes them back, for when the journal could not be written: else they would
+   * be on no list later. What was listed at `forgetBefore` or earlier is let go: nothing of that time can be valid.
+   * @throws KeysteadError `revocation.unissued-too-many`; nothing is taken then.
    */
   list(
     issuer: IssuerId,
-    number: number,
-    entries: readonly RevokedEntry[],
+    since: number,
+    entries: readonly Revoked[],
     forgetBefore: number,
-  ): { all: RevokedEntry[]; fresh: RevokedEntry[]; undo: () => void } {
-    const revocations = this.#of(issuer);
-    if (number <= revocations.number) {
-      throw new KeysteadError('crl.number-used', { field: 'number', seen: `${number}, after ${revocations.number}` });
-    }
-    if (number > revocations.number + MOST_CRL_NUMBERS_SKIPPED) {
-      throw new KeysteadError('crl.number-skips', { field: 'number', seen: `${number}, after ${revocations.number}` });
-    }
-    const { listed } = revocations;
-    const fresh: RevokedEntry[] = [];
-    const ended: RevokedEntry[] = [];
+  ): { fresh: Revoked[]; undo: () => void } {
+    const lists = this.lists(issuer);
+    const fresh: Revoked[] = [];
+    const ended: Revoked[] = [];
+    const unissued = entries.filter(({ serial }) => !this.isListed(issuer, serial) && !this.isIssued(issuer, serial));
+    lists.takeUnissued(unissued.length);
     for (const entry of entries) {
-      if (listed.has(entry.serial)) continue;
+      const { serial } = entry;
+      if (lists.revoked.has(serial)) continue;
       if (entry.reason === 'certificateHold') {
         if (this.holds.take(issuer, entry)) fresh.push(entry);
         continue;
       }
-      const held = this.holds.end(issuer, entry.serial);
-      if (held !== undefined) ended.push(held);
-      listed.set(entry.serial, entry);
+      const held = this.holds.end(issuer, serial);
+      if (held !== undefined) ended.push({ ...held, reason: 'certificateHold' });
+      lists.revoked.add(entry, since);
       fresh.push(entry);
     }
-    for (const [serial, { revokedAt }] of listed) if (revokedAt.getTime() <= forgetBefore) listed.delete(serial);
+    lists.revoked.forget(forgetBefore);
     this.holds.forget(issuer, forgetBefore);
-    revocations.number = number;
     const undo = (): void => {
       for (const { serial } of fresh) {
-        listed.delete(serial);
+        lists.revoked.delete(serial);
         this.holds.end(issuer, serial);
       }
       for (const held of ended) this.holds.take(issuer, held);
+      lists.sawUnissued(-unissued.length);
     };
-    return { all: [...listed.values(), ...this.holds.of(issuer)], fresh, undo };
-  }
-
-  #of(issuer: IssuerId): Revocations {
-    const known = this.#revocations.get(issuer);
-    if (known !== undefined) return known;
-    const made: Revocations = { number: 0, listed: new Map() };
-    this.#revocations.set(issuer, made);
-    return made;
+    return { fresh, undo };
   }
 }
 
 const isReason = (text: string): text is RevocationReason => text in REVOCATION_REASONS;
+
+const shardOf = ({ shard }: CrlJournalEntry): Shard | undefined =>
+  shard === undefined ? undefined : { index: shard[0], of: shard[1] };

@@ -9,6 +9,7 @@ import {
   type SecretBytes,
   type Signer,
   sha256,
+  signPieces,
   softwareSigner,
 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
@@ -140,7 +141,13 @@ class SealedKeystore implements Keystore {
     const { algorithm: keyAlgorithm, spki } = key.info;
     const signatureAlgorithm = this.#signerOf(key).signatureAlgorithm;
     // Through the keystore at each use, so that a signer given out dies with its key.
-    return { keyAlgorithm, signatureAlgorithm, spki, sign: async (data) => this.#signerOf(key).sign(data) };
+    return {
+      keyAlgorithm,
+      signatureAlgorithm,
+      spki,
+      sign: async (data) => this.#signerOf(key).sign(data),
+      signPieces: async (pieces) => signPieces(this.#signerOf(key), pieces),
+    };
   }
 
   async destroy(id: string): Promise<void> {

@@ -50,7 +50,11 @@ export class CmpAuthorities {
     const signer = softwareSigner('P-256', pkcs8);
     pkcs8.wipe();
     const csr = await certificationRequest(commonName, signer);
-    const issued = await authority.registrationAuthority({ csr, requestId: toHex(randomBytes(8)) });
+    const issued = await authority.registrationAuthority({
+      profile: CMP_RA_PROFILE,
+      csr,
+      requestId: toHex(randomBytes(8)),
+    });
     const now = clock.now().getTime();
     // Halfway through its life at the latest, where the policy gives it a short one.
     const until = Math.min(now + USED_FOR_MS, now + (issued.notAfter.getTime() - now) / 2);

@@ -3,13 +3,7 @@ import { type ParsedCrmf, parseCertReqMsg, type WantedCrl } from '@keystead/core
 import { base64urlOctets, certSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { claimedSubject, profileOf, statusUrls } from '@keystead/core/lifecycle';
-import {
-  parseRequest,
-  REVOCATION_REASONS,
-  type RequestFormat,
-  readCertificate,
-  readCrlTimes,
-} from '@keystead/core/x509';
+import { parseRequest, REVOCATION_REASONS, type RequestFormat, readCertificate } from '@keystead/core/x509';
 import { actorOf, type Client } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Ask, FinalReason, Outcome } from '../authority/index.ts';
@@ -202,10 +196,9 @@ export function cmpDomain(rooms: CmpRooms): CmpDomain {
           : issuers.filter(({ id }) => statusUrls(rooms.policy, id).crl === source.url);
       // Of a CA with several keys the one in use: what the others issued has their addresses in it.
       const issuer = known.find(({ id }) => hierarchy.issuers.some((one) => one.id === id && one.current)) ?? known[0];
-      const der = issuer === undefined ? undefined : authority.crl(issuer.id)?.der;
-      if (der === undefined) return undefined;
-      const newest = readCrlTimes(der).thisUpdate;
-      return thisUpdate === undefined || thisUpdate < newest ? (der as DerCrl) : undefined;
+      const newest = issuer === undefined ? undefined : authority.crlOctets(issuer.id);
+      if (newest === undefined) return undefined;
+      return thisUpdate === undefined || thisUpdate < newest.thisUpdate ? newest.der : undefined;
     },
     organization: () => profileOf(rooms.policy, 'ldevid').subject.organization,
     refused: (error, requestId) => access.refused(error, { requestId, what: WHAT }),

@@ -21,6 +21,7 @@ import { channelKeyId } from './key-records.ts';
 import { createPublicServer } from './public.ts';
 import { restDomain } from './rest-domain.ts';
 import { openRooms } from './rooms.ts';
+import { startScep } from './scep.ts';
 import { readChannelKey, sealingKeyOf } from './secrets.ts';
 import { makeTlsIdentity } from './tls-identity.ts';
 
@@ -75,8 +76,16 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     }
     const cmp = new CmpResponder(cmpDomain(rooms), log);
     registerCmp(app, cmp, log);
-    app.get('/healthz', async () => ({ ok: true, keyd: (await keyd.status()).software }));
+    app.get('/healthz', async () => ({
+      ok: true,
+      keyd: (await keyd.status()).software,
+      ...(config.scep === true ? { scep: 'on' } : {}),
+    }));
     const plain = createPublicServer({ rooms, keyd, layout, clock, log, cmp });
+    if (config.scep === true) {
+      const scep = await startScep(plain.app, rooms, { log });
+      undo.unshift(() => scep.close());
+    }
     undo.unshift(() => {
       server.closeIdleConnections();
       plain.server.closeIdleConnections();

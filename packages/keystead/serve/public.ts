@@ -47,7 +47,7 @@ export function createPublicServer({ rooms, keyd, layout, clock, log, cmp }: Pub
   });
   const crls = new CrlDirectory(layout.crl, clock);
   rooms.authority.onCrlPublished((issuer) => crls.published(issuer));
-  const crl = createCrlHandler({ crls, clock, onFailure, issuers: rooms.hierarchy.names });
+  const crl = createCrlHandler({ crls, clock, onFailure });
   const auditLog = createLogHandler({ dir: layout.log, onFailure });
   const server = createServer({
     headersTimeout: HEADERS_TIMEOUT_MS,

@@ -2,6 +2,7 @@ import { type ColumnDefinitionBuilder, type Compilable, sql } from 'kysely';
 import { acmeRecords } from './acme-migration.ts';
 import { deviceKeyOrigin } from './attestation-migration.ts';
 import { enrolmentAuthorisations } from './authorisation-migration.ts';
+import { crlLists } from './crl-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
@@ -27,6 +28,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 5, name: 'acts of revocation', statements: revocationActs },
   { version: 6, name: 'how it is known where the key of a device is', statements: deviceKeyOrigin },
   { version: 8, name: 'enrolments of several messages', statements: enrolmentTransactions },
+  { version: 9, name: 'the lists of revocations', statements: crlLists },
 ];
 
 function firstSchema({

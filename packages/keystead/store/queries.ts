@@ -193,13 +193,36 @@ export function compileQueries(dialect: Dialect) {
       q.selectFrom('audit_entry').select(rows.AUDIT).where('seq', '>=', a.from).orderBy('seq').limit(a.count),
     ),
     // ---- revocation lists
-    insertCrl: query<rows.CrlRow>()((q, a) => q.insertInto('crl').values(rows.crlColumns(a))),
-    latestCrl: query<{ issuer: IssuerName }>()((q, a) =>
-      q.selectFrom('crl').select(rows.CRL).where('issuer', '=', a.issuer).orderBy('number', 'desc').limit(1),
+    putCrl: query<rows.CrlRow>()((q, a) =>
+      q
+        .insertInto('crl_list')
+        .values(rows.crlListColumns(a))
+        .onConflict((conflict) =>
+          conflict.column('list').doUpdateSet((eb) => ({
+            number: eb.ref('excluded.number'),
+            made_at: eb.ref('excluded.made_at'),
+            next_update: eb.ref('excluded.next_update'),
+            bytes: eb.ref('excluded.bytes'),
+            sha256: eb.ref('excluded.sha256'),
+          })),
+        ),
     ),
-    pruneCrls: query<{ issuer: IssuerName; below: number }>()((q, a) =>
-      q.deleteFrom('crl').where('issuer', '=', a.issuer).where('number', '<', a.below),
+    crlLists: query<{ issuer: IssuerName }>()((q, a) =>
+      q
+        .selectFrom('crl_list')
+        .select([
+          'list',
+          'issuer',
+          'number',
+          'made_at as madeAt',
+          'next_update as nextUpdate',
+          'bytes',
+          dialect.hex<string>('sha256').as('sha256'),
+        ])
+        .where('issuer', '=', a.issuer)
+        .orderBy('list'),
     ),
+    dropCrl: query<{ list: string }>()((q, a) => q.deleteFrom('crl_list').where('list', '=', a.list)),
     ...keyQueries(dialect),
     ...authorisationQueries(dialect),
     ...acmeQueries(dialect),

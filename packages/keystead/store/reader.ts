@@ -146,8 +146,9 @@ export class Reader {
     return this.statements.auditEntries.all({ from, count });
   }
 
-  latestCrl(issuer: IssuerName): CrlRow | undefined {
-    return this.statements.latestCrl.first({ issuer });
+  /** The newest CRL of each list of an issuer. */
+  crlLists(issuer: IssuerName): CrlRow[] {
+    return this.statements.crlLists.all({ issuer });
   }
 
   key(id: string): KeyRow | undefined {

@@ -285,16 +285,24 @@ export const auditColumns = (row: AuditRow): Insertable<table.AuditEntryTable> =
   bytes: row.bytes,
 });
 
+/** The newest CRL of one list. Times are milliseconds since 1970. */
 export interface CrlRow {
+  /** `crlListName` of it. */
+  readonly list: string;
   readonly issuer: IssuerName;
   readonly number: number;
   readonly madeAt: number;
-  readonly der: Uint8Array;
+  readonly nextUpdate: number;
+  readonly bytes: number;
+  /** Of its DER, hex. */
+  readonly sha256: string;
 }
-export const CRL = ['issuer', 'number', 'made_at as madeAt', 'der'] as const;
-export const crlColumns = (row: CrlRow): Insertable<table.CrlTable> => ({
+export const crlListColumns = (row: CrlRow): Insertable<table.CrlListTable> => ({
+  list: row.list,
   issuer: row.issuer,
   number: row.number,
   made_at: row.madeAt,
-  der: row.der,
+  next_update: row.nextUpdate,
+  bytes: row.bytes,
+  sha256: bytesOf(row.sha256),
 });

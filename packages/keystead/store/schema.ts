@@ -131,11 +131,15 @@ export interface AuditEntryTable {
   bytes: Uint8Array;
 }
 
-export interface CrlTable {
+/** The newest CRL of each list; its bytes are a file. */
+export interface CrlListTable {
+  list: string;
   issuer: IssuerName;
   number: number;
   made_at: number;
-  der: Uint8Array;
+  next_update: number;
+  bytes: number;
+  sha256: Uint8Array;
 }
 
 /** Keys that have no row in `certificate`: roots, CAs, signers, the log's, symmetric ones. REQ-KEY-POL-01 */
@@ -202,7 +206,7 @@ export interface Schema {
   provisioning_record: ProvisioningRecordTable;
   evidence: EvidenceTable;
   audit_entry: AuditEntryTable;
-  crl: CrlTable;
+  crl_list: CrlListTable;
   key: KeyTable;
   key_event: KeyEventTable;
   revocation_act: RevocationActTable;

@@ -164,13 +164,14 @@ export class Tx extends Reader {
     this.statements.forgetEvidenceExports.run({});
   }
 
-  insertCrl(row: CrlRow): void {
-    this.statements.insertCrl.run(row);
+  /** Takes note of the newest CRL of a list. */
+  putCrl(row: CrlRow): void {
+    this.statements.putCrl.run(row);
   }
 
-  /** Forgets the CRLs of `issuer` with a number below `below`. */
-  pruneCrls(issuer: IssuerName, below: number): void {
-    this.statements.pruneCrls.run({ issuer, below });
+  /** Forgets a list that is not made any more. */
+  dropCrl(list: string): void {
+    this.statements.dropCrl.run({ list });
   }
 
   insertKey(row: KeyRow): void {

@@ -9,6 +9,7 @@ import { LOG_CHECKS } from './checks/log.ts';
 import { POLICY_CHECKS } from './checks/policy.ts';
 import { RECORD_CHECKS } from './checks/records.ts';
 import { REVOCATION_CHECKS } from './checks/revocation.ts';
+import { SCEP_CHECKS } from './checks/scep.ts';
 import { STORAGE_CHECKS } from './checks/storage.ts';
 
 export type { CheckResult } from './check.ts';
@@ -22,6 +23,7 @@ export const CHECKLIST: readonly Check[] = [
   ...ISOLATION_CHECKS,
   ...REVOCATION_CHECKS,
   ...RECORD_CHECKS,
+  ...SCEP_CHECKS,
   ...KEY_CHECKS,
   ...LOG_CHECKS,
 ];

@@ -2,6 +2,7 @@ import { KeysteadError } from '../../errors/index.ts';
 import type { Policy } from '../policy.ts';
 import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-update.ts';
 import { algorithms, profiles } from './certificates.ts';
+import { est } from './est.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
 import { attestation } from './makers.ts';
 import { authorisations, backups, deviceProof } from './outsiders.ts';
@@ -28,6 +29,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   quorums(found, before, after);
   grace(found, before, after, live);
   revocation(found, before, after);
+  est(found, before, after);
   revocationAuthority(found, before, after);
   transition(found, before, after);
   authorisations(found, before, after);

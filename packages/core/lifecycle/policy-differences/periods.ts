@@ -105,8 +105,11 @@ const PROMISES = {
   backendSeconds: 'promise from report to every backend',
 } as const;
 
+const DELTA_TIMES = { seconds: 'life of a delta CRL', refreshSeconds: 'time between two delta CRLs' } as const;
+
 export function revocation(found: Findings, before: Policy, after: Policy): void {
   const [old, next] = [before.revocation, after.revocation];
+  revocationLists(found, old.lists, next.lists);
   for (const part of Object.keys(REVOCATION_TIMES) as (keyof typeof REVOCATION_TIMES)[]) {
     if (old[part] === next[part]) continue;
     const slower = next[part] > old[part];
@@ -120,6 +123,28 @@ export function revocation(found: Findings, before: Policy, after: Policy): void
     const [from, to] = [old.promises[part], next.promises[part]];
     if (from !== to)
       found.add(to > from ? 'warns' : 'notes', `revocation.promises.${part}`, `${PROMISES[part]} ${change(from, to)}`);
+  }
+}
+
+type Lists = Policy['revocation']['lists'];
+
+function revocationLists(found: Findings, before: Lists, after: Lists): void {
+  const [from, to] = [before?.shards ?? 1, after?.shards ?? 1];
+  if (from !== to) {
+    const text = `what a CA issues from now on is listed in ${to} partitions, not ${from}; what was issued keeps its own`;
+    found.add('notes', 'revocation.lists.shards', text);
+  }
+  const [old, next] = [before?.delta, after?.delta];
+  if ((old === undefined) !== (next === undefined)) {
+    const text =
+      next === undefined ? 'delta CRLs are made no more: who reads them reads full CRLs' : 'delta CRLs are made';
+    found.add(next === undefined ? 'warns' : 'notes', 'revocation.lists.delta', text);
+  }
+  if (old === undefined || next === undefined) return;
+  for (const part of Object.keys(DELTA_TIMES) as (keyof typeof DELTA_TIMES)[]) {
+    if (old[part] === next[part]) continue;
+    const severity = next[part] > old[part] ? 'warns' : 'notes';
+    found.add(severity, `revocation.lists.delta.${part}`, `${DELTA_TIMES[part]} ${change(old[part], next[part])}`);
   }
 }
 

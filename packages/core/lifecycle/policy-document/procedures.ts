@@ -29,7 +29,11 @@ const generation = (policy: Policy): Block[] => [
     'The transcript names every step and the SHA-256 of every file; a key for one use signs it. keyd takes over only what that transcript lists, for its own keys.',
     'The sealed files of the roots go into a safe. No service opens them.',
   ),
-  paragraph('Devices make their own keys; no private key of a device is ever sent.'),
+  paragraph(
+    policy.est?.serverKeys === undefined || policy.est.serverKeys.length === 0
+      ? 'Devices make their own keys; no private key of a device is ever sent.'
+      : `Devices make their own keys. Only for certificates by ${policy.est.serverKeys.join(', ')} may keyd make one, for a device that asks for it: it is in memory for that one request, is stored nowhere, and is sent only encrypted to a certificate of that device.`,
+  ),
 ];
 
 const limits = (policy: Policy) => policy.authorisations ?? DEFAULT_AUTHORISATION_LIMITS;
@@ -71,7 +75,8 @@ const renewal = (policy: Policy): Block[] => [
 ];
 
 function revocation(policy: Policy): Block[] {
-  const { promises, crlSeconds, crlRefreshSeconds, rootCrlSeconds, ocspSeconds } = policy.revocation;
+  const { promises, crlSeconds, crlRefreshSeconds, rootCrlSeconds, ocspSeconds, lists } = policy.revocation;
+  const delta = lists?.delta;
   return [
     subsection('Suspension and revocation'),
     paragraph(
@@ -90,9 +95,17 @@ function revocation(policy: Policy): Block[] {
       [
         ['an OCSP answer', durationText(ocspSeconds)],
         ['a CRL of an online CA', `${durationText(crlSeconds)}, made again every ${durationText(crlRefreshSeconds)}`],
+        ...(delta === undefined
+          ? []
+          : [
+              ['a delta CRL', `${durationText(delta.seconds)}, made again every ${durationText(delta.refreshSeconds)}`],
+            ]),
         ['a CRL of a root', durationText(rootCrlSeconds)],
       ],
     ),
+    ...(lists === undefined || lists.shards === 1
+      ? []
+      : [paragraph(`What a CA issues is listed in ${lists.shards} partitions, besides a CRL of all that it revoked.`)]),
     paragraph('Who may order it:'),
     table(
       ['Revocation of', 'Takes'],

@@ -23,6 +23,10 @@ const SIGNED_DATA = oid(ID_SIGNED_DATA);
 export const certsOnly = (certs: readonly DerCertificate[]): Uint8Array =>
   sequence(SIGNED_DATA, context(0, sequence(VERSION_1, EMPTY_SET, NO_CONTENT, context(0, ...certs), EMPTY_SET)));
 
+/** The same with CRLs instead of certificates, as SCEP answers GetCRL (RFC 8894 section 3.3.4). */
+export const crlsOnly = (crls: readonly Uint8Array[]): Uint8Array =>
+  sequence(SIGNED_DATA, context(0, sequence(VERSION_1, EMPTY_SET, NO_CONTENT, context(1, ...crls), EMPTY_SET)));
+
 /**
  * The certificates of a certs-only message, in its order. Nothing about them is checked. CRLs are passed over.
  * @throws KeysteadError `cms.malformed`, also for a message with signers, content, or no certificates.

@@ -1,131 +1,172 @@
 import type { Serial } from '../../bytes/index.ts';
-import { octetString, oid, sequence } from '../der/writer.ts';
+import { booleanTrue, context, octetString, oid, sequence } from '../der/writer.ts';
 import { EXTENSIONS } from '../oids.ts';
-import { REVOCATION_REASONS, type RevocationReason } from './reasons.ts';
+import { CRL_REASONS, type CrlReason } from './reasons.ts';
 
 /** One revoked certificate. */
 export interface RevokedEntry {
   readonly serial: Serial;
   /** To the second; what is finer is cut off. */
   readonly revokedAt: Date;
-  /** Left out of the CRL when it is `unspecified` (RFC 5280 section 5.3.1). */
-  readonly reason?: RevocationReason;
+  /** Left out of the CRL when it is `unspecified` (RFC 5280 section 5.3.1); `removeFromCRL` stands in delta CRLs only. */
+  readonly reason?: CrlReason;
+  /**
+   * The Name, DER, of who issued this certificate and those after it, in an indirect CRL (RFC 5280 section 5.3.3); for
+   * the first without one it is the CRL's own issuer.
+   */
+  readonly certificateIssuer?: Uint8Array;
 }
 
-/** Written in pieces of this size: one buffer that grows would be copied again and again, and stand there twice. */
+/**
+ * One entry as it is written: the octets of its serial number stand in `octets` from `from` on, `length` of them,
+ * without leading zeros. A list of a million may give the same object each time with other values.
+ */
+export interface EntryOctets {
+  readonly octets: Uint8Array;
+  readonly from: number;
+  readonly length: number;
+  /** Whole seconds since 1970. */
+  readonly seconds: number;
+  /** CRLReason (RFC 5280 section 5.3.1). */
+  readonly reason: number;
+  readonly certificateIssuer?: Uint8Array;
+}
+
+/** Written in pieces of this size. */
 const PIECE_BYTES = 256 * 1024;
 /** An entry with a serial of 20 octets, a GeneralizedTime and a reason has 54. */
 const MOST_BYTES_PER_ENTRY = 64;
 /** RFC 5280 section 4.1.2.2. */
 const MOST_SERIAL_OCTETS = 20;
+/** RFC 5280 section 5.1.2.6: UTCTime through 2049. */
+const YEAR_1950 = Date.UTC(1950, 0, 1) / 1000;
+const YEAR_2050 = Date.UTC(2050, 0, 1) / 1000;
+const YEAR_10000 = Date.UTC(10_000, 0, 1) / 1000;
+const DAY = 86_400;
 
-/** The crlEntryExtensions with only a reason code, by reason (RFC 5280 section 5.3.1). */
-const REASON_EXTENSIONS = new Map<RevocationReason, Uint8Array>(
-  (Object.entries(REVOCATION_REASONS) as [RevocationReason, number][])
-    .filter(([, code]) => code !== 0)
-    .map(([reason, code]) => [
-      reason,
-      sequence(sequence(oid(EXTENSIONS.reasonCode), octetString(Uint8Array.of(0x0a, 1, code)))),
-    ]),
+const reasonExtension = (code: number): Uint8Array =>
+  sequence(oid(EXTENSIONS.reasonCode), octetString(Uint8Array.of(0x0a, 1, code)));
+
+/** The crlEntryExtensions with only a reason code, by its number (RFC 5280 section 5.3.1). */
+const REASON_EXTENSIONS: readonly Uint8Array[] = Array.from({ length: 11 }, (_, code) =>
+  code === 0 ? new Uint8Array(0) : sequence(reasonExtension(code)),
 );
 
 /**
- * The entries of revokedCertificates, written one after another as bytes. A CRL of a large fleet has
- * a million of them: through the general encoder each would be a dozen short-lived arrays.
+ * Entries in the form in which they are written; they can be gone through as often as `entries` can.
+ * @throws RangeError, while they are gone through, for a serial that is not 1 to 20 octets of hex without leading
+ *   zeros, or a time outside the years 1950 to 9999.
  */
-export class RevokedEntries {
-  readonly #full: Uint8Array[] = [];
-  #fullBytes = 0;
-  #buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
-  #length = 0;
+export function entryOctets(entries: Iterable<RevokedEntry>): Iterable<EntryOctets> {
+  return {
+    *[Symbol.iterator]() {
+      for (const { serial, revokedAt, reason, certificateIssuer } of entries) {
+        const octets = Buffer.from(serial, 'hex');
+        const { length } = octets;
+        if (length === 0 || length > MOST_SERIAL_OCTETS || length * 2 !== serial.length)
+          throw new RangeError('a serial number is 1 to 20 octets of hex');
+        if (octets[0] === 0 && length > 1) throw new RangeError('a serial number has no leading zero octets');
+        const seconds = Math.floor(revokedAt.getTime() / 1000);
+        if (!(seconds >= YEAR_1950 && seconds < YEAR_10000))
+          throw new RangeError('a revocation time lies from 1950 to 9999');
+        yield { octets, from: 0, length, seconds, reason: CRL_REASONS[reason ?? 'unspecified'], certificateIssuer };
+      }
+    },
+  };
+}
+
+/** How many octets the entries take, one after another. */
+export function entriesLength(entries: Iterable<EntryOctets>): number {
+  let length = 0;
+  for (const entry of entries) {
+    if (entry.certificateIssuer !== undefined) {
+      length += longEntry(entry).length;
+      continue;
+    }
+    const sign = ((entry.octets[entry.from] ?? 0) & 0x80) >> 7;
+    const extensions = REASON_EXTENSIONS[entry.reason]?.length ?? 0;
+    length += 4 + sign + entry.length + (entry.seconds < YEAR_2050 ? 15 : 17) + extensions;
+  }
+  return length;
+}
+
+/**
+ * The entries of revokedCertificates, written one after another. A CRL of a large fleet has a million of them: through
+ * the general encoder each would be a dozen short-lived arrays. Each piece is good until the next is asked for.
+ */
+export function* entryPieces(entries: Iterable<EntryOctets>): Generator<Uint8Array> {
+  const out = Buffer.allocUnsafeSlow(PIECE_BYTES);
+  const clock = new DayDigits();
+  let at = 0;
+  for (const entry of entries) {
+    const long = entry.certificateIssuer === undefined ? undefined : longEntry(entry);
+    if (at + MOST_BYTES_PER_ENTRY > PIECE_BYTES || long !== undefined) {
+      yield out.subarray(0, at);
+      at = 0;
+    }
+    if (long === undefined) at = writeEntry(out, at, entry, clock);
+    else yield long;
+  }
+  yield out.subarray(0, at);
+}
+
+function writeEntry(out: Buffer, start: number, entry: EntryOctets, clock: DayDigits): number {
+  // SEQUENCE header: an entry is shorter than 128 bytes, so its length is one octet, set at the end.
+  out[start] = 0x30;
+  let at = writeSerial(out, start + 2, entry);
+  at = clock.write(out, at, entry.seconds);
+  const extensions = REASON_EXTENSIONS[entry.reason];
+  if (extensions === undefined) throw new RangeError(`the reason ${entry.reason}`);
+  if (extensions.length > 0) out.set(extensions, at);
+  at += extensions.length;
+  out[start + 1] = at - start - 2;
+  return at;
+}
+
+function writeSerial(out: Buffer, start: number, { octets, from, length }: EntryOctets): number {
+  const sign = ((octets[from] ?? 0) & 0x80) >> 7;
+  out[start] = 0x02;
+  out[start + 1] = length + sign;
+  let at = start + 2;
+  if (sign === 1) {
+    out[at] = 0;
+    at += 1;
+  }
+  for (let i = 0; i < length; i += 1) out[at + i] = octets[from + i] ?? 0;
+  return at + length;
+}
+
+/** An entry that names its certificate's issuer, through the general encoder. */
+function longEntry(entry: EntryOctets): Uint8Array {
+  const out = Buffer.alloc(MOST_BYTES_PER_ENTRY);
+  const serialEnd = writeSerial(out, 0, entry);
+  const timeEnd = new DayDigits().write(out, serialEnd, entry.seconds);
+  const name = entry.certificateIssuer ?? new Uint8Array(0);
+  // GeneralNames with one directoryName [4]; the extension is critical (RFC 5280 section 5.3.3).
+  const issuer = sequence(oid(EXTENSIONS.certificateIssuer), booleanTrue(), octetString(sequence(context(4, name))));
+  const reason = entry.reason === 0 ? [] : [reasonExtension(entry.reason)];
+  return sequence(out.subarray(0, timeEnd), sequence(...reason, issuer));
+}
+
+/** Writes times. Revocations come in runs of one day; formatting a Date for each is what would cost the most here. */
+class DayDigits {
   #day = Number.NaN;
-  #dayDigits = '';
+  #digits = '';
 
-  /** Bytes written so far. */
-  get length(): number {
-    return this.#fullBytes + this.#length;
-  }
-
-  /** @throws RangeError for a serial that is not 1 to 20 octets of hex, or a time outside the years 1950 to 9999. */
-  add({ serial, revokedAt, reason }: RevokedEntry): void {
-    if (this.#length + MOST_BYTES_PER_ENTRY > PIECE_BYTES) this.#nextPiece();
-    const out = this.#buffer;
-    const start = this.#length;
-    // SEQUENCE header: an entry is shorter than 128 bytes, so its length is one octet, set at the end.
-    out[start] = 0x30;
-    let at = this.#writeSerial(serial, start + 2);
-    at = this.#writeTime(revokedAt.getTime(), at);
-    const extensions = reason === undefined ? undefined : REASON_EXTENSIONS.get(reason);
-    if (extensions !== undefined) {
-      out.set(extensions, at);
-      at += extensions.length;
-    }
-    out[start + 1] = at - start - 2;
-    this.#length = at;
-  }
-
-  /** The header of the SEQUENCE OF whose content is `pieces()`, by itself, so that the content is not copied for it. */
-  header(): Uint8Array {
-    const length = this.length;
-    const octets = length < 0x80 ? 0 : Math.ceil((32 - Math.clz32(length)) / 8);
-    const header = new Uint8Array(2 + octets);
-    header[0] = 0x30;
-    header[1] = octets === 0 ? length : 0x80 | octets;
-    for (let i = 0; i < octets; i += 1) header[1 + octets - i] = (length >>> (8 * i)) & 0xff;
-    return header;
-  }
-
-  /** The entries, one after another in pieces: views that the next `add` may make stale. */
-  pieces(): Uint8Array[] {
-    return [...this.#full, this.#buffer.subarray(0, this.#length)];
-  }
-
-  #nextPiece(): void {
-    this.#full.push(this.#buffer.subarray(0, this.#length));
-    this.#fullBytes += this.#length;
-    this.#buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
-    this.#length = 0;
-  }
-
-  #writeSerial(serial: string, at: number): number {
-    const octets = serial.length / 2;
-    const written = this.#buffer.write(serial, at + 3, 'hex');
-    // `write` stops at the first character that is not hex.
-    if (written !== octets || octets === 0 || octets > MOST_SERIAL_OCTETS)
-      throw new RangeError('a serial number is 1 to 20 octets of hex');
-    const out = this.#buffer;
-    if (out[at + 3] === 0 && octets > 1) throw new RangeError('a serial number has no leading zero octets');
-    out[at] = 0x02;
-    if (((out[at + 3] ?? 0) & 0x80) === 0) {
-      out[at + 1] = octets;
-      out.copyWithin(at + 2, at + 3, at + 3 + octets);
-      return at + 2 + octets;
-    }
-    out[at + 1] = octets + 1;
-    out[at + 2] = 0;
-    return at + 3 + octets;
-  }
-
-  /** UTCTime, or GeneralizedTime outside its years (RFC 5280 section 5.1.2.6), from milliseconds since 1970. */
-  #writeTime(ms: number, at: number): number {
-    const seconds = Math.floor(ms / 1000);
-    const day = Math.floor(seconds / 86_400);
-    // Revocations come in runs of one day; formatting a Date for each is what would cost the most here.
+  /** UTCTime, or GeneralizedTime outside its years (RFC 5280 section 5.1.2.6). */
+  write(out: Uint8Array, at: number, seconds: number): number {
+    const day = Math.floor(seconds / DAY);
     if (day !== this.#day) {
-      const date = new Date(day * 86_400_000);
-      const year = date.getUTCFullYear();
-      if (!(year >= 1950 && year <= 9999)) throw new RangeError('a revocation time lies from 1950 to 9999');
-      const digits = date.toISOString().slice(0, 10).replaceAll('-', '');
-      this.#dayDigits = year < 2050 ? digits.slice(2) : digits;
+      const digits = new Date(day * DAY * 1000).toISOString().slice(0, 10).replaceAll('-', '');
+      this.#digits = seconds < YEAR_2050 ? digits.slice(2) : digits;
       this.#day = day;
     }
-    const out = this.#buffer;
-    const digits = this.#dayDigits;
+    const digits = this.#digits;
     out[at] = digits.length === 6 ? 0x17 : 0x18;
     out[at + 1] = digits.length + 7;
     let i = at + 2;
     for (let j = 0; j < digits.length; j += 1, i += 1) out[i] = digits.charCodeAt(j);
-    const second = seconds - day * 86_400;
+    const second = seconds - day * DAY;
     i = writeTwoDigits(out, i, Math.floor(second / 3600));
     i = writeTwoDigits(out, i, Math.floor(second / 60) % 60);
     i = writeTwoDigits(out, i, second % 60);

@@ -53,22 +53,6 @@ export function readCrl(der: Uint8Array): CrlInfo {
   }
 }
 
-/**
- * thisUpdate and nextUpdate alone, without reading the entries: for a server that hands out large CRLs.
- * @throws KeysteadError `crl.malformed`
- */
-export function readCrlTimes(der: Uint8Array): { thisUpdate: Date; nextUpdate: Date } {
-  try {
-    const [tbs] = signedParts(der);
-    const { thisUpdate, nextUpdate } = readHead(shallowChildren(der, tbs));
-    return { thisUpdate, nextUpdate };
-  } catch (cause) {
-    if (cause instanceof DerError)
-      throw new KeysteadError('crl.malformed', { field: 'crl', seen: cause.message, cause });
-    throw cause;
-  }
-}
-
 function readSigned(der: Uint8Array): CrlInfo {
   const [tbs, outer, signatureNode] = signedParts(der);
   const fields = shallowChildren(der, tbs);

@@ -16,14 +16,16 @@ export type RevocationReason = keyof typeof REVOCATION_REASONS;
 /** A reason that is read from others as well: from delta CRLs, and from attribute authorities. */
 export type CrlReason = RevocationReason | 'removeFromCRL' | 'aACompromise';
 
-const BY_NUMBER = new Map<number, CrlReason>([
-  ...(Object.entries(REVOCATION_REASONS) as [RevocationReason, number][]).map(([name, code]): [number, CrlReason] => [
-    code,
-    name,
-  ]),
-  [8, 'removeFromCRL'],
-  [10, 'aACompromise'],
-]);
+/** The number of each. */
+export const CRL_REASONS: Readonly<Record<CrlReason, number>> = {
+  ...REVOCATION_REASONS,
+  removeFromCRL: 8,
+  aACompromise: 10,
+};
+
+const BY_NUMBER = new Map<number, CrlReason>(
+  (Object.entries(CRL_REASONS) as [CrlReason, number][]).map(([name, code]) => [code, name]),
+);
 
 /** The reason with this CRLReason number, or undefined. */
 export const reasonOf = (code: number): CrlReason | undefined => BY_NUMBER.get(code);

@@ -14,6 +14,7 @@ const GIVEN: readonly ExtensionName[] = [
   'subjectKeyIdentifier',
   'authorityKeyIdentifier',
   'cRLDistributionPoints',
+  'freshestCRL',
   'authorityInfoAccess',
   'ocspNoCheck',
 ];

@@ -14,6 +14,7 @@ const NEVER_CRITICAL: readonly ExtensionName[] = [
   'authorityKeyIdentifier',
   'authorityInfoAccess',
   'cRLDistributionPoints',
+  'freshestCRL',
   'ocspNoCheck',
 ];
 
@@ -274,7 +275,9 @@ export const RFC5280_RULES: readonly Rule[] = [
     rule: 'status-url',
     source: 'RFC 5280 4.2.1.13',
     check: ({ info }) =>
-      [...info.crlUrls, ...info.ocspUrls, ...info.caIssuersUrls].find((url) => !/^http:\/\/[^/\s]+\/\S*$/.test(url)),
+      [...info.crlUrls, ...info.freshestUrls, ...info.ocspUrls, ...info.caIssuersUrls].find(
+        (url) => !/^http:\/\/[^/\s]+\/\S*$/.test(url),
+      ),
   },
   {
     rule: 'ocsp-no-check',

@@ -15,7 +15,16 @@ export { csrFor, makeKey, type TestKey };
 
 type Keyd = Pick<
   KeydClient,
-  'issue' | 'signCrl' | 'releaseHold' | 'journal' | 'status' | 'trust' | 'provision' | 'signEvidence'
+  | 'issue'
+  | 'signCrl'
+  | 'releaseHold'
+  | 'listRevocations'
+  | 'crlFile'
+  | 'journal'
+  | 'status'
+  | 'trust'
+  | 'provision'
+  | 'signEvidence'
 >;
 
 /** What a test may put between the rooms: to look, to wait, or to fail at a chosen point. */
@@ -68,10 +77,13 @@ export class DomainBed {
     const { clock, policy } = this.keyd;
     const { layout } = this.keyd.rehearsal;
     const client = this.keyd.client;
+    const serverKey = client.issueServerKey.bind(client);
     const opened = openStore({ path: layout.database, clock, ...interposed.storeOptions });
     this.#store = opened;
     const store = interposed.store?.(opened) ?? opened;
-    const keyd = interposed.keyd?.(client) ?? client;
+    const keyd = Object.assign(interposed.keyd?.(client) ?? client, {
+      issueServerKey: (params: Parameters<KeydClient['issueServerKey']>[0]) => serverKey(params),
+    });
     const audit: AppendAudit = (tx, event) => appendAudit(tx, event, clock);
     const refusals = new RefusalLog({ store, audit, clock });
     this.#refusals = refusals;

@@ -35,6 +35,8 @@ const interposed: Interposed = {
     issue: around(client.issue.bind(client)),
     provision: around(client.provision.bind(client)),
     signCrl: around(client.signCrl.bind(client)),
+    listRevocations: around(client.listRevocations.bind(client)),
+    crlFile: client.crlFile.bind(client),
     signEvidence: around(client.signEvidence.bind(client)),
     journal: client.journal.bind(client),
     status: client.status.bind(client),

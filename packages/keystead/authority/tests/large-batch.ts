@@ -71,7 +71,10 @@ export function actsOver(store: Store, changed: () => void = () => {}): { acts: 
   const crls = {
     publish: async (issuer: IssuerId): Promise<CrlRow> => {
       published.push(issuer);
-      return { issuer, number: 1, madeAt: START.getTime(), der: new Uint8Array() };
+      return {
+        ...{ list: issuer, issuer, number: 1, bytes: 0, sha256: '' },
+        ...{ madeAt: START.getTime(), nextUpdate: START.getTime() },
+      };
     },
   };
   const revocation = new Revocation(deps, crls, changed);

@@ -16,6 +16,8 @@ let duringSigning: (() => Promise<void>) | undefined;
 
 const keyd = (client: KeydClient) => ({
   signCrl: client.signCrl.bind(client),
+  listRevocations: client.listRevocations.bind(client),
+  crlFile: client.crlFile.bind(client),
   signEvidence: client.signEvidence.bind(client),
   journal: client.journal.bind(client),
   status: client.status.bind(client),

@@ -19,6 +19,8 @@ const interposed = {
     status: client.status.bind(client),
     releaseHold: client.releaseHold.bind(client),
     trust: client.trust.bind(client),
+    listRevocations: client.listRevocations.bind(client),
+    crlFile: client.crlFile.bind(client),
     signCrl: (params: Parameters<typeof client.signCrl>[0]) =>
       keydAway ? Promise.reject(new KeysteadError('keyd.unreachable')) : client.signCrl(params),
   }),
@@ -160,7 +162,7 @@ test('many revocations at once share few CRLs, and the last has them all', async
   assert.ok(crl.number - before <= 3, `${crl.number - before} CRLs`);
 });
 
-test('TEST-KEY-08 a CRL is made again in time, and a lost file is put back at the start', async () => {
+test('TEST-KEY-08 a CRL is made again in time, and a lost file is replaced at the start', async () => {
   const first = published('server');
   bed.clock.advance(bed.policy.revocation.crlRefreshSeconds + 1);
   await bed.authority.tick();
@@ -171,6 +173,6 @@ test('TEST-KEY-08 a CRL is made again in time, and a lost file is put back at th
   writeFileSync(bed.crlPath('operator'), 'half a file');
   await bed.restart(interposed);
   assert.ok(existsSync(bed.crlPath('server')));
-  assert.equal(published('server').number, second.number);
+  assert.ok(published('server').number > second.number);
   assert.ok(published('operator').number >= 1);
 });

@@ -5,13 +5,14 @@ import { OPERATIONS, type OperationName, type Params, type Result } from '../pro
 import { challengeAttestation } from './challenge-attestation.ts';
 import { changePolicy, policyHistory } from './change-policy.ts';
 import { issue } from './issue.ts';
+import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
 import { releaseHold } from './release-hold.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
-import { signCrl } from './sign-crl.ts';
+import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
 import { signOcsp } from './sign-ocsp.ts';
 
@@ -21,10 +22,12 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   status,
   trust,
   issue,
+  issueServerKey,
   provision,
   challengeAttestation,
   signOcsp,
   signCrl,
+  listRevocations,
   signCheckpoint,
   signEvidence,
   signBackupManifest,

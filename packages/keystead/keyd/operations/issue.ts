@@ -54,11 +54,11 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
  * @throws KeysteadError `profile.not-requestable` for CAs, for signers of OCSP, evidence and transcripts (their
  *   subject is fixed), and for what has no end: IDevIDs are given only for a ticket, by `provision`.
  */
-function requestableFrom(profile: Profile): OnlineCa {
+export function requestableFrom(profile: Profile): OnlineCa {
   const issuer = ONLINE_CAS.find((role) => role === profile.issuer);
   const refusal =
     (profile.ca !== false && 'a CA') ||
-    (typeof profile.subject.commonName !== 'string' && !signsAnswers(profile) && 'a signer of keyd or of a ceremony') ||
+    (typeof profile.subject.commonName !== 'string' && !isRa(profile) && 'a signer of keyd or of a ceremony') ||
     (profile.extKeyUsage.includes('OCSPSigning') && 'an OCSP responder') ||
     (profile.validity.seconds === 'none' && 'a certificate without an end') ||
     (issuer === 'manufacturing' && 'a certificate of the factory: use a ticket');
@@ -72,10 +72,14 @@ function requestableFrom(profile: Profile): OnlineCa {
 }
 
 /**
- * The registration authority of the front end has a fixed subject as well. What it may do is to sign answers of CMP, and
- * the front end says in them what it likes anyhow.
+ * The registration authorities of the front end have a fixed subject as well. What makes their certificates harmless to
+ * ask for is what they are good for: to sign answers of CMP, and to open and answer SCEP; and the front end says in those
+ * what it likes anyhow.
  */
-const signsAnswers = ({ extKeyUsage }: Profile): boolean => extKeyUsage.length === 1 && extKeyUsage[0] === 'cmcRA';
+const isRa = ({ extKeyUsage, keyUsage, requesters }: Profile): boolean =>
+  extKeyUsage.join() === 'cmcRA' &&
+  keyUsage.every((one) => one === 'digitalSignature' || one === 'keyEncipherment') &&
+  requesters.join() === 'system';
 
 /**
  * The authorisation that a request of somebody without a certificate comes under, verified, and good for it now.
@@ -139,6 +143,7 @@ function nameFor(keyd: KeydContext, profile: Profile, params: Params<'issue'>, n
     return { deviceId: requester.id };
   }
   if (kind === 'person') return { person: requester.id };
+  if (typeof kind !== 'string') return {};
   if (requester.kind !== 'system') keyd.requesters.check('operator', requester.id, requester.certificate, now);
   return { hosts: hosts ?? [] };
 }

@@ -16,8 +16,15 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
     log: { origin: keyd.log.origin, size: keyd.log.size, checkpoint: keyd.log.checkpoint ?? null },
     tickets: keyd.state.tickets,
     crlNumbers: keyd.state.crlNumbers,
+    crlShards: shardings(keyd),
     restores: keyd.state.restores.map(({ n: _, kind: __, time, ...restore }) => ({ ...restore, time: new Date(time) })),
   };
+}
+
+function shardings(keyd: KeydContext): Result<'status'>['crlShards'] {
+  const now = keyd.state.lastTime;
+  const current = keyd.policy.revocation.lists?.shards ?? 1;
+  return Object.fromEntries(keyd.hierarchy.issuers.map(({ id }) => [id, keyd.state.lists(id).shardings(current, now)]));
 }
 
 /** What the ceremonies approved, certificates and verifier keys, and the policy in force. */

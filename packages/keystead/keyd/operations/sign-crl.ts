@@ -1,53 +1,173 @@
-import type { DerCrl } from '@keystead/core/bytes';
-import { issuerKeyId } from '@keystead/core/lifecycle';
-import { assembleSigned, tbsCertList } from '@keystead/core/x509';
+import type { Serial } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import { crlListName, crlUrls, issuerKeyId, type Shard, shardIndex } from '@keystead/core/lifecycle';
+import { type CrlHead, type EntryOctets, entryOctets, type RevokedEntry } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
+import type { DeltaBase, IssuerLists } from '../issuer-lists.ts';
+import type { CrlJournalEntry } from '../journal-entry.ts';
 import type { Params, Result } from '../protocol.ts';
 import { forgetBefore, requireRevocationTime } from '../revocation.ts';
-import { signVerified } from '../sign-verified.ts';
+import type { Revoked } from '../revoked-set.ts';
+
+type Issuer = Params<'signCrl'>['issuer'];
+type Fresh = CrlJournalEntry['revoked'];
+
+/** More are an entry of the journal of their own, so that no line of it is long. */
+const MOST_IN_LINE = 250;
+/** How far a hold's release may be dated before the full CRL on which it stood, milliseconds. */
+const CLOCK_STEP_MS = 2000;
 
 /**
- * Signs a full CRL. keyd remembers what it has listed, in its journal, and lists it again by itself: a front end can
- * add to a list, but never take a revocation back by leaving it out, nor a hold: that takes the signed order of
- * `releaseHold`. REQ-KEY-REV-01
- * @throws KeysteadError `issuer.unknown`, `key.use-forbidden`, `crl.number-used` and `crl.number-skips` with the last number, `revocation.malformed`, `clock.went-back`,
- *   `keyd.journal-failed`.
+ * Signs a CRL: of all that an issuer revoked or of one partition, and with it its delta CRL where the policy has them.
+ * keyd remembers what it has listed, in its journal, and lists it again by itself: a front end can add to a list, but
+ * never take a revocation back by leaving it out, nor a hold: that takes the signed order of `releaseHold`.
+ * REQ-KEY-REV-01
+ * @throws KeysteadError `issuer.unknown`, `key.use-forbidden`, `crl.number-used` and `crl.number-skips` with the last number,
+ *   `crl.shard-unknown`, `crl.delta-forbidden`, `revocation.malformed`, `revocation.unissued-too-many`,
+ *   `clock.went-back`, `keyd.journal-failed`, `keyd.signature-faulty`.
  */
 export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
+  const { id } = keyd.authority(params.issuer);
+  const lists = keyd.state.lists(id);
+  return lists.turnstile.alone(() => sign(keyd, lists, params));
+}
+
+/**
+ * Puts revocations on the list without a CRL; the next one has them. From then on they are as final as those of a CRL.
+ * REQ-KEY-REV-01
+ * @throws KeysteadError `issuer.unknown`, `revocation.malformed`, `revocation.unissued-too-many`, `clock.went-back`,
+ *   `keyd.journal-failed`; nothing is listed then.
+ */
+export async function listRevocations(
+  keyd: KeydContext,
+  { issuer, entries }: Params<'listRevocations'>,
+): Promise<Result<'listRevocations'>> {
+  const lists = keyd.state.lists(keyd.authority(issuer).id);
+  return lists.turnstile.alone(async () => {
+    const now = keyd.now();
+    const since = lists.number + 1;
+    const { fresh, undo } = take(keyd, issuer, since, entries, now);
+    await Promise.all(lined(fresh).map((revoked) => append(keyd, { issuer, since, revoked }, now))).catch(
+      (error: unknown) => {
+        undo();
+        throw error;
+      },
+    );
+    return { fresh: fresh.length };
+  });
+}
+
+async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
   const now = keyd.now();
-  const { issuer, number } = params;
+  const { issuer, number, shard, deltaOnly = false } = params;
+  const { crlSeconds, lists: cut } = keyd.policy.revocation;
   const authority = keyd.authority(issuer);
   keyd.ledger.require(issuerKeyId(issuer), 'process', now);
-  for (const { serial, revokedAt } of params.entries) requireRevocationTime(revokedAt, now, serial);
-  const { signer } = authority;
+  if (shard !== undefined && !lists.shardings(cut?.shards ?? 1, now.getTime()).includes(shard.of))
+    throw new KeysteadError('crl.shard-unknown', { field: 'shard', seen: `one of ${shard.of}` });
+  if (deltaOnly && cut?.delta === undefined) throw new KeysteadError('crl.delta-forbidden', { field: 'deltaOnly' });
+  lists.requireNumber(number);
   const thisUpdate = new Date(Math.floor(now.getTime() / 1000) * 1000);
-  const nextUpdate = new Date(thisUpdate.getTime() + keyd.policy.revocation.crlSeconds * 1000);
-  const { all, fresh, undo } = keyd.state.list(
+  const until = (seconds: number): Date => new Date(thisUpdate.getTime() + seconds * 1000);
+  const nextUpdate = until(deltaOnly ? (cut?.delta?.seconds ?? 0) : crlSeconds);
+  const base = lists.base(shard, thisUpdate.getTime());
+  if (deltaOnly && base === undefined)
+    throw new KeysteadError('crl.delta-forbidden', { field: 'deltaOnly', seen: 'no full CRL that did not end' });
+
+  const { fresh, undo } = take(keyd, issuer, number, params.entries, now);
+  lists.raiseNumber(number);
+  const [last = [], ...before] = lined(fresh).reverse();
+  const entry = {
+    time: now.toISOString(),
+    kind: 'crl' as const,
     issuer,
-    params.number,
-    params.entries,
-    forgetBefore(keyd.policy, authority.role, now),
-  );
-  const tbs = tbsCertList({
+    number,
+    shard: shard === undefined ? undefined : ([shard.index, shard.of] as [number, number]),
+    delta: deltaOnly ? (true as const) : undefined,
+    nextUpdate: nextUpdate.toISOString(),
+    revoked: last,
+  };
+  await Promise.all([
+    ...before.map((revoked) => append(keyd, { issuer, since: number, revoked }, now)),
+    keyd.journal.append(entry),
+  ]).catch((error: unknown) => {
+    undo();
+    throw error;
+  });
+  if (!deltaOnly) lists.sawFull(shard, { number, thisUpdate: thisUpdate.getTime(), nextUpdate: nextUpdate.getTime() });
+
+  const { signer } = authority;
+  const urls = crlUrls(keyd.policy, issuer, shard);
+  const head = {
     issuer: authority.certificate,
     signatureAlgorithm: signer.signatureAlgorithm,
     thisUpdate,
-    nextUpdate,
     number,
-    entries: all,
-  });
-  await keyd.journal
-    .append({
-      time: now.toISOString(),
-      kind: 'crl',
+    // RFC 5280 section 5.2.5: who reads it knows by this name which certificates it is for.
+    point: shard === undefined ? undefined : (urls.crl ?? `urn:keystead:crl:${crlListName({ issuer, shard })}`),
+  };
+  const make = async (delta: boolean, more: Pick<CrlHead, 'nextUpdate' | 'base' | 'freshest'>) => {
+    const entries = listed(
+      keyd,
       issuer,
-      number,
-      revoked: fresh.map(({ serial, revokedAt, reason }) => [serial, revokedAt.getTime(), reason ?? 'unspecified']),
-    })
-    .catch((error: unknown) => {
-      undo();
-      throw error;
-    });
-  const crl = assembleSigned(tbs, signer.signatureAlgorithm, await signVerified(signer, tbs)) as DerCrl;
-  return { crl, number, thisUpdate, nextUpdate };
+      shard,
+      delta ? (base ?? { number, thisUpdate: thisUpdate.getTime() }) : undefined,
+    );
+    const made = await keyd.crls.make(crlListName({ issuer, shard, delta }), { ...head, ...more }, entries, signer);
+    return { ...made, number, thisUpdate, nextUpdate: more.nextUpdate };
+  };
+  const deltaHead = cut?.delta && { nextUpdate: until(cut.delta.seconds), base: base?.number ?? number };
+  if (deltaOnly && deltaHead !== undefined) return make(true, deltaHead);
+  const full = await make(false, { nextUpdate, freshest: urls.freshest });
+  return deltaHead === undefined ? full : { ...full, delta: await make(true, deltaHead) };
+}
+
+function take(keyd: KeydContext, issuer: Issuer, since: number, entries: readonly Revoked[], now: Date) {
+  for (const { serial, revokedAt } of entries) requireRevocationTime(revokedAt, now, serial);
+  return keyd.state.list(issuer, since, entries, forgetBefore(keyd.policy, keyd.authority(issuer).role, now));
+}
+
+const append = (keyd: KeydContext, entry: { issuer: Issuer; since: number; revoked: Fresh }, now: Date) =>
+  keyd.journal.append({ time: now.toISOString(), kind: 'revocations', ...entry });
+
+/** For lines of the journal. */
+function lined(fresh: readonly Revoked[]): Fresh[] {
+  const lines: Fresh[] = [];
+  for (let from = 0; from < fresh.length; from += MOST_IN_LINE) {
+    const line = fresh.slice(from, from + MOST_IN_LINE);
+    lines.push(line.map(({ serial, revokedAt, reason }) => [serial, revokedAt.getTime(), reason ?? 'unspecified']));
+  }
+  return lines;
+}
+
+/**
+ * What a CRL lists. A delta CRL lists what no CRL up to its base has, every hold, and what came off its hold since
+ * (RFC 5280 section 5.2.4 allows entries that the base has as well, and asks for those that a CRL in between had).
+ */
+function listed(
+  keyd: KeydContext,
+  issuer: Issuer,
+  shard: Shard | undefined,
+  base: DeltaBase | undefined,
+): Iterable<EntryOctets> {
+  const { holds } = keyd.state;
+  const { revoked } = keyd.state.lists(issuer);
+  const inShard = (serial: Serial): boolean => shard === undefined || shardIndex(serial, shard.of) === shard.index;
+  // Taken out now: an order of release may come while the list is written.
+  const others: RevokedEntry[] = [...holds.of(issuer)].filter(({ serial }) => inShard(serial));
+  if (base !== undefined) {
+    for (const [serial, { releasedAt }] of holds.released(issuer)) {
+      if (!inShard(serial) || releasedAt < base.thisUpdate - CLOCK_STEP_MS || keyd.state.isListed(issuer, serial))
+        continue;
+      others.push({ serial, revokedAt: new Date(releasedAt), reason: 'removeFromCRL' });
+    }
+  }
+  const few = [...entryOctets(others)];
+  const many = revoked.entries({ after: base?.number, shard });
+  return {
+    *[Symbol.iterator]() {
+      yield* many;
+      yield* few;
+    },
+  };
 }

@@ -12,3 +12,17 @@ export function namesEtag(header: string | undefined, etag: string): boolean {
     return tag === '*' || tag === etag || tag === `W/${etag}`;
   });
 }
+
+/**
+ * Whether the client has this representation: by If-None-Match, and only where that is absent by If-Modified-Since (RFC
+ * 9110 section 13.1.3).
+ */
+export function notModified(
+  headers: { readonly 'if-none-match'?: string; readonly 'if-modified-since'?: string },
+  etag: string,
+  lastModified: Date,
+): boolean {
+  if (headers['if-none-match'] !== undefined) return namesEtag(headers['if-none-match'], etag);
+  const since = Date.parse(headers['if-modified-since'] ?? '');
+  return Math.floor(lastModified.getTime() / 1000) * 1000 <= since;
+}

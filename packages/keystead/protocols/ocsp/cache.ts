@@ -16,6 +16,7 @@ interface Entry {
   /** Set when the status of one of its serials changed. */
   stale: boolean;
   answer: CachedAnswer | undefined;
+  readonly make: () => Promise<OcspReply>;
 }
 
 /**
@@ -54,9 +55,17 @@ export class AnswerCache {
     const entry = this.#young.get(key) ?? this.#promote(key);
     const answer = entry?.answer;
     if (entry === undefined || answer === undefined) return undefined;
-    if (nowMs < answer.freshUntilMs) return answer;
-    this.#remove(entry);
-    return undefined;
+    if (nowMs >= answer.freshUntilMs) {
+      this.#remove(entry);
+      return undefined;
+    }
+    if (nowMs >= answer.refreshFromMs) this.#refresh(entry);
+    return answer;
+  }
+
+  /** Has a successor made ahead of the end. A failure is told by the first request that finds no answer any more. */
+  #refresh({ key, serials, make }: Entry): void {
+    if (!this.#making.has(key)) this.fill(key, serials, make).catch(() => {});
   }
 
   /**
@@ -66,7 +75,7 @@ export class AnswerCache {
   fill(key: string, serials: readonly Serial[], make: () => Promise<OcspReply>): Promise<OcspReply | CachedAnswer> {
     const running = this.#making.get(key);
     if (running !== undefined) return running.made;
-    const entry: Entry = { key, serials, stale: false, answer: undefined };
+    const entry: Entry = { key, serials, stale: false, answer: undefined, make };
     this.#index(entry);
     const made = this.#make(entry, make).finally(() => {
       if (this.#making.get(key)?.entry === entry) this.#making.delete(key);

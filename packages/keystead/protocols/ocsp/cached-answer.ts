@@ -2,6 +2,8 @@ import { etagOf } from '../http/etag.ts';
 
 /** An answer is made anew when less than this part of its life is left, so that clients never get one at its end. */
 const SPARE_PART = 1 / 4;
+/** From here on, whoever asks has a successor made, and does not wait for it: what is asked for often is always there. */
+const REFRESH_PART = 1 / 2;
 
 /** One signed answer in the form in which it is sent. */
 export class CachedAnswer {
@@ -15,6 +17,8 @@ export class CachedAnswer {
   readonly nextUpdate: Date;
   /** Milliseconds since 1970 from which it is not given any more. */
   readonly freshUntilMs: number;
+  /** Milliseconds since 1970 from which the first who asks has it made anew in the background. */
+  readonly refreshFromMs: number;
   readonly #lastModified: string;
   readonly #expires: string;
 
@@ -25,6 +29,7 @@ export class CachedAnswer {
     this.thisUpdate = thisUpdate;
     this.nextUpdate = nextUpdate;
     this.freshUntilMs = nextUpdate.getTime() - (nextUpdate.getTime() - thisUpdate.getTime()) * SPARE_PART;
+    this.refreshFromMs = thisUpdate.getTime() + (nextUpdate.getTime() - thisUpdate.getTime()) * REFRESH_PART;
     this.#lastModified = thisUpdate.toUTCString();
     this.#expires = nextUpdate.toUTCString();
   }

@@ -4,7 +4,7 @@ import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
 import type { IssuerName } from '@keystead/core/lifecycle';
 import { MAX_OCSP_REQUEST_BYTES, type ParsedOcspRequest, parseOcspRequest } from '@keystead/core/x509';
-import { namesEtag } from '../http/etag.ts';
+import { notModified } from '../http/etag.ts';
 import { AnswerCache } from './cache.ts';
 import { CachedAnswer } from './cached-answer.ts';
 import { requestOfPath } from './get-path.ts';
@@ -171,7 +171,8 @@ function failure(error: unknown, onFailure: OcspHandlerDeps['onFailure']): OcspR
   if (error instanceof KeysteadError) {
     if (error.code === 'ocsp.malformed') return errorReply('malformedRequest');
     if (error.code === 'ocsp.hash-unsupported') return errorReply('unauthorized');
-    if (error.kind === 'unavailable') return errorReply('tryLater');
+    // keyd hears of a release or a revocation a moment before or after the records: the next request finds them agreed.
+    if (error.kind === 'unavailable' || error.code === 'revocation.undone') return errorReply('tryLater');
   }
   onFailure?.(error);
   return errorReply('internalError');
@@ -184,7 +185,7 @@ function sendPost(response: ServerResponse, { body, text }: CachedAnswer): void 
 }
 
 function sendGet({ request, response }: Exchange, answer: CachedAnswer, headers: string[]): void {
-  if (namesEtag(request.headers['if-none-match'], answer.etag)) {
+  if (notModified(request.headers, answer.etag, answer.thisUpdate)) {
     response.writeHead(304, headers.slice(CachedAnswer.bodyHeaders));
     response.end();
   } else {

@@ -17,6 +17,8 @@ const keyd = (client: KeydClient) => ({
   issue: client.issue.bind(client),
   provision: client.provision.bind(client),
   signCrl: client.signCrl.bind(client),
+  listRevocations: client.listRevocations.bind(client),
+  crlFile: client.crlFile.bind(client),
   journal: client.journal.bind(client),
   status: client.status.bind(client),
   releaseHold: client.releaseHold.bind(client),

@@ -402,7 +402,7 @@ test("general messages: CA certificates, CRLs that are newer than the client's, 
   const issuer = readCertificate(certificates.operational as DerCertificate).subjectDer;
   const crls = await ask(INFO_TYPES.crlStatusList, crlStatusListValue(issuer));
   assert.equal(crls?.type, INFO_TYPES.crls);
-  const crl = bed.domain.authority.crl('operational')?.der ?? new Uint8Array(0);
+  const crl = bed.domain.authority.crlOctets('operational')?.der ?? new Uint8Array(0);
   assert.deepEqual(crls?.value, sequence(crl));
   const future = time(new Date(bed.domain.clock.now().getTime() + 60_000));
   assert.equal((await ask(INFO_TYPES.crlStatusList, crlStatusListValue(issuer, future)))?.value, undefined);

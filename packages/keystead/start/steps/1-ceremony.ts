@@ -66,6 +66,7 @@ async function found(world: World): Promise<void> {
     operators: people,
     issued: clock.now(),
     backup: await makeCustodianKeys(layout, passphrases.operators),
+    est: { serverKeys: ['ldevid'] },
     lifetimes: { ldevid: { seconds: world.config.ldevidSeconds, backdateSeconds: 10 } },
     urls: { crl: `${base}/crl/{ca}.crl`, ocsp: `${base}/ocsp/{ca}`, caIssuers: `${base}/ca/{ca}.cer` },
   });

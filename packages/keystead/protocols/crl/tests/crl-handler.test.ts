@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -158,4 +158,89 @@ test('other paths and methods are refused, and a file that is no CRL is not serv
   writeFileSync(join(pki.dir, 'server.crl'), 'not a CRL');
   assert.equal((await fetch(`${url}/server.crl`)).status, 500);
   assert.equal(failures.length, 1);
+});
+
+/** More than a megabyte of DER. */
+async function publishLong(list = 'operational'): Promise<Uint8Array> {
+  number += 1;
+  const signer = pki.signer('ca');
+  const tbs = tbsCertList({
+    issuer: ca,
+    signatureAlgorithm: signer.signatureAlgorithm,
+    thisUpdate: clock.now(),
+    nextUpdate: new Date(clock.now().getTime() + 3_600_000),
+    number,
+    entries: Array.from({ length: 30_000 }, (_, i) => ({
+      serial: `5a${(i + 0x1000000).toString(16).padStart(8, '0')}${'c3'.repeat(15)}` as Serial,
+      revokedAt: clock.now(),
+    })),
+  });
+  const crl = assembleSigned(tbs, signer.signatureAlgorithm, await signer.sign(tbs));
+  writeFileSync(join(pki.dir, 'new.crl'), crl);
+  renameSync(join(pki.dir, 'new.crl'), join(pki.dir, `${list}.crl`));
+  crls.published('operational');
+  return crl;
+}
+
+test('TEST-KEY-08: a long list comes from its file, whole and in parts, and a download that breaks off goes on with curl [curl: CRL range]', async () => {
+  const crl = await publishLong();
+  assert.ok(crl.length > 1024 * 1024);
+  const whole = await fetchCrl();
+  assert.deepEqual(await bytesOf(whole), crl);
+  assert.equal(whole.headers.get('content-length'), String(crl.length));
+  const etag = whole.headers.get('etag') ?? '';
+  assert.equal((await fetchCrl({ 'If-None-Match': etag })).status, 304);
+  const modified = whole.headers.get('last-modified') ?? '';
+  assert.equal((await fetchCrl({ 'If-Modified-Since': modified })).status, 304);
+  const part = await fetchCrl({ Range: 'bytes=1000000-1000099', 'If-Range': etag });
+  assert.equal(part.status, 206);
+  assert.deepEqual(await bytesOf(part), crl.subarray(1_000_000, 1_000_100));
+  assert.equal((await fetch(`${url}/operational.crl`, { method: 'HEAD' })).headers.get('etag'), etag);
+  writeFileSync(join(pki.dir, 'part.crl'), crl.subarray(0, 300_000));
+  const args = ['-sS', '--fail', '--continue-at', '-', '-o', 'part.crl', `${url}/operational.crl`];
+  await promisify(execFile)('curl', args, { cwd: pki.dir });
+  assert.deepEqual(readFileSync(join(pki.dir, 'part.crl')), Buffer.from(crl));
+  // Another list of the same length in its place: never a half of each.
+  const next = await publishLong();
+  const old = await fetchCrl({ Range: 'bytes=1000000-', 'If-Range': etag });
+  assert.equal(old.status, 200);
+  assert.deepEqual(await bytesOf(old), next);
+});
+
+test('TEST-KEY-08: openssl reads each list as PEM as well, long and short, and it is byte for byte what openssl writes [openssl: CRL PEM]', async () => {
+  for (const make of [() => publish(), () => publish('0a0b0c'), () => publishLong()]) {
+    const crl = await make();
+    const answer = await fetch(`${url}/operational.pem`);
+    const text = Buffer.from(await bytesOf(answer)).toString('latin1');
+    assert.equal(answer.headers.get('content-length'), String(text.length));
+    assert.notEqual(answer.headers.get('etag'), (await fetchCrl()).headers.get('etag'));
+    writeFileSync(join(pki.dir, 'der.crl'), crl);
+    pki.run('openssl', 'crl', '-inform', 'DER', '-in', 'der.crl', '-outform', 'PEM', '-out', 'openssl.pem');
+    assert.equal(text, readFileSync(join(pki.dir, 'openssl.pem'), 'latin1'));
+    const again = await fetch(`${url}/operational.pem`, {
+      headers: { 'If-None-Match': answer.headers.get('etag') ?? '' },
+    });
+    assert.equal(again.status, 304);
+  }
+});
+
+test('partitions and delta CRLs have their own addresses; what is no name of a list is not looked for', async () => {
+  const crl = await publishLong('operational-2-of-4-delta');
+  assert.deepEqual(await bytesOf(await fetch(`${url}/operational-2-of-4-delta.crl`)), crl);
+  for (const name of ['..%2fca.pem', '.operational.0011223344556677.tmp', `${'a'.repeat(200)}`, 'A', 'a/b'])
+    for (const form of ['.crl', '.pem', ''])
+      assert.equal((await fetch(`${url}/${name}${form}`)).status, 404, name + form);
+});
+
+test('a reader that goes away in the middle of a long list is no failure, and the list is there for the next', async () => {
+  const crl = await publishLong();
+  const before = failures.length;
+  const aborted = new AbortController();
+  const answer = await fetch(`${url}/operational.crl`, { signal: aborted.signal });
+  const reader = answer.body?.getReader();
+  await reader?.read();
+  aborted.abort();
+  await reader?.closed.catch(() => {});
+  assert.deepEqual(await bytesOf(await fetchCrl()), crl);
+  assert.equal(failures.length, before);
 });

@@ -133,3 +133,57 @@ test('whatever happens in whatever order, no answer is given that is older than 
     { numRuns: 300 },
   );
 });
+
+test('TEST-KEY-09 an answer that is asked for often is made again ahead of its end, and nobody waits for it', async () => {
+  const { clock, cache, reply, get, fill } = rig();
+  const first = await fill('k', '01');
+  clock.advance(51);
+  assert.equal(get('k'), first, 'given at once, while the next one is made');
+  assert.equal(get('k'), first);
+  await new Promise(setImmediate);
+  const second = get('k');
+  assert.notEqual(second, first);
+  assert.equal(second?.thisUpdate.getTime(), clock.now().getTime());
+  // Past the end of the first one there is one all the same.
+  clock.advance(30);
+  assert.ok(get('k'));
+  assert.equal(cache.size, 1);
+  assert.equal(cache.indexed, 1, 'the one before left nothing behind');
+  // A failure of keyd is told to nobody as long as there is an answer.
+  let fails = true;
+  const made = async () => {
+    if (fails) throw new Error('keyd is away');
+    return reply();
+  };
+  fails = false;
+  await cache.fill('other', ['02' as Serial], made);
+  fails = true;
+  clock.advance(60);
+  assert.ok(get('other'));
+  await new Promise(setImmediate);
+  assert.ok(get('other'));
+  clock.advance(16);
+  assert.equal(get('other'), undefined);
+});
+
+test('TEST-KEY-09 a status that changes while an answer is made again ahead of its end is in every answer from then on', async () => {
+  const { clock, cache, reply, get, changed } = rig();
+  let release: () => void = () => {};
+  let status = 1;
+  let slow = false;
+  await cache.fill('k', ['01' as Serial], async () => {
+    const der = body.slice().fill(status);
+    if (slow) await new Promise<void>((resolve) => (release = resolve));
+    return reply(der);
+  });
+  clock.advance(60);
+  slow = true;
+  assert.equal(get('k')?.body[0], 1);
+  status = 2;
+  changed('01');
+  assert.equal(get('k'), undefined, 'the old answer is gone');
+  slow = false;
+  release();
+  await new Promise(setImmediate);
+  assert.equal(get('k')?.body[0] ?? 2, 2, 'what was begun before is never kept');
+});
