@@ -35,7 +35,7 @@ interface Open {
   readonly attested: AttestedKey;
 }
 
-/** How many challenges there may be. One costs keyd some 6 ms, and 1 kB while it waits. */
+/** How many challenges there may be. One costs keyd 6 to 9 ms, and 1 kB while it waits. */
 export interface ChallengeLimits {
   readonly lifetimeMs: number;
   /** That wait for their answers: of all operators, and of one. */
@@ -46,7 +46,7 @@ export interface ChallengeLimits {
   readonly all: Rate;
 }
 
-/** A panel of units at once and then two a second at one station; together no more than a quarter of keyd's time. */
+/** A panel of units at once and then two a second at one station; together no more than a third of keyd's time. */
 const LIMITS: ChallengeLimits = {
   lifetimeMs: 120_000,
   mostOpen: 1024,
