@@ -39,7 +39,10 @@ function checkExtensions(requested: RequestedExtensions, profile: Profile, san: 
       throw new KeysteadError('csr.extension-forbidden', { field, seen: asked.join(', ').slice(0, 200) });
   };
   compare('subjectAltName', requested.subjectAltName, san);
-  compare('keyUsage', requested.keyUsage, profile.keyUsage);
+  // Common clients ask for keyEncipherment by habit, for EC keys too, where RFC 8813 section 3 forbids it. It is not
+  // given; everything else that is asked for beyond the profile is refused.
+  const usages = requested.keyUsage?.filter((usage) => usage !== 'keyEncipherment' || profile.keyUsage.includes(usage));
+  compare('keyUsage', usages, profile.keyUsage);
   compare('extKeyUsage', requested.extKeyUsage, profile.extKeyUsage);
   const basic = requested.basicConstraints;
   const pathLength = profile.ca === false ? undefined : (profile.ca.pathLength ?? undefined);

@@ -336,6 +336,12 @@ test('a request may ask only for the extensions that its profile lists, with the
   checkRequest(await withExtensions(right), device, named);
   const usage = (octet: number) => extension(EXTENSIONS.keyUsage, Uint8Array.of(3, 2, 7, octet));
   checkRequest(await withExtensions(right, usage(0x80)), device, named);
+  // keyEncipherment beside it, as acme-client and cert-manager ask for with every key, is passed over.
+  checkRequest(
+    await withExtensions(right, extension(EXTENSIONS.keyUsage, Uint8Array.of(3, 2, 5, 0xa0))),
+    device,
+    named,
+  );
   const refused = async (field: string, ...extensions: Uint8Array[]) => {
     const csr = await withExtensions(...extensions);
     assert.throws(() => checkRequest(csr, device, named), code('csr.extension-forbidden', field));
@@ -346,6 +352,7 @@ test('a request may ask only for the extensions that its profile lists, with the
     extension(EXTENSIONS.subjectAltName, generalNamesDer(['URI:urn:keystead:device:pump-1', 'DNS:localhost'])),
   );
   await refused('keyUsage', extension(EXTENSIONS.keyUsage, Uint8Array.of(3, 2, 2, 0x04)));
+  await refused('keyUsage', extension(EXTENSIONS.keyUsage, Uint8Array.of(3, 2, 5, 0x20)));
   await refused('extKeyUsage', extension(EXTENSIONS.extKeyUsage, sequence(oid('1.3.6.1.5.5.7.3.1'))));
   await refused('extensionRequest', extension(EXTENSIONS.basicConstraints, sequence(booleanTrue())));
   await refused('extensionRequest', extension('1.2.3.4', nullValue()));
