@@ -220,6 +220,23 @@ function routes(): readonly (readonly [method: string, path: string, body?: unkn
     ['POST', '/server-certificates', { csr, hosts: ['localhost'] }],
     ['POST', '/batches', { ticket: '{}' }],
     ['POST', '/units', { ticketId: 'batch-devices', deviceId: 'DEV-0050', csr, line: 'line-1' }],
+    [
+      'POST',
+      '/attestations',
+      {
+        ticketId: 'batch-devices',
+        deviceId: 'DEV-0050',
+        line: 'line-1',
+        ekPublic: 'AAAA',
+        akPublic: 'AAAA',
+        keyPublic: 'AAAA',
+        attest: 'AAAA',
+        signature: 'AAAA',
+      },
+    ],
+    ['GET', '/acme/accounts'],
+    ['GET', '/acme/orders'],
+    ['POST', '/acme/accounts/a1/revocation', {}],
     ['POST', '/revocations', { deviceId: 'DEV-0002', reason: 'keyCompromise' }],
     ['POST', '/revocations', { serial: '0123', reason: 'keyCompromise' }],
     ['GET', '/revocation-requests'],
@@ -278,7 +295,7 @@ test('the list of routes that the server gives out is the one that is tested her
   const named = listed.map(([method, path = '']) => `${method} ${path.split(' ')[0]}`);
   const tested = routes().map(([method, path]) => {
     const general = path.replace(
-      /(?<=\/(devices|certificates|records|keys|backups|authorisations|enrolment-requests|revocation-requests)\/)(?!due$)[^/]+/,
+      /(?<=\/(devices|certificates|records|keys|backups|authorisations|enrolment-requests|revocation-requests|accounts)\/)(?!due$)[^/]+/,
       '*',
     );
     return `${method} /api/v1${general}`;
