@@ -2,7 +2,7 @@ import { type DerCertificate, type DerCrl, sameBytes } from '@keystead/core/byte
 import { type ParsedCrmf, parseCertReqMsg, type WantedCrl } from '@keystead/core/cmp';
 import { base64urlOctets, certSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { claimedSubject, profileOf, statusUrls } from '@keystead/core/lifecycle';
+import { claimedSubject, type IssuerId, profileOf, statusUrls } from '@keystead/core/lifecycle';
 import { parseRequest, REVOCATION_REASONS, type RequestFormat, readCertificate } from '@keystead/core/x509';
 import { actorOf, type Client } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
@@ -188,17 +188,22 @@ export function cmpDomain(rooms: CmpRooms): CmpDomain {
     },
     caCertificates: () => [hierarchy.certificates.root, ...hierarchy.chain('operational', 'server')],
     rootUpdate: (root) => hierarchy.successorOf(root),
-    crl(wanted: WantedCrl): DerCrl | undefined {
-      const { source, thisUpdate } = wanted;
-      const known =
-        'issuerDer' in source
-          ? issuersNamed(source.issuerDer)
-          : issuers.filter(({ id }) => statusUrls(rooms.policy, id).crl === source.url);
-      // Of a CA with several keys the one in use: what the others issued has their addresses in it.
-      const issuer = known.find(({ id }) => hierarchy.issuers.some((one) => one.id === id && one.current)) ?? known[0];
-      const newest = issuer === undefined ? undefined : authority.crlOctets(issuer.id);
-      if (newest === undefined) return undefined;
-      return thisUpdate === undefined || thisUpdate < newest.thisUpdate ? newest.der : undefined;
+    crls(wanted: readonly WantedCrl[]): DerCrl[] {
+      const newer = new Map<IssuerId, DerCrl>();
+      for (const { source, thisUpdate } of wanted) {
+        const known =
+          'issuerDer' in source
+            ? issuersNamed(source.issuerDer)
+            : issuers.filter(({ id }) => statusUrls(rooms.policy, id).crl === source.url);
+        // Of a CA with several keys the one in use: what the others issued has their addresses in it.
+        const issuer =
+          known.find(({ id }) => hierarchy.issuers.some((one) => one.id === id && one.current)) ?? known[0];
+        if (issuer === undefined || newer.has(issuer.id)) continue;
+        const newest = authority.crlOctets(issuer.id);
+        if (newest === undefined || (thisUpdate !== undefined && thisUpdate >= newest.thisUpdate)) continue;
+        newer.set(issuer.id, newest.der);
+      }
+      return [...newer.values()];
     },
     organization: () => profileOf(rooms.policy, 'ldevid').subject.organization,
     refused: (error, requestId) => access.refused(error, { requestId, what: WHAT }),

@@ -81,8 +81,8 @@ export interface CmpDomain {
   rootUpdate(
     root: DerCertificate,
   ): { newWithNew: DerCertificate; newWithOld?: DerCertificate; oldWithNew?: DerCertificate } | undefined;
-  /** The CRL of an issuer, where there is a newer one. */
-  crl(wanted: WantedCrl): DerCrl | undefined;
+  /** The CRLs of the issuers that are named, each once, where there is a newer one. */
+  crls(wanted: readonly WantedCrl[]): DerCrl[];
   /** The organization that the subjects of certificates have. */
   organization(): string | undefined;
   /** Audits what was refused before anything was asked of the domain. */

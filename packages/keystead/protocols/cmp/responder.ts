@@ -200,6 +200,10 @@ export class CmpResponder {
       case 'rr':
         return this.#revoke(body, reference);
       case 'genm':
+        // RFC 9483 section 4.3: one question. Several could ask for more lists than there is memory.
+        if (body.infos.length > 1) {
+          throw new KeysteadError('cmp.one-request', { field: 'genm', seen: `${body.infos.length} questions` });
+        }
         return {
           body: generalBody(
             'genp',
@@ -296,7 +300,7 @@ export class CmpResponder {
       case INFO_TYPES.certReqTemplate:
         return { type, value: certReqTemplateValue(this.#domain.organization()) };
       case INFO_TYPES.crlStatusList: {
-        const crls = readCrlStatusList(value).flatMap((wanted) => this.#domain.crl(wanted) ?? []);
+        const crls = this.#domain.crls(readCrlStatusList(value));
         return { type: INFO_TYPES.crls, value: crls.length === 0 ? undefined : crlsValue(crls) };
       }
       default:

@@ -211,6 +211,34 @@ test('the same request again gets the same certificate; another under the same t
   await refuses({ by: foreign, body, header: { transactionId } }, 'transactionIdInUse', /^cmp\.transaction-used/);
 });
 
+test('two requests under one transactionID side by side: one of them stands, and what the other made is given to nobody', async () => {
+  const other = await bed.device(`KS-${String(50 + number).padStart(4, '0')}`);
+  const foreign: By = { certificate: other.idevid, signer: other.key.signer };
+  const theirs = async () => requestBody('ir', await crmf({ name: other.id, key: makeKey() }));
+  for (const [by, body] of [
+    [idevid, ir],
+    [foreign, theirs],
+  ] as const) {
+    const header = { transactionId: randomBytes(16) };
+    const both = await Promise.all([
+      speaker.say({ by: idevid, body: await ir(), header }),
+      speaker.say({ by, body: await body(), header }),
+    ]);
+    const got = both.flatMap(({ body }) => ('certificate' in body ? (body.certificate ?? []) : []));
+    assert.deepEqual(
+      [got.length, both.filter(({ refused }) => refused?.failure === 'transactionIdInUse').length],
+      [1, 1],
+    );
+    bed.domain.clock.set(new Date(bed.domain.clock.now().getTime() + 301_000));
+    await bed.domain.authority.tick();
+    assert.deepEqual(
+      got.map((one) => statusOf(one)?.status),
+      ['revoked'],
+      'nobody confirmed it',
+    );
+  }
+});
+
 test('a confirmation names its certificate, its transaction and the nonce that it answers; a refusal revokes', async () => {
   const transactionId = randomBytes(16);
   const { heard, certificate } = await issued({ by: idevid, body: await ir(), header: { transactionId } });
@@ -406,6 +434,12 @@ test("general messages: CA certificates, CRLs that are newer than the client's, 
   assert.deepEqual(crls?.value, sequence(crl));
   const future = time(new Date(bed.domain.clock.now().getTime() + 60_000));
   assert.equal((await ask(INFO_TYPES.crlStatusList, crlStatusListValue(issuer, future)))?.value, undefined);
+  // What is asked once fits into an answer; a hundred copies of a long list would fill the memory.
+  const list = { type: INFO_TYPES.crlStatusList, value: crlStatusListValue(issuer) };
+  await refuses({ by: idevid, body: generalBody('genm', [list, list]) }, 'badRequest', /^cmp\.one-request: genm/);
+  const [status] = [Uint8Array.from(list.value).subarray(2)];
+  const many = await ask(INFO_TYPES.crlStatusList, sequence(...Array<Uint8Array>(8).fill(status ?? list.value)));
+  assert.deepEqual(many?.value, sequence(crl), 'each list once');
   await refuses(
     { by: idevid, body: generalBody('genm', [{ type: '1.2.3.4' }]) },
     'badRequest',
