@@ -138,6 +138,25 @@ export class Authorisations {
   }
 
   /**
+   * The secret in whatever state its authorisation is, for a protocol that tells that to its holder alone and asks
+   * {@link admit} then. Undefined for an id that is not there. The caller disposes of it.
+   * @throws KeysteadError `authorisation.secret-unreadable`, audited.
+   */
+  secretOf(id: string, way: EnrolmentWay, requestId: string): Promise<SecretBytes | undefined> {
+    return this.#audited(`enrol by ${way}`, stranger(requestId), async () => this.#secret(id));
+  }
+
+  /**
+   * Whether an authorisation may be used now by somebody who has shown its secret.
+   * @throws KeysteadError `authorisation.not-yet-valid`, `.expired`, `.withdrawn`, `.way-forbidden`, each audited.
+   */
+  admit(id: string, way: EnrolmentWay, requestId: string): Promise<void> {
+    return this.#audited(`enrol by ${way}`, { actor: { kind: 'authorised', id }, requestId }, async () => {
+      this.usable(id, way);
+    });
+  }
+
+  /**
    * An authorisation that may be used now. Whether it has uses left is keyd's word.
    * @throws KeysteadError `authorisation.*`, not audited.
    */

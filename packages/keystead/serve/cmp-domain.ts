@@ -1,8 +1,14 @@
 import { type DerCertificate, type DerCrl, sameBytes } from '@keystead/core/bytes';
 import { type ParsedCrmf, parseCertReqMsg, type WantedCrl } from '@keystead/core/cmp';
-import { base64urlOctets, certSha256 } from '@keystead/core/crypto';
+import { base64urlOctets, certSha256, SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { claimedSubject, type IssuerId, profileOf, statusUrls } from '@keystead/core/lifecycle';
+import {
+  AUTHORISATION_SECRET_BYTES,
+  claimedSubject,
+  type IssuerId,
+  profileOf,
+  statusUrls,
+} from '@keystead/core/lifecycle';
 import { parseRequest, REVOCATION_REASONS, type RequestFormat, readCertificate } from '@keystead/core/x509';
 import { actorOf, type Client } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
@@ -116,9 +122,11 @@ export function cmpDomain(rooms: CmpRooms): CmpDomain {
     authority: () => authorities.get(),
     names: [rootName, ...issuers.map(({ info }) => info.subjectDer)],
     async secretOf(id, requestId) {
-      using secret = await authority.authorisations.secretFor(id, 'cmp', requestId);
+      const known = await authority.authorisations.secretOf(id, 'cmp', requestId);
+      using secret = known ?? SecretBytes.random(AUTHORISATION_SECRET_BYTES);
       return base64urlOctets(secret);
     },
+    admitAuthorisation: (id, requestId) => authority.authorisations.admit(id, 'cmp', requestId),
     async admit(certificate, requestId) {
       await identify(certificate, requestId);
     },

@@ -59,8 +59,13 @@ export interface CmpDomain {
   authority(): Promise<CmpAuthority>;
   /** Every name, DER, under which this authority may be addressed. */
   readonly names: readonly Uint8Array[];
-  /** The octets that an authorisation's secret has as a password. The caller disposes. @throws `authorisation.*`. */
+  /**
+   * The octets that an authorisation's secret has as a password, whatever state it is in; for an id that is not there,
+   * octets that nobody knows. The caller disposes. @throws KeysteadError `authorisation.secret-unreadable`.
+   */
   secretOf(authorisationId: string, requestId: string): Promise<SecretBytes>;
+  /** Whether an authorisation, whose secret was shown, may be used now. @throws KeysteadError `authorisation.*`. */
+  admitAuthorisation(id: string, requestId: string): Promise<void>;
   /** Whether this certificate is one of ours and in force. @throws KeysteadError `client.certificate-*`. */
   admit(certificate: DerCertificate, requestId: string): Promise<void>;
   enrol(order: CmpOrder): Promise<CmpOutcome>;

@@ -46,6 +46,7 @@ import { asKeysteadError } from '../http/status.ts';
 import { type AnswerProtection, protectedAnswer, unprotectedAnswer } from './answer.ts';
 import type { CmpDomain, CmpOutcome, CmpReference, CmpRequester } from './domain.ts';
 import { httpStatusOf, rejection } from './failure.ts';
+import { MacWork } from './mac-work.ts';
 import { type CmpOperation, takes } from './operations.ts';
 
 export interface CmpAsked {
@@ -88,6 +89,7 @@ const REFERENCE = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 export class CmpResponder {
   readonly #domain: CmpDomain;
   readonly #log: Logger;
+  readonly #macs = new MacWork();
   /** What the domain refused, it has audited. */
   readonly #audited = new WeakSet<KeysteadError>();
 
@@ -162,10 +164,13 @@ export class CmpResponder {
       const id = Buffer.from(header.senderKid ?? []).toString('latin1');
       if (!REFERENCE.test(id))
         throw new KeysteadError('cmp.header-incomplete', { field: 'senderKID', seen: 'no reference' });
-      held.secret = await this.#asked(this.#domain.secretOf(id, requestId));
-      if (!(await isMacOf(message, protection.mac, held.secret))) {
+      // An id that does not exist gets the answer of a wrong secret, and the state of one is for its holder.
+      const secret = await this.#asked(this.#domain.secretOf(id, requestId));
+      held.secret = secret;
+      if (!(await this.#macs.run(id, () => isMacOf(message, protection.mac, secret)))) {
         throw new KeysteadError('cmp.protection-invalid', { field: 'protection', seen: id });
       }
+      await this.#asked(this.#domain.admitAuthorisation(id, requestId));
       const requester: CmpRequester = { kind: 'authorisation', id };
       return { requester, protection: { kind: 'mac', mac: protection.mac, secret: held.secret } };
     }
