@@ -36,7 +36,8 @@ export class Authorisations {
   }
 
   /**
-   * Registers a signed authorisation with the secret that was made for it. The same again changes nothing.
+   * Registers a signed authorisation with the secret that was made for it. The same again, with the same
+   * secret, changes nothing.
    * @param secretText 32 octets, base64url.
    * @throws KeysteadError `authorisation.*`, each audited; `store.*`, `clock.went-back`.
    */
@@ -53,10 +54,13 @@ export class Authorisations {
       if (now.getTime() >= Date.parse(content.notAfter)) requireAuthorisationTime(content, now);
       const secret = secretOf(secretText);
       const sealedSecret = sealBytes(this.#sealing, secret, aadOf(content.id));
+      using before = this.#secret(content.id);
+      // Done is said only of the secret that stands: another one would open nothing.
+      const sameSecret = before?.use((bytes) => timingSafeEqual(bytes, secret)) === true;
       secret.fill(0);
       await this.#deps.store.commit((tx) => {
         const known = tx.authorisation(content.id);
-        if (known?.document === document) return;
+        if (known?.document === document && sameSecret) return;
         if (known !== undefined) throw new KeysteadError('authorisation.id-reused', { field: 'id', seen: content.id });
         tx.insertAuthorisation({ ...rowOf(signed, document, now), sealedSecret });
         this.#deps.audit(tx, {
