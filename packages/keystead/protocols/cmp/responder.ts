@@ -178,11 +178,12 @@ export class CmpResponder {
     if (certificate === undefined)
       throw new KeysteadError('cmp.protection-invalid', { field: 'extraCerts', seen: 'none' });
     const signer = readCertificate(certificate);
+    // First, for it is cheap: a key that nobody has checked can cost a hundred times as much as one of ours.
+    await this.#asked(this.#domain.admit(certificate, requestId));
     verifySigned(message, protection.algorithm, signer.spki);
     if (header.senderName === undefined || !sameName(header.senderName, signer.subject)) {
       throw new KeysteadError('cmp.header-incomplete', { field: 'sender', seen: 'not the subject of the signer' });
     }
-    await this.#asked(this.#domain.admit(certificate, requestId));
     return { requester: { kind: 'certificate', certificate }, protection: { kind: 'signature' } };
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, beforeEach, test } from 'node:test';
-import type { DerCertificate, DerCsr } from '@keystead/core/bytes';
+import { type DerCertificate, type DerCsr, fromPem } from '@keystead/core/bytes';
 import {
   type CmpFailure,
   CONTROLS,
@@ -31,7 +31,7 @@ import {
   utf8String,
 } from '@keystead/core/x509';
 import { csrFor, makeKey } from '../../keyd/tests/bed.ts';
-import { CmpBed, type FileDevice } from './cmp-bed.ts';
+import { CmpBed, type FileDevice, run } from './cmp-bed.ts';
 import { type By, crmf, type Heard, oldCertId, type Said, Speaker } from './cmp-speaker.ts';
 
 let bed: CmpBed;
@@ -129,6 +129,24 @@ test('a message without protection, with a broken one, or by an algorithm that i
     'badAlg',
     /^cmp\.algorithm-unsupported/,
   );
+});
+
+test('a certificate that a stranger made is refused before its key, which could be a dear one, is worked with', async () => {
+  const made = await run([
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-keyout',
+    '/dev/null',
+    '-subj',
+    '/CN=KS-0001',
+  ]);
+  const [certificate] = fromPem('CERTIFICATE', made.text.slice(made.text.indexOf('-----BEGIN CERT')));
+  assert.ok(certificate !== undefined, made.text);
+  const stranger: By = { certificate: certificate as DerCertificate, signer: makeKey().signer };
+  await refuses({ by: stranger, body: await ir() }, 'signerNotTrusted', /^client\.certificate-/);
 });
 
 test('a header without identifiers, with another sender than its signer, to another authority, or of another time', async () => {
