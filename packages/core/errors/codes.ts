@@ -947,6 +947,11 @@ export const ERRORS = {
     rule: 'one requester has at most 256 transactions that have not ended',
     remedy: 'confirm what was issued, or wait until it has lapsed',
   },
+  'cmp.busy': {
+    kind: 'too-many',
+    rule: 'only so many messages that a shared secret protects are checked at a time',
+    remedy: 'try again in a moment',
+  },
   'cmp.pop-refused': {
     kind: 'invalid',
     rule: 'possession of the key is proven by its signature over the CertRequest (RFC 4211 section 4.1) and by nothing else',

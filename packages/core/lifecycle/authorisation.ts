@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { toBase64url } from '../bytes/index.ts';
 import type { Signer } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
-import { hostSan } from '../x509/index.ts';
+import { hostSan, ipOctets, ipText } from '../x509/index.ts';
 import {
   type DocumentKind,
   type OperatorDocument,
@@ -152,20 +152,32 @@ export function requireAuthorisedNames(authorisation: Authorisation, subject: Au
   }
 }
 
-/** Whether a host name or an address is one that `pattern` allows. Both are in lower case and checked. */
+/**
+ * Whether a host name or an address is one that `pattern` allows. Names are in lower case; an address is the same in
+ * each of its spellings, and none is below a suffix.
+ */
 export function matchesHost(pattern: string, host: string): boolean {
-  if (!pattern.startsWith('*.')) return pattern === host;
-  return host.endsWith(pattern.slice(1)) && host.length > pattern.length - 1;
+  const address = addressOf(host);
+  if (!pattern.startsWith('*.')) return address === undefined ? pattern === host : address === addressOf(pattern);
+  return address === undefined && host.endsWith(pattern.slice(1)) && host.length > pattern.length - 1;
 }
 
 /** A new secret as people and configuration files carry it: base64url without padding. */
 export const authorisationSecretText = (secret: Uint8Array): string => toBase64url(secret);
 
+/** An address in its canonical text; undefined for what is none. */
+function addressOf(host: string): string | undefined {
+  const octets = ipOctets(host);
+  return octets === undefined ? undefined : ipText(octets);
+}
+
 function isHostPattern(text: string): boolean {
   try {
     // A wildcard over a whole top-level domain or an address would be nobody's to give.
     const name = text.startsWith('*.') ? text.slice(2) : text;
-    return (name === text || name.includes('.')) && hostSan(name).startsWith(name === text ? '' : 'DNS:');
+    if (name === text) return hostSan(name) !== '';
+    // The end of an IPv4 address is in the letters of a host name, but no domain ends with a number.
+    return name.includes('.') && hostSan(name).startsWith('DNS:') && !/\.\d+$/.test(name);
   } catch {
     return false;
   }

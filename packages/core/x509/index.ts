@@ -32,6 +32,7 @@ export {
   personUrn,
   wildcardSan,
 } from './identity.ts';
+export { ipOctets, ipText } from './ip-address.ts';
 export { keyIdentifier } from './key-identifier.ts';
 export { LINT_RULES, lintCertificate } from './lint/certificate.ts';
 export type { LintFinding } from './lint/finding.ts';

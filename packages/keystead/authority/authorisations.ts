@@ -36,7 +36,8 @@ export class Authorisations {
   }
 
   /**
-   * Registers a signed authorisation with the secret that was made for it. The same again changes nothing.
+   * Registers a signed authorisation with the secret that was made for it. The same again, with the same
+   * secret, changes nothing.
    * @param secretText 32 octets, base64url.
    * @throws KeysteadError `authorisation.*`, each audited; `store.*`, `clock.went-back`.
    */
@@ -53,10 +54,13 @@ export class Authorisations {
       if (now.getTime() >= Date.parse(content.notAfter)) requireAuthorisationTime(content, now);
       const secret = secretOf(secretText);
       const sealedSecret = sealBytes(this.#sealing, secret, aadOf(content.id));
+      using before = this.#secret(content.id);
+      // Done is said only of the secret that stands: another one would open nothing.
+      const sameSecret = before?.use((bytes) => timingSafeEqual(bytes, secret)) === true;
       secret.fill(0);
       await this.#deps.store.commit((tx) => {
         const known = tx.authorisation(content.id);
-        if (known?.document === document) return;
+        if (known?.document === document && sameSecret) return;
         if (known !== undefined) throw new KeysteadError('authorisation.id-reused', { field: 'id', seen: content.id });
         tx.insertAuthorisation({ ...rowOf(signed, document, now), sealedSecret });
         this.#deps.audit(tx, {
@@ -134,6 +138,25 @@ export class Authorisations {
         secret.wipe();
         throw error;
       }
+    });
+  }
+
+  /**
+   * The secret in whatever state its authorisation is, for a protocol that tells that to its holder alone and asks
+   * {@link admit} then. Undefined for an id that is not there. The caller disposes of it.
+   * @throws KeysteadError `authorisation.secret-unreadable`, audited.
+   */
+  secretOf(id: string, way: EnrolmentWay, requestId: string): Promise<SecretBytes | undefined> {
+    return this.#audited(`enrol by ${way}`, stranger(requestId), async () => this.#secret(id));
+  }
+
+  /**
+   * Whether an authorisation may be used now by somebody who has shown its secret.
+   * @throws KeysteadError `authorisation.not-yet-valid`, `.expired`, `.withdrawn`, `.way-forbidden`, each audited.
+   */
+  admit(id: string, way: EnrolmentWay, requestId: string): Promise<void> {
+    return this.#audited(`enrol by ${way}`, { actor: { kind: 'authorised', id }, requestId }, async () => {
+      this.usable(id, way);
     });
   }
 

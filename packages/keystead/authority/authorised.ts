@@ -2,6 +2,7 @@ import { toHex } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  type Authorisation,
   type AuthorisedSubject,
   type EnrolmentWay,
   requireAuthorisationTime,
@@ -108,6 +109,7 @@ export class AuthorisedEnrolment {
       requireAuthorisedNames(content, subjectOf(request));
       if (request.approvalId === content.id && tx.authorisation(content.id)?.document === document) return;
       requireWaiting(request);
+      requireUsesLeft(tx, parent);
       if (tx.authorisation(content.id) !== undefined) {
         throw new KeysteadError('authorisation.id-reused', { field: 'id', seen: content.id });
       }
@@ -150,7 +152,7 @@ export class AuthorisedEnrolment {
     if (!signed.content.approval) return { document: row.document, signed };
     const csrSha256 = requestSha256(parseRequest(csr, format));
     const waited = this.#deps.store.read((records) => records.enrolmentRequestOf(authorisationId, csrSha256));
-    if (waited === undefined) return this.#wait(request, csrSha256, by);
+    if (waited === undefined) return this.#wait(request, signed.content, csrSha256, by);
     if (waited.state === 'waiting') return { pending: waited.id, retryAfterSeconds: RETRY_AFTER_SECONDS };
     if (waited.approvalId === null) {
       throw new KeysteadError('authorisation.refused', { field: 'csr', seen: waited.reason ?? 'no reason given' });
@@ -160,7 +162,12 @@ export class AuthorisedEnrolment {
   }
 
   /** Keeps the request until it is decided. One that could never be granted is refused at once. */
-  async #wait(request: AuthorisedRequest, csrSha256: string, by: AskedBy): Promise<Pending> {
+  async #wait(
+    request: AuthorisedRequest,
+    authorisation: Authorisation,
+    csrSha256: string,
+    by: AskedBy,
+  ): Promise<Pending> {
     const { authorisationId, csr, format, subject, way } = request;
     verifyProofOfPossession(parseRequest(csr, format));
     const id = toHex(randomBytes(8));
@@ -168,6 +175,7 @@ export class AuthorisedEnrolment {
       // The same request side by side: the first one stands.
       const known = tx.enrolmentRequestOf(authorisationId, csrSha256);
       if (known !== undefined) return known.id;
+      requireUsesLeft(tx, authorisation);
       if (tx.countWaiting(authorisationId) >= MOST_WAITING) {
         throw new KeysteadError('enrolment-request.too-many', { field: 'csr', seen: `${MOST_WAITING} wait` });
       }
@@ -248,6 +256,16 @@ function requestOf(records: Reader, id: string): EnrolmentRequestRow {
 function requireWaiting({ id, state, decidedBy }: EnrolmentRequestRow): void {
   if (state === 'waiting') return;
   throw new KeysteadError('enrolment-request.decided', { field: id, seen: `${state} by ${decidedBy ?? 'nobody'}` });
+}
+
+/**
+ * keyd counts a use of the approval, whose one request it sees; how many may be approved is held here, and by the
+ * operator who signs each. @throws KeysteadError `authorisation.spent`.
+ */
+function requireUsesLeft(records: Reader, { id, uses }: Authorisation): void {
+  const approved = records.countApproved(id);
+  if (approved < uses) return;
+  throw new KeysteadError('authorisation.spent', { field: 'uses', seen: `${approved} of ${uses}` });
 }
 
 /** @throws KeysteadError `device.unknown`, `device.blocked`. */

@@ -96,8 +96,7 @@ export class EnrolmentTransactions {
     const identity = requestSha256(parseRequest(request, format));
     const known = this.#deps.store.read((records) => records.transaction(id));
     if (known !== undefined) {
-      const same = known.requester === requester && known.kind === kind && known.requestSha256 === identity;
-      if (!same) throw new KeysteadError('cmp.transaction-used', { field: 'transactionID', seen: known.kind });
+      requireSame(known, { requester, kind, requestSha256: identity });
       return this.#goOn(known, nonce, ask, start.confirms);
     }
     const open = this.#deps.store.read((records) => records.countOpenTransactions(requester));
@@ -189,11 +188,16 @@ export class EnrolmentTransactions {
       confirmUntil: until,
       changedAt: this.#now(),
     });
+    // Two requests may have begun side by side under one id: the row of the first is never written over.
+    const put = (tx: Tx, next: Row): void => {
+      requireSame(tx.transaction(row.id), row);
+      tx.putTransaction(next);
+    };
     const got = await ask((tx, certificate) =>
-      tx.putTransaction(standing(certificate, confirms ? this.#now() + this.#confirmMs : null)),
+      put(tx, standing(certificate, confirms ? this.#now() + this.#confirmMs : null)),
     );
     if ('pending' in got) {
-      await this.#deps.store.commit((tx) => tx.putTransaction({ ...row, state: 'waiting', changedAt: this.#now() }));
+      await this.#deps.store.commit((tx) => put(tx, { ...row, state: 'waiting', changedAt: this.#now() }));
       return { kind: row.kind, certReqId: row.certReqId, retryAfterSeconds: got.retryAfterSeconds };
     }
     const recorded = await this.#deps.store.commit((tx) => {
@@ -203,7 +207,7 @@ export class EnrolmentTransactions {
       const others = tx.transactionsOfCertificate(got.issuer, got.serial);
       const open = others.find(({ state }) => state === 'issued');
       const again = standing(got, open?.confirmUntil ?? null);
-      tx.putTransaction(again);
+      put(tx, again);
       return again;
     });
     return outcomeOf(recorded, got.certificate);
@@ -264,6 +268,14 @@ export class EnrolmentTransactions {
 
 /** A transaction that has led nowhere yet. */
 const NOWHERE = { state: 'waiting', issuer: null, serial: null, previousNonce: null, confirmUntil: null } as const;
+
+/** One id is one request of one requester. @throws KeysteadError `cmp.transaction-used`. */
+function requireSame(known: Row | undefined, begun: Pick<Row, 'requester' | 'kind' | 'requestSha256'>): void {
+  if (known === undefined) return;
+  const { requester, kind, requestSha256: request } = begun;
+  if (known.requester === requester && known.kind === kind && known.requestSha256 === request) return;
+  throw new KeysteadError('cmp.transaction-used', { field: 'transactionID', seen: known.kind });
+}
 
 const outcomeOf = ({ kind, certReqId, confirmUntil, state }: Row, certificate: DerCertificate): Outcome => ({
   kind,

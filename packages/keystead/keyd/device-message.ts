@@ -17,7 +17,8 @@ const unproven = (seen: string, cause?: unknown): KeysteadError =>
 
 /**
  * Verifies the CMP message in which a device signed its request: that the key of its certificate signed it, that it is
- * this request and no other, and that it is of now. So the front end, which saw the message, cannot ask for a device that
+ * this request and no other, and that it is of now (its time, which CMP does not require, must be there where the policy
+ * takes messages alone). So the front end, which saw the message, cannot ask for a device that
  * did not. The certificate itself is checked before. REQ-KEY-STO-03
  * @throws KeysteadError `requester.message-missing` where the policy wants a message; `requester.unproven`;
  *   `cmp.old-certificate`, `cmp.time-refused`.
@@ -30,20 +31,22 @@ export function requireDeviceMessage(policy: Policy, { requester, csr, format }:
   }
   if (certificate === undefined) throw unproven('no certificate');
   const signer = readCertificate(certificate);
-  const body = signedBody(der, signer, now);
+  const body = signedBody(der, signer, now, policy.deviceProof === 'message');
   const crmf = body.type === 'ir' || body.type === 'cr' || body.type === 'kur';
   if (!crmf && body.type !== 'p10cr') throw unproven(`a message of the type ${body.type}`);
   if (crmf !== (format === 'crmf') || !sameBytes(body.request, csr)) throw unproven('a message with another request');
   if (body.type === 'kur') requireOldCertificate(body.request, signer);
 }
 
-function signedBody(der: Uint8Array, signer: CertificateInfo, now: Date): CmpBody {
+/** @param timed whether the message must say when it was made: otherwise it would be a proof for ever. */
+function signedBody(der: Uint8Array, signer: CertificateInfo, now: Date, timed: boolean): CmpBody {
   try {
     const message = parseCmpMessage(der);
     const { protectionAlg } = message.header;
     const protection = protectionAlg === undefined ? undefined : readProtection(protectionAlg);
     if (protection?.kind !== 'signature') throw unproven('a message that nobody signed');
     verifySigned(message, protection.algorithm, signer.spki);
+    if (timed && message.header.messageTime === undefined) throw unproven('a message without a time');
     requireMessageTime(message.header, now);
     return message.body();
   } catch (cause) {

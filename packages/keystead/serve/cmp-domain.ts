@@ -1,8 +1,14 @@
 import { type DerCertificate, type DerCrl, sameBytes } from '@keystead/core/bytes';
 import { type ParsedCrmf, parseCertReqMsg, type WantedCrl } from '@keystead/core/cmp';
-import { base64urlOctets, certSha256 } from '@keystead/core/crypto';
+import { base64urlOctets, certSha256, SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { claimedSubject, profileOf, statusUrls } from '@keystead/core/lifecycle';
+import {
+  AUTHORISATION_SECRET_BYTES,
+  claimedSubject,
+  type IssuerId,
+  profileOf,
+  statusUrls,
+} from '@keystead/core/lifecycle';
 import { parseRequest, REVOCATION_REASONS, type RequestFormat, readCertificate } from '@keystead/core/x509';
 import { actorOf, type Client } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
@@ -116,9 +122,11 @@ export function cmpDomain(rooms: CmpRooms): CmpDomain {
     authority: () => authorities.get(),
     names: [rootName, ...issuers.map(({ info }) => info.subjectDer)],
     async secretOf(id, requestId) {
-      using secret = await authority.authorisations.secretFor(id, 'cmp', requestId);
+      const known = await authority.authorisations.secretOf(id, 'cmp', requestId);
+      using secret = known ?? SecretBytes.random(AUTHORISATION_SECRET_BYTES);
       return base64urlOctets(secret);
     },
+    admitAuthorisation: (id, requestId) => authority.authorisations.admit(id, 'cmp', requestId),
     async admit(certificate, requestId) {
       await identify(certificate, requestId);
     },
@@ -188,17 +196,22 @@ export function cmpDomain(rooms: CmpRooms): CmpDomain {
     },
     caCertificates: () => [hierarchy.certificates.root, ...hierarchy.chain('operational', 'server')],
     rootUpdate: (root) => hierarchy.successorOf(root),
-    crl(wanted: WantedCrl): DerCrl | undefined {
-      const { source, thisUpdate } = wanted;
-      const known =
-        'issuerDer' in source
-          ? issuersNamed(source.issuerDer)
-          : issuers.filter(({ id }) => statusUrls(rooms.policy, id).crl === source.url);
-      // Of a CA with several keys the one in use: what the others issued has their addresses in it.
-      const issuer = known.find(({ id }) => hierarchy.issuers.some((one) => one.id === id && one.current)) ?? known[0];
-      const newest = issuer === undefined ? undefined : authority.crlOctets(issuer.id);
-      if (newest === undefined) return undefined;
-      return thisUpdate === undefined || thisUpdate < newest.thisUpdate ? newest.der : undefined;
+    crls(wanted: readonly WantedCrl[]): DerCrl[] {
+      const newer = new Map<IssuerId, DerCrl>();
+      for (const { source, thisUpdate } of wanted) {
+        const known =
+          'issuerDer' in source
+            ? issuersNamed(source.issuerDer)
+            : issuers.filter(({ id }) => statusUrls(rooms.policy, id).crl === source.url);
+        // Of a CA with several keys the one in use: what the others issued has their addresses in it.
+        const issuer =
+          known.find(({ id }) => hierarchy.issuers.some((one) => one.id === id && one.current)) ?? known[0];
+        if (issuer === undefined || newer.has(issuer.id)) continue;
+        const newest = authority.crlOctets(issuer.id);
+        if (newest === undefined || (thisUpdate !== undefined && thisUpdate >= newest.thisUpdate)) continue;
+        newer.set(issuer.id, newest.der);
+      }
+      return [...newer.values()];
     },
     organization: () => profileOf(rooms.policy, 'ldevid').subject.organization,
     refused: (error, requestId) => access.refused(error, { requestId, what: WHAT }),

@@ -57,6 +57,13 @@ export function authorisationQueries(dialect: Dialect) {
         .where('authorisation_id', '=', a.authorisationId)
         .where(sql<boolean>`state = 'waiting'`),
     ),
+    countApproved: query<{ authorisationId: string }>()((q, a) =>
+      q
+        .selectFrom('enrolment_request')
+        .select((eb) => eb.fn.countAll<number>().as('count'))
+        .where('authorisation_id', '=', a.authorisationId)
+        .where(sql<boolean>`state in ('approved', 'issued')`),
+    ),
     decideEnrolmentRequest: query<
       Pick<rows.EnrolmentRequestRow, 'id' | 'state' | 'decidedAt' | 'decidedBy' | 'approvalId' | 'reason'>
     >()((q, a) =>

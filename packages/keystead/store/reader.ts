@@ -235,6 +235,10 @@ export class Reader {
   countWaiting(authorisationId: string): number {
     return this.statements.countWaiting.first({ authorisationId })?.count ?? 0;
   }
+  /** Requests that an operator has approved, whether or not their certificates were fetched. */
+  countApproved(authorisationId: string): number {
+    return this.statements.countApproved.first({ authorisationId })?.count ?? 0;
+  }
 
   /** The records of ACME. */
   get acme(): AcmeReader {

@@ -14,6 +14,13 @@ test('a pattern allows the names that end so, and never the name itself, a neigh
   assert.equal(matchesHost('plant.example', 'a.plant.example'), false);
 });
 
+test('a suffix allows no address, and an address is the same in each of its spellings', () => {
+  assert.equal(matchesHost('*.0.0.1', '127.0.0.1'), false);
+  assert.ok(matchesHost('2001:DB8:0::1', '2001:db8::1'));
+  assert.equal(matchesHost('2001:db8::1', '2001:db8::2'), false);
+  assert.equal(matchesHost('10.0.0.1', '::ffff:10.0.0.1'), false);
+});
+
 test('whatever is read as an authorisation is one, or is refused as malformed', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
@@ -51,6 +58,8 @@ test('each field of an authorisation is held to its form, and the message names 
     ['hosts[0]', { hosts: ['*.example'] }],
     ['hosts[0]', { hosts: ['*.*.example.org'] }],
     ['hosts[0]', { hosts: ['*.10.0.0.1'] }],
+    ['hosts[0]', { hosts: ['*.0.0.1'] }],
+    ['hosts[0]', { hosts: ['*.2001:db8::1'] }],
     ['hosts[0]', { hosts: ['GW.plant.example'] }],
     ['hosts[0]', { hosts: [''] }],
     ['hosts', { hosts: [] }],

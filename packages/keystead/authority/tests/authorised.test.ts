@@ -218,6 +218,45 @@ test('a request that needs approval waits, and gets what an operator signs for i
   );
 });
 
+test('no more requests are approved under an authorisation than it has uses, and the same document comes with one secret', async () => {
+  const { id } = await registered({ approval: true, uses: 1 });
+  const asked = await Promise.all(
+    [1, 2].map(async () => {
+      const csr = await csrFor('gw1.plant.example', makeKey());
+      const answer = await enrol(id, ['gw1.plant.example'], csr);
+      assert.ok('pending' in answer);
+      const approval = await authorise({ uses: 1, request: { sha256: toHex(sha256(csr)), under: id } });
+      return { csr, pending: answer.pending, document: approval.document };
+    }),
+  );
+  const [first, second] = asked;
+  assert.ok(first !== undefined && second !== undefined);
+  await bed.authority.authorised.approve(first.pending, first.document, ADA);
+  assert.equal(
+    await codeOf(bed.authority.authorised.approve(second.pending, second.document, ADA)),
+    'authorisation.spent',
+  );
+  issued(await enrol(id, ['gw1.plant.example'], first.csr));
+  assert.equal(
+    await codeOf(bed.authority.authorised.approve(second.pending, second.document, ADA)),
+    'authorisation.spent',
+  );
+  assert.equal(
+    await codeOf(enrol(id, ['gw1.plant.example'], await csrFor('gw1.plant.example', makeKey()))),
+    'authorisation.spent',
+  );
+  assert.ok('certificate' in (await enrol(id, ['gw1.plant.example'], first.csr)), 'the same request again');
+
+  const made = await authorise();
+  await bed.authority.authorisations.register(made.document, made.secret, ADA);
+  await bed.authority.authorisations.register(made.document, made.secret, ADA);
+  const another = toBase64url(randomBytes(32));
+  assert.equal(
+    await codeOf(bed.authority.authorisations.register(made.document, another, ADA)),
+    'authorisation.id-reused',
+  );
+});
+
 test('what was withdrawn gives nothing any more, also what was approved under it', async () => {
   const { id, secret } = await registered({ approval: true });
   const csr = await csrFor('gw1.plant.example');

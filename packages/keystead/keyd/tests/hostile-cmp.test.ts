@@ -34,14 +34,14 @@ after(async () => {
 const signed = (
   body: Uint8Array,
   signer: Signer = key.signer,
-  more: { time?: Date; certificate?: DerCertificate } = {},
+  more: { time?: Date | 'none'; certificate?: DerCertificate } = {},
 ) =>
   cmpMessage({
     header: headerDer({
       version: 2,
       sender: directoryName(readCertificate(more.certificate ?? idevid).subjectDer),
       recipient: directoryName(),
-      messageTime: more.time ?? bed.clock.now(),
+      messageTime: more.time === 'none' ? undefined : (more.time ?? bed.clock.now()),
       protectionAlg: signatureAlgorithmDer(signer.signatureAlgorithm),
       generalInfo: [],
     }),
@@ -112,6 +112,8 @@ test('an old message, the certificate of another device, and a proof of possessi
   const own = await request();
   const old = await signed(requestBody('ir', own), key.signer, { time: new Date(bed.clock.now().getTime() - 700_000) });
   assert.equal(await ask({ request: own, format: 'crmf', message: old }), 'cmp.time-refused');
+  const timeless = await signed(requestBody('ir', own), key.signer, { time: 'none' });
+  assert.equal(await ask({ request: own, format: 'crmf', message: timeless }), 'requester.unproven');
   const otherKey = makeKey();
   const other = (await bed.provision('KS-0002', await bed.ticket(), otherKey)).certificate;
   const foreign = await signed(requestBody('ir', own), otherKey.signer, { certificate: other });

@@ -59,8 +59,13 @@ export interface CmpDomain {
   authority(): Promise<CmpAuthority>;
   /** Every name, DER, under which this authority may be addressed. */
   readonly names: readonly Uint8Array[];
-  /** The octets that an authorisation's secret has as a password. The caller disposes. @throws `authorisation.*`. */
+  /**
+   * The octets that an authorisation's secret has as a password, whatever state it is in; for an id that is not there,
+   * octets that nobody knows. The caller disposes. @throws KeysteadError `authorisation.secret-unreadable`.
+   */
   secretOf(authorisationId: string, requestId: string): Promise<SecretBytes>;
+  /** Whether an authorisation, whose secret was shown, may be used now. @throws KeysteadError `authorisation.*`. */
+  admitAuthorisation(id: string, requestId: string): Promise<void>;
   /** Whether this certificate is one of ours and in force. @throws KeysteadError `client.certificate-*`. */
   admit(certificate: DerCertificate, requestId: string): Promise<void>;
   enrol(order: CmpOrder): Promise<CmpOutcome>;
@@ -81,8 +86,8 @@ export interface CmpDomain {
   rootUpdate(
     root: DerCertificate,
   ): { newWithNew: DerCertificate; newWithOld?: DerCertificate; oldWithNew?: DerCertificate } | undefined;
-  /** The CRL of an issuer, where there is a newer one. */
-  crl(wanted: WantedCrl): DerCrl | undefined;
+  /** The CRLs of the issuers that are named, each once, where there is a newer one. */
+  crls(wanted: readonly WantedCrl[]): DerCrl[];
   /** The organization that the subjects of certificates have. */
   organization(): string | undefined;
   /** Audits what was refused before anything was asked of the domain. */

@@ -46,6 +46,7 @@ import { asKeysteadError } from '../http/status.ts';
 import { type AnswerProtection, protectedAnswer, unprotectedAnswer } from './answer.ts';
 import type { CmpDomain, CmpOutcome, CmpReference, CmpRequester } from './domain.ts';
 import { httpStatusOf, rejection } from './failure.ts';
+import { MacWork } from './mac-work.ts';
 import { type CmpOperation, takes } from './operations.ts';
 
 export interface CmpAsked {
@@ -88,6 +89,7 @@ const REFERENCE = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 export class CmpResponder {
   readonly #domain: CmpDomain;
   readonly #log: Logger;
+  readonly #macs = new MacWork();
   /** What the domain refused, it has audited. */
   readonly #audited = new WeakSet<KeysteadError>();
 
@@ -162,10 +164,13 @@ export class CmpResponder {
       const id = Buffer.from(header.senderKid ?? []).toString('latin1');
       if (!REFERENCE.test(id))
         throw new KeysteadError('cmp.header-incomplete', { field: 'senderKID', seen: 'no reference' });
-      held.secret = await this.#asked(this.#domain.secretOf(id, requestId));
-      if (!(await isMacOf(message, protection.mac, held.secret))) {
+      // An id that does not exist gets the answer of a wrong secret, and the state of one is for its holder.
+      const secret = await this.#asked(this.#domain.secretOf(id, requestId));
+      held.secret = secret;
+      if (!(await this.#macs.run(id, () => isMacOf(message, protection.mac, secret)))) {
         throw new KeysteadError('cmp.protection-invalid', { field: 'protection', seen: id });
       }
+      await this.#asked(this.#domain.admitAuthorisation(id, requestId));
       const requester: CmpRequester = { kind: 'authorisation', id };
       return { requester, protection: { kind: 'mac', mac: protection.mac, secret: held.secret } };
     }
@@ -173,11 +178,12 @@ export class CmpResponder {
     if (certificate === undefined)
       throw new KeysteadError('cmp.protection-invalid', { field: 'extraCerts', seen: 'none' });
     const signer = readCertificate(certificate);
+    // First, for it is cheap: a key that nobody has checked can cost a hundred times as much as one of ours.
+    await this.#asked(this.#domain.admit(certificate, requestId));
     verifySigned(message, protection.algorithm, signer.spki);
     if (header.senderName === undefined || !sameName(header.senderName, signer.subject)) {
       throw new KeysteadError('cmp.header-incomplete', { field: 'sender', seen: 'not the subject of the signer' });
     }
-    await this.#asked(this.#domain.admit(certificate, requestId));
     return { requester: { kind: 'certificate', certificate }, protection: { kind: 'signature' } };
   }
 
@@ -200,6 +206,10 @@ export class CmpResponder {
       case 'rr':
         return this.#revoke(body, reference);
       case 'genm':
+        // RFC 9483 section 4.3: one question. Several could ask for more lists than there is memory.
+        if (body.infos.length > 1) {
+          throw new KeysteadError('cmp.one-request', { field: 'genm', seen: `${body.infos.length} questions` });
+        }
         return {
           body: generalBody(
             'genp',
@@ -296,7 +306,7 @@ export class CmpResponder {
       case INFO_TYPES.certReqTemplate:
         return { type, value: certReqTemplateValue(this.#domain.organization()) };
       case INFO_TYPES.crlStatusList: {
-        const crls = readCrlStatusList(value).flatMap((wanted) => this.#domain.crl(wanted) ?? []);
+        const crls = this.#domain.crls(readCrlStatusList(value));
         return { type: INFO_TYPES.crls, value: crls.length === 0 ? undefined : crlsValue(crls) };
       }
       default:
