@@ -122,7 +122,7 @@ function namedBy(keyd: KeydContext, { content }: SignedAuthorisation, { requeste
   requireAuthorisedNames(content, { deviceId });
   const idevid = keyd.state.idevidOf(deviceId);
   if (idevid === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
-  if (keyd.state.isListed('manufacturing', idevid.serial)) {
+  if (keyd.state.isListed(idevid.issuer, idevid.serial)) {
     throw new KeysteadError('requester.revoked', { field: 'deviceId', seen: idevid.serial });
   }
   return { deviceId };

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
-import { certificateOf, type IssuerId, signKeyOrder } from '@keystead/core/lifecycle';
+import { certificateOf, type IssuerId, signAuthorisation, signKeyOrder } from '@keystead/core/lifecycle';
 import { checkPath, OcspIssuer, readCertificate, readCrl, readOcspResponse } from '@keystead/core/x509';
 import type { Result } from '../../keyd-client/index.ts';
 import { loadHierarchy, pinsPath } from '../hierarchy.ts';
@@ -195,6 +195,36 @@ test('with a new key of the server CA the evidence key gets its certificate by t
   writeFileSync(former, good);
   loadHierarchy(layout);
   await bed.start();
+});
+
+test('TEST-KEY-13 a device whose IDevID a later key of the factory CA issued gets nothing by an authorisation once that is revoked', async () => {
+  await bed.stop();
+  await ceremonies.intermediate('factory', { ca: 'manufacturing', key: 'successor' });
+  await ceremonies.take();
+  const { issuer, serial } = await bed.provision('KS-0007', await bed.ticket({ id: 'batch-2' }));
+  assert.equal(issuer, 'manufacturing.2');
+  const whole = (ms: number): string => `${new Date(bed.clock.now().getTime() + ms).toISOString().slice(0, 19)}Z`;
+  const draft = {
+    id: 'old-pump',
+    profile: 'ldevid',
+    deviceIds: { prefix: 'KS-', from: 7, to: 7, width: 4 },
+    uses: 5,
+    notBefore: whole(-60_000),
+    notAfter: whole(3_600_000),
+    ways: ['est' as const],
+    approval: false,
+  };
+  const authorisation = await signAuthorisation(draft, 'ada', bed.people.ada.signer);
+  const ask = async () =>
+    bed.client.issue({
+      profile: 'ldevid',
+      csr: await csrFor('KS-0007'),
+      requester: { kind: 'authorised', id: 'old-pump', authorisation, deviceId: 'KS-0007' },
+      requestId: 'authorised',
+    });
+  await ask();
+  await crl('manufacturing.2', [serial]);
+  await assert.rejects(ask(), { code: 'requester.revoked' });
 });
 
 test('a key of a CA whose certificate has ended answers no more, and the others go on', async () => {
