@@ -195,8 +195,8 @@ test('one bit changed anywhere in the log is found, and never an exception (TEST
         good.map((value, i) => (i === byte ? value ^ (1 << bit) : value)),
       );
       const report = await world.verify();
-      // The newline that ends the archive alone is like a crash in the middle of its last note: told, and no fault.
-      const torn = path.endsWith('checkpoints') && byte === good.length - 1;
+      // Without the two newlines that end it, the last note is like one that a crash broke off: told, and no fault.
+      const torn = path.endsWith('checkpoints') && byte >= good.length - 2;
       assert.equal(report.verdict, torn ? 'proven' : 'not-proven', `${path} ${byte} ${bit}`);
       if (torn) assert.equal(report.remarks.length, 1);
       writeFileSync(path, good);
