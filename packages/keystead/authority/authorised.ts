@@ -5,12 +5,15 @@ import {
   type Authorisation,
   type AuthorisedSubject,
   type EnrolmentWay,
+  profileOf,
   requireAuthorisationTime,
   requireAuthorisedNames,
   type SignedAuthorisation,
   verifyAuthorisation,
 } from '@keystead/core/lifecycle';
 import {
+  checkPublicKey,
+  checkRequest,
   parseRequest,
   type RequestFormat,
   requestSha256,
@@ -157,8 +160,15 @@ export class AuthorisedEnrolment {
     if (waited.approvalId === null) {
       throw new KeysteadError('authorisation.refused', { field: 'csr', seen: waited.reason ?? 'no reason given' });
     }
+    if (waited.state === 'issued') return { ...this.#issuedUnder(waited.approvalId), waited };
     const approval = this.#authorisations.usable(waited.approvalId, way);
     return { document: approval.row.document, signed: approval.signed, waited };
+  }
+
+  /** The approval of what was issued: its time is over, perhaps, and keyd gives nothing new for it then. */
+  #issuedUnder(approvalId: string): Ground {
+    const { document } = this.#deps.store.read((records) => unwithdrawn(records, approvalId));
+    return { document, signed: verifyAuthorisation(document, this.#deps.policy) };
   }
 
   /** Keeps the request until it is decided. One that could never be granted is refused at once. */
@@ -169,7 +179,11 @@ export class AuthorisedEnrolment {
     by: AskedBy,
   ): Promise<Pending> {
     const { authorisationId, csr, format, subject, way } = request;
-    verifyProofOfPossession(parseRequest(csr, format));
+    const asked = parseRequest(csr, format);
+    const profile = profileOf(this.#deps.policy, authorisation.profile);
+    checkPublicKey(asked.spki, profile.keyAlgorithms);
+    checkRequest(asked, profile, subject);
+    verifyProofOfPossession(asked);
     const id = toHex(randomBytes(8));
     const pending = await this.#deps.store.commit((tx) => {
       // The same request side by side: the first one stands.

@@ -257,6 +257,26 @@ test('no more requests are approved under an authorisation than it has uses, and
   );
 });
 
+test('a request that could never be granted does not wait, and what was issued is given again after its approval has ended', async () => {
+  const { id } = await registered({ approval: true });
+  const waiting = () => bed.store.read((records) => records.countWaiting(id));
+  assert.equal(
+    await codeOf(enrol(id, ['gw1.plant.example'], await csrFor('gw9.plant.example', makeKey()))),
+    'csr.subject-mismatch',
+  );
+  assert.equal(waiting(), 0);
+  const csr = await csrFor('gw1.plant.example', makeKey());
+  const waits = await enrol(id, ['gw1.plant.example'], csr);
+  assert.ok('pending' in waits);
+  const now = bed.clock.now().getTime();
+  const notAfter = `${new Date(now + 120_000).toISOString().slice(0, 19)}Z`;
+  const approval = await authorise({ uses: 1, notAfter, request: { sha256: toHex(sha256(csr)), under: id } });
+  await bed.authority.authorised.approve(waits.pending, approval.document, ADA);
+  const got = issued(await enrol(id, ['gw1.plant.example'], csr));
+  bed.clock.advance(180);
+  assert.deepEqual(issued(await enrol(id, ['gw1.plant.example'], csr)).certificate, got.certificate);
+});
+
 test('what was withdrawn gives nothing any more, also what was approved under it', async () => {
   const { id, secret } = await registered({ approval: true });
   const csr = await csrFor('gw1.plant.example');
