@@ -27,7 +27,7 @@ export interface DeploymentOptions {
  * Ports that no other test file takes, which runs at the same time in a process of its own: a deployment listens on
  * its ports only seconds after it has chosen them. They lie below those that the kernel gives to outgoing connections.
  */
-function portsOfProcess(): { https: number; http: number; backend: number } {
+export function portsOfProcess(): { https: number; http: number; backend: number } {
   const first = 12_000 + (process.pid % 5_000) * 4;
   return { https: first, http: first + 1, backend: first + 2 };
 }
@@ -49,7 +49,12 @@ export class Deployment {
   /** Ceremony, keyd, serve, people, backend and the device to try things with. */
   static async start(options: DeploymentOptions = {}): Promise<Deployment> {
     const folder = mkdtempSync(join(tmpdir(), 'keystead-test-'));
-    return Deployment.at(folder, options);
+    try {
+      return await Deployment.at(folder, options);
+    } catch (error) {
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   /** The same on a folder that a deployment was stopped or killed in: it goes on there. */
@@ -72,9 +77,15 @@ export class Deployment {
       },
     });
     const deaths: string[] = [];
-    await ceremony(world);
-    await services(world, (name, how) => deaths.push(`${name}: ${how}`));
-    await makeTryDevice(world);
+    try {
+      await ceremony(world);
+      await services(world, (name, how) => deaths.push(`${name}: ${how}`));
+      await makeTryDevice(world);
+    } catch (error) {
+      // Nobody else knows of what is up by now, and the test's process would wait for it for ever.
+      await world.close();
+      throw error;
+    }
     return new Deployment(folder, world, deaths);
   }
 

@@ -21,6 +21,12 @@ import { verifyCommand } from './verify.ts';
 
 // First of all: most commands hold a passphrase or a key sooner or later.
 emptyCoreDumps();
+// `keystead ... | head`: whoever read has gone. What was begun is finished, and the exit code stays the true one.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
 
 const program = new Command('keystead')
   .description('Key management for medical-device fleets: from ceremony to destruction, with the proof of it.')
