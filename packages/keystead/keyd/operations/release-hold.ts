@@ -13,10 +13,12 @@ import type { KeydContext } from '../context.ts';
 import type { ReleaseJournalEntry } from '../journal-entry.ts';
 import type { Params, Result } from '../protocol.ts';
 
+type Released = Params<'releaseHold'>['certificates'][number];
+
 /**
  * Takes certificates off their hold: the one way back to good, and so the one that a front end cannot go by itself.
  * keyd verifies each operator's signature, that there are as many as the policy asks for, and that they are about these
- * very certificates. The same order again has the answer of the first time and no further effect. REQ-KEY-REV-01,
+ * very certificates and the hold that they are on. The same order again has the answer of the first time and no further effect. REQ-KEY-REV-01,
  * REQ-KEY-SOD-02
  * @throws KeysteadError `revocation-request.*`, `revocation.not-on-hold`, `clock.went-back`, `keyd.journal-failed`;
  *   nothing is released then.
@@ -32,8 +34,9 @@ export async function releaseHold(keyd: KeydContext, params: Params<'releaseHold
   requireAgreed(agreed);
   requireList(agreed, certificates);
   for (const { issuer, serial } of certificates) {
-    if (keyd.state.holds.isHeld(issuer, serial)) continue;
-    throw new KeysteadError('revocation.not-on-hold', { field: 'certificates', seen: `${issuer} ${serial}` });
+    if (!keyd.state.holds.isHeld(issuer, serial))
+      throw new KeysteadError('revocation.not-on-hold', { field: 'certificates', seen: `${issuer} ${serial}` });
+    requireThisHold(keyd, statements, { issuer, serial });
   }
   const entry = {
     time: now.toISOString(),
@@ -49,6 +52,20 @@ export async function releaseHold(keyd: KeydContext, params: Params<'releaseHold
   await keyd.journal.append(entry);
   keyd.state.holds.release({ n: 1, ...entry });
   return tell({ n: 1, ...entry });
+}
+
+/**
+ * An order binds certificates, which may be on hold more than once: what was signed before the last release meant an
+ * earlier hold. The times of statements are whole seconds.
+ */
+function requireThisHold(keyd: KeydContext, statements: readonly string[], { issuer, serial }: Released): void {
+  const releasedAt = keyd.state.holds.released(issuer).get(serial)?.releasedAt ?? 0;
+  const signedAt = statements.map((text) => Date.parse(parseRevocationStatement(text).content.signedAt));
+  if (Math.min(...signedAt) >= Math.floor(releasedAt / 1000) * 1000) return;
+  throw new KeysteadError('revocation-request.list-differs', {
+    field: 'certificates',
+    seen: `${issuer} ${serial} came off the hold that was meant at ${new Date(releasedAt).toISOString()}`,
+  });
 }
 
 function requireList({ order }: AgreedRevocation, certificates: readonly ListedCertificate[]): void {

@@ -135,3 +135,20 @@ test('TEST-KEY-13 where the policy asks for two, one alone releases nothing, nob
   assert.deepEqual(done.approvers, ['pol']);
   await good(serial);
 });
+
+test('TEST-KEY-13 an order that was signed for an earlier hold does not release a later one', async () => {
+  const { serial } = await onHold();
+  const unused = await signedBy(bed, 'ada', one(serial));
+  bed.clock.advance(5);
+  await release([await signedBy(bed, 'ada', one(serial))], serial);
+  bed.clock.advance(60);
+  await list([{ serial, revokedAt: bed.clock.now(), reason: 'certificateHold' }]);
+  bed.clock.advance(5);
+  for (let start = 0; start < 2; start += 1) {
+    await assert.rejects(release([unused], serial), { code: 'revocation-request.list-differs' });
+    await assert.rejects(good(serial), { code: 'revocation.undone' });
+    await bed.restart();
+  }
+  await release([await signedBy(bed, 'ada', one(serial))], serial);
+  await good(serial);
+});
