@@ -32,6 +32,7 @@ import { unlock } from 'keystead/start/unlock.ts';
 import { readOnly } from 'keystead/store/index.ts';
 import { Deployment } from '../system/deployment.ts';
 import { Bench, type ForeignDevice, keystead, ok, openssl, run } from './foreign.ts';
+import { freePort, RelyingSide, until } from './verifying.ts';
 
 /**
  * What docs/ceremony.md tells the architect to type for a new key of a CA and of a root is typed here, in its order, on a
@@ -53,6 +54,8 @@ let bench: Bench;
 let oldRoot: string;
 let device: ForeignDevice;
 let earlier: ForeignDevice;
+/** What the old key of the CA issued and took back. */
+let revoked: ForeignDevice;
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'keystead-later-'));
@@ -198,12 +201,13 @@ test('docs/ceremony.md: a new key for a CA, and the front end serves both keys [
   const serial = (await openssl('x509', '-in', earlier.certificate, '-noout', '-serial')).trim().replace('serial=', '');
   const body = bench.write('revoke.json', JSON.stringify({ serial: serial.toLowerCase(), reason: 'superseded' }));
   const json = ['--header', 'Content-Type: application/json', '--data-binary', `@${body}`];
-  const revoked = await bench.curlAs('pki', `${bench.api}/revocations`, json);
-  assert.equal(revoked.status, 200, revoked.body);
+  const answer = await bench.curlAs('pki', `${bench.api}/revocations`, json);
+  assert.equal(answer.status, 200, answer.body);
   const list = await fetched('after.crl', url('/crl/operational.crl'));
   assert.match(await openssl('crl', '-inform', 'DER', '-in', list, '-noout', '-text'), new RegExp(serial, 'i'));
   const asked = ['-issuer', join(trust, 'operational-1.pem'), '-cert', earlier.certificate, '-CAfile', bench.root];
   assert.match(await openssl('ocsp', ...asked, '-url', url('/ocsp/operational')), /: revoked/);
+  revoked = earlier;
   earlier = fresh;
 });
 
@@ -300,6 +304,83 @@ test('docs/ceremony.md: a new key for a root, and a device that has either root 
   ] as const) {
     const cer = await fetched(`${id}.cer`, url(`/ca/${id}.cer`));
     assert.deepEqual(readFileSync(cer), Buffer.from(certificates(root)[0] ?? []));
+  }
+});
+
+test('TEST-KEY-07 docs/verifying.md: a verifying side with two keys of a CA and of the root has the CRL of each, and the old key takes back what it issued [openssl: CRL of each key across a rollover] [nginx: TLS device certificate accepted across a rollover, TLS revoked device refused]', async () => {
+  const side = new RelyingSide(join(folder, 'relying'));
+  const { trust } = deployment.layout;
+  const files = ['root', 'root-1', 'operational', 'operational-1'];
+  const cas = side.write(
+    'device-cas.pem',
+    files.map((name) => readFileSync(join(trust, `${name}.pem`), 'utf8')).join(''),
+  );
+  const ids = ['root', 'root.2', 'operational', 'operational.2'];
+  const sync = async () => {
+    const flags = [
+      '--ca',
+      cas,
+      '--out',
+      side.path('crls.pem'),
+      '--json',
+      ...ids.flatMap((id) => ['--url', url(`/crl/${id}.crl`)]),
+    ];
+    const { status, stdout, stderr } = await keystead(['crl', 'sync', ...flags]);
+    return {
+      status,
+      outcome: JSON.parse(stdout) as { changed: boolean; crls: unknown[]; failures: unknown[] },
+      stderr,
+    };
+  };
+  const first = await sync();
+  assert.deepEqual([first.status, first.outcome.failures, first.outcome.crls.length], [0, [], 4], first.stderr);
+  const second = await sync();
+  assert.deepEqual([second.status, second.outcome.changed, second.outcome.crls.length], [0, false, 4]);
+  for (const anchor of [oldRoot, newRoot()]) {
+    const args = [
+      'verify',
+      '-crl_check_all',
+      '-CAfile',
+      anchor,
+      '-untrusted',
+      join(trust, 'ca-chain.pem'),
+      '-CRLfile',
+      side.path('crls.pem'),
+    ];
+    assert.match(await openssl(...args, earlier.certificate), /: OK/, anchor);
+    const refused = await run('openssl', [...args, revoked.certificate]);
+    assert.match(refused.stdout + refused.stderr, /certificate revoked/, anchor);
+  }
+  const key = readFileSync(await bench.key('relying-server'), 'utf8');
+  side.write('server.key', key);
+  side.write(
+    'server.pem',
+    await openssl('req', '-x509', '-new', '-key', side.path('server.key'), '-subj', '/CN=localhost', '-days', '2'),
+  );
+  const subject = await openssl('x509', '-in', bench.ca('operational'), '-noout', '-subject', '-nameopt', 'RFC2253');
+  const vouching = ['CN=Operational CA,O=Keystead', subject.trim().replace('subject=', '')] as const;
+  const port = await freePort();
+  const oneResponder = await freePort();
+  const status = async ({ certificate, key: own }: ForeignDevice, at = port): Promise<number> => {
+    const curl = ['--silent', '--insecure', '--max-time', '10', '--output', '/dev/null', '--write-out', '%{http_code}'];
+    const { stdout } = await run('curl', [...curl, '--cert', certificate, '--key', own, `https://localhost:${at}/`]);
+    return Number(stdout);
+  };
+  try {
+    side.nginx(port, [
+      vouching,
+      ['ssl_ocsp leaf;', ''],
+      ['ssl_ocsp_responder http://127.0.0.1:8080/ocsp/operational;', ''],
+    ]);
+    await until('nginx', async () => (await status(earlier)) !== 0);
+    assert.equal(await status(earlier), 200);
+    assert.equal(await status(revoked), 400);
+    // What the page says of ssl_ocsp_responder: that of the first key does not know what the second issued.
+    side.nginx(oneResponder, [vouching, ['http://127.0.0.1:8080', url('').replace('localhost', '127.0.0.1')]], 'one');
+    await until('nginx with one responder', async () => (await status(earlier, oneResponder)) !== 0);
+    assert.equal(await status(earlier, oneResponder), 400);
+  } finally {
+    await side.stop();
   }
 });
 
