@@ -72,10 +72,10 @@ export class RevocationRun {
   async #toTheEnd(id: string): Promise<void> {
     const row = this.#deps.store.read((records) => records.revocationAct(id));
     if (row?.state !== 'running') return;
-    if (row.act === 'release') await this.#releaseInKeyd(row);
+    const released = row.act === 'release' ? await this.#releaseInKeyd(row) : undefined;
     const issuers = new Set<IssuerId>();
     for (;;) {
-      const { changed, finished } = await this.#deps.store.commit((tx) => this.#step(tx, id));
+      const { changed, finished } = await this.#deps.store.commit((tx) => this.#step(tx, id, released));
       for (const certificate of changed) {
         const issuer = onlineIssuer(certificate);
         issuers.add(issuer);
@@ -89,7 +89,7 @@ export class RevocationRun {
     await this.#revocation.publish([...issuers]);
   }
 
-  #step(tx: Tx, id: string): Step {
+  #step(tx: Tx, id: string, released: Changed | undefined): Step {
     const row = tx.revocationAct(id);
     if (row?.state !== 'running') return { changed: [], finished: true };
     const selector = JSON.parse(row.selector) as RevocationSelector;
@@ -97,8 +97,13 @@ export class RevocationRun {
     if (selector.kind === 'batch') return this.#batchStep(tx, row, selector.ticketId, change);
     if (selector.kind === 'ca') return this.#caStep(tx, row, selector.ca, change);
     const scope = scopeOf(tx, { selector, ...change });
-    const { certificates, devices } = carryOut(tx, this.#deps, scope, change);
-    return this.#advance(tx, row, { changed: certificates, devices, cursor: '', finished: true });
+    const named = new Set(released?.map(({ issuer, serial }) => `${issuer} ${serial}`));
+    // What went on hold while keyd was asked is no part of the order, and keyd holds it.
+    const certificates = scope.certificates.filter(
+      (one) => released === undefined || named.has(`${onlineIssuer(one)} ${one.serial}`),
+    );
+    const done = carryOut(tx, this.#deps, { ...scope, certificates }, change);
+    return this.#advance(tx, row, { changed: done.certificates, devices: done.devices, cursor: '', finished: true });
   }
 
   #batchStep(tx: Tx, row: RevocationActRow, ticketId: string, change: Omit<Change, 'certificates'>): Step {
@@ -142,28 +147,28 @@ export class RevocationRun {
     return { changed: step.changed, finished: step.finished };
   }
 
-  /** keyd verifies the signatures by itself, and only then is anything called good again. */
-  async #releaseInKeyd(row: RevocationActRow): Promise<void> {
+  /** keyd verifies the signatures by itself, and only then is anything called good again. @returns what it released. */
+  async #releaseInKeyd(row: RevocationActRow): Promise<Changed> {
     const certificates = this.#deps.store.read((records) => {
       const selector = JSON.parse(row.selector) as RevocationSelector;
       if (selector.kind === 'batch' || selector.kind === 'ca') return [];
       return scopeOf(records, { selector, ...changeOf(row, this.#deps.clock.now()) }).certificates;
     });
-    await this.#askKeyd(row, certificates);
+    return this.#askKeyd(row, certificates);
   }
 
-  async #askKeyd(row: RevocationActRow, certificates: Changed): Promise<void> {
+  async #askKeyd(row: RevocationActRow, certificates: Changed): Promise<Changed> {
     const { keyd } = this.#deps;
     const list = certificates.map((one) => ({ issuer: onlineIssuer(one), serial: one.serial }));
     const statements = JSON.parse(row.statements) as string[];
     const ask = () => keyd.releaseHold({ statements, certificates: list, requestId: row.requestId });
     try {
-      await ask();
+      return (await ask()).released;
     } catch (error) {
       if (!(error instanceof KeysteadError) || error.code !== 'revocation.not-on-hold') throw error;
       // The hold is on no list yet, for keyd was away: keyd hears of it first.
       await this.#revocation.publish(list.map(({ issuer }) => issuer));
-      await ask();
+      return (await ask()).released;
     }
   }
 }

@@ -158,6 +158,40 @@ test('a hold survives a restart of everything, and so does its release', async (
   assert.equal(bed.entries('certificate.released').at(-1)?.subject.serial, serial);
 });
 
+test('TEST-KEY-08 what goes on hold while keyd releases another of the same device stays on hold', async () => {
+  const device = unit('KS-0002');
+  const [idevid] = bed.store.read((records) =>
+    records.certificatesOfDevice(device.id).filter(({ profile }) => profile === 'idevid'),
+  );
+  const { serial } = await bed.enrol(device);
+  await revoke({ selector: { serial }, act: 'hold' });
+  bed.clock.advance(1);
+  await bed.restart({
+    keyd: (client) =>
+      new Proxy(client, {
+        get(target, name) {
+          const member: unknown = Reflect.get(target, name);
+          if (typeof member !== 'function') return member;
+          if (name !== 'releaseHold') return member.bind(target);
+          return async (params: Parameters<typeof client.releaseHold>[0]) => {
+            const released = await client.releaseHold(params);
+            await revoke({ selector: { serial: present(idevid).serial, issuer: 'manufacturing' }, act: 'hold' });
+            return released;
+          };
+        },
+      }),
+  });
+  const order = await signedOrder(
+    { selector: { deviceId: device.id }, act: 'release' },
+    { kind: 'device', deviceId: device.id },
+  );
+  const { done } = await bed.authority.revocations.propose(await signedBy(bed.keyd, 'ada', order), by(ada));
+  assert.equal((await done)?.certificates, 1);
+  assert.equal(await ocspSays(serial), 'good');
+  assert.equal(reasonOf('manufacturing', present(idevid).serial), 'certificateHold');
+  await bed.restart();
+});
+
 test('a release that keyd carried out and a crash kept out of the records is finished at the next start', async () => {
   const device = unit('KS-0003');
   const { serial } = await bed.enrol(device);
@@ -172,9 +206,10 @@ test('a release that keyd carried out and a crash kept out of the records is fin
           if (typeof member !== 'function') return member;
           if (name !== 'releaseHold') return member.bind(target);
           return async (params: Parameters<typeof client.releaseHold>[0]) => {
-            await client.releaseHold(params);
+            const released = await client.releaseHold(params);
             crashed = true;
             await bed.crash();
+            return released;
           };
         },
       }),
