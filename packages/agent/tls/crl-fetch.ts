@@ -20,6 +20,8 @@ export interface CrlFetchOptions {
 export function fetchCrl(url: string, etag: string | undefined, options: CrlFetchOptions = {}): Promise<CrlAnswer> {
   const { agent, timeoutMs = 5000, largest = 16 * 1024 * 1024 } = options;
   return new Promise((resolve, reject) => {
+    const failed = (cause: Error): void =>
+      reject(new KeysteadError('peer.unreachable', { field: url, seen: cause.message, cause }));
     const headers = etag === undefined ? {} : { 'if-none-match': etag };
     const sent = request(
       url,
@@ -32,7 +34,7 @@ export function fetchCrl(url: string, etag: string | undefined, options: CrlFetc
           if (length > largest) response.destroy(new Error('the CRL is too large'));
           else parts.push(part);
         });
-        response.on('error', reject);
+        response.on('error', failed);
         response.on('end', () => {
           if (response.statusCode === 304 && etag !== undefined) resolve({ unchanged: true });
           else if (response.statusCode === 200) resolve({ der: Buffer.concat(parts), etag: response.headers.etag });
@@ -40,9 +42,7 @@ export function fetchCrl(url: string, etag: string | undefined, options: CrlFetc
         });
       },
     );
-    sent.on('error', (cause) =>
-      reject(new KeysteadError('peer.unreachable', { field: url, seen: cause.message, cause })),
-    );
+    sent.on('error', failed);
     sent.end();
   });
 }

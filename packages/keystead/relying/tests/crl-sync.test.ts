@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { CrlAnswer } from '@keystead/agent';
+import { type CrlAnswer, fetchCrl } from '@keystead/agent';
 import { fromPem, toPem } from '@keystead/core/bytes';
 import { SimulatedClock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
@@ -182,4 +184,34 @@ test('files without CAs are refused before anything is asked or written', async 
   }
   assert.equal(bed.asked.length, 0);
   assert.equal(existsSync(bed.out), false);
+});
+
+test('a distribution point that breaks off, never ends, or sends without end is unreachable, and the CRLs of the others get in', async () => {
+  const ways: Readonly<Record<string, (response: ServerResponse) => void>> = {
+    '/reset': (response) =>
+      response.writeHead(200, { 'content-length': 1000 }).write('begun', () => response.destroy()),
+    '/hang': (response) => response.writeHead(200).write('begun'),
+    '/endless': (response) => response.writeHead(200).end(Buffer.alloc(4096)),
+  };
+  const server = createServer((request, response) => ways[request.url ?? '']?.(response)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  const get = (url: string, etag: string | undefined) => fetchCrl(url, etag, { timeoutMs: 300, largest: 1024 });
+  try {
+    for (const way of Object.keys(ways)) {
+      const bed = new Bed();
+      const broken = `http://127.0.0.1:${address.port}${way}`;
+      const answer = async (url: string, etag: string | undefined): Promise<CrlAnswer> => {
+        const body = bed.served.get(url);
+        return body instanceof Uint8Array ? { der: body } : get(url, etag);
+      };
+      const outcome = await bed.sync({ urls: [broken, ROOT_URL, CA_URL], get: answer });
+      assert.deepEqual(codes(outcome), ['crl-sync.unreachable'], way);
+      assert.equal(bed.numbers, 'ca 1, root 1', way);
+    }
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
 });
