@@ -39,6 +39,7 @@ export interface RoomsOptions {
 
 /** The domain of the front end, put together: records, log, access, authority, provisioning. */
 export interface Rooms {
+  readonly layout: Layout;
   readonly store: Store;
   readonly access: Access;
   readonly authority: Authority;
@@ -140,6 +141,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     }
   }, TICK_MS);
   return {
+    layout,
     store,
     access,
     authority,
