@@ -96,7 +96,10 @@ test('TEST-KEY-03: where the ticket demands attestation, a unit without it is re
   );
   const lenient = await bed.ticket({ id: 'lenient' });
   const unit = await bed.client.provision({ ...at('KS-0002', lenient), csr });
-  assert.deepEqual((parse(unit.record) as { key: unknown }).key, { origin: 'proof-of-possession' });
+  assert.deepEqual((parse(unit.record) as { key: unknown }).key, {
+    origin: 'proof-of-possession',
+    meaning: meaningOf('proof-of-possession'),
+  });
   assert.deepEqual(unit.key, { origin: 'proof-of-possession' });
 });
 

@@ -155,10 +155,7 @@ test('evidence of an end is signed once the revocations that it names stand on a
   assert.deepEqual(read.wiped_as_reported, end.wiped);
   assert.deepEqual(read.revoked, [
     {
-      profile: 'idevid',
       serial: unit.serial,
-      not_before: unit.notBefore.toISOString(),
-      not_after: 'without end',
       issuer: 'manufacturing',
       revoked_at: revocation.revokedAt.toISOString(),
       reason: 'cessationOfOperation',
