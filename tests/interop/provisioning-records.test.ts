@@ -73,7 +73,7 @@ test('TEST-KEY-18 a batch is exported with its statement and verifies offline, a
   assert.match(table.stdout, /10 of 10 units made; 1 ids of the range never made[\s\S]*PROVEN: 10 of 10 records/);
 });
 
-test('TEST-KEY-18 sha256sum and openssl verify an export by hand [openssl: Records export]', async () => {
+test('TEST-KEY-18 sha256sum and openssl verify an export by hand [openssl: Records signature] [sha256sum: Records export]', async () => {
   await ok('sha256sum', ['--check', '--strict', '--quiet', 'SHA256SUMS'], { cwd: batch });
   const chain = ['-x509_strict', '-CAfile', join(trust, 'root.pem'), '-untrusted', join(batch, 'server.pem')];
   await openssl('verify', ...chain, join(batch, 'evidence-signer.pem'));
@@ -166,7 +166,7 @@ test('an export that was cut off goes on where it was, and is the same in the en
     assert.deepEqual(readFileSync(join(part, name)), readFileSync(join(batch, name)), name);
 });
 
-test('records are shown and exported by batch and by date, and two YAML readers read the same', async () => {
+test('records are shown and exported by batch and by date, and two YAML readers read the same [PyYAML: Records read]', async () => {
   const shown = await served('show', '--batch', ticket);
   assert.equal(shown.status, 0, shown.stderr);
   const script = 'import sys, json, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin)), default=repr))';
@@ -194,7 +194,7 @@ test('records are shown and exported by batch and by date, and two YAML readers 
   assert.match((await served('show', '--batch', 'no-such')).stderr, /ticket\.unknown/);
 });
 
-test('TEST-KEY-18 a birth certificate verifies with openssl cms, in PEM and in DER [openssl: Birth certificate verify]', async () => {
+test('TEST-KEY-18 a birth certificate verifies with openssl cms, in PEM and in DER [openssl: Records birth certificate]', async () => {
   const pem = bench.path('KS-0010.birth.pem');
   const der = bench.path('KS-0010.der');
   assert.equal((await served('birth-certificate', 'KS-0010', '--out', der)).status, 0);
