@@ -23,12 +23,16 @@ export async function moduliFigures(bench: Bench): Promise<Figure[]> {
   const naive = pairRate(take(64));
   const known: KnownGroup[] = [];
   let making = 0;
+  let processor = 0;
   const started = performance.now();
   for (let from = 0; from < count; from += GROUP) {
     const before = performance.now();
     const fresh = take(Math.min(GROUP, count - from));
     making += performance.now() - before;
+    const used = process.cpuUsage();
     const { product, pairs } = checkModuli(fresh, known);
+    const { user, system } = process.cpuUsage(used);
+    processor += (user + system) / 1e6;
     if (pairs.length > 0) throw new Error('sound moduli were found to share a factor');
     // As files hold them. Their moduli are asked for only where one shares a factor.
     const kept = Buffer.from(product.toString(16), 'latin1');
@@ -37,7 +41,7 @@ export async function moduliFigures(bench: Bench): Promise<Figure[]> {
   }
   const seconds = (performance.now() - started - making) / 1000;
   const pairs = (count * (count - 1)) / 2;
-  const whole = `${count} RSA-2048 moduli, every pair of them, in ${seconds.toFixed(1)} s on one thread (the process has ${megabytes()} MB), against gcd of each pair by itself; pairs a second`;
+  const whole = `${count} RSA-2048 moduli, every pair of them, in ${seconds.toFixed(1)} s on one thread, ${processor.toFixed(1)} s of a processor (the process has ${megabytes()} MB), against gcd of each pair by itself; pairs a second`;
   const [ours, each] = freshSeconds(take(FRESH), known);
   const few = `${FRESH} new moduli compared with ${count} known ones, against gcd of each pair by itself (worked out from its rate); less is better`;
   const figures = [
@@ -47,7 +51,7 @@ export async function moduliFigures(bench: Bench): Promise<Figure[]> {
   const peer = multiplications(known[0]?.product() ?? 1n);
   if (peer !== undefined) {
     const what = `one product of two numbers of ${peer.bits} bits, the largest of a group, against GMP's (libgmp by way of python3); less is better`;
-    figures.push(figure('moduli-multiply-vs-gmp', peer.ours, 's', peer.theirs, what));
+    figures.push(figure('moduli-multiply-vs-gmp', peer.ours * 1000, 'ms', peer.theirs * 1000, what));
   }
   return figures;
 }

@@ -116,7 +116,16 @@ const origin = (requestId: string, { software, policySha256, logOrigin, evidence
 
 /** Every string in quotes: no value is ever read as a number, a date or a boolean by another YAML reader. */
 const yaml = (document: Record<string, unknown>): string =>
-  stringify(document, { defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'PLAIN', lineWidth: 0 });
+  stringify(document, { defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'PLAIN', lineWidth: 0 }).replace(
+    UNPRINTABLE,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+
+/**
+ * What may stand in no YAML stream as it is (YAML 1.2.2 section 5.1, c-printable), the byte order mark, and what is the end
+ * of a line to a reader of YAML 1.1: only within the quotes of a text, where its escape means the same.
+ */
+const UNPRINTABLE = /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g;
 
 /** Signs the text with the evidence key. */
 export async function signDocument(text: string, signer: Signer): Promise<SignedDocument> {
