@@ -8,6 +8,8 @@ import { type Figure, figure } from './figure.ts';
 const BITS = 2048;
 /** As serve compares them. */
 const GROUP = 16_384;
+/** A whole group and some of the next one: what a run of all parts has time for. */
+const MODULI = GROUP + 2_048;
 /** How many keys come together in the figure of new ones. */
 const FRESH = 16;
 
@@ -16,7 +18,7 @@ const FRESH = 16;
  * would do; a few new keys against all; and one multiplication of the largest numbers in it against GMP's.
  */
 export async function moduliFigures(bench: Bench): Promise<Figure[]> {
-  const count = bench.moduli ?? (bench.quick ? 1024 : 2 * GROUP);
+  const count = bench.moduli ?? (bench.quick ? 1024 : MODULI);
   bench.note(`setting up: ${count} moduli`);
   const source = soundModuli(BITS);
   const take = (n: number): bigint[] => Array.from({ length: n }, () => source.next().value as bigint);
