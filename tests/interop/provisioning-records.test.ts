@@ -5,9 +5,11 @@ import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { certSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import { parseTicket } from '@keystead/core/lifecycle';
 import { factory } from 'keystead/start/steps/3-factory.ts';
 import { readBirthCertificate } from 'keystead/verify/birth-certificate.ts';
 import { type ExportReport, verifyExport } from 'keystead/verify/export/check.ts';
+import { batchStatement, countUnit, newTally } from 'keystead/verify/export/statement.ts';
 import { checkpointKeys } from 'keystead/verify/log-keys.ts';
 import { RecordVerifier } from 'keystead/verify/record.ts';
 import { certificateIn } from 'keystead/verify/trusted.ts';
@@ -144,6 +146,33 @@ test('TEST-KEY-18 the verification names each record that fails and why, counts,
     failures.map(({ file }) => file),
     ['KS-0002.yaml', 'batch-statement.yml'],
   );
+});
+
+test('TEST-KEY-18 an export from which a unit was left out, with its statement made to fit, is found by the log', async () => {
+  const copy = bench.path('left-out');
+  cpSync(batch, copy, { recursive: true });
+  for (const end of ['', '.sig', '.proof.json']) rmSync(join(copy, `KS-0010.yaml${end}`));
+  const text = readFileSync(join(copy, 'batch.ticket'), 'utf8');
+  const { ticket: signed } = parseTicket(text);
+  const tally = newTally(signed);
+  for (const name of readdirSync(copy).filter((one) => one.endsWith('.yaml'))) {
+    const { device_id: deviceId, date, line } = parse(readFileSync(join(copy, name), 'utf8')) as Record<string, string>;
+    const unit = { deviceId: deviceId ?? '', date: date ?? '', line: line ?? '' };
+    countUnit(tally, signed, { ...unit, keyOrigin: 'proof-of-possession' });
+  }
+  writeFileSync(join(copy, 'batch-statement.yml'), batchStatement(text, tally));
+  const sums = await ok(
+    'sha256sum',
+    readdirSync(copy).filter((name) => name !== 'SHA256SUMS'),
+    { cwd: copy },
+  );
+  writeFileSync(join(copy, 'SHA256SUMS'), sums);
+  assert.ok(proves(copy, trust), 'the files alone agree with each other');
+  const log = join(bench.deployment.layout.data, 'log');
+  const { status, stdout } = await provisioning('verify', copy, '--trust', trust, '--log', log);
+  assert.equal(status, 1);
+  assert.match(stdout, /the log has 10 units of this batch among its \d+ entries, and the export 9/);
+  assert.equal((await provisioning('verify', batch, '--trust', trust, '--log', log)).status, 0);
 });
 
 test('an export that was cut off goes on where it was, and is the same in the end', async () => {

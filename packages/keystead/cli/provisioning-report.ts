@@ -4,7 +4,7 @@ import { table } from './operator.ts';
 
 /** What the verification of an export found, for people: what fails and why, what the batch is, how many. */
 export function exportPage(report: ExportReport): string {
-  const { failures, failed, proven, records, statement, unitsByKeyOrigin } = report;
+  const { failures, failed, proven, records, statement, unitsByKeyOrigin, unitsInLog } = report;
   const parts: string[] = [];
   if (failures.length > 0) {
     parts.push(table([['file', 'code', 'why'], ...failures.map(({ file, code, why }) => [file, code, why])]));
@@ -20,6 +20,7 @@ export function exportPage(report: ExportReport): string {
       `batch ${field('ticket')}: ${field('units_made')} of ${field('quota')} units made; ${field('ids_never_made')} ids of the range never made`,
     );
   }
+  if (unitsInLog !== undefined) parts.push(`the log has ${unitsInLog} units of this batch`);
   parts.push(`${failed === 0 ? 'PROVEN' : 'NOT PROVEN'}: ${proven} of ${records} records`);
   return parts.join('\n\n');
 }

@@ -7,7 +7,7 @@ import { LogProver } from '../audit/index.ts';
 import type { RestClient } from '../client/rest.ts';
 import { Layout } from '../files/layout.ts';
 import { isBirthCertificate, readBirthCertificate } from '../verify/birth-certificate.ts';
-import { verifyExport } from '../verify/export/check.ts';
+import { verifyExport, verifyWholeBatch } from '../verify/export/check.ts';
 import { RecordExport } from '../verify/export/write.ts';
 import { checkpointKeys } from '../verify/log-keys.ts';
 import { type RecordEvidence, type RecordTrust, RecordVerifier } from '../verify/record.ts';
@@ -114,6 +114,7 @@ function birthCertificateCommand(): Command {
 
 interface VerifyOptions {
   readonly trust?: string;
+  readonly log?: string;
   readonly json?: boolean;
 }
 
@@ -125,23 +126,24 @@ function verifyCommand(): Command {
       '--trust <dir>',
       'directory with root.pem, log.vkey and log-cosign.vkey that you trust; that of the file unless told',
     )
+    .option('--log <dir>', 'a copy of the published log: whether the export of a batch has every unit of it')
     .option('--json', 'machine-readable output')
     .addHelpText(
       'after',
       '\nExamples:\n  $ keystead provisioning verify ./for-the-auditor/KS-0001.yaml\n  $ keystead provisioning verify ./lot-7 --trust ./trust\n  $ keystead provisioning verify KS-0001.birth.pem --trust ./trust',
     )
-    .action((path: string, options: VerifyOptions) => {
+    .action(async (path: string, options: VerifyOptions) => {
       const found = statSync(path, { throwIfNoEntry: false });
       if (found === undefined) throw new KeysteadError('request.malformed', { field: path, seen: 'no such file' });
-      if (found.isDirectory()) verifyDirectory(path, options);
-      else verifyOne(path, options);
+      if (found.isDirectory()) await verifyDirectory(path, options);
+      else await verifyOne(path, options);
     });
 }
 
 /** What was looked at and does not hold is an outcome, not a refusal of the command: exit code 1. */
-function proven<T>(path: string, options: VerifyOptions, look: () => T): T | undefined {
+async function proven<T>(path: string, options: VerifyOptions, look: () => T | Promise<T>): Promise<T | undefined> {
   try {
-    return look();
+    return await look();
   } catch (error) {
     if (!(error instanceof KeysteadError) || CANNOT_LOOK.has(error.kind)) throw error;
     if (options.json === true) process.stdout.write(`${JSON.stringify({ file: path, proven: false, error })}\n`);
@@ -153,12 +155,14 @@ function proven<T>(path: string, options: VerifyOptions, look: () => T): T | und
 
 const CANNOT_LOOK: ReadonlySet<ErrorKind> = new Set(['not-found', 'unavailable']);
 
-function verifyDirectory(path: string, options: VerifyOptions): void {
+async function verifyDirectory(path: string, options: VerifyOptions): Promise<void> {
   const progress = progressOf('verified', options.json === true, 'files');
-  const report = proven(path, options, () =>
-    verifyExport(path, options.trust, (done, all) => {
-      if (done % 100 === 0) progress.at(done, all);
-    }),
+  const { trust, log } = options;
+  const at = (done: number, all: number): void => {
+    if (done % 100 === 0) progress.at(done, all);
+  };
+  const report = await proven(path, options, () =>
+    log === undefined ? verifyExport(path, trust, at) : verifyWholeBatch(path, { trust, log }, at),
   );
   progress.end();
   if (report === undefined) return;
@@ -166,10 +170,10 @@ function verifyDirectory(path: string, options: VerifyOptions): void {
   process.exitCode = report.failed === 0 ? EXIT.done : EXIT.notProven;
 }
 
-function verifyOne(path: string, options: VerifyOptions): void {
+async function verifyOne(path: string, options: VerifyOptions): Promise<void> {
   const trust = options.trust ?? dirname(path);
   const file = readFileSync(path);
-  const verified = proven(path, options, () => {
+  const verified = await proven(path, options, () => {
     const { evidence, chain } = isBirthCertificate(file) ? fromBirthCertificate(file) : fromFiles(path, file, trust);
     const anchors = [certificateIn(join(trust, 'root.pem'))];
     return new RecordVerifier({ anchors, logKeys: checkpointKeys(trust), ...chain }).verify(evidence);

@@ -6,6 +6,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { type BatchTicket, parseTicket } from '@keystead/core/lifecycle';
 import { checkpointKeys } from '../log-keys.ts';
 import { RecordVerifier, unproven, type VerifiedRecord } from '../record.ts';
+import { unitsInLog } from './in-log.ts';
 import { batchStatement, countUnit, newTally } from './statement.ts';
 import { readSums, SUMS } from './sums.ts';
 
@@ -27,6 +28,30 @@ export interface ExportReport {
   readonly unitsByKeyOrigin: Readonly<Record<string, number>>;
   /** The statement of the batch, YAML, where the export is one and it is what the records say. */
   readonly statement?: string;
+  /** Units of the batch that a copy of the published log has; where one was given. */
+  readonly unitsInLog?: number;
+}
+
+/**
+ * The same, and whether the export has every unit of its batch: it is compared with a copy of the published log, so that
+ * nobody can leave one out.
+ * @throws KeysteadError as `verifyExport` and `unitsInLog`.
+ */
+export async function verifyWholeBatch(
+  directory: string,
+  v: { readonly trust?: string; readonly log: string },
+  progress: (done: number, all: number) => void,
+): Promise<ExportReport> {
+  const report = verifyExport(directory, v.trust, progress);
+  const ticket = join(directory, 'batch.ticket');
+  if (!existsSync(ticket))
+    throw new KeysteadError('record.export-damaged', { field: directory, seen: 'no whole batch' });
+  const { id } = parseTicket(readFileSync(ticket, 'utf8')).ticket;
+  const { units, entries } = await unitsInLog(v.log, id, checkpointKeys(v.trust ?? directory));
+  if (units === report.records) return { ...report, unitsInLog: units };
+  const why = `the log has ${units} units of this batch among its ${entries} entries, and the export ${report.records}`;
+  const failures = [...report.failures, { file: 'batch-statement.yml', code: 'record.unproven', why }];
+  return { ...report, failures, failed: report.failed + 1, unitsInLog: units };
 }
 
 /** Failures that a report names. */
