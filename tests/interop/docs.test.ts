@@ -104,7 +104,7 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['policy check next.json', /notes +grace\.renewalSeconds: .* down from 30 days to 14 days/],
   ['provisioning verify lot-7', /10 of 10 units made[\s\S]*\nPROVEN: 10 of 10 records/],
   ['provisioning verify KS-0001.birth.pem', /KS-0001: provisioned/],
-  ['grep -o', /([0-9a-f]{64}) {2}KS-0001\.yaml\n.*\1/],
+  ['recordSha256', /([0-9a-f]{64}) {2}KS-0001\.yaml\n.*\1/],
   ['openssl cms -verify', /CMS Verification successful/],
   ['check-fleet', /RSA keys: none shares a factor/],
   ['policy apply next.json', /version 2 is in force since .*\n[^\n]*approved by approver/],
