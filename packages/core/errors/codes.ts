@@ -1196,6 +1196,44 @@ export const ERRORS = {
     remedy: 'have a new ticket signed',
   },
   'ticket.id-reused': { kind: 'conflict', rule: 'two batch tickets never have the same id' },
+  // ---- factory nodes
+  'factory.document-malformed': {
+    kind: 'invalid',
+    rule: 'what keyd tells another keyd (a commission, a consignment, a receipt) must have the one form that keyd writes',
+  },
+  'factory.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'what keyd tells another keyd must carry the signature of its evidence key',
+  },
+  'factory.request-malformed': {
+    kind: 'invalid',
+    rule: 'the request of a factory node must have the form that keystead factory init writes',
+  },
+  'commission.malformed': {
+    kind: 'invalid',
+    rule: 'a statement about a factory must have the one form that is signed',
+  },
+  'commission.signer-unknown': { kind: 'forbidden', rule: 'the signer must stand in the policy' },
+  'commission.signer-forbidden': { kind: 'forbidden', rule: 'the signer must hold a role that may sign this' },
+  'commission.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a statement must carry the signature of the operator whom it names',
+  },
+  'commission.other-order': { kind: 'forbidden', rule: 'all statements must be about one order and name who asks' },
+  'commission.expired': { kind: 'forbidden', rule: 'a statement must not have expired', remedy: 'ask anew' },
+  'commission.not-yet-valid': { kind: 'forbidden', rule: 'a statement must not be signed in the future' },
+  'commission.too-long': {
+    kind: 'forbidden',
+    rule: 'a statement holds no longer than the policy lets statements hold',
+    remedy: 'sign it with an earlier end',
+  },
+  'commission.self': { kind: 'forbidden', rule: 'nobody approves their own request' },
+  'commission.duplicate': { kind: 'forbidden', rule: 'a person, and a key, counts once' },
+  'commission.too-few': {
+    kind: 'forbidden',
+    rule: 'a commission takes as many approvals as the policy asks for',
+    remedy: 'have more people approve it',
+  },
   // ---- keyd
   'keyd.unreachable': {
     kind: 'unavailable',
