@@ -6,6 +6,7 @@ import type { Cryptoperiod } from './keying.ts';
 import { CMP_RA_PROFILE, type OnlineCa, type Policy } from './policy.ts';
 import { checkPolicy } from './policy-check.ts';
 import type { Role } from './roles.ts';
+import { ROOT_CRL_PROFILE } from './root-crl.ts';
 
 const HOUR = 3600;
 const DAY = 86_400;
@@ -114,6 +115,21 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       validity: { seconds: YEAR, backdateSeconds: 5 * 60 },
       keyAlgorithms: ['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096'],
       requesters: ['operator', 'system'],
+    },
+    {
+      ...endEntity,
+      id: ROOT_CRL_PROFILE,
+      description: 'Signs the indirect CRL of the root between ceremonies; each ceremony certifies it again',
+      issuer: 'root',
+      subject: { commonName: { fixed: `${organization} Root CRL signer` }, organization },
+      san: 'none',
+      keyUsage: ['cRLSign'],
+      extKeyUsage: [],
+      csrExtensions: [],
+      // Longer than a list of the root lives, so that the ceremony that makes the next list is in time for it too.
+      validity: { seconds: 2 * YEAR, backdateSeconds: CA_BACKDATE },
+      keyAlgorithms: ['P-256'],
+      requesters: [],
     },
     {
       ...endEntity,
