@@ -1338,6 +1338,14 @@ export const ERRORS = {
     rule: 'every CRL is published before the one before it ends',
     remedy: 'see why keyd or the store refuses; when that is mended the lists are published within a minute',
   },
+  // ---- the indirect CRL of the root
+  'crl.no-root-signer': {
+    kind: 'unavailable',
+    rule: 'the indirect CRL of the root is signed by a key that a ceremony has certified for it, while that certificate lasts',
+    remedy:
+      'hold a ceremony (keystead ceremony crl certifies the signer again); without a signer a CA is revoked there',
+  },
+  // ---- end of the indirect CRL of the root
   'revocation.unissued-too-many': {
     kind: 'forbidden',
     rule: 'of serial numbers that keyd did not issue, at most 1000000 of one CA are listed',

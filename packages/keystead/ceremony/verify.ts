@@ -11,7 +11,7 @@ import {
   revokedIssuers,
   transcriptRoot,
 } from '@keystead/core/lifecycle';
-import { readCrl } from '@keystead/core/x509';
+import { formatName, readCertificate, readCrl } from '@keystead/core/x509';
 import { type CeremonyOutputs, readCeremony, readOutput } from '../files/ceremony-outputs.ts';
 import { fingerprintRows } from '../files/fingerprint.ts';
 import { rolloverFiles, signerFiles } from './outputs.ts';
@@ -125,6 +125,9 @@ function hierarchy({ bundle, transcript, policy }: CeremonyOutputs): string {
     `6 CAs by policy '${policy.name}', version ${policy.version}; CRLs ${numbers.join(', ')}`,
     revoked.length === 0 ? 'no CA of it revoked' : `REVOKED: ${revoked.join(', ')}`,
     `${bundle.rollovers.length} rollovers`,
+    bundle.crlSigner === undefined
+      ? 'no indirect CRL of the root'
+      : `indirect CRL of the root by ${formatName(readCertificate(bundle.crlSigner).subject)}`,
   ].join('; ');
 }
 

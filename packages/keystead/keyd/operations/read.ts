@@ -29,7 +29,7 @@ function shardings(keyd: KeydContext): Result<'status'>['crlShards'] {
 
 /** What the ceremonies approved, certificates and verifier keys, and the policy in force. */
 export async function trust(keyd: KeydContext): Promise<Result<'trust'>> {
-  const { certificates, evidenceSigner, issuers, rollovers, pins } = keyd.hierarchy;
+  const { certificates, evidenceSigner, issuers, rollovers, crlSigner, pins } = keyd.hierarchy;
   const { vkey, cosignVkey, revoked } = pins;
   return {
     certificates: { ...certificates },
@@ -42,6 +42,7 @@ export async function trust(keyd: KeydContext): Promise<Result<'trust'>> {
       certificates: { ...rollover.certificates },
       until: transitionEnd(keyd.policy, rollover.certificates),
     })),
+    ...(crlSigner === undefined ? {} : { crlSigner }),
     rootCrls: [...keyd.rootCrls],
     later: pins.later.map(({ importedAt, ...ceremony }, index) => ({
       ...ceremony,
