@@ -92,7 +92,7 @@ for (const [answer, how] of [
     const given = options(`stopped-${answer}`);
     await assert.rejects(runCeremony(given, io), {
       code: 'ceremony.stopped',
-      field: 'Step 4 of 10. Key of the signing root',
+      field: 'Step 4 of 11. Key of the signing root',
     });
     assert.deepEqual(existsSync(given.offline) ? readdirSync(given.offline) : [], []);
     const [record, ...others] = readdirSync(given.out);

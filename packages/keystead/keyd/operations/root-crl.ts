@@ -74,7 +74,7 @@ export async function revokeCa(keyd: KeydContext, params: Params<'revokeCa'>): P
   const { statements, requestId } = params;
   const asked = caRevocationSha256(parseCaRevocation(statements[0] ?? '').content.order);
   const before = [...keyd.state.rootList.revoked.values()].find(({ orderSha256 }) => orderSha256 === asked);
-  if (before !== undefined) return tell(before);
+  if (before !== undefined) return caRevoked(before);
   requireSigner(keyd, now);
   const { order, orderSha256, proposer, approvers } = verifyCaRevocation(statements, keyd.policy, now);
   const { certificate } = keyd.authority(order.ca);
@@ -98,7 +98,7 @@ export async function revokeCa(keyd: KeydContext, params: Params<'revokeCa'>): P
   };
   await keyd.journal.append(entry);
   keyd.caRevoked({ n: 1, ...entry });
-  return tell({ n: 1, ...entry });
+  return caRevoked({ n: 1, ...entry });
 }
 
 /** @throws KeysteadError `crl.no-root-signer` */
@@ -113,7 +113,8 @@ function requireSigner({ hierarchy, ceremonyRevocations }: KeydContext, now: Dat
   return crlSigner;
 }
 
-const tell = (entry: CaRevocationJournalEntry): Result<'revokeCa'> => ({
+/** As others are told of it. */
+export const caRevoked = (entry: CaRevocationJournalEntry): Result<'revokeCa'> => ({
   ca: entry.ca,
   reason: entry.reason,
   ...(entry.invalidityDate === undefined ? {} : { invalidityDate: new Date(entry.invalidityDate) }),

@@ -203,7 +203,7 @@ test('TEST-KEY-22 a root gets a new key and both anchors lead to what was issued
   }
   assert.match(
     Buffer.from(readCertificate(loadHierarchy(layout).certificates.server).der).toString('latin1'),
-    /\/crl\/root\.2\.crl/,
+    /\/ca\/root\.2\.cer/,
   );
   assert.match(Buffer.from(before_.operational).toString('latin1'), /\/crl\/root\.crl/);
   assert.ok(readCrl(readFileSync(join(layout.crl, 'root.crl'))).verify(before_.root));

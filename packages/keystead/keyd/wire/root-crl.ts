@@ -22,6 +22,18 @@ export const SignRootCrl = {
   }),
 };
 
+/** What came of an order to revoke a CA. */
+export const caRevocation = z.strictObject({
+  ca: issuerId,
+  reason: z.enum(CA_REVOCATION_REASONS),
+  invalidityDate: time.optional(),
+  order: z.string(),
+  /** When; of an order that was carried out before, then. */
+  at: time,
+  by: label,
+  approvers: z.array(label),
+});
+
 /** Revokes a CA between ceremonies, by an order that operators signed. */
 export const RevokeCa = {
   params: z.strictObject({
@@ -29,14 +41,5 @@ export const RevokeCa = {
     statements: z.array(z.string().min(1).max(20_480)).min(1).max(MOST_STATEMENTS),
     requestId,
   }),
-  result: z.strictObject({
-    ca: issuerId,
-    reason: z.enum(CA_REVOCATION_REASONS),
-    invalidityDate: time.optional(),
-    order: z.string(),
-    /** When; of an order that was carried out before, then. */
-    at: time,
-    by: label,
-    approvers: z.array(label),
-  }),
+  result: caRevocation,
 };
