@@ -682,6 +682,8 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
         requestId: 'release',
       },
     ],
+    ['signRootCrl', {}],
+    ['revokeCa', { statements: [await signedBy(siege.bed, 'ada', release)], requestId: 'ca' }],
     ['issue', { ...orderOf(toBase64(await csrFor(device))), requester }],
     [
       'issue',

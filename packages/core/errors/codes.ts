@@ -883,13 +883,19 @@ export const ERRORS = {
   'crl-sync.older': { kind: 'conflict', rule: 'a CRL never takes the place of one with a higher number' },
   'crl-sync.delta': {
     kind: 'unsupported',
-    rule: 'a verifier that reads a file is given whole CRLs: no delta CRL, and none of another signer',
+    rule: 'a verifier that reads a file is given whole CRLs: no delta CRL',
     remedy: 'name the address of the full CRL',
   },
   'crl-sync.missing': {
     kind: 'unavailable',
     rule: 'each CA of the path must have its CRL in the bundle, or the verifier refuses everybody below it',
     remedy: 'name the address of its CRL with --url',
+  },
+  'crl-sync.withdrawn': {
+    kind: 'forbidden',
+    rule: 'a CA that an indirect CRL revokes, or whose indirect CRL is not to be had, has no CRL in the bundle: the verifier refuses all that it issued',
+    remedy:
+      'give the certificate of who signs that CRL among the CAs (trust/root-crl-signer.pem); a revoked CA needs a successor',
   },
   'crl-sync.no-ca': { kind: 'invalid', rule: 'the file must hold the certificates of CAs, in PEM' },
   'crl-sync.reload-failed': {
