@@ -79,7 +79,7 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['device revoke KS-0002', /KS-0002: 1 certificates? revoked/],
   ['openssl crl', /verify OK/],
   ['crl sync', /relying\/crls\.pem: 3 CRLs, changed/],
-  ['root-indirect.crl', /verify OK[\s\S]*operational\.pem: OK/],
+  ['root-indirect.crl', /operational\.pem: OK[\s\S]*verify OK/],
   ['revoke-ca propose', /REVOKE the CA server, key [0-9a-f]{64}, reason cACompromise[\s\S]*2 statements/],
   ['audit verify', /PROVEN/],
   ['npx keystead verify', /passed, 0 failed, 0 unknown/],

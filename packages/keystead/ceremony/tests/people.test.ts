@@ -111,7 +111,7 @@ for (const [answer, how] of [
 test('without an administrator the witnesses confirm every step', async () => {
   const { asked, io } = room(() => 'yes');
   await runCeremony(options('witnesses', { administrator: undefined }), io);
-  assert.equal(asked.length, 20);
+  assert.equal(asked.length, 22);
 });
 
 test('people have names of their own, in letters that a page and a terminal show', async () => {

@@ -205,7 +205,7 @@ test('TEST-KEY-22 a root gets a new key and both anchors lead to what was issued
     Buffer.from(readCertificate(loadHierarchy(layout).certificates.server).der).toString('latin1'),
     /\/ca\/root\.2\.cer/,
   );
-  assert.match(Buffer.from(before_.operational).toString('latin1'), /\/crl\/root\.crl/);
+  assert.match(Buffer.from(before_.operational).toString('latin1'), /\/ca\/root\.cer/);
   assert.ok(readCrl(readFileSync(join(layout.crl, 'root.crl'))).verify(before_.root));
   assert.ok(readCrl(readFileSync(join(layout.crl, 'root.2.crl'))).verify(root));
 
