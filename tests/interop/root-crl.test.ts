@@ -30,8 +30,7 @@ after(async () => {
 });
 
 const data = (): string[] => ['--data', bench.deployment.layout.data];
-const der = (path: string): DerCertificate =>
-  fromPem('CERTIFICATE', readFileSync(path, 'utf8'))[0] as unknown as DerCertificate;
+const der = (path: string): DerCertificate => fromPem('CERTIFICATE', readFileSync(path, 'utf8'))[0] as DerCertificate;
 
 /** `keystead crl sync` of a verifying side that reads a file, and what openssl then says of the device. */
 async function synced(): Promise<{ status: number; said: string; verdict: string }> {
