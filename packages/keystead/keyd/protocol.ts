@@ -18,6 +18,7 @@ import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from '
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
+import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import {
   bytes,
@@ -238,6 +239,10 @@ const Trust = {
         until: time,
       }),
     ),
+    /** Who signs the indirect CRL of the root; left out where no ceremony has certified one. */
+    crlSigner: certificate.optional(),
+    /** CAs that operators revoked between ceremonies, the oldest first. */
+    caRevocations: z.array(caRevocation),
     /** The last CRL of each key of a root. */
     rootCrls: z.array(z.strictObject({ id: rootName, crl })),
     /** The ceremonies after the founding, the oldest first. */
@@ -402,6 +407,8 @@ export const OPERATIONS = {
   keys: Keys,
   changeKey: ChangeKey,
   releaseHold: ReleaseHold,
+  signRootCrl: SignRootCrl,
+  revokeCa: RevokeCa,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

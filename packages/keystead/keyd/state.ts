@@ -13,6 +13,7 @@ import type {
   RevocationsJournalEntry,
 } from './journal-entry.ts';
 import type { Revoked } from './revoked-set.ts';
+import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
 
 interface TicketUse {
@@ -47,6 +48,8 @@ export class KeydState {
   readonly authorisations = new AuthorisationUses();
   /** What is on hold, and what came off. */
   readonly holds = new Holds();
+  /** The indirect CRL of the root. */
+  readonly rootList = new RootList();
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -58,6 +61,7 @@ export class KeydState {
     if (entry.kind === 'crl') this.#replayCrl(entry);
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
+    this.rootList.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
   }
 
