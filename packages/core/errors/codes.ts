@@ -1196,6 +1196,32 @@ export const ERRORS = {
     remedy: 'have a new ticket signed',
   },
   'ticket.id-reused': { kind: 'conflict', rule: 'two batch tickets never have the same id' },
+  'ticket.too-few-signatures': {
+    kind: 'forbidden',
+    rule: 'a batch ticket is signed by as many people as the policy asks for (quorums.batch-ticket)',
+    remedy: 'have another operator sign it: keystead ticket sign',
+  },
+  'ticket.signer-twice': {
+    kind: 'conflict',
+    rule: 'a person, and a key, signs a batch ticket once',
+    remedy: 'have another operator sign it',
+  },
+  'ticket.other-ticket': { kind: 'conflict', rule: 'only copies of one and the same batch ticket can be joined' },
+  'ticket.other-factory': {
+    kind: 'forbidden',
+    rule: 'a batch ticket is used by the one node that it names, and by no other',
+    remedy: 'take the ticket to that node, or have one signed for this node',
+  },
+  'ticket.key-origin-forbidden': {
+    kind: 'forbidden',
+    rule: 'a key of a unit comes about in one of the ways that the batch ticket allows',
+    remedy: 'take a way that it allows, or have another ticket signed',
+  },
+  'ticket.station-forbidden': {
+    kind: 'forbidden',
+    rule: 'the station must be one that the batch ticket names',
+    remedy: 'go to one of its stations, or have another ticket signed',
+  },
   // ---- keyd
   'keyd.unreachable': {
     kind: 'unavailable',
