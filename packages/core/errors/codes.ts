@@ -353,6 +353,16 @@ export const ERRORS = {
   },
   'tpm2.file-missing': { kind: 'not-found', rule: 'there must be a file of TPM objects at this path' },
   'tpm2.file-exists': { kind: 'conflict', rule: 'a file of TPM objects is never overwritten unasked' },
+  'tpm2.counter-exists': {
+    kind: 'conflict',
+    rule: 'an NV index is defined once',
+    remedy: 'take another index (tpm2_getcap handles-nv-index lists those in use)',
+  },
+  'tpm2.counter-missing': {
+    kind: 'not-found',
+    rule: 'the NV index must be the counter that Keystead defined',
+    remedy: 'if the TPM was cleared or changed, define a counter again and have operators order the recount',
+  },
   'tpm2.secret-too-long': { kind: 'invalid', rule: 'a TPM seals 1 to 128 bytes (Part 2 section 12.3.3, MAX_SYM_DATA)' },
   'attestation.ek-refused': {
     kind: 'forbidden',
