@@ -1232,6 +1232,18 @@ export const ERRORS = {
     rule: 'the station must be one that the batch ticket names',
     remedy: 'go to one of its stations, or have another ticket signed',
   },
+  // ---- monotonic counters
+  'counter.missing': {
+    kind: 'unavailable',
+    rule: 'the counter of counter.json must be there',
+    remedy: 'if its TPM or token was cleared or changed, make a counter again and have operators order a recount',
+  },
+  'counter.exists': { kind: 'conflict', rule: 'a counter is made once', remedy: 'take another name for it' },
+  'counter.moved': {
+    kind: 'conflict',
+    rule: 'one keyd alone takes the steps of its counter',
+    remedy: 'find the other program that uses the same counter: a copy of the data directory, most likely',
+  },
   // ---- keyd
   'keyd.unreachable': {
     kind: 'unavailable',
