@@ -1233,6 +1233,56 @@ export const ERRORS = {
     remedy: 'go to one of its stations, or have another ticket signed',
   },
   // ---- monotonic counters
+  'keyd.counter-failed': {
+    kind: 'unavailable',
+    rule: 'no unit is given out whose count the monotonic counter does not cover',
+    remedy: 'see that its TPM or token is there and answers, then ask again with the same unit',
+  },
+  'keyd.journal-rolled-back': {
+    kind: 'forbidden',
+    rule: 'no unit is given out by a journal that is older than its monotonic counter: an older disk was put back',
+    remedy: 'put the newest disk back; where it is lost, operators order a recount (keystead recount)',
+  },
+  'keyd.counter-replaced': {
+    kind: 'forbidden',
+    rule: 'no unit is given out where the monotonic counter is behind the journal: its TPM or token was changed or cleared',
+    remedy: 'put the module back; where it is lost, operators order a recount (keystead recount)',
+  },
+  'ticket.before-recount': {
+    kind: 'forbidden',
+    rule: 'a ticket that was in force before a recount is closed: units may have been made that are forgotten',
+    remedy: 'sign a new ticket for what is left of the batch',
+  },
+  'authorisation.before-recount': {
+    kind: 'forbidden',
+    rule: 'an authorisation that was in force before a recount is closed: uses of it may be forgotten',
+    remedy: 'sign a new authorisation',
+  },
+  'recount.malformed': { kind: 'invalid', rule: 'an order to recount must have the form that keystead recount writes' },
+  'recount.signer-unknown': { kind: 'forbidden', rule: 'who signs an order to recount must stand in the policy' },
+  'recount.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'who signs an order to recount must be one who signs batch tickets',
+  },
+  'recount.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'an order to recount must carry the signatures of those whom it names',
+  },
+  'recount.signer-twice': { kind: 'conflict', rule: 'a person, and a key, signs an order to recount once' },
+  'recount.too-few-signatures': {
+    kind: 'forbidden',
+    rule: 'an order to recount is signed by as many people as a batch ticket (quorums.batch-ticket)',
+    remedy: 'have another operator sign it: keystead recount sign',
+  },
+  'recount.other-order': { kind: 'conflict', rule: 'only copies of one and the same order can be joined' },
+  'recount.other-keyd': { kind: 'forbidden', rule: 'an order to recount is for the one keyd whose log it names' },
+  'recount.other-values': {
+    kind: 'conflict',
+    rule: 'an order to recount names the values of counter and journal as they are',
+    remedy: 'draft it anew: keystead recount draft',
+  },
+  'recount.expired': { kind: 'forbidden', rule: 'an order to recount is carried out in its time' },
+  'recount.not-needed': { kind: 'conflict', rule: 'nothing is recounted where the counter covers the journal' },
   'counter.missing': {
     kind: 'unavailable',
     rule: 'the counter of counter.json must be there',

@@ -1,9 +1,8 @@
-import { type DerSpki, toHex } from '@keystead/core/bytes';
+import type { DerSpki } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import {
   ecPoint,
   type GeneratedKeyAlgorithm,
-  randomBytes,
   SecretBytes,
   SIGNATURE_OF,
   type Signer,
@@ -171,7 +170,6 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore {
 
   /** A counter on this token; it ends with the keystore. */
   counter(label: string): MonotonicCounter & { create(): Promise<void> } {
-    const step = (): string => toHex(randomBytes(16));
     const ask = <Kind extends OrderKind>(order: Order<Kind>): Promise<Answer<Kind>> => {
       this.#requireOpen();
       return this.#pool.ask(() => order);
@@ -180,8 +178,8 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore {
       make: 'pkcs11',
       name: `token ${this.#facts.token.label} (${this.#facts.token.serialNumber}) data object ${label}`,
       read: async () => ask({ kind: 'readCounter', label }),
-      raise: async (from) => ask({ kind: 'raiseCounter', label, from, step: step() }),
-      create: async () => ask({ kind: 'makeCounter', label, step: step() }),
+      raise: async (from, mark) => ask({ kind: 'raiseCounter', label, from, mark }),
+      create: async () => ask({ kind: 'makeCounter', label }),
       close: async () => {},
     };
   }

@@ -52,7 +52,7 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
     }),
   agree: (order) => agree(token, order),
   readCounter: ({ label }) => readTokenCounter(token, label),
-  makeCounter: (order) => makeTokenCounter(token, order),
+  makeCounter: ({ label }) => makeTokenCounter(token, label),
   raiseCounter: (order) => raiseTokenCounter(token, order),
   wrap: (order) => wrap(token, order),
   unwrap: (order) => unwrap(token, order),
