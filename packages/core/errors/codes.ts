@@ -1248,6 +1248,11 @@ export const ERRORS = {
     rule: 'no unit is given out where the monotonic counter is behind the journal: its TPM or token was changed or cleared',
     remedy: 'put the module back; where it is lost, operators order a recount (keystead recount)',
   },
+  'keyd.counter-missing': {
+    kind: 'forbidden',
+    rule: 'a journal that was tied to a monotonic counter takes no unit without one',
+    remedy: 'put counter.json back; where its counter is lost, make another (keystead keystore counter init) and have operators order a recount',
+  },
   'ticket.before-recount': {
     kind: 'forbidden',
     rule: 'a ticket that was in force before a recount is closed: units may have been made that are forgotten',

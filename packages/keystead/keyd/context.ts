@@ -139,7 +139,7 @@ export class KeydContext {
     const state = new KeydState();
     const changes: PolicyJournalEntry[] = [];
     const orders: KeyJournalEntry[] = [];
-    const count = new UnitCount(parts.counter?.counter);
+    const count = new UnitCount(parts.counter?.counter, parts.counter?.base);
     const replay = (entry: JournalEntry): void => {
       state.replay(entry);
       count.replay(entry);
@@ -148,7 +148,7 @@ export class KeydContext {
     };
     const journal = await Journal.open(join(dir, 'journal'), replay, count);
     try {
-      await count.start(parts.counter?.base ?? 0);
+      await count.start();
       const policies = PolicyChain.open({ dir, published: parts.publishedPolicy }, founding, changes);
       const ledger = new KeyLedger(hierarchy, parts.keys, () => policies.inForce.policy, orders);
       const log = await LogSigner.open(dir, {

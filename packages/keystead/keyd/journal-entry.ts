@@ -130,7 +130,7 @@ const RestoredEntry = z.strictObject({
 /** Which step of the counter it was: 16 bytes, hex. */
 const mark = z.string().regex(/^[0-9a-f]{32}$/);
 
-/** The value of the monotonic counter that covers every entry before it. REQ-KEY-PROV-01 */
+/** The step of the monotonic counter that covers the entries after it, until the next one. REQ-KEY-PROV-01 */
 const CountEntry = z.strictObject({ ...numbered, kind: z.literal('count'), value: z.int().min(0), mark });
 
 /**

@@ -137,9 +137,9 @@ export class Journal {
   /** Whether it may be gone on after it. */
   async #writeGroup({ batch, covered }: Group): Promise<boolean> {
     const drafts = batch.map(({ draft }) => draft);
-    const last = drafts.at(-1);
-    if (last === undefined) return true;
-    if (covered !== undefined) drafts.push({ time: last.time, kind: 'count', ...covered.step });
+    const [first] = drafts;
+    if (first === undefined) return true;
+    if (covered !== undefined) drafts.unshift({ time: first.time, kind: 'count', ...covered.step });
     const lines = drafts.map((draft, index) => `${JSON.stringify({ n: this.#durable + 1 + index, ...draft })}\n`);
     const bytes = Buffer.from(lines.join(''), 'utf8');
     try {

@@ -16,7 +16,9 @@ export type CountState =
   /** The journal is older than the counter, or never knew it: an older disk was put back. */
   | 'rolled-back'
   /** The counter is behind what it acknowledged, so that it is another one, or was cleared. */
-  | 'replaced';
+  | 'replaced'
+  /** The journal was tied to a counter, and none is configured. */
+  | 'missing';
 
 /** What `status`, the presence file and `keystead verify` tell of it. */
 export interface CountReport {
@@ -54,7 +56,7 @@ export const isCounted = (entry: JournalDraft | JournalEntry): boolean =>
 
 /**
  * Ties the journal to a monotonic counter, so that a disk that was put back gives no quota back. A group of entries that
- * takes units ends with an entry `count` of the counter's next value; it is made durable first, then the counter takes
+ * takes units begins with an entry `count` of the counter's next value; it is made durable first, then the counter takes
  * its step, and only then is anything of it signed. So of what was answered the counter never knows less than it must:
  *
  * - journal and counter say the same: all is well;
@@ -69,31 +71,36 @@ export const isCounted = (entry: JournalDraft | JournalEntry): boolean =>
  */
 export class UnitCount implements GroupCount {
   readonly #counter: MonotonicCounter | undefined;
-  #journal: Stand | null = null;
-  #counted = false;
+  /** Null for a journal that took units before there was a counter. */
+  #journal: Stand | null;
+  #tied = false;
   #state: CountState;
   #reading: CounterReading | undefined;
 
-  constructor(counter: MonotonicCounter | undefined) {
+  /** @param base the counter's value when it was made: what a journal that has taken no unit begins with. */
+  constructor(counter: MonotonicCounter | undefined, base = 0) {
     this.#counter = counter;
+    this.#journal = { value: base, mark: NO_MARK, before: NO_MARK };
     this.#state = counter === undefined ? 'disk' : 'unreachable';
   }
 
   /** Takes an entry of the journal into account, at a start. */
   replay(entry: JournalEntry): void {
-    if (isCounted(entry)) this.#counted = true;
     if (entry.kind === 'count') this.#advance(entry.value, entry.mark);
-    if (entry.kind === 'recount') this.#advance(entry.counter.value, entry.counter.mark);
+    else if (entry.kind === 'recount') this.#advance(entry.counter.value, entry.counter.mark);
+    else if (!this.#tied && isCounted(entry)) this.#journal = null;
   }
 
   /**
    * Compares the two, once every entry was replayed. A counter that cannot be asked is no failure: keyd starts without
    * it, and takes no units until it can.
-   * @param base the counter's value when it was made: what a journal that has taken no unit begins with.
    */
-  async start(base: number): Promise<void> {
-    if (this.#counter === undefined) return;
-    if (this.#journal === null && !this.#counted) this.#advance(base, NO_MARK);
+  async start(): Promise<void> {
+    if (this.#counter === undefined) {
+      // Else to take away a file would be enough.
+      if (this.#tied) this.#state = 'missing';
+      return;
+    }
     try {
       await this.#settle(this.#counter);
     } catch (error) {
@@ -113,15 +120,21 @@ export class UnitCount implements GroupCount {
               name: counter.name,
               ...(this.#reading === undefined ? {} : { value: this.#reading.value, mark: this.#reading.mark }),
             },
-      journal: this.#journal?.value ?? null,
+      journal: (this.#counter !== undefined || this.#tied ? this.#journal?.value : undefined) ?? null,
     };
   }
 
   /**
    * That units may be taken, as far as is known without asking the counter.
-   * @throws KeysteadError `keyd.journal-rolled-back`, `keyd.counter-replaced`.
+   * @throws KeysteadError `keyd.journal-rolled-back`, `keyd.counter-replaced`, `keyd.counter-missing`.
    */
   require(): void {
+    if (this.#state === 'missing') {
+      throw new KeysteadError('keyd.counter-missing', {
+        field: 'counter.json',
+        seen: `none, the journal at ${this.#journal?.value}`,
+      });
+    }
     if (this.#state !== 'rolled-back' && this.#state !== 'replaced') return;
     const code = this.#state === 'rolled-back' ? 'keyd.journal-rolled-back' : 'keyd.counter-replaced';
     const [counter, journal] = [this.#reading?.value, this.#journal?.value];
@@ -212,6 +225,7 @@ export class UnitCount implements GroupCount {
 
   #advance(value: number, mark: string): void {
     this.#journal = { value, mark, before: this.#journal?.mark ?? mark };
+    this.#tied = true;
   }
 }
 

@@ -5,7 +5,7 @@ const mark = z.string().regex(/^[0-9a-f]{32}$/);
 
 /** How the journal stands to its monotonic counter; the states are explained in unit-count.ts. */
 export const CountReportSchema = z.strictObject({
-  state: z.enum(['disk', 'level', 'unreachable', 'rolled-back', 'replaced']),
+  state: z.enum(['disk', 'level', 'unreachable', 'rolled-back', 'replaced', 'missing']),
   counter: z.strictObject({
     make: z.enum(['none', 'tpm2', 'pkcs11']),
     name: z.string().optional(),
