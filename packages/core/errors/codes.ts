@@ -1251,7 +1251,8 @@ export const ERRORS = {
   'keyd.counter-missing': {
     kind: 'forbidden',
     rule: 'a journal that was tied to a monotonic counter takes no unit without one',
-    remedy: 'put counter.json back; where its counter is lost, make another (keystead keystore counter init) and have operators order a recount',
+    remedy:
+      'put counter.json back; where its counter is lost, make another (keystead keystore counter init) and have operators order a recount',
   },
   'ticket.before-recount': {
     kind: 'forbidden',
@@ -1298,6 +1299,54 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'one keyd alone takes the steps of its counter',
     remedy: 'find the other program that uses the same counter: a copy of the data directory, most likely',
+  },
+  // ---- scans
+  'scan.no-file': { kind: 'not-found', rule: 'what is to be scanned must be there' },
+  // ---- trust bundles and filters
+  'filter.malformed': { kind: 'invalid', rule: 'a revocation filter must have the form of docs/filter.md' },
+  'filter.base-differs': {
+    kind: 'conflict',
+    rule: 'a delta changes the very filter that it was built for, and goes forward in time',
+    remedy: 'fetch a whole filter',
+  },
+  'filter.unsolvable': { kind: 'invalid', rule: 'a certificate is revoked or is not: it cannot be given as both' },
+  // ---- factory nodes
+  'factory.document-malformed': {
+    kind: 'invalid',
+    rule: 'what keyd tells another keyd (a commission, a consignment, a receipt) must have the one form that keyd writes',
+  },
+  'factory.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'what keyd tells another keyd must carry the signature of its evidence key',
+  },
+  'factory.request-malformed': {
+    kind: 'invalid',
+    rule: 'the request of a factory node must have the form that keystead factory init writes',
+  },
+  'commission.malformed': {
+    kind: 'invalid',
+    rule: 'a statement about a factory must have the one form that is signed',
+  },
+  'commission.signer-unknown': { kind: 'forbidden', rule: 'the signer must stand in the policy' },
+  'commission.signer-forbidden': { kind: 'forbidden', rule: 'the signer must hold a role that may sign this' },
+  'commission.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a statement must carry the signature of the operator whom it names',
+  },
+  'commission.other-order': { kind: 'forbidden', rule: 'all statements must be about one order and name who asks' },
+  'commission.expired': { kind: 'forbidden', rule: 'a statement must not have expired', remedy: 'ask anew' },
+  'commission.not-yet-valid': { kind: 'forbidden', rule: 'a statement must not be signed in the future' },
+  'commission.too-long': {
+    kind: 'forbidden',
+    rule: 'a statement holds no longer than the policy lets statements hold',
+    remedy: 'sign it with an earlier end',
+  },
+  'commission.self': { kind: 'forbidden', rule: 'nobody approves their own request' },
+  'commission.duplicate': { kind: 'forbidden', rule: 'a person, and a key, counts once' },
+  'commission.too-few': {
+    kind: 'forbidden',
+    rule: 'a commission takes as many approvals as the policy asks for',
+    remedy: 'have more people approve it',
   },
   // ---- keyd
   'keyd.unreachable': {

@@ -24,6 +24,7 @@ export * from './crl-lists.ts';
 export * from './cryptoperiod.ts';
 export * from './default-policy.ts';
 export { durationText } from './duration.ts';
+export * from './factory/index.ts';
 export * from './inventory.ts';
 export * from './issuer.ts';
 export * from './key-history.ts';
@@ -40,7 +41,6 @@ export {
   type SensitiveAct,
   STRENGTH_BITS,
 } from './keying.ts';
-export * from './node-name.ts';
 export * from './policy.ts';
 export * from './policy-check.ts';
 export * from './policy-differences/differences.ts';

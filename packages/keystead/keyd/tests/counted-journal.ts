@@ -1,7 +1,12 @@
+import { SecretBytes } from '@keystead/core/crypto';
 import type { CounterReading, MonotonicCounter } from '../../keystore/index.ts';
 import { Journal } from '../journal.ts';
 import type { JournalDraft, JournalEntry } from '../journal-entry.ts';
 import { UnitCount } from '../unit-count.ts';
+
+/** PIN of the token, and what authorizes the counter of the TPM. */
+export const COUNT_PASSPHRASE = 'a passphrase of this test';
+export const countPassphrase = (): SecretBytes => SecretBytes.copy(Buffer.from(COUNT_PASSPHRASE));
 
 /** Where a run may end, as a power cut or SIGKILL ends it. */
 export const END_POINTS = ['before the journal', 'before the counter', 'within the step', 'after the counter'] as const;
