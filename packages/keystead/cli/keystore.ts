@@ -18,6 +18,8 @@ import {
   writeKeystoreConfig,
 } from '../keystore/index.ts';
 
+import { counterCommand } from './keystore-counter.ts';
+
 interface KeystoreFlags {
   data: string;
   passphraseFd?: number;
@@ -85,6 +87,7 @@ export function keystoreCommand(): Command {
     .action((id: string) => {
       throw new KeysteadError('keystore.export-forbidden', { field: 'id', seen: id });
     });
+  keystore.addCommand(counterCommand(common, secretOf));
   return keystore;
 }
 
