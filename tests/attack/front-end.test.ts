@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import { type DerCertificate, fromBase64, type Serial, toBase64 } from '@keystead/core/bytes';
 import { cmpMessage, directoryName, headerDer, requestBody } from '@keystead/core/cmp';
 import { randomBytes } from '@keystead/core/crypto';
+import { addRecountSignature, draftRecount } from '@keystead/core/lifecycle';
 import { newSerial, OcspIssuer, readCertificate, signatureAlgorithmDer } from '@keystead/core/x509';
 import fc from 'fast-check';
 import { systemClock } from 'keystead/clock/system.ts';
@@ -617,6 +618,21 @@ function changed(value: unknown, [key, ...rest]: Path, put: (old: unknown) => un
   return copy;
 }
 
+/** An order that its quorum signed, for a counter that this keyd does not have. */
+async function recountOf(log: string): Promise<string> {
+  const at = new Date();
+  const counter = { make: 'tpm2', name: 'a TPM', value: 7, mark: '00'.repeat(16) } as const;
+  const order = draftRecount({
+    log,
+    counter,
+    journal: 5,
+    reason: 'none',
+    at,
+    expiresAt: new Date(at.getTime() + 3_600_000),
+  });
+  return addRecountSignature(order, 'ada', siege.bed.people.ada.signer);
+}
+
 /** Bytes in base64 with one bit flipped, wherever a string is base64 of something. */
 function flipped(old: unknown, at: number): unknown {
   if (typeof old !== 'string' || old.length < 8) return old === 0 ? 1 : 0;
@@ -675,6 +691,7 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
       },
     ],
     ['provision', unitOf(device, await csrFor(device, shown(1).key))],
+    ['recount', { order: await recountOf(siege.trust.vkey), requestId: 'recount' }],
     ['challengeAttestation', challengeOf('KS-0035')],
     [
       'provision',
@@ -773,6 +790,18 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
   }
   attacker.end();
   assert.ok((siege.refusals.get('request.malformed') ?? 0) > 300);
+  await stillServes();
+});
+
+test('TEST-KEY-13 an order to recount has no effect where nothing is to be recounted, whoever signed it', async () => {
+  const before = siege.entries.length;
+  const front = await siege.front();
+  const { error } = await siege.ask(front, 'recount', { order: await recountOf(siege.trust.vkey), requestId: 'r' });
+  assert.equal(error?.code, 'recount.not-needed');
+  const unsigned = await siege.ask(front, 'recount', { order: '{"payload":"e30","signatures":[]}', requestId: 'r' });
+  assert.equal(unsigned.error?.code, 'recount.malformed');
+  front.end();
+  assert.equal(siege.entries.length, before);
   await stillServes();
 });
 

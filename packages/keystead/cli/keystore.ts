@@ -17,7 +17,6 @@ import {
   readPassphrase,
   writeKeystoreConfig,
 } from '../keystore/index.ts';
-
 import { counterCommand } from './keystore-counter.ts';
 
 interface KeystoreFlags {
