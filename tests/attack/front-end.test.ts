@@ -327,15 +327,14 @@ test('TEST-KEY-13 tickets: forged, altered, replayed under other lines, and race
   const forged = await siege.bed.ticket({ id: 'forged', quota: 1000 }, { name: 'ada', key: makeKey() });
   const csr = await csrFor('KS-0030');
   await refused('ticket.signature-invalid', 'provision', unitOf('KS-0030', csr, { ticket: forged }));
-  const envelope = JSON.parse(ticket) as { payload: string; signature: string; signer: string };
+  const envelope = JSON.parse(ticket) as { payload: string; signatures: { signer: string; signature: string }[] };
   const payload = Buffer.from(envelope.payload, 'base64url').toString('utf8').replace('"quota":4', '"quota":400');
   const altered = { ...envelope, payload: Buffer.from(payload).toString('base64url') };
   await refused('ticket.signature-invalid', 'provision', unitOf('KS-0030', csr, { ticket: JSON.stringify(altered) }));
-  await refused(
-    'ticket.signer-forbidden',
-    'provision',
-    unitOf('KS-0030', csr, { ticket: JSON.stringify({ ...envelope, signer: 'lin' }) }),
-  );
+  const lent = { ...envelope, signatures: envelope.signatures.map((one) => ({ ...one, signer: 'lin' })) };
+  await refused('ticket.signer-forbidden', 'provision', unitOf('KS-0030', csr, { ticket: JSON.stringify(lent) }));
+  const bare = JSON.stringify({ ...envelope, signatures: [] });
+  await refused('ticket.too-few-signatures', 'provision', unitOf('KS-0030', csr, { ticket: bare }));
   await refused('ticket.line-forbidden', 'provision', unitOf('KS-0030', csr, { line: 'line-2' }));
   await refused('ticket.device-forbidden', 'provision', unitOf('KS-0041', await csrFor('KS-0041')));
   await refused('operator.forbidden', 'provision', unitOf('KS-0030', csr, { operator: 'aud' }));
