@@ -15,6 +15,7 @@ import {
 import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
+import { factoryStatus, factoryTrust, TakeCrls } from './wire/factory-node.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
@@ -213,6 +214,8 @@ const Status = {
     /** Into how many partitions each issuer's list is to be cut besides the list of all; several after a change. */
     crlShards: perIssuer(z.array(z.int())),
     restores: z.array(Restore),
+    /** At a factory node. */
+    factory: factoryStatus.optional(),
   }),
 };
 
@@ -260,6 +263,8 @@ const Trust = {
     cosignVkey: z.string(),
     /** The policy in force, the very bytes that the ceremony or a quorum approved. */
     policy: bytes(4 * 1024 * 1024),
+    /** At a factory node: its two CAs are the issuers, all others those of headquarters. */
+    factory: factoryTrust.optional(),
   }),
 };
 
@@ -402,6 +407,7 @@ export const OPERATIONS = {
   keys: Keys,
   changeKey: ChangeKey,
   releaseHold: ReleaseHold,
+  takeCrls: TakeCrls,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;
