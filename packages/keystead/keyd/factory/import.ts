@@ -12,12 +12,14 @@ import {
   requestName,
   requireSameFoundation,
 } from '@keystead/core/lifecycle';
+import { formatVerifierKey } from '@keystead/core/log';
 import { parseCsr, readCertificate } from '@keystead/core/x509';
 import { durableWrite, removeUnfinished, syncDirectory } from '../../files/durable.ts';
 import { readFingerprint } from '../../files/fingerprint.ts';
 import type { Layout } from '../../files/layout.ts';
 import { asOwnerOf } from '../../host/as-owner.ts';
 import { openKeystore, readKeystoreConfig } from '../../keystore/index.ts';
+import { cosignName } from '../init.ts';
 import { foundingPolicyPath } from '../policy-chain.ts';
 import { becomeSole } from '../single.ts';
 import { type CheckedCommission, checkCommission } from './commission-check.ts';
@@ -54,7 +56,7 @@ export async function importCommission(layout: Layout, clock: Clock, given: Comm
     const before = readNodePins(layout);
     const pins =
       before === undefined ? undefined : await asOwnerOf(layout.keyd, () => finishNodePublishing(layout, before));
-    const found = await ourKeys(layout, clock, pins, given);
+    const found = asked(layout, pins);
     const text = Buffer.from(given.file).toString('utf8');
     const checked = checkCommission(text, {
       factory: name,
@@ -67,6 +69,7 @@ export async function importCommission(layout: Layout, clock: Clock, given: Comm
     if (pins !== undefined && isSame(checked, pins, fileSha256)) return pins;
     requireAct(checked, pins);
     if (pins !== undefined) requireFoundation(layout, checked);
+    else await requireKeystore(layout, clock, found, given);
     const next = pinsAfter(checked, found, pins, { sha256: fileSha256, importedAt: clock.now().toISOString() });
     return await asOwnerOf(layout.keyd, () => takeOver(layout, next, checked, given.file));
   } finally {
@@ -74,7 +77,7 @@ export async function importCommission(layout: Layout, clock: Clock, given: Comm
   }
 }
 
-interface OurKeys {
+interface Asked {
   readonly requestSha256: string;
   readonly keys: Readonly<Record<FactorySlot, string>>;
   readonly vkey: string;
@@ -90,34 +93,42 @@ function vouchedRoot({ rootSha256 }: CommissionImport, pins: NodePins | undefine
   });
 }
 
-/** What this node asked for, and the keys that it holds: at the first import those of the keystore itself. */
-async function ourKeys(
-  layout: Layout,
-  clock: Clock,
-  pins: NodePins | undefined,
-  { passphrase }: CommissionImport,
-): Promise<OurKeys> {
+/** What this node asked for: by its request, and once it has a commission by what was pinned. */
+function asked(layout: Layout, pins: NodePins | undefined): Asked {
   if (pins !== undefined) {
     const { requestSha256, keys, vkey, cosignVkey } = pins;
     return { requestSha256, keys, vkey, cosignVkey };
   }
   const bytes = readFileSync(factoryRequestPath(layout));
   const { certificateRequests, log } = parseFactoryRequest(bytes);
+  const keyOf = (slot: FactorySlot): string => {
+    const [der] = fromPem('CERTIFICATE REQUEST', certificateRequests[slot]);
+    return der === undefined ? 'none' : spkiSha256(parseCsr(der).spki);
+  };
+  const keys = { manufacturing: keyOf('manufacturing'), server: keyOf('server'), evidence: keyOf('evidence') };
+  return { requestSha256: toHex(sha256(bytes)), keys, ...log };
+}
+
+/** The request is a file that others could have replaced: what was certified is what this keystore holds. */
+async function requireKeystore(
+  layout: Layout,
+  clock: Clock,
+  { keys, vkey, cosignVkey }: Asked,
+  { passphrase }: CommissionImport,
+): Promise<void> {
+  const differs = (field: string, seen: string) =>
+    new KeysteadError('factory.commission-foreign', { field: `${factoryRequestPath(layout)} ${field}`, seen });
   using secret = await passphrase();
   const keystore = await openKeystore(readKeystoreConfig(layout.keyd), secret, clock);
   try {
-    const keys = { manufacturing: '', server: '', evidence: '' };
     for (const slot of FACTORY_SLOTS) {
-      keys[slot] = spkiSha256(keystore.signer(requestName(slot)).spki);
-      const [der] = fromPem('CERTIFICATE REQUEST', certificateRequests[slot]);
-      const asked = der === undefined ? 'none' : spkiSha256(parseCsr(der).spki);
-      if (asked === keys[slot]) continue;
-      throw new KeysteadError('factory.commission-foreign', {
-        field: `${factoryRequestPath(layout)} ${slot}`,
-        seen: `a key with SHA-256 ${asked}, where the keystore has ${keys[slot]}`,
-      });
+      const ours = spkiSha256(keystore.signer(requestName(slot)).spki);
+      if (ours !== keys[slot]) throw differs(slot, `a key with SHA-256 ${keys[slot]}, where the keystore has ${ours}`);
     }
-    return { requestSha256: toHex(sha256(bytes)), keys, ...log };
+    const { origin } = requireIdentity(layout);
+    const log = formatVerifierKey(origin, 'ed25519', keystore.signer('log').spki);
+    const cosign = formatVerifierKey(cosignName(origin), 'cosignature-v1', keystore.signer('log-cosign').spki);
+    if (log !== vkey || cosign !== cosignVkey) throw differs('log', 'other keys of the log than the keystore has');
   } finally {
     keystore.close();
   }
@@ -148,7 +159,7 @@ function requireFoundation(layout: Layout, { policy }: CheckedCommission): void 
 
 function pinsAfter(
   { content, certificates }: CheckedCommission,
-  { requestSha256, keys, vkey, cosignVkey }: OurKeys,
+  { requestSha256, keys, vkey, cosignVkey }: Asked,
   pins: NodePins | undefined,
   file: { readonly sha256: string; readonly importedAt: string },
 ): NodePins {
