@@ -60,14 +60,14 @@ export interface CommissionWanted {
 
 /**
  * Headquarters as a factory node sees it, made by core functions alone: a root, four CAs, an evidence key, the operators
- * `ada` (ca-operator), `lin` (line-operator) and `pol` (policy-administrator), and CRLs. Nothing of the program's own
+ * `ada` (ca-operator), `lin` (line-operator) `pol` (policy-administrator) and `ann` (approver), and CRLs. Nothing of the program's own
  * issuing is in it, so that what a node accepts is judged by itself.
  */
 export class FakeHeadquarters {
   readonly clock: Clock;
   readonly policy: Policy;
   readonly policyText: string;
-  readonly people: Readonly<Record<'ada' | 'lin' | 'pol', Signer>>;
+  readonly people: Readonly<Record<'ada' | 'lin' | 'pol' | 'ann', Signer>>;
   readonly cas: Readonly<Record<Role, TestCa>>;
   readonly evidence: TestCa;
   /** By CA: serials that its next CRLs list. */
@@ -90,12 +90,13 @@ export class FakeHeadquarters {
   }
 
   static async make(clock: Clock, more: Partial<DemoPolicyOptions> = {}): Promise<FakeHeadquarters> {
-    const people = { ada: newSigner(), lin: newSigner(), pol: newSigner() };
+    const people = { ada: newSigner(), lin: newSigner(), pol: newSigner(), ann: newSigner() };
     const policy = demoPolicy({
       operators: [
         { name: 'ada', roles: ['ca-operator'], spki: people.ada.spki },
         { name: 'lin', roles: ['line-operator'], spki: people.lin.spki },
         { name: 'pol', roles: ['policy-administrator'], spki: people.pol.spki },
+        { name: 'ann', roles: ['approver'], spki: people.ann.spki },
       ],
       issued: clock.now(),
       factory: {},

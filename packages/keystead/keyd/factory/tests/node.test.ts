@@ -3,11 +3,17 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type DerCertificate, toBase64, toHex, toPem } from '@keystead/core/bytes';
-import { sha256 } from '@keystead/core/crypto';
+import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { formatPolicy, signPolicyStatement, verifyConsignment } from '@keystead/core/lifecycle';
-import { readCertificate, readCrl } from '@keystead/core/x509';
+import {
+  formatPolicy,
+  formatStatements,
+  type Policy,
+  type PolicyFile,
+  policyFile,
+  signStatement,
+} from '@keystead/core/lifecycle';
+import { formatName, readCertificate, readCrl } from '@keystead/core/x509';
 import { csrFor, makeKey } from '../../tests/bed.ts';
 import { NodeBed } from './node-bed.ts';
 
@@ -20,7 +26,9 @@ before(async () => {
 after(() => bed.remove());
 
 const refused = (code: string, field?: RegExp) => (error: unknown) =>
-  error instanceof KeysteadError && error.code === code && (field === undefined || field.test(`${error.field} ${error.seen}`));
+  error instanceof KeysteadError &&
+  error.code === code &&
+  (field === undefined || field.test(`${error.field} ${error.seen}`));
 
 function openssl(leaf: DerCertificate): string {
   const path = (name: string, ...ders: DerCertificate[]): string => {
@@ -33,7 +41,17 @@ function openssl(leaf: DerCertificate): string {
   const at = String(Math.floor(bed.clock.now().getTime() / 1000));
   return execFileSync(
     'openssl',
-    ['verify', '-x509_strict', '-attime', at, '-CAfile', path('root.pem', root.certificate), '-untrusted', sub, path('leaf.pem', leaf)],
+    [
+      'verify',
+      '-x509_strict',
+      '-attime',
+      at,
+      '-CAfile',
+      path('root.pem', root.certificate),
+      '-untrusted',
+      sub,
+      path('leaf.pem', leaf),
+    ],
     { encoding: 'utf8', stdio: 'pipe' },
   );
 }
@@ -52,7 +70,9 @@ test('an IDevID of a node names its factory, points to the list at headquarters,
   assert.equal(info.notAfter.toISOString(), '9999-12-31T23:59:59.000Z');
   assert.deepEqual(info.ocspUrls, []);
   assert.deepEqual(info.caIssuersUrls, ['http://hq.example/ca/factory.berlin-1.cer']);
-  const text = execFileSync('openssl', ['x509', '-inform', 'DER', '-noout', '-text'], { input: certificate }).toString();
+  const text = execFileSync('openssl', ['x509', '-inform', 'DER', '-noout', '-text'], {
+    input: certificate,
+  }).toString();
   assert.match(text, /http:\/\/hq\.example\/crl\/factory\.berlin-1\.crl/);
   assert.match(text, /CRL Issuer:\s+DirName:\s?O ?= ?Keystead, ?CN ?= ?Keystead manufacturing CA/);
   assert.match(record, /issuer: "CN=manufacturing CA berlin-1,OU=berlin-1,O=Keystead"/);
@@ -63,7 +83,10 @@ test('a device id that is not one of the factory is refused, whatever a ticket s
   const ticket = await bed.ticket({ id: 'batch-2', deviceIds: { prefix: 'KS-', from: 1, to: 100, width: 4 } });
   await assert.rejects(bed.provision('KS-0001', ticket), refused('factory.device-outside', /KS-0001.*B1-/));
   const { tickets } = await bed.client.status();
-  assert.equal(tickets.find(({ id }) => id === 'batch-2'), undefined);
+  assert.equal(
+    tickets.find(({ id }) => id === 'batch-2'),
+    undefined,
+  );
 });
 
 test('what a node does not do is refused with the place where it is done', async () => {
@@ -110,7 +133,10 @@ test('a node gives its own server a certificate with the factory in it, and a CR
     requestId: 'tls',
   });
   const info = readCertificate(issued.certificate);
-  assert.deepEqual(info.subject.rdns.map(({ value }) => value), ['Keystead', 'berlin-1', 'localhost']);
+  assert.deepEqual(
+    info.subject.rdns.map(({ value }) => value),
+    ['Keystead', 'berlin-1', 'localhost'],
+  );
   assert.deepEqual([info.crlUrls, info.ocspUrls], [[], []]);
   const trust = await client.trust();
   assert.equal(trust.issuers.length, 2);
@@ -166,34 +192,62 @@ test('a sub-CA that headquarters has revoked makes no device any more', async ()
   headquarters.revoke('manufacturing', nodeCa);
   await client.takeCrls({ crls: [await headquarters.crl('manufacturing')] });
   const ticket = await bed.ticket({ id: 'batch-4' });
-  await assert.rejects(bed.provision('B1-0020', ticket), refused('factory.commission-untrusted', /issued.manufacturing/));
+  await assert.rejects(
+    bed.provision('B1-0020', ticket),
+    refused('factory.commission-untrusted', /issued.manufacturing/),
+  );
   headquarters.revoked.clear();
   await client.takeCrls({ crls: [await headquarters.crl('manufacturing')] });
 });
 
 test('a node takes the next policy with the approvals of its quorum, and none that has nothing for factories', async () => {
   const { client, headquarters, clock } = bed;
-  const { policy, people } = headquarters;
-  const current = toHex(sha256(Buffer.from(headquarters.policyText)));
-  const change = async (next: string, act: (bytes: Buffer) => Promise<string>) => {
-    const bytes = Buffer.from(next);
-    return client.changePolicy({ policy: bytes, approvals: await act(bytes), requestId: 'policy' });
+  const current = policyFile(Buffer.from(headquarters.policyText));
+  const successor = (change: (policy: Policy) => void): PolicyFile => {
+    const next = structuredClone(headquarters.policy);
+    next.version += 1;
+    change(next);
+    return policyFile(Buffer.from(formatPolicy(next)));
   };
-  const now = clock.now().getTime();
-  const approve = async (bytes: Buffer): Promise<string> => {
+  const approvals = async (next: PolicyFile): Promise<string> => {
+    const at = clock.now().getTime();
+    const second = (ms: number) => `${new Date(ms).toISOString().slice(0, 19)}Z`;
     const draft = {
-      policySha256: toHex(sha256(bytes)),
+      policySha256: next.sha256,
       version: 2,
-      previousSha256: current,
-      signedAt: new Date(now).toISOString(),
-      expiresAt: new Date(now + 3_600_000).toISOString(),
+      previousSha256: current.sha256,
+      proposer: 'pol',
+      signedAt: second(at),
+      expiresAt: second(at + 3_600_000),
     };
-    const proposal = await signPolicyStatement({ ...draft, act: 'propose', signer: 'pol', role: 'policy-administrator' }, people.pol);
-    const approval = await signPolicyStatement({ ...draft, act: 'approve', signer: 'ada', role: 'ca-operator' }, people.ada);
-    return JSON.stringify({ statements: [proposal, approval] });
+    const { pol, ann } = headquarters.people;
+    return formatStatements([
+      await signStatement({ ...draft, act: 'propose', signer: 'pol', role: 'policy-administrator' }, pol),
+      await signStatement({ ...draft, act: 'approve', signer: 'ann', role: 'approver' }, ann),
+    ]);
   };
-  assert.ok(approve !== undefined && change !== undefined && policy.version === 1);
-  assert.ok(typeof formatPolicy(policy) === 'string' && typeof toBase64 === 'function' && verifyConsignment !== undefined);
+  const shorter = successor((policy) => Object.assign(policy, { factory: { offlineSeconds: 60, maxSeconds: 86_400 } }));
+  const change = async (next: PolicyFile, text?: string) =>
+    client.changePolicy({ policy: next.bytes, approvals: text ?? (await approvals(next)), requestId: 'policy' });
+  await assert.rejects(change(shorter, formatStatements([])), refused('approval.proposal-missing'));
+  const without = successor((policy) => {
+    Reflect.deleteProperty(policy, 'tickets');
+    Object.assign(policy, { tickets: headquarters.policy.tickets });
+    for (const profile of policy.profiles)
+      if (profile.id === 'idevid') Object.assign(profile.subject, { organization: 'Other' });
+  });
+  await assert.rejects(change(without), refused('policy.factory-names', /idevid/));
+  assert.equal((await client.status()).policyVersion, 1);
+  await change(shorter);
+  const { factory, policyVersion } = await client.status();
+  assert.equal(policyVersion, 2);
+  const soonest = Math.min(...(factory?.crls.map(({ nextUpdate }) => nextUpdate.getTime()) ?? []));
+  assert.equal(factory?.goodUntil.getTime(), soonest + 60_000);
+  // Still in force after a restart, and the factory is in the subject.
+  await bed.restart();
+  assert.equal((await bed.client.status()).policyVersion, 2);
+  const { certificate } = await bed.provision('B1-0040', await bed.ticket({ id: 'batch-6' }));
+  assert.match(formatName(readCertificate(certificate).subject), /OU=berlin-1/);
 });
 
 test('a node that was closed issues nothing more, and says so', async () => {
