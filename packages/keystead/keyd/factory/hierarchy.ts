@@ -26,15 +26,12 @@ export function openHierarchy(layout: Layout): Hierarchy {
 export const isFounded = (layout: Layout): boolean =>
   readPins(layout) !== undefined || readNodePins(layout) !== undefined;
 
-/**
- * The hierarchy of a node: its own two CAs issue; the others are those of headquarters, which are trusted and have no key
- * here. All of it comes from keyd's copy of the commission: what stands in `trust/` is for others.
- */
-function nodeHierarchy(layout: Layout, pins: NodePins): Hierarchy {
+/** The commission by which a node works, from keyd's own copy. @throws KeysteadError `bundle.altered`, `factory.crl-unfit`. */
+export function nodeOf(layout: Layout, pins: NodePins): FactoryNode {
   const content = readCommissionCopy(layout, pins);
   const certificates = certificatesOf(content);
-  const { issued, above } = certificates;
-  const node: FactoryNode = {
+  const { above } = certificates;
+  return {
     name: content.factory,
     number: content.number,
     closed: content.act === 'close',
@@ -45,6 +42,15 @@ function nodeHierarchy(layout: Layout, pins: NodePins): Hierarchy {
     certificates,
     crls: crlsOf(layout.keyd, content, certificates),
   };
+}
+
+/**
+ * The hierarchy of a node: its own two CAs issue; the others are those of headquarters, which are trusted and have no key
+ * here. All of it comes from keyd's copy of the commission: what stands in `trust/` is for others.
+ */
+function nodeHierarchy(layout: Layout, pins: NodePins): Hierarchy {
+  const node = nodeOf(layout, pins);
+  const { issued, above } = node.certificates;
   const inUse = {
     root: above.root,
     'signing-root': above['signing-root'],
