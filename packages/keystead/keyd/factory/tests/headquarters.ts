@@ -89,8 +89,13 @@ export class FakeHeadquarters {
     this.evidence = evidence;
   }
 
-  static async make(clock: Clock, more: Partial<DemoPolicyOptions> = {}): Promise<FakeHeadquarters> {
-    const people = { ada: newSigner(), lin: newSigner(), pol: newSigner(), ann: newSigner() };
+  /** @param known keys of people that the test made itself. */
+  static async make(
+    clock: Clock,
+    more: Partial<DemoPolicyOptions> = {},
+    known: Partial<FakeHeadquarters['people']> = {},
+  ): Promise<FakeHeadquarters> {
+    const people = { ada: newSigner(), lin: newSigner(), pol: newSigner(), ann: newSigner(), ...known };
     const policy = demoPolicy({
       operators: [
         { name: 'ada', roles: ['ca-operator'], spki: people.ada.spki },
