@@ -78,6 +78,12 @@ function nodeHierarchy(layout: Layout, pins: NodePins): Hierarchy {
   };
 }
 
+/** What founded a node, as {@link readPins} tells it of headquarters; undefined where there is no node. */
+export function nodeAsFounded(layout: Layout): CeremonyPins | undefined {
+  const pins = readNodePins(layout);
+  return pins === undefined ? undefined : nodeHierarchy(layout, pins).pins;
+}
+
 /** In the form in which the rest of keyd knows what was pinned: the first commission is what founded this keyd. */
 function ceremonyPins(
   pins: NodePins,
