@@ -752,6 +752,21 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a provisioning record must be signed, and its entry must be in the log',
   },
+  'record.export-damaged': {
+    kind: 'invalid',
+    rule: 'an export must be whole: every file that SHA256SUMS lists, as it was written, and no other',
+    remedy: 'run the same export again: it goes on where it was cut off; take nothing from one that was changed',
+  },
+  'record.export-exists': {
+    kind: 'conflict',
+    rule: 'an export is written into a directory that is empty, or that holds the beginning of the same export',
+    remedy: 'name another directory with --out',
+  },
+  'record.not-in-log-yet': {
+    kind: 'unavailable',
+    rule: 'a record is proven by the published log, which follows within seconds',
+    remedy: 'try again in a few seconds',
+  },
   // ---- the program's own set-up
   'config.missing': { kind: 'not-found', rule: 'there is no Keystead data directory here' },
   'config.malformed': { kind: 'invalid', rule: 'the configuration does not have the form that this version takes' },

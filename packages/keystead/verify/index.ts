@@ -6,6 +6,7 @@ import { type Check, type CheckResult, runCheck } from './check.ts';
 import { CEREMONY_CHECKS } from './checks/ceremony.ts';
 import { KEY_CHECKS } from './checks/cryptoperiods.ts';
 import { NODE_CHECKS } from './checks/factory-node.ts';
+import { FLEET_KEY_CHECKS } from './checks/fleet-keys.ts';
 import { ISOLATION_CHECKS } from './checks/isolation.ts';
 import { LOG_CHECKS } from './checks/log.ts';
 import { POLICY_CHECKS } from './checks/policy.ts';
@@ -25,6 +26,7 @@ export const CHECKLIST: readonly Check[] = [
   ...ISOLATION_CHECKS,
   ...REVOCATION_CHECKS,
   ...RECORD_CHECKS,
+  ...FLEET_KEY_CHECKS,
   ...SCEP_CHECKS,
   ...KEY_CHECKS,
   ...LOG_CHECKS,

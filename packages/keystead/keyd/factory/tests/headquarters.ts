@@ -175,7 +175,8 @@ export class FakeHeadquarters {
       number: more.number ?? this.#crlNumber,
       entries: (this.revoked.get(ca) ?? []).map((serial) => ({ serial, revokedAt: thisUpdate })),
     });
-    return assembleSigned(tbs, signer.signatureAlgorithm, await signer.sign(tbs)) as unknown as DerCrl;
+    const signed: Uint8Array = assembleSigned(tbs, signer.signatureAlgorithm, await signer.sign(tbs));
+    return signed as DerCrl;
   }
 
   /** Puts a certificate on the next CRLs of its CA. */

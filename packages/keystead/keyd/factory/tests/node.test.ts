@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  CHUNK_BYTES,
   formatPolicy,
   formatStatements,
   type Policy,
@@ -114,12 +115,19 @@ test('what a node does not do is refused with the place where it is done', async
   }
   const end = { deviceId: 'B1-0002', reason: 'end', operator: 'ada', wiped: [], revoked: [], requestId };
   await assert.rejects(client.signEvidence({ kind: 'decommission', ...end }), here);
-  const payload = { bytes: 1, sha256: '0'.repeat(64) };
-  const backup = { backupId: '0'.repeat(32), operator: 'ada', checkpoint: null, members: [], shares: [], requestId };
-  await assert.rejects(
-    client.signBackupManifest({ ...backup, payload } as unknown as Parameters<typeof client.signBackupManifest>[0]),
-    (error) => here(error) || refused('request.malformed')(error),
-  );
+  const sha256 = '0'.repeat(64);
+  const payload = { bytes: 1, chunkBytes: CHUNK_BYTES, chunksSha256: sha256, recipient: 'age1x' };
+  const members = [{ path: 'trust/root.pem', bytes: 1, sha256 }];
+  const backup = {
+    backupId: '0'.repeat(32),
+    operator: 'ada',
+    checkpoint: null,
+    payload,
+    members,
+    shares: [],
+    requestId,
+  };
+  await assert.rejects(client.signBackupManifest(backup), here);
 });
 
 test('a node gives its own server a certificate with the factory in it, and a CRL of its server sub-CA', async () => {
