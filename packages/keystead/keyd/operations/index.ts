@@ -17,6 +17,7 @@ import { signCheckpoint } from './sign-checkpoint.ts';
 import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
 import { signOcsp } from './sign-ocsp.ts';
+import { takeCrls } from './take-crls.ts';
 
 type Operation<Op extends OperationName> = (keyd: KeydContext, params: Params<Op>) => Promise<Result<Op>>;
 
@@ -42,6 +43,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signRootCrl,
   revokeCa,
   recount,
+  takeCrls,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */
