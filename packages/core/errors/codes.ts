@@ -1295,6 +1295,16 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'the requester must show a valid certificate of its own that names it',
   },
+  'requester.quarantined': {
+    kind: 'forbidden',
+    rule: 'a unit of a factory that is in quarantine proves no device',
+    remedy: 'keystead factory conflicts lists what is in its way',
+  },
+  'requester.not-reconciled': {
+    kind: 'forbidden',
+    rule: 'the IDevID of a factory must be one that the factory has told headquarters of',
+    remedy: 'have the factory node send what it provisioned, then ask again with the same request',
+  },
   'requester.revoked': { kind: 'forbidden', rule: 'the certificate of the requester must not be revoked' },
   'operator.key-differs': {
     kind: 'forbidden',
