@@ -16,6 +16,7 @@ import type { KeyInfo } from '../keystore/index.ts';
 import type { Attestation } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
+import { CommissionFiles } from './commission-files.ts';
 import { CrlMaker } from './crl-maker.ts';
 import { requireCustody } from './custody.ts';
 import type { Provenance } from './documents.ts';
@@ -80,6 +81,7 @@ export class KeydContext {
   readonly rootCrls: Result<'trust'>['rootCrls'];
   readonly log: LogSigner;
   readonly crls: CrlMaker;
+  readonly commissions: CommissionFiles;
   readonly policies: PolicyChain;
   /** Operations go through; a change of the policy goes through alone. */
   readonly turnstile = new Turnstile();
@@ -109,6 +111,7 @@ export class KeydContext {
     this.rootCrls = parts.rootCrls;
     this.journal = journal;
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
+    this.commissions = new CommissionFiles(parts.dir);
     this.log = log;
     this.policies = policies;
     this.#clock = parts.clock;

@@ -12,6 +12,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { type CertificateInfo, readCertificate } from '@keystead/core/x509';
 import type { FactoryJournalEntry } from './factory-entry.ts';
+import { Turnstile } from './turnstile.ts';
 
 /** A unit of a factory as this keyd goes by it. */
 export type FactoryUnit = Pick<ConsignedUnit, 'deviceId' | 'serial' | 'spkiSha256'> & {
@@ -73,6 +74,8 @@ interface Quarantined {
  * factory, for all time. REQ-KEY-PROV-01
  */
 export class Factories {
+  /** One order at a time is carried out. */
+  readonly turnstile = new Turnstile();
   readonly #own: OwnUnits;
   readonly #factories = new Map<string, Factory>();
   readonly #orders = new Map<string, FactoryJournalEntry>();

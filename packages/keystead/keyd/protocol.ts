@@ -15,6 +15,7 @@ import {
 import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
+import { CommissionFactory, Factories, FactoryCommission } from './wire/commission-factory.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
@@ -402,6 +403,10 @@ export const OPERATIONS = {
   keys: Keys,
   changeKey: ChangeKey,
   releaseHold: ReleaseHold,
+  // Factory nodes (fac-hq).
+  commissionFactory: CommissionFactory,
+  factories: Factories,
+  factoryCommission: FactoryCommission,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;
