@@ -2,7 +2,6 @@ import { sameBytes, toHex } from '../../bytes/index.ts';
 import { canSign } from '../algorithms.ts';
 import { type DistributionPoint, readDistributionPoints } from '../crl/points.ts';
 import { DerError } from '../der/strict.ts';
-import type { Extension } from '../extensions.ts';
 import { type Extension, findExtension } from '../extensions.ts';
 import { keyIdentifier } from '../key-identifier.ts';
 import { sameName } from '../names.ts';

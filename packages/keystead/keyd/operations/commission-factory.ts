@@ -12,6 +12,7 @@ import {
   type FactorySlot,
   factoryCaProfile,
   factoryEvidenceProfile,
+  OFFLINE_CAS,
   parseCommissionStatement,
   requestName,
   signCommission,
@@ -133,15 +134,17 @@ function requireLife(keyd: KeydContext, order: CommissionOrder, factory: Factory
   }
 }
 
-/** The lists that the node begins with: keyd's own, in force, and those of the roots. */
+/** The lists that the node begins with: keyd's own and those of the roots, in force. */
 function requireCrls(keyd: KeydContext, crls: readonly DerCrl[], now: Date): Commission['crls'] {
+  const roots = OFFLINE_CAS.map((id) => ({ id, certificate: keyd.hierarchy.certificates[id] }));
+  const signers: { id: string; certificate: DerCertificate }[] = [...keyd.hierarchy.issuers, ...roots];
   const told: Record<string, string> = {};
   let bytes = 0;
   for (const [index, der] of crls.entries()) {
     const field = `crls[${index}]`;
     bytes += der.length;
     const crl = readCrl(der);
-    const issuer = keyd.hierarchy.issuers.find(({ certificate }) => crl.verify(certificate));
+    const issuer = signers.find(({ certificate }) => crl.verify(certificate));
     if (issuer === undefined) throw new KeysteadError('commission.crl-unfit', { field, seen: 'of another issuer' });
     if (crl.nextUpdate <= now || told[issuer.id] !== undefined) {
       const seen = crl.nextUpdate <= now ? `ended ${crl.nextUpdate.toISOString()}` : `a second one of ${issuer.id}`;
@@ -151,7 +154,6 @@ function requireCrls(keyd: KeydContext, crls: readonly DerCrl[], now: Date): Com
   }
   if (bytes > MOST_CRL_BYTES)
     throw new KeysteadError('commission.crl-unfit', { field: 'crls', seen: `${bytes} bytes` });
-  for (const { id, crl } of keyd.rootCrls) told[id] = toBase64(crl);
   return told;
 }
 

@@ -42,7 +42,7 @@ export const CommissionFactory = {
     request: bytes(256 * 1024),
     /** The statements as `signCommissionStatement` wrote them, the proposal first. */
     statements: z.array(z.string().min(1).max(20_480)).min(1).max(MOST_STATEMENTS),
-    /** Full CRLs of keyd's own CAs, for the node to begin with; keyd verifies that each is its own and in force. */
+    /** Full CRLs of keyd's CAs and of the roots, for the node to begin with; keyd verifies whose each is and that it is in force. */
     crls: z.array(crl).max(16),
     requestId,
   }),
