@@ -1234,6 +1234,74 @@ export const ERRORS = {
     rule: 'a commission takes as many approvals as the policy asks for',
     remedy: 'have more people approve it',
   },
+  // ---- reconciliation of factory nodes with headquarters
+  'consignment.malformed': {
+    kind: 'invalid',
+    rule: 'a parcel must have the form that a factory node writes: a consignment, its tickets, and the contents of each unit',
+  },
+  'consignment.factory-unknown': {
+    kind: 'not-found',
+    rule: 'a consignment must be of a factory node that this headquarters has commissioned',
+  },
+  'consignment.not-a-node': { kind: 'conflict', rule: 'only a factory node makes consignments' },
+  'consignment.not-headquarters': { kind: 'conflict', rule: 'only headquarters takes consignments in' },
+  'consignment.number-ahead': {
+    kind: 'conflict',
+    rule: 'the records of the node know a consignment that the journal of its keyd does not have',
+    remedy:
+      'an older disk image of keyd was put back: commission a new node under another name, this one may not go on',
+  },
+  'consignment.unit-differs': {
+    kind: 'invalid',
+    rule: 'certificate, record and signature must be those of the unit that the consignment tells of',
+    remedy: 'the parcel was changed after keyd signed the consignment: fetch it from the node again',
+  },
+  'consignment.forked': {
+    kind: 'conflict',
+    rule: 'a factory node signs each number once, and each consignment after the one before',
+    remedy:
+      'the node runs from an older disk image, or somebody else has its key: find out, then keystead factory resolve',
+  },
+  'consignment.stopped': {
+    kind: 'conflict',
+    rule: 'nothing new is taken of a factory that signed two histories, until an operator has decided',
+    remedy: 'keystead factory conflicts shows both, keystead factory resolve decides',
+  },
+  'consignment.too-far': {
+    kind: 'conflict',
+    rule: 'a consignment may be at most 10,000 numbers ahead of the first that is missing',
+    remedy: 'bring the missing ones first',
+  },
+  'consignment.busy': {
+    kind: 'too-many',
+    rule: 'headquarters takes a few consignments at a time',
+    remedy: 'send it again later',
+  },
+  'resolution.malformed': { kind: 'invalid', rule: 'a resolution must have the one form that is signed' },
+  'resolution.signer-unknown': { kind: 'forbidden', rule: 'the signer must stand in the policy' },
+  'resolution.signer-forbidden': { kind: 'forbidden', rule: 'the signer must hold a role that may sign this' },
+  'resolution.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a resolution must carry the signature of the operator whom it names',
+  },
+  'resolution.not-now': {
+    kind: 'forbidden',
+    rule: 'a resolution holds from its signature to its end, and no longer than the policy lets statements hold',
+    remedy: 'sign it anew',
+  },
+  'resolution.nothing': {
+    kind: 'not-found',
+    rule: 'a resolution must be about a unit in quarantine, or about the second consignment that stopped a factory',
+  },
+  'receipt.foreign': {
+    kind: 'forbidden',
+    rule: 'a receipt must be for a consignment that this node has signed, and for its content',
+  },
+  'device.quarantined': {
+    kind: 'forbidden',
+    rule: 'nothing is issued to a device in quarantine',
+    remedy: 'keystead factory conflicts says why; operators release or reject it',
+  },
   // ---- keyd
   'keyd.unreachable': {
     kind: 'unavailable',
