@@ -16,6 +16,7 @@ import type { KeyInfo } from '../keystore/index.ts';
 import type { Attestation } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
+import { ConsignableUnits } from './consigned/index.ts';
 import { CrlMaker } from './crl-maker.ts';
 import { requireCustody } from './custody.ts';
 import type { Provenance } from './documents.ts';
@@ -32,6 +33,7 @@ import type { Result } from './protocol.ts';
 import type { Requesters } from './requester.ts';
 import { KeydState } from './state.ts';
 import { Turnstile } from './turnstile.ts';
+import { UnderWay } from './under-way.ts';
 
 export interface ContextParts {
   /** keyd's own directory: journal, leaves, checkpoint, policies. */
@@ -83,6 +85,9 @@ export class KeydContext {
   readonly policies: PolicyChain;
   /** Operations go through; a change of the policy goes through alone. */
   readonly turnstile = new Turnstile();
+  readonly underWay = new UnderWay();
+  /** What this keyd has to tell headquarters, where it is that of a factory node. */
+  readonly consignable: ConsignableUnits;
   readonly startedAt: Date;
   readonly software: string;
   readonly isolation: Isolation;
@@ -108,6 +113,10 @@ export class KeydContext {
     this.masters = parts.masters;
     this.rootCrls = parts.rootCrls;
     this.journal = journal;
+    this.consignable = new ConsignableUnits(
+      (from, limit) => journal.read(from, limit),
+      (requestId) => this.underWay.has(requestId),
+    );
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
     this.log = log;
     this.policies = policies;

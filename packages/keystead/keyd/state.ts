@@ -3,6 +3,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { type BatchTicket, type IssuerId, isIssuerId, type Shard, type SignedTicket } from '@keystead/core/lifecycle';
 import { REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
 import { AuthorisationUses } from './authorisation-uses.ts';
+import { Consigned } from './consigned/index.ts';
 import { Holds } from './holds.ts';
 import { IssuerLists } from './issuer-lists.ts';
 import type {
@@ -47,6 +48,11 @@ export class KeydState {
   readonly authorisations = new AuthorisationUses();
   /** What is on hold, and what came off. */
   readonly holds = new Holds();
+  /** What factories have told of, at headquarters. */
+  readonly consigned = new Consigned({
+    unitOf: (deviceId) => this.#units.get(deviceId),
+    ownerOf: (spkiSha256) => this.#unitKeys.get(spkiSha256),
+  });
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -59,6 +65,7 @@ export class KeydState {
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
+    this.consigned.replay(entry);
   }
 
   #replayCertificate(entry: CertificateJournalEntry): void {

@@ -56,5 +56,5 @@ export async function operate<Op extends OperationName>(
     throw new KeysteadError('request.malformed', { ...firstIssue(parsed.error, 'params'), cause: parsed.error });
   }
   const work = (): Promise<Result<Op>> => WORK[op](keyd, parsed.data as Params<Op>);
-  return ALONE.has(op) ? work() : keyd.turnstile.through(work);
+  return keyd.underWay.during(parsed.data, () => (ALONE.has(op) ? work() : keyd.turnstile.through(work)));
 }
