@@ -8,6 +8,7 @@ test('an auditor reads everything and changes nothing', () => {
     'certificate.read',
     'device.read',
     'revocation.read',
+    'factory.read',
     'enrolment.read',
     'operator.enrol',
     'policy.read',
