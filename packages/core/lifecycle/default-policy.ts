@@ -1,6 +1,7 @@
 import { toBase64 } from '../bytes/index.ts';
 import type { Profile } from '../x509/index.ts';
 import { defaultKeying } from './default-keying.ts';
+import { DEFAULT_FACTORY_POLICY, type FactoryPolicy } from './factory/policy.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import type { Cryptoperiod } from './keying.ts';
 import { CMP_RA_PROFILE, type OnlineCa, type Policy } from './policy.ts';
@@ -187,6 +188,9 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
   ];
 }
 
+/** How many CAs may follow, where two of them certify sub-CAs of factory nodes. */
+const FACTORY_PATHS: Readonly<Record<string, number>> = { 'root-ca': 2, 'manufacturing-ca': 1, 'server-ca': 1 };
+
 /** What a policy for a demonstration or a test may set; everything else is as in {@link defaultProfiles}. */
 export interface DemoPolicyOptions {
   operators: readonly { name: string; roles: readonly Role[]; spki: Uint8Array | string }[];
@@ -210,6 +214,8 @@ export interface DemoPolicyOptions {
   attestation?: Policy['attestation'];
   deviceProof?: Policy['deviceProof'];
   roots?: Policy['roots'];
+  /** With it there can be factory nodes: the CAs above their sub-CAs are certified for longer paths. */
+  factory?: Partial<FactoryPolicy>;
 }
 
 /**
@@ -221,8 +227,10 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ldevid: { seconds: 90, backdateSeconds: 30 },
     ...options.lifetimes,
   };
+  const paths = options.factory === undefined ? {} : FACTORY_PATHS;
   const profiles = defaultProfiles(options.organization).map((profile) => ({
     ...profile,
+    ...(paths[profile.id] === undefined ? {} : { ca: { pathLength: paths[profile.id] ?? 0 } }),
     validity: { ...profile.validity, ...lifetimes[profile.id] },
   }));
   const keying = defaultKeying(profiles, options.demonstration ?? true);
@@ -263,6 +271,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.est === undefined ? {} : { est: options.est }),
     ...(options.attestation === undefined ? {} : { attestation: options.attestation }),
     ...(options.roots === undefined ? {} : { roots: options.roots }),
+    ...(options.factory === undefined ? {} : { factory: { ...DEFAULT_FACTORY_POLICY, ...options.factory } }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

@@ -5,6 +5,7 @@ import { type CaRole, type Profile, ProfileSchema, type StatusUrls } from '../x5
 import { AttestationPolicySchema } from './attestation-policy.ts';
 import { BackupPolicySchema } from './backup/custodians.ts';
 import { crlListName, MOST_SHARDS, type Shard } from './crl-lists.ts';
+import { FactoryPolicySchema } from './factory/policy.ts';
 import { type IssuerId, OFFLINE_CAS, type RootId } from './issuer.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
@@ -127,6 +128,8 @@ export const PolicySchema = z.strictObject({
     .optional(),
   /** Whose TPMs are believed; without it no unit can be attested. */
   attestation: AttestationPolicySchema.optional(),
+  /** Factory nodes; without it there can be none. */
+  factory: FactoryPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */
   urls: z.strictObject({ crl: urlTemplate, ocsp: urlTemplate, caIssuers: urlTemplate }).partial().optional(),
 });

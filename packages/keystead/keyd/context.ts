@@ -16,7 +16,8 @@ import type { KeyInfo } from '../keystore/index.ts';
 import type { Attestation } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
-import { ConsignableUnits } from './consigned/index.ts';
+import { ConsignableUnits, type Intake } from './consigned/index.ts';
+import { intakeOf } from './consigned/intake-of.ts';
 import { CrlMaker } from './crl-maker.ts';
 import { requireCustody } from './custody.ts';
 import type { Provenance } from './documents.ts';
@@ -30,6 +31,7 @@ import type { OcspResponder } from './ocsp-responder.ts';
 import { PolicyChain, type PolicyStep } from './policy-chain.ts';
 import { PolicyInForce, type Standing } from './policy-in-force.ts';
 import type { Result } from './protocol.ts';
+import { Queue } from './queue.ts';
 import type { Requesters } from './requester.ts';
 import { KeydState } from './state.ts';
 import { Turnstile } from './turnstile.ts';
@@ -88,6 +90,10 @@ export class KeydContext {
   readonly underWay = new UnderWay();
   /** What this keyd has to tell headquarters, where it is that of a factory node. */
   readonly consignable: ConsignableUnits;
+  /** Consignments are signed one at a time. */
+  readonly consigning = new Queue();
+  /** What factories send, at headquarters. */
+  readonly intake: Intake;
   readonly startedAt: Date;
   readonly software: string;
   readonly isolation: Isolation;
@@ -117,6 +123,7 @@ export class KeydContext {
       (from, limit) => journal.read(from, limit),
       (requestId) => this.underWay.has(requestId),
     );
+    this.intake = intakeOf(this);
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
     this.log = log;
     this.policies = policies;

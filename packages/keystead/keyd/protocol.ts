@@ -17,6 +17,7 @@ import { z } from 'zod';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
+import { Reconciliation, Resolve, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import {
@@ -402,6 +403,10 @@ export const OPERATIONS = {
   keys: Keys,
   changeKey: ChangeKey,
   releaseHold: ReleaseHold,
+  signConsignment: SignConsignment,
+  takeConsignment: TakeConsignment,
+  resolve: Resolve,
+  reconciliation: Reconciliation,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

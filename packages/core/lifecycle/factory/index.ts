@@ -3,6 +3,8 @@ export * from './commission-order.ts';
 export * from './consignment.ts';
 export * from './name.ts';
 export * from './parcel.ts';
+export * from './policy.ts';
+export * from './profiles.ts';
 export * from './receipt.ts';
 export * from './request.ts';
 export * from './resolution.ts';

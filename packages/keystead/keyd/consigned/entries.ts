@@ -1,8 +1,7 @@
 import { CONFLICT_NAMES, factoryName, HEADQUARTERS } from '@keystead/core/lifecycle';
 import { z } from 'zod';
+import { hex, isoTime, numbered } from '../journal-fields.ts';
 
-const hex = z.string().regex(/^(?:[0-9a-f]{2})+$/);
-const numbered = { n: z.int().min(1), time: z.iso.datetime({ offset: false }) };
 const ticket = z.strictObject({ id: z.string(), sha256: hex });
 const conflicts = z.array(z.strictObject({ conflict: z.enum(CONFLICT_NAMES), with: z.string() }));
 
@@ -24,7 +23,7 @@ const TakenUnitSchema = z.strictObject({
   serial: hex,
   spkiSha256: hex,
   ticket,
-  at: z.iso.datetime({ offset: false }),
+  at: isoTime,
   /** Whether nobody was given its certificate. */
   void: z.literal(true).optional(),
   /** Why it is in quarantine; absent where it is not. */

@@ -143,6 +143,11 @@ export class FleetUnits {
     return units?.find(believed) ?? units?.[0];
   }
 
+  /** The units of a factory with this device id, whatever became of them. */
+  unitsOf(deviceId: string, factory: string): FleetUnit[] {
+    return (this.#byDevice.get(deviceId) ?? []).filter((one) => one.factory === factory);
+  }
+
   /** The device of a factory that has this key, whatever became of it. */
   ownerOf(spkiSha256: string): string | undefined {
     return this.#byKey.get(spkiSha256)?.[0]?.deviceId;

@@ -2,9 +2,12 @@ import type { JournalEntry } from '../journal-entry.ts';
 import { FleetUnits, type OwnUnits } from './fleet-units.ts';
 import { Histories } from './histories.ts';
 
-export { type FleetUnit, FleetUnits, type Standing } from './fleet-units.ts';
+export type { ResolvedJournalEntry } from './entries.ts';
+export { type FleetUnit, FleetUnits, type OwnUnits, type Standing } from './fleet-units.ts';
 export { Histories, type Link } from './histories.ts';
+export { Intake } from './intake.ts';
 export { OwnUnits as ConsignableUnits } from './own-units.ts';
+export type { ConsigningFactory } from './proof.ts';
 
 /** What headquarters has taken in from its factories, made again from the journal at each start. */
 export class Consigned {

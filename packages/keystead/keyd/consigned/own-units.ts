@@ -78,6 +78,19 @@ export class OwnUnits {
     return { from: (this.#last?.to ?? 0) + 1, to, units };
   }
 
+  /** A consignment that was signed before: it is looked for from the beginning, for that is rare. */
+  document(number: number): string | null {
+    for (let from = 0, end = false; !end; ) {
+      const page = this.#read(from, PAGE);
+      for (const entry of page.entries) {
+        if (entry.kind === 'consignment' && entry.number === number) return entry.document;
+      }
+      from = page.next;
+      end = page.end;
+    }
+    return null;
+  }
+
   #readOn(): void {
     for (let end = false; !end; ) {
       const page = this.#read(this.#next, PAGE);

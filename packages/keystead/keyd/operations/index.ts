@@ -9,12 +9,16 @@ import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
+import { reconciliation } from './reconciliation.ts';
 import { releaseHold } from './release-hold.ts';
+import { resolve } from './resolve.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
+import { signConsignment } from './sign-consignment.ts';
 import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
 import { signOcsp } from './sign-ocsp.ts';
+import { takeConsignment } from './take-consignment.ts';
 
 type Operation<Op extends OperationName> = (keyd: KeydContext, params: Params<Op>) => Promise<Result<Op>>;
 
@@ -37,6 +41,10 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   keys,
   changeKey,
   releaseHold,
+  signConsignment,
+  takeConsignment,
+  resolve,
+  reconciliation,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

@@ -1,0 +1,44 @@
+import { context, contextPrimitive, sequence } from './der/writer.ts';
+import { hostSan } from './identity.ts';
+import { ipOctets } from './ip-address.ts';
+import { nameDer } from './names.ts';
+import type { PermittedNames } from './profile.ts';
+
+/** Every IPv4 and every IPv6 address: address and mask of zeros (RFC 5280 section 4.2.1.10). */
+const EVERY_ADDRESS = [new Uint8Array(8), new Uint8Array(32)];
+
+/**
+ * NameConstraints (RFC 5280 section 4.2.1.10), DER. The permitted subtree is a directoryName, so that whoever holds the
+ * CA's key cannot name a device of another factory. Nothing can be said there of the URN in the alternative name: a
+ * constraint on URIs is one on hosts, and a URI without a host would be refused altogether. Where no hosts may be named,
+ * the empty dNSName, below which all names lie, and all addresses are excluded: such a CA makes no server.
+ * @throws KeysteadError `name.malformed`.
+ */
+export function nameConstraintsDer({ organization, organizationalUnit, hosts }: PermittedNames): Uint8Array {
+  const base = nameDer({
+    rdns: [
+      { type: 'O', value: organization },
+      { type: 'OU', value: organizationalUnit },
+    ],
+  });
+  const named = typeof hosts === 'boolean' ? [] : hosts.map(hostBase);
+  // GeneralSubtree with minimum 0, which DER leaves out, and no maximum. A Name is a CHOICE: its tag is explicit.
+  const permitted = context(0, sequence(context(4, base)), ...named.map(({ base: host }) => sequence(host)));
+  if (hosts === true) return sequence(permitted);
+  // A form of which nothing is permitted is not constrained at all: it is excluded.
+  const excluded = [
+    ...(named.some(({ form }) => form === 'dns') ? [] : [contextPrimitive(2, new Uint8Array(0))]),
+    ...(named.some(({ form }) => form === 'ip') ? [] : EVERY_ADDRESS.map((all) => contextPrimitive(7, all))),
+  ];
+  if (excluded.length === 0) return sequence(permitted);
+  return sequence(permitted, context(1, ...excluded.map((name) => sequence(name))));
+}
+
+/** A dNSName, with what lies below it, or one iPAddress. */
+function hostBase(host: string): { form: 'dns' | 'ip'; base: Uint8Array } {
+  const san = hostSan(host);
+  const address = ipOctets(host);
+  if (address === undefined) return { form: 'dns', base: contextPrimitive(2, Buffer.from(san.slice(4), 'latin1')) };
+  const mask = new Uint8Array(address.length).fill(0xff);
+  return { form: 'ip', base: contextPrimitive(7, Buffer.concat([address, mask])) };
+}
