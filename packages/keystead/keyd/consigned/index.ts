@@ -1,35 +1,7 @@
-import type { JournalEntry } from '../journal-entry.ts';
-import { FleetUnits, type OwnUnits } from './fleet-units.ts';
-import { Histories } from './histories.ts';
-
+export { Consigned } from './consigned.ts';
 export type { ResolvedJournalEntry } from './entries.ts';
 export { type FleetUnit, FleetUnits, type OwnUnits, type Standing } from './fleet-units.ts';
 export { Histories, type Link } from './histories.ts';
 export { Intake } from './intake.ts';
 export { OwnUnits as ConsignableUnits } from './own-units.ts';
 export type { ConsigningFactory } from './proof.ts';
-
-/** What headquarters has taken in from its factories, made again from the journal at each start. */
-export class Consigned {
-  readonly units: FleetUnits;
-  readonly histories = new Histories();
-  /** Resolutions that were carried out, by the hash of what was signed. */
-  readonly resolutions = new Map<string, Extract<JournalEntry, { kind: 'resolved' }>>();
-
-  constructor(own: OwnUnits) {
-    this.units = new FleetUnits(own);
-  }
-
-  replay(entry: JournalEntry): void {
-    if (entry.kind === 'taken') {
-      this.units.take(entry);
-      this.histories.take(entry);
-    }
-    if (entry.kind === 'forked') this.histories.stop(entry);
-    if (entry.kind === 'resolved') {
-      this.resolutions.set(entry.sha256, entry);
-      this.units.resolve(entry);
-      this.histories.resolve(entry);
-    }
-  }
-}

@@ -1,14 +1,38 @@
 import { type DerCertificate, fromBase64 } from '@keystead/core/bytes';
+import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { parseTicket, profileOf, requestName, type SignedTicket, verifyTicket } from '@keystead/core/lifecycle';
+import {
+  type Policy,
+  parseTicket,
+  profileOf,
+  requestName,
+  type SignedTicket,
+  verifyTicket,
+} from '@keystead/core/lifecycle';
 import { checkPublicKey, readCertificate } from '@keystead/core/x509';
-import type { KeydContext } from '../context.ts';
 import type { Factory } from '../factories.ts';
+import type { Journal } from '../journal.ts';
+import type { KeyLedger } from '../key-ledger.ts';
+import type { PolicyChain } from '../policy-chain.ts';
+import type { KeydState } from '../state.ts';
 import { Intake } from './intake.ts';
 import type { ConsigningFactory } from './proof.ts';
 
+/** What an intake needs of its keyd. */
+export interface IntakeParts {
+  readonly state: KeydState;
+  readonly policies: PolicyChain;
+  readonly policy: Policy;
+  readonly journal: Journal;
+  readonly ledger: KeyLedger;
+  readonly evidence: Signer;
+  now(): Date;
+  /** @throws KeysteadError `ticket.*` */
+  ticket(text: string): SignedTicket;
+}
+
 /** The intake of a keyd: by its factories, its policies, and its evidence key. */
-export const intakeOf = (keyd: KeydContext): Intake =>
+export const intakeOf = (keyd: IntakeParts): Intake =>
   new Intake({
     get consigned() {
       return keyd.state.factories.consigned;
@@ -46,7 +70,7 @@ function consigning({ name, acts }: Factory): ConsigningFactory {
  * by the policy in force, or by one that was in force after the ticket had begun.
  * @throws KeysteadError `ticket.*` of the policy in force.
  */
-function verifiedTicket(keyd: KeydContext, text: string): SignedTicket {
+function verifiedTicket(keyd: IntakeParts, text: string): SignedTicket {
   try {
     return keyd.ticket(text);
   } catch (error) {

@@ -13,8 +13,8 @@ import {
   verifyConsignment,
 } from '@keystead/core/lifecycle';
 import type { JournalDraft } from '../journal-entry.ts';
+import type { Consigned } from './consigned.ts';
 import type { TakenUnit } from './entries.ts';
-import type { Consigned } from './index.ts';
 import { judgeUnit } from './judgement.ts';
 import { type ConsigningFactory, verifyContent } from './proof.ts';
 
