@@ -353,6 +353,16 @@ export const ERRORS = {
   },
   'tpm2.file-missing': { kind: 'not-found', rule: 'there must be a file of TPM objects at this path' },
   'tpm2.file-exists': { kind: 'conflict', rule: 'a file of TPM objects is never overwritten unasked' },
+  'tpm2.counter-exists': {
+    kind: 'conflict',
+    rule: 'an NV index is defined once',
+    remedy: 'take another index (tpm2_getcap handles-nv-index lists those in use)',
+  },
+  'tpm2.counter-missing': {
+    kind: 'not-found',
+    rule: 'the NV index must be the counter that Keystead defined',
+    remedy: 'if the TPM was cleared or changed, define a counter again and have operators order the recount',
+  },
   'tpm2.secret-too-long': { kind: 'invalid', rule: 'a TPM seals 1 to 128 bytes (Part 2 section 12.3.3, MAX_SYM_DATA)' },
   'attestation.ek-refused': {
     kind: 'forbidden',
@@ -1357,6 +1367,32 @@ export const ERRORS = {
     rule: 'a commission takes as many approvals as the policy asks for',
     remedy: 'have more people approve it',
   },
+  'ticket.too-few-signatures': {
+    kind: 'forbidden',
+    rule: 'a batch ticket is signed by as many people as the policy asks for (quorums.batch-ticket)',
+    remedy: 'have another operator sign it: keystead ticket sign',
+  },
+  'ticket.signer-twice': {
+    kind: 'conflict',
+    rule: 'a person, and a key, signs a batch ticket once',
+    remedy: 'have another operator sign it',
+  },
+  'ticket.other-ticket': { kind: 'conflict', rule: 'only copies of one and the same batch ticket can be joined' },
+  'ticket.other-factory': {
+    kind: 'forbidden',
+    rule: 'a batch ticket is used by the one node that it names, and by no other',
+    remedy: 'take the ticket to that node, or have one signed for this node',
+  },
+  'ticket.key-origin-forbidden': {
+    kind: 'forbidden',
+    rule: 'a key of a unit comes about in one of the ways that the batch ticket allows',
+    remedy: 'take a way that it allows, or have another ticket signed',
+  },
+  'ticket.station-forbidden': {
+    kind: 'forbidden',
+    rule: 'the station must be one that the batch ticket names',
+    remedy: 'go to one of its stations, or have another ticket signed',
+  },
   // ---- keyd
   'keyd.unreachable': {
     kind: 'unavailable',
@@ -1884,6 +1920,74 @@ export const ERRORS = {
     kind: 'unsupported',
     rule: 'Keystead shares no symmetric keys with devices: DecryptKeyIdentifier names none',
     remedy: 'use AsymmetricDecryptKeyIdentifier, or leave it out',
+  },
+  // ---- reconciliation of factory nodes with headquarters
+  'consignment.malformed': {
+    kind: 'invalid',
+    rule: 'a parcel must have the form that a factory node writes: a consignment, its tickets, and the contents of each unit',
+  },
+  'consignment.factory-unknown': {
+    kind: 'not-found',
+    rule: 'a consignment must be of a factory node that this headquarters has commissioned',
+  },
+  'consignment.not-a-node': { kind: 'conflict', rule: 'only a factory node makes consignments' },
+  'consignment.not-headquarters': { kind: 'conflict', rule: 'only headquarters takes consignments in' },
+  'consignment.number-ahead': {
+    kind: 'conflict',
+    rule: 'the records of the node know a consignment that the journal of its keyd does not have',
+    remedy:
+      'an older disk image of keyd was put back: commission a new node under another name, this one may not go on',
+  },
+  'consignment.unit-differs': {
+    kind: 'invalid',
+    rule: 'certificate, record and signature must be those of the unit that the consignment tells of',
+    remedy: 'the parcel was changed after keyd signed the consignment: fetch it from the node again',
+  },
+  'consignment.forked': {
+    kind: 'conflict',
+    rule: 'a factory node signs each number once, and each consignment after the one before',
+    remedy:
+      'the node runs from an older disk image, or somebody else has its key: find out, then keystead factory resolve',
+  },
+  'consignment.stopped': {
+    kind: 'conflict',
+    rule: 'nothing new is taken of a factory that signed two histories, until an operator has decided',
+    remedy: 'keystead factory conflicts shows both, keystead factory resolve decides',
+  },
+  'consignment.too-far': {
+    kind: 'conflict',
+    rule: 'a consignment may be at most 10,000 numbers ahead of the first that is missing',
+    remedy: 'bring the missing ones first',
+  },
+  'consignment.busy': {
+    kind: 'too-many',
+    rule: 'headquarters takes a few consignments at a time',
+    remedy: 'send it again later',
+  },
+  'resolution.malformed': { kind: 'invalid', rule: 'a resolution must have the one form that is signed' },
+  'resolution.signer-unknown': { kind: 'forbidden', rule: 'the signer must stand in the policy' },
+  'resolution.signer-forbidden': { kind: 'forbidden', rule: 'the signer must hold a role that may sign this' },
+  'resolution.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a resolution must carry the signature of the operator whom it names',
+  },
+  'resolution.not-now': {
+    kind: 'forbidden',
+    rule: 'a resolution holds from its signature to its end, and no longer than the policy lets statements hold',
+    remedy: 'sign it anew',
+  },
+  'resolution.nothing': {
+    kind: 'not-found',
+    rule: 'a resolution must be about a unit in quarantine, or about the second consignment that stopped a factory',
+  },
+  'receipt.foreign': {
+    kind: 'forbidden',
+    rule: 'a receipt must be for a consignment that this node has signed, and for its content',
+  },
+  'device.quarantined': {
+    kind: 'forbidden',
+    rule: 'nothing is issued to a device in quarantine',
+    remedy: 'keystead factory conflicts says why; operators release or reject it',
   },
   'scep.off': { kind: 'not-found', rule: 'SCEP is not switched on here' },
   'scep.operation-unknown': {

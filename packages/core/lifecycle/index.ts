@@ -41,6 +41,7 @@ export {
   type SensitiveAct,
   STRENGTH_BITS,
 } from './keying.ts';
+export * from './node-name.ts';
 export * from './policy.ts';
 export * from './policy-check.ts';
 export * from './policy-differences/differences.ts';
@@ -51,6 +52,17 @@ export type { PolicyHistoryEntry } from './policy-document/people.ts';
 export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
 export * from './policy-statement.ts';
 export * from './policy-update.ts';
+export {
+  draftQuorumDocument,
+  joinQuorumDocuments,
+  parseQuorumDocument,
+  type QuorumDocument,
+  type QuorumKind,
+  type QuorumSignature,
+  type SigningQuorum,
+  signQuorumDocument,
+  verifyQuorumDocument,
+} from './quorum-document.ts';
 export * from './revocation-authority.ts';
 export * from './revocation-rules.ts';
 export * from './revocation-statement.ts';

@@ -11,6 +11,7 @@ import {
   type ListedIssuer,
 } from '@keystead/core/lifecycle';
 import { type CertificateInfo, readCertificate } from '@keystead/core/x509';
+import { Consigned, type OwnUnits } from './consigned/index.ts';
 import type { FactoryJournalEntry } from './factory-entry.ts';
 import { Turnstile } from './turnstile.ts';
 
@@ -26,19 +27,6 @@ export interface KnownUnit {
   readonly deviceId: string;
   readonly spkiSha256: string;
   readonly ticketId: string;
-}
-
-/** What another unit is in the way of one that is to be taken. `with` names it: a device id, as receipts do. */
-export interface UnitConflict {
-  readonly conflict: Extract<Conflict, 'device-known' | 'key-known'>;
-  readonly with: string;
-}
-
-/** What headquarters itself has provisioned. */
-export interface OwnUnits {
-  unitOf(deviceId: string): { readonly ticketId: string; readonly spkiSha256: string } | undefined;
-  /** The device that has this key. */
-  ownerOf(spkiSha256: string): string | undefined;
 }
 
 /** A factory node that this keyd has commissioned. */
@@ -57,17 +45,6 @@ export interface Factory {
   readonly closed: { readonly at: Date; readonly revoked: boolean } | undefined;
 }
 
-interface Held {
-  readonly factory: string;
-  readonly unit: FactoryUnit;
-}
-
-interface Quarantined {
-  readonly factory: string;
-  readonly unit: FactoryUnit;
-  readonly conflict: Conflict;
-}
-
 /**
  * The factory nodes that this keyd has commissioned, and the units that reconciliation has taken in from them. All of it
  * is made again from the journal. A device id and a key belong to one unit of the whole fleet, of headquarters or of any
@@ -79,14 +56,12 @@ export class Factories {
   readonly #own: OwnUnits;
   readonly #factories = new Map<string, Factory>();
   readonly #orders = new Map<string, FactoryJournalEntry>();
-  readonly #units = new Map<string, Held>();
-  readonly #keys = new Map<string, string>();
-  /** By `issuer serial`. */
-  readonly #serials = new Map<string, Held>();
-  readonly #quarantined = new Map<string, Quarantined>();
+  /** What the factories have told of. */
+  readonly consigned: Consigned;
 
   constructor(own: OwnUnits) {
     this.#own = own;
+    this.consigned = new Consigned(own);
   }
 
   /** Takes an order into account that was carried out and whose entry is durable. */
@@ -132,102 +107,44 @@ export class Factories {
   unitOf(deviceId: string): KnownUnit | undefined {
     const own = this.#own.unitOf(deviceId);
     if (own !== undefined) return { where: HEADQUARTERS, deviceId, ...own };
-    const held = this.#units.get(deviceId);
-    return held && tell(held);
+    const unit = this.consigned.units.unitOf(deviceId);
+    if (unit === undefined) return undefined;
+    return { where: unit.factory, deviceId, spkiSha256: unit.spkiSha256, ticketId: unit.ticket.id };
   }
 
   /** The device of the fleet that has this key. */
   ownerOf(spkiSha256: string): string | undefined {
-    return this.#own.ownerOf(spkiSha256) ?? this.#keys.get(spkiSha256);
+    return this.#own.ownerOf(spkiSha256) ?? this.consigned.units.ownerOf(spkiSha256);
   }
 
   isKnownKey(spkiSha256: string): boolean {
     return this.ownerOf(spkiSha256) !== undefined;
   }
 
-  /**
-   * What stands in the way of this unit: another unit with its device id, its key, or its serial number. The very same
-   * unit again is none. Takes nothing.
-   */
-  conflictOf(factory: string, unit: FactoryUnit): UnitConflict | undefined {
-    if (this.#isTaken(factory, unit)) return undefined;
-    if (this.unitOf(unit.deviceId) !== undefined) return { conflict: 'device-known', with: unit.deviceId };
-    const owner = this.ownerOf(unit.spkiSha256);
-    if (owner !== undefined) return { conflict: 'key-known', with: owner };
-    const same = this.#serials.get(serialKey(factoryIssuerId(factory), unit.serial));
-    return same && { conflict: 'device-known', with: same.unit.deviceId };
-  }
-
-  /**
-   * Takes a unit whose entry in the journal is durable: its device is known from now on, and its IDevID accepted.
-   * @returns what is in its way; nothing is taken then.
-   */
-  take(factory: string, unit: FactoryUnit): UnitConflict | undefined {
-    const conflict = this.conflictOf(factory, unit);
-    if (conflict !== undefined || this.#isTaken(factory, unit)) return conflict;
-    const { deviceId, serial, spkiSha256, ticket } = unit;
-    const held = { factory, unit: { deviceId, serial, spkiSha256, ticket: { id: ticket.id } } };
-    this.#units.set(deviceId, held);
-    this.#keys.set(spkiSha256, deviceId);
-    this.#serials.set(serialKey(factoryIssuerId(factory), serial), held);
-    return undefined;
-  }
-
-  /** Remembers a unit that was not taken: its IDevID is refused as one in quarantine. The entry is durable. */
-  quarantine(factory: string, unit: FactoryUnit, conflict: Conflict): void {
-    const key = quarantineKey(factoryIssuerId(factory), unit);
-    if (!this.#quarantined.has(key)) this.#quarantined.set(key, { factory, unit, conflict });
-  }
-
   /** Why this very certificate of a factory is in quarantine; undefined where it is not. */
-  quarantineOf(issuer: FactoryIssuerId, unit: Pick<FactoryUnit, 'serial' | 'spkiSha256'>): Conflict | undefined {
-    return this.#quarantined.get(quarantineKey(issuer, unit))?.conflict;
+  quarantineOf(issuer: FactoryIssuerId, { serial }: Pick<FactoryUnit, 'serial'>): Conflict | undefined {
+    const unit = this.consigned.units.bySerial(factoryOfIssuer(issuer) ?? '', serial);
+    return unit?.standing === 'quarantined' || unit?.standing === 'rejected' ? unit.conflicts[0]?.conflict : undefined;
   }
 
-  get quarantined(): readonly { factory: string; unit: FactoryUnit; conflict: Conflict }[] {
-    return [...this.#quarantined.values()];
-  }
-
-  /** The unit that was taken with this certificate. */
+  /** The unit that was taken with this certificate, and is not in quarantine. */
   unitBySerial(issuer: ListedIssuer, serial: Serial): FactoryUnit | undefined {
-    return this.#serials.get(serialKey(issuer, serial))?.unit;
+    const factory = factoryOfIssuer(issuer) ?? '';
+    const unit = this.consigned.units.bySerial(factory, serial);
+    if (unit === undefined || !this.consigned.units.believes(factory, serial)) return undefined;
+    return { deviceId: unit.deviceId, serial, spkiSha256: unit.spkiSha256, ticket: unit.ticket };
   }
 
   /** The IDevID of a device that a factory provisioned. */
   idevidOf(deviceId: string): { issuer: FactoryIssuerId; serial: Serial; spkiSha256: SpkiSha256 } | undefined {
-    const held = this.#units.get(deviceId);
-    return (
-      held && {
-        issuer: factoryIssuerId(held.factory),
-        serial: held.unit.serial,
-        spkiSha256: held.unit.spkiSha256,
-      }
-    );
+    const unit = this.consigned.units.unitOf(deviceId);
+    if (unit?.idevid === undefined || !this.consigned.units.believes(unit.factory, unit.idevid.serial))
+      return undefined;
+    return { issuer: factoryIssuerId(unit.factory), serial: unit.idevid.serial, spkiSha256: unit.spkiSha256 };
   }
 
   /** How many units were taken from a factory. */
   count(factory: string): number {
-    let count = 0;
-    for (const held of this.#units.values()) if (held.factory === factory) count += 1;
-    return count;
-  }
-
-  #isTaken(factory: string, { deviceId, serial, spkiSha256 }: FactoryUnit): boolean {
-    const held = this.#units.get(deviceId);
-    return held?.factory === factory && held.unit.serial === serial && held.unit.spkiSha256 === spkiSha256;
+    return this.consigned.units.count(factory);
   }
 }
-
-const tell = ({ factory, unit }: Held): KnownUnit => ({
-  where: factory,
-  deviceId: unit.deviceId,
-  spkiSha256: unit.spkiSha256,
-  ticketId: unit.ticket.id,
-});
-
-const serialKey = (issuer: ListedIssuer, serial: Serial): string => `${issuer} ${serial}`;
-
-const quarantineKey = (
-  issuer: FactoryIssuerId,
-  { serial, spkiSha256 }: Pick<FactoryUnit, 'serial' | 'spkiSha256'>,
-): string => `${issuer} ${serial} ${spkiSha256}`;

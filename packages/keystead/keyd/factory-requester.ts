@@ -45,7 +45,7 @@ export function requireFactoryUnit(
   }
   const unit = state.factories.unitBySerial(issuer, serial);
   if (unit?.deviceId === id && unit.spkiSha256 === spkiSha256) return;
-  const conflict = state.factories.quarantineOf(issuer, { serial, spkiSha256 });
+  const conflict = state.factories.quarantineOf(issuer, { serial });
   if (conflict !== undefined) {
     throw new KeysteadError('requester.quarantined', { field, seen: `${id} of ${issuer}: ${conflict}` });
   }

@@ -120,6 +120,8 @@ export interface Hierarchy {
   readonly issuers: readonly Issuer[];
   readonly rollovers: readonly PinnedRollover[];
   readonly pins: CeremonyPins;
+  /** At a factory node the commission that it works by; undefined at headquarters. */
+  readonly node?: { readonly name: string };
 }
 
 export const pinsPath = (layout: Layout): string => join(layout.keyd, 'ceremony.json');

@@ -1,5 +1,6 @@
-import { KEY_CHANGES } from '@keystead/core/lifecycle';
+import { KEY_CHANGES, KEY_ORIGINS } from '@keystead/core/lifecycle';
 import { z } from 'zod';
+import { ConsignmentEntry, ForkedEntry, ResolvedEntry, TakenEntry } from './consigned/entries.ts';
 import { FactoryEntry } from './factory-entry.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
 import { issuerId, listedIssuer, perIssuer } from './wire-types.ts';
@@ -63,6 +64,8 @@ const DocumentEntry = z.strictObject({
   subject: z.string(),
   sha256: hex,
   requestId: z.string(),
+  /** Of a provisioning record: which certificate it is about, and how it is known where the key is. */
+  unit: z.strictObject({ serial: hex, keyOrigin: z.enum(KEY_ORIGINS) }).optional(),
 });
 
 /** A policy that was put in force after that of the ceremony. Its file and approvals lie in `policies/`. */
@@ -133,6 +136,10 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   KeyEntry,
   ReleaseEntry,
   RestoredEntry,
+  ConsignmentEntry,
+  TakenEntry,
+  ForkedEntry,
+  ResolvedEntry,
   FactoryEntry,
 ]);
 

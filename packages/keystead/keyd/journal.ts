@@ -5,6 +5,8 @@ import { KeysteadError } from '@keystead/core/errors';
 import { syncDirectory } from '../files/durable.ts';
 import { type JournalDraft, type JournalEntry, JournalEntrySchema } from './journal-entry.ts';
 
+export type { JournalEntry } from './journal-entry.ts';
+
 const CHUNK = 1024 * 1024;
 const LINE_FEED = 0x0a;
 /** The longest entry is a CRL with 100,000 fresh revocations: 8 MiB. */

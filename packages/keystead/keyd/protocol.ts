@@ -18,6 +18,7 @@ import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from '
 import { CommissionFactory, Factories, FactoryCommission } from './wire/commission-factory.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
+import { Reconciliation, Resolve, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import {
@@ -407,6 +408,10 @@ export const OPERATIONS = {
   commissionFactory: CommissionFactory,
   factories: Factories,
   factoryCommission: FactoryCommission,
+  signConsignment: SignConsignment,
+  takeConsignment: TakeConsignment,
+  resolve: Resolve,
+  reconciliation: Reconciliation,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

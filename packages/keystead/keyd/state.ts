@@ -74,6 +74,7 @@ export class KeydState {
     if (entry.kind === 'release') this.holds.release(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'factory') this.factories.replay(entry);
+    this.factories.consigned.replay(entry);
   }
 
   #replayCertificate(entry: CertificateJournalEntry): void {

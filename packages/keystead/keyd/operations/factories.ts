@@ -12,9 +12,6 @@ export async function factories(keyd: KeydContext): Promise<Result<'factories'>>
       acts: acts.map(tellAct),
       closed: closed ?? null,
       units: known.count(name),
-      quarantined: known.quarantined
-        .filter(({ factory }) => factory === name)
-        .map(({ unit, conflict }) => ({ deviceId: unit.deviceId, serial: unit.serial, conflict })),
     })),
   };
 }

@@ -11,12 +11,16 @@ import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
+import { reconciliation } from './reconciliation.ts';
 import { releaseHold } from './release-hold.ts';
+import { resolve } from './resolve.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
+import { signConsignment } from './sign-consignment.ts';
 import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
 import { signOcsp } from './sign-ocsp.ts';
+import { takeConsignment } from './take-consignment.ts';
 
 type Operation<Op extends OperationName> = (keyd: KeydContext, params: Params<Op>) => Promise<Result<Op>>;
 
@@ -42,6 +46,10 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   commissionFactory,
   factories,
   factoryCommission,
+  signConsignment,
+  takeConsignment,
+  resolve,
+  reconciliation,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */
@@ -61,5 +69,5 @@ export async function operate<Op extends OperationName>(
     throw new KeysteadError('request.malformed', { ...firstIssue(parsed.error, 'params'), cause: parsed.error });
   }
   const work = (): Promise<Result<Op>> => WORK[op](keyd, parsed.data as Params<Op>);
-  return ALONE.has(op) ? work() : keyd.turnstile.through(work);
+  return keyd.underWay.during(parsed.data, () => (ALONE.has(op) ? work() : keyd.turnstile.through(work)));
 }

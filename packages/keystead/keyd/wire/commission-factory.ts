@@ -1,6 +1,6 @@
 import { COMMISSION_ACTS, COUNTER_KINDS, FACTORY_CUSTODIES } from '@keystead/core/lifecycle';
 import { z } from 'zod';
-import { bytes, certificate, crl, issuerId, label, requestId, serial, time } from '../wire-types.ts';
+import { bytes, certificate, crl, issuerId, label, requestId, time } from '../wire-types.ts';
 
 /** A proposal and at most 16 approvals. */
 const MOST_STATEMENTS = 17;
@@ -64,8 +64,8 @@ export const Factories = {
         acts: z.array(Act),
         /** When it was closed, and whether the certificates of its CAs were revoked with that. */
         closed: z.strictObject({ at: time, revoked: z.boolean() }).nullable(),
+        /** Units that it has told of, also those in quarantine. */
         units: z.int().min(0),
-        quarantined: z.array(z.strictObject({ deviceId: z.string(), serial, conflict: z.string() })),
       }),
     ),
   }),
