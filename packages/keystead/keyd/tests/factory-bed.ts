@@ -1,3 +1,5 @@
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, randomBytes, sha256, spkiSha256 } from '@keystead/core/crypto';
 import {
@@ -23,7 +25,8 @@ import {
   newSerial,
   readCertificate,
 } from '@keystead/core/x509';
-import type { FactoryUnit } from '../factories.ts';
+import type { TakenUnit } from '../consigned/entries.ts';
+import { readJournal } from '../journal.ts';
 import type { Result } from '../protocol.ts';
 import { type KeydBed, makeKey, type TestKey } from './bed.ts';
 
@@ -99,7 +102,7 @@ export class TestNode {
     deviceId: string,
     key: TestKey = makeKey(),
     factory = this.name,
-  ): Promise<{ certificate: DerCertificate; unit: FactoryUnit; key: TestKey }> {
+  ): Promise<{ certificate: DerCertificate; unit: TakenUnit; key: TestKey }> {
     const policy = factoryPolicy(bed.policy, factory);
     const profile = profileOf(policy, 'idevid');
     const hq = readCertificate(certificate);
@@ -117,7 +120,8 @@ export class TestNode {
       signatureAlgorithm: signer.signatureAlgorithm,
     });
     const der = assembleSigned(tbs, signer.signatureAlgorithm, await signer.sign(tbs)) as DerCertificate;
-    const unit = { deviceId, serial, spkiSha256: spkiSha256(key.spki), ticket: { id: 'batch-b' } };
+    const ticket = { id: 'batch-b', sha256: 'b'.repeat(64) };
+    const unit = { deviceId, serial, spkiSha256: spkiSha256(key.spki), ticket, at: bed.clock.now().toISOString() };
     return { certificate: der, unit, key };
   }
 }
@@ -152,4 +156,26 @@ export async function commissioned(
 ): Promise<Result<'commissionFactory'>> {
   const statements = await quorumFor(bed, node.order(more));
   return bed.client.commissionFactory({ request: node.request, statements, crls: [], requestId: 'commission-1' });
+}
+
+/** What a journal has after headquarters took units in: keyd is stopped for it, and goes on from there. */
+export async function takenIn(bed: KeydBed, factory: string, ...units: TakenUnit[]): Promise<void> {
+  await bed.stop();
+  const path = join(bed.dir, 'journal');
+  const { entries } = readJournal(path);
+  const before = entries.filter((entry) => entry.kind === 'taken' && entry.factory === factory).length;
+  const entry = {
+    n: entries.length + 1,
+    time: bed.clock.now().toISOString(),
+    kind: 'taken',
+    factory,
+    number: before + 1,
+    sha256: toHex(randomBytes(32)),
+    previousSha256: null,
+    units,
+    receipt: 'a receipt',
+    requestId: 'taken',
+  };
+  appendFileSync(path, `${JSON.stringify(entry)}\n`);
+  await bed.start();
 }
