@@ -28,6 +28,7 @@ import {
   crl,
   issuerId,
   label,
+  listedIssuer,
   perIssuer,
   reason,
   requestId,
@@ -141,7 +142,7 @@ const SignEvidence = {
     operator: label,
     /** What the device or the operator says was wiped. */
     wiped: z.array(z.string().min(1).max(256)).max(64),
-    revoked: z.array(z.strictObject({ serial, issuer: issuerId, revokedAt: time, reason })).max(1024),
+    revoked: z.array(z.strictObject({ serial, issuer: listedIssuer, revokedAt: time, reason })).max(1024),
     requestId,
   }),
   result: z.strictObject({ document: z.string(), signature: bytes() }),
