@@ -1,10 +1,17 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, operatorOf, type Permission, type Policy, permits } from '@keystead/core/lifecycle';
+import {
+  type IssuerId,
+  type ListedIssuer,
+  operatorOf,
+  type Permission,
+  type Policy,
+  permits,
+} from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Store } from '../store/index.ts';
-import { ClientCertificates } from './certificates.ts';
+import { ClientCertificates, type FactoryCas } from './certificates.ts';
 import type { Client } from './client.ts';
 import type { RefusalLog } from './refusals.ts';
 
@@ -15,6 +22,8 @@ export interface AccessDeps {
   readonly refusals: RefusalLog;
   /** The CAs whose certificates clients may show. */
   readonly cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>;
+  /** The sub-CAs of factories whose IDevIDs they may show; without it there are none. */
+  factories?(): FactoryCas;
 }
 
 /** One request, as every refusal of it is audited. */
@@ -33,7 +42,7 @@ export class Access {
 
   constructor(deps: AccessDeps) {
     this.#deps = deps;
-    this.#certificates = new ClientCertificates(deps.cas);
+    this.#certificates = new ClientCertificates(deps.cas, () => deps.factories?.() ?? []);
   }
 
   /**
@@ -71,7 +80,7 @@ export class Access {
     await this.#deps.refusals.refused({ ...asked, error, actor });
   }
 
-  #clientOf(record: Certificate & { readonly issuer: IssuerId }): Client {
+  #clientOf(record: Certificate & { readonly issuer: ListedIssuer }): Client {
     const { issuer, serial, spkiSha256, profile } = record;
     const proven = { issuer, serial, spkiSha256, profile, certificate: record.der as DerCertificate };
     if (record.deviceId !== null) return { ...proven, kind: 'device', id: record.deviceId };

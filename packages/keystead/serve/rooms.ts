@@ -16,6 +16,7 @@ import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
+import { FactoryRecords } from './factory-records.ts';
 import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
 import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
@@ -45,6 +46,7 @@ export interface Rooms {
   readonly provisioning: Provisioning;
   readonly acme: Acme;
   readonly keys: KeyRecords;
+  readonly factories: FactoryRecords;
   readonly clock: Clock;
   readonly backups: BackupRecords;
   readonly refusals: RefusalLog;
@@ -91,7 +93,11 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const refusals = new RefusalLog({ store, audit, clock });
   const claims = new KeyClaims();
   const policies = PolicyChanges.of({ store, keyd, audit, refusals }, trust.policy);
-  const shared = { store, keyd, clock, audit, refusals, claims, issuers: trust.issuers };
+  const factories = new FactoryRecords({ store, keyd, audit, refusals, claims, clock, layout });
+  const shared = {
+    ...{ store, keyd, clock, audit, refusals, claims, issuers: trust.issuers },
+    factories: () => factories.cas,
+  };
   // Getters, so that each room goes by the policy in force when it looks, and not by the one of the start.
   const authority = new Authority({
     ...shared,
@@ -101,6 +107,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       return policies.policy;
     },
   });
+  factories.authority = authority;
   const provisioning = new Provisioning({
     ...shared,
     get policy() {
@@ -117,6 +124,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     clock,
     refusals,
     cas,
+    factories: () => factories.cas.filter(({ believed }) => believed),
     get policy() {
       return policies.policy;
     },
@@ -146,6 +154,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     provisioning,
     acme,
     keys,
+    factories,
     refusals,
     clock,
     policies,
@@ -168,6 +177,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       await recordCeremonies(store, audit, trust, await keyd.keys());
       putRootCrls(layout, trust);
       await policies.start();
+      await factories.start();
       // Before anything is repaired: what is found missing then has its reason in the log.
       const restored = await backups.recordRestores();
       const { abandoned } = await authority.start();

@@ -5,6 +5,7 @@ import { clientCertificate, sendError } from '../http/server.ts';
 import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import type { RestDomain } from './domain.ts';
+import { FACTORY_ROUTES, factoryRoutes } from './factories.ts';
 import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
 import {
   BackupId,
@@ -83,6 +84,7 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
       });
       unitRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
+      factoryRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
@@ -138,6 +140,7 @@ const ROUTES = [
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],
   ...UNIT_ROUTES,
   ...REVOCATION_ROUTES,
+  ...FACTORY_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/policy', 'policy.read'],
   ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],
