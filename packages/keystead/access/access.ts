@@ -13,6 +13,7 @@ import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Store } from '../store/index.ts';
 import { ClientCertificates, type FactoryCas } from './certificates.ts';
 import type { Client } from './client.ts';
+import type { OutsideOperators } from './outside-operators.ts';
 import type { RefusalLog } from './refusals.ts';
 
 export interface AccessDeps {
@@ -24,6 +25,8 @@ export interface AccessDeps {
   readonly cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>;
   /** The sub-CAs of factories whose IDevIDs they may show; without it there are none. */
   factories?(): FactoryCas;
+  /** At a factory node: the operators of headquarters. */
+  readonly operators?: OutsideOperators;
 }
 
 /** One request, as every refusal of it is audited. */
@@ -52,6 +55,8 @@ export class Access {
   async identify(certificate: Uint8Array | undefined, asked: Asked): Promise<Client> {
     try {
       const now = this.#deps.clock.now();
+      const outside = certificate && this.#deps.operators?.client(certificate, now);
+      if (outside !== undefined) return outside;
       return this.#clientOf(this.#deps.store.read((records) => this.#certificates.check(certificate, now, records)));
     } catch (error) {
       if (error instanceof KeysteadError && error.kind === 'unauthenticated') {

@@ -7,12 +7,14 @@ import { backupCommand } from './backup.ts';
 import { crlCommand } from './crl.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
+import { factoryCommand } from './factory.ts';
 import { fingerprintCommand, hierarchyCommand } from './hierarchy.ts';
 import { keysCommand } from './keys.ts';
 import { keystoreCommand } from './keystore.ts';
 import { policyCommand } from './policy.ts';
 import { provisioningCommand } from './provisioning.ts';
 import { revokeCommand } from './revoke.ts';
+import { scanCommand } from './scan.ts';
 import { serviceCommands } from './services.ts';
 import { startCommand } from './start.ts';
 import { tpmCommand } from './tpm.ts';
@@ -50,12 +52,14 @@ Examples:
   $ keystead keys --ending-within 90d        the keys whose time is nearly over
   $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
   $ keystead revoke --device KS-0003 --reason keyCompromise --dry-run
+  $ keystead scan firmware.bin               private keys in an image or a file tree
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
 
 program.addCommand(startCommand());
 for (const command of serviceCommands()) program.addCommand(command);
 program.addCommand(hierarchyCommand());
+program.addCommand(factoryCommand());
 program.addCommand(fingerprintCommand());
 program.addCommand(provisioningCommand());
 program.addCommand(deviceCommand());
@@ -70,6 +74,7 @@ program.addCommand(keystoreCommand());
 program.addCommand(tpmCommand());
 program.addCommand(crlCommand());
 program.addCommand(verifyCommand());
+program.addCommand(scanCommand());
 program.addCommand(traceCommand());
 for (const command of program.commands) inheritExitOverride(command);
 
