@@ -21,6 +21,7 @@ import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { Reconciliation, Resolve, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
+import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import {
   bytes,
@@ -244,6 +245,10 @@ const Trust = {
         until: time,
       }),
     ),
+    /** Who signs the indirect CRL of the root; left out where no ceremony has certified one. */
+    crlSigner: certificate.optional(),
+    /** CAs that operators revoked between ceremonies, the oldest first. */
+    caRevocations: z.array(caRevocation),
     /** The last CRL of each key of a root. */
     rootCrls: z.array(z.strictObject({ id: rootName, crl })),
     /** The ceremonies after the founding, the oldest first. */
@@ -419,6 +424,8 @@ export const OPERATIONS = {
   resolve: Resolve,
   reconciliation: Reconciliation,
   takeCrls: TakeCrls,
+  signRootCrl: SignRootCrl,
+  revokeCa: RevokeCa,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

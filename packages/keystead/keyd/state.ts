@@ -22,6 +22,7 @@ import type {
   RevocationsJournalEntry,
 } from './journal-entry.ts';
 import type { Revoked } from './revoked-set.ts';
+import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
 
 interface TicketUse {
@@ -61,6 +62,8 @@ export class KeydState {
     unitOf: (deviceId) => this.#units.get(deviceId),
     ownerOf: (spkiSha256) => this.#unitKeys.get(spkiSha256),
   });
+  /** The indirect CRL of the root. */
+  readonly rootList = new RootList();
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -72,6 +75,7 @@ export class KeydState {
     if (entry.kind === 'crl') this.#replayCrl(entry);
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
+    this.rootList.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'factory') this.factories.replay(entry);
     this.factories.consigned.replay(entry);

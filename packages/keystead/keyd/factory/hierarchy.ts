@@ -72,6 +72,8 @@ function nodeHierarchy(layout: Layout, pins: NodePins): Hierarchy {
       current: true,
       succeededAt: undefined,
     })),
+    // A node signs no list of the root.
+    crlSigner: undefined,
     rollovers: [],
     pins: asPins,
     node,

@@ -14,6 +14,7 @@ import { journal, status, trust } from './read.ts';
 import { reconciliation } from './reconciliation.ts';
 import { releaseHold } from './release-hold.ts';
 import { resolve } from './resolve.ts';
+import { revokeCa, signRootCrl } from './root-crl.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
 import { signConsignment } from './sign-consignment.ts';
@@ -52,6 +53,8 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   resolve,
   reconciliation,
   takeCrls,
+  signRootCrl,
+  revokeCa,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

@@ -4,8 +4,10 @@ import type { Logger } from 'pino';
 import { clientCertificate, sendError } from '../http/server.ts';
 import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
+import { CA_REVOCATION_ROUTES, caRevocationRoutes } from './ca-revocations.ts';
 import type { RestDomain } from './domain.ts';
 import { FACTORY_ROUTES, factoryRoutes } from './factories.ts';
+import { RECORD_ROUTES, recordRoutes } from './records.ts';
 import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
 import {
   BackupId,
@@ -56,10 +58,7 @@ export function registerRest(
         const { serial } = await read(request, () => checkBody(CertificateSerial, request.params));
         return domain.certificate(caller(request), serial);
       });
-      api.get('/records/:deviceId', async (request) => {
-        const id = await read(request, () => parameter(request, 'deviceId'));
-        return domain.record(caller(request), id);
-      });
+      recordRoutes(api, domain, { read, caller, parameter });
 
       api.get('/keys', async (request) => {
         const query = await read(request, () => checkBody(Keys, request.query));
@@ -92,6 +91,7 @@ export function registerRest(
       unitRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
       factoryRoutes(api, domain, { read, caller, parameter });
+      caRevocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
@@ -135,7 +135,7 @@ const ROUTES = [
   ['GET', '/api/v1/devices', 'device.read'],
   ['GET', '/api/v1/devices/:id', 'device.read'],
   ['GET', '/api/v1/certificates/:serial', 'certificate.read'],
-  ['GET', '/api/v1/records/:deviceId', 'device.read'],
+  ...RECORD_ROUTES,
   ['GET', '/api/v1/keys ?purpose &state &owner &custody &endingWithin &after', 'key.read'],
   ['GET', '/api/v1/keys/due', 'key.read'],
   ['GET', '/api/v1/keys/:name', 'key.read'],
@@ -148,6 +148,7 @@ const ROUTES = [
   ...UNIT_ROUTES,
   ...REVOCATION_ROUTES,
   ...FACTORY_ROUTES,
+  ...CA_REVOCATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/policy', 'policy.read'],
   ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],
