@@ -140,6 +140,7 @@ export class RunningNode {
     return signTicket(
       {
         id: 'batch-1',
+        factory: 'berlin-1',
         model: 'KS-PUMP-1',
         quota: 10,
         notBefore: new Date(now - 60_000).toISOString(),

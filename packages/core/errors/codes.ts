@@ -1379,6 +1379,56 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'the request of a factory node must have the form that keystead factory init writes',
   },
+  // -- headquarters' side of a factory node (fac-hq)
+  'factory.unknown': { kind: 'not-found', rule: 'there must be a factory node of this name' },
+  'commission.order-used': {
+    kind: 'conflict',
+    rule: 'an order about a factory is carried out once',
+    remedy: 'order it anew, under another id',
+  },
+  'commission.request-differs': {
+    kind: 'forbidden',
+    rule: 'the request of the node must be the one that the order names by its hash',
+    remedy: 'compare the hash that keystead factory init showed with that of the order',
+  },
+  'commission.name-used': {
+    kind: 'conflict',
+    rule: 'the name of a factory never passes to another key',
+    remedy: 'give the new node another name',
+  },
+  'commission.key-used': {
+    kind: 'conflict',
+    rule: 'the keys of a factory node are its own: none of headquarters, of another factory or of a device',
+    remedy: 'have the node make its keys anew: keystead factory init, in a new data directory',
+  },
+  'commission.key-differs': {
+    kind: 'conflict',
+    rule: 'a factory is renewed and closed with the keys that it was commissioned with',
+  },
+  'commission.path-too-short': {
+    kind: 'conflict',
+    rule: 'the root, the manufacturing CA and the server CA must be certified for a sub-CA below them',
+    remedy:
+      'no new certificate of one CA can help while the root allows no longer path: found a hierarchy by a policy with the section factory',
+  },
+  'commission.life-too-long': {
+    kind: 'forbidden',
+    rule: 'a sub-CA lives no longer than the policy allows (factory.maxSeconds) and no longer than its issuer',
+    remedy: 'order it for a shorter time',
+  },
+  'commission.renewal-shorter': {
+    kind: 'conflict',
+    rule: 'a renewal ends later than what it renews',
+  },
+  'commission.crl-unfit': {
+    kind: 'invalid',
+    rule: 'the CRLs of a commission must be full ones of this headquarters, in force, one for each CA, of at most 2 MiB together',
+  },
+  'commission.file-lost': {
+    kind: 'internal',
+    rule: 'keyd must have the file of every commission that its journal names',
+    remedy: 'restore keyd/factories from a backup, or order a renewal, which makes another',
+  },
   // -- a factory node itself (fac-node)
   'policy.factory-missing': {
     kind: 'conflict',
@@ -1537,6 +1587,16 @@ export const ERRORS = {
   'requester.unproven': {
     kind: 'forbidden',
     rule: 'the requester must show a valid certificate of its own that names it',
+  },
+  'requester.quarantined': {
+    kind: 'forbidden',
+    rule: 'a unit of a factory that is in quarantine proves no device',
+    remedy: 'keystead factory conflicts lists what is in its way',
+  },
+  'requester.not-reconciled': {
+    kind: 'forbidden',
+    rule: 'the IDevID of a factory must be one that the factory has told headquarters of',
+    remedy: 'have the factory node send what it provisioned, then ask again with the same request',
   },
   'requester.revoked': { kind: 'forbidden', rule: 'the certificate of the requester must not be revoked' },
   'operator.key-differs': {
@@ -2002,6 +2062,74 @@ export const ERRORS = {
     kind: 'unsupported',
     rule: 'Keystead shares no symmetric keys with devices: DecryptKeyIdentifier names none',
     remedy: 'use AsymmetricDecryptKeyIdentifier, or leave it out',
+  },
+  // ---- reconciliation of factory nodes with headquarters
+  'consignment.malformed': {
+    kind: 'invalid',
+    rule: 'a parcel must have the form that a factory node writes: a consignment, its tickets, and the contents of each unit',
+  },
+  'consignment.factory-unknown': {
+    kind: 'not-found',
+    rule: 'a consignment must be of a factory node that this headquarters has commissioned',
+  },
+  'consignment.not-a-node': { kind: 'conflict', rule: 'only a factory node makes consignments' },
+  'consignment.not-headquarters': { kind: 'conflict', rule: 'only headquarters takes consignments in' },
+  'consignment.number-ahead': {
+    kind: 'conflict',
+    rule: 'the records of the node know a consignment that the journal of its keyd does not have',
+    remedy:
+      'an older disk image of keyd was put back: commission a new node under another name, this one may not go on',
+  },
+  'consignment.unit-differs': {
+    kind: 'invalid',
+    rule: 'certificate, record and signature must be those of the unit that the consignment tells of',
+    remedy: 'the parcel was changed after keyd signed the consignment: fetch it from the node again',
+  },
+  'consignment.forked': {
+    kind: 'conflict',
+    rule: 'a factory node signs each number once, and each consignment after the one before',
+    remedy:
+      'the node runs from an older disk image, or somebody else has its key: find out, then keystead factory resolve',
+  },
+  'consignment.stopped': {
+    kind: 'conflict',
+    rule: 'nothing new is taken of a factory that signed two histories, until an operator has decided',
+    remedy: 'keystead factory conflicts shows both, keystead factory resolve decides',
+  },
+  'consignment.too-far': {
+    kind: 'conflict',
+    rule: 'a consignment may be at most 10,000 numbers ahead of the first that is missing',
+    remedy: 'bring the missing ones first',
+  },
+  'consignment.busy': {
+    kind: 'too-many',
+    rule: 'headquarters takes a few consignments at a time',
+    remedy: 'send it again later',
+  },
+  'resolution.malformed': { kind: 'invalid', rule: 'a resolution must have the one form that is signed' },
+  'resolution.signer-unknown': { kind: 'forbidden', rule: 'the signer must stand in the policy' },
+  'resolution.signer-forbidden': { kind: 'forbidden', rule: 'the signer must hold a role that may sign this' },
+  'resolution.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a resolution must carry the signature of the operator whom it names',
+  },
+  'resolution.not-now': {
+    kind: 'forbidden',
+    rule: 'a resolution holds from its signature to its end, and no longer than the policy lets statements hold',
+    remedy: 'sign it anew',
+  },
+  'resolution.nothing': {
+    kind: 'not-found',
+    rule: 'a resolution must be about a unit in quarantine, or about the second consignment that stopped a factory',
+  },
+  'receipt.foreign': {
+    kind: 'forbidden',
+    rule: 'a receipt must be for a consignment that this node has signed, and for its content',
+  },
+  'device.quarantined': {
+    kind: 'forbidden',
+    rule: 'nothing is issued to a device in quarantine',
+    remedy: 'keystead factory conflicts says why; operators release or reject it',
   },
   'scep.off': { kind: 'not-found', rule: 'SCEP is not switched on here' },
   'scep.operation-unknown': {

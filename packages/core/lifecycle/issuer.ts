@@ -1,4 +1,5 @@
 import type { CaRole } from '../x509/index.ts';
+import { type FactoryIssuerId, factoryOfIssuer } from './factory/name.ts';
 
 /** The CAs that keyd holds online, in the order of the ceremony. */
 export const ONLINE_CAS = ['manufacturing', 'operational', 'server', 'operator'] as const satisfies readonly CaRole[];
@@ -18,8 +19,14 @@ type OfflineCa = (typeof OFFLINE_CAS)[number];
 /** One key of a root, named in the same way: `root`, then `root.2`. */
 export type RootId = OfflineCa | `${OfflineCa}.${number}`;
 
-/** Who issued a certificate, as the records name it: a key of a CA of keyd, or a root. */
-export type IssuerName = CaRole | IssuerId | RootId;
+/**
+ * Who issued what keyd lists as revoked: a key of a CA of its own, or the manufacturing sub-CA of a factory node, for
+ * which headquarters keeps the list. docs/decisions/0034
+ */
+export type ListedIssuer = IssuerId | FactoryIssuerId;
+
+/** Who issued a certificate, as the records name it: a key of a CA of keyd, a factory's sub-CA, or a root. */
+export type IssuerName = CaRole | ListedIssuer | RootId;
 
 /** More keys than a CA has in any life. */
 export const MOST_GENERATIONS = 99;
@@ -35,6 +42,9 @@ export const rootId = (role: OfflineCa, generation: number): RootId =>
   generation === 1 ? role : `${role}.${generation}`;
 
 export const isIssuerId = (text: string): text is IssuerId => ISSUER_ID.test(text);
+
+export const isListedIssuer = (text: string): text is ListedIssuer =>
+  isIssuerId(text) || factoryOfIssuer(text) !== undefined;
 
 /** The CA of an issuer. */
 export function caOf(issuer: IssuerId): OnlineCa {

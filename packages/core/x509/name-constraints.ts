@@ -1,4 +1,6 @@
 import { context, contextPrimitive, sequence } from './der/writer.ts';
+import { hostSan } from './identity.ts';
+import { ipOctets } from './ip-address.ts';
 import { nameDer } from './names.ts';
 import type { PermittedNames } from './profile.ts';
 
@@ -19,10 +21,24 @@ export function nameConstraintsDer({ organization, organizationalUnit, hosts }: 
       { type: 'OU', value: organizationalUnit },
     ],
   });
+  const named = typeof hosts === 'boolean' ? [] : hosts.map(hostBase);
   // GeneralSubtree with minimum 0, which DER leaves out, and no maximum. A Name is a CHOICE: its tag is explicit.
-  const permitted = context(0, sequence(context(4, base)));
-  if (hosts) return sequence(permitted);
-  const names = sequence(contextPrimitive(2, new Uint8Array(0)));
-  const addresses = EVERY_ADDRESS.map((all) => sequence(contextPrimitive(7, all)));
-  return sequence(permitted, context(1, names, ...addresses));
+  const permitted = context(0, sequence(context(4, base)), ...named.map(({ base: host }) => sequence(host)));
+  if (hosts === true) return sequence(permitted);
+  // A form of which nothing is permitted is not constrained at all: it is excluded.
+  const excluded = [
+    ...(named.some(({ form }) => form === 'dns') ? [] : [contextPrimitive(2, new Uint8Array(0))]),
+    ...(named.some(({ form }) => form === 'ip') ? [] : EVERY_ADDRESS.map((all) => contextPrimitive(7, all))),
+  ];
+  if (excluded.length === 0) return sequence(permitted);
+  return sequence(permitted, context(1, ...excluded.map((name) => sequence(name))));
+}
+
+/** A dNSName, with what lies below it, or one iPAddress. */
+function hostBase(host: string): { form: 'dns' | 'ip'; base: Uint8Array } {
+  const san = hostSan(host);
+  const address = ipOctets(host);
+  if (address === undefined) return { form: 'dns', base: contextPrimitive(2, Buffer.from(san.slice(4), 'latin1')) };
+  const mask = new Uint8Array(address.length).fill(0xff);
+  return { form: 'ip', base: contextPrimitive(7, Buffer.concat([address, mask])) };
 }

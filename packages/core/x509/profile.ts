@@ -28,8 +28,11 @@ const PermittedNamesSchema = z.strictObject({
   /** Every subject begins with this O and this OU. */
   organization: directoryText,
   organizationalUnit: directoryText,
-  /** Whether it may name hosts; if not, every DNS name and every address is excluded. */
-  hosts: z.boolean(),
+  /**
+   * Whether it may name hosts; if not, every DNS name and every address is excluded. A list: these names with what lies
+   * below them, these addresses, and no others.
+   */
+  hosts: z.union([z.boolean(), z.array(z.string().min(1).max(64)).min(1).max(16)]),
 });
 export type PermittedNames = z.infer<typeof PermittedNamesSchema>;
 

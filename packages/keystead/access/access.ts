@@ -1,10 +1,17 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, operatorOf, type Permission, type Policy, permits } from '@keystead/core/lifecycle';
+import {
+  type IssuerId,
+  type ListedIssuer,
+  operatorOf,
+  type Permission,
+  type Policy,
+  permits,
+} from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Store } from '../store/index.ts';
-import { ClientCertificates } from './certificates.ts';
+import { ClientCertificates, type FactoryCas } from './certificates.ts';
 import type { Client } from './client.ts';
 import type { OutsideOperators } from './outside-operators.ts';
 import type { RefusalLog } from './refusals.ts';
@@ -16,10 +23,12 @@ export interface AccessDeps {
   readonly refusals: RefusalLog;
   /** The CAs whose certificates clients may show. */
   readonly cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>;
-  /** Whether one of them was revoked since: what it issued proves nobody from then on. */
-  readonly isRevoked?: (issuer: IssuerId) => boolean;
+  /** The sub-CAs of factories whose IDevIDs they may show; without it there are none. */
+  factories?(): FactoryCas;
   /** At a factory node: the operators of headquarters. */
   readonly operators?: OutsideOperators;
+  /** Whether one of them was revoked since: what it issued proves nobody from then on. */
+  readonly isRevoked?: (issuer: IssuerId) => boolean;
 }
 
 /** One request, as every refusal of it is audited. */
@@ -38,7 +47,7 @@ export class Access {
 
   constructor(deps: AccessDeps) {
     this.#deps = deps;
-    this.#certificates = new ClientCertificates(deps.cas, deps.isRevoked);
+    this.#certificates = new ClientCertificates(deps.cas, deps.isRevoked, () => deps.factories?.() ?? []);
   }
 
   /**
@@ -78,7 +87,7 @@ export class Access {
     await this.#deps.refusals.refused({ ...asked, error, actor });
   }
 
-  #clientOf(record: Certificate & { readonly issuer: IssuerId }): Client {
+  #clientOf(record: Certificate & { readonly issuer: ListedIssuer }): Client {
     const { issuer, serial, spkiSha256, profile } = record;
     const proven = { issuer, serial, spkiSha256, profile, certificate: record.der as DerCertificate };
     if (record.deviceId !== null) return { ...proven, kind: 'device', id: record.deviceId };

@@ -113,6 +113,21 @@ export class KeydClient {
     return this.#call('signCheckpoint', params);
   }
 
+  /** Commissions, renews or closes a factory node by the order of a quorum. Durable in keyd's journal when it resolves. */
+  commissionFactory(params: Params<'commissionFactory'>): Promise<Result<'commissionFactory'>> {
+    return this.#call('commissionFactory', params);
+  }
+
+  /** The factory nodes of this headquarters. */
+  factories(): Promise<Result<'factories'>> {
+    return this.#call('factories', {});
+  }
+
+  /** The file of a commission that keyd has made before. */
+  factoryCommission(params: Params<'factoryCommission'>): Promise<Result<'factoryCommission'>> {
+    return this.#call('factoryCommission', params);
+  }
+
   /** Signed evidence of an end of life (YAML). */
   signEvidence(params: Params<'signEvidence'>): Promise<Result<'signEvidence'>> {
     return this.#call('signEvidence', params);
@@ -158,6 +173,11 @@ export class KeydClient {
     return this.#call('releaseHold', params);
   }
 
+  /** Gives keyd of a factory node newer CRLs of headquarters; durable when it resolves. */
+  takeCrls(params: Params<'takeCrls'>): Promise<Result<'takeCrls'>> {
+    return this.#call('takeCrls', params);
+  }
+
   /** Signs the indirect CRL of the root: what stands on it is keyd's own word. */
   signRootCrl(): Promise<Result<'signRootCrl'>> {
     return this.#call('signRootCrl', {});
@@ -166,11 +186,6 @@ export class KeydClient {
   /** Revokes a CA by an order that operators signed; durable, and at once. */
   revokeCa(params: Params<'revokeCa'>): Promise<Result<'revokeCa'>> {
     return this.#call('revokeCa', params);
-  }
-
-  /** Gives keyd of a factory node newer CRLs of headquarters; durable when it resolves. */
-  takeCrls(params: Params<'takeCrls'>): Promise<Result<'takeCrls'>> {
-    return this.#call('takeCrls', params);
   }
 
   /** Ends the connection and wipes the channel key. What still waits fails. */

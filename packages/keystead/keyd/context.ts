@@ -19,6 +19,9 @@ import type { KeyInfo, MonotonicCounter } from '../keystore/index.ts';
 import type { Attestation } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
+import { CommissionFiles } from './commission-files.ts';
+import { ConsignableUnits, type Intake } from './consigned/index.ts';
+import { intakeOf } from './consigned/intake-of.ts';
 import { CrlMaker } from './crl-maker.ts';
 import { requireCustody } from './custody.ts';
 import type { Provenance } from './documents.ts';
@@ -33,10 +36,12 @@ import type { OcspResponder } from './ocsp-responder.ts';
 import { PolicyChain, type PolicyStep } from './policy-chain.ts';
 import { PolicyInForce, type Standing } from './policy-in-force.ts';
 import type { Result } from './protocol.ts';
+import { Queue } from './queue.ts';
 import type { Requesters } from './requester.ts';
 import type { CeremonyRevocations } from './root-list.ts';
 import { KeydState } from './state.ts';
 import { Turnstile } from './turnstile.ts';
+import { UnderWay } from './under-way.ts';
 import { UnitCount } from './unit-count.ts';
 
 export interface ContextParts {
@@ -107,9 +112,17 @@ export class KeydContext {
   readonly rootCrls: Result<'trust'>['rootCrls'];
   readonly log: LogSigner;
   readonly crls: CrlMaker;
+  readonly commissions: CommissionFiles;
   readonly policies: PolicyChain;
   /** Operations go through; a change of the policy goes through alone. */
   readonly turnstile = new Turnstile();
+  readonly underWay = new UnderWay();
+  /** What this keyd has to tell headquarters, where it is that of a factory node. */
+  readonly consignable: ConsignableUnits;
+  /** Consignments are signed one at a time. */
+  readonly consigning = new Queue();
+  /** What factories send, at headquarters. */
+  readonly intake: Intake;
   readonly startedAt: Date;
   readonly software: string;
   readonly isolation: Isolation;
@@ -139,7 +152,13 @@ export class KeydContext {
     this.rootCrls = parts.rootCrls;
     this.journal = journal;
     this.count = count;
+    this.consignable = new ConsignableUnits(
+      (from, limit) => journal.read(from, limit),
+      (requestId) => this.underWay.has(requestId),
+    );
+    this.intake = intakeOf(this);
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
+    this.commissions = new CommissionFiles(parts.dir);
     this.log = log;
     this.policies = policies;
     this.#clock = parts.clock;

@@ -1,5 +1,5 @@
 import type { Serial } from '@keystead/core/bytes';
-import type { IssuerId } from '@keystead/core/lifecycle';
+import type { ListedIssuer } from '@keystead/core/lifecycle';
 import type { RevokedEntry } from '@keystead/core/x509';
 import type { ReleaseJournalEntry } from './journal-entry.ts';
 
@@ -15,8 +15,8 @@ export interface ReleasedHold {
  * a revocation or an order of operators releases it: what a front end leaves out changes nothing. REQ-KEY-REV-01
  */
 export class Holds {
-  readonly #held = new Map<IssuerId, Map<Serial, RevokedEntry>>();
-  readonly #released = new Map<IssuerId, Map<Serial, ReleasedHold>>();
+  readonly #held = new Map<ListedIssuer, Map<Serial, RevokedEntry>>();
+  readonly #released = new Map<ListedIssuer, Map<Serial, ReleasedHold>>();
   /** By the hash of the order. */
   readonly #orders = new Map<string, ReleaseJournalEntry>();
 
@@ -43,7 +43,7 @@ export class Holds {
    * Puts a certificate on hold. The first time of a hold stays; one that was released is not begun again by a front end
    * that has not yet recorded the release. @returns whether it is there for the first time.
    */
-  take(issuer: IssuerId, entry: RevokedEntry): boolean {
+  take(issuer: ListedIssuer, entry: RevokedEntry): boolean {
     const held = this.#of(issuer);
     const released = this.#releasedOf(issuer).get(entry.serial);
     if (held.has(entry.serial) || (released !== undefined && entry.revokedAt.getTime() <= released.heldSince))
@@ -53,42 +53,42 @@ export class Holds {
   }
 
   /** Ends a hold because the certificate is revoked for good. @returns the hold, for when that fails. */
-  end(issuer: IssuerId, serial: Serial): RevokedEntry | undefined {
+  end(issuer: ListedIssuer, serial: Serial): RevokedEntry | undefined {
     const held = this.#of(issuer).get(serial);
     this.#of(issuer).delete(serial);
     return held;
   }
 
   /** Forgets holds of certificates that have ended by themselves. */
-  forget(issuer: IssuerId, before: number): void {
+  forget(issuer: ListedIssuer, before: number): void {
     const held = this.#of(issuer);
     for (const [serial, { revokedAt }] of held) if (revokedAt.getTime() <= before) held.delete(serial);
   }
 
-  isHeld(issuer: IssuerId, serial: Serial): boolean {
+  isHeld(issuer: ListedIssuer, serial: Serial): boolean {
     return this.#held.get(issuer)?.has(serial) ?? false;
   }
 
   /** What a CRL lists with `certificateHold`. */
-  of(issuer: IssuerId): Iterable<RevokedEntry> {
+  of(issuer: ListedIssuer): Iterable<RevokedEntry> {
     return this.#of(issuer).values();
   }
 
   /** Holds that were released, by serial: what a delta CRL takes off its base (RFC 5280 section 5.3.1, removeFromCRL). */
-  released(issuer: IssuerId): ReadonlyMap<Serial, ReleasedHold> {
+  released(issuer: ListedIssuer): ReadonlyMap<Serial, ReleasedHold> {
     return this.#releasedOf(issuer);
   }
 
-  #of(issuer: IssuerId): Map<Serial, RevokedEntry> {
+  #of(issuer: ListedIssuer): Map<Serial, RevokedEntry> {
     return mapOf(this.#held, issuer);
   }
 
-  #releasedOf(issuer: IssuerId): Map<Serial, ReleasedHold> {
+  #releasedOf(issuer: ListedIssuer): Map<Serial, ReleasedHold> {
     return mapOf(this.#released, issuer);
   }
 }
 
-function mapOf<T>(maps: Map<IssuerId, Map<Serial, T>>, issuer: IssuerId): Map<Serial, T> {
+function mapOf<T>(maps: Map<ListedIssuer, Map<Serial, T>>, issuer: ListedIssuer): Map<Serial, T> {
   const known = maps.get(issuer) ?? new Map<Serial, T>();
   maps.set(issuer, known);
   return known;

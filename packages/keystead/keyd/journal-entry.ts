@@ -1,12 +1,9 @@
-import { CA_REVOCATION_REASONS, KEY_CHANGES } from '@keystead/core/lifecycle';
+import { CA_REVOCATION_REASONS, KEY_CHANGES, KEY_ORIGINS } from '@keystead/core/lifecycle';
 import { z } from 'zod';
-import { issuerId, perIssuer } from './wire-types.ts';
-
-const isoTime = z.iso.datetime({ offset: false });
-const hex = z.string().regex(/^(?:[0-9a-f]{2})+$/);
-
-/** Each entry is numbered from 1, without gaps. */
-const numbered = { n: z.int().min(1), time: isoTime };
+import { ConsignmentEntry, ForkedEntry, ResolvedEntry, TakenEntry } from './consigned/entries.ts';
+import { FactoryEntry } from './factory-entry.ts';
+import { hex, isoTime, numbered } from './journal-fields.ts';
+import { issuerId, listedIssuer, perIssuer } from './wire-types.ts';
 
 /** A certificate that is about to be signed. */
 const CertificateEntry = z.strictObject({
@@ -38,7 +35,7 @@ const revoked = z.array(z.tuple([hex, z.int(), z.string()]));
 const CrlEntry = z.strictObject({
   ...numbered,
   kind: z.literal('crl'),
-  issuer: issuerId,
+  issuer: listedIssuer,
   number: z.int().min(1),
   /** Which partition of how many; absent for the list of all. */
   shard: z.tuple([z.int().min(0), z.int().min(2)]).optional(),
@@ -53,7 +50,7 @@ const CrlEntry = z.strictObject({
 const RevocationsEntry = z.strictObject({
   ...numbered,
   kind: z.literal('revocations'),
-  issuer: issuerId,
+  issuer: listedIssuer,
   /** The number of the first CRL that can have them. */
   since: z.int().min(1),
   revoked,
@@ -67,6 +64,8 @@ const DocumentEntry = z.strictObject({
   subject: z.string(),
   sha256: hex,
   requestId: z.string(),
+  /** Of a provisioning record: which certificate it is about, and how it is known where the key is. */
+  unit: z.strictObject({ serial: hex, keyOrigin: z.enum(KEY_ORIGINS) }).optional(),
 });
 
 /** A policy that was put in force after that of the ceremony. Its file and approvals lie in `policies/`. */
@@ -102,7 +101,7 @@ const ReleaseEntry = z.strictObject({
   orderSha256: hex,
   by: z.string(),
   approvers: z.array(z.string()),
-  released: z.array(z.tuple([issuerId, hex])),
+  released: z.array(z.tuple([listedIssuer, hex])),
   requestId: z.string(),
 });
 
@@ -183,6 +182,11 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   KeyEntry,
   ReleaseEntry,
   RestoredEntry,
+  ConsignmentEntry,
+  TakenEntry,
+  ForkedEntry,
+  ResolvedEntry,
+  FactoryEntry,
   RootCrlEntry,
   CaRevocationEntry,
   CountEntry,

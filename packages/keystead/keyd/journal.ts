@@ -6,6 +6,8 @@ import { syncDirectory } from '../files/durable.ts';
 import type { CounterReading } from '../keystore/index.ts';
 import { type JournalDraft, type JournalEntry, JournalEntrySchema } from './journal-entry.ts';
 
+export type { JournalEntry } from './journal-entry.ts';
+
 const CHUNK = 1024 * 1024;
 const LINE_FEED = 0x0a;
 /** The longest entry is a CRL with 100,000 fresh revocations: 8 MiB. */

@@ -15,9 +15,11 @@ import {
 import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
+import { CommissionFactory, Factories, FactoryCommission } from './wire/commission-factory.ts';
 import { factoryStatus, factoryTrust, TakeCrls } from './wire/factory-node.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
+import { Reconciliation, Resolve, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
 import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
@@ -29,6 +31,7 @@ import {
   crl,
   issuerId,
   label,
+  listedIssuer,
   perIssuer,
   reason,
   requestId,
@@ -142,7 +145,7 @@ const SignEvidence = {
     operator: label,
     /** What the device or the operator says was wiped. */
     wiped: z.array(z.string().min(1).max(256)).max(64),
-    revoked: z.array(z.strictObject({ serial, issuer: issuerId, revokedAt: time, reason })).max(1024),
+    revoked: z.array(z.strictObject({ serial, issuer: listedIssuer, revokedAt: time, reason })).max(1024),
     requestId,
   }),
   result: z.strictObject({ document: z.string(), signature: bytes() }),
@@ -415,10 +418,18 @@ export const OPERATIONS = {
   keys: Keys,
   changeKey: ChangeKey,
   releaseHold: ReleaseHold,
+  // Factory nodes (fac-hq).
+  commissionFactory: CommissionFactory,
+  factories: Factories,
+  factoryCommission: FactoryCommission,
+  signConsignment: SignConsignment,
+  takeConsignment: TakeConsignment,
+  resolve: Resolve,
+  reconciliation: Reconciliation,
+  takeCrls: TakeCrls,
   signRootCrl: SignRootCrl,
   revokeCa: RevokeCa,
   recount: RecountOperation,
-  takeCrls: TakeCrls,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -1,16 +1,18 @@
-import type { DerCertificate, Serial } from '@keystead/core/bytes';
+import type { DerCertificate, Serial, SpkiSha256 } from '@keystead/core/bytes';
 import { certSha256, verifySignature } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { IssuerId, OnlineCa } from '@keystead/core/lifecycle';
+import { type FactoryIssuerId, type IssuerId, isIssuerId, type OnlineCa } from '@keystead/core/lifecycle';
 import { deviceIdOf, personNameOf, readCertificate } from '@keystead/core/x509';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import type { OutsideIssuer } from './factory/operators.ts';
+import { factoryThatSigned, requireFactoryUnit } from './factory-requester.ts';
 import type { KeydState } from './state.ts';
 
 /** Who a certificate names, once its signature is verified. Its times are looked at each time. */
 interface Proven {
-  readonly issuer: IssuerId;
+  readonly issuer: IssuerId | FactoryIssuerId;
   readonly serial: Serial;
+  readonly spkiSha256: SpkiSha256;
   readonly id: string;
   readonly notBefore: number;
   readonly notAfter: number;
@@ -56,7 +58,8 @@ export class Requesters {
 
   /**
    * @param certificate what the requester showed; it must name `id`.
-   * @throws KeysteadError `requester.unproven`, `requester.revoked`.
+   * @throws KeysteadError `requester.unproven`, `requester.revoked`; of an IDevID of a factory `requester.quarantined`,
+   *   `requester.not-reconciled`.
    */
   check(kind: 'device' | 'operator', id: string, certificate: DerCertificate | undefined, now: Date): void {
     if (certificate === undefined) throw unproven('no certificate');
@@ -64,9 +67,11 @@ export class Requesters {
     const proven = this.#proven.get(key) ?? this.#prove(kind, certificate);
     if (!this.#proven.has(key)) this.#remember(key, proven);
     if (proven.id !== id) throw unproven(`a certificate of ${proven.id}, for ${id}`);
+    const { issuer } = proven;
     const outside = kind === 'operator' ? this.#operators : undefined;
-    if (outside === undefined && !this.#vouches(proven.issuer))
-      throw unproven(`a certificate of ${proven.issuer}, which is believed no more`);
+    if (!isIssuerId(issuer)) requireFactoryUnit({ ...proven, issuer }, this.#state, this.#vouches);
+    else if (outside === undefined && !this.#vouches(issuer))
+      throw unproven(`a certificate of ${issuer}, which is believed no more`);
     const ms = now.getTime();
     if (ms < proven.notBefore || ms > proven.notAfter) throw unproven('a certificate that is not valid now');
     if (outside?.isRevoked(proven.serial) ?? this.#state.isListed(proven.issuer, proven.serial)) {
@@ -80,7 +85,8 @@ export class Requesters {
       kind === 'operator' && this.#operators !== undefined
         ? [this.#operators]
         : this.#authorities.filter(({ role }) => ISSUERS[kind].includes(role));
-    const issuer = own.find(({ info: { subjectDer, spki } }) => {
+    const factories = kind === 'device' ? this.#state.factories.all() : [];
+    const ours = own.find(({ info: { subjectDer, spki } }) => {
       const algorithm = info.signatureAlgorithm;
       return (
         Buffer.compare(info.issuerDer, subjectDer) === 0 &&
@@ -88,13 +94,14 @@ export class Requesters {
         verifySignature(algorithm, spki, info.tbs, info.signature)
       );
     })?.id;
+    const issuer = ours ?? factoryThatSigned(info, factories)?.issuer;
     if (issuer === undefined) throw unproven('a certificate of another issuer');
     const id = kind === 'device' ? deviceIdOf(info.san) : personNameOf(info.san);
     if (id === undefined || info.ca || !info.extKeyUsage.includes('clientAuth')) {
       throw unproven(`a certificate that names no ${kind}`);
     }
-    const { serial, notBefore, notAfter } = info;
-    return { issuer, serial, id, notBefore: notBefore.getTime(), notAfter: notAfter.getTime() };
+    const { serial, spkiSha256, notBefore, notAfter } = info;
+    return { issuer, serial, spkiSha256, id, notBefore: notBefore.getTime(), notAfter: notAfter.getTime() };
   }
 
   #remember(key: string, proven: Proven): void {

@@ -1,8 +1,17 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { type BatchTicket, type IssuerId, isIssuerId, type Shard, type SignedTicket } from '@keystead/core/lifecycle';
-import { REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
+import {
+  type BatchTicket,
+  factoryOfIssuer,
+  type IssuerId,
+  isListedIssuer,
+  type ListedIssuer,
+  type Shard,
+  type SignedTicket,
+} from '@keystead/core/lifecycle';
+import { NO_END, REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
 import { AuthorisationUses } from './authorisation-uses.ts';
+import { Factories } from './factories.ts';
 import { Holds } from './holds.ts';
 import { IssuerLists } from './issuer-lists.ts';
 import type {
@@ -29,7 +38,7 @@ interface Unit {
   readonly ticketId: string;
   readonly spkiSha256: string;
   /** The IDevID that it got last; none while the first is being made. */
-  idevid?: { readonly issuer: IssuerId; readonly serial: Serial; readonly notAfter: number };
+  idevid?: { readonly issuer: ListedIssuer; readonly serial: Serial; readonly notAfter: number };
 }
 
 /** What is remembered of a certificate besides the count. */
@@ -45,13 +54,18 @@ export class KeydState {
   readonly #tickets = new Map<string, TicketUse>();
   readonly #units = new Map<string, Unit>();
   readonly #unitKeys = new Map<string, string>();
-  readonly #lists = new Map<IssuerId, IssuerLists>();
+  readonly #lists = new Map<ListedIssuer, IssuerLists>();
   readonly #restores: RestoredJournalEntry[] = [];
   readonly #recounts: Recount[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
   /** What is on hold, and what came off. */
   readonly holds = new Holds();
+  /** The factory nodes, and what was taken in from them. */
+  readonly factories = new Factories({
+    unitOf: (deviceId) => this.#units.get(deviceId),
+    ownerOf: (spkiSha256) => this.#unitKeys.get(spkiSha256),
+  });
   /** The indirect CRL of the root. */
   readonly rootList = new RootList();
   readonly #issued = new Map<IssuerId, SerialSet>();
@@ -68,6 +82,8 @@ export class KeydState {
     this.rootList.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
+    if (entry.kind === 'factory') this.factories.replay(entry);
+    this.factories.consigned.replay(entry);
   }
 
   #replayCertificate(entry: CertificateJournalEntry): void {
@@ -108,7 +124,7 @@ export class KeydState {
   #replayRestore(entry: RestoredJournalEntry): void {
     this.#restores.push(entry);
     for (const [issuer, floor] of Object.entries(entry.crlNumbers)) {
-      if (isIssuerId(issuer) && floor !== undefined) this.lists(issuer).raiseNumber(floor);
+      if (isListedIssuer(issuer) && floor !== undefined) this.lists(issuer).raiseNumber(floor);
     }
   }
 
@@ -177,17 +193,19 @@ export class KeydState {
     known.add(serial);
   }
 
-  /** Whether keyd has issued a certificate with this serial number. */
-  isIssued(issuer: IssuerId, serial: Serial): boolean {
-    return this.#issued.get(issuer)?.has(serial) ?? false;
+  /** Whether keyd has issued a certificate with this serial number, or has taken it in from the factory that did. */
+  isIssued(issuer: ListedIssuer, serial: Serial): boolean {
+    if (factoryOfIssuer(issuer) !== undefined) return this.factories.unitBySerial(issuer, serial) !== undefined;
+    return this.#issued.get(issuer as IssuerId)?.has(serial) ?? false;
   }
 
   /**
    * The IDevID that a device got last: its issuer and serial number, and when it ends, milliseconds since 1970. Undefined for a
-   * device that was never provisioned here.
+   * device that was provisioned neither here nor by a factory that has told of it.
    */
   idevidOf(deviceId: string): Unit['idevid'] {
-    return this.#units.get(deviceId)?.idevid;
+    const taken = this.factories.idevidOf(deviceId);
+    return taken === undefined ? this.#units.get(deviceId)?.idevid : { ...taken, notAfter: NO_END.getTime() };
   }
 
   get tickets(): { id: string; units: number; quota: number }[] {
@@ -251,7 +269,12 @@ export class KeydState {
       const seen = unit.ticketId === ticket.id ? 'another key' : `ticket ${unit.ticketId}`;
       throw new KeysteadError('device.already-provisioned', { field: 'deviceId', seen: `${deviceId} with ${seen}` });
     }
-    const owner = this.#unitKeys.get(spkiSha256);
+    const elsewhere = this.factories.unitOf(deviceId);
+    if (elsewhere !== undefined) {
+      const seen = `${deviceId} at ${elsewhere.where}`;
+      throw new KeysteadError('device.already-provisioned', { field: 'deviceId', seen });
+    }
+    const owner = this.factories.ownerOf(spkiSha256);
     if (owner !== undefined) throw new KeysteadError('key.already-used', { field: 'csr', seen: `the key of ${owner}` });
     const units = use?.units ?? 0;
     if (units >= ticket.quota) {
@@ -261,25 +284,25 @@ export class KeydState {
   }
 
   /** The last CRL number of each issuer. */
-  get crlNumbers(): Partial<Record<IssuerId, number>> {
+  get crlNumbers(): Partial<Record<ListedIssuer, number>> {
     const made = [...this.#lists].filter(([, { number }]) => number > 0);
     return Object.fromEntries(made.map(([issuer, { number }]) => [issuer, number]));
   }
 
   /** The CRLs of an issuer. */
-  lists(issuer: IssuerId): IssuerLists {
+  lists(issuer: ListedIssuer): IssuerLists {
     const known = this.#lists.get(issuer) ?? new IssuerLists(issuer);
     this.#lists.set(issuer, known);
     return known;
   }
 
   /** Whether keyd lists this certificate for good. */
-  isRevoked(issuer: IssuerId, serial: Serial): boolean {
+  isRevoked(issuer: ListedIssuer, serial: Serial): boolean {
     return this.#lists.get(issuer)?.revoked.has(serial) ?? false;
   }
 
   /** Whether it lists it at all: for good, or on a hold that no order has released. */
-  isListed(issuer: IssuerId, serial: Serial): boolean {
+  isListed(issuer: ListedIssuer, serial: Serial): boolean {
     return this.isRevoked(issuer, serial) || this.holds.isHeld(issuer, serial);
   }
 
@@ -290,7 +313,7 @@ export class KeydState {
    * @throws KeysteadError `revocation.unissued-too-many`; nothing is taken then.
    */
   list(
-    issuer: IssuerId,
+    issuer: ListedIssuer,
     since: number,
     entries: readonly Revoked[],
     forgetBefore: number,

@@ -1,6 +1,6 @@
 import type { DerCertificate, DerCrl, Serial, SpkiSha256 } from '@keystead/core/bytes';
 import { fromBase64 } from '@keystead/core/bytes';
-import { type IssuerId, isIssuerId, type RootId } from '@keystead/core/lifecycle';
+import { type IssuerId, isIssuerId, isListedIssuer, type ListedIssuer, type RootId } from '@keystead/core/lifecycle';
 import { CA_ROLES, REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
 import { z } from 'zod';
 
@@ -35,6 +35,10 @@ export const caRole = z.enum(CA_ROLES);
 export const issuerId = z.custom<IssuerId>((value) => typeof value === 'string' && isIssuerId(value), {
   message: 'must be a CA of keyd, or one of its later keys, such as operational.2',
 });
+/** An issuer whose revocations keyd lists: one of its own, or the manufacturing sub-CA of a factory node. */
+export const listedIssuer = z.custom<ListedIssuer>((value) => typeof value === 'string' && isListedIssuer(value), {
+  message: 'must be a CA of keyd, one of its later keys, or the CA of a factory, such as factory.berlin-1',
+});
 /** One key of a root: `root`, and after it `root.2`. */
 export const rootName = z
   .string()
@@ -44,8 +48,8 @@ export const rootName = z
 export const perIssuer = <T extends z.ZodType>(value: T) =>
   z
     .record(z.string(), value)
-    .refine((record) => Object.keys(record).every(isIssuerId), 'must be by issuer')
-    .transform((record) => record as Partial<Record<IssuerId, z.output<T>>>);
+    .refine((record) => Object.keys(record).every(isListedIssuer), 'must be by issuer')
+    .transform((record) => record as Partial<Record<ListedIssuer, z.output<T>>>);
 export const reason = z.enum(Object.keys(REVOCATION_REASONS) as [RevocationReason, ...RevocationReason[]]);
 
 export const serial = z

@@ -77,6 +77,15 @@ export function createPublicServer({ rooms, keyd, layout, clock, log, cmp }: Pub
         .send(Buffer.from(certificate)),
     );
   }
+  // More factories come while this runs.
+  app.get<{ Params: { name: string } }>('/ca/factory.:name.cer', (request, reply) => {
+    const ca = rooms.factories.cas.find(({ id }) => id === `factory.${request.params.name}`);
+    if (ca === undefined) return reply.code(404).send();
+    return reply
+      .type('application/pkix-cert')
+      .header('Cache-Control', 'public, max-age=3600')
+      .send(Buffer.from(ca.certificate));
+  });
   if (cmp !== undefined) registerCmp(app, cmp, log);
   app.get('/healthz', () => ({ ok: true }));
   app.addHook('onClose', async () => ocsp.close());

@@ -9,6 +9,7 @@ import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts
 import type { Certificate, Device } from '../store/index.ts';
 import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
+import { factoryDomain } from './factory-domain.ts';
 import { recordDomain } from './record-domain.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
@@ -42,6 +43,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...unitDomain(rooms, operator, view),
     ...acmeOperatorDomain(rooms, operator),
     ...revocationDomain(rooms, operator),
+    ...factoryDomain(rooms.factories, operator),
     ...recordDomain(rooms, operator),
     async revokeCa(caller, statements) {
       const client = await operator(caller, 'revocation.propose', 'revoke CA');

@@ -18,6 +18,7 @@ import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
 import { CaRevocations } from './ca-revocations.ts';
+import { FactoryRecords } from './factory-records.ts';
 import { recordCommission } from './factory-role.ts';
 import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
@@ -50,6 +51,7 @@ export interface Rooms {
   readonly provisioning: Provisioning;
   readonly acme: Acme;
   readonly keys: KeyRecords;
+  readonly factories: FactoryRecords;
   readonly clock: Clock;
   readonly backups: BackupRecords;
   readonly refusals: RefusalLog;
@@ -107,9 +109,13 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const refusals = new RefusalLog({ store, audit, clock });
   const claims = new KeyClaims();
   const policies = PolicyChanges.of({ store, keyd, audit, refusals }, trust.policy);
+  const factories = new FactoryRecords({ store, keyd, audit, refusals, claims, clock, layout });
   const { factory } = trust;
   const elsewhere: ReadonlySet<IssuerId> = new Set(factory === undefined ? [] : ['manufacturing']);
-  const shared = { store, keyd, clock, audit, refusals, claims, issuers: trust.issuers, elsewhere };
+  const shared = {
+    ...{ store, keyd, clock, audit, refusals, claims, issuers: trust.issuers, elsewhere },
+    factories: () => factories.cas,
+  };
   // Getters, so that each room goes by the policy in force when it looks, and not by the one of the start.
   const authority = new Authority({
     ...shared,
@@ -119,6 +125,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       return policies.policy;
     },
   });
+  factories.authority = authority;
   const provisioning = new Provisioning({
     ...shared,
     get policy() {
@@ -147,8 +154,9 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     clock,
     refusals,
     cas,
-    isRevoked: (issuer) => trust.issuers.some(({ id, revoked }) => id === issuer && revoked),
+    factories: () => factories.cas.filter(({ believed }) => believed),
     operators,
+    isRevoked: (issuer) => trust.issuers.some(({ id, revoked }) => id === issuer && revoked),
     get policy() {
       return policies.policy;
     },
@@ -185,6 +193,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     provisioning,
     acme,
     keys,
+    factories,
     refusals,
     clock,
     policies,
@@ -214,6 +223,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       if (standing !== undefined) await recordCommission(store, audit, trust.issuers, standing, await keyd.keys());
       putRootCrls(layout, trust);
       await policies.start();
+      await factories.start();
       // Before anything is repaired: what is found missing then has its reason in the log.
       const restored = await backups.recordRestores();
       const { abandoned } = await authority.start();

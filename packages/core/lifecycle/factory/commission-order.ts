@@ -12,7 +12,7 @@ import {
 } from '../operator-document.ts';
 import { OPERATOR_NAME, operatorOf, type Policy } from '../policy.ts';
 import { permits, ROLES } from '../roles.ts';
-import { deviceIdPrefix, documentId, hash, wholeSecond } from './fields.ts';
+import { deviceIdPrefix, documentId, hash, serverName, wholeSecond } from './fields.ts';
 import { factoryName } from './name.ts';
 
 /**
@@ -21,18 +21,27 @@ import { factoryName } from './name.ts';
  */
 export const COMMISSION_ACTS = ['commission', 'renew', 'close'] as const;
 
-const OrderSchema = z.strictObject({
-  /** Chosen by the one who asks: an order is carried out once. */
-  id: documentId,
-  act: z.enum(COMMISSION_ACTS),
-  factory: factoryName,
-  /** SHA-256 of the request's file, hex: the keys that are certified, and no others. */
-  requestSha256: hash,
-  /** Every device id of this factory begins with one of these. */
-  deviceIdPrefixes: z.array(deviceIdPrefix).min(1).max(64),
-  /** How long its CAs issue, in seconds; the policy and their issuers may allow less. */
-  seconds: z.int().min(1),
-});
+const OrderSchema = z
+  .strictObject({
+    /** Chosen by the one who asks: an order is carried out once. */
+    id: documentId,
+    act: z.enum(COMMISSION_ACTS),
+    factory: factoryName,
+    /** SHA-256 of the request's file, hex: the keys that are certified, and no others. */
+    requestSha256: hash,
+    /** Every device id of this factory begins with one of these. */
+    deviceIdPrefixes: z.array(deviceIdPrefix).min(1).max(64),
+    /** DNS names and IP addresses that its servers may have: its server sub-CA is constrained to them. */
+    serverNames: z.array(serverName).min(1).max(16),
+    /** How long its CAs issue, in seconds; the policy and their issuers may allow less. */
+    seconds: z.int().min(1),
+    /** For `close`: the certificates of its CAs are revoked, and with them every IDevID that they issued. */
+    revoke: z.literal(true).optional(),
+  })
+  .refine(({ act, revoke }) => act === 'close' || revoke === undefined, {
+    path: ['revoke'],
+    message: 'must not be there but for a close',
+  });
 export type CommissionOrder = z.infer<typeof OrderSchema>;
 
 const StatementSchema = z.strictObject({

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { DerSpki } from '../../bytes/index.ts';
 import type { Signer } from '../../crypto/index.ts';
 import { COMMISSION_ACTS } from './commission-order.ts';
-import { deviceIdPrefix, hash, pemCertificate, wholeSecond } from './fields.ts';
+import { deviceIdPrefix, hash, pemCertificate, serverName, wholeSecond } from './fields.ts';
 import { factoryName } from './name.ts';
 import { type EvidenceDocument, type EvidenceKind, parseEvidence, signByEvidence, verifyEvidence } from './signed.ts';
 
@@ -22,6 +22,8 @@ const CommissionSchema = z.strictObject({
   requestSha256: hash,
   orderSha256: hash,
   deviceIdPrefixes: z.array(deviceIdPrefix).min(1).max(64),
+  /** What its servers are called: its server sub-CA is constrained to these. */
+  serverNames: z.array(serverName).min(1).max(16),
   /** The node's own: its two sub-CAs, and its evidence signer, which its server sub-CA's issuer has certified. */
   issued: z.strictObject({ manufacturing: pemCertificate, server: pemCertificate, evidence: pemCertificate }),
   /** Those of headquarters that are in use. */

@@ -14,18 +14,27 @@ export const MOST_CONSIGNED = 500;
 
 const instant = z.iso.datetime({ offset: false });
 
-const UnitSchema = z.strictObject({
-  deviceId,
-  /** Of its IDevID, by the node's manufacturing sub-CA. */
-  serial,
-  spkiSha256: spkiHash,
-  /** SHA-256 of the provisioning record's bytes, hex. */
-  recordSha256: hash,
-  ticket: z.strictObject({ id: documentId, sha256: hash }),
-  keyOrigin: z.enum(KEY_ORIGINS),
-  /** When it was provisioned. */
-  at: instant,
-});
+const UnitSchema = z
+  .strictObject({
+    deviceId,
+    /** Of its IDevID, by the node's manufacturing sub-CA. */
+    serial,
+    spkiSha256: spkiHash,
+    /**
+     * SHA-256 of the provisioning record's bytes, hex; null where keyd was stopped between certificate and record. Then
+     * nobody was given the certificate, and the device gets another one for its key when it comes again.
+     */
+    recordSha256: hash.nullable(),
+    ticket: z.strictObject({ id: documentId, sha256: hash }),
+    /** As the record says it; null where there is none. */
+    keyOrigin: z.enum(KEY_ORIGINS).nullable(),
+    /** When it was provisioned. */
+    at: instant,
+  })
+  .refine((unit) => (unit.recordSha256 === null) === (unit.keyOrigin === null), {
+    path: ['keyOrigin'],
+    message: 'must be there exactly where there is a record',
+  });
 export type ConsignedUnit = z.infer<typeof UnitSchema>;
 
 /**
@@ -41,9 +50,10 @@ const ConsignmentSchema = z.strictObject({
   previousSha256: hash.nullable(),
   madeAt: instant,
   /** The entries of the node's journal that this one covers: from the one after the last consignment on. */
-  journal: z.strictObject({ from: z.int().min(1), to: z.int().min(0) }),
-  units: z.array(UnitSchema).max(MOST_CONSIGNED),
-  /** How many units each ticket has had on this node up to here. */
+  journal: z.strictObject({ from: z.int().min(1), to: z.int().min(1) }),
+  /** One for each certificate: a device that came again after a crash has the later one. */
+  units: z.array(UnitSchema).min(1).max(MOST_CONSIGNED),
+  /** How many units each ticket of these units has had on this node by then. */
   tickets: z.array(z.strictObject({ id: documentId, sha256: hash, units: z.int().min(0), quota: z.int().min(1) })),
   counter: z.strictObject({ kind: z.enum(COUNTER_KINDS), value: z.int().min(0) }),
   /** The newest checkpoint of the node's audit log (C2SP signed note). */

@@ -21,3 +21,8 @@ export const spkiHash = hash.transform((hex) => hex as SpkiSha256);
 export const deviceIdPrefix = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9.-]{0,47}$/, 'must be 1 to 48 letters, digits, . -');
+/** What a server of a factory may be called: a DNS name, or an IP address in its usual text. */
+export const serverName = z
+  .string()
+  .max(64)
+  .regex(/^[A-Za-z0-9:][A-Za-z0-9:.-]*$/, 'must be a DNS name or an IP address');

@@ -15,12 +15,21 @@ function organizationOf({ id, subject }: Profile): string {
 
 /**
  * The profile of a sub-CA of a factory node, as headquarters certifies it: path length 0, names only under
- * `O=<organization>, OU=<factory>`, and the manufacturing sub-CA names no host: it makes devices and no server.
+ * `O=<organization>, OU=<factory>`. The manufacturing sub-CA names no host: it makes devices and no server; the server
+ * sub-CA names the hosts of its factory, for with any other name it could stand in for headquarters.
  * REQ-KEY-PROV-01
  * @param seconds how long its certificate is good for.
+ * @param serverNames what the servers of the node are called, by the order of the quorum: DNS names, with what lies below
+ *   them, and addresses.
  * @throws KeysteadError `profile.unknown`, `policy.factory-names`.
  */
-export function factoryCaProfile(policy: Policy, ca: FactoryCa, factory: string, seconds: number): Profile {
+export function factoryCaProfile(
+  policy: Policy,
+  ca: FactoryCa,
+  factory: string,
+  seconds: number,
+  serverNames: readonly string[],
+): Profile {
   const above = caProfile(policy, ca);
   const organization = organizationOf(above);
   return {
@@ -33,7 +42,10 @@ export function factoryCaProfile(policy: Policy, ca: FactoryCa, factory: string,
       organization,
       organizationalUnit: factory,
     },
-    ca: { pathLength: 0, permitted: { organization, organizationalUnit: factory, hosts: ca === 'server' } },
+    ca: {
+      pathLength: 0,
+      permitted: { organization, organizationalUnit: factory, hosts: ca === 'server' && [...serverNames] },
+    },
     validity: { seconds, backdateSeconds: above.validity.backdateSeconds },
   };
 }
@@ -85,12 +97,13 @@ export function checkFactoryCa(
     readonly policy: Policy;
     readonly ca: FactoryCa;
     readonly factory: string;
+    readonly serverNames: readonly string[];
     readonly issuer: DerCertificate;
   },
 ): void {
-  const { policy, ca, factory, issuer } = expected;
+  const { policy, ca, factory, serverNames, issuer } = expected;
   // Its end is cut to that of its issuer: what the profile gives is the most.
-  const profile = factoryCaProfile(policy, ca, factory, policy.factory?.maxSeconds ?? 0);
+  const profile = factoryCaProfile(policy, ca, factory, policy.factory?.maxSeconds ?? 0, serverNames);
   const [finding] = lintCertificate(certificate, profile, issuer);
   if (finding === undefined) return;
   throw new KeysteadError('factory.constraint-missing', {

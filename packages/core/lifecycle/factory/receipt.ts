@@ -20,6 +20,14 @@ export const CONFLICTS = {
 export type Conflict = keyof typeof CONFLICTS;
 export const CONFLICT_NAMES = Object.keys(CONFLICTS) as [Conflict, ...Conflict[]];
 
+const ConflictSchema = z.strictObject({
+  conflict: z.enum(CONFLICT_NAMES),
+  /** The other one: where it is and its device id (`berlin-1 KS-0001`), or the ticket, or what else it is about. */
+  with: z.string().min(1).max(160),
+});
+/** One reason why a unit is in quarantine. */
+export type UnitConflict = z.infer<typeof ConflictSchema>;
+
 /** What headquarters answers to one consignment, for good: to send it again brings the same. */
 const ReceiptSchema = z.strictObject({
   v: z.literal(1),
@@ -28,18 +36,13 @@ const ReceiptSchema = z.strictObject({
   /** SHA-256 of the payload of the consignment that this answers. */
   consignmentSha256: hash,
   takenAt: z.iso.datetime({ offset: false }),
-  /** How many units are known at headquarters from now on. */
+  /** How many of its units are in order: known at headquarters from now on, with their certificates. */
   taken: z.int().min(0),
+  /** Units whose certificate the node has given to nobody: their keys and quota count, and their certificates are void. */
+  void: z.array(z.strictObject({ deviceId, serial })).max(MOST_CONSIGNED),
+  /** The later ones of each conflict. Nothing is issued to them until operators have decided. */
   quarantined: z
-    .array(
-      z.strictObject({
-        deviceId,
-        serial,
-        conflict: z.enum(CONFLICT_NAMES),
-        /** The other one: a device id, a ticket, or a factory, whichever the conflict is about. */
-        with: z.string().max(128),
-      }),
-    )
+    .array(z.strictObject({ deviceId, serial, conflicts: z.array(ConflictSchema).min(1).max(CONFLICT_NAMES.length) }))
     .max(MOST_CONSIGNED),
 });
 export type Receipt = z.infer<typeof ReceiptSchema>;

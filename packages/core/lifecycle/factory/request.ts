@@ -11,6 +11,9 @@ const MOST_BYTES = 256 * 1024;
 export const COUNTER_KINDS = ['tpm2', 'pkcs11', 'none'] as const;
 export type CounterKind = (typeof COUNTER_KINDS)[number];
 
+/** Where a factory node keeps its keys. */
+export const FACTORY_CUSTODIES = ['sealed', 'pkcs11', 'tpm2'] as const;
+
 /**
  * What the keyd of a factory node asks of headquarters: a certification request (PKCS#10, PEM) for its manufacturing
  * sub-CA, its server sub-CA and its evidence key, and the public keys of its audit log (C2SP signed-note). The common
@@ -22,7 +25,7 @@ const RequestSchema = z.strictObject({
   createdAt: z.iso.datetime({ offset: false }),
   certificateRequests: z.strictObject({ manufacturing: pemRequest, server: pemRequest, evidence: pemRequest }),
   log: z.strictObject({ vkey: z.string().min(1).max(512), cosignVkey: z.string().min(1).max(512) }),
-  custody: z.enum(['sealed', 'pkcs11', 'tpm2']),
+  custody: z.enum(FACTORY_CUSTODIES),
   counter: z.enum(COUNTER_KINDS),
 });
 

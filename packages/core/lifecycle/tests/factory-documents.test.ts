@@ -24,7 +24,17 @@ const draft: Omit<Consignment, 'v'> = {
   previousSha256: null,
   madeAt: '2026-11-28T08:00:00.000Z',
   journal: { from: 1, to: 2 },
-  units: [],
+  units: [
+    {
+      deviceId: 'BER-0001',
+      serial: '01' as never,
+      spkiSha256: 'c'.repeat(64) as never,
+      recordSha256: null,
+      ticket: { id: 'T-1', sha256: 'a'.repeat(64) },
+      keyOrigin: null,
+      at: '2026-11-28T07:59:00.000Z',
+    },
+  ],
   tickets: [{ id: 'T-1', sha256: 'a'.repeat(64), units: 1, quota: 10 }],
   counter: { kind: 'none', value: 0 },
   checkpoint: null,

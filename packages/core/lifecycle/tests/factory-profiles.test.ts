@@ -66,15 +66,21 @@ before(async () => {
     server: await caOf(caProfile(policy, 'server'), root),
   };
   berlin = {
-    manufacturing: await caOf(factoryCaProfile(policy, 'manufacturing', 'berlin-1', 86_400), above.manufacturing),
-    server: await caOf(factoryCaProfile(policy, 'server', 'berlin-1', 86_400), above.server),
+    manufacturing: await caOf(
+      factoryCaProfile(policy, 'manufacturing', 'berlin-1', 86_400, HOSTS),
+      above.manufacturing,
+    ),
+    server: await caOf(factoryCaProfile(policy, 'server', 'berlin-1', 86_400, HOSTS), above.server),
   };
 });
+
+/** What the servers of the factory are called. */
+const HOSTS = ['berlin-1.example', '192.0.2.1'];
 
 /** What whoever holds the key of a sub-CA may sign: as if there were no constraints in its certificate. */
 async function forged(profile: Profile, named: Named, ca: 'manufacturing' | 'server'): Promise<DerCertificate> {
   const { signer } = berlin[ca];
-  const loose = { ...factoryCaProfile(policy, ca, 'berlin-1', 86_400), ca: { pathLength: 0 } };
+  const loose = { ...factoryCaProfile(policy, ca, 'berlin-1', 86_400, HOSTS), ca: { pathLength: 0 } };
   const { certificate } = await caOf(loose, above[ca], signer);
   const tbs = new CertificateTemplate(profile, { certificate }, {}).tbs({
     ...namesFor(profile, named),
@@ -138,13 +144,35 @@ test('an IDevID of the factory verifies with the whole chain, by openssl and by 
 
 test('a manufacturing sub-CA whose key was stolen makes no server: every host and address is excluded', async () => {
   const tls = factoryProfile(profileOf(policy, 'tls-server'), 'berlin-1');
-  for (const hosts of [['hq.example'], ['hq.example', '192.0.2.1'], ['hq.example', '2001:db8::1']]) {
+  for (const hosts of [['berlin-1.example'], ['line.berlin-1.example', '192.0.2.1']]) {
     const stolen = await forged(tls, { hosts }, 'manufacturing');
     assert.equal(opensslVerifies(stolen, 'manufacturing'), false);
     assert.equal(weVerify(stolen, 'manufacturing'), 'name-excluded');
     const meant = await forged(tls, { hosts }, 'server');
     assert.equal(opensslVerifies(meant, 'server'), true);
     assert.equal(weVerify(meant, 'server'), 'ok');
+  }
+});
+
+test('a server sub-CA whose key was stolen makes servers of its own factory and of nobody else, least of all of headquarters', async () => {
+  const tls = factoryProfile(profileOf(policy, 'tls-server'), 'berlin-1');
+  for (const hosts of [['hq.example'], ['berlin-1.example', '192.0.2.2'], ['berlin-1.example', '2001:db8::1']]) {
+    const stolen = await forged(tls, { hosts }, 'server');
+    assert.equal(opensslVerifies(stolen, 'server'), false);
+    assert.equal(weVerify(stolen, 'server'), 'name-permitted');
+  }
+  // Where it has names alone, or addresses alone, none of the other form is permitted.
+  for (const [names, hosts] of [
+    [['berlin-1.example'], ['berlin-1.example', '192.0.2.1']],
+    [['192.0.2.1'], ['192.0.2.1', 'berlin-1.example']],
+  ] as const) {
+    const ca = await caOf(factoryCaProfile(policy, 'server', 'berlin-1', 86_400, names), above.server);
+    const before = berlin.server;
+    berlin.server = { ...ca, signer: ca.signer };
+    const stolen = await forged(tls, { hosts }, 'server');
+    assert.equal(opensslVerifies(stolen, 'server'), false);
+    assert.equal(weVerify(stolen, 'server'), 'name-excluded');
+    berlin.server = before;
   }
 });
 
@@ -156,10 +184,11 @@ test('a sub-CA that lacks a constraint is refused, each with the rule that it br
     policy,
     ca: 'manufacturing',
     factory: 'berlin-1',
+    serverNames: HOSTS,
     issuer: above.manufacturing.certificate,
   } as const;
   checkFactoryCa(berlin.manufacturing.certificate, expected);
-  const good = factoryCaProfile(policy, 'manufacturing', 'berlin-1', 86_400);
+  const good = factoryCaProfile(policy, 'manufacturing', 'berlin-1', 86_400, HOSTS);
   const permitted = { organization: 'Keystead', organizationalUnit: 'berlin-1', hosts: false };
   const cases: readonly [Profile, RegExp][] = [
     [{ ...good, ca: { pathLength: 0 } }, /profile-name-constraints/],
@@ -168,7 +197,7 @@ test('a sub-CA that lacks a constraint is refused, each with the rule that it br
       /profile-name-constraints/,
     ],
     [{ ...good, ca: { pathLength: 0, permitted: { ...permitted, hosts: true } } }, /profile-name-constraints/],
-    [factoryCaProfile(policy, 'manufacturing', 'lyon-2', 86_400), /profile-names|profile-name-constraints/],
+    [factoryCaProfile(policy, 'manufacturing', 'lyon-2', 86_400, HOSTS), /profile-names|profile-name-constraints/],
     [{ ...good, validity: { ...good.validity, seconds: 91 * 86_400 } }, /profile-validity/],
   ];
   for (const [profile, rule] of cases) {
@@ -180,7 +209,7 @@ test('a sub-CA that lacks a constraint is refused, each with the rule that it br
 });
 
 test('a sub-CA that may have CAs below it cannot even be certified', async () => {
-  const good = factoryCaProfile(policy, 'manufacturing', 'berlin-1', 86_400);
+  const good = factoryCaProfile(policy, 'manufacturing', 'berlin-1', 86_400, HOSTS);
   const permitted = { organization: 'Keystead', organizationalUnit: 'berlin-1', hosts: false };
   const profile = { ...good, ca: { pathLength: 1, permitted } };
   await assert.rejects(caOf(profile, above.manufacturing), code('certificate.lint-failed'));

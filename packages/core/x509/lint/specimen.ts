@@ -1,8 +1,12 @@
 import type { DerSpki, Serial } from '../../bytes/index.ts';
 import type { KeyAlgorithm } from '../../crypto/index.ts';
 import { signatureAlgorithmFor } from '../algorithms.ts';
+import type { CertificateInfo } from '../certificate.ts';
+import { readDer } from '../der/strict.ts';
 import { bitString, integer, integerFromBytes, nullValue, oid, sequence } from '../der/writer.ts';
-import { KEY_OIDS } from '../oids.ts';
+import { findExtension } from '../extensions.ts';
+import { ipText } from '../ip-address.ts';
+import { EXTENSIONS, KEY_OIDS } from '../oids.ts';
 import { namesFor } from '../profile-names.ts';
 import type { CertificateValues, Issuance } from '../values.ts';
 
@@ -18,7 +22,7 @@ export function specimenOf({ profile, issuer }: Issuance): CertificateValues {
   const notBefore = issuer?.notBefore ?? new Date(Date.UTC(2026, 0, 1));
   const longest = seconds === 'none' ? 0 : (seconds + backdateSeconds) * 1000;
   const end = Math.min(notBefore.getTime() + longest, issuer?.notAfter.getTime() ?? Number.POSITIVE_INFINITY);
-  const names = namesFor(profile, { deviceId: 'specimen', person: 'specimen', hosts: ['specimen', '192.0.2.1'] });
+  const names = namesFor(profile, { deviceId: 'specimen', person: 'specimen', hosts: hostsUnder(issuer) });
   return {
     ...names,
     serial: '7f'.repeat(20) as Serial,
@@ -27,6 +31,18 @@ export function specimenOf({ profile, issuer }: Issuance): CertificateValues {
     spki: specimenKey(algorithm),
     signatureAlgorithm: signatureAlgorithmFor(issuer?.keyAlgorithm ?? algorithm),
   };
+}
+
+/** Names of hosts that an issuer may give: where it is constrained to some, one of those. */
+function hostsUnder(issuer: CertificateInfo | undefined): string[] {
+  const constraints = issuer && findExtension(issuer.extensions, EXTENSIONS.nameConstraints);
+  const permitted = constraints && readDer(constraints.value).children.find(({ tag }) => tag === 0xa0);
+  for (const { children } of permitted?.children ?? []) {
+    const [base] = children;
+    if (base?.tag === 0x82) return [Buffer.from(base.value).toString('latin1')];
+    if (base?.tag === 0x87) return [ipText(base.value.subarray(0, base.value.length / 2))];
+  }
+  return ['specimen', '192.0.2.1'];
 }
 
 /** Base points: SP 800-186 sections 3.2.1.3 and 3.2.1.4; RFC 8032 section 5.1. */

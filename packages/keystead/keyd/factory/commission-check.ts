@@ -85,7 +85,7 @@ export function checkCommission(text: string, expected: CommissionExpected): Che
   const crls = crlsOf(expected.dir, content, certificates);
   const policy = policyFile(fromBase64(content.policy));
   checkFactoryPolicy(policy.policy);
-  requireIssued(certificates, policy, expected);
+  requireIssued(certificates, policy, { ...expected, serverNames: content.serverNames });
   requireNotRevoked(certificates, crls);
   crls.requireFresh(policy.policy.factory?.offlineSeconds ?? 0, expected.now);
   return { content, policy, certificates, crls };
@@ -140,13 +140,13 @@ function requireForUs(content: Commission, { factory, requestSha256, now }: Comm
 function requireIssued(
   { issued, above }: CommissionCertificates,
   { policy }: PolicyFile,
-  { factory, keys, now }: CommissionExpected,
+  { factory, keys, serverNames, now }: CommissionExpected & Pick<Commission, 'serverNames'>,
 ): void {
   for (const slot of FACTORY_SLOTS) {
     const seen = readCertificate(issued[slot]).spkiSha256;
     if (seen !== keys[slot]) throw foreign(`issued.${slot}`, `a key with SHA-256 ${seen}`);
   }
-  for (const ca of FACTORY_CAS) checkFactoryCa(issued[ca], { policy, ca, factory, issuer: above[ca] });
+  for (const ca of FACTORY_CAS) checkFactoryCa(issued[ca], { policy, ca, factory, serverNames, issuer: above[ca] });
   const [finding] = lintCertificate(issued.evidence, factoryEvidenceProfile(policy, factory), above.server);
   if (finding !== undefined) throw untrusted(`issued.evidence: ${finding.rule}`, finding.detail);
   for (const slot of FACTORY_SLOTS) {

@@ -36,6 +36,7 @@ export function nodeOf(layout: Layout, pins: NodePins): FactoryNode {
     number: content.number,
     closed: content.act === 'close',
     deviceIdPrefixes: content.deviceIdPrefixes,
+    serverNames: content.serverNames,
     above: { manufacturing: above.manufacturing, server: above.server },
     headquartersEvidence: above['evidence-signer'],
     headquartersLog: content.log,
@@ -64,8 +65,6 @@ function nodeHierarchy(layout: Layout, pins: NodePins): Hierarchy {
     policy: foundingPolicy(layout, asPins).policy,
     certificates: inUse,
     evidenceSigner: issued.evidence,
-    // The indirect CRL of the root is signed at headquarters.
-    crlSigner: undefined,
     formerEvidence: [],
     issuers: (['manufacturing', 'server'] as const).map((ca) => ({
       id: ca,
@@ -74,6 +73,8 @@ function nodeHierarchy(layout: Layout, pins: NodePins): Hierarchy {
       current: true,
       succeededAt: undefined,
     })),
+    // A node signs no list of the root.
+    crlSigner: undefined,
     rollovers: [],
     pins: asPins,
     node,

@@ -4,19 +4,25 @@ import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
 import { challengeAttestation } from './challenge-attestation.ts';
 import { changePolicy, policyHistory } from './change-policy.ts';
+import { commissionFactory } from './commission-factory.ts';
+import { factories, factoryCommission } from './factories.ts';
 import { issue } from './issue.ts';
 import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
+import { reconciliation } from './reconciliation.ts';
 import { recount } from './recount.ts';
 import { releaseHold } from './release-hold.ts';
+import { resolve } from './resolve.ts';
 import { revokeCa, signRootCrl } from './root-crl.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
+import { signConsignment } from './sign-consignment.ts';
 import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
 import { signOcsp } from './sign-ocsp.ts';
+import { takeConsignment } from './take-consignment.ts';
 import { takeCrls } from './take-crls.ts';
 
 type Operation<Op extends OperationName> = (keyd: KeydContext, params: Params<Op>) => Promise<Result<Op>>;
@@ -40,10 +46,17 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   keys,
   changeKey,
   releaseHold,
+  commissionFactory,
+  factories,
+  factoryCommission,
+  signConsignment,
+  takeConsignment,
+  resolve,
+  reconciliation,
+  takeCrls,
   signRootCrl,
   revokeCa,
   recount,
-  takeCrls,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */
@@ -63,5 +76,5 @@ export async function operate<Op extends OperationName>(
     throw new KeysteadError('request.malformed', { ...firstIssue(parsed.error, 'params'), cause: parsed.error });
   }
   const work = (): Promise<Result<Op>> => WORK[op](keyd, parsed.data as Params<Op>);
-  return ALONE.has(op) ? work() : keyd.turnstile.through(work);
+  return keyd.underWay.during(parsed.data, () => (ALONE.has(op) ? work() : keyd.turnstile.through(work)));
 }

@@ -60,6 +60,7 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
     subject: deviceId,
     sha256: toHex(sha256(Buffer.from(record, 'utf8'))),
     requestId,
+    unit: { serial: issued.serial, keyOrigin: key.origin },
   });
   const { signature } = await signDocument(record, keyd.evidence);
   return { ...issued, record, signature, key };

@@ -6,6 +6,7 @@ import type { KeydContext } from '../context.ts';
 import { requireListedHere } from '../factory/listed-here.ts';
 import type { DeltaBase, IssuerLists } from '../issuer-lists.ts';
 import type { CrlJournalEntry } from '../journal-entry.ts';
+import { listSigner, namedEntries } from '../list-signer.ts';
 import type { Params, Result } from '../protocol.ts';
 import { forgetBefore, requireRevocationTime } from '../revocation.ts';
 import type { Revoked } from '../revoked-set.ts';
@@ -28,9 +29,9 @@ const CLOCK_STEP_MS = 2000;
  *   `clock.went-back`, `keyd.journal-failed`, `keyd.signature-faulty`.
  */
 export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
-  const { id } = keyd.authority(params.issuer);
-  requireListedHere(keyd, params.issuer);
-  const lists = keyd.state.lists(id);
+  const { authority } = listSigner(keyd, params.issuer);
+  requireListedHere(keyd, authority.id);
+  const lists = keyd.state.lists(params.issuer);
   return lists.turnstile.alone(() => sign(keyd, lists, params));
 }
 
@@ -44,7 +45,8 @@ export async function listRevocations(
   keyd: KeydContext,
   { issuer, entries }: Params<'listRevocations'>,
 ): Promise<Result<'listRevocations'>> {
-  const lists = keyd.state.lists(keyd.authority(issuer).id);
+  listSigner(keyd, issuer);
+  const lists = keyd.state.lists(issuer);
   return lists.turnstile.alone(async () => {
     const now = keyd.now();
     const since = lists.number + 1;
@@ -62,9 +64,11 @@ export async function listRevocations(
 async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
   const now = keyd.now();
   const { issuer, number, shard, deltaOnly = false } = params;
-  const { crlSeconds, lists: cut } = keyd.policy.revocation;
-  const authority = keyd.authority(issuer);
-  keyd.ledger.require(issuerKeyId(issuer), 'process', now);
+  const { authority, certificateIssuer } = listSigner(keyd, issuer);
+  const { crlSeconds, lists: policyLists } = keyd.policy.revocation;
+  // What a factory issued says nothing of partitions and deltas: it has one full list.
+  const cut = certificateIssuer === undefined ? policyLists : undefined;
+  keyd.ledger.require(issuerKeyId(authority.id), 'process', now);
   if (shard !== undefined && !lists.shardings(cut?.shards ?? 1, now.getTime()).includes(shard.of))
     throw new KeysteadError('crl.shard-unknown', { field: 'shard', seen: `one of ${shard.of}` });
   if (deltaOnly && cut?.delta === undefined) throw new KeysteadError('crl.delta-forbidden', { field: 'deltaOnly' });
@@ -100,13 +104,15 @@ async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signC
 
   const { signer } = authority;
   const urls = crlUrls(keyd.policy, issuer, shard);
+  const named = shard !== undefined || certificateIssuer !== undefined;
   const head = {
     issuer: authority.certificate,
     signatureAlgorithm: signer.signatureAlgorithm,
     thisUpdate,
     number,
     // RFC 5280 section 5.2.5: who reads it knows by this name which certificates it is for.
-    point: shard === undefined ? undefined : (urls.crl ?? `urn:keystead:crl:${crlListName({ issuer, shard })}`),
+    point: named ? (urls.crl ?? `urn:keystead:crl:${crlListName({ issuer, shard })}`) : undefined,
+    indirect: certificateIssuer !== undefined,
   };
   const make = async (delta: boolean, more: Pick<CrlHead, 'nextUpdate' | 'base' | 'freshest'>) => {
     const entries = listed(
@@ -115,18 +121,24 @@ async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signC
       shard,
       delta ? (base ?? { number, thisUpdate: thisUpdate.getTime() }) : undefined,
     );
-    const made = await keyd.crls.make(crlListName({ issuer, shard, delta }), { ...head, ...more }, entries, signer);
+    const whole = certificateIssuer === undefined ? entries : namedEntries(entries, certificateIssuer);
+    const made = await keyd.crls.make(crlListName({ issuer, shard, delta }), { ...head, ...more }, whole, signer);
     return { ...made, number, thisUpdate, nextUpdate: more.nextUpdate };
   };
   const deltaHead = cut?.delta && { nextUpdate: until(cut.delta.seconds), base: base?.number ?? number };
   if (deltaOnly && deltaHead !== undefined) return make(true, deltaHead);
-  const full = await make(false, { nextUpdate, freshest: urls.freshest });
+  const full = await make(false, { nextUpdate, freshest: cut === undefined ? undefined : urls.freshest });
   return deltaHead === undefined ? full : { ...full, delta: await make(true, deltaHead) };
 }
 
 function take(keyd: KeydContext, issuer: Issuer, since: number, entries: readonly Revoked[], now: Date) {
   for (const { serial, revokedAt } of entries) requireRevocationTime(revokedAt, now, serial);
-  return keyd.state.list(issuer, since, entries, forgetBefore(keyd.policy, keyd.authority(issuer).role, now));
+  return keyd.state.list(
+    issuer,
+    since,
+    entries,
+    forgetBefore(keyd.policy, listSigner(keyd, issuer).authority.role, now),
+  );
 }
 
 const append = (keyd: KeydContext, entry: { issuer: Issuer; since: number; revoked: Fresh }, now: Date) =>

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { issuerId, label, requestId, serial, time } from '../wire-types.ts';
+import { label, listedIssuer, requestId, serial, time } from '../wire-types.ts';
 
 /** A proposal and at most 16 approvals. */
 const MOST_STATEMENTS = 17;
@@ -7,7 +7,7 @@ const MOST_STATEMENTS = 17;
 export const MOST_RELEASED = 1000;
 
 const released = z
-  .array(z.strictObject({ issuer: issuerId, serial }))
+  .array(z.strictObject({ issuer: listedIssuer, serial }))
   .min(1)
   .max(MOST_RELEASED);
 

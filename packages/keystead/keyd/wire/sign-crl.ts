@@ -1,6 +1,6 @@
 import { MOST_SHARDS } from '@keystead/core/lifecycle';
 import { z } from 'zod';
-import { crl, issuerId, reason, serial, time } from '../wire-types.ts';
+import { crl, listedIssuer, reason, serial, time } from '../wire-types.ts';
 
 /** What fits in a frame, which has 8 MiB; an entry has about 100 bytes. */
 export const MOST_ENTRIES = 50_000;
@@ -33,7 +33,7 @@ const made = {
 /** Signs a CRL, and with it its delta CRL where the policy has them. */
 export const SignCrl = {
   params: z.strictObject({
-    issuer: issuerId,
+    issuer: listedIssuer,
     /** Above every number that keyd has signed for this issuer. */
     number: z.int().min(1),
     /** One partition of what is revoked; without it, all. */
@@ -55,7 +55,7 @@ export const SignCrl = {
 
 /** Puts revocations on keyd's list, for the next CRL: for more of them than go into one message. */
 export const ListRevocations = {
-  params: z.strictObject({ issuer: issuerId, entries }),
+  params: z.strictObject({ issuer: listedIssuer, entries }),
   result: z.strictObject({
     /** How many were there for the first time. */
     fresh: z.int(),

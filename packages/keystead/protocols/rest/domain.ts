@@ -4,6 +4,7 @@ import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
 import type { CaRevocationDomain } from './ca-revocations.ts';
 import type { Caller } from './caller.ts';
+import type { FactoryDomain } from './factories.ts';
 import type { RecordDomain } from './records.ts';
 import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
@@ -35,6 +36,7 @@ export interface RestDomain
     AcmeOperatorDomain,
     UnitDomain,
     RevocationDomain,
+    FactoryDomain,
     CaRevocationDomain,
     RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;

@@ -6,6 +6,7 @@ import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import { CA_REVOCATION_ROUTES, caRevocationRoutes } from './ca-revocations.ts';
 import type { RestDomain } from './domain.ts';
+import { FACTORY_ROUTES, factoryRoutes } from './factories.ts';
 import { RECORD_ROUTES, recordRoutes } from './records.ts';
 import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
 import {
@@ -90,6 +91,7 @@ export function registerRest(
       });
       unitRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
+      factoryRoutes(api, domain, { read, caller, parameter });
       caRevocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
@@ -151,6 +153,7 @@ const ROUTES = [
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],
   ...UNIT_ROUTES,
   ...REVOCATION_ROUTES,
+  ...FACTORY_ROUTES,
   ...CA_REVOCATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/count', 'batch.open'],

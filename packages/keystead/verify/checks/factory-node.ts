@@ -21,7 +21,8 @@ const commission: Check = {
     const policy = parsePolicy(readFileSync(layout.policy));
     const now = clock.now();
     for (const ca of FACTORY_CAS) {
-      checkFactoryCa(issued[ca], { policy, ca, factory: node.name, issuer: above[ca] });
+      const { name: factory, serverNames } = node;
+      checkFactoryCa(issued[ca], { policy, ca, factory, serverNames, issuer: above[ca] });
       const path = checkPath(issued[ca], [above[ca]], [above.root], { now });
       if (!path.ok) return failed(`${ca}: ${path.rule}: ${path.detail}`);
     }

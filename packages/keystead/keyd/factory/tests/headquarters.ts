@@ -63,6 +63,9 @@ export interface CommissionWanted {
  * `ada` (ca-operator), `lin` (line-operator) `pol` (policy-administrator) and `ann` (approver), and CRLs. Nothing of the program's own
  * issuing is in it, so that what a node accepts is judged by itself.
  */
+/** What the servers of its nodes are called. */
+export const SERVER_NAMES = ['localhost', 'berlin-1.example', '127.0.0.1', '::1'];
+
 export class FakeHeadquarters {
   readonly clock: Clock;
   readonly policy: Policy;
@@ -199,7 +202,8 @@ export class FakeHeadquarters {
       parseCsr(fromPem('CERTIFICATE REQUEST', request.certificateRequests[slot])[0] ?? new Uint8Array(0)).spki;
     const sub = (ca: FactoryCa) =>
       certify({
-        profile: wanted.profiles?.[ca] ?? factoryCaProfile(this.policy, ca, factory, wanted.seconds ?? 30 * DAY),
+        profile:
+          wanted.profiles?.[ca] ?? factoryCaProfile(this.policy, ca, factory, wanted.seconds ?? 30 * DAY, SERVER_NAMES),
         issuer: this.cas[ca].certificate,
         signer: this.cas[ca].signer,
         spki: spki(ca),
@@ -225,6 +229,7 @@ export class FakeHeadquarters {
         requestSha256: wanted.requestSha256 ?? toHex(sha256(requestBytes)),
         orderSha256: 'a'.repeat(64),
         deviceIdPrefixes: wanted.deviceIdPrefixes ?? ['B1-'],
+        serverNames: SERVER_NAMES,
         issued: {
           manufacturing: pem(await sub('manufacturing')),
           server: pem(await sub('server')),

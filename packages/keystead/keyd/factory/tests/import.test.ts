@@ -7,7 +7,7 @@ import { factoryCaProfile, factoryProfile, formatPolicy, profileOf } from '@keys
 import { readCertificate } from '@keystead/core/x509';
 import { initFactoryNode } from '../init.ts';
 import { nodePinsPath, readNodePins } from '../pins.ts';
-import { type CommissionWanted, FakeHeadquarters, issue, newSigner } from './headquarters.ts';
+import { type CommissionWanted, FakeHeadquarters, issue, newSigner, SERVER_NAMES } from './headquarters.ts';
 import { NodeBed, passphrase } from './node-bed.ts';
 
 const DAY = 86_400;
@@ -125,20 +125,20 @@ test('a byte of the commission that is changed is a refusal and never a crash', 
 
 test('a sub-CA without its constraints is refused: path length, names, hosts, another factory, too long a life', async () => {
   const { policy } = bed.headquarters;
-  const good = factoryCaProfile(policy, 'manufacturing', 'berlin-1', 30 * DAY);
+  const good = factoryCaProfile(policy, 'manufacturing', 'berlin-1', 30 * DAY, SERVER_NAMES);
   const permitted = { organization: 'Keystead', organizationalUnit: 'berlin-1', hosts: false };
   const bad = [
     { ...good, ca: { pathLength: 0 } },
     { ...good, ca: { pathLength: 0, permitted: { ...permitted, organizationalUnit: 'lyon-2' } } },
     { ...good, ca: { pathLength: 0, permitted: { ...permitted, hosts: true } } },
-    factoryCaProfile(policy, 'manufacturing', 'lyon-2', 30 * DAY),
-    factoryCaProfile(policy, 'manufacturing', 'berlin-1', 91 * DAY),
+    factoryCaProfile(policy, 'manufacturing', 'lyon-2', 30 * DAY, SERVER_NAMES),
+    factoryCaProfile(policy, 'manufacturing', 'berlin-1', 91 * DAY, SERVER_NAMES),
   ];
   for (const profile of bad) {
     const text = await bed.commission({ profiles: { manufacturing: profile } });
     await refused(text, 'factory.constraint-missing', /issued.manufacturing/);
   }
-  const server = factoryCaProfile(policy, 'server', 'berlin-1', 30 * DAY);
+  const server = factoryCaProfile(policy, 'server', 'berlin-1', 30 * DAY, SERVER_NAMES);
   const text = await bed.commission({ profiles: { server: { ...server, ca: { pathLength: 0 } } } });
   await refused(text, 'factory.constraint-missing', /issued.server/);
 });

@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import type { Signer } from '../../crypto/index.ts';
+import { KeysteadError } from '../../errors/index.ts';
+import {
+  type DocumentKind,
+  type OperatorDocument,
+  parseDocumentOf,
+  signDocumentOf,
+  verifyDocumentOf,
+} from '../operator-document.ts';
+import type { Policy } from '../policy.ts';
+import { deviceId, documentId, hash, serial, wholeSecond } from './fields.ts';
+import { factoryName } from './name.ts';
+
+const named = { id: documentId, factory: factoryName, reason: z.string().min(1).max(256) };
+const times = { signedAt: wholeSecond, expiresAt: wholeSecond };
+
+/**
+ * What an operator decides about what reconciliation could not: `release` says that the unit in quarantine is the right
+ * one, and ends every other unit that has its device id or its key; `reject` ends the unit itself; `accept` lets in a
+ * second consignment under a number that is known, after which the factory's consignments are taken again.
+ */
+const ResolutionSchema = z.discriminatedUnion('act', [
+  z.strictObject({ v: z.literal(1), act: z.enum(['release', 'reject']), ...named, deviceId, serial, ...times }),
+  z.strictObject({
+    v: z.literal(1),
+    act: z.literal('accept'),
+    ...named,
+    number: z.int().min(1),
+    sha256: hash,
+    ...times,
+  }),
+]);
+export type Resolution = z.infer<typeof ResolutionSchema>;
+type Draft<T> = T extends unknown ? Omit<T, 'v'> : never;
+
+const KIND: DocumentKind<Resolution> = {
+  context: 'keystead quarantine resolution v1\n',
+  name: 'resolution',
+  schema: ResolutionSchema as z.ZodType<Resolution>,
+  codes: {
+    malformed: 'resolution.malformed',
+    signerUnknown: 'resolution.signer-unknown',
+    signerForbidden: 'resolution.signer-forbidden',
+    signatureInvalid: 'resolution.signature-invalid',
+  },
+};
+
+/** A signer's clock may be ahead by this much. */
+const CLOCK_SKEW_MS = 60_000;
+
+/** Signs a resolution. Returns one line of JSON. @throws KeysteadError `resolution.malformed` with the field. */
+export const signResolution = (draft: Draft<Resolution>, signerName: string, signer: Signer): Promise<string> =>
+  signDocumentOf(KIND, { v: 1, ...draft } as Resolution, signerName, signer);
+
+/** Reads a resolution; verifies nothing. @throws KeysteadError `resolution.malformed`. */
+export const parseResolution = (text: string): OperatorDocument<Resolution> => parseDocumentOf(KIND, text);
+
+/**
+ * Verifies who signed a resolution, and that it holds now.
+ * @throws KeysteadError `resolution.*`.
+ */
+export function verifyResolution(text: string, policy: Policy, now: Date): OperatorDocument<Resolution> {
+  const document = verifyDocumentOf(KIND, text, 'factory.sign', policy);
+  const { signedAt, expiresAt } = document.content;
+  const signed = Date.parse(signedAt);
+  const ends = Date.parse(expiresAt);
+  if (signed > now.getTime() + CLOCK_SKEW_MS) {
+    throw new KeysteadError('resolution.not-now', { field: 'signedAt', seen: signedAt });
+  }
+  if (ends <= now.getTime() || ends - signed > policy.approvals.maxSeconds * 1000) {
+    throw new KeysteadError('resolution.not-now', { field: 'expiresAt', seen: expiresAt });
+  }
+  return document;
+}
