@@ -6,6 +6,7 @@ import type { Cryptoperiod } from './keying.ts';
 import { CMP_RA_PROFILE, type OnlineCa, type Policy } from './policy.ts';
 import { checkPolicy } from './policy-check.ts';
 import type { Role } from './roles.ts';
+import { STATION_PROFILE } from './station/rules.ts';
 
 const HOUR = 3600;
 const DAY = 86_400;
@@ -184,6 +185,18 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       keyAlgorithms: ['RSA-3072'],
       requesters: ['system'],
     },
+    {
+      ...endEntity,
+      id: STATION_PROFILE,
+      description: 'A station at a factory line, for which an operator with the right to has signed',
+      issuer: 'server',
+      subject: { commonName: 'host', organization },
+      san: 'host',
+      extKeyUsage: ['clientAuth'],
+      validity: { seconds: YEAR, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['P-256', 'P-384'],
+      requesters: ['operator'],
+    },
   ];
 }
 
@@ -210,6 +223,7 @@ export interface DemoPolicyOptions {
   attestation?: Policy['attestation'];
   deviceProof?: Policy['deviceProof'];
   roots?: Policy['roots'];
+  stations?: Policy['stations'];
 }
 
 /**
@@ -263,6 +277,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.est === undefined ? {} : { est: options.est }),
     ...(options.attestation === undefined ? {} : { attestation: options.attestation }),
     ...(options.roots === undefined ? {} : { roots: options.roots }),
+    ...(options.stations === undefined ? {} : { stations: options.stations }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

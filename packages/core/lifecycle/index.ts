@@ -56,4 +56,5 @@ export * from './revocation-rules.ts';
 export * from './revocation-statement.ts';
 export * from './roles.ts';
 export { firstIssue } from './schema-field.ts';
+export * from './station/index.ts';
 export * from './ticket.ts';
