@@ -1852,6 +1852,10 @@ export const ERRORS = {
     rule: 'a unit needs a station that somebody is signed on at',
     remedy: 'sign on at the station',
   },
+  'ticket.station-forbidden': {
+    kind: 'forbidden',
+    rule: 'a ticket that names stations is good at those alone',
+  },
   'station.needed': {
     kind: 'forbidden',
     rule: 'this is for stations: it needs the certificate of one',

@@ -153,6 +153,11 @@ export class KeydClient {
     return this.#call('releaseHold', params);
   }
 
+  /** Ends a sign-on at a station; durable when it resolves. */
+  signOff(params: Params<'signOff'>): Promise<Result<'signOff'>> {
+    return this.#call('signOff', params);
+  }
+
   /** Ends the connection and wipes the channel key. What still waits fails. */
   close(): void {
     this.#closed = true;

@@ -30,6 +30,7 @@ import { PolicyChain, type PolicyStep } from './policy-chain.ts';
 import { PolicyInForce, type Standing } from './policy-in-force.ts';
 import type { Result } from './protocol.ts';
 import type { Requesters } from './requester.ts';
+import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
 import { Turnstile } from './turnstile.ts';
 
@@ -191,6 +192,9 @@ export class KeydContext {
   }
   get attestation(): Attestation {
     return this.#inForce.attestation;
+  }
+  get signOns(): VerifiedSignOns {
+    return this.#inForce.signOns;
   }
   get checks(): CheckPool {
     return this.#inForce.checks;

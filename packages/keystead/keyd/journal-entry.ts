@@ -106,6 +106,18 @@ const ReleaseEntry = z.strictObject({
   requestId: z.string(),
 });
 
+/** A sign-on at a station that was ended before its time. */
+const SignOffEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('sign-off'),
+  /** SHA-256 of the sign-on's payload. */
+  signOnSha256: hex,
+  /** When it would have ended by itself. */
+  until: isoTime,
+  by: z.string(),
+  requestId: z.string(),
+});
+
 /**
  * The journal up to here came out of a backup. Written by the restore itself, so that no restored keyd can begin
  * without it. REQ-KEY-BAK-02
@@ -136,6 +148,7 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   PolicyEntry,
   KeyEntry,
   ReleaseEntry,
+  SignOffEntry,
   RestoredEntry,
 ]);
 
@@ -146,6 +159,7 @@ export type CrlJournalEntry = z.infer<typeof CrlEntry>;
 export type RevocationsJournalEntry = z.infer<typeof RevocationsEntry>;
 export type ReleaseJournalEntry = z.infer<typeof ReleaseEntry>;
 export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
+export type SignOffJournalEntry = z.infer<typeof SignOffEntry>;
 export type RestoredJournalEntry = z.infer<typeof RestoredEntry>;
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'n'> : never;

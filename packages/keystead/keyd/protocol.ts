@@ -19,6 +19,7 @@ import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
+import { SignOff, stationOrder } from './wire/station.ts';
 import {
   bytes,
   caRole,
@@ -54,6 +55,8 @@ const Requester = z.strictObject({
    * `certificate`. keyd verifies it; where the policy wants it, nothing else proves a device.
    */
   message: bytes().optional(),
+  /** For the certificate of a station: the order that an operator signed for it. */
+  order: stationOrder.optional(),
 });
 
 const Issue = {
@@ -402,6 +405,7 @@ export const OPERATIONS = {
   keys: Keys,
   changeKey: ChangeKey,
   releaseHold: ReleaseHold,
+  signOff: SignOff,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

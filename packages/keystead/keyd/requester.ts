@@ -2,7 +2,7 @@ import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { certSha256, verifySignature } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type { IssuerId, OnlineCa } from '@keystead/core/lifecycle';
-import { deviceIdOf, personNameOf, readCertificate } from '@keystead/core/x509';
+import { type CertificateInfo, deviceIdOf, personNameOf, readCertificate } from '@keystead/core/x509';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import type { KeydState } from './state.ts';
 
@@ -15,9 +15,12 @@ interface Proven {
   readonly notAfter: number;
 }
 
-const ISSUERS: Readonly<Record<'device' | 'operator', readonly OnlineCa[]>> = {
+type Kind = 'device' | 'operator' | 'station';
+
+const ISSUERS: Readonly<Record<Kind, readonly OnlineCa[]>> = {
   device: ['manufacturing', 'operational'],
   operator: ['operator'],
+  station: ['server'],
 };
 
 /** A verification is remembered for this many certificates: IDevIDs and LDevIDs come again and again. */
@@ -51,10 +54,29 @@ export class Requesters {
    */
   check(kind: 'device' | 'operator', id: string, certificate: DerCertificate | undefined, now: Date): void {
     if (certificate === undefined) throw unproven('no certificate');
+    const proven = this.#provenBy(kind, certificate);
+    if (proven.id !== id) throw unproven(`a certificate of ${proven.id}, for ${id}`);
+    this.#requireStanding(proven, now);
+  }
+
+  /**
+   * The station that a certificate names, which keyd itself made for one.
+   * @throws KeysteadError `requester.unproven`, `requester.revoked`.
+   */
+  station(certificate: DerCertificate, now: Date): string {
+    const proven = this.#provenBy('station', certificate);
+    this.#requireStanding(proven, now);
+    return proven.id;
+  }
+
+  #provenBy(kind: Kind, certificate: DerCertificate): Proven {
     const key = `${kind} ${certSha256(certificate)}`;
     const proven = this.#proven.get(key) ?? this.#prove(kind, certificate);
     if (!this.#proven.has(key)) this.#remember(key, proven);
-    if (proven.id !== id) throw unproven(`a certificate of ${proven.id}, for ${id}`);
+    return proven;
+  }
+
+  #requireStanding(proven: Proven, now: Date): void {
     if (!this.#vouches(proven.issuer)) throw unproven(`a certificate of ${proven.issuer}, which is believed no more`);
     const ms = now.getTime();
     if (ms < proven.notBefore || ms > proven.notAfter) throw unproven('a certificate that is not valid now');
@@ -63,7 +85,7 @@ export class Requesters {
     }
   }
 
-  #prove(kind: 'device' | 'operator', certificate: DerCertificate): Proven {
+  #prove(kind: Kind, certificate: DerCertificate): Proven {
     const info = readCertificate(certificate);
     const own = this.#authorities.filter(({ role }) => ISSUERS[kind].includes(role));
     const issuer = own.find(({ info: { subjectDer, spki } }) => {
@@ -75,12 +97,17 @@ export class Requesters {
       );
     })?.id;
     if (issuer === undefined) throw unproven('a certificate of another issuer');
-    const id = kind === 'device' ? deviceIdOf(info.san) : personNameOf(info.san);
+    const id = this.#nameIn(kind, info, issuer);
     if (id === undefined || info.ca || !info.extKeyUsage.includes('clientAuth')) {
       throw unproven(`a certificate that names no ${kind}`);
     }
     const { serial, notBefore, notAfter } = info;
     return { issuer, serial, id, notBefore: notBefore.getTime(), notAfter: notAfter.getTime() };
+  }
+
+  #nameIn(kind: Kind, { san, serial }: CertificateInfo, issuer: IssuerId): string | undefined {
+    if (kind === 'device') return deviceIdOf(san);
+    return kind === 'operator' ? personNameOf(san) : this.#state.stations.named(issuer, serial);
   }
 
   #remember(key: string, proven: Proven): void {

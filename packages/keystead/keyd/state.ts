@@ -14,6 +14,8 @@ import type {
 } from './journal-entry.ts';
 import type { Revoked } from './revoked-set.ts';
 import { SerialSet } from './serial-set.ts';
+import { EndedSignOns } from './sign-ons.ts';
+import { Stations } from './stations.ts';
 
 interface TicketUse {
   readonly sha256: string;
@@ -29,7 +31,10 @@ interface Unit {
 }
 
 /** What is remembered of a certificate besides the count. */
-type Certified = Pick<CertificateJournalEntry, 'serial' | 'issuer' | 'subject' | 'notAfter' | 'ticket' | 'shards'>;
+type Certified = Pick<
+  CertificateJournalEntry,
+  'serial' | 'issuer' | 'profile' | 'subject' | 'notAfter' | 'ticket' | 'shards'
+>;
 
 /**
  * What keyd must know to refuse by itself: how many units each ticket has had and which device has which key, the
@@ -47,6 +52,9 @@ export class KeydState {
   readonly authorisations = new AuthorisationUses();
   /** What is on hold, and what came off. */
   readonly holds = new Holds();
+  /** The certificates of stations, and the sign-ons that were ended before their time. */
+  readonly stations = new Stations();
+  readonly endedSignOns = new EndedSignOns();
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -58,6 +66,7 @@ export class KeydState {
     if (entry.kind === 'crl') this.#replayCrl(entry);
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
+    if (entry.kind === 'sign-off') this.endedSignOns.end(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
   }
 
@@ -116,11 +125,11 @@ export class KeydState {
   /**
    * What was made with a ticket or an authorisation after the backup is forgotten, and so is that it was ever used.
    * What could be used before the restore is therefore closed. REQ-KEY-BAK-02, REQ-KEY-PROV-01
-   * @throws KeysteadError `ticket.before-restore`, `authorisation.before-restore`.
+   * @throws KeysteadError `ticket.before-restore`, `authorisation.before-restore`, `sign-on.before-restore`.
    */
   requireAfterRestore(
     { notBefore }: Pick<BatchTicket, 'notBefore'>,
-    what: 'ticket' | 'authorisation' = 'ticket',
+    what: 'ticket' | 'authorisation' | 'sign-on' = 'ticket',
   ): void {
     const last = this.#restores.at(-1);
     if (last === undefined || Date.parse(notBefore) > Date.parse(last.time)) return;
@@ -136,8 +145,10 @@ export class KeydState {
   }
 
   /** Takes a certificate into account whose entry in the journal is durable. */
-  takeCertificate({ serial, issuer, subject, notAfter, ticket, shards }: Certified): void {
+  takeCertificate(entry: Certified): void {
+    const { serial, issuer, subject, notAfter, ticket, shards } = entry;
     this.#certificates += 1;
+    this.stations.saw(entry);
     this.sawSerial(issuer, serial as Serial);
     if (shards !== undefined) this.lists(issuer).sawSharding(shards, Date.parse(notAfter));
     const unit = ticket === undefined ? undefined : this.#units.get(subject);

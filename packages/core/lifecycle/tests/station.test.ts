@@ -12,6 +12,7 @@ import {
   requireSignOnPlace,
   requireSignOnTime,
   type SignOn,
+  type StationOrder,
   signSignOn,
   signStationOrder,
   verifySignOn,
@@ -121,7 +122,7 @@ test('a sign-on is refused where a field has another form, and whatever text com
 });
 
 test('TEST-KEY-17 an order for a station is by a ca-operator, for one name, one site and one request, and for a day', async () => {
-  const order = {
+  const order: Omit<StationOrder, 'v'> = {
     ...{ factory: 'headquarters', station: draft.station, csrSha256: 'ab'.repeat(32) },
     ...{ notBefore: '2026-02-01T06:00:00Z', notAfter: '2026-02-01T07:00:00Z' },
   };

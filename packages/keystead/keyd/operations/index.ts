@@ -15,6 +15,7 @@ import { signCheckpoint } from './sign-checkpoint.ts';
 import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
 import { signOcsp } from './sign-ocsp.ts';
+import { signOff } from './sign-off.ts';
 
 type Operation<Op extends OperationName> = (keyd: KeydContext, params: Params<Op>) => Promise<Result<Op>>;
 
@@ -37,6 +38,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   keys,
   changeKey,
   releaseHold,
+  signOff,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

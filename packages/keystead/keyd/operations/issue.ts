@@ -15,12 +15,13 @@ import { checkDeviceId, type Named, type Profile, parseRequest, requestSha256 } 
 import type { KeydContext } from '../context.ts';
 import { requireDeviceMessage } from '../device-message.ts';
 import type { Params, Result } from '../protocol.ts';
+import { requireStationOrder } from '../station-order.ts';
 
 /**
  * Issues one certificate on request. Which profiles can be asked for at all is decided by what they make, not by
  * what they are called: a certificate that names its requester (a device, a host, a person), ends, is no CA and
  * signs nothing for others. REQ-KEY-STO-03
- * @throws KeysteadError `authorisation.*`, `profile.unknown`, `profile.not-requestable`, `profile.requester-forbidden`, `requester.*`,
+ * @throws KeysteadError `authorisation.*`, `station-order.*`, `profile.unknown`, `profile.not-requestable`, `profile.requester-forbidden`, `requester.*`,
  *   `operator.*`, `csr.*`, `key.*`, `name.malformed`, `clock.went-back`, `keyd.journal-failed`.
  */
 export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise<Result<'issue'>> {
@@ -39,6 +40,7 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
     authorisation === undefined ? nameFor(keyd, profile, params, now) : namedBy(keyd, authorisation, params);
   const spki = await keyd.checks.request({ csr: params.csr, format: params.format, profile: profile.id, named });
   if (named.person !== undefined) requireOperatorKey(keyd, named.person, spki);
+  requireStationOrder(keyd, profile, params, now);
   const subject = named.deviceId ?? named.person ?? named.hosts?.[0] ?? requester.id;
   if (authorisation === undefined) return keyd.issuing(issuer).issue({ profile, named, spki, now, subject, requestId });
   const { content, sha256: hash } = authorisation;
