@@ -1883,6 +1883,10 @@ export const ERRORS = {
     remedy: 'docs/ways-to-a-key.md has them',
   },
   'station.rig-failed': { kind: 'invalid', rule: 'the rig must give a request, and say that it did' },
+  'station.install-failed': {
+    kind: 'invalid',
+    rule: 'the rig must put the certificate into the unit, and say that it did',
+  },
   'station.queue': {
     kind: 'invalid',
     rule: "a station's queue must be files that this program wrote, used by one of it",

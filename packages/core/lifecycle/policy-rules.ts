@@ -4,7 +4,8 @@ import { checkAttestationRules } from './attestation-policy.ts';
 import { checkBackupRules } from './backup/custodians.ts';
 import { CMP_RA_PROFILE, type Policy } from './policy.ts';
 import { EXCLUSIVE_ROLES } from './roles.ts';
-import { checkStationRules, STATION_PROFILE } from './station/rules.ts';
+import { checkStationRules } from './station/check.ts';
+import { STATION_PROFILE } from './station/rules.ts';
 
 const DAY = 86_400;
 const YEAR = 365 * DAY;

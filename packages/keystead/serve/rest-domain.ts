@@ -1,6 +1,6 @@
 import { type Serial, toBase64, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, type Permission, permits } from '@keystead/core/lifecycle';
+import { type Permission, permits } from '@keystead/core/lifecycle';
 import { actorOf, type Client, type OperatorClient } from '../access/index.ts';
 import type { Issued } from '../authority/index.ts';
 import { Inventory, keyEventView, keyView, keyWarnings, warningView } from '../inventory/index.ts';
@@ -9,9 +9,10 @@ import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts
 import type { Certificate, Device } from '../store/index.ts';
 import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
+import { issuedView } from './issued-view.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
-import type { ServedHierarchy } from './served-hierarchy.ts';
+import { stationOperatorDomain } from './station-domain.ts';
 import { unitDomain } from './unit-domain.ts';
 
 /** The most devices that one answer lists. */
@@ -29,18 +30,14 @@ export function restDomain(rooms: Rooms): RestDomain {
     return client;
   }
 
-  const view = (issued: Issued): IssuedView => ({
-    certificate: toPem('CERTIFICATE', issued.certificate),
-    chain: chainPem(hierarchy, issued.issuer),
-    serial: issued.serial,
-    notAfter: issued.notAfter.toISOString(),
-  });
+  const view = (issued: Omit<Issued, 'repeated'>): IssuedView => issuedView(issued, hierarchy);
 
   return {
     ...authorisationDomain(rooms, operator),
     ...unitDomain(rooms, operator, view),
     ...acmeOperatorDomain(rooms, operator),
     ...revocationDomain(rooms, operator),
+    ...stationOperatorDomain(rooms, operator, view),
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };
@@ -160,12 +157,6 @@ export function restDomain(rooms: Rooms): RestDomain {
     },
     refused: (_certificate, thrown, requestId) => access.refused(asKeysteadError(thrown), { requestId, what: 'rest' }),
   };
-}
-
-/** What leads from an issued certificate to the root in use, and for those who know an old root only to that one. */
-function chainPem({ issuers, newWithOld, certificates }: ServedHierarchy, issuer: IssuerId): string {
-  const ca = issuers.filter(({ id }) => id === issuer).map(({ certificate }) => certificate);
-  return [...ca, ...newWithOld, certificates.root].map((der) => toPem('CERTIFICATE', der)).join('');
 }
 
 const deviceView = ({ deviceId, state, model, ticketId, idevidSerial, keyOrigin, createdAt, changedAt }: Device) => ({

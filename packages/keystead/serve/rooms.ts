@@ -1,7 +1,7 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
-import type { Policy } from '@keystead/core/lifecycle';
+import { HEADQUARTERS, type Policy } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
 import type { CaRole } from '@keystead/core/x509';
 import type { Logger } from 'pino';
@@ -12,7 +12,7 @@ import { Authority, KeyClaims } from '../authority/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
-import { Provisioning } from '../provisioning/index.ts';
+import { Provisioning, Stations } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
@@ -43,6 +43,7 @@ export interface Rooms {
   readonly access: Access;
   readonly authority: Authority;
   readonly provisioning: Provisioning;
+  readonly stations: Stations;
   readonly acme: Acme;
   readonly keys: KeyRecords;
   readonly clock: Clock;
@@ -110,6 +111,13 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     recordsDirectory: layout.records,
     evidenceDirectory: layout.evidence,
   });
+  const stations = new Stations({
+    ...{ store, keyd, clock, audit, refusals, provisioning },
+    site: HEADQUARTERS,
+    get policy() {
+      return policies.policy;
+    },
+  });
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
   const access = new Access({
@@ -144,6 +152,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     access,
     authority,
     provisioning,
+    stations,
     acme,
     keys,
     refusals,

@@ -28,7 +28,9 @@ export async function makeTlsIdentity(rooms: Rooms, host: string): Promise<TlsId
     key: pem,
     // The CA, and for those who know an old root only what leads to the one in use.
     cert: [issued.certificate, hierarchy.certificates.server, ...hierarchy.newWithOld].map(pemOf).join(''),
-    clientCas: [...hierarchy.chain('manufacturing', 'operational', 'operator'), ...hierarchy.anchors].map(pemOf),
+    clientCas: [...hierarchy.chain('manufacturing', 'operational', 'server', 'operator'), ...hierarchy.anchors].map(
+      pemOf,
+    ),
   };
 }
 

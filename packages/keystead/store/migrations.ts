@@ -6,6 +6,7 @@ import { crlLists } from './crl-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
+import { stations } from './station-migration.ts';
 import { enrolmentTransactions } from './transaction-migration.ts';
 
 /** One step of the schema. A step that was released is never edited: the next one changes what it did. */
@@ -29,6 +30,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 6, name: 'how it is known where the key of a device is', statements: deviceKeyOrigin },
   { version: 8, name: 'enrolments of several messages', statements: enrolmentTransactions },
   { version: 9, name: 'the lists of revocations', statements: crlLists },
+  { version: 13, name: 'stations at the line', statements: stations },
 ];
 
 function firstSchema({

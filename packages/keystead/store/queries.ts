@@ -9,6 +9,7 @@ import { bytesOf, compileQuery } from './query.ts';
 import { revocationQueries } from './revocation-queries.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
+import { stationQueries } from './station-queries.ts';
 import { transactionQueries } from './transaction-queries.ts';
 
 type Named = { issuer: IssuerName; serial: Serial };
@@ -228,6 +229,7 @@ export function compileQueries(dialect: Dialect) {
     ...acmeQueries(dialect),
     ...revocationQueries(dialect),
     ...transactionQueries(dialect),
+    ...stationQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

@@ -1,3 +1,4 @@
+export { checkStationRules } from './check.ts';
 export { stationName } from './fields.ts';
 export * from './order.ts';
 export * from './rules.ts';

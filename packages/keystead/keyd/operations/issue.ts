@@ -38,9 +38,9 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
   }
   const named =
     authorisation === undefined ? nameFor(keyd, profile, params, now) : namedBy(keyd, authorisation, params);
+  requireStationOrder(keyd, profile, params, now);
   const spki = await keyd.checks.request({ csr: params.csr, format: params.format, profile: profile.id, named });
   if (named.person !== undefined) requireOperatorKey(keyd, named.person, spki);
-  requireStationOrder(keyd, profile, params, now);
   const subject = named.deviceId ?? named.person ?? named.hosts?.[0] ?? requester.id;
   if (authorisation === undefined) return keyd.issuing(issuer).issue({ profile, named, spki, now, subject, requestId });
   const { content, sha256: hash } = authorisation;

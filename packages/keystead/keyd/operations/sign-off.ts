@@ -5,7 +5,7 @@ import type { Params, Result } from '../protocol.ts';
 
 /**
  * Ends a sign-on for good: no unit comes under it from then on, also after a restart. It needs no signature, for it only
- * takes; but it must be a sign-on that holds, and be ended by the operator or by one who may sign others off, so that
+ * takes; but it must be a sign-on that holds, and be ended by one who may stand there too or may sign others off, so that
  * the journal does not grow by what was never there. REQ-KEY-PROV-01
  * @throws KeysteadError `sign-on.*`, `operator.*`, `clock.went-back`, `keyd.journal-failed`.
  */
@@ -28,7 +28,8 @@ export async function signOff(keyd: KeydContext, params: Params<'signOff'>): Pro
 function requireMayEnd(keyd: KeydContext, by: string): void {
   const operator = operatorOf(keyd.policy, by);
   if (operator === undefined) throw new KeysteadError('operator.unknown', { field: 'by', seen: by });
-  if (permits(operator.roles, 'station.sign-off')) return;
+  // Who signs on at a station relieves whoever was signed on there before.
+  if (permits(operator.roles, 'station.sign-off') || permits(operator.roles, 'unit.provision')) return;
   const seen = `${by}, who is ${operator.roles.join(', ')}`;
   throw new KeysteadError('operator.forbidden', { field: 'by', seen });
 }

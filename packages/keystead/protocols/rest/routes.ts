@@ -2,6 +2,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { clientCertificate, sendError } from '../http/server.ts';
+import { STATION_ROUTES } from '../station/routes.ts';
 import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import type { RestDomain } from './domain.ts';
@@ -21,6 +22,7 @@ import {
   RecordDrill,
   SignBackup,
 } from './schemas.ts';
+import { STATION_OPERATOR_ROUTES, stationOperatorRoutes } from './stations.ts';
 import { UNIT_ROUTES, unitRoutes } from './units.ts';
 
 /**
@@ -83,6 +85,7 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
       });
       unitRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
+      stationOperatorRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
@@ -138,6 +141,8 @@ const ROUTES = [
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],
   ...UNIT_ROUTES,
   ...REVOCATION_ROUTES,
+  ...STATION_OPERATOR_ROUTES,
+  ...STATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/policy', 'policy.read'],
   ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],
