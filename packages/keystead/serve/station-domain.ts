@@ -105,6 +105,7 @@ export function stationOperatorDomain(
     async stations(caller) {
       await operator(caller, 'station.sign-off', 'list stations');
       return {
+        factory: stations.site,
         stations: stations.open().map(
           ({ station, line, operator: name, signedOnAt, notAfter }): ShiftView => ({
             ...{ station, line, operator: name },

@@ -18,7 +18,8 @@ export interface ShiftView {
 /** What these routes need of the domain. */
 export interface StationOperatorDomain {
   enrolStation(caller: Caller, v: { station: string; csr: Uint8Array; order: string }): Promise<IssuedView>;
-  stations(caller: Caller): Promise<{ stations: ShiftView[] }>;
+  /** Who is signed on, and the name of this site, which orders and sign-ons name. */
+  stations(caller: Caller): Promise<{ factory: string; stations: ShiftView[] }>;
   signOffStation(caller: Caller, station: string): Promise<{ station: string; operator: string }>;
 }
 

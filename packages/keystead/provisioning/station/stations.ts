@@ -45,6 +45,11 @@ export class Stations {
     this.#deps = deps;
   }
 
+  /** The name of this factory node, or `headquarters`. */
+  get site(): string {
+    return this.#deps.site;
+  }
+
   /** See {@link signOn}. */
   signOn(call: StationCall, text: string, told: Date): Promise<StationSignOnRow> {
     return signOn(this.#deps, call, text, told);
