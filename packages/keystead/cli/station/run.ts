@@ -50,7 +50,10 @@ export async function runStation(options: RunOptions, command: Command): Promise
   }
   const queueDir = join(options.dir, 'queue');
   mkdirSync(queueDir, { recursive: true, mode: 0o700 });
-  const right = await becomeSole(queueDir);
+  const right = await becomeSole(queueDir).catch((cause: unknown) => {
+    if (!(cause instanceof KeysteadError)) throw cause;
+    throw new KeysteadError('station.queue', { field: queueDir, seen: 'another keystead station that uses it', cause });
+  });
   const stop = new AbortController();
   const onSignal = (): void => stop.abort();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);

@@ -10,26 +10,34 @@ type By = { name: string; key: TestKey };
 
 const second = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
-/** What keyd is asked for a station's certificate, with an order that ada signed unless told otherwise. */
-export async function stationRequest(
+/** A request of a station, and the order for it that ada signed unless told otherwise. */
+export async function stationOrderOf(
   bed: KeydBed,
   station = ST_3,
   more: Partial<StationOrder> = {},
   by: By = { name: 'ada', key: bed.people.ada },
-): Promise<Params<'issue'>> {
+): Promise<{ csr: Uint8Array; order: string }> {
   const now = bed.clock.now().getTime();
   const csr = await csrFor(station, makeKey());
+  const validity = { notBefore: second(now), notAfter: second(now + 3_600_000) };
+  const draft = { factory: 'headquarters', station, csrSha256: toHex(sha256(csr)), ...validity, ...more };
+  return { csr, order: await signStationOrder(draft, by.name, by.key.signer) };
+}
+
+/** What keyd is asked for a station's certificate. */
+export async function stationRequest(
+  bed: KeydBed,
+  ...[station = ST_3, more, by]: Partial<[station: string, more: Partial<StationOrder>, by: By]>
+): Promise<Params<'issue'>> {
+  const { csr, order } = await stationOrderOf(bed, station, more, by);
   const { certificate } = await bed.client.issue({
     profile: 'operator',
     csr: await csrFor('ada', bed.people.ada),
     requester: { kind: 'operator', id: 'ada' },
     requestId: 'ada',
   });
-  const validity = { notBefore: second(now), notAfter: second(now + 3_600_000) };
-  const draft = { factory: 'headquarters', station, csrSha256: toHex(sha256(csr)), ...validity, ...more };
-  const order = await signStationOrder(draft, by.name, by.key.signer);
   const requester = { kind: 'operator', id: 'ada', certificate, order } as const;
-  return { profile: 'station', csr, requester, hosts: [station], requestId: `station ${station}`.replace(' ', '-') };
+  return { profile: 'station', csr, requester, hosts: [station], requestId: `station-${station}` };
 }
 
 /** The certificate of a station. */

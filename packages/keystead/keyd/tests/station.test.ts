@@ -62,7 +62,7 @@ test('TEST-KEY-13 no station comes of no order, a forged one, one for another na
     ['request.malformed', { ...good, hosts: ['st-9.plant.example', 'st-8.plant.example'] }],
     ['request.malformed', { ...good, hosts: ['10.0.0.9'] }],
     ['profile.requester-forbidden', { ...good, requester: { ...good.requester, kind: 'system' } }],
-    ['request.malformed', { ...good, profile: 'tls-server' }],
+    ['profile.requester-forbidden', { ...good, profile: 'tls-server' }],
     ['station-order.differs', await stationRequest(bed, 'st-9.plant.example', { factory: 'berlin-1' })],
     ['station-order.expired', await stationRequest(bed, 'st-9.plant.example', { notBefore: '2026-02-01T00:00:00Z' })],
     [
