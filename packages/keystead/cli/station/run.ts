@@ -1,6 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
@@ -14,6 +13,7 @@ import { NodeLink } from './link.ts';
 import { connect, type PlaceOptions } from './place.ts';
 import { UnitQueue } from './queue.ts';
 import type { RigCommand } from './rig.ts';
+import { ScannerLines } from './scanner.ts';
 import { JsonScreen, PeopleScreen, type Screen } from './screen.ts';
 import { makeSignOn, type OperatorKeyOptions } from './signing.ts';
 
@@ -34,8 +34,6 @@ const LOOK_EVERY_MS = 300;
 const LONGEST_RETRY_MS = 15_000;
 const DEVICE_ID = /^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$/;
 const CSR_FILE = /^([A-Za-z0-9][A-Za-z0-9.-]{0,63})\.(?:csr|pem|der)$/;
-/** What a scanner that went mad has sent. */
-const MOST_LINE = 1024;
 
 export const seconds = (text: string): number => {
   const value = Number(text);
@@ -87,7 +85,7 @@ export async function runStation(options: RunOptions, command: Command): Promise
     screen.ready(state, queue.units().length);
     const source =
       options.csrDir === undefined
-        ? scanned(stop.signal, screen)
+        ? scanned(new ScannerLines(process.stdin, stop.signal), screen)
         : dropped(options.csrDir, options.once === true, stop.signal);
     let end = await line.workOff();
     for await (const unit of source) {
@@ -163,19 +161,13 @@ interface Incoming {
 }
 
 /** Device ids from a scanner or the keyboard, one a line. */
-async function* scanned(signal: AbortSignal, screen: Screen): AsyncGenerator<Incoming> {
-  const lines = createInterface({ input: process.stdin, signal, crlfDelay: Number.POSITIVE_INFINITY });
-  try {
-    for await (const text of lines) {
-      const deviceId = text.trim();
-      if (deviceId === '') continue;
-      if (text.length <= MOST_LINE && DEVICE_ID.test(deviceId)) yield { deviceId };
-      else screen.note('That is no device id: scan the label again.');
-    }
-  } catch (error) {
-    if (!(error instanceof Error && error.name === 'AbortError')) throw error;
-  } finally {
-    lines.close();
+async function* scanned(lines: ScannerLines, screen: Screen): AsyncGenerator<Incoming> {
+  for (;;) {
+    const deviceId = await lines.next();
+    if (deviceId === undefined) return;
+    if (deviceId === '') continue;
+    if (DEVICE_ID.test(deviceId)) yield { deviceId };
+    else screen.note('That is no device id: scan the label again.');
   }
 }
 
