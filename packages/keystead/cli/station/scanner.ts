@@ -5,7 +5,6 @@ const MOST_LINE = 1024;
 
 /** The lines of a scanner, a keyboard or a pipe, one at a time; what comes meanwhile waits. */
 export class ScannerLines {
-  readonly #input: Readable;
   readonly #lines: string[] = [];
   #rest = '';
   #ended = false;
@@ -13,7 +12,6 @@ export class ScannerLines {
 
   /** @param signal ends the lines before their end. */
   constructor(input: Readable, signal: AbortSignal) {
-    this.#input = input;
     input.setEncoding('utf8');
     input.on('data', (text: string) => this.#take(text));
     for (const event of ['end', 'close', 'error'] as const) input.on(event, () => this.#end());
@@ -29,12 +27,6 @@ export class ScannerLines {
       });
     }
     return this.#lines.shift();
-  }
-
-  /** Reads no more, and keeps the process from waiting for more. */
-  close(): void {
-    this.#input.removeAllListeners('data');
-    this.#input.destroy();
   }
 
   #take(text: string): void {
