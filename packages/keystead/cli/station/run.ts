@@ -88,11 +88,15 @@ export async function runStation(options: RunOptions, command: Command): Promise
         ? scanned(new ScannerLines(process.stdin, stop.signal), screen)
         : dropped(options.csrDir, options.once === true, stop.signal);
     let end = await line.workOff();
-    for await (const unit of source) {
-      if (end === 'stopped' || end === 'station refused') break;
-      queue.add(unit.deviceId, unit.csr);
-      unit.taken?.();
-      end = await line.workOff();
+    const goesOn = (): boolean => end === 'passed' || end === 'failed';
+    if (goesOn()) {
+      for await (const unit of source) {
+        queue.add(unit.deviceId, unit.csr);
+        unit.taken?.();
+        end = await line.workOff();
+        // At once, and not at the next scan: who stands there must hear of it.
+        if (!goesOn()) break;
+      }
     }
     process.exitCode = stop.signal.aborted ? EXIT.unavailable : EXIT_OF[end];
   } finally {
