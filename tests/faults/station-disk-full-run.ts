@@ -63,7 +63,8 @@ for (const which of DISKS) {
 const { certificates, orphans, units: provisioned } = rig.records();
 // What keyd signed and the full disk kept from the records is abandoned at the next look: it is given to nobody.
 const idevids = Object.fromEntries(waited.map((id) => [id, provisioned.filter(({ device }) => device === id).length]));
-await rig.remove();
+await rig.stop('serve');
+await rig.stop('keyd');
 console.log(
   JSON.stringify({ full, afterRoom, idevids, units, certificates: certificates.length, orphans: orphans.length }),
 );

@@ -70,7 +70,7 @@ function shell(block: string): Promise<string> {
 const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['openssl ocsp', /: good/],
   ['station enrol', /st-3\.line-1\.plant\.example: certificate [0-9a-f]+ until/],
-  ['--rig ./rig.sh', /TRY-0202\n {2}The unit has its certificate\./],
+  ['--rig ./rig.sh', /TRY-0092\n {2}The unit has its certificate\./],
   ['/api/v1/station/sign-on', /"operator":"line-1"[\s\S]*done-before[\s\S]*"signedOn":null/],
   ['openssl verify', /: OK/],
   ['openssl cmp', /CMP info: received (IP|KUP|GENP|RP|PKICONF)/],
