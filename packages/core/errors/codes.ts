@@ -752,6 +752,21 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a provisioning record must be signed, and its entry must be in the log',
   },
+  'record.export-damaged': {
+    kind: 'invalid',
+    rule: 'an export must be whole: every file that SHA256SUMS lists, as it was written, and no other',
+    remedy: 'run the same export again: it goes on where it was cut off; take nothing from one that was changed',
+  },
+  'record.export-exists': {
+    kind: 'conflict',
+    rule: 'an export is written into a directory that is empty, or that holds the beginning of the same export',
+    remedy: 'name another directory with --out',
+  },
+  'record.not-in-log-yet': {
+    kind: 'unavailable',
+    rule: 'a record is proven by the published log, which follows within seconds',
+    remedy: 'try again in a few seconds',
+  },
   // ---- the program's own set-up
   'config.missing': { kind: 'not-found', rule: 'there is no Keystead data directory here' },
   'config.malformed': { kind: 'invalid', rule: 'the configuration does not have the form that this version takes' },
@@ -883,13 +898,19 @@ export const ERRORS = {
   'crl-sync.older': { kind: 'conflict', rule: 'a CRL never takes the place of one with a higher number' },
   'crl-sync.delta': {
     kind: 'unsupported',
-    rule: 'a verifier that reads a file is given whole CRLs: no delta CRL, and none of another signer',
+    rule: 'a verifier that reads a file is given whole CRLs: no delta CRL',
     remedy: 'name the address of the full CRL',
   },
   'crl-sync.missing': {
     kind: 'unavailable',
     rule: 'each CA of the path must have its CRL in the bundle, or the verifier refuses everybody below it',
     remedy: 'name the address of its CRL with --url',
+  },
+  'crl-sync.withdrawn': {
+    kind: 'forbidden',
+    rule: 'a CA that an indirect CRL revokes, or whose indirect CRL is not to be had, has no CRL in the bundle: the verifier refuses all that it issued',
+    remedy:
+      'give the certificate of who signs that CRL among the CAs (trust/root-crl-signer.pem); a revoked CA needs a successor',
   },
   'crl-sync.no-ca': { kind: 'invalid', rule: 'the file must hold the certificates of CAs, in PEM' },
   'crl-sync.reload-failed': {
@@ -1199,6 +1220,40 @@ export const ERRORS = {
   // ---- scans
   'scan.no-file': { kind: 'not-found', rule: 'what is to be scanned must be there' },
   // ---- trust bundles and filters
+  'trust-bundle.malformed': { kind: 'invalid', rule: 'a trust bundle must have the one form that is signed' },
+  'trust-bundle.rule': {
+    kind: 'invalid',
+    rule: 'a trust bundle must leave devices a way on: current and backup pins, a signer that outlives it, windows that open',
+  },
+  'trust-bundle.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a trust bundle must carry the signature of its signer',
+  },
+  'trust-bundle.signer-unknown': {
+    kind: 'forbidden',
+    rule: 'a trust bundle must be signed by a key that the one before it names',
+  },
+  'trust-bundle.signer-retired': { kind: 'forbidden', rule: 'a signer of trust bundles signs in its own time only' },
+  'trust-bundle.fleet-differs': { kind: 'forbidden', rule: 'a device takes the trust bundles of its own fleet' },
+  'trust-bundle.rolled-back': { kind: 'conflict', rule: 'a device never goes back to an older trust bundle' },
+  'trust-bundle.forked': {
+    kind: 'conflict',
+    rule: 'there is one trust bundle of each version: two are an attack, or a defect of who signs them',
+  },
+  'trust-bundle.not-yet-valid': {
+    kind: 'forbidden',
+    rule: 'a trust bundle is not of the future',
+    remedy: 'look at the clock of the device',
+  },
+  'trust-bundle.expired': {
+    kind: 'forbidden',
+    rule: 'a trust bundle is gone by until it expires',
+    remedy: 'fetch a newer one; look at the clock of the device',
+  },
+  'trust-bundle.firmware-rolled-back': {
+    kind: 'conflict',
+    rule: 'the least firmware that is taken never goes back, and no product is left out',
+  },
   'filter.malformed': { kind: 'invalid', rule: 'a revocation filter must have the form of docs/filter.md' },
   'filter.base-differs': {
     kind: 'conflict',
@@ -1348,6 +1403,14 @@ export const ERRORS = {
     rule: 'every CRL is published before the one before it ends',
     remedy: 'see why keyd or the store refuses; when that is mended the lists are published within a minute',
   },
+  // ---- the indirect CRL of the root
+  'crl.no-root-signer': {
+    kind: 'unavailable',
+    rule: 'the indirect CRL of the root is signed by a key that a ceremony has certified for it, while that certificate lasts',
+    remedy:
+      'hold a ceremony (keystead ceremony crl certifies the signer again); without a signer a CA is revoked there',
+  },
+  // ---- end of the indirect CRL of the root
   'revocation.unissued-too-many': {
     kind: 'forbidden',
     rule: 'of serial numbers that keyd did not issue, at most 1000000 of one CA are listed',

@@ -23,6 +23,8 @@ export interface AccessDeps {
   readonly refusals: RefusalLog;
   /** The CAs whose certificates clients may show. */
   readonly cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>;
+  /** Whether one of them was revoked since: what it issued proves nobody from then on. */
+  readonly isRevoked?: (issuer: IssuerId) => boolean;
 }
 
 /** One request, as every refusal of it is audited. */
@@ -44,7 +46,7 @@ export class Access {
 
   constructor(deps: AccessDeps) {
     this.#deps = deps;
-    this.#certificates = new ClientCertificates(deps.cas);
+    this.#certificates = new ClientCertificates(deps.cas, deps.isRevoked);
   }
 
   /**

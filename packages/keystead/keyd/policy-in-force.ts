@@ -48,6 +48,8 @@ export class PolicyInForce {
   readonly attestation: Attestation;
   /** Sign-ons at stations, verified by this policy. */
   readonly signOns: VerifiedSignOns;
+  /** CAs that were revoked while this policy was in force. */
+  readonly #revoked = new Set<IssuerId>();
   readonly #tickets = new Map<string, SignedTicket>();
   readonly #authorisations = new Map<string, SignedAuthorisation>();
 
@@ -65,7 +67,8 @@ export class PolicyInForce {
     this.signOns = new VerifiedSignOns(file.policy);
     this.attestation = new Attestation(file.policy.attestation);
     const { revoked } = hierarchy.pins;
-    const vouches = (issuer: IssuerId) => !revoked.includes(issuer) && !ledger.isCompromised(issuer);
+    const vouches = (issuer: IssuerId) =>
+      !revoked.includes(issuer) && !this.#revoked.has(issuer) && !ledger.isCompromised(issuer);
     this.requesters = new Requesters(authorities, state, vouches);
     this.provenance = {
       software,
@@ -73,6 +76,12 @@ export class PolicyInForce {
       logOrigin,
       evidenceSigner: hierarchy.evidenceSigner,
     };
+  }
+
+  /** The CA issues nothing from here on, and what it issued proves nobody. */
+  caRevoked(issuer: IssuerId): void {
+    this.#revoked.add(issuer);
+    this.authorities.get(issuer)?.revoke();
   }
 
   get policy(): Policy {

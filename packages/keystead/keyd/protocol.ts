@@ -18,6 +18,7 @@ import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from '
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
+import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import { SignOff, stationOrder } from './wire/station.ts';
 import {
@@ -241,6 +242,10 @@ const Trust = {
         until: time,
       }),
     ),
+    /** Who signs the indirect CRL of the root; left out where no ceremony has certified one. */
+    crlSigner: certificate.optional(),
+    /** CAs that operators revoked between ceremonies, the oldest first. */
+    caRevocations: z.array(caRevocation),
     /** The last CRL of each key of a root. */
     rootCrls: z.array(z.strictObject({ id: rootName, crl })),
     /** The ceremonies after the founding, the oldest first. */
@@ -406,6 +411,8 @@ export const OPERATIONS = {
   changeKey: ChangeKey,
   releaseHold: ReleaseHold,
   signOff: SignOff,
+  signRootCrl: SignRootCrl,
+  revokeCa: RevokeCa,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

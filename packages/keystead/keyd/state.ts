@@ -13,6 +13,7 @@ import type {
   RevocationsJournalEntry,
 } from './journal-entry.ts';
 import type { Revoked } from './revoked-set.ts';
+import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
 import { EndedSignOns } from './sign-ons.ts';
 import { Stations } from './stations.ts';
@@ -55,6 +56,8 @@ export class KeydState {
   /** The certificates of stations, and the sign-ons that were ended before their time. */
   readonly stations = new Stations();
   readonly endedSignOns = new EndedSignOns();
+  /** The indirect CRL of the root. */
+  readonly rootList = new RootList();
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -67,6 +70,7 @@ export class KeydState {
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
     if (entry.kind === 'sign-off') this.endedSignOns.end(entry);
+    this.rootList.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
   }
 

@@ -10,6 +10,7 @@ import type { Certificate, Device } from '../store/index.ts';
 import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
 import { issuedView } from './issued-view.ts';
+import { recordDomain } from './record-domain.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
 import { stationOperatorDomain } from './station-domain.ts';
@@ -38,6 +39,13 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...acmeOperatorDomain(rooms, operator),
     ...revocationDomain(rooms, operator),
     ...stationOperatorDomain(rooms, operator, view),
+    ...recordDomain(rooms, operator),
+    async revokeCa(caller, statements) {
+      const client = await operator(caller, 'revocation.propose', 'revoke CA');
+      const asked = { actor: actorOf(client), requestId: caller.requestId };
+      const { at, invalidityDate, ...told } = await rooms.caRevocations.revoke(statements, asked);
+      return { ...told, at: at.toISOString(), invalidityDate: invalidityDate?.toISOString() ?? null };
+    },
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };
@@ -59,12 +67,6 @@ export function restDomain(rooms: Rooms): RestDomain {
       const found = store.read((records) => records.certificatesBySerial(serial.toLowerCase() as Serial));
       if (found.length === 0) throw new KeysteadError('certificate.unknown', { field: 'serial', seen: serial });
       return { certificates: found.map((one) => ({ ...certificateView(one), pem: toPem('CERTIFICATE', one.der) })) };
-    },
-    async record(caller, deviceId) {
-      await operator(caller, 'device.read', 'show record');
-      const found = store.read((records) => records.provisioningRecord(deviceId));
-      if (found === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
-      return { record: found.record, signature: toBase64(found.signature), auditSeq: found.auditSeq };
     },
     async enrolOperator(caller, name, csr) {
       return view(await authority.operatorCertificate({ name, csr, requestId: caller.requestId }));

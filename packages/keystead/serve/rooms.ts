@@ -8,14 +8,16 @@ import type { Logger } from 'pino';
 import { Access, type AppendAudit, RefusalLog } from '../access/index.ts';
 import type { Acme } from '../acme/index.ts';
 import { appendAudit, LogPublisher } from '../audit/index.ts';
-import { Authority, KeyClaims } from '../authority/index.ts';
+import { Authority, KeyClaims, RootCrlPublisher } from '../authority/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
+import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
 import { Provisioning, Stations } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
+import { CaRevocations } from './ca-revocations.ts';
 import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
 import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
@@ -39,6 +41,7 @@ export interface RoomsOptions {
 
 /** The domain of the front end, put together: records, log, access, authority, provisioning. */
 export interface Rooms {
+  readonly layout: Layout;
   readonly store: Store;
   readonly access: Access;
   readonly authority: Authority;
@@ -54,6 +57,9 @@ export interface Rooms {
   readonly policies: PolicyChanges;
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
   readonly hierarchy: ServedHierarchy;
+  /** The indirect CRL of the root; undefined where no ceremony has certified who signs it. */
+  readonly rootCrl: RootCrlPublisher | undefined;
+  readonly caRevocations: CaRevocations;
   /** Repairs what a crash left; before the first request is taken. */
   start(): Promise<void>;
   /** Writes down and publishes what is still on its way, and closes the records. */
@@ -118,6 +124,16 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       return policies.policy;
     },
   });
+  // ---- the indirect CRL of the root
+  const rootCrl =
+    trust.crlSigner === undefined
+      ? undefined
+      : new RootCrlPublisher({ store, keyd, clock, audit, policy: () => policies.policy }, layout.crl);
+  const caRevocations = new CaRevocations({
+    ...{ store, keyd, audit, refusals, authority, rootCrl },
+    issuers: trust.issuers,
+  });
+  // ---- end of the indirect CRL of the root
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
   const access = new Access({
@@ -125,6 +141,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     clock,
     refusals,
     cas,
+    isRevoked: (issuer) => trust.issuers.some(({ id, revoked }) => id === issuer && revoked),
     get policy() {
       return policies.policy;
     },
@@ -133,6 +150,10 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     { ...shared, access, authority, hierarchy, layout, log, policy: () => policies.policy },
     options.acme,
   );
+  const fleetKeys = new FleetKeys({
+    ...{ store, authority, clock, audit, policy: () => policies.policy },
+    ...{ database: layout.database, directory: layout.fleetKeys },
+  });
   const imported = trust.later.length;
   const tick = setInterval(() => {
     keyd
@@ -141,13 +162,14 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
       })
       .catch(() => {});
-    for (const part of [authority, keys]) {
+    for (const part of [authority, keys, fleetKeys, ...(rootCrl === undefined ? [] : [rootCrl])]) {
       part
         .tick()
         .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
     }
   }, TICK_MS);
   return {
+    layout,
     store,
     access,
     authority,
@@ -162,6 +184,8 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       return policies.policy;
     },
     backups,
+    rootCrl,
+    caRevocations,
     certificates,
     hierarchy,
     async start() {
@@ -183,6 +207,11 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       if (abandoned.length > 0)
         log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');
       if (restored) await authority.afterRestore();
+      await caRevocations.start(trust.caRevocations);
+      // Late is loud and no reason not to serve: the ticks go on trying.
+      await rootCrl?.tick().catch((error: unknown) => log.error({ err: error }, 'no indirect CRL of the root yet'));
+      if (rootCrl === undefined)
+        log.warn('no ceremony has certified a signer of an indirect CRL: a CA is revoked in a ceremony alone');
       await provisioning.start();
       if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
       await keys.tick();
@@ -190,6 +219,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
     async close() {
       clearInterval(tick);
+      await fleetKeys.close();
       await acme.close();
       await refusals.flush();
       await publisher.close();

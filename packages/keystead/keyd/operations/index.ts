@@ -10,6 +10,7 @@ import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
 import { releaseHold } from './release-hold.ts';
+import { revokeCa, signRootCrl } from './root-crl.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
 import { listRevocations, signCrl } from './sign-crl.ts';
@@ -39,6 +40,8 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   changeKey,
   releaseHold,
   signOff,
+  signRootCrl,
+  revokeCa,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

@@ -44,6 +44,7 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
       bootstrapCa: keyd.hierarchy.certificates.root,
       ticket,
       ...standing,
+      ticketSha256: signed.sha256,
       requestId,
       key,
       date: now,

@@ -2,7 +2,9 @@ import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { z } from 'zod';
 import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
+import type { CaRevocationDomain } from './ca-revocations.ts';
 import type { Caller } from './caller.ts';
+import type { RecordDomain } from './records.ts';
 import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
 import type { StationOperatorDomain } from './stations.ts';
@@ -34,12 +36,13 @@ export interface RestDomain
     AcmeOperatorDomain,
     UnitDomain,
     RevocationDomain,
-    StationOperatorDomain {
+    StationOperatorDomain,
+    CaRevocationDomain,
+    RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
   device(caller: Caller, deviceId: string): Promise<unknown>;
   certificate(caller: Caller, serial: string): Promise<unknown>;
-  record(caller: Caller, deviceId: string): Promise<unknown>;
   enrolOperator(caller: Caller, name: string, csr: Uint8Array): Promise<IssuedView>;
   enrolServer(caller: Caller, csr: Uint8Array, hosts: string[]): Promise<IssuedView>;
   openBatch(caller: Caller, ticket: string): Promise<{ ticketId: string; quota: number }>;

@@ -5,7 +5,9 @@ import { clientCertificate, sendError } from '../http/server.ts';
 import { STATION_ROUTES } from '../station/routes.ts';
 import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
+import { CA_REVOCATION_ROUTES, caRevocationRoutes } from './ca-revocations.ts';
 import type { RestDomain } from './domain.ts';
+import { RECORD_ROUTES, recordRoutes } from './records.ts';
 import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
 import {
   BackupId,
@@ -50,10 +52,7 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         const { serial } = await read(request, () => checkBody(CertificateSerial, request.params));
         return domain.certificate(caller(request), serial);
       });
-      api.get('/records/:deviceId', async (request) => {
-        const id = await read(request, () => parameter(request, 'deviceId'));
-        return domain.record(caller(request), id);
-      });
+      recordRoutes(api, domain, { read, caller, parameter });
 
       api.get('/keys', async (request) => {
         const query = await read(request, () => checkBody(Keys, request.query));
@@ -86,6 +85,7 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
       unitRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
       stationOperatorRoutes(api, domain, { read, caller, parameter });
+      caRevocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
@@ -129,7 +129,7 @@ const ROUTES = [
   ['GET', '/api/v1/devices', 'device.read'],
   ['GET', '/api/v1/devices/:id', 'device.read'],
   ['GET', '/api/v1/certificates/:serial', 'certificate.read'],
-  ['GET', '/api/v1/records/:deviceId', 'device.read'],
+  ...RECORD_ROUTES,
   ['GET', '/api/v1/keys ?purpose &state &owner &custody &endingWithin &after', 'key.read'],
   ['GET', '/api/v1/keys/due', 'key.read'],
   ['GET', '/api/v1/keys/:name', 'key.read'],
@@ -143,6 +143,7 @@ const ROUTES = [
   ...REVOCATION_ROUTES,
   ...STATION_OPERATOR_ROUTES,
   ...STATION_ROUTES,
+  ...CA_REVOCATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/policy', 'policy.read'],
   ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],
