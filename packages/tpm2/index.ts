@@ -16,6 +16,16 @@ export { formatTpmKey, parseTpmKey, type TpmKeyFile } from './objects/key-file.t
 export { agree, isBoundToTpm, sign } from './objects/keys.ts';
 export { clearOwner, type LockoutState, lockoutState, resetLockout, setLockoutParameters } from './objects/lockout.ts';
 export {
+  defineCounter,
+  MARK_BYTES,
+  type NvCount,
+  type NvCounter,
+  OWNER_NV,
+  readCounter,
+  stepCounter,
+  undefineCounter,
+} from './objects/nv-counter.ts';
+export {
   create,
   flushing,
   fromTemplate,

@@ -1,8 +1,8 @@
 import { KeysteadError } from '@keystead/core/errors';
 import { requireSignOnPlace, requireSignOnTime, type SignedTicket, stationRules } from '@keystead/core/lifecycle';
 import type { KeydContext } from './context.ts';
+import { nodeName } from './node-name.ts';
 import type { Params } from './protocol.ts';
-import { siteOf } from './site.ts';
 
 /** Who answers for a unit, and where it is made. */
 export interface Standing {
@@ -26,16 +26,21 @@ export function standingOf(keyd: KeydContext, asked: Asked, { ticket }: SignedTi
     if (stationRules(keyd.policy).required) {
       throw new KeysteadError('sign-on.needed', { field: 'at', seen: `${operator}, without a station` });
     }
-    requireTicketStation(ticket, undefined);
+    // Where a ticket names stations, the word of the front end for which one it is counts for nothing.
+    if (ticket.stations !== undefined) {
+      throw new KeysteadError('ticket.station-forbidden', {
+        field: 'station',
+        seen: `${station}, which nothing shows`,
+      });
+    }
     return { operator, station, line };
   }
   const signed = keyd.signOns.verify(at.signOn);
   const { content } = signed;
-  requireSignOnPlace(content, { factory: siteOf(keyd), station: keyd.requesters.station(at.certificate, now) });
+  requireSignOnPlace(content, { factory: nodeName(keyd), station: keyd.requesters.station(at.certificate, now) });
   requireSignOnTime(content, now);
   keyd.state.requireAfterRestore(content, 'sign-on');
   keyd.state.endedSignOns.requireOpen(signed);
-  requireTicketStation(ticket, content.station);
   const standing = { operator: signed.signer, station: content.station, line: content.line };
   for (const part of ['operator', 'station', 'line'] as const) {
     if (standing[part] === asked[part]) continue;
@@ -43,17 +48,4 @@ export function standingOf(keyd: KeydContext, asked: Asked, { ticket }: SignedTi
     throw new KeysteadError('sign-on.differs', { field: part, seen });
   }
   return { ...standing, signOnSha256: signed.sha256 };
-}
-
-/**
- * Whether a ticket that names stations names this one.
- * @param station undefined for a unit that comes from none.
- * @throws KeysteadError `ticket.station-forbidden`.
- */
-function requireTicketStation(
-  ticket: SignedTicket['ticket'] & { readonly stations?: readonly string[] },
-  station?: string,
-) {
-  if (ticket.stations === undefined || (station !== undefined && ticket.stations.includes(station))) return;
-  throw new KeysteadError('ticket.station-forbidden', { field: 'station', seen: station ?? 'no station' });
 }

@@ -15,7 +15,7 @@ import type {
 import { ROOT_CRL_KEY } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
-import type { KeyInfo } from '../keystore/index.ts';
+import type { KeyInfo, MonotonicCounter } from '../keystore/index.ts';
 import type { Attestation } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
@@ -25,7 +25,7 @@ import type { Provenance } from './documents.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
-import type { CaRevocationJournalEntry, KeyJournalEntry, PolicyJournalEntry } from './journal-entry.ts';
+import type { CaRevocationJournalEntry, JournalEntry, KeyJournalEntry, PolicyJournalEntry } from './journal-entry.ts';
 import { KeyLedger } from './key-ledger.ts';
 import { LogSigner } from './log-signer.ts';
 import type { OcspResponder } from './ocsp-responder.ts';
@@ -37,6 +37,7 @@ import type { CeremonyRevocations } from './root-list.ts';
 import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
 import { Turnstile } from './turnstile.ts';
+import { UnitCount } from './unit-count.ts';
 
 export interface ContextParts {
   /** keyd's own directory: journal, leaves, checkpoint, policies. */
@@ -57,6 +58,8 @@ export interface ContextParts {
   readonly keys: readonly KeyInfo[];
   /** The keys that seal the keystore. */
   readonly masters: Result<'keys'>['masters'];
+  /** What the journal is tied to, and the value with which it was made; undefined where the disk is all there is. */
+  readonly counter?: { readonly counter: MonotonicCounter; readonly base: number };
   readonly clock: Clock;
   /** Name and version of this program, as documents tell it. */
   readonly software: string;
@@ -97,6 +100,8 @@ export class KeydContext {
   readonly ceremonyRevocations: CeremonyRevocations;
   readonly state: KeydState;
   readonly journal: Journal;
+  /** How the journal stands to the monotonic counter. */
+  readonly count: UnitCount;
   readonly ledger: KeyLedger;
   readonly masters: Result<'keys'>['masters'];
   readonly rootCrls: Result<'trust'>['rootCrls'];
@@ -117,6 +122,7 @@ export class KeydContext {
     parts: ContextParts,
     state: KeydState,
     journal: Journal,
+    count: UnitCount,
     log: LogSigner,
     policies: PolicyChain,
     ledger: KeyLedger,
@@ -132,6 +138,7 @@ export class KeydContext {
     this.masters = parts.masters;
     this.rootCrls = parts.rootCrls;
     this.journal = journal;
+    this.count = count;
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
     this.log = log;
     this.policies = policies;
@@ -156,12 +163,16 @@ export class KeydContext {
     const state = new KeydState();
     const changes: PolicyJournalEntry[] = [];
     const orders: KeyJournalEntry[] = [];
-    const journal = await Journal.open(join(dir, 'journal'), (entry) => {
+    const count = new UnitCount(parts.counter?.counter, parts.counter?.base);
+    const replay = (entry: JournalEntry): void => {
       state.replay(entry);
+      count.replay(entry);
       if (entry.kind === 'policy') changes.push(entry);
       if (entry.kind === 'key') orders.push(entry);
-    });
+    };
+    const journal = await Journal.open(join(dir, 'journal'), replay, count);
     try {
+      await count.start();
       const policies = PolicyChain.open({ dir, published: parts.publishedPolicy }, founding, changes);
       const ledger = new KeyLedger(hierarchy, parts.keys, () => policies.inForce.policy, orders);
       const log = await LogSigner.open(dir, {
@@ -179,7 +190,7 @@ export class KeydContext {
       for (const { issuer, certificate } of hierarchy.formerEvidence) {
         state.sawSerial(issuer, readCertificate(certificate).serial);
       }
-      return new KeydContext(parts, state, journal, log, policies, ledger);
+      return new KeydContext(parts, state, journal, count, log, policies, ledger);
     } catch (error) {
       await journal.close();
       throw error;
@@ -287,5 +298,6 @@ export class KeydContext {
     await this.checks.close();
     await this.log.close();
     await this.journal.close();
+    await this.count.close();
   }
 }

@@ -17,6 +17,7 @@ import { z } from 'zod';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
+import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
@@ -217,6 +218,8 @@ const Status = {
     /** Into how many partitions each issuer's list is to be cut besides the list of all; several after a change. */
     crlShards: perIssuer(z.array(z.int())),
     restores: z.array(Restore),
+    /** Whether a monotonic counter covers the journal. */
+    count: CountReportSchema,
   }),
 };
 
@@ -413,6 +416,7 @@ export const OPERATIONS = {
   signOff: SignOff,
   signRootCrl: SignRootCrl,
   revokeCa: RevokeCa,
+  recount: RecountOperation,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -4,8 +4,8 @@ import { KeysteadError } from '@keystead/core/errors';
 import { STATION_PROFILE, stationName, verifyStationOrder } from '@keystead/core/lifecycle';
 import { type Profile, parseCsr } from '@keystead/core/x509';
 import type { KeydContext } from './context.ts';
+import { nodeName } from './node-name.ts';
 import type { Params } from './protocol.ts';
-import { siteOf } from './site.ts';
 
 /**
  * A station gets a certificate by an order that an operator signed for this very request: a front end that could make
@@ -27,7 +27,7 @@ export function requireStationOrder(keyd: KeydContext, profile: Profile, params:
   }
   const csrSha256 = toHex(sha256(parseCsr(csr).der));
   const { signer } = verifyStationOrder(requester.order, keyd.policy, {
-    factory: siteOf(keyd),
+    factory: nodeName(keyd),
     ...{ station, csrSha256, now },
   });
   if (signer !== requester.id) throw new KeysteadError('station-order.differs', { field: 'signer', seen: signer });

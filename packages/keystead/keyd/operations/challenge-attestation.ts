@@ -6,7 +6,9 @@ import {
   profileOf,
   requestName,
   requireTicketDevice,
+  requireTicketFactory,
   requireTicketLine,
+  requireTicketStation,
   requireTicketTime,
   type SignedTicket,
 } from '@keystead/core/lifecycle';
@@ -15,6 +17,7 @@ import { type Standing, standingOf } from '../at-station.ts';
 import type { UnitAtLine } from '../attestation/index.ts';
 import type { CertificateAuthority } from '../certificate-authority.ts';
 import type { KeydContext } from '../context.ts';
+import { nodeName } from '../node-name.ts';
 import type { Params, Result } from '../protocol.ts';
 
 /**
@@ -43,8 +46,8 @@ export type UnitParams = Pick<Params<'provision'>, 'ticket' | 'deviceId' | 'stat
 
 /**
  * That this unit may be provisioned now, by this operator at this line, and that its record can be signed.
- * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `ticket.*`, `sign-on.*`, `requester.*`, `operator.*`,
- *   `device.id-malformed`.
+ * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `keyd.journal-rolled-back`,
+ *   `keyd.counter-replaced`, `ticket.*`, `sign-on.*`, `requester.*`, `operator.*`, `device.id-malformed`.
  */
 export function requireUnit(
   keyd: KeydContext,
@@ -64,10 +67,13 @@ export function requireUnit(
   const authority = keyd.issuing('manufacturing');
   keyd.ledger.require(issuerKeyId(authority.id), 'protect', now);
   requireTicketTime(ticket, now);
+  keyd.count.require();
   keyd.state.requireAfterRestore(ticket);
+  requireTicketFactory(ticket, nodeName(keyd));
   const standing = standingOf(keyd, params, signed, now);
   const { operator, station, line } = standing;
   requireTicketLine(ticket, line);
+  requireTicketStation(ticket, station);
   requireTicketDevice(ticket, checkDeviceId(deviceId));
   requireLineOperator(keyd, operator);
   return { signed, authority, standing, unit: { ticketSha256: signed.sha256, deviceId, operator, station, line } };

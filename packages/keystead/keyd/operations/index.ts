@@ -9,6 +9,7 @@ import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
+import { recount } from './recount.ts';
 import { releaseHold } from './release-hold.ts';
 import { revokeCa, signRootCrl } from './root-crl.ts';
 import { signBackupManifest } from './sign-backup.ts';
@@ -42,10 +43,11 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signOff,
   signRootCrl,
   revokeCa,
+  recount,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */
-const ALONE: ReadonlySet<OperationName> = new Set<OperationName>(['changePolicy']);
+const ALONE: ReadonlySet<OperationName> = new Set<OperationName>(['changePolicy', 'recount']);
 
 /**
  * Checks the form of an operation's parameters and carries it out. Whatever it signed is durable when it resolves.

@@ -1,7 +1,7 @@
 import { type DerSpki, toHex } from '@keystead/core/bytes';
 import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { profileOf, type SignedTicket } from '@keystead/core/lifecycle';
+import { profileOf, requireTicketKeyOrigin, type SignedTicket } from '@keystead/core/lifecycle';
 import type { KeyOrigin, UnitAtLine } from '../attestation/index.ts';
 import type { KeydContext } from '../context.ts';
 import { provisioningRecord, signDocument } from '../documents.ts';
@@ -26,6 +26,7 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
   const named = { deviceId };
   const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });
   const key = originOf(keyd, unit, spki, attestation, now);
+  requireTicketKeyOrigin(ticket, key.origin);
   keyd.state.takeUnit(signed, deviceId, spkiSha256(spki));
   const issued = await authority.issue({
     profile,

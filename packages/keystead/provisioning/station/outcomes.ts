@@ -174,6 +174,7 @@ export const OUTCOMES = [
     ['The time of this batch is over.', 'Stop this batch and call the line lead for a new ticket.'],
     'ticket.expired',
     'ticket.before-restore',
+    'ticket.before-recount',
   ),
   outcome(
     41,
@@ -257,6 +258,7 @@ export const OUTCOMES = [
     'sign-on.expired',
     'sign-on.ended',
     'sign-on.before-restore',
+    'sign-on.before-recount',
   ),
   outcome(
     62,
