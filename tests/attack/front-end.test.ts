@@ -10,6 +10,7 @@ import { systemClock } from 'keystead/clock/system.ts';
 import { greetPeer } from 'keystead/keyd/handshake.ts';
 import { csrFor, type HostileFrontEnd, makeKey, type RawAnswer, type TestKey } from 'keystead/keyd/tests/bed.ts';
 import { releaseOf, signedBy } from 'keystead/keyd/tests/release.ts';
+import { ST_3, signOnOf, stationOrderOf } from 'keystead/keyd/tests/station-bed.ts';
 import { TpmMachine } from 'keystead/keyd/tests/tpm-machine.ts';
 import { crmf } from 'keystead/serve/tests/cmp-speaker.ts';
 import { judge } from './judge.ts';
@@ -80,6 +81,21 @@ const shown = (at: number): (typeof seen)[number] => {
   assert.ok(one);
   return one;
 };
+
+/** What an honest station has shown: its order and certificate, and a sign-on there. */
+async function atStation(): Promise<{ issue: Record<string, unknown>; certificate: string; signOn: string }> {
+  const operator = await done('issue', {
+    ...orderOf(toBase64(await csrFor('ada', siege.bed.people.ada))),
+    profile: 'operator',
+    requester: { kind: 'operator', id: 'ada' },
+  });
+  siege.bed.clock.set(new Date());
+  const { csr, order } = await stationOrderOf(siege.bed);
+  const requester = { kind: 'operator', id: 'ada', certificate: operator.certificate, order };
+  const issue = { profile: 'station', csr: toBase64(csr), requester, hosts: [ST_3], requestId: 'station' };
+  const { certificate } = await done('issue', issue);
+  return { issue, certificate: String(certificate), signOn: await signOnOf(siege.bed) };
+}
 
 /** An order with the CMP message in which the device signed it. */
 async function signedOrder({ device, key, idevid }: (typeof seen)[number]): Promise<Record<string, unknown>> {
@@ -206,7 +222,7 @@ test('TEST-KEY-13 no name of an operation signs bytes, exports a key, or is foun
 test('TEST-KEY-13 no profile of a CA, a responder, an evidence or transcript signer is given, whoever is said to ask', async () => {
   const { idevid } = shown(0);
   for (const { id } of siege.bed.policy.profiles) {
-    if (['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra'].includes(id)) continue;
+    if (['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra', 'station'].includes(id)) continue;
     for (const kind of ['system', 'device', 'operator', 'station']) {
       const requester = { kind, id: 'KS-0001', certificate: idevid };
       await refused('profile.not-requestable', 'issue', {
@@ -420,6 +436,33 @@ test('TEST-KEY-13 attestation: what the front end says of a TPM is not in a reco
   const { record } = await done('provision', unit({ attestation }));
   assert.match(String(record), /origin: "tpm2-attested"/);
   await refused('attestation.challenge-refused', 'provision', unit({ attestation }));
+});
+
+test('TEST-KEY-13 stations: none without an operator’s order for this very key, no unit in the name of somebody who is not signed on there, and none after they are signed off', async () => {
+  const { issue, certificate, signOn } = await atStation();
+  const { order: _, ...without } = issue.requester as Record<string, unknown>;
+  await refused('request.malformed', 'issue', { ...issue, requester: without });
+  await refused('profile.requester-forbidden', 'issue', { ...issue, requester: { kind: 'system', id: 'serve' } });
+  const mine = toBase64(await csrFor(ST_3));
+  await refused('station-order.differs', 'issue', { ...issue, csr: mine });
+  await refused('station-order.differs', 'issue', {
+    ...issue,
+    csr: toBase64(await csrFor('st-4.line-1.plant.example')),
+    hosts: ['st-4.line-1.plant.example'],
+  });
+  const csr = await csrFor('KS-0033');
+  const from = { station: ST_3, at: { certificate, signOn } };
+  const unit = (more: Record<string, unknown> = {}) => unitOf('KS-0033', csr, { ...from, ...more });
+  await refused('sign-on.differs', 'provision', unit({ operator: 'ada' }));
+  await refused('sign-on.differs', 'provision', unit({ line: 'line-2' }));
+  await refused('sign-on.differs', 'provision', unit({ station: 'station-1' }));
+  await refused('requester.unproven', 'provision', unit({ at: { certificate: shown(0).idevid, signOn } }));
+  const forged = await signOnOf(siege.bed, {}, { name: 'lin', key: makeKey() });
+  await refused('sign-on.signature-invalid', 'provision', unit({ at: { certificate, signOn: forged } }));
+  await refused('sign-on.signature-invalid', 'signOff', { signOn: forged, by: 'ada', requestId: 'off' });
+  await refused('operator.forbidden', 'signOff', { signOn, by: 'aud', requestId: 'off' });
+  await done('signOff', { signOn, by: 'ada', requestId: 'off' });
+  await refused('sign-on.ended', 'provision', unit());
 });
 
 test('TEST-KEY-13 OCSP: no good for what was never issued, is of another CA, or was revoked; no times of the caller’s', async () => {
@@ -687,6 +730,7 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
   const hold = { serial: held, revokedAt: now, reason: 'certificateHold' };
   await done('signCrl', { issuer: 'server', number: 1, entries: [hold] });
   const release = releaseOf([{ issuer: 'server', serial: held }]);
+  const station = await atStation();
   const seeds: readonly (readonly [op: string, params: Record<string, unknown>])[] = [
     [
       'releaseHold',
@@ -726,6 +770,15 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
       },
     ],
     ['provision', unitOf(device, await csrFor(device, shown(1).key))],
+    ['issue', station.issue],
+    [
+      'provision',
+      unitOf('KS-0034', await csrFor('KS-0034'), {
+        station: ST_3,
+        at: { certificate: station.certificate, signOn: station.signOn },
+      }),
+    ],
+    ['signOff', { signOn: station.signOn, by: 'ada', requestId: 'off' }],
     ['recount', { order: await recountOf(siege.trust.vkey), requestId: 'recount' }],
     ['challengeAttestation', challengeOf('KS-0035')],
     [

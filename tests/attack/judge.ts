@@ -27,7 +27,7 @@ import type { Siege, Signed } from './siege.ts';
 
 /** What may be had by asking at all, and for what kind of order. REQ-KEY-STO-03 */
 const REQUESTABLE = {
-  issue: ['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra'],
+  issue: ['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra', 'station'],
   issueServerKey: ['ldevid'],
   provision: ['idevid'],
 } as const;

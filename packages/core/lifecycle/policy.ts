@@ -12,6 +12,7 @@ import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
 import { RevocationAuthoritySchema } from './revocation-authority.ts';
 import { ROLES } from './roles.ts';
+import { StationsPolicySchema } from './station/rules.ts';
 
 export { OFFLINE_CAS, ONLINE_CAS, type OnlineCa } from './issuer.ts';
 
@@ -127,6 +128,8 @@ export const PolicySchema = z.strictObject({
       channelBinding: z.array(profileId).max(64).optional(),
     })
     .optional(),
+  /** Stations at lines; without it nobody has to come by one. */
+  stations: StationsPolicySchema.optional(),
   /** Whose TPMs are believed; without it no unit can be attested. */
   attestation: AttestationPolicySchema.optional(),
   /** Factory nodes; without it there can be none. */

@@ -178,6 +178,11 @@ export class KeydClient {
     return this.#call('takeCrls', params);
   }
 
+  /** Ends a sign-on at a station; durable when it resolves. */
+  signOff(params: Params<'signOff'>): Promise<Result<'signOff'>> {
+    return this.#call('signOff', params);
+  }
+
   /** Signs the indirect CRL of the root: what stands on it is keyd's own word. */
   signRootCrl(): Promise<Result<'signRootCrl'>> {
     return this.#call('signRootCrl', {});

@@ -39,6 +39,7 @@ import type { Result } from './protocol.ts';
 import { Queue } from './queue.ts';
 import type { Requesters } from './requester.ts';
 import type { CeremonyRevocations } from './root-list.ts';
+import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
 import { Turnstile } from './turnstile.ts';
 import { UnderWay } from './under-way.ts';
@@ -254,6 +255,9 @@ export class KeydContext {
   }
   get attestation(): Attestation {
     return this.#inForce.attestation;
+  }
+  get signOns(): VerifiedSignOns {
+    return this.#inForce.signOns;
   }
   get checks(): CheckPool {
     return this.#inForce.checks;

@@ -105,6 +105,18 @@ const ReleaseEntry = z.strictObject({
   requestId: z.string(),
 });
 
+/** A sign-on at a station that was ended before its time. */
+const SignOffEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('sign-off'),
+  /** SHA-256 of the sign-on's payload. */
+  signOnSha256: hex,
+  /** When it would have ended by itself. */
+  until: isoTime,
+  by: z.string(),
+  requestId: z.string(),
+});
+
 /** The indirect CRL of the root. What stands on it follows from the ceremonies and the entries `ca-revocation`. */
 const RootCrlEntry = z.strictObject({
   ...numbered,
@@ -181,6 +193,7 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   PolicyEntry,
   KeyEntry,
   ReleaseEntry,
+  SignOffEntry,
   RestoredEntry,
   ConsignmentEntry,
   TakenEntry,
@@ -201,6 +214,7 @@ export type RevocationsJournalEntry = z.infer<typeof RevocationsEntry>;
 export type CaRevocationJournalEntry = z.infer<typeof CaRevocationEntry>;
 export type ReleaseJournalEntry = z.infer<typeof ReleaseEntry>;
 export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
+export type SignOffJournalEntry = z.infer<typeof SignOffEntry>;
 export type RecountJournalEntry = z.infer<typeof RecountEntry>;
 export type RestoredJournalEntry = z.infer<typeof RestoredEntry>;
 

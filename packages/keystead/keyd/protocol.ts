@@ -24,6 +24,7 @@ import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
+import { SignOff, stationOrder } from './wire/station.ts';
 import {
   bytes,
   caRole,
@@ -60,6 +61,8 @@ const Requester = z.strictObject({
    * `certificate`. keyd verifies it; where the policy wants it, nothing else proves a device.
    */
   message: bytes().optional(),
+  /** For the certificate of a station: the order that an operator signed for it. */
+  order: stationOrder.optional(),
 });
 
 const Issue = {
@@ -427,6 +430,7 @@ export const OPERATIONS = {
   resolve: Resolve,
   reconciliation: Reconciliation,
   takeCrls: TakeCrls,
+  signOff: SignOff,
   signRootCrl: SignRootCrl,
   revokeCa: RevokeCa,
   recount: RecountOperation,

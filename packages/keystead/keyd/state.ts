@@ -25,6 +25,8 @@ import type {
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
+import { EndedSignOns } from './sign-ons.ts';
+import { Stations } from './stations.ts';
 
 type Recount = Omit<RecountJournalEntry, 'n' | 'kind'>;
 
@@ -42,7 +44,10 @@ interface Unit {
 }
 
 /** What is remembered of a certificate besides the count. */
-type Certified = Pick<CertificateJournalEntry, 'serial' | 'issuer' | 'subject' | 'notAfter' | 'ticket' | 'shards'>;
+type Certified = Pick<
+  CertificateJournalEntry,
+  'serial' | 'issuer' | 'profile' | 'subject' | 'notAfter' | 'ticket' | 'shards'
+>;
 
 /**
  * What keyd must know to refuse by itself: how many units each ticket has had and which device has which key, the
@@ -66,6 +71,9 @@ export class KeydState {
     unitOf: (deviceId) => this.#units.get(deviceId),
     ownerOf: (spkiSha256) => this.#unitKeys.get(spkiSha256),
   });
+  /** The certificates of stations, and the sign-ons that were ended before their time. */
+  readonly stations = new Stations();
+  readonly endedSignOns = new EndedSignOns();
   /** The indirect CRL of the root. */
   readonly rootList = new RootList();
   readonly #issued = new Map<IssuerId, SerialSet>();
@@ -79,6 +87,7 @@ export class KeydState {
     if (entry.kind === 'crl') this.#replayCrl(entry);
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
+    if (entry.kind === 'sign-off') this.endedSignOns.end(entry);
     this.rootList.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
@@ -152,12 +161,11 @@ export class KeydState {
   /**
    * What was made with a ticket or an authorisation after the backup, or after the disk that was put back, is forgotten,
    * and so is that it was ever used. What could be used before is therefore closed. REQ-KEY-BAK-02, REQ-KEY-PROV-01
-   * @throws KeysteadError `ticket.before-restore`, `authorisation.before-restore`, `ticket.before-recount`,
-   *   `authorisation.before-recount`.
+   * @throws KeysteadError `<what>.before-restore`, `<what>.before-recount`.
    */
   requireAfterRestore(
     { notBefore }: Pick<BatchTicket, 'notBefore'>,
-    what: 'ticket' | 'authorisation' = 'ticket',
+    what: 'ticket' | 'authorisation' | 'sign-on' = 'ticket',
   ): void {
     const isAfter = (last: { time: string } | undefined): boolean =>
       last === undefined || Date.parse(notBefore) > Date.parse(last.time);
@@ -178,8 +186,10 @@ export class KeydState {
   }
 
   /** Takes a certificate into account whose entry in the journal is durable. */
-  takeCertificate({ serial, issuer, subject, notAfter, ticket, shards }: Certified): void {
+  takeCertificate(entry: Certified): void {
+    const { serial, issuer, subject, notAfter, ticket, shards } = entry;
     this.#certificates += 1;
+    this.stations.saw(entry);
     this.sawSerial(issuer, serial as Serial);
     if (shards !== undefined) this.lists(issuer).sawSharding(shards, Date.parse(notAfter));
     const unit = ticket === undefined ? undefined : this.#units.get(subject);

@@ -7,7 +7,7 @@ import type { ProvisioningDeps } from './deps.ts';
 import { auditRefusal, keyDetail, requireBatch, type UnitOrder } from './unit.ts';
 
 /** A unit whose TPM is to be challenged, with what it shows of that TPM. */
-export interface ChallengeOrder extends Omit<UnitOrder, 'csr' | 'attestation'> {
+export interface ChallengeOrder extends Omit<UnitOrder, 'csr' | 'attestation' | 'alongside'> {
   readonly shown: Pick<
     Params<'challengeAttestation'>,
     'ekCertificate' | 'ekPublic' | 'akPublic' | 'keyPublic' | 'attest' | 'signature'

@@ -29,6 +29,10 @@ export interface UnitOrder {
   readonly requestId: string;
   /** The answer to a challenge, where the key is attested. */
   readonly attestation?: { readonly challengeId: string; readonly secret: Uint8Array };
+  /** What shows who stands at the station, where the unit comes from one; keyd verifies it. */
+  readonly at?: { readonly certificate: DerCertificate; readonly signOn: string };
+  /** What else is recorded with a unit that is new, in the same transaction. */
+  alongside?(tx: Tx): void;
 }
 
 export interface ProvisionedUnit extends Issued {
@@ -135,7 +139,7 @@ async function signAndRecord(
   claim: KeyClaim,
   ticket: Ticket,
 ): Promise<Omit<ProvisionedUnit, 'repeated'>> {
-  const { ticketId: _, ...unit } = order;
+  const { ticketId: _, alongside: _with, ...unit } = order;
   const signed = await deps.keyd.provision({ ...unit, ticket: ticket.text });
   const { auditSeq } = await deps.store.commit((tx) => recordUnit(tx, deps, { order, claim, ticket, signed }));
   const { certificate, issuer, serial, notBefore, notAfter, record, signature } = signed;
@@ -194,6 +198,7 @@ function recordUnit(
     exportedAt: null,
   };
   tx.insertProvisioningRecord(row);
+  order.alongside?.(tx);
   return row;
 }
 
@@ -215,7 +220,7 @@ export function requireBatch(records: Reader, ticketId: string): void {
 export async function auditRefusal(
   deps: ProvisioningDeps,
   what: string,
-  order: Omit<UnitOrder, 'csr' | 'attestation'>,
+  order: Omit<UnitOrder, 'csr' | 'attestation' | 'at' | 'alongside'>,
   error: KeysteadError,
 ): Promise<void> {
   const { operator, requestId, deviceId, ticketId, line, station } = order;

@@ -7,6 +7,7 @@ import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
 import { recordIndexes } from './record-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
+import { stations } from './station-migration.ts';
 import { enrolmentTransactions } from './transaction-migration.ts';
 
 /** One step of the schema. A step that was released is never edited: the next one changes what it did. */
@@ -30,6 +31,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 6, name: 'how it is known where the key of a device is', statements: deviceKeyOrigin },
   { version: 8, name: 'enrolments of several messages', statements: enrolmentTransactions },
   { version: 9, name: 'the lists of revocations', statements: crlLists },
+  { version: 13, name: 'stations at the line', statements: stations },
   { version: 14, name: 'records by batch and by date', statements: recordIndexes },
 ];
 

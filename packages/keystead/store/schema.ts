@@ -3,6 +3,7 @@ import type { RevocationReason } from '@keystead/core/x509';
 import type { AcmeAccountTable, AcmeAuthorizationTable, AcmeChallengeTable, AcmeOrderTable } from './acme-schema.ts';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
 import type { RevocationActTable } from './revocation-schema.ts';
+import type { StationResultTable, StationSignOnTable } from './station-schema.ts';
 import type { EnrolmentTransactionTable } from './transaction-schema.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
@@ -217,6 +218,8 @@ export interface Schema {
   acme_authorization: AcmeAuthorizationTable;
   acme_challenge: AcmeChallengeTable;
   enrolment_transaction: EnrolmentTransactionTable;
+  station_sign_on: StationSignOnTable;
+  station_result: StationResultTable;
   meta: MetaTable;
   migration: MigrationTable;
 }

@@ -5,6 +5,7 @@ import { DEFAULT_FLEET_KEYS } from '../fleet-key-policy.ts';
 import { cryptoperiodOf, type Policy, profileOf } from '../policy.ts';
 import { GIVEN_REASONS, REVOCATION_SELECTORS, type RevocationSelectorKind } from '../revocation-authority.ts';
 import { REASON_RULES, revocationQuorum } from '../revocation-rules.ts';
+import { stationRules } from '../station/rules.ts';
 import { type Block, code, list, paragraph, section, steps, subsection, table } from './content.ts';
 
 /** What people do, with the figures of the policy. It says what the software enforces and what it leaves to them. */
@@ -49,6 +50,13 @@ function attested({ attestation }: Policy): string {
   return `${who} that its key is in a TPM and cannot leave it. Believed are the TPMs of: ${makers}; and ${keys} endorsement keys by themselves. keyd makes the challenge and judges the answer.`;
 }
 
+/** How it is known who stands at a line. */
+function stationed(policy: Policy): string {
+  const { required, maxSignOnSeconds } = stationRules(policy);
+  const must = required ? 'Every unit comes' : 'A unit may come';
+  return `${must} from a station with a certificate of its own, for which a CA operator has signed, and at which a line operator has signed on with their own key, for at most ${durationText(maxSignOnSeconds)}. keyd verifies both for each unit.`;
+}
+
 /** REQ-KEY-PROV-03 */
 function brokenKeys({ fleetKeys = DEFAULT_FLEET_KEYS }: Policy): string {
   const acts = {
@@ -63,6 +71,7 @@ const provisioning = (policy: Policy): Block[] => [
   subsection('Distribution and provisioning'),
   steps(
     `A CA operator signs a batch ticket: model, device ids, lines, at most ${policy.tickets.maxQuota} units, for at most ${durationText(policy.tickets.maxSeconds)}.`,
+    stationed(policy),
     'The line operator provisions each unit. The device proves its key; keyd counts each unit against the ticket and refuses the one above it.',
     attested(policy),
     brokenKeys(policy),

@@ -22,6 +22,7 @@ import { signConsignment } from './sign-consignment.ts';
 import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
 import { signOcsp } from './sign-ocsp.ts';
+import { signOff } from './sign-off.ts';
 import { takeConsignment } from './take-consignment.ts';
 import { takeCrls } from './take-crls.ts';
 
@@ -54,6 +55,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   resolve,
   reconciliation,
   takeCrls,
+  signOff,
   signRootCrl,
   revokeCa,
   recount,

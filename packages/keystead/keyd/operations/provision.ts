@@ -12,13 +12,14 @@ import { requireUnit } from './challenge-attestation.ts';
  * Provisions one unit of a batch: verifies the ticket against the policy's operators, its time, line and range of
  * device ids, whether the key must be attested and is, takes a unit of its quota, and gives the IDevID with a signed
  * record. The same device with the same key may come again and takes no other unit. REQ-KEY-PROV-01, REQ-KEY-PROV-02
- * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `ticket.*`, `operator.*`, `device.*`, `csr.*`, `key.*`,
+ * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `ticket.*`, `sign-on.*`, `requester.*`, `operator.*`,
+ *   `device.*`, `csr.*`, `key.*`,
  *   `attestation.required`, `attestation.challenge-refused`, `clock.went-back`, `keyd.journal-failed`.
  */
 export async function provision(keyd: KeydContext, params: Params<'provision'>): Promise<Result<'provision'>> {
   const now = keyd.now();
-  const { deviceId, station, operator, line, requestId, attestation } = params;
-  const { signed, unit, authority } = requireUnit(keyd, params, now);
+  const { deviceId, requestId, attestation } = params;
+  const { signed, unit, authority, standing } = requireUnit(keyd, params, now);
   const { ticket } = signed;
   if (attestation === undefined) requireNoneDemanded(keyd, signed);
   const profile = profileOf(keyd.policy, ticket.profile);
@@ -43,10 +44,8 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
       issuer: authority.certificate,
       bootstrapCa: keyd.hierarchy.certificates.root,
       ticket,
+      ...standing,
       ticketSha256: signed.sha256,
-      operator,
-      line,
-      station,
       requestId,
       key,
       date: now,

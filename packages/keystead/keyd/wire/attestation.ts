@@ -1,6 +1,7 @@
 import type { CertSha256 } from '@keystead/core/bytes';
 import { z } from 'zod';
 import { bytes, label, requestId, spkiSha256, time } from '../wire-types.ts';
+import { atStation } from './station.ts';
 
 const certSha256 = z
   .string()
@@ -35,6 +36,8 @@ export const unitAtLine = {
   /** The operator at the line: a name that stands in the policy. */
   operator: label,
   line: label,
+  /** Who stands at the station, shown; operator, station and line must be what it says. */
+  at: atStation.optional(),
   requestId,
 };
 

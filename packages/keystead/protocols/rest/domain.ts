@@ -8,6 +8,7 @@ import type { FactoryDomain } from './factories.ts';
 import type { RecordDomain } from './records.ts';
 import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
+import type { StationOperatorDomain } from './stations.ts';
 import type { UnitDomain } from './units.ts';
 import type { IssuedView } from './views.ts';
 
@@ -37,6 +38,7 @@ export interface RestDomain
     UnitDomain,
     RevocationDomain,
     FactoryDomain,
+    StationOperatorDomain,
     CaRevocationDomain,
     RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
