@@ -208,6 +208,7 @@ export interface DemoPolicyOptions {
   backup?: Policy['backup'];
   est?: Policy['est'];
   attestation?: Policy['attestation'];
+  unitKeys?: Policy['unitKeys'];
   deviceProof?: Policy['deviceProof'];
   roots?: Policy['roots'];
 }
@@ -262,6 +263,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.backup === undefined ? {} : { backup: options.backup }),
     ...(options.est === undefined ? {} : { est: options.est }),
     ...(options.attestation === undefined ? {} : { attestation: options.attestation }),
+    ...(options.unitKeys === undefined ? {} : { unitKeys: options.unitKeys }),
     ...(options.roots === undefined ? {} : { roots: options.roots }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });

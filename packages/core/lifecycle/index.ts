@@ -57,3 +57,4 @@ export * from './revocation-statement.ts';
 export * from './roles.ts';
 export { firstIssue } from './schema-field.ts';
 export * from './ticket.ts';
+export * from './unit-keys-policy.ts';

@@ -4,6 +4,7 @@ import { checkAttestationRules } from './attestation-policy.ts';
 import { checkBackupRules } from './backup/custodians.ts';
 import { CMP_RA_PROFILE, type Policy } from './policy.ts';
 import { EXCLUSIVE_ROLES } from './roles.ts';
+import { checkUnitKeys } from './unit-keys-policy.ts';
 
 const DAY = 86_400;
 const YEAR = 365 * DAY;
@@ -65,6 +66,7 @@ export function checkPolicyRules(policy: Policy): void {
   checkBackupRules(policy);
   checkEst(policy);
   checkAttestationRules(policy);
+  checkUnitKeys(policy);
 }
 
 /** A device learns of a new root at the latest when it renews; the old one must not end before each has done so. */

@@ -10,6 +10,7 @@ import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
 import { RevocationAuthoritySchema } from './revocation-authority.ts';
 import { ROLES } from './roles.ts';
+import { UnitKeysSchema } from './unit-keys-policy.ts';
 
 export { OFFLINE_CAS, ONLINE_CAS, type OnlineCa } from './issuer.ts';
 
@@ -127,6 +128,8 @@ export const PolicySchema = z.strictObject({
     .optional(),
   /** Whose TPMs are believed; without it no unit can be attested. */
   attestation: AttestationPolicySchema.optional(),
+  /** Keys of units that are not made on the device; without it there are none. */
+  unitKeys: UnitKeysSchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */
   urls: z.strictObject({ crl: urlTemplate, ocsp: urlTemplate, caIssuers: urlTemplate }).partial().optional(),
 });

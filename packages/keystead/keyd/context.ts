@@ -12,12 +12,13 @@ import type {
 } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
-import type { KeyInfo } from '../keystore/index.ts';
-import type { Attestation } from './attestation/index.ts';
+import type { KeyInfo, Keystore } from '../keystore/index.ts';
+import type { Attestation, Elements } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
 import { CrlMaker } from './crl-maker.ts';
 import { requireCustody } from './custody.ts';
+import { Diversification } from './diversification.ts';
 import type { Provenance } from './documents.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
@@ -46,6 +47,8 @@ export interface ContextParts {
   /** The last CRL of each key of a root, as the ceremonies left them. */
   readonly rootCrls: Result<'trust'>['rootCrls'];
   readonly signerOf: SignerOf;
+  /** For the masters of device keys. */
+  readonly keystore: Keystore;
   /** Every key of the keystore. */
   readonly keys: readonly KeyInfo[];
   /** The keys that seal the keystore. */
@@ -73,6 +76,7 @@ function requireRestoredLog(log: LogSigner, state: KeydState): void {
 export class KeydContext {
   readonly hierarchy: Hierarchy;
   readonly evidence: Signer;
+  readonly diversification: Diversification;
   readonly state: KeydState;
   readonly journal: Journal;
   readonly ledger: KeyLedger;
@@ -108,6 +112,7 @@ export class KeydContext {
     this.masters = parts.masters;
     this.rootCrls = parts.rootCrls;
     this.journal = journal;
+    this.diversification = new Diversification({ keystore: parts.keystore, known: state.masters, journal });
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
     this.log = log;
     this.policies = policies;
@@ -130,6 +135,7 @@ export class KeydContext {
     const { vkey, cosignVkey } = hierarchy.pins;
     const origin = vkey.slice(0, vkey.indexOf('+'));
     const state = new KeydState();
+    state.injections.within(dir);
     const changes: PolicyJournalEntry[] = [];
     const orders: KeyJournalEntry[] = [];
     const journal = await Journal.open(join(dir, 'journal'), (entry) => {
@@ -191,6 +197,9 @@ export class KeydContext {
   }
   get attestation(): Attestation {
     return this.#inForce.attestation;
+  }
+  get elements(): Elements {
+    return this.#inForce.elements;
   }
   get checks(): CheckPool {
     return this.#inForce.checks;

@@ -108,6 +108,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       rootCrls: rootCrlsIn(layout, hierarchy),
       founding: foundingPolicy(layout, hierarchy.pins),
       signerOf: (id) => keystore.signer(id),
+      keystore,
       keys: keystore.list(),
       masters: keystoreMasters(keystoreConfig),
       clock,

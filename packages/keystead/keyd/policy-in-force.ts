@@ -7,7 +7,7 @@ import {
   verifyAuthorisation,
   verifyTicket,
 } from '@keystead/core/lifecycle';
-import { Attestation } from './attestation/index.ts';
+import { Attestation, Elements } from './attestation/index.ts';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
 import { CheckPool } from './check-pool.ts';
 import type { Provenance } from './documents.ts';
@@ -45,6 +45,7 @@ export class PolicyInForce {
   readonly checks: CheckPool;
   /** Challenges are made by one policy and end with it. */
   readonly attestation: Attestation;
+  readonly elements: Elements;
   readonly #tickets = new Map<string, SignedTicket>();
   readonly #authorisations = new Map<string, SignedAuthorisation>();
 
@@ -60,6 +61,7 @@ export class PolicyInForce {
       authorities.map((authority) => [authority.id, new OcspResponder(authority, file.policy)]),
     );
     this.attestation = new Attestation(file.policy.attestation);
+    this.elements = new Elements(file.policy.attestation?.secureElements);
     const { revoked } = hierarchy.pins;
     const vouches = (issuer: IssuerId) => !revoked.includes(issuer) && !ledger.isCompromised(issuer);
     this.requesters = new Requesters(authorities, state, vouches);

@@ -19,6 +19,7 @@ import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
+import { challengeElement, DeriveUnitKey, makeUnitKey, unitWay } from './wire/unit-ways.ts';
 import {
   bytes,
   caRole,
@@ -77,6 +78,8 @@ const Provision = {
     csr: bytes(),
     /** The answer to a challenge, where the key is to be attested. */
     attestation: attestationAnswer.optional(),
+    /** Another way to a key; beside `attestation` there is none. */
+    way: unitWay.optional(),
   }),
   result: Issued.extend({
     /** The provisioning record, YAML, exactly the bytes that are signed. */
@@ -390,6 +393,9 @@ export const OPERATIONS = {
   issueServerKey: IssueServerKey,
   provision: Provision,
   challengeAttestation: ChallengeAttestation,
+  challengeElement: challengeElement(unitAtLine),
+  makeUnitKey: makeUnitKey(unitAtLine),
+  deriveUnitKey: DeriveUnitKey,
   signOcsp: SignOcsp,
   signCrl: SignCrl,
   listRevocations: ListRevocations,

@@ -4,3 +4,4 @@ export type { Decommissioned, DecommissionOrder } from './decommission.ts';
 export type { ProvisioningDeps } from './deps.ts';
 export { Provisioning } from './provisioning.ts';
 export type { ProvisionedUnit, UnitOrder } from './unit.ts';
+export type { ChipOrder, DerivationOrder, InjectedUnit, InjectionOrder } from './unit-ways.ts';

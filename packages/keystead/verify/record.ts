@@ -14,7 +14,7 @@ const RecordSchema = z.object({
   operator: z.string(),
   line: z.string(),
   /** Records of before attestation (version 1) have none. */
-  key: z.object({ origin: z.enum(['proof-of-possession', 'tpm2-attested']) }).optional(),
+  key: z.object({ origin: z.enum(['proof-of-possession', 'tpm2-attested', 'secure-element', 'injected']) }).optional(),
 });
 
 /** What an auditor holds: nothing of it has to come from a running Keystead. */
@@ -40,7 +40,7 @@ export interface VerifiedRecord {
   readonly operator: string;
   readonly line: string;
   /** How keyd knew where the device's key is: that it signed its request is always known. */
-  readonly keyOrigin: 'proof-of-possession' | 'tpm2-attested';
+  readonly keyOrigin: 'proof-of-possession' | 'tpm2-attested' | 'secure-element' | 'injected';
   /** The entry of the log that names this record by its SHA-256. */
   readonly entry: { readonly seq: number; readonly time: string; readonly id: string };
 }

@@ -8,6 +8,7 @@ import { attestation } from './makers.ts';
 import { authorisations, backups, deviceProof } from './outsiders.ts';
 import { operators, quorums, revocationAuthority, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation, transition } from './periods.ts';
+import { unitKeys } from './unit-keys.ts';
 
 export type { LiveCertificate, LiveInventory, PolicyDifference, Severity } from './findings.ts';
 
@@ -36,6 +37,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   deviceProof(found, before, after);
   backups(found, before, after);
   attestation(found, before, after);
+  unitKeys(found, before, after);
   found.rest(before, after);
   return found.sorted();
 }

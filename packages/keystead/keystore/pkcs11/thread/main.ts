@@ -7,7 +7,7 @@ import { agree } from './agree.ts';
 import { makeKey, removeKey } from './make.ts';
 import { readAll } from './objects.ts';
 import { TokenSession } from './session.ts';
-import { signOne } from './sign.ts';
+import { mac, signOne } from './sign.ts';
 import { unwrap, wrap } from './wrap.ts';
 
 const config: Pkcs11Configuration = workerData;
@@ -50,6 +50,7 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
       }
     }),
   agree: (order) => agree(token, order),
+  mac: (order) => mac(token, order),
   wrap: (order) => wrap(token, order),
   unwrap: (order) => unwrap(token, order),
 };
