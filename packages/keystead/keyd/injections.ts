@@ -1,10 +1,10 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { canonicalJson, fromBase64, type SpkiSha256, toBase64, toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { z } from 'zod';
-import { durableWrite, syncDirectory } from '../files/durable.ts';
+import { syncDirectory } from '../files/durable.ts';
 import type { UnitKeyJournalEntry } from './journal-entry.ts';
 
 /** A key that keyd made for a unit: what the journal knows of it. */
@@ -15,8 +15,8 @@ export interface MadeKey {
   readonly recipientSha256: SpkiSha256;
   /** Of the package, DER. */
   readonly packageSha256: string;
-  /** Of the file that has package and request. */
-  readonly fileSha256: string;
+  /** Where package and request lie. */
+  readonly place: PackagePlace;
   readonly chip?: UnitKeyJournalEntry['chip'];
 }
 
@@ -28,13 +28,16 @@ export interface UnitPackage {
   readonly envelope: Uint8Array;
 }
 
-const FileSchema = z.strictObject({ csr: z.base64(), envelope: z.base64() });
+/** A line of the file `injected`: where it begins, how long it is with its line feed, and its SHA-256, hex. */
+export type PackagePlace = UnitKeyJournalEntry['place'];
+
+const LineSchema = z.strictObject({ csr: z.base64(), envelope: z.base64() });
 
 /** A unit that asks with many ephemeral keys before one is certified has something else wrong with it. */
 const MOST_PER_UNIT = 4;
 
 /**
- * The keys that keyd made for units without a random source. The private half is in no file: what lies in `injected/` is
+ * The keys that keyd made for units without a random source. The private half is in no file: what lies in `injected` is
  * the package, which only the unit's own ephemeral key opens, so that a unit or a station that lost power gets the same
  * package again and never a second identity. Made again from the journal. REQ-KEY-GEN-03, REQ-KEY-PROV-01
  */
@@ -42,7 +45,9 @@ export class Injections {
   readonly #byUnit = new Map<string, MadeKey[]>();
   readonly #bySpki = new Map<string, MadeKey>();
   readonly #recipients = new Map<string, string>();
-  #dir: string | undefined;
+  #path: string | undefined;
+  /** Where the next line goes. */
+  #end = 0;
   #last: Promise<unknown> = Promise.resolve();
 
   /** One key after the other: two for one unit, or to one recipient, would get past the checks. */
@@ -54,23 +59,24 @@ export class Injections {
 
   /** Where packages lie: keyd's own directory. */
   within(keydDirectory: string): void {
-    this.#dir = join(keydDirectory, 'injected');
+    this.#path = join(keydDirectory, 'injected');
   }
 
   /** Takes an entry of the journal into account. */
   replay(entry: UnitKeyJournalEntry): void {
-    const { subject: deviceId, spkiSha256, recipientSha256, packageSha256, fileSha256, chip } = entry;
+    const { subject: deviceId, spkiSha256, recipientSha256, packageSha256, place, chip } = entry;
     const made: MadeKey = {
       deviceId,
       spkiSha256: spkiSha256 as SpkiSha256,
       recipientSha256: recipientSha256 as SpkiSha256,
       packageSha256,
-      fileSha256,
+      place,
       ...(chip === undefined ? {} : { chip }),
     };
     this.#byUnit.set(deviceId, [...(this.#byUnit.get(deviceId) ?? []), made]);
     this.#bySpki.set(spkiSha256, made);
     this.#recipients.set(recipientSha256, deviceId);
+    this.#end = Math.max(this.#end, place.at + place.bytes);
   }
 
   /** The key with this hash, if keyd made it. */
@@ -98,32 +104,53 @@ export class Injections {
     if (many >= MOST_PER_UNIT) throw new KeysteadError('injection.too-many', { field: deviceId, seen: `${many} keys` });
   }
 
-  /** Writes a package; durable when it returns. @returns SHA-256 of the file, hex. @throws Error of node:fs. */
-  write(spkiSha256: SpkiSha256, { csr, envelope }: UnitPackage): string {
+  /**
+   * Appends a package; durable when it returns. What a crash left behind the last one that the journal names is written
+   * over. @throws Error of node:fs.
+   */
+  write({ csr, envelope }: UnitPackage): PackagePlace {
     const text = canonicalJson({ csr: toBase64(csr), envelope: toBase64(envelope) });
-    const dir = this.#directory();
-    if (!existsSync(dir)) {
-      mkdirSync(dir, { mode: 0o700 });
-      syncDirectory(join(dir, '..'));
+    const line = Buffer.from(`${text}\n`, 'utf8');
+    const path = this.#file();
+    const isNew = !existsSync(path);
+    const file = openSync(path, isNew ? 'wx' : 'r+', 0o600);
+    try {
+      for (let done = 0; done < line.length; )
+        done += writeSync(file, line, done, line.length - done, this.#end + done);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
     }
-    durableWrite(join(dir, `${spkiSha256}.json`), text, 0o600);
-    return toHex(sha256(Buffer.from(text, 'utf8')));
+    if (isNew) syncDirectory(dirname(path));
+    return { at: this.#end, bytes: line.length, sha256: toHex(sha256(line)) };
   }
 
-  /** The package of a key. @throws KeysteadError `injection.package-lost`. */
-  read({ deviceId, spkiSha256, fileSha256 }: MadeKey): UnitPackage {
-    const path = join(this.#directory(), `${spkiSha256}.json`);
-    const lost = (seen: string): KeysteadError =>
-      new KeysteadError('injection.package-lost', { field: deviceId, seen });
-    if (!existsSync(path)) throw lost('no file');
-    const bytes = readFileSync(path);
-    if (toHex(sha256(bytes)) !== fileSha256) throw lost('another file than was written');
-    const { csr, envelope } = FileSchema.parse(JSON.parse(bytes.toString('utf8')));
+  /** The package of a key. @throws KeysteadError `injection.package-lost`. @throws Error of node:fs. */
+  read({ deviceId, place }: MadeKey): UnitPackage {
+    const line = this.#line(place);
+    if (line === undefined || toHex(sha256(line)) !== place.sha256)
+      throw new KeysteadError('injection.package-lost', {
+        field: deviceId,
+        seen: `${place.bytes} bytes at ${place.at}`,
+      });
+    const { csr, envelope } = LineSchema.parse(JSON.parse(line.toString('utf8')));
     return { csr: fromBase64(csr), envelope: fromBase64(envelope) };
   }
 
-  #directory(): string {
-    if (this.#dir === undefined) throw new Error('no directory was given');
-    return this.#dir;
+  #line({ at, bytes }: PackagePlace): Buffer | undefined {
+    const path = this.#file();
+    if (!existsSync(path)) return undefined;
+    const file = openSync(path, 'r');
+    try {
+      const line = Buffer.alloc(bytes);
+      return readSync(file, line, 0, bytes, at) === bytes ? line : undefined;
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  #file(): string {
+    if (this.#path === undefined) throw new Error('no directory was given');
+    return this.#path;
   }
 }

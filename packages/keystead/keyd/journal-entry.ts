@@ -43,7 +43,8 @@ const UnitKeyEntry = z.strictObject({
   spkiSha256: hex,
   recipientSha256: hex,
   packageSha256: hex,
-  fileSha256: hex,
+  /** Where package and request lie in the file `injected`. */
+  place: z.strictObject({ at: z.int().min(0), bytes: z.int().min(1).max(65_536), sha256: hex }),
   /** The chip that holds the recipient's key, where that was shown. */
   chip: z
     .strictObject({

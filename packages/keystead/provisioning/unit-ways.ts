@@ -1,6 +1,5 @@
-import type { DerCertificate } from '@keystead/core/bytes';
+import type { DerCertificate, DerSpki } from '@keystead/core/bytes';
 import { spkiSha256 } from '@keystead/core/crypto';
-import type { DerSpki } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { checkDeviceId } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';

@@ -59,7 +59,7 @@ export async function makeUnitKey(keyd: KeydContext, params: Params<'makeUnitKey
       spkiSha256: made,
       recipientSha256,
       packageSha256: toHex(sha256(wrapped.envelope)),
-      fileSha256: injections.write(made, wrapped),
+      place: injections.write(wrapped),
       ...(chip === undefined ? {} : { chip }),
       requestId,
     } as const;

@@ -5,7 +5,14 @@ import { z } from 'zod';
 import type { Reading } from './authorisations.ts';
 import type { Caller } from './caller.ts';
 import { checkBody, csrBytes, deviceId, line, pemOrBase64, ticketId } from './schemas.ts';
-import { UNIT_WAY_ROUTES, type UnitWay, UnitWaySchema, type UnitWaysDomain, unitWay, unitWayRoutes } from './unit-ways.ts';
+import {
+  UNIT_WAY_ROUTES,
+  type UnitWay,
+  UnitWaySchema,
+  type UnitWaysDomain,
+  unitWay,
+  unitWayRoutes,
+} from './unit-ways.ts';
 import type { UnitView } from './views.ts';
 
 /** What a unit shows of its TPM. */
