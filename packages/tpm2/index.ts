@@ -16,6 +16,14 @@ export { formatTpmKey, parseTpmKey, type TpmKeyFile } from './objects/key-file.t
 export { agree, isBoundToTpm, sign } from './objects/keys.ts';
 export { clearOwner, type LockoutState, lockoutState, resetLockout, setLockoutParameters } from './objects/lockout.ts';
 export {
+  defineCounter,
+  incrementCounter,
+  type NvCounter,
+  OWNER_NV,
+  readCounter,
+  undefineCounter,
+} from './objects/nv-counter.ts';
+export {
   create,
   flushing,
   fromTemplate,

@@ -353,6 +353,16 @@ export const ERRORS = {
   },
   'tpm2.file-missing': { kind: 'not-found', rule: 'there must be a file of TPM objects at this path' },
   'tpm2.file-exists': { kind: 'conflict', rule: 'a file of TPM objects is never overwritten unasked' },
+  'tpm2.counter-exists': {
+    kind: 'conflict',
+    rule: 'an NV index is defined once',
+    remedy: 'take another index (tpm2_getcap handles-nv-index lists those in use)',
+  },
+  'tpm2.counter-missing': {
+    kind: 'not-found',
+    rule: 'the NV index must be the counter that Keystead defined',
+    remedy: 'if the TPM was cleared or changed, define a counter again and have operators order the recount',
+  },
   'tpm2.secret-too-long': { kind: 'invalid', rule: 'a TPM seals 1 to 128 bytes (Part 2 section 12.3.3, MAX_SYM_DATA)' },
   'attestation.ek-refused': {
     kind: 'forbidden',
@@ -1241,6 +1251,44 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'a commission takes as many approvals as the policy asks for',
     remedy: 'have more people approve it',
+  },
+  'ticket.too-few-signatures': {
+    kind: 'forbidden',
+    rule: 'a batch ticket is signed by as many people as the policy asks for (quorums.batch-ticket)',
+    remedy: 'have another operator sign it: keystead ticket sign',
+  },
+  'ticket.signer-twice': {
+    kind: 'conflict',
+    rule: 'a person, and a key, signs a batch ticket once',
+    remedy: 'have another operator sign it',
+  },
+  'ticket.other-ticket': { kind: 'conflict', rule: 'only copies of one and the same batch ticket can be joined' },
+  'ticket.other-factory': {
+    kind: 'forbidden',
+    rule: 'a batch ticket is used by the one node that it names, and by no other',
+    remedy: 'take the ticket to that node, or have one signed for this node',
+  },
+  'ticket.key-origin-forbidden': {
+    kind: 'forbidden',
+    rule: 'a key of a unit comes about in one of the ways that the batch ticket allows',
+    remedy: 'take a way that it allows, or have another ticket signed',
+  },
+  'ticket.station-forbidden': {
+    kind: 'forbidden',
+    rule: 'the station must be one that the batch ticket names',
+    remedy: 'go to one of its stations, or have another ticket signed',
+  },
+  // ---- monotonic counters
+  'counter.missing': {
+    kind: 'unavailable',
+    rule: 'the counter of counter.json must be there',
+    remedy: 'if its TPM or token was cleared or changed, make a counter again and have operators order a recount',
+  },
+  'counter.exists': { kind: 'conflict', rule: 'a counter is made once', remedy: 'take another name for it' },
+  'counter.moved': {
+    kind: 'conflict',
+    rule: 'one keyd alone takes the steps of its counter',
+    remedy: 'find the other program that uses the same counter: a copy of the data directory, most likely',
   },
   // ---- keyd
   'keyd.unreachable': {

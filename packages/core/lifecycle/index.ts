@@ -51,6 +51,17 @@ export type { PolicyHistoryEntry } from './policy-document/people.ts';
 export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
 export * from './policy-statement.ts';
 export * from './policy-update.ts';
+export {
+  draftQuorumDocument,
+  joinQuorumDocuments,
+  parseQuorumDocument,
+  type QuorumDocument,
+  type QuorumKind,
+  type QuorumSignature,
+  type SigningQuorum,
+  signQuorumDocument,
+  verifyQuorumDocument,
+} from './quorum-document.ts';
 export * from './revocation-authority.ts';
 export * from './revocation-rules.ts';
 export * from './revocation-statement.ts';

@@ -1,7 +1,7 @@
 import { KeysteadError } from '../errors/index.ts';
 import { KEY_PURPOSE_IDS, type KeyPurposeId, keyPurpose, type Period, purposeOfProfile } from './key-purposes.ts';
 import type { KeyCustody } from './keying.ts';
-import { type SensitiveAct, STRENGTH_BITS } from './keying.ts';
+import { SENSITIVE_ACTS, type SensitiveAct, STRENGTH_BITS } from './keying.ts';
 import type { Policy } from './policy.ts';
 import { permits } from './roles.ts';
 
@@ -35,6 +35,7 @@ export function checkKeyingRules(policy: Policy): void {
   checkCustody(policy);
   checkStrengths(policy);
   checkQuorums(policy);
+  checkTicketQuorum(policy);
   checkRevocationAuthority(policy);
   checkPromises(policy);
 }
@@ -152,10 +153,8 @@ function checkStrengths(policy: Policy): void {
 const LEAST_APPROVALS = 2;
 
 function checkQuorums(policy: Policy): void {
-  for (const [act, { approvals, roles }] of Object.entries(policy.quorums) as [
-    SensitiveAct,
-    Policy['quorums'][SensitiveAct],
-  ][]) {
+  for (const act of Object.keys(SENSITIVE_ACTS) as SensitiveAct[]) {
+    const { approvals, roles } = policy.quorums[act];
     const field = `quorums.${act}`;
     if (act === 'ceremony-witnesses') continue;
     if (roles.length === 0)
@@ -177,6 +176,31 @@ function checkQuorums(policy: Policy): void {
       seen: `${approvals} besides a policy administrator, of ${able.length} who may`,
     });
   }
+}
+
+/** REQ-KEY-PROV-01, REQ-KEY-SOD-02 */
+function checkTicketQuorum(policy: Policy): void {
+  const quorum = policy.quorums['batch-ticket'];
+  if (quorum === undefined) return;
+  const field = 'quorums.batch-ticket';
+  const { signatures, roles } = quorum;
+  const never = roles.find((role) => !permits([role], 'ticket.sign'));
+  if (never !== undefined) {
+    throw new KeysteadError('policy.quorum-impossible', {
+      field: `${field}.roles`,
+      seen: `${never}, who may not sign tickets`,
+    });
+  }
+  if (policy.demonstration) return;
+  if (signatures < LEAST_APPROVALS) {
+    throw new KeysteadError('policy.quorum-too-small', { field: `${field}.signatures`, seen: String(signatures) });
+  }
+  const able = policy.operators.filter((operator) => operator.roles.some((role) => roles.includes(role)));
+  if (able.length >= signatures) return;
+  throw new KeysteadError('policy.quorum-impossible', {
+    field: `${field}.signatures`,
+    seen: `${signatures} of ${able.length} who may`,
+  });
 }
 
 /** A revocation that nobody could ever agree to is worse than one that a single person may order. */

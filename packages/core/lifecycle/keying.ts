@@ -70,6 +70,13 @@ const QuorumSchema = z.strictObject({
 });
 export type Quorum = z.infer<typeof QuorumSchema>;
 
+const TicketQuorumSchema = z.strictObject({
+  /** How many people must sign it, all told: nobody asks for it but those who sign. */
+  signatures: z.int().min(1).max(16),
+  /** Who may be one of them: holders of any of these roles that may sign tickets at all. */
+  roles: z.array(z.enum(ROLES)).min(1),
+});
+
 export const KeyingShape = {
   /** True in a policy that nobody should rely on: one approval may do, and all that is printed says so. */
   demonstration: z.boolean(),
@@ -100,7 +107,9 @@ export const KeyingShape = {
     'ca-revocation': QuorumSchema,
     'firmware-signing': QuorumSchema,
     'ceremony-witnesses': QuorumSchema,
-  } satisfies Record<SensitiveAct, typeof QuorumSchema>),
+    /** Who signs batch tickets; without it, what ticket.ts says. */
+    'batch-ticket': TicketQuorumSchema.optional(),
+  } satisfies Record<SensitiveAct, typeof QuorumSchema> & Record<'batch-ticket', unknown>),
   approvals: z.strictObject({
     /** The longest time between the signature of a statement and its end. */
     maxSeconds: seconds,

@@ -1,12 +1,21 @@
 import { z } from 'zod';
-import type { DerSpki } from '../bytes/index.ts';
-import { fromBase64, sameBytes, toBase64url, toHex } from '../bytes/index.ts';
-import { type Signer, sha256, verifySignature } from '../crypto/index.ts';
+import type { Signer } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
-import { checkPublicKey, signatureAlgorithmFor } from '../x509/index.ts';
-import { OPERATOR_NAME, operatorOf, type Policy } from './policy.ts';
-import { permits } from './roles.ts';
-import { firstIssue } from './schema-field.ts';
+import { FACTORY_NAME, HEADQUARTERS } from './factory/name.ts';
+import { type DocumentKind, type OperatorDocument, parseDocumentOf, verifyDocumentOf } from './operator-document.ts';
+import { operatorOf, type Policy } from './policy.ts';
+import {
+  draftQuorumDocument,
+  joinQuorumDocuments,
+  parseQuorumDocument,
+  type QuorumDocument,
+  type QuorumKind,
+  type QuorumSignature,
+  requireEnough,
+  type SigningQuorum,
+  signQuorumDocument,
+  verifyQuorumDocument,
+} from './quorum-document.ts';
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 letters, digits, . _ -');
 const time = z.iso.datetime({ offset: false, precision: 0 });
@@ -26,67 +35,128 @@ export const DeviceIds = z
   .refine((ids) => ids.from <= ids.to, { path: ['to'], message: 'must not be below from' })
   .refine((ids) => String(ids.to).length <= ids.width, { path: ['width'], message: 'must hold the digits of to' });
 
+/** The ways to a device's key that a ticket can name, best first. */
+export const TICKET_KEY_ORIGINS = ['tpm2-attested', 'secure-element', 'proof-of-possession', 'injected'] as const;
+export type TicketKeyOrigin = (typeof TICKET_KEY_ORIGINS)[number];
+
+const shape = {
+  id: name,
+  model: name,
+  /** How many devices may be provisioned with it. */
+  quota: z.int().min(1),
+  /** From when to when, UTC, whole seconds. */
+  notBefore: time,
+  notAfter: time,
+  lines: z.array(name).min(1).max(64),
+  deviceIds: DeviceIds,
+  profile: z.literal('idevid'),
+  /** Where it is there, each unit must show that its key is in a TPM that the policy believes. */
+  attestation: z.literal('required').optional(),
+};
+
+const endsLater = (ticket: { notBefore: string; notAfter: string }): boolean => ticket.notBefore < ticket.notAfter;
+const notLater = { path: ['notAfter'], message: 'must be after notBefore' };
+
+/** A ticket of before there were factory nodes and quorums: one person signed it. */
+const FirstTicketSchema = z.strictObject({ v: z.literal(1), ...shape }).refine(endsLater, notLater);
+
 const TicketSchema = z
   .strictObject({
-    v: z.literal(1),
-    id: name,
-    model: name,
-    /** How many devices may be provisioned with it. */
-    quota: z.int().min(1),
-    /** From when to when, UTC, whole seconds. */
-    notBefore: time,
-    notAfter: time,
-    lines: z.array(name).min(1).max(64),
-    deviceIds: DeviceIds,
-    profile: z.literal('idevid'),
-    /** Where it is there, each unit must show that its key is in a TPM that the policy believes. */
-    attestation: z.literal('required').optional(),
+    v: z.literal(2),
+    ...shape,
+    /** The one node that may use it: {@link HEADQUARTERS}, or a factory's name. */
+    factory: z.string().regex(FACTORY_NAME, 'must be headquarters, or a factory: 1 to 32 of a-z 0-9 -'),
+    /** Which ways to a key are allowed; without it, those that the policy allows. */
+    keyOrigins: z.array(z.enum(TICKET_KEY_ORIGINS)).min(1).optional(),
+    /** At which stations; without it, at every station of its lines. */
+    stations: z.array(name).min(1).max(64).optional(),
   })
-  .refine((ticket) => ticket.notBefore < ticket.notAfter, { path: ['notAfter'], message: 'must be after notBefore' });
+  .refine(endsLater, notLater)
+  .refine((ticket) => new Set(ticket.keyOrigins).size === (ticket.keyOrigins?.length ?? 0), {
+    path: ['keyOrigins'],
+    message: 'must name each way once',
+  });
 
-/** What `signTicket` takes: times may have fractions of a second, which are cut off. */
-export type BatchTicketDraft = Omit<BatchTicket, 'v'>;
+type WrittenTicket = z.infer<typeof FirstTicketSchema> | z.infer<typeof TicketSchema>;
 
-/** What an operator at headquarters allows a factory: how many devices of what kind, where, and until when. */
-export type BatchTicket = z.infer<typeof TicketSchema>;
+/**
+ * What operators at headquarters allow one node: how many devices of what kind, where, and until when. One of before
+ * there were factory nodes (`v` 1) is headquarters' own.
+ */
+export type BatchTicket = Omit<z.infer<typeof TicketSchema>, 'v'> & { readonly v: 1 | 2 };
 export type DeviceIdRange = BatchTicket['deviceIds'];
 
-const EnvelopeSchema = z.strictObject({
-  /** The ticket's JSON in its one form (keys in alphabetical order, no blanks), base64url. */
-  payload: z.string().max(16_384),
-  signer: z.string().regex(OPERATOR_NAME),
-  /** As the operator's key signs: ECDSA in DER, base64url. */
-  signature: z.string().max(2048),
-});
+/** What a ticket is made of: times may have fractions of a second, which are cut off. */
+export type BatchTicketDraft = Omit<BatchTicket, 'v' | 'factory'> & {
+  /** {@link HEADQUARTERS} unless told. */
+  readonly factory?: string;
+};
 
-/** A ticket as it was read, whose signature is not yet verified. */
+/** A ticket as it was read, whose signatures are not yet verified. */
 export interface SignedTicket {
   readonly ticket: BatchTicket;
-  readonly signer: string;
+  readonly signatures: readonly QuorumSignature[];
   readonly payload: Uint8Array;
-  readonly signature: Uint8Array;
-  /** SHA-256 of the payload, hex: two tickets with one id are told apart by it. */
+  /** SHA-256 of the payload, hex: two tickets with one id are told apart by it, and not by who signed. */
   readonly sha256: string;
 }
 
-/** What goes before the payload, so that this signature is never one of something else by the same key. */
-const CONTEXT = Buffer.from('keystead batch ticket v1\n', 'latin1');
+const CODES = {
+  malformed: 'ticket.malformed',
+  signerUnknown: 'ticket.signer-unknown',
+  signerForbidden: 'ticket.signer-forbidden',
+  signatureInvalid: 'ticket.signature-invalid',
+  signerTwice: 'ticket.signer-twice',
+  tooFew: 'ticket.too-few-signatures',
+  otherContent: 'ticket.other-ticket',
+} as const;
 
-const signedBytes = (payload: Uint8Array): Uint8Array => Buffer.concat([CONTEXT, payload]);
+const FIRST_KIND: DocumentKind<z.infer<typeof FirstTicketSchema>> = {
+  context: 'keystead batch ticket v1\n',
+  name: 'ticket',
+  schema: FirstTicketSchema,
+  codes: CODES,
+};
+
+const KIND: QuorumKind<z.infer<typeof TicketSchema>> = {
+  context: 'keystead batch ticket v2\n',
+  name: 'ticket',
+  schema: TicketSchema,
+  codes: CODES,
+};
+
+/** Writes a ticket that nobody has signed yet: one line of JSON, UTF-8. @throws KeysteadError `ticket.malformed`. */
+export function draftTicket(draft: BatchTicketDraft): string {
+  const { notBefore, notAfter, factory = HEADQUARTERS } = draft;
+  return draftQuorumDocument(KIND, {
+    v: 2,
+    ...draft,
+    factory,
+    notBefore: wholeSecond(notBefore),
+    notAfter: wholeSecond(notAfter),
+  });
+}
 
 /**
- * Signs a ticket. Returns its file: one line of JSON, UTF-8. REQ-KEY-PROV-01
+ * Adds a signature to a ticket, offline, where the signer's key is. Returns its file with it. REQ-KEY-PROV-01
  * @param signerName the operator whose key `signer` is, as the policy names them.
+ * @throws KeysteadError `ticket.malformed`, `ticket.signer-twice`.
+ */
+export const addTicketSignature = (text: string, signerName: string, signer: Signer): Promise<string> =>
+  signQuorumDocument(KIND, text, signerName, signer);
+
+/**
+ * Joins copies of one ticket that were signed apart.
+ * @throws KeysteadError `ticket.malformed`, `ticket.other-ticket` for copies that say different things.
+ */
+export const joinTickets = (texts: readonly string[]): string => joinQuorumDocuments(KIND, texts);
+
+/**
+ * Writes a ticket and signs it, by one person. Returns its file: one line of JSON, UTF-8. REQ-KEY-PROV-01
  * @throws KeysteadError `ticket.malformed` with the field.
  */
-export async function signTicket(draft: BatchTicketDraft, signerName: string, signer: Signer): Promise<string> {
-  const { notBefore, notAfter } = draft;
-  const whole = { notBefore: wholeSecond(notBefore), notAfter: wholeSecond(notAfter) };
-  const payload = encode(check({ v: 1, ...draft, ...whole }));
-  const signature = await signer.sign(signedBytes(payload));
-  const envelope = { payload: toBase64url(payload), signer: signerName, signature: toBase64url(signature) };
-  return `${JSON.stringify(envelope)}\n`;
-}
+export const signTicket = async (draft: BatchTicketDraft, signerName: string, signer: Signer): Promise<string> =>
+  addTicketSignature(draftTicket(draft), signerName, signer);
 
 /**
  * Reads a ticket; verifies nothing. A ticket has one encoding only: what two readers could read differently is
@@ -94,46 +164,70 @@ export async function signTicket(draft: BatchTicketDraft, signerName: string, si
  * @throws KeysteadError `ticket.malformed` with the field.
  */
 export function parseTicket(text: string): SignedTicket {
-  const envelope = EnvelopeSchema.safeParse(jsonOf(text, 'ticket'));
-  if (!envelope.success) throw malformed(firstIssue(envelope.error, 'ticket'), envelope.error);
-  const payload = fromBase64url(envelope.data.payload, 'payload');
-  const ticket = check(jsonOf(utf8Of(payload), 'payload'));
-  if (!sameBytes(payload, encode(ticket)))
-    throw malformed({ field: 'payload', seen: 'another encoding of the ticket' });
-  return {
-    ticket,
-    signer: envelope.data.signer,
-    payload,
-    signature: fromBase64url(envelope.data.signature, 'signature'),
-    sha256: toHex(sha256(payload)),
-  };
+  return isFirstForm(text) ? firstTicket(parseDocumentOf(FIRST_KIND, text)) : asTicket(parseQuorumDocument(KIND, text));
 }
 
+/** Who signed a ticket, as it says itself: their names, in its order. */
+export const signersOf = ({ signatures }: Pick<SignedTicket, 'signatures'>): string[] =>
+  signatures.map(({ signer }) => signer);
+
+/** How many people sign a batch ticket, and who may, where the policy does not say: one in a demonstration, else two. */
+export const ticketQuorum = ({ quorums, demonstration }: Policy): SigningQuorum =>
+  quorums['batch-ticket'] ?? { signatures: demonstration ? 1 : 2, roles: ['policy-administrator', 'ca-operator'] };
+
 /**
- * Verifies who signed a ticket, whether the policy lets them, and that it allows no more than the policy does. The
- * time is not looked at: that is {@link requireTicketTime}, which is asked each time that the ticket is used.
- * @throws KeysteadError `ticket.malformed`, `ticket.signer-unknown`, `ticket.signer-forbidden`,
- *   `ticket.signature-invalid`, `ticket.exceeds-policy`.
+ * Verifies that a quorum of the policy signed a ticket, and that it allows no more than the policy does. The time is
+ * not looked at: that is {@link requireTicketTime}, which is asked each time that the ticket is used.
+ * REQ-KEY-PROV-01, REQ-KEY-SOD-02
+ * @throws KeysteadError `ticket.malformed`, `ticket.signer-unknown`, `ticket.signer-forbidden`, `ticket.signer-twice`,
+ *   `ticket.signature-invalid`, `ticket.too-few-signatures`, `ticket.exceeds-policy`.
  */
 export function verifyTicket(text: string, policy: Policy): SignedTicket {
-  const signed = parseTicket(text);
-  const operator = operatorOf(policy, signed.signer);
-  if (operator === undefined)
-    throw new KeysteadError('ticket.signer-unknown', { field: 'signer', seen: signed.signer });
-  if (!permits(operator.roles, 'ticket.sign')) {
-    throw new KeysteadError('ticket.signer-forbidden', {
-      field: 'signer',
-      seen: `${signed.signer}, who is ${operator.roles.join(', ')}`,
-    });
-  }
-  const spki = fromBase64(operator.spki) as DerSpki;
-  const algorithm = signatureAlgorithmFor(checkPublicKey(spki, policy.algorithms));
-  if (!verifySignature(algorithm, spki, signedBytes(signed.payload), signed.signature)) {
-    throw new KeysteadError('ticket.signature-invalid', { field: 'signature', seen: `not one of ${signed.signer}` });
-  }
+  const quorum = ticketQuorum(policy);
+  const signed = isFirstForm(text)
+    ? verifyFirst(text, quorum, policy)
+    : asTicket(verifyQuorumDocument(KIND, text, { permission: 'ticket.sign', quorum, policy }));
   requireWithinPolicy(signed.ticket, policy);
   return signed;
 }
+
+function verifyFirst(text: string, quorum: SigningQuorum, policy: Policy): SignedTicket {
+  const signed = firstTicket(verifyDocumentOf(FIRST_KIND, text, 'ticket.sign', policy));
+  const [signer = ''] = signersOf(signed);
+  const roles = operatorOf(policy, signer)?.roles ?? [];
+  if (!roles.some((role) => quorum.roles.includes(role))) {
+    throw new KeysteadError('ticket.signer-forbidden', {
+      field: 'signer',
+      seen: `${signer}, who is ${roles.join(', ')}`,
+    });
+  }
+  requireEnough(KIND, [signer], quorum);
+  return signed;
+}
+
+/** The form of before quorums had `signature`; whatever else there is is judged as the present form. */
+function isFirstForm(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && 'signature' in value;
+  } catch {
+    return false;
+  }
+}
+
+const firstTicket = (read: OperatorDocument<z.infer<typeof FirstTicketSchema>>): SignedTicket => ({
+  ticket: withFactory(read.content),
+  signatures: [{ signer: read.signer, signature: read.signature }],
+  payload: read.payload,
+  sha256: read.sha256,
+});
+
+const asTicket = ({ content, ...read }: QuorumDocument<z.infer<typeof TicketSchema>>): SignedTicket => ({
+  ...read,
+  ticket: content,
+});
+
+const withFactory = (ticket: WrittenTicket): BatchTicket => ({ factory: HEADQUARTERS, ...ticket });
 
 function requireWithinPolicy(ticket: BatchTicket, policy: Policy): void {
   const { maxQuota, maxSeconds } = policy.tickets;
@@ -150,6 +244,30 @@ function requireWithinPolicy(ticket: BatchTicket, policy: Policy): void {
       seen: `${seconds} s of at most ${maxSeconds}`,
     });
   }
+}
+
+/**
+ * That a ticket is for this node. @param name {@link HEADQUARTERS}, or a factory's name.
+ * @throws KeysteadError `ticket.other-factory`.
+ */
+export function requireTicketFactory({ factory }: BatchTicket, name: string): void {
+  if (factory === name) return;
+  throw new KeysteadError('ticket.other-factory', { field: 'factory', seen: `${factory}, and this is ${name}` });
+}
+
+/** That a ticket allows this way to a key; one that names none allows every way. @throws KeysteadError `ticket.key-origin-forbidden`. */
+export function requireTicketKeyOrigin({ keyOrigins }: BatchTicket, origin: TicketKeyOrigin): void {
+  if (keyOrigins === undefined || keyOrigins.includes(origin)) return;
+  throw new KeysteadError('ticket.key-origin-forbidden', {
+    field: 'keyOrigins',
+    seen: `${origin}, where the ticket allows ${keyOrigins.join(', ')}`,
+  });
+}
+
+/** @throws KeysteadError `ticket.station-forbidden`. */
+export function requireTicketStation({ stations }: BatchTicket, station: string): void {
+  if (stations === undefined || stations.includes(station)) return;
+  throw new KeysteadError('ticket.station-forbidden', { field: 'station', seen: station });
 }
 
 /** @throws KeysteadError `ticket.not-yet-valid`, `ticket.expired`. */
@@ -187,55 +305,4 @@ export function isInRange({ prefix, from, to, width }: DeviceIdRange, deviceId: 
 export const deviceIdAt = ({ prefix, width }: DeviceIdRange, number: number): string =>
   `${prefix}${String(number).padStart(width, '0')}`;
 
-/** The keys in alphabetical order, as RFC 8785 section 3.2.3 has them; the values are plain strings and integers. */
-function encode(ticket: BatchTicket): Uint8Array {
-  const { deviceIds: ids } = ticket;
-  return Buffer.from(
-    JSON.stringify({
-      attestation: ticket.attestation,
-      deviceIds: { from: ids.from, prefix: ids.prefix, to: ids.to, width: ids.width },
-      id: ticket.id,
-      lines: ticket.lines,
-      model: ticket.model,
-      notAfter: ticket.notAfter,
-      notBefore: ticket.notBefore,
-      profile: ticket.profile,
-      quota: ticket.quota,
-      v: ticket.v,
-    }),
-    'utf8',
-  );
-}
-
 const wholeSecond = (text: string): string => text.replace(/\.\d+Z$/, 'Z');
-
-function check(value: unknown): BatchTicket {
-  const parsed = TicketSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw malformed(firstIssue(parsed.error, 'ticket'), parsed.error);
-}
-
-const malformed = (facts: { field: string; seen: string }, cause?: unknown): KeysteadError =>
-  new KeysteadError('ticket.malformed', { ...facts, cause });
-
-function jsonOf(text: string, field: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw malformed({ field, seen: 'something that is not JSON' });
-  }
-}
-
-function utf8Of(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    throw malformed({ field: 'payload', seen: 'bytes that are not UTF-8' });
-  }
-}
-
-function fromBase64url(text: string, field: string): Uint8Array {
-  const bytes = new Uint8Array(Buffer.from(text, 'base64url'));
-  if (toBase64url(bytes) !== text) throw malformed({ field, seen: 'something that is not base64url' });
-  return bytes;
-}

@@ -8,6 +8,18 @@ export {
   writeKeystoreConfig,
 } from './config.ts';
 export {
+  COUNTER_MAKES,
+  type CounterConfig,
+  type CounterMake,
+  counterConfigPath,
+  type MonotonicCounter,
+  makeTokenCounter,
+  makeTpm2Counter,
+  openCounter,
+  readCounterConfig,
+  writeCounterConfig,
+} from './counter/index.ts';
+export {
   type AgreementKeystore,
   CUSTODIES,
   type Custody,

@@ -76,7 +76,8 @@ function tickets(database: DatabaseSync, now: Date): LiveInventory['tickets'] {
     .all(now.getTime())
     .map((row) => ({
       id: String(row.ticket_id),
-      signer: String(row.signer),
+      // The names of all who signed: names hold no comma.
+      signers: String(row.signer).split(', '),
       quota: Number(row.quota),
       notBefore: new Date(Number(row.not_before)).toISOString(),
       notAfter: new Date(Number(row.not_after)).toISOString(),

@@ -1,5 +1,5 @@
 import { KeysteadError } from '@keystead/core/errors';
-import { type BatchTicket, requireTicketTime, verifyTicket } from '@keystead/core/lifecycle';
+import { type BatchTicket, parseTicket, requireTicketTime, signersOf, verifyTicket } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
 import { requireClock } from '../authority/index.ts';
 import type { ProvisioningDeps } from './deps.ts';
@@ -24,11 +24,14 @@ export async function openBatch(
   try {
     requireClock(deps);
     const now = deps.clock.now();
-    const { ticket, signer, sha256 } = verifyTicket(text, deps.policy);
+    const signed = verifyTicket(text, deps.policy);
+    const { ticket, sha256 } = signed;
+    const signer = signersOf(signed).join(', ');
     requireTicketTime(ticket, now);
     const repeated = await deps.store.commit((tx) => {
       const known = tx.ticket(ticket.id);
-      if (known !== undefined && known.text !== text) {
+      // The same ticket with its signatures in another order, or one more of them, is the same ticket.
+      if (known !== undefined && parseTicket(known.text).sha256 !== sha256) {
         throw new KeysteadError('ticket.id-reused', { field: 'id', seen: ticket.id });
       }
       if (known !== undefined) return true;

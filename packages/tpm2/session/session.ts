@@ -39,6 +39,7 @@ export function makeSalt(key: EccPublic): { salt: SecretBytes; encrypted: Uint8A
 export class Session {
   readonly handle: number;
   readonly #key: SecretBytes;
+  #valueKey: SecretBytes | undefined;
   #nonceCaller: Uint8Array = new Uint8Array(0);
   #nonceTpm: Uint8Array;
 
@@ -48,6 +49,23 @@ export class Session {
     this.#nonceTpm = nonceTpm;
     this.#key = kdfa('sha256', salt, 'ATH', nonceTpm, nonceCaller, 32);
     salt.wipe();
+  }
+
+  /**
+   * From now on the session authorizes an entity with this value: the key of its HMACs and of its encryption is the
+   * session's followed by the value without its trailing zeros (Part 1 sections 19.6.4 and 19.6.5).
+   * @param value stays with the caller.
+   */
+  useValue(value: SecretBytes): void {
+    this.#valueKey?.wipe();
+    this.#valueKey = this.#key.use((key) =>
+      value.use((bytes) => SecretBytes.take(join(key, bytes.subarray(0, bytes.findLastIndex((one) => one !== 0) + 1)))),
+    );
+  }
+
+  /** sessionValue of Part 1 section 19.6.4. */
+  get #sessionValue(): SecretBytes {
+    return this.#valueKey ?? this.#key;
   }
 
   /** The name of a session is its handle (Part 1 section 16). */
@@ -69,7 +87,7 @@ export class Session {
         (flags.decrypt ? SESSION_ATTRIBUTE.DECRYPT : 0) |
         (flags.encrypt ? SESSION_ATTRIBUTE.ENCRYPT : 0),
     );
-    const hmac = hmacSha256(this.#key, join(cpHash, this.#nonceCaller, this.#nonceTpm, attributes));
+    const hmac = hmacSha256(this.#sessionValue, join(cpHash, this.#nonceCaller, this.#nonceTpm, attributes));
     return join(u32(this.handle), sized(this.#nonceCaller), attributes, sized(hmac));
   }
 
@@ -81,7 +99,7 @@ export class Session {
     const nonceTpm = reader.sized(64, 'nonceTPM');
     const attributes = reader.u8('the session attributes');
     const hmac = reader.sized(64, 'the HMAC of the response');
-    const expected = hmacSha256(this.#key, join(rpHash, nonceTpm, this.#nonceCaller, u8(attributes)));
+    const expected = hmacSha256(this.#sessionValue, join(rpHash, nonceTpm, this.#nonceCaller, u8(attributes)));
     if (!constantTimeEqual(hmac, expected))
       throw malformed('the HMAC of the response', 'another than the TPM would make');
     this.#nonceTpm = nonceTpm;
@@ -94,13 +112,14 @@ export class Session {
 
   wipe(): void {
     this.#key.wipe();
+    this.#valueKey?.wipe();
   }
 
   /** Key and IV: KDFa(sessionKey, "CFB", nonceNewer, nonceOlder) (Part 1 section 21.3). */
   #first(direction: 'encrypt' | 'decrypt', parameters: Uint8Array, newer: Uint8Array, older: Uint8Array): Uint8Array {
     const reader = new WireReader(parameters);
     const first = reader.sized(0xffff, 'the first parameter');
-    using derived = kdfa('sha256', this.#key, 'CFB', newer, older, KEY_BYTES + BLOCK_BYTES);
+    using derived = kdfa('sha256', this.#sessionValue, 'CFB', newer, older, KEY_BYTES + BLOCK_BYTES);
     using key = derived.use((bytes) => SecretBytes.copy(bytes.subarray(0, KEY_BYTES)));
     const changed = derived.use((bytes) => aesCfb(direction, key, bytes.slice(KEY_BYTES), first));
     const whole = join(u16(changed.length), changed, reader.rest());

@@ -42,6 +42,9 @@ export const COMMANDS = {
   FlushContext: { code: 0x165, handles: 0, authorized: 0 }, // 28.4: its handle is a parameter
   EvictControl: { code: 0x120, handles: 2, authorized: 1 }, // 28.5
   GetCapability: { code: 0x17a, handles: 0, authorized: 0 }, // 30.2
+  NvUndefineSpace: { code: 0x122, handles: 2, authorized: 1 }, // 31.4
+  NvDefineSpace: { code: 0x12a, handles: 1, authorized: 1 }, // 31.3
+  NvIncrement: { code: 0x134, handles: 2, authorized: 1 }, // 31.8
   NvReadPublic: { code: 0x169, handles: 1, authorized: 0 }, // 31.6
   NvRead: { code: 0x14e, handles: 2, authorized: 1 }, // 31.13
 } as const satisfies Record<string, CommandRow>;

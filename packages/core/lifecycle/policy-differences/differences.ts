@@ -6,7 +6,7 @@ import { est } from './est.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
 import { attestation } from './makers.ts';
 import { authorisations, backups, deviceProof } from './outsiders.ts';
-import { operators, quorums, revocationAuthority, tickets } from './people.ts';
+import { operators, quorums, revocationAuthority, ticketSigners, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation, transition } from './periods.ts';
 import { unitKeys } from './unit-keys.ts';
 
@@ -28,6 +28,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   cryptoperiods(found, before, after, live);
   custody(found, before, after);
   quorums(found, before, after);
+  ticketSigners(found, before, after, live);
   grace(found, before, after, live);
   revocation(found, before, after);
   est(found, before, after);

@@ -29,7 +29,13 @@ export interface LiveInventory {
   readonly now: Date;
   readonly certificates: readonly LiveCertificate[];
   /** Batches whose ticket has not ended and whose quota is not used up. */
-  readonly tickets: readonly { id: string; signer: string; quota: number; notBefore: string; notAfter: string }[];
+  readonly tickets: readonly {
+    id: string;
+    signers: readonly string[];
+    quota: number;
+    notBefore: string;
+    notAfter: string;
+  }[];
   /** Devices whose last LDevID has ended, and when. */
   readonly late: readonly { deviceId: string; endedAt: Date }[];
   /** From when on each CA signs. */

@@ -4,13 +4,14 @@ import { operatorOf, type Policy } from '../policy.ts';
 import { sameJson } from '../policy-update.ts';
 import { GIVEN_REASONS, REVOCATION_SELECTORS } from '../revocation-authority.ts';
 import { revocationQuorum } from '../revocation-rules.ts';
+import { ticketQuorum } from '../ticket.ts';
 import { change, count, type Findings, type LiveInventory, named } from './findings.ts';
 
 export function operators(found: Findings, before: Policy, after: Policy, live: LiveInventory | undefined): void {
   for (const old of before.operators) {
     const next = operatorOf(after, old.name);
     const field = `operators.${old.name}`;
-    const open = live?.tickets.filter(({ signer }) => signer === old.name) ?? [];
+    const open = live?.tickets.filter(({ signers }) => signers.includes(old.name)) ?? [];
     if (next === undefined) {
       if (open.length > 0) {
         const text = `operator ${old.name} removed: ${count(open, 'open ticket was', 'open tickets were')} signed by ${old.name} (${named(open.map(({ id }) => id))}) and would be refused`;
@@ -103,6 +104,40 @@ export function quorums(found: Findings, before: Policy, after: Policy): void {
         `${SENSITIVE_ACTS[act]} would need ${next.approvals}, and ${count(able, 'operator')} may`,
       );
     }
+  }
+}
+
+/** Who signs batch tickets; what is said of open tickets is what keyd would do with them. REQ-KEY-PROV-01 */
+export function ticketSigners(found: Findings, before: Policy, after: Policy, live: LiveInventory | undefined): void {
+  if (sameJson(before.quorums['batch-ticket'] ?? null, after.quorums['batch-ticket'] ?? null)) return;
+  const [old, next] = [ticketQuorum(before), ticketQuorum(after)];
+  const field = 'quorums.batch-ticket';
+  if (sameJson(old, next)) found.add('notes', field, 'says what went without saying');
+  if (old.signatures !== next.signatures) {
+    const short = live?.tickets.filter(({ signers }) => signers.length < next.signatures).map(({ id }) => id) ?? [];
+    const weaker = next.signatures < old.signatures;
+    const text = `a batch ticket needs ${next.signatures} ${next.signatures === 1 ? 'signature' : 'signatures'} instead of ${old.signatures}`;
+    const tail = weaker
+      ? ': fewer people can do it together'
+      : short.length > 0
+        ? `: the open tickets ${named(short)} have fewer and would be refused`
+        : '';
+    found.add(short.length > 0 ? 'breaks' : weaker ? 'warns' : 'notes', `${field}.signatures`, `${text}${tail}`);
+  }
+  if (!sameJson(old.roles, next.roles)) {
+    found.add(
+      'warns',
+      `${field}.roles`,
+      `batch tickets are signed by ${next.roles.join(', ')} instead of ${old.roles.join(', ')}`,
+    );
+  }
+  const able = after.operators.filter(({ roles }) => roles.some((role) => next.roles.includes(role)));
+  if (able.length < next.signatures) {
+    found.add(
+      'breaks',
+      field,
+      `a batch ticket would need ${next.signatures} signatures, and ${count(able, 'operator')} may`,
+    );
   }
 }
 

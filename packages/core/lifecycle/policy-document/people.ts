@@ -1,6 +1,7 @@
 import { SENSITIVE_ACTS, type SensitiveAct } from '../keying.ts';
 import type { Policy } from '../policy.ts';
 import { EXCLUSIVE_ROLES, PERMISSIONS, type Permission, permits, ROLES, type Role } from '../roles.ts';
+import { ticketQuorum } from '../ticket.ts';
 import { type Block, code, list, paragraph, section, subsection, type Text, table } from './content.ts';
 
 /** A policy that was in force, and who put it there. */
@@ -78,7 +79,17 @@ export const quorumSections = (policy: Policy): Block[] => [
       return [SENSITIVE_ACTS[act], `${approvals}`, who, holders(policy, roles) || '-', ENFORCED[act]];
     }),
   ),
+  batchTickets(policy),
 ];
+
+/** It is no act of one person to whom others agree: whoever signs asks. */
+function batchTickets(policy: Policy): Block {
+  const { signatures, roles } = ticketQuorum(policy);
+  const who = holders(policy, roles) || 'nobody';
+  return paragraph(
+    `A batch ticket, by which one node provisions so many units, is signed by at least ${signatures} of those who are ${roles.join(' or ')} (${who}). keyd verifies every signature itself, by the policy in force; a person counts once.`,
+  );
+}
 
 export const historySections = (history: readonly PolicyHistoryEntry[]): Block[] => [
   section('Change history'),

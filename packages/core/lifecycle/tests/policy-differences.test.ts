@@ -27,7 +27,13 @@ const live: LiveInventory = {
     })),
   ],
   tickets: [
-    { id: 'batch-7', signer: 'olga', quota: 50, notBefore: '2026-03-01T00:00:00Z', notAfter: '2026-03-31T00:00:00Z' },
+    {
+      id: 'batch-7',
+      signers: ['olga'],
+      quota: 50,
+      notBefore: '2026-03-01T00:00:00Z',
+      notAfter: '2026-03-31T00:00:00Z',
+    },
   ],
   late: [{ deviceId: 'KS-9', endedAt: before(20 * 86_400_000) }],
   authorities: [{ purpose: 'operational-ca', since: before(86_400_000) }],

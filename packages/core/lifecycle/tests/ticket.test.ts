@@ -12,6 +12,7 @@ import {
   requireTicketDevice,
   requireTicketLine,
   requireTicketTime,
+  signersOf,
   signTicket,
   verifyTicket,
 } from '../index.ts';
@@ -52,20 +53,27 @@ const code = (expected: string, field?: string) => (error: unknown) => {
 
 test('a ticket signed by a person whom the policy lets sign tickets verifies, with any key algorithm', async () => {
   for (const [name, key] of Object.entries({ ada, bob })) {
-    const { ticket, signer } = verifyTicket(await signTicket(draft, name, key.signer), policy);
-    assert.equal(signer, name);
-    assert.deepEqual(ticket, { v: 1, ...draft, notBefore: '2026-03-01T08:00:00Z', notAfter: '2026-03-01T20:00:00Z' });
+    const signed = verifyTicket(await signTicket(draft, name, key.signer), policy);
+    assert.deepEqual(signersOf(signed), [name]);
+    const factory = 'headquarters';
+    assert.deepEqual(signed.ticket, {
+      v: 2,
+      ...draft,
+      factory,
+      notBefore: '2026-03-01T08:00:00Z',
+      notAfter: '2026-03-01T20:00:00Z',
+    });
   }
 });
 
 test('a ticket by an unknown person, by a role that may not, or by another key than the policy has is refused', async () => {
   assert.throws(() => verifyTicketOf('eve', ada), code('ticket.malformed'));
   const eve = await signTicket(draft, 'eve', ada.signer);
-  assert.throws(() => verifyTicket(eve, policy), code('ticket.signer-unknown', 'signer'));
+  assert.throws(() => verifyTicket(eve, policy), code('ticket.signer-unknown', 'signatures[0].signer'));
   const byLine = await signTicket(draft, 'lin', lin.signer);
   assert.throws(() => verifyTicket(byLine, policy), code('ticket.signer-forbidden'));
   const forged = await signTicket(draft, 'ada', lin.signer);
-  assert.throws(() => verifyTicket(forged, policy), code('ticket.signature-invalid', 'signature'));
+  assert.throws(() => verifyTicket(forged, policy), code('ticket.signature-invalid', 'signatures[0].signature'));
 });
 
 const verifyTicketOf = (name: string, _key: unknown) => verifyTicket(JSON.stringify({ signer: name }), policy);
@@ -163,8 +171,12 @@ test('a ticket that makes no sense cannot be signed', async () => {
 });
 
 test('no text makes the reader of tickets throw anything but its own error', () => {
+  const signature = { signer: fc.string(), signature: fc.string() };
   const structured = fc
-    .record({ payload: fc.string(), signer: fc.string(), signature: fc.string() })
+    .oneof(
+      fc.record({ payload: fc.string(), ...signature }),
+      fc.record({ payload: fc.string(), signatures: fc.array(fc.record(signature)) }),
+    )
     .map((v) => JSON.stringify(v));
   const inner = fc
     .json()

@@ -6,7 +6,9 @@ import {
   profileOf,
   requestName,
   requireTicketDevice,
+  requireTicketFactory,
   requireTicketLine,
+  requireTicketStation,
   requireTicketTime,
   type SignedTicket,
 } from '@keystead/core/lifecycle';
@@ -14,6 +16,7 @@ import { checkDeviceId } from '@keystead/core/x509';
 import type { UnitAtLine } from '../attestation/index.ts';
 import type { CertificateAuthority } from '../certificate-authority.ts';
 import type { KeydContext } from '../context.ts';
+import { nodeName } from '../node-name.ts';
 import type { Params, Result } from '../protocol.ts';
 
 /**
@@ -57,7 +60,9 @@ export function requireUnit(
   keyd.ledger.require(issuerKeyId(authority.id), 'protect', now);
   requireTicketTime(ticket, now);
   keyd.state.requireAfterRestore(ticket);
+  requireTicketFactory(ticket, nodeName(keyd));
   requireTicketLine(ticket, line);
+  requireTicketStation(ticket, station);
   requireTicketDevice(ticket, checkDeviceId(deviceId));
   requireLineOperator(keyd, operator);
   return { signed, authority, unit: { ticketSha256: signed.sha256, deviceId, operator, station, line } };

@@ -1,7 +1,7 @@
 import type { DerSpki, SpkiSha256 } from '@keystead/core/bytes';
 import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { BatchTicket, Policy, SignedTicket } from '@keystead/core/lifecycle';
+import { type BatchTicket, type Policy, requireTicketKeyOrigin, type SignedTicket } from '@keystead/core/lifecycle';
 import type { KeyOrigin, UnitAtLine } from '../attestation/index.ts';
 import type { KeydContext } from '../context.ts';
 import type { MadeKey } from '../injections.ts';
@@ -112,10 +112,7 @@ export async function withSymmetric(
  * @throws KeysteadError `ticket.key-origin-forbidden`, `injection.forbidden`.
  */
 export function requireKeyOrigin(ticket: BatchTicket, origin: KeyOrigin['origin']): void {
-  const allowed: unknown = Reflect.get(ticket, 'keyOrigins');
-  if (Array.isArray(allowed) ? allowed.includes(origin) : origin !== 'injected') return;
-  throw new KeysteadError('injection.forbidden', {
-    field: 'ticket',
-    seen: `${ticket.id}, which does not allow ${origin}`,
-  });
+  requireTicketKeyOrigin(ticket, origin);
+  if (origin !== 'injected' || ticket.keyOrigins !== undefined) return;
+  throw new KeysteadError('injection.forbidden', { field: 'ticket', seen: `${ticket.id}, which names no keyOrigins` });
 }

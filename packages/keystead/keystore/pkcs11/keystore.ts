@@ -1,15 +1,17 @@
-import type { DerSpki } from '@keystead/core/bytes';
+import { type DerSpki, toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import {
   ecPoint,
   type GeneratedKeyAlgorithm,
   kbkdfInput,
+  randomBytes,
   SecretBytes,
   SIGNATURE_OF,
   type Signer,
   verifySignature,
 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import type { MonotonicCounter } from '../counter/counter.ts';
 import type {
   AgreementKeystore,
   DerivingKeyInfo,
@@ -24,7 +26,7 @@ import type {
 import { isKeyId } from '../sealed-format.ts';
 import type { Pkcs11Configuration } from './configuration.ts';
 import { evidenceOf, requireKept } from './evidence.ts';
-import type { KeyRef, StoredKey, TokenFacts } from './orders.ts';
+import type { Answer, KeyRef, Order, OrderKind, StoredKey, TokenFacts } from './orders.ts';
 import { TokenPool } from './pool.ts';
 import { spkiFromToken } from './public-key.ts';
 import { TokenRandom } from './random.ts';
@@ -194,6 +196,23 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
   close(): void {
     this.#closed = true;
     void this.#pool.close();
+  }
+
+  /** A counter on this token; it ends with the keystore. */
+  counter(label: string): MonotonicCounter & { create(): Promise<void> } {
+    const step = (): string => toHex(randomBytes(16));
+    const ask = <Kind extends OrderKind>(order: Order<Kind>): Promise<Answer<Kind>> => {
+      this.#requireOpen();
+      return this.#pool.ask(() => order);
+    };
+    return {
+      make: 'pkcs11',
+      name: `token ${this.#facts.token.label} (${this.#facts.token.serialNumber}) data object ${label}`,
+      read: async () => ask({ kind: 'readCounter', label }),
+      raise: async (from) => ask({ kind: 'raiseCounter', label, from, step: step() }),
+      create: async () => ask({ kind: 'makeCounter', label, step: step() }),
+      close: async () => {},
+    };
   }
 
   #inOrder(): Held[] {

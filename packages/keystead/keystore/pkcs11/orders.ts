@@ -77,6 +77,10 @@ export interface Orders {
   /** CKM_SHA256_HMAC over the data, in a buffer of its own that its receiver wipes. */
   mac: { order: { readonly key: KeyRef; readonly data: Uint8Array }; answer: Uint8Array };
   wrap: { order: { readonly key: KeyRef; readonly secret: SharedArrayBuffer }; answer: Uint8Array };
+  readCounter: { order: { readonly label: string }; answer: number };
+  /** `step`: 16 random bytes, hex, the same in each repetition. */
+  makeCounter: { order: { readonly label: string; readonly step: string }; answer: undefined };
+  raiseCounter: { order: { readonly label: string; readonly from: number; readonly step: string }; answer: undefined };
   unwrap: { order: { readonly key: KeyRef; readonly wrapped: Uint8Array }; answer: Uint8Array };
 }
 export type OrderKind = keyof Orders;

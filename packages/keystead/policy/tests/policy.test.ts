@@ -119,7 +119,7 @@ test('the records of a deployment say what a policy would break, and its files w
     const ldevid = live.certificates.find(({ profile }) => profile === 'ldevid');
     assert.deepEqual([ldevid?.owner, ldevid?.keyAlgorithm], ['KS-0001', 'P-256']);
     assert.deepEqual(
-      live.tickets.map(({ signer }) => signer),
+      live.tickets.flatMap(({ signers }) => signers),
       ['ada'],
     );
     assert.equal(live.authorities.length, 4);
