@@ -1,10 +1,15 @@
 import { KeysteadError } from '@keystead/core/errors';
 import type { Result } from '../keyd-client/index.ts';
 import type { Device } from '../store/index.ts';
-import type { UnitOrder } from './unit.ts';
+
+/** What of an order names its way. */
+interface WayClaim {
+  readonly attestation?: unknown;
+  readonly way?: { readonly kind: 'secure-element' | 'injected' } | undefined;
+}
 
 /** The way that an order claims; undefined where it claims no more than that the device has its key. */
-export function wayOf({ attestation, way }: Pick<UnitOrder, 'attestation' | 'way'>): Device['keyOrigin'] | undefined {
+export function wayOf({ attestation, way }: WayClaim): Device['keyOrigin'] | undefined {
   return attestation === undefined ? way?.kind : 'tpm2-attested';
 }
 
