@@ -25,7 +25,7 @@ const floors = [
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
   ['keystore'],
-  ['files', 'clock', 'host', 'crypto'],
+  ['files', 'clock', 'host', 'crypto', 'scan'],
 ];
 
 const tests = '/tests/';

@@ -1206,6 +1206,8 @@ export const ERRORS = {
     remedy: 'have a new ticket signed',
   },
   'ticket.id-reused': { kind: 'conflict', rule: 'two batch tickets never have the same id' },
+  // ---- scans
+  'scan.no-file': { kind: 'not-found', rule: 'what is to be scanned must be there' },
   // ---- trust bundles and filters
   'filter.malformed': { kind: 'invalid', rule: 'a revocation filter must have the form of docs/filter.md' },
   'filter.base-differs': {
