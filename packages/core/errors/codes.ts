@@ -1206,6 +1206,100 @@ export const ERRORS = {
     remedy: 'have a new ticket signed',
   },
   'ticket.id-reused': { kind: 'conflict', rule: 'two batch tickets never have the same id' },
+  'ticket.too-few-signatures': {
+    kind: 'forbidden',
+    rule: 'a batch ticket is signed by as many people as the policy asks for (quorums.batch-ticket)',
+    remedy: 'have another operator sign it: keystead ticket sign',
+  },
+  'ticket.signer-twice': {
+    kind: 'conflict',
+    rule: 'a person, and a key, signs a batch ticket once',
+    remedy: 'have another operator sign it',
+  },
+  'ticket.other-ticket': { kind: 'conflict', rule: 'only copies of one and the same batch ticket can be joined' },
+  'ticket.other-factory': {
+    kind: 'forbidden',
+    rule: 'a batch ticket is used by the one node that it names, and by no other',
+    remedy: 'take the ticket to that node, or have one signed for this node',
+  },
+  'ticket.key-origin-forbidden': {
+    kind: 'forbidden',
+    rule: 'a key of a unit comes about in one of the ways that the batch ticket allows',
+    remedy: 'take a way that it allows, or have another ticket signed',
+  },
+  'ticket.station-forbidden': {
+    kind: 'forbidden',
+    rule: 'the station must be one that the batch ticket names',
+    remedy: 'go to one of its stations, or have another ticket signed',
+  },
+  // ---- monotonic counters
+  'keyd.counter-failed': {
+    kind: 'unavailable',
+    rule: 'no unit is given out whose count the monotonic counter does not cover',
+    remedy: 'see that its TPM or token is there and answers, then ask again with the same unit',
+  },
+  'keyd.journal-rolled-back': {
+    kind: 'forbidden',
+    rule: 'no unit is given out by a journal that is older than its monotonic counter: an older disk was put back',
+    remedy: 'put the newest disk back; where it is lost, operators order a recount (keystead recount)',
+  },
+  'keyd.counter-replaced': {
+    kind: 'forbidden',
+    rule: 'no unit is given out where the monotonic counter is behind the journal: its TPM or token was changed or cleared',
+    remedy: 'put the module back; where it is lost, operators order a recount (keystead recount)',
+  },
+  'keyd.counter-missing': {
+    kind: 'forbidden',
+    rule: 'a journal that was tied to a monotonic counter takes no unit without one',
+    remedy:
+      'put counter.json back; where its counter is lost, make another (keystead keystore counter init) and have operators order a recount',
+  },
+  'ticket.before-recount': {
+    kind: 'forbidden',
+    rule: 'a ticket that was in force before a recount is closed: units may have been made that are forgotten',
+    remedy: 'sign a new ticket for what is left of the batch',
+  },
+  'authorisation.before-recount': {
+    kind: 'forbidden',
+    rule: 'an authorisation that was in force before a recount is closed: uses of it may be forgotten',
+    remedy: 'sign a new authorisation',
+  },
+  'recount.malformed': { kind: 'invalid', rule: 'an order to recount must have the form that keystead recount writes' },
+  'recount.signer-unknown': { kind: 'forbidden', rule: 'who signs an order to recount must stand in the policy' },
+  'recount.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'who signs an order to recount must be one who signs batch tickets',
+  },
+  'recount.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'an order to recount must carry the signatures of those whom it names',
+  },
+  'recount.signer-twice': { kind: 'conflict', rule: 'a person, and a key, signs an order to recount once' },
+  'recount.too-few-signatures': {
+    kind: 'forbidden',
+    rule: 'an order to recount is signed by as many people as a batch ticket (quorums.batch-ticket)',
+    remedy: 'have another operator sign it: keystead recount sign',
+  },
+  'recount.other-order': { kind: 'conflict', rule: 'only copies of one and the same order can be joined' },
+  'recount.other-keyd': { kind: 'forbidden', rule: 'an order to recount is for the one keyd whose log it names' },
+  'recount.other-values': {
+    kind: 'conflict',
+    rule: 'an order to recount names the values of counter and journal as they are',
+    remedy: 'draft it anew: keystead recount draft',
+  },
+  'recount.expired': { kind: 'forbidden', rule: 'an order to recount is carried out in its time' },
+  'recount.not-needed': { kind: 'conflict', rule: 'nothing is recounted where the counter covers the journal' },
+  'counter.missing': {
+    kind: 'unavailable',
+    rule: 'the counter of counter.json must be there',
+    remedy: 'if its TPM or token was cleared or changed, make a counter again and have operators order a recount',
+  },
+  'counter.exists': { kind: 'conflict', rule: 'a counter is made once', remedy: 'take another name for it' },
+  'counter.moved': {
+    kind: 'conflict',
+    rule: 'one keyd alone takes the steps of its counter',
+    remedy: 'find the other program that uses the same counter: a copy of the data directory, most likely',
+  },
   // ---- scans
   'scan.no-file': { kind: 'not-found', rule: 'what is to be scanned must be there' },
   // ---- trust bundles and filters
@@ -1253,44 +1347,6 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'a commission takes as many approvals as the policy asks for',
     remedy: 'have more people approve it',
-  },
-  'ticket.too-few-signatures': {
-    kind: 'forbidden',
-    rule: 'a batch ticket is signed by as many people as the policy asks for (quorums.batch-ticket)',
-    remedy: 'have another operator sign it: keystead ticket sign',
-  },
-  'ticket.signer-twice': {
-    kind: 'conflict',
-    rule: 'a person, and a key, signs a batch ticket once',
-    remedy: 'have another operator sign it',
-  },
-  'ticket.other-ticket': { kind: 'conflict', rule: 'only copies of one and the same batch ticket can be joined' },
-  'ticket.other-factory': {
-    kind: 'forbidden',
-    rule: 'a batch ticket is used by the one node that it names, and by no other',
-    remedy: 'take the ticket to that node, or have one signed for this node',
-  },
-  'ticket.key-origin-forbidden': {
-    kind: 'forbidden',
-    rule: 'a key of a unit comes about in one of the ways that the batch ticket allows',
-    remedy: 'take a way that it allows, or have another ticket signed',
-  },
-  'ticket.station-forbidden': {
-    kind: 'forbidden',
-    rule: 'the station must be one that the batch ticket names',
-    remedy: 'go to one of its stations, or have another ticket signed',
-  },
-  // ---- monotonic counters
-  'counter.missing': {
-    kind: 'unavailable',
-    rule: 'the counter of counter.json must be there',
-    remedy: 'if its TPM or token was cleared or changed, make a counter again and have operators order a recount',
-  },
-  'counter.exists': { kind: 'conflict', rule: 'a counter is made once', remedy: 'take another name for it' },
-  'counter.moved': {
-    kind: 'conflict',
-    rule: 'one keyd alone takes the steps of its counter',
-    remedy: 'find the other program that uses the same counter: a copy of the data directory, most likely',
   },
   // ---- keyd
   'keyd.unreachable': {

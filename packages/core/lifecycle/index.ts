@@ -62,6 +62,7 @@ export {
   signQuorumDocument,
   verifyQuorumDocument,
 } from './quorum-document.ts';
+export * from './recount.ts';
 export * from './revocation-authority.ts';
 export * from './revocation-rules.ts';
 export * from './revocation-statement.ts';

@@ -163,6 +163,11 @@ export class KeydClient {
     return this.#call('changeKey', params);
   }
 
+  /** Goes on where journal and counter do not agree, by an order that operators signed; durable when it resolves. */
+  recount(params: Params<'recount'>): Promise<Result<'recount'>> {
+    return this.#call('recount', params);
+  }
+
   /** Takes certificates off their hold by an order that operators signed; durable when it resolves. */
   releaseHold(params: Params<'releaseHold'>): Promise<Result<'releaseHold'>> {
     return this.#call('releaseHold', params);

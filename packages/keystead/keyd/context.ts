@@ -12,7 +12,7 @@ import type {
 } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
-import type { KeyInfo, Keystore } from '../keystore/index.ts';
+import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
 import type { Attestation, Elements } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
@@ -23,7 +23,7 @@ import type { Provenance } from './documents.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
-import type { KeyJournalEntry, PolicyJournalEntry } from './journal-entry.ts';
+import type { JournalEntry, KeyJournalEntry, PolicyJournalEntry } from './journal-entry.ts';
 import { KeyLedger } from './key-ledger.ts';
 import { LogSigner } from './log-signer.ts';
 import type { OcspResponder } from './ocsp-responder.ts';
@@ -33,6 +33,7 @@ import type { Result } from './protocol.ts';
 import type { Requesters } from './requester.ts';
 import { KeydState } from './state.ts';
 import { Turnstile } from './turnstile.ts';
+import { UnitCount } from './unit-count.ts';
 
 export interface ContextParts {
   /** keyd's own directory: journal, leaves, checkpoint, policies. */
@@ -53,6 +54,8 @@ export interface ContextParts {
   readonly keys: readonly KeyInfo[];
   /** The keys that seal the keystore. */
   readonly masters: Result<'keys'>['masters'];
+  /** What the journal is tied to, and the value with which it was made; undefined where the disk is all there is. */
+  readonly counter?: { readonly counter: MonotonicCounter; readonly base: number };
   readonly clock: Clock;
   /** Name and version of this program, as documents tell it. */
   readonly software: string;
@@ -79,6 +82,8 @@ export class KeydContext {
   readonly diversification: Diversification;
   readonly state: KeydState;
   readonly journal: Journal;
+  /** How the journal stands to the monotonic counter. */
+  readonly count: UnitCount;
   readonly ledger: KeyLedger;
   readonly masters: Result<'keys'>['masters'];
   readonly rootCrls: Result<'trust'>['rootCrls'];
@@ -99,6 +104,7 @@ export class KeydContext {
     parts: ContextParts,
     state: KeydState,
     journal: Journal,
+    count: UnitCount,
     log: LogSigner,
     policies: PolicyChain,
     ledger: KeyLedger,
@@ -113,6 +119,7 @@ export class KeydContext {
     this.rootCrls = parts.rootCrls;
     this.journal = journal;
     this.diversification = new Diversification({ keystore: parts.keystore, known: state.masters, journal });
+    this.count = count;
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
     this.log = log;
     this.policies = policies;
@@ -138,12 +145,16 @@ export class KeydContext {
     state.injections.within(dir);
     const changes: PolicyJournalEntry[] = [];
     const orders: KeyJournalEntry[] = [];
-    const journal = await Journal.open(join(dir, 'journal'), (entry) => {
+    const count = new UnitCount(parts.counter?.counter, parts.counter?.base);
+    const replay = (entry: JournalEntry): void => {
       state.replay(entry);
+      count.replay(entry);
       if (entry.kind === 'policy') changes.push(entry);
       if (entry.kind === 'key') orders.push(entry);
-    });
+    };
+    const journal = await Journal.open(join(dir, 'journal'), replay, count);
     try {
+      await count.start();
       const policies = PolicyChain.open({ dir, published: parts.publishedPolicy }, founding, changes);
       const ledger = new KeyLedger(hierarchy, parts.keys, () => policies.inForce.policy, orders);
       const log = await LogSigner.open(dir, {
@@ -160,7 +171,7 @@ export class KeydContext {
       for (const { issuer, certificate } of hierarchy.formerEvidence) {
         state.sawSerial(issuer, readCertificate(certificate).serial);
       }
-      return new KeydContext(parts, state, journal, log, policies, ledger);
+      return new KeydContext(parts, state, journal, count, log, policies, ledger);
     } catch (error) {
       await journal.close();
       throw error;
@@ -257,5 +268,6 @@ export class KeydContext {
     await this.checks.close();
     await this.log.close();
     await this.journal.close();
+    await this.count.close();
   }
 }

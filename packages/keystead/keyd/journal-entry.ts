@@ -174,6 +174,28 @@ const RestoredEntry = z.strictObject({
   refused: z.array(z.strictObject({ time: isoTime, code: z.string(), who: z.string().optional() })).max(64),
 });
 
+/** Which step of the counter it was: 16 bytes, hex. */
+const mark = z.string().regex(/^[0-9a-f]{32}$/);
+
+/** The step of the monotonic counter that covers the entries after it, until the next one. REQ-KEY-PROV-01 */
+const CountEntry = z.strictObject({ ...numbered, kind: z.literal('count'), value: z.int().min(0), mark });
+
+/**
+ * An order of operators to go on where journal and counter did not agree: the journal goes on from the counter's value,
+ * and what could be used before is closed. REQ-KEY-PROV-01
+ */
+const RecountEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('recount'),
+  counter: z.strictObject({ make: z.string(), name: z.string(), value: z.int().min(0), mark }),
+  /** The value that the journal had, or null. */
+  journal: z.int().min(0).nullable(),
+  orderSha256: hex,
+  signers: z.array(z.string()).min(1).max(16),
+  reason: z.string(),
+  requestId: z.string(),
+});
+
 /** One line of keyd's journal: what it signed, written down and durable before it is given out. */
 export const JournalEntrySchema = z.discriminatedUnion('kind', [
   CertificateEntry,
@@ -187,6 +209,8 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   UnitKeyEntry,
   MasterKeyEntry,
   DerivedEntry,
+  CountEntry,
+  RecountEntry,
 ]);
 
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;
@@ -196,6 +220,7 @@ export type CrlJournalEntry = z.infer<typeof CrlEntry>;
 export type RevocationsJournalEntry = z.infer<typeof RevocationsEntry>;
 export type ReleaseJournalEntry = z.infer<typeof ReleaseEntry>;
 export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
+export type RecountJournalEntry = z.infer<typeof RecountEntry>;
 export type RestoredJournalEntry = z.infer<typeof RestoredEntry>;
 
 export type MasterKeyJournalEntry = z.infer<typeof MasterKeyEntry>;

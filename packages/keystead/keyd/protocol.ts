@@ -17,6 +17,7 @@ import { z } from 'zod';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
+import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import { challengeElement, DeriveUnitKey, makeUnitKey, unitWay } from './wire/unit-ways.ts';
@@ -216,6 +217,8 @@ const Status = {
     /** Into how many partitions each issuer's list is to be cut besides the list of all; several after a change. */
     crlShards: perIssuer(z.array(z.int())),
     restores: z.array(Restore),
+    /** Whether a monotonic counter covers the journal. */
+    count: CountReportSchema,
   }),
 };
 
@@ -408,6 +411,7 @@ export const OPERATIONS = {
   keys: Keys,
   changeKey: ChangeKey,
   releaseHold: ReleaseHold,
+  recount: RecountOperation,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

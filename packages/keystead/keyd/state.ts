@@ -12,11 +12,14 @@ import type {
   CertificateJournalEntry,
   CrlJournalEntry,
   JournalEntry,
+  RecountJournalEntry,
   RestoredJournalEntry,
   RevocationsJournalEntry,
 } from './journal-entry.ts';
 import type { Revoked } from './revoked-set.ts';
 import { SerialSet } from './serial-set.ts';
+
+type Recount = Omit<RecountJournalEntry, 'n' | 'kind'>;
 
 interface TicketUse {
   readonly sha256: string;
@@ -46,6 +49,7 @@ export class KeydState {
   readonly #unitKeys = new Map<string, string>();
   readonly #lists = new Map<IssuerId, IssuerLists>();
   readonly #restores: RestoredJournalEntry[] = [];
+  readonly #recounts: Recount[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
   /** Which device has which chip. */
@@ -70,6 +74,7 @@ export class KeydState {
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
+    if (entry.kind === 'recount') this.takeRecount(entry);
   }
 
   #replayCertificate(entry: CertificateJournalEntry): void {
@@ -120,26 +125,43 @@ export class KeydState {
     return this.#restores;
   }
 
+  /** Every order to go on where journal and counter did not agree, in order. */
+  get recounts(): readonly Recount[] {
+    return this.#recounts;
+  }
+
+  /** Takes a recount into account. Returns what takes it back, for when it could not be written. */
+  takeRecount(recount: Recount): () => void {
+    this.#recounts.push(recount);
+    return () => void this.#recounts.splice(this.#recounts.indexOf(recount), 1);
+  }
+
   /** The fewest entries that the log may have: what the restores vouched for. */
   get leastLogSize(): number {
     return Math.max(0, ...this.#restores.map(({ log }) => log.restored));
   }
 
   /**
-   * What was made with a ticket or an authorisation after the backup is forgotten, and so is that it was ever used.
-   * What could be used before the restore is therefore closed. REQ-KEY-BAK-02, REQ-KEY-PROV-01
-   * @throws KeysteadError `ticket.before-restore`, `authorisation.before-restore`.
+   * What was made with a ticket or an authorisation after the backup, or after the disk that was put back, is forgotten,
+   * and so is that it was ever used. What could be used before is therefore closed. REQ-KEY-BAK-02, REQ-KEY-PROV-01
+   * @throws KeysteadError `ticket.before-restore`, `authorisation.before-restore`, `ticket.before-recount`,
+   *   `authorisation.before-recount`.
    */
   requireAfterRestore(
     { notBefore }: Pick<BatchTicket, 'notBefore'>,
     what: 'ticket' | 'authorisation' = 'ticket',
   ): void {
-    const last = this.#restores.at(-1);
-    if (last === undefined || Date.parse(notBefore) > Date.parse(last.time)) return;
-    throw new KeysteadError(`${what}.before-restore`, {
-      field: 'notBefore',
-      seen: `${notBefore}, restored ${last.time}`,
-    });
+    const isAfter = (last: { time: string } | undefined): boolean =>
+      last === undefined || Date.parse(notBefore) > Date.parse(last.time);
+    const field = 'notBefore';
+    const restored = this.#restores.at(-1);
+    if (!isAfter(restored)) {
+      throw new KeysteadError(`${what}.before-restore`, { field, seen: `${notBefore}, restored ${restored?.time}` });
+    }
+    const recounted = this.#recounts.at(-1);
+    if (!isAfter(recounted)) {
+      throw new KeysteadError(`${what}.before-recount`, { field, seen: `${notBefore}, recounted ${recounted?.time}` });
+    }
   }
 
   /** Certificates in the journal. */

@@ -12,6 +12,7 @@ import { changeKey, keys } from './keys.ts';
 import { makeUnitKey } from './make-unit-key.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
+import { recount } from './recount.ts';
 import { releaseHold } from './release-hold.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
@@ -43,10 +44,11 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   keys,
   changeKey,
   releaseHold,
+  recount,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */
-const ALONE: ReadonlySet<OperationName> = new Set<OperationName>(['changePolicy']);
+const ALONE: ReadonlySet<OperationName> = new Set<OperationName>(['changePolicy', 'recount']);
 
 /**
  * Checks the form of an operation's parameters and carries it out. Whatever it signed is durable when it resolves.

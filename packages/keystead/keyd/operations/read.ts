@@ -17,6 +17,7 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
     tickets: keyd.state.tickets,
     crlNumbers: keyd.state.crlNumbers,
     crlShards: shardings(keyd),
+    count: keyd.count.report,
     restores: keyd.state.restores.map(({ n: _, kind: __, time, ...restore }) => ({ ...restore, time: new Date(time) })),
   };
 }

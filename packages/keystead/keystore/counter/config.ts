@@ -25,8 +25,11 @@ const Tpm2CounterSchema = z.strictObject({
   make: z.literal('tpm2'),
   /** `device:/dev/tpmrm0`, `unix:/path` or `tcp:host:port`. */
   tpm: z.string().min(1).default(DEFAULT_ADDRESS),
-  /** NV index: one that an owner may define. */
-  index: z.int().min(OWNER_NV.first).max(OWNER_NV.last),
+  /** NV index: one that an owner may define; the one after it holds the mark. */
+  index: z
+    .int()
+    .min(OWNER_NV.first)
+    .max(OWNER_NV.last - 1),
   /** Name of the storage root, hex: which TPM it is. */
   storageRoot: z.string().regex(/^(?:[0-9a-f]{2}){2,66}$/),
   /** How the value that authorizes its use comes out of keyd's passphrase. */

@@ -1,8 +1,9 @@
+import { fromHex, toHex } from '@keystead/core/bytes';
 import { defaultPasswordKdf, fipsMode, passwordKey, type SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { defineCounter, incrementCounter, type NvCounter, readCounter, Tpm } from '@keystead/tpm2';
+import { defineCounter, type NvCounter, readCounter, stepCounter, Tpm } from '@keystead/tpm2';
 import { kdfJson, kdfOf, type Tpm2CounterConfig } from './config.ts';
-import type { MonotonicCounter } from './counter.ts';
+import type { CounterReading, MonotonicCounter } from './counter.ts';
 
 /**
  * Defines a counter in a TPM, whose use keyd's passphrase authorizes.
@@ -41,19 +42,15 @@ export class Tpm2Counter implements MonotonicCounter {
     return new Tpm2Counter(config, await passwordKey(kdfOf(config.auth), passphrase, 32));
   }
 
-  read(): Promise<number> {
-    return this.#asked((tpm) => tpm.use((channel) => readCounter(channel, this.#counter)));
+  async read(): Promise<CounterReading> {
+    const { value, mark } = await this.#asked((tpm) => tpm.use((channel) => readCounter(channel, this.#counter)));
+    return { value, mark: toHex(mark) };
   }
 
-  async raise(from: number): Promise<void> {
-    const value = await this.#asked((tpm) =>
-      tpm.use(async (channel) => {
-        const before = await readCounter(channel, this.#counter);
-        if (before !== from) throw moved(before, from);
-        return incrementCounter(channel, this.#counter);
-      }),
-    );
-    if (value !== from + 1) throw moved(value, from + 1);
+  async raise(from: number, mark: string): Promise<void> {
+    const value = await this.#asked((tpm) => tpm.use((channel) => stepCounter(channel, this.#counter, fromHex(mark))));
+    if (value === from + 1) return;
+    throw new KeysteadError('counter.moved', { field: 'counter', seen: `${value}, where ${from + 1} was expected` });
   }
 
   async close(): Promise<void> {
@@ -83,6 +80,3 @@ export class Tpm2Counter implements MonotonicCounter {
     }
   }
 }
-
-const moved = (seen: number, expected: number): KeysteadError =>
-  new KeysteadError('counter.moved', { field: 'counter', seen: `${seen}, where ${expected} was expected` });

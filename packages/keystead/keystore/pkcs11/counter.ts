@@ -1,6 +1,7 @@
 import { canonicalJson } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { z } from 'zod';
+import type { CounterReading } from '../counter/counter.ts';
 
 /** CKA_APPLICATION of counters: another than that of the records of keys. */
 export const COUNTER_APPLICATION = 'keystead counter';
@@ -8,8 +9,8 @@ export const COUNTER_APPLICATION = 'keystead counter';
 const CounterSchema = z.strictObject({
   version: z.literal(1),
   value: z.int().min(0),
-  /** Which step made it, hex: a step that is asked for again after a lost connection knows its own work by it. */
-  step: z.string().regex(/^[0-9a-f]{32}$/),
+  /** Which step made it, hex: a step that is asked for again after a lost connection knows its own work by it, too. */
+  mark: z.string().regex(/^[0-9a-f]{32}$/),
 });
 
 /** One data object of a counter. PKCS#11 has no counter that the tokens of today keep (CKH_MONOTONIC_COUNTER). */
@@ -37,8 +38,9 @@ export function parseCounter(label: string, bytes: Uint8Array): CounterObject {
  * programs that took the same step at the same moment have taken two, and neither goes on unnoticed. Undefined without
  * an object.
  */
-export function counterValue(objects: readonly CounterObject[]): number | undefined {
-  if (objects.length === 0) return undefined;
+export function counterReading(objects: readonly CounterObject[]): CounterReading | undefined {
   const highest = Math.max(...objects.map(({ value }) => value));
-  return highest + objects.filter(({ value }) => value === highest).length - 1;
+  const last = objects.filter(({ value }) => value === highest);
+  const [first] = last;
+  return first === undefined ? undefined : { value: highest + last.length - 1, mark: first.mark };
 }

@@ -1,10 +1,9 @@
-import { type DerSpki, toHex } from '@keystead/core/bytes';
+import type { DerSpki } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import {
   ecPoint,
   type GeneratedKeyAlgorithm,
   kbkdfInput,
-  randomBytes,
   SecretBytes,
   SIGNATURE_OF,
   type Signer,
@@ -200,7 +199,6 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
 
   /** A counter on this token; it ends with the keystore. */
   counter(label: string): MonotonicCounter & { create(): Promise<void> } {
-    const step = (): string => toHex(randomBytes(16));
     const ask = <Kind extends OrderKind>(order: Order<Kind>): Promise<Answer<Kind>> => {
       this.#requireOpen();
       return this.#pool.ask(() => order);
@@ -209,8 +207,8 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
       make: 'pkcs11',
       name: `token ${this.#facts.token.label} (${this.#facts.token.serialNumber}) data object ${label}`,
       read: async () => ask({ kind: 'readCounter', label }),
-      raise: async (from) => ask({ kind: 'raiseCounter', label, from, step: step() }),
-      create: async () => ask({ kind: 'makeCounter', label, step: step() }),
+      raise: async (from, mark) => ask({ kind: 'raiseCounter', label, from, mark }),
+      create: async () => ask({ kind: 'makeCounter', label }),
       close: async () => {},
     };
   }

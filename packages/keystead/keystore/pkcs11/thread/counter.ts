@@ -1,6 +1,7 @@
 import { KeysteadError } from '@keystead/core/errors';
 import type { Handle } from 'pkcs11js';
-import { type CounterObject, counterValue, formatCounter, parseCounter } from '../counter.ts';
+import { type CounterReading, NO_MARK } from '../../counter/counter.ts';
+import { type CounterObject, counterReading, formatCounter, parseCounter } from '../counter.ts';
 import { CKA } from '../cryptoki.ts';
 import type { Order } from '../orders.ts';
 import { counterSearch, counterTemplate } from '../templates.ts';
@@ -13,16 +14,14 @@ interface Found extends CounterObject {
 }
 
 /** @throws KeysteadError `counter.missing`, `keystore.damaged`. @throws CallRefused. */
-export function readTokenCounter(at: TokenSession, label: string): number {
-  return required(label, counterValue(objects(at, label)));
-}
+export const readTokenCounter = (at: TokenSession, label: string): CounterReading =>
+  readingOf(label, objects(at, label));
 
 /** Makes a counter with the value 0. @throws KeysteadError `counter.exists`. @throws CallRefused. */
-export function makeTokenCounter(at: TokenSession, { label, step }: Order<'makeCounter'>): undefined {
+export function makeTokenCounter(at: TokenSession, label: string): undefined {
   const found = objects(at, label);
-  if (found.some((one) => one.step === step)) return;
   if (found.length > 0) throw new KeysteadError('counter.exists', { field: 'counter', seen: label });
-  create(at, label, { version: 1, value: 0, step });
+  create(at, label, { version: 1, value: 0, mark: NO_MARK });
 }
 
 /**
@@ -31,15 +30,17 @@ export function makeTokenCounter(at: TokenSession, { label, step }: Order<'makeC
  * acknowledges, for another program may have taken the same step.
  * @throws KeysteadError `counter.moved`, `counter.missing`, `keystore.damaged`. @throws CallRefused.
  */
-export function raiseTokenCounter(at: TokenSession, { label, from, step }: Order<'raiseCounter'>): undefined {
+export function raiseTokenCounter(at: TokenSession, { label, from, mark }: Order<'raiseCounter'>): undefined {
   const before = objects(at, label);
-  const done = before.some((one) => one.value === from + 1 && one.step === step);
-  const value = required(label, counterValue(before));
-  if (!done && value !== from) throw moved(value, from);
-  if (!done) create(at, label, { version: 1, value: from + 1, step });
+  const { value } = readingOf(label, before);
+  const done = before.some((one) => one.value === from + 1 && one.mark === mark);
+  if (!done) create(at, label, { version: 1, value: Math.max(from, value) + 1, mark });
   const after = objects(at, label);
-  const rival = after.find((one) => one.value > from && one.step !== step);
-  if (rival !== undefined) throw moved(required(label, counterValue(after)), from + 1);
+  const rival = after.find((one) => one.value > from && one.mark !== mark);
+  if (rival !== undefined || (!done && value !== from)) {
+    const seen = `${readingOf(label, after).value}, where ${from + 1} was expected`;
+    throw new KeysteadError('counter.moved', { field: 'counter', seen });
+  }
   for (const { handle, value: old } of after) {
     if (old <= from) call('C_DestroyObject', () => at.module.C_DestroyObject(at.session, handle));
   }
@@ -58,10 +59,8 @@ function create(at: TokenSession, label: string, object: CounterObject): void {
   call('C_CreateObject', () => module.C_CreateObject(session, template));
 }
 
-function required(label: string, value: number | undefined): number {
-  if (value === undefined) throw new KeysteadError('counter.missing', { field: 'counter', seen: label });
-  return value;
+function readingOf(label: string, found: readonly CounterObject[]): CounterReading {
+  const reading = counterReading(found);
+  if (reading === undefined) throw new KeysteadError('counter.missing', { field: 'counter', seen: label });
+  return reading;
 }
-
-const moved = (seen: number, expected: number): KeysteadError =>
-  new KeysteadError('counter.moved', { field: 'counter', seen: `${seen}, where ${expected} was expected` });
