@@ -643,7 +643,14 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
   await done('signCrl', { issuer: 'server', number: 1, entries: [hold] });
   const release = releaseOf([{ issuer: 'server', serial: held }]);
   const wrapTo = makeKey().spki;
-  const injectedTicket = await siege.bed.ticket({ id: 'siege-injected', quota: 3, keyOrigins: ['injected'] });
+  const injectedTicket = await siege.bed.ticket({
+    id: 'siege-injected',
+    quota: 4,
+    keyOrigins: ['injected', 'proof-of-possession'],
+  });
+  const asks = makeKey();
+  const askingUnit = unitOf('KS-0039', await csrFor('KS-0039', asks), { ticket: injectedTicket });
+  const { certificate: asking } = await done('provision', askingUnit);
   const seeds: readonly (readonly [op: string, params: Record<string, unknown>])[] = [
     [
       'releaseHold',
@@ -706,11 +713,11 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     [
       'deriveUnitKey',
       {
-        deviceId: device,
+        deviceId: 'KS-0039',
         purpose: 'telemetry',
-        certificate: idevid,
+        certificate: asking,
         recipient: toBase64(wrapTo),
-        proof: toBase64(await shown(1).key.signer.sign(diversifiedRequest('telemetry', device, wrapTo))),
+        proof: toBase64(await asks.signer.sign(diversifiedRequest('telemetry', 'KS-0039', wrapTo))),
         requestId: 'derive',
       },
     ],
@@ -773,6 +780,7 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     ['journal', { from: 0, limit: 10 }],
     ['status', {}],
   ];
+  for (const [op, params] of seeds) if (op === 'makeUnitKey' || op === 'deriveUnitKey') await done(op, params);
   // What is valid in one place is tried in every other.
   const lent = seeds.flatMap(([, params]) => pathsOf(params).map((path) => path.reduce<unknown>(memberOf, params)));
   const order = fc.record({
