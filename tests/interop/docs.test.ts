@@ -102,6 +102,11 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['--hold', /: revoked\n[\s\S]*certificateHold[\s\S]*is done; 1 certificate[\s\S]*: good/],
   ['policy show --json', /DEMONSTRATION: not to be relied on/],
   ['policy check next.json', /notes +grace\.renewalSeconds: .* down from 30 days to 14 days/],
+  ['provisioning verify lot-7', /10 of 10 units made[\s\S]*\nPROVEN: 10 of 10 records/],
+  ['provisioning verify KS-0001.birth.pem', /KS-0001: provisioned/],
+  ['recordSha256', /([0-9a-f]{64}) {2}KS-0001\.yaml\n.*\1/],
+  ['openssl cms -verify', /CMS Verification successful/],
+  ['check-fleet', /RSA keys: none shares a factor/],
   ['policy apply next.json', /version 2 is in force since .*\n[^\n]*approved by approver/],
 ];
 
@@ -117,6 +122,7 @@ for (const path of [
   'docs/acme.md',
   'docs/cmp.md',
   'docs/verifying.md',
+  'docs/records.md',
 ]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {
@@ -201,6 +207,7 @@ test('every link between the pages leads to a file', () => {
     'docs/verifying.md',
     'docs/scep.md',
     'docs/pkits.md',
+    'docs/records.md',
   ];
   const linked = [...page('README.md').matchAll(/\((docs\/[a-z-]+\.md)\)/g)].map((match) => match[1] ?? '');
   for (const path of new Set([...pages, ...linked])) {

@@ -762,6 +762,21 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a provisioning record must be signed, and its entry must be in the log',
   },
+  'record.export-damaged': {
+    kind: 'invalid',
+    rule: 'an export must be whole: every file that SHA256SUMS lists, as it was written, and no other',
+    remedy: 'run the same export again: it goes on where it was cut off; take nothing from one that was changed',
+  },
+  'record.export-exists': {
+    kind: 'conflict',
+    rule: 'an export is written into a directory that is empty, or that holds the beginning of the same export',
+    remedy: 'name another directory with --out',
+  },
+  'record.not-in-log-yet': {
+    kind: 'unavailable',
+    rule: 'a record is proven by the published log, which follows within seconds',
+    remedy: 'try again in a few seconds',
+  },
   // ---- the program's own set-up
   'config.missing': { kind: 'not-found', rule: 'there is no Keystead data directory here' },
   'config.malformed': { kind: 'invalid', rule: 'the configuration does not have the form that this version takes' },
@@ -1303,6 +1318,40 @@ export const ERRORS = {
   // ---- scans
   'scan.no-file': { kind: 'not-found', rule: 'what is to be scanned must be there' },
   // ---- trust bundles and filters
+  'trust-bundle.malformed': { kind: 'invalid', rule: 'a trust bundle must have the one form that is signed' },
+  'trust-bundle.rule': {
+    kind: 'invalid',
+    rule: 'a trust bundle must leave devices a way on: current and backup pins, a signer that outlives it, windows that open',
+  },
+  'trust-bundle.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a trust bundle must carry the signature of its signer',
+  },
+  'trust-bundle.signer-unknown': {
+    kind: 'forbidden',
+    rule: 'a trust bundle must be signed by a key that the one before it names',
+  },
+  'trust-bundle.signer-retired': { kind: 'forbidden', rule: 'a signer of trust bundles signs in its own time only' },
+  'trust-bundle.fleet-differs': { kind: 'forbidden', rule: 'a device takes the trust bundles of its own fleet' },
+  'trust-bundle.rolled-back': { kind: 'conflict', rule: 'a device never goes back to an older trust bundle' },
+  'trust-bundle.forked': {
+    kind: 'conflict',
+    rule: 'there is one trust bundle of each version: two are an attack, or a defect of who signs them',
+  },
+  'trust-bundle.not-yet-valid': {
+    kind: 'forbidden',
+    rule: 'a trust bundle is not of the future',
+    remedy: 'look at the clock of the device',
+  },
+  'trust-bundle.expired': {
+    kind: 'forbidden',
+    rule: 'a trust bundle is gone by until it expires',
+    remedy: 'fetch a newer one; look at the clock of the device',
+  },
+  'trust-bundle.firmware-rolled-back': {
+    kind: 'conflict',
+    rule: 'the least firmware that is taken never goes back, and no product is left out',
+  },
   'filter.malformed': { kind: 'invalid', rule: 'a revocation filter must have the form of docs/filter.md' },
   'filter.base-differs': {
     kind: 'conflict',

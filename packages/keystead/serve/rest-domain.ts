@@ -9,6 +9,7 @@ import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts
 import type { Certificate, Device } from '../store/index.ts';
 import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
+import { recordDomain } from './record-domain.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
 import type { ServedHierarchy } from './served-hierarchy.ts';
@@ -41,6 +42,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...unitDomain(rooms, operator, view),
     ...acmeOperatorDomain(rooms, operator),
     ...revocationDomain(rooms, operator),
+    ...recordDomain(rooms, operator),
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };
@@ -62,12 +64,6 @@ export function restDomain(rooms: Rooms): RestDomain {
       const found = store.read((records) => records.certificatesBySerial(serial.toLowerCase() as Serial));
       if (found.length === 0) throw new KeysteadError('certificate.unknown', { field: 'serial', seen: serial });
       return { certificates: found.map((one) => ({ ...certificateView(one), pem: toPem('CERTIFICATE', one.der) })) };
-    },
-    async record(caller, deviceId) {
-      await operator(caller, 'device.read', 'show record');
-      const found = store.read((records) => records.provisioningRecord(deviceId));
-      if (found === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
-      return { record: found.record, signature: toBase64(found.signature), auditSeq: found.auditSeq };
     },
     async enrolOperator(caller, name, csr) {
       return view(await authority.operatorCertificate({ name, csr, requestId: caller.requestId }));

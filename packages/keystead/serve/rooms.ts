@@ -11,6 +11,7 @@ import { appendAudit, LogPublisher } from '../audit/index.ts';
 import { Authority, KeyClaims } from '../authority/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
+import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
 import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
@@ -39,6 +40,7 @@ export interface RoomsOptions {
 
 /** The domain of the front end, put together: records, log, access, authority, provisioning. */
 export interface Rooms {
+  readonly layout: Layout;
   readonly store: Store;
   readonly access: Access;
   readonly authority: Authority;
@@ -125,6 +127,10 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     { ...shared, access, authority, hierarchy, layout, log, policy: () => policies.policy },
     options.acme,
   );
+  const fleetKeys = new FleetKeys({
+    ...{ store, authority, clock, audit, policy: () => policies.policy },
+    ...{ database: layout.database, directory: layout.fleetKeys },
+  });
   const imported = trust.later.length;
   const tick = setInterval(() => {
     keyd
@@ -133,13 +139,14 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
       })
       .catch(() => {});
-    for (const part of [authority, keys]) {
+    for (const part of [authority, keys, fleetKeys]) {
       part
         .tick()
         .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
     }
   }, TICK_MS);
   return {
+    layout,
     store,
     access,
     authority,
@@ -181,6 +188,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
     async close() {
       clearInterval(tick);
+      await fleetKeys.close();
       await acme.close();
       await refusals.flush();
       await publisher.close();

@@ -6,6 +6,7 @@ import { crlLists } from './crl-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
 import { deviceKeyWays } from './key-way-migration.ts';
+import { recordIndexes } from './record-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
 import { enrolmentTransactions } from './transaction-migration.ts';
 
@@ -30,6 +31,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 6, name: 'how it is known where the key of a device is', statements: deviceKeyOrigin },
   { version: 8, name: 'enrolments of several messages', statements: enrolmentTransactions },
   { version: 9, name: 'the lists of revocations', statements: crlLists },
+  { version: 14, name: 'records by batch and by date', statements: recordIndexes },
   { version: 15, name: 'further ways to the key of a device', statements: deviceKeyWays },
 ];
 

@@ -4,6 +4,7 @@ import type { Layout } from '../files/layout.ts';
 import { type Check, type CheckResult, runCheck } from './check.ts';
 import { CEREMONY_CHECKS } from './checks/ceremony.ts';
 import { KEY_CHECKS } from './checks/cryptoperiods.ts';
+import { FLEET_KEY_CHECKS } from './checks/fleet-keys.ts';
 import { ISOLATION_CHECKS } from './checks/isolation.ts';
 import { LOG_CHECKS } from './checks/log.ts';
 import { POLICY_CHECKS } from './checks/policy.ts';
@@ -23,6 +24,7 @@ export const CHECKLIST: readonly Check[] = [
   ...ISOLATION_CHECKS,
   ...REVOCATION_CHECKS,
   ...RECORD_CHECKS,
+  ...FLEET_KEY_CHECKS,
   ...SCEP_CHECKS,
   ...KEY_CHECKS,
   ...LOG_CHECKS,

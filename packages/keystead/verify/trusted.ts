@@ -77,7 +77,8 @@ function intermediates(layout: Layout): DerCertificate[] {
 /** What verifies a document that the evidence key signed at `date`: the certificates that were in force then. */
 export interface DocumentChain {
   readonly evidenceSigner: DerCertificate;
-  readonly server: DerCertificate;
+  /** Between the signer and the root, from the signer upwards. */
+  readonly intermediates: readonly DerCertificate[];
   readonly root: DerCertificate;
 }
 
@@ -96,9 +97,8 @@ export function documentChain(layout: Layout, date: Date, anchor?: string): Docu
   for (const evidenceSigner of names.map((name) => certificateIn(join(layout.trust, name))).sort(byAge)) {
     for (const { certificate: root } of roots) {
       const path = checkPath(evidenceSigner, below, [root], { now: date });
-      const [, server] = path.ok ? path.chain : [];
-      if (path.ok && server !== undefined && path.chain.length === 3)
-        return { evidenceSigner, server: server.der, root };
+      if (!path.ok) continue;
+      return { evidenceSigner, intermediates: path.chain.slice(1, -1).map(({ der }) => der), root };
     }
   }
   throw new KeysteadError('record.unproven', { field: 'signer', seen: `no certificate of ${date.toISOString()}` });

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
 import type { Caller } from './caller.ts';
+import type { RecordDomain } from './records.ts';
 import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
 import type { UnitDomain } from './units.ts';
@@ -28,12 +29,16 @@ export type BackupDraft = z.output<typeof SignBackup>;
 export type DrillReport = z.output<typeof RecordDrill> & { readonly backupId: string };
 
 /** What the REST interface needs of the domain. Each call resolves only when what it did is durable. */
-export interface RestDomain extends AuthorisationDomain, AcmeOperatorDomain, UnitDomain, RevocationDomain {
+export interface RestDomain
+  extends AuthorisationDomain,
+    AcmeOperatorDomain,
+    UnitDomain,
+    RevocationDomain,
+    RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
   device(caller: Caller, deviceId: string): Promise<unknown>;
   certificate(caller: Caller, serial: string): Promise<unknown>;
-  record(caller: Caller, deviceId: string): Promise<unknown>;
   enrolOperator(caller: Caller, name: string, csr: Uint8Array): Promise<IssuedView>;
   enrolServer(caller: Caller, csr: Uint8Array, hosts: string[]): Promise<IssuedView>;
   openBatch(caller: Caller, ticket: string): Promise<{ ticketId: string; quota: number }>;

@@ -5,6 +5,7 @@ import { clientCertificate, sendError } from '../http/server.ts';
 import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import type { RestDomain } from './domain.ts';
+import { RECORD_ROUTES, recordRoutes } from './records.ts';
 import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
 import {
   BackupId,
@@ -48,10 +49,7 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         const { serial } = await read(request, () => checkBody(CertificateSerial, request.params));
         return domain.certificate(caller(request), serial);
       });
-      api.get('/records/:deviceId', async (request) => {
-        const id = await read(request, () => parameter(request, 'deviceId'));
-        return domain.record(caller(request), id);
-      });
+      recordRoutes(api, domain, { read, caller, parameter });
 
       api.get('/keys', async (request) => {
         const query = await read(request, () => checkBody(Keys, request.query));
@@ -126,7 +124,7 @@ const ROUTES = [
   ['GET', '/api/v1/devices', 'device.read'],
   ['GET', '/api/v1/devices/:id', 'device.read'],
   ['GET', '/api/v1/certificates/:serial', 'certificate.read'],
-  ['GET', '/api/v1/records/:deviceId', 'device.read'],
+  ...RECORD_ROUTES,
   ['GET', '/api/v1/keys ?purpose &state &owner &custody &endingWithin &after', 'key.read'],
   ['GET', '/api/v1/keys/due', 'key.read'],
   ['GET', '/api/v1/keys/:name', 'key.read'],
