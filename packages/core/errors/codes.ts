@@ -1232,6 +1232,7 @@ export const ERRORS = {
     remedy: 'have another operator sign it',
   },
   'ticket.other-ticket': { kind: 'conflict', rule: 'only copies of one and the same batch ticket can be joined' },
+  'ticket.file-exists': { kind: 'conflict', rule: 'a file that people are signing is never overwritten by a draft' },
   'ticket.other-factory': {
     kind: 'forbidden',
     rule: 'a batch ticket is used by the one node that it names, and by no other',

@@ -130,6 +130,14 @@ export function restDomain(rooms: Rooms): RestDomain {
         return { ...keyView(record, rooms.policy, now), history: history.map(keyEventView) };
       });
     },
+    async count(caller) {
+      await operator(caller, 'batch.open', 'show count');
+      return rooms.recounts.show();
+    },
+    async recount(caller, order) {
+      const client = await operator(caller, 'ticket.sign', 'recount');
+      return rooms.recounts.carryOut(order, actorOf(client), caller.requestId);
+    },
     async orderKey(caller, order) {
       // keyd verifies the order itself: here only whether this caller may bring one at all.
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'order key' });

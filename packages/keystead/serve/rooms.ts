@@ -21,6 +21,7 @@ import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
 import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
 import { PolicyChanges } from './policy-changes.ts';
+import { Recounts } from './recounts.ts';
 import { ServedHierarchy } from './served-hierarchy.ts';
 
 export interface RoomsOptions {
@@ -50,6 +51,7 @@ export interface Rooms {
   readonly clock: Clock;
   readonly backups: BackupRecords;
   readonly refusals: RefusalLog;
+  readonly recounts: Recounts;
   /** The policy in force; another one after a change. */
   readonly policy: Policy;
   readonly policies: PolicyChanges;
@@ -114,6 +116,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   });
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
+  const recounts = new Recounts({ store, keyd, audit, refusals });
   const access = new Access({
     store,
     clock,
@@ -160,6 +163,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       return policies.policy;
     },
     backups,
+    recounts,
     certificates,
     hierarchy,
     async start() {

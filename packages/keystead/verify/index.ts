@@ -3,6 +3,7 @@ import { readConfig } from '../files/config.ts';
 import type { Layout } from '../files/layout.ts';
 import { type Check, type CheckResult, runCheck } from './check.ts';
 import { CEREMONY_CHECKS } from './checks/ceremony.ts';
+import { COUNT_CHECKS } from './checks/count.ts';
 import { KEY_CHECKS } from './checks/cryptoperiods.ts';
 import { FLEET_KEY_CHECKS } from './checks/fleet-keys.ts';
 import { ISOLATION_CHECKS } from './checks/isolation.ts';
@@ -22,6 +23,7 @@ export const CHECKLIST: readonly Check[] = [
   ...POLICY_CHECKS,
   ...STORAGE_CHECKS,
   ...ISOLATION_CHECKS,
+  ...COUNT_CHECKS,
   ...REVOCATION_CHECKS,
   ...RECORD_CHECKS,
   ...FLEET_KEY_CHECKS,

@@ -54,6 +54,10 @@ export interface RestDomain
   dueKeys(caller: Caller): Promise<unknown>;
   /** @param name the id of a key, or at least 8 hex digits that its hash begins with. */
   key(caller: Caller, name: string): Promise<unknown>;
+  /** How keyd's journal stands to its monotonic counter. */
+  count(caller: Caller): Promise<unknown>;
+  /** @param order as `keystead recount` wrote it, signed by a quorum. */
+  recount(caller: Caller, order: string): Promise<unknown>;
   /** @param order as an operator's key signed it. */
   orderKey(caller: Caller, order: string): Promise<unknown>;
   /** Has keyd sign the manifest of a backup. What is in the backup never comes here. */

@@ -20,6 +20,7 @@ import {
   Keys,
   OpenBatch,
   RecordDrill,
+  RecountOrder,
   SignBackup,
 } from './schemas.ts';
 import { UNIT_ROUTES, unitRoutes } from './units.ts';
@@ -86,6 +87,11 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
         return domain.decommission(caller(request), id, wiped);
       });
+      api.get('/count', (request) => domain.count(caller(request)));
+      api.post('/recounts', async (request) => {
+        const { order } = await read(request, () => checkBody(RecountOrder, request.body));
+        return domain.recount(caller(request), order);
+      });
       api.get('/policy', (request) => domain.policy(caller(request)));
       api.post('/policy', { bodyLimit: POLICY_LIMIT_BYTES }, async (request) => {
         const change = await read(request, () => checkBody(ChangePolicy, request.body));
@@ -137,6 +143,8 @@ const ROUTES = [
   ...UNIT_ROUTES,
   ...REVOCATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
+  ['GET', '/api/v1/count', 'batch.open'],
+  ['POST', '/api/v1/recounts {order}', 'ticket.sign'],
   ['GET', '/api/v1/policy', 'policy.read'],
   ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],
   ['POST', '/api/v1/backups {backupId, checkpoint, payload, members, shares}', 'backup.create'],

@@ -53,6 +53,8 @@ const domain: RestDomain = {
   dueKeys: ask('dueKeys'),
   key: ask('key'),
   orderKey: ask('orderKey'),
+  count: ask('count'),
+  recount: ask('recount'),
   signBackup: ask('signBackup'),
   recordDrill: ask('recordDrill'),
   refused: async (_certificate, thrown) => {
@@ -86,6 +88,7 @@ const MALFORMED: readonly (readonly [field: string, method: 'GET' | 'POST', path
   ['colour', 'GET', '/keys?colour=red'],
   ['name', 'GET', '/keys/a%20b'],
   ['order', 'POST', '/key-orders', { order: '' }],
+  ['order', 'POST', '/recounts', { order: '' }],
   ['serial', 'POST', '/revocations', { serial: 'abc', reason: 'superseded' }],
   ['serial', 'POST', '/revocations', { serial: 'xy', reason: 'superseded' }],
   ['deviceId', 'POST', '/revocations', { reason: 'superseded' }],
