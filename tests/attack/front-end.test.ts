@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import { type DerCertificate, fromBase64, type Serial, toBase64 } from '@keystead/core/bytes';
 import { cmpMessage, directoryName, headerDer, requestBody } from '@keystead/core/cmp';
 import { randomBytes } from '@keystead/core/crypto';
-import { addRecountSignature, draftRecount } from '@keystead/core/lifecycle';
+import { addRecountSignature, draftRecount, signCaRevocation } from '@keystead/core/lifecycle';
 import { newSerial, OcspIssuer, readCertificate, signatureAlgorithmDer } from '@keystead/core/x509';
 import fc from 'fast-check';
 import { systemClock } from 'keystead/clock/system.ts';
@@ -220,6 +220,40 @@ test('TEST-KEY-13 no profile of a CA, a responder, an evidence or transcript sig
       });
     }
   }
+});
+
+test('TEST-KEY-13 the indirect CRL of the root: it can have one made, has no say in it, and revokes no CA', async () => {
+  await done('signRootCrl', {});
+  const { serial } = readCertificate(siege.trust.certificates.operational as DerCertificate);
+  for (const more of [
+    { entries: [{ serial, revokedAt: new Date().toISOString(), reason: 'cACompromise' }] },
+    { number: 1 },
+    { nextUpdate: '2999-01-01T00:00:00Z' },
+    { issuer: 'root' },
+    { crlIssuer: 'root' },
+  ])
+    await refused('request.malformed', 'signRootCrl', more);
+  const { spkiSha256 } = readCertificate(siege.trust.certificates.operational as DerCertificate);
+  const order = { id: 'attack', ca: 'operational' as const, spkiSha256, reason: 'cACompromise' as const };
+  const statement = async (by: 'ada' | 'pol', key: TestKey, act: 'propose' | 'approve') => {
+    const now = Date.now();
+    const at = (ms: number) => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+    const times = { signedAt: at(now), expiresAt: at(now + 3_600_000) };
+    const role = by === 'ada' ? ('ca-operator' as const) : ('policy-administrator' as const);
+    return signCaRevocation({ act, order, proposer: 'ada', role, ...times }, by, key.signer);
+  };
+  // One operator is its accomplice; the other signature it has to make up.
+  const proposal = await statement('ada', siege.bed.people.ada, 'propose');
+  const revoke = (statements: unknown[]) => ({ statements, requestId: 'attack' });
+  await refused('revocation-request.too-few', 'revokeCa', revoke([proposal]));
+  const invented = await statement('pol', makeKey(), 'approve');
+  await refused('revocation-request.signature-invalid', 'revokeCa', revoke([proposal, invented]));
+  await refused('revocation-request.malformed', 'revokeCa', revoke(['{}']));
+  const release = await signedBy(siege.bed, 'pol', releaseOf([{ issuer: 'operational', serial }]));
+  await refused('revocation-request.malformed', 'revokeCa', revoke([proposal, release]));
+  await refused('request.malformed', 'revokeCa', { ...revoke([proposal]), ca: 'operational' });
+  await refused('request.malformed', 'revokeCa', revoke([]));
+  await done('signRootCrl', {});
 });
 
 test('TEST-KEY-13 it has no say in how long a certificate lives, when it begins, or what its number is', async () => {
@@ -675,6 +709,8 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
         requestId: 'release',
       },
     ],
+    ['signRootCrl', {}],
+    ['revokeCa', { statements: [await signedBy(siege.bed, 'ada', release)], requestId: 'ca' }],
     ['issue', { ...orderOf(toBase64(await csrFor(device))), requester }],
     [
       'issue',

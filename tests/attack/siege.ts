@@ -31,6 +31,7 @@ const SIGNING = new Set([
   'deriveUnitKey',
   'signOcsp',
   'signCrl',
+  'signRootCrl',
   'signCheckpoint',
   'signEvidence',
 ]);

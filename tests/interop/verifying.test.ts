@@ -82,7 +82,9 @@ before(async () => {
   good = await bench.enrol(await bench.provision('TRY-0030'), 'simpleenroll', 'verifying-good');
   stolen = await bench.enrol(await bench.provision('TRY-0031'), 'simpleenroll', 'verifying-stolen');
   own = ownHierarchy();
-  side.write('device-cas.pem', pem(bench.root) + pem(bench.ca('operational')) + toPem('CERTIFICATE', own.ca.der));
+  const signer = join(bench.deployment.layout.trust, 'root-crl-signer.pem');
+  const ours = [bench.root, bench.ca('operational'), signer].map(pem).join('');
+  side.write('device-cas.pem', ours + toPem('CERTIFICATE', own.ca.der));
   // The test's own CA publishes nowhere: its CRL stands in the bundle from the start, and stays there.
   const list = forgeCrl({ by: own.ca, thisUpdate: ago(1), nextUpdate: ago(-1) });
   side.write('crls.pem', toPem('X509 CRL', list));

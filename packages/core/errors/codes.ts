@@ -908,13 +908,19 @@ export const ERRORS = {
   'crl-sync.older': { kind: 'conflict', rule: 'a CRL never takes the place of one with a higher number' },
   'crl-sync.delta': {
     kind: 'unsupported',
-    rule: 'a verifier that reads a file is given whole CRLs: no delta CRL, and none of another signer',
+    rule: 'a verifier that reads a file is given whole CRLs: no delta CRL',
     remedy: 'name the address of the full CRL',
   },
   'crl-sync.missing': {
     kind: 'unavailable',
     rule: 'each CA of the path must have its CRL in the bundle, or the verifier refuses everybody below it',
     remedy: 'name the address of its CRL with --url',
+  },
+  'crl-sync.withdrawn': {
+    kind: 'forbidden',
+    rule: 'a CA that an indirect CRL revokes, or whose indirect CRL is not to be had, has no CRL in the bundle: the verifier refuses all that it issued',
+    remedy:
+      'give the certificate of who signs that CRL among the CAs (trust/root-crl-signer.pem); a revoked CA needs a successor',
   },
   'crl-sync.no-ca': { kind: 'invalid', rule: 'the file must hold the certificates of CAs, in PEM' },
   'crl-sync.reload-failed': {
@@ -1502,6 +1508,14 @@ export const ERRORS = {
     rule: 'every CRL is published before the one before it ends',
     remedy: 'see why keyd or the store refuses; when that is mended the lists are published within a minute',
   },
+  // ---- the indirect CRL of the root
+  'crl.no-root-signer': {
+    kind: 'unavailable',
+    rule: 'the indirect CRL of the root is signed by a key that a ceremony has certified for it, while that certificate lasts',
+    remedy:
+      'hold a ceremony (keystead ceremony crl certifies the signer again); without a signer a CA is revoked there',
+  },
+  // ---- end of the indirect CRL of the root
   'revocation.unissued-too-many': {
     kind: 'forbidden',
     rule: 'of serial numbers that keyd did not issue, at most 1000000 of one CA are listed',

@@ -2,6 +2,7 @@ export * from './attestation-policy.ts';
 export * from './authorisation.ts';
 export * from './authorised-subject.ts';
 export * from './backup/index.ts';
+export * from './ca-revocation.ts';
 export * from './ceremony/bundle.ts';
 export * from './ceremony/bundle-check.ts';
 export * from './ceremony/generation.ts';
@@ -11,6 +12,7 @@ export * from './ceremony/renewal.ts';
 export {
   type CeremonyRequest,
   formatCeremonyRequest,
+  type OptionalSlot,
   parseCeremonyRequest,
   REQUEST_SLOTS,
   type RequestSlot,
@@ -68,6 +70,7 @@ export * from './revocation-authority.ts';
 export * from './revocation-rules.ts';
 export * from './revocation-statement.ts';
 export * from './roles.ts';
+export * from './root-crl.ts';
 export { firstIssue } from './schema-field.ts';
 export * from './ticket.ts';
 export * from './unit-keys-policy.ts';

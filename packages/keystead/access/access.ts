@@ -15,6 +15,8 @@ export interface AccessDeps {
   readonly refusals: RefusalLog;
   /** The CAs whose certificates clients may show. */
   readonly cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>;
+  /** Whether one of them was revoked since: what it issued proves nobody from then on. */
+  readonly isRevoked?: (issuer: IssuerId) => boolean;
 }
 
 /** One request, as every refusal of it is audited. */
@@ -33,7 +35,7 @@ export class Access {
 
   constructor(deps: AccessDeps) {
     this.#deps = deps;
-    this.#certificates = new ClientCertificates(deps.cas);
+    this.#certificates = new ClientCertificates(deps.cas, deps.isRevoked);
   }
 
   /**

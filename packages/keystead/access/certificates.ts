@@ -31,11 +31,19 @@ const REMEMBERED = 4096;
  */
 export class ClientCertificates {
   readonly #issuers: readonly Issuer[];
+  readonly #isRevoked: (issuer: IssuerId) => boolean;
   /** By SHA-256 of the certificate. Only what has verified is in here, never a status. */
   readonly #shown = new Map<string, Shown>();
 
-  /** @param cas the certificates of the keys of CAs whose certificates clients may show. */
-  constructor(cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>) {
+  /**
+   * @param cas the certificates of the keys of CAs whose certificates clients may show.
+   * @param isRevoked whether one of these was revoked since.
+   */
+  constructor(
+    cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>,
+    isRevoked: (issuer: IssuerId) => boolean = () => false,
+  ) {
+    this.#isRevoked = isRevoked;
     this.#issuers = Object.entries(cas).flatMap(([id, der]) =>
       isIssuerId(id) && der !== undefined ? [{ id, certificate: new X509Certificate(der) }] : [],
     );
@@ -51,6 +59,7 @@ export class ClientCertificates {
     const { certificate: shown, issuer, serial, forClients } = this.#verified(der);
     requireInForce(shown, now);
     requireInForce(issuer.certificate, now);
+    if (this.#isRevoked(issuer.id)) throw refusal('client.certificate-revoked', shown, `its CA ${issuer.id}`);
     const record = records.certificate(issuer.id, serial);
     if (record === undefined) throw refusal('client.certificate-unknown', shown);
     if (!sameBytes(record.der, der)) throw refusal('client.certificate-foreign', shown);

@@ -173,6 +173,16 @@ export class KeydClient {
     return this.#call('releaseHold', params);
   }
 
+  /** Signs the indirect CRL of the root: what stands on it is keyd's own word. */
+  signRootCrl(): Promise<Result<'signRootCrl'>> {
+    return this.#call('signRootCrl', {});
+  }
+
+  /** Revokes a CA by an order that operators signed; durable, and at once. */
+  revokeCa(params: Params<'revokeCa'>): Promise<Result<'revokeCa'>> {
+    return this.#call('revokeCa', params);
+  }
+
   /** Ends the connection and wipes the channel key. What still waits fails. */
   close(): void {
     this.#closed = true;

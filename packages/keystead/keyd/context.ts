@@ -1,8 +1,10 @@
 import { join } from 'node:path';
+import { sameBytes } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type {
+  CeremonyBundle,
   IssuerId,
   OnlineCa,
   Policy,
@@ -10,6 +12,7 @@ import type {
   SignedAuthorisation,
   SignedTicket,
 } from '@keystead/core/lifecycle';
+import { ROOT_CRL_KEY } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
@@ -23,7 +26,7 @@ import type { Provenance } from './documents.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
-import type { JournalEntry, KeyJournalEntry, PolicyJournalEntry } from './journal-entry.ts';
+import type { CaRevocationJournalEntry, JournalEntry, KeyJournalEntry, PolicyJournalEntry } from './journal-entry.ts';
 import { KeyLedger } from './key-ledger.ts';
 import { LogSigner } from './log-signer.ts';
 import type { OcspResponder } from './ocsp-responder.ts';
@@ -31,6 +34,7 @@ import { PolicyChain, type PolicyStep } from './policy-chain.ts';
 import { PolicyInForce, type Standing } from './policy-in-force.ts';
 import type { Result } from './protocol.ts';
 import type { Requesters } from './requester.ts';
+import type { CeremonyRevocations } from './root-list.ts';
 import { KeydState } from './state.ts';
 import { Turnstile } from './turnstile.ts';
 import { UnitCount } from './unit-count.ts';
@@ -47,6 +51,8 @@ export interface ContextParts {
   readonly founding: PolicyFile;
   /** The last CRL of each key of a root, as the ceremonies left them. */
   readonly rootCrls: Result<'trust'>['rootCrls'];
+  /** The bundle of the last ceremony after the founding. */
+  readonly lastBundle: CeremonyBundle | undefined;
   readonly signerOf: SignerOf;
   /** For the masters of device keys. */
   readonly keystore: Keystore;
@@ -75,11 +81,26 @@ function requireRestoredLog(log: LogSigner, state: KeydState): void {
   });
 }
 
+/** @throws KeysteadError `bundle.foreign`, `keystore.key-missing`. */
+function requireOwnSigner({ crlSigner }: Hierarchy, signerOf: SignerOf): void {
+  if (crlSigner === undefined || sameBytes(signerOf(ROOT_CRL_KEY).spki, readCertificate(crlSigner).spki)) return;
+  const seen = 'a certificate for another key than the keystore has';
+  throw new KeysteadError('bundle.foreign', { field: 'crlSigner', seen });
+}
+
+/** The hierarchy with the CAs among the revoked that operators revoked between ceremonies. */
+function withRevoked(hierarchy: Hierarchy, { rootList }: KeydState): Hierarchy {
+  const { pins } = hierarchy;
+  const revoked = [...new Set([...pins.revoked, ...rootList.revoked.keys()])];
+  return { ...hierarchy, pins: { ...pins, revoked } };
+}
+
 /** Everything that the operations of keyd work with. */
 export class KeydContext {
-  readonly hierarchy: Hierarchy;
   readonly evidence: Signer;
   readonly diversification: Diversification;
+  readonly signerOf: SignerOf;
+  readonly ceremonyRevocations: CeremonyRevocations;
   readonly state: KeydState;
   readonly journal: Journal;
   /** How the journal stands to the monotonic counter. */
@@ -97,7 +118,7 @@ export class KeydContext {
   readonly isolation: Isolation;
   readonly #clock: Clock;
   readonly #keys: ContextParts['keys'];
-  readonly #standing: Standing;
+  #standing: Standing;
   #inForce: PolicyInForce;
 
   private constructor(
@@ -109,8 +130,10 @@ export class KeydContext {
     policies: PolicyChain,
     ledger: KeyLedger,
   ) {
-    const { hierarchy, signerOf, software } = parts;
-    this.hierarchy = hierarchy;
+    const { signerOf, software } = parts;
+    const hierarchy = withRevoked(parts.hierarchy, state);
+    this.signerOf = signerOf;
+    this.ceremonyRevocations = { rootCrls: parts.rootCrls, bundle: parts.lastBundle };
     this.software = software;
     this.isolation = parts.isolation;
     this.state = state;
@@ -165,6 +188,7 @@ export class KeydContext {
       });
       state.sawTime(log.lastTime);
       requireRestoredLog(log, state);
+      requireOwnSigner(hierarchy, signerOf);
       // Made at an import, which writes no journal.
       const issuing = hierarchy.issuers.find(({ ca, current }) => ca === 'server' && current);
       state.sawSerial(issuing?.id ?? 'server', readCertificate(hierarchy.evidenceSigner).serial);
@@ -180,6 +204,10 @@ export class KeydContext {
 
   get policy(): Policy {
     return this.#inForce.policy;
+  }
+  /** What the ceremonies made; what operators have revoked of it since is among the revoked. */
+  get hierarchy(): Hierarchy {
+    return this.#standing.hierarchy;
   }
   /** One key of a CA. @throws KeysteadError `issuer.unknown`. */
   authority(issuer: IssuerId): CertificateAuthority {
@@ -260,6 +288,13 @@ export class KeydContext {
       await before.checks.close();
       return step;
     });
+  }
+
+  /** Goes by the revocation of a CA whose entry is durable: at once, in one synchronous step. */
+  caRevoked(entry: CaRevocationJournalEntry): void {
+    this.state.rootList.revoke(entry);
+    this.#standing = { ...this.#standing, hierarchy: withRevoked(this.hierarchy, this.state) };
+    this.#inForce.caRevoked(entry.ca);
   }
 
   /** Waits for what is being written and closes the files. */

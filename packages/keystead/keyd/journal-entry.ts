@@ -1,4 +1,4 @@
-import { KEY_CHANGES } from '@keystead/core/lifecycle';
+import { CA_REVOCATION_REASONS, KEY_CHANGES } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { issuerId, perIssuer } from './wire-types.ts';
 
@@ -153,6 +153,30 @@ const ReleaseEntry = z.strictObject({
   requestId: z.string(),
 });
 
+/** The indirect CRL of the root. What stands on it follows from the ceremonies and the entries `ca-revocation`. */
+const RootCrlEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('root-crl'),
+  number: z.int().min(1),
+  nextUpdate: isoTime,
+});
+
+/** An order of operators that revoked a CA of keyd between ceremonies. */
+const CaRevocationEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('ca-revocation'),
+  ca: issuerId,
+  /** Which key that was. */
+  spkiSha256: hex,
+  reason: z.enum(CA_REVOCATION_REASONS),
+  invalidityDate: isoTime.optional(),
+  order: z.string(),
+  orderSha256: hex,
+  by: z.string(),
+  approvers: z.array(z.string()),
+  requestId: z.string(),
+});
+
 /**
  * The journal up to here came out of a backup. Written by the restore itself, so that no restored keyd can begin
  * without it. REQ-KEY-BAK-02
@@ -211,6 +235,8 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   DerivedEntry,
   CountEntry,
   RecountEntry,
+  RootCrlEntry,
+  CaRevocationEntry,
 ]);
 
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;
@@ -218,6 +244,7 @@ export type CertificateJournalEntry = z.infer<typeof CertificateEntry>;
 export type KeyJournalEntry = z.infer<typeof KeyEntry>;
 export type CrlJournalEntry = z.infer<typeof CrlEntry>;
 export type RevocationsJournalEntry = z.infer<typeof RevocationsEntry>;
+export type CaRevocationJournalEntry = z.infer<typeof CaRevocationEntry>;
 export type ReleaseJournalEntry = z.infer<typeof ReleaseEntry>;
 export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
 export type RecountJournalEntry = z.infer<typeof RecountEntry>;

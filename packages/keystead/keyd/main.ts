@@ -109,6 +109,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       publishedPolicy: layout.policy,
       hierarchy,
       rootCrls: rootCrlsIn(layout, hierarchy),
+      lastBundle: lastBundle(layout, hierarchy.pins),
       founding: foundingPolicy(layout, hierarchy.pins),
       signerOf: (id) => keystore.signer(id),
       keystore,

@@ -46,6 +46,8 @@ export class PolicyInForce {
   /** Challenges are made by one policy and end with it. */
   readonly attestation: Attestation;
   readonly elements: Elements;
+  /** CAs that were revoked while this policy was in force. */
+  readonly #revoked = new Set<IssuerId>();
   readonly #tickets = new Map<string, SignedTicket>();
   readonly #authorisations = new Map<string, SignedAuthorisation>();
 
@@ -63,7 +65,8 @@ export class PolicyInForce {
     this.attestation = new Attestation(file.policy.attestation);
     this.elements = new Elements(file.policy.attestation?.secureElements);
     const { revoked } = hierarchy.pins;
-    const vouches = (issuer: IssuerId) => !revoked.includes(issuer) && !ledger.isCompromised(issuer);
+    const vouches = (issuer: IssuerId) =>
+      !revoked.includes(issuer) && !this.#revoked.has(issuer) && !ledger.isCompromised(issuer);
     this.requesters = new Requesters(authorities, state, vouches);
     this.provenance = {
       software,
@@ -71,6 +74,12 @@ export class PolicyInForce {
       logOrigin,
       evidenceSigner: hierarchy.evidenceSigner,
     };
+  }
+
+  /** The CA issues nothing from here on, and what it issued proves nobody. */
+  caRevoked(issuer: IssuerId): void {
+    this.#revoked.add(issuer);
+    this.authorities.get(issuer)?.revoke();
   }
 
   get policy(): Policy {

@@ -19,6 +19,7 @@ import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
+import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import { challengeElement, DeriveUnitKey, makeUnitKey, unitWay } from './wire/unit-ways.ts';
 import {
@@ -244,6 +245,10 @@ const Trust = {
         until: time,
       }),
     ),
+    /** Who signs the indirect CRL of the root; left out where no ceremony has certified one. */
+    crlSigner: certificate.optional(),
+    /** CAs that operators revoked between ceremonies, the oldest first. */
+    caRevocations: z.array(caRevocation),
     /** The last CRL of each key of a root. */
     rootCrls: z.array(z.strictObject({ id: rootName, crl })),
     /** The ceremonies after the founding, the oldest first. */
@@ -412,6 +417,8 @@ export const OPERATIONS = {
   changeKey: ChangeKey,
   releaseHold: ReleaseHold,
   recount: RecountOperation,
+  signRootCrl: SignRootCrl,
+  revokeCa: RevokeCa,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -17,6 +17,7 @@ import type {
   RevocationsJournalEntry,
 } from './journal-entry.ts';
 import type { Revoked } from './revoked-set.ts';
+import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
 
 type Recount = Omit<RecountJournalEntry, 'n' | 'kind'>;
@@ -60,6 +61,8 @@ export class KeydState {
   readonly injections = new Injections();
   /** What is on hold, and what came off. */
   readonly holds = new Holds();
+  /** The indirect CRL of the root. */
+  readonly rootList = new RootList();
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -73,6 +76,7 @@ export class KeydState {
     if (entry.kind === 'crl') this.#replayCrl(entry);
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
+    this.rootList.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
   }

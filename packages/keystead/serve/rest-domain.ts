@@ -43,6 +43,12 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...acmeOperatorDomain(rooms, operator),
     ...revocationDomain(rooms, operator),
     ...recordDomain(rooms, operator),
+    async revokeCa(caller, statements) {
+      const client = await operator(caller, 'revocation.propose', 'revoke CA');
+      const asked = { actor: actorOf(client), requestId: caller.requestId };
+      const { at, invalidityDate, ...told } = await rooms.caRevocations.revoke(statements, asked);
+      return { ...told, at: at.toISOString(), invalidityDate: invalidityDate?.toISOString() ?? null };
+    },
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };

@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import { Access, type AppendAudit, RefusalLog } from '../access/index.ts';
 import type { Acme } from '../acme/index.ts';
 import { appendAudit, LogPublisher } from '../audit/index.ts';
-import { Authority, KeyClaims } from '../authority/index.ts';
+import { Authority, KeyClaims, RootCrlPublisher } from '../authority/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
 import { FleetKeys } from '../fleet-keys/index.ts';
@@ -17,6 +17,7 @@ import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
+import { CaRevocations } from './ca-revocations.ts';
 import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
 import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
@@ -57,6 +58,9 @@ export interface Rooms {
   readonly policies: PolicyChanges;
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
   readonly hierarchy: ServedHierarchy;
+  /** The indirect CRL of the root; undefined where no ceremony has certified who signs it. */
+  readonly rootCrl: RootCrlPublisher | undefined;
+  readonly caRevocations: CaRevocations;
   /** Repairs what a crash left; before the first request is taken. */
   start(): Promise<void>;
   /** Writes down and publishes what is still on its way, and closes the records. */
@@ -114,6 +118,16 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     recordsDirectory: layout.records,
     evidenceDirectory: layout.evidence,
   });
+  // ---- the indirect CRL of the root
+  const rootCrl =
+    trust.crlSigner === undefined
+      ? undefined
+      : new RootCrlPublisher({ store, keyd, clock, audit, policy: () => policies.policy }, layout.crl);
+  const caRevocations = new CaRevocations({
+    ...{ store, keyd, audit, refusals, authority, rootCrl },
+    issuers: trust.issuers,
+  });
+  // ---- end of the indirect CRL of the root
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
   const recounts = new Recounts({ store, keyd, audit, refusals });
@@ -122,6 +136,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     clock,
     refusals,
     cas,
+    isRevoked: (issuer) => trust.issuers.some(({ id, revoked }) => id === issuer && revoked),
     get policy() {
       return policies.policy;
     },
@@ -142,7 +157,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
       })
       .catch(() => {});
-    for (const part of [authority, keys, fleetKeys]) {
+    for (const part of [authority, keys, fleetKeys, ...(rootCrl === undefined ? [] : [rootCrl])]) {
       part
         .tick()
         .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
@@ -164,6 +179,8 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
     backups,
     recounts,
+    rootCrl,
+    caRevocations,
     certificates,
     hierarchy,
     async start() {
@@ -185,6 +202,11 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       if (abandoned.length > 0)
         log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');
       if (restored) await authority.afterRestore();
+      await caRevocations.start(trust.caRevocations);
+      // Late is loud and no reason not to serve: the ticks go on trying.
+      await rootCrl?.tick().catch((error: unknown) => log.error({ err: error }, 'no indirect CRL of the root yet'));
+      if (rootCrl === undefined)
+        log.warn('no ceremony has certified a signer of an indirect CRL: a CA is revoked in a ceremony alone');
       await provisioning.start();
       if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
       await keys.tick();

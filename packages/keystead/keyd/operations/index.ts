@@ -14,6 +14,7 @@ import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
 import { recount } from './recount.ts';
 import { releaseHold } from './release-hold.ts';
+import { revokeCa, signRootCrl } from './root-crl.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
 import { listRevocations, signCrl } from './sign-crl.ts';
@@ -45,6 +46,8 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   changeKey,
   releaseHold,
   recount,
+  signRootCrl,
+  revokeCa,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

@@ -2,6 +2,7 @@ import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { z } from 'zod';
 import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
+import type { CaRevocationDomain } from './ca-revocations.ts';
 import type { Caller } from './caller.ts';
 import type { RecordDomain } from './records.ts';
 import type { RevocationDomain } from './revocations.ts';
@@ -34,6 +35,7 @@ export interface RestDomain
     AcmeOperatorDomain,
     UnitDomain,
     RevocationDomain,
+    CaRevocationDomain,
     RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;

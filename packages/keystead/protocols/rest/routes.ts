@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { clientCertificate, sendError } from '../http/server.ts';
 import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
+import { CA_REVOCATION_ROUTES, caRevocationRoutes } from './ca-revocations.ts';
 import type { RestDomain } from './domain.ts';
 import { RECORD_ROUTES, recordRoutes } from './records.ts';
 import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
@@ -82,6 +83,7 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
       });
       unitRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
+      caRevocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
@@ -142,6 +144,7 @@ const ROUTES = [
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],
   ...UNIT_ROUTES,
   ...REVOCATION_ROUTES,
+  ...CA_REVOCATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/count', 'batch.open'],
   ['POST', '/api/v1/recounts {order}', 'ticket.sign'],
