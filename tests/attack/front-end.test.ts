@@ -829,6 +829,7 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
         requestId: 'e',
       },
     ],
+    ['takeCrls', { crls: [toBase64(randomBytes(64))] }],
     ['journal', { from: 0, limit: 10 }],
     ['status', {}],
   ];

@@ -168,6 +168,13 @@ function identity(device: ForeignDevice): DeviceIdentity {
 type Sources = Pick<PeerRules, 'crls' | 'ocsp' | 'cover'>;
 
 /** The npm client mqtt over a connection that the agent has judged; the rule that refused the broker, or the client. */
+/** Who signs the root's indirect CRL: a peer that looks at the status of CAs has its certificate, as it has the root's. */
+function crlSigner(): DerCertificate {
+  const [der] = fromPem('CERTIFICATE', pem(join(bench.deployment.layout.trust, 'root-crl-signer.pem')));
+  assert.ok(der);
+  return der as DerCertificate;
+}
+
 async function mqttBy(
   device: ForeignDevice,
   port: number,
@@ -177,7 +184,8 @@ async function mqttBy(
   const roots = fromPem('CERTIFICATE', anchors ?? pem(bench.root)) as DerCertificate[];
   try {
     const to = { host: 'localhost', port };
-    const socket = await connectMutual(to, identity(device), { clock: systemClock, anchors: roots, ...sources });
+    const rules = { clock: systemClock, anchors: roots, intermediates: [crlSigner()], ...sources };
+    const socket = await connectMutual(to, identity(device), rules);
     return new MqttClient(() => socket, { clientId: `mqtt-${device.id}`, reconnectPeriod: 0 });
   } catch (error) {
     if (error instanceof KeysteadError && error.code === 'peer.refused') return error.field ?? '';

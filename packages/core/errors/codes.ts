@@ -1379,6 +1379,79 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'the request of a factory node must have the form that keystead factory init writes',
   },
+  // -- a factory node itself (fac-node)
+  'policy.factory-missing': {
+    kind: 'conflict',
+    rule: 'the policy must have a section factory, for there are factory nodes under it',
+  },
+  'policy.factory-names': {
+    kind: 'conflict',
+    rule: 'what the sub-CAs of a factory issue must be named under the organization of the CA above them',
+  },
+  'policy.factory-hierarchy': {
+    kind: 'invalid',
+    rule: 'where there are factory nodes the root, the manufacturing CA and the server CA must allow a sub-CA below them',
+    remedy: 'only a founding ceremony, or a rollover of the root, can certify longer paths',
+  },
+  'factory.exists': {
+    kind: 'conflict',
+    rule: 'a data directory is that of one node, and a node has one name',
+    remedy: 'take another data directory',
+  },
+  'factory.not-a-node': {
+    kind: 'conflict',
+    rule: 'this must be the data directory of a factory node',
+    remedy: 'keystead factory init makes one',
+  },
+  'factory.not-here': {
+    kind: 'forbidden',
+    rule: 'a factory node provisions units and does nothing else',
+    remedy:
+      'ask headquarters: LDevIDs, operators, authorisations, EST, ACME, CMP, SCEP, revocations and backups are there',
+  },
+  'factory.device-outside': {
+    kind: 'forbidden',
+    rule: 'a factory makes devices only with the ids that its commission gives it',
+    remedy: 'headquarters can commission the factory for more ids: keystead factory order --renew',
+  },
+  'factory.closed': {
+    kind: 'forbidden',
+    rule: 'headquarters has closed this factory: it issues nothing more',
+    remedy: 'what it made can still be reconciled: keystead factory export',
+  },
+  'factory.offline-too-long': {
+    kind: 'unavailable',
+    rule: 'a factory node must hear from headquarters within the time that the policy names, or it cannot know who was revoked',
+    remedy: 'bring the link up, or carry newer CRLs of headquarters here: keystead factory crls FILE...',
+  },
+  'factory.operator-revoked': {
+    kind: 'forbidden',
+    rule: 'headquarters must not have revoked the certificate of this operator',
+  },
+  'factory.commission-foreign': {
+    kind: 'forbidden',
+    rule: "the commission must be headquarters' answer to this node's own request",
+  },
+  'factory.commission-older': {
+    kind: 'conflict',
+    rule: 'a commission must be newer than the one that this node works by',
+  },
+  'factory.commission-differs': {
+    kind: 'conflict',
+    rule: 'a commission that was imported stays what it was',
+  },
+  'factory.commission-untrusted': {
+    kind: 'forbidden',
+    rule: 'every certificate of a commission must lead to the root that a person vouched for, in force and not revoked',
+  },
+  'factory.constraint-missing': {
+    kind: 'forbidden',
+    rule: 'a sub-CA of a factory must be constrained as the profile for it says: path length 0, names of this factory only, a short life',
+  },
+  'factory.crl-unfit': {
+    kind: 'forbidden',
+    rule: 'a CRL of headquarters must be a full one, by a CA that this node trusts, newer than the one here and not from the future',
+  },
   'commission.malformed': {
     kind: 'invalid',
     rule: 'a statement about a factory must have the one form that is signed',

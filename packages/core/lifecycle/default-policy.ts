@@ -1,6 +1,7 @@
 import { toBase64 } from '../bytes/index.ts';
 import type { Profile } from '../x509/index.ts';
 import { defaultKeying } from './default-keying.ts';
+import { DEFAULT_FACTORY_POLICY, type FactoryPolicy } from './factory/policy.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import type { Cryptoperiod } from './keying.ts';
 import { CMP_RA_PROFILE, type OnlineCa, type Policy } from './policy.ts';
@@ -203,6 +204,9 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
   ];
 }
 
+/** How many CAs may follow, where two of them certify sub-CAs of factory nodes. */
+const FACTORY_PATHS: Readonly<Record<string, number>> = { 'root-ca': 2, 'manufacturing-ca': 1, 'server-ca': 1 };
+
 /** What a policy for a demonstration or a test may set; everything else is as in {@link defaultProfiles}. */
 export interface DemoPolicyOptions {
   operators: readonly { name: string; roles: readonly Role[]; spki: Uint8Array | string }[];
@@ -229,6 +233,8 @@ export interface DemoPolicyOptions {
   roots?: Policy['roots'];
   /** False for a policy of before the indirect CRL of the root: nobody signs one. */
   rootCrlSigner?: boolean;
+  /** With it there can be factory nodes: the CAs above their sub-CAs are certified for longer paths. */
+  factory?: Partial<FactoryPolicy>;
 }
 
 /**
@@ -242,8 +248,10 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
   };
   const all = defaultProfiles(options.organization);
   const wanted = options.rootCrlSigner === false ? all.filter(({ id }) => id !== ROOT_CRL_PROFILE) : all;
+  const paths = options.factory === undefined ? {} : FACTORY_PATHS;
   const profiles = wanted.map((profile) => ({
     ...profile,
+    ...(paths[profile.id] === undefined ? {} : { ca: { pathLength: paths[profile.id] ?? 0 } }),
     validity: { ...profile.validity, ...lifetimes[profile.id] },
   }));
   const keying = defaultKeying(profiles, options.demonstration ?? true);
@@ -291,6 +299,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.attestation === undefined ? {} : { attestation: options.attestation }),
     ...(options.unitKeys === undefined ? {} : { unitKeys: options.unitKeys }),
     ...(options.roots === undefined ? {} : { roots: options.roots }),
+    ...(options.factory === undefined ? {} : { factory: { ...DEFAULT_FACTORY_POLICY, ...options.factory } }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

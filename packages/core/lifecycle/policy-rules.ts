@@ -140,14 +140,39 @@ function checkProfilePlace(policy: Policy, profile: Profile, field: string): voi
       seen: `${id} with ${profile.keyUsage.join(', ')}`,
     });
   }
-  // A CA below the root issues no further CA: pathLen 0 (RFC 5280 section 4.2.1.9).
-  if (profile.ca !== false && !root && profile.ca.pathLength !== 0) {
-    throw new KeysteadError('policy.hierarchy', {
-      field: `${field}.ca.pathLength`,
-      seen: String(profile.ca.pathLength),
-    });
-  }
+  checkPathLength(policy, profile, field);
+  checkKeydSets(profile, field);
   checkValidity(policy, profile, field);
+}
+
+/** The CAs of headquarters that certify the sub-CAs of a factory node. */
+const ABOVE_FACTORIES: ReadonlySet<string> = new Set(['manufacturing-ca', 'server-ca']);
+
+/**
+ * A CA below the root issues no further CA: pathLen 0 (RFC 5280 section 4.2.1.9). Where there are factories, two of them
+ * certify one sub-CA of each, below which there is none: pathLen 1.
+ */
+function checkPathLength({ factory }: Policy, { id, ca }: Profile, field: string): void {
+  if (ca === false || id === 'signing-root-ca') return;
+  const { pathLength } = ca;
+  const needed = factory === undefined ? undefined : id === 'root-ca' ? 2 : ABOVE_FACTORIES.has(id) ? 1 : undefined;
+  if (needed === undefined) {
+    if (id === 'root-ca' || pathLength === 0) return;
+    // Without factories, a longer path than was certified is one that nobody asked for.
+    throw new KeysteadError('policy.hierarchy', { field: `${field}.ca.pathLength`, seen: String(pathLength) });
+  }
+  if (id === 'root-ca' ? pathLength === null || pathLength >= needed : pathLength === needed) return;
+  const seen = `${pathLength}, where a sub-CA of a factory needs ${needed}`;
+  throw new KeysteadError('policy.factory-hierarchy', { field: `${field}.ca.pathLength`, seen });
+}
+
+/** What keyd puts into a profile is not for a policy to say. */
+function checkKeydSets({ subject, ca }: Profile, field: string): void {
+  const set =
+    (subject.organizationalUnit !== undefined && 'subject.organizationalUnit') ||
+    (ca !== false && ca.permitted !== undefined && 'ca.permitted');
+  if (set === false) return;
+  throw new KeysteadError('policy.hierarchy', { field: `${field}.${set}`, seen: 'a value, which keyd alone sets' });
 }
 
 function checkValidity(policy: Policy, profile: Profile, field: string): void {

@@ -5,6 +5,7 @@ import { type CaRole, type Profile, ProfileSchema, type StatusUrls } from '../x5
 import { AttestationPolicySchema } from './attestation-policy.ts';
 import { BackupPolicySchema } from './backup/custodians.ts';
 import { crlListName, MOST_SHARDS, type Shard } from './crl-lists.ts';
+import { FactoryPolicySchema } from './factory/policy.ts';
 import { FleetKeyPolicySchema } from './fleet-key-policy.ts';
 import { type IssuerId, OFFLINE_CAS, type RootId } from './issuer.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
@@ -131,6 +132,8 @@ export const PolicySchema = z.strictObject({
   attestation: AttestationPolicySchema.optional(),
   /** Keys of units that are not made on the device; without it there are none. */
   unitKeys: UnitKeysSchema.optional(),
+  /** Factory nodes; without it there can be none. */
+  factory: FactoryPolicySchema.optional(),
   /** Broken RSA keys of the fleet; without it, what fleet-key-policy.ts says. */
   fleetKeys: FleetKeyPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */

@@ -12,7 +12,7 @@ export interface Named {
 }
 
 /**
- * The subject and alternative names that a profile gives to an identity: O, CN, serialNumber in this order.
+ * The subject and alternative names that a profile gives to an identity: O, OU, CN, serialNumber in this order.
  * @throws KeysteadError `device.id-malformed`, `person.name-malformed`, `name.malformed` (also when the identity
  *   that the profile needs is not given)
  */
@@ -20,6 +20,8 @@ export function namesFor(profile: Profile, named: Named): { subject: Distinguish
   const { commonName, san } = nameParts(profile, named);
   const rdns: NameAttribute[] = [];
   if (profile.subject.organization !== undefined) rdns.push({ type: 'O', value: profile.subject.organization });
+  const { organizationalUnit } = profile.subject;
+  if (organizationalUnit !== undefined) rdns.push({ type: 'OU', value: organizationalUnit });
   rdns.push({ type: 'CN', value: commonName });
   if (profile.subject.serialNumber !== undefined) rdns.push({ type: 'serialNumber', value: commonName });
   return { subject: { rdns }, san };

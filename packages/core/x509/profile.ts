@@ -23,6 +23,16 @@ const extendedKeyUsage = z.enum(Object.keys(EXTENDED_KEY_USAGES) as [ExtendedKey
 /** RFC 5280 appendix A.1: ub-organization-name and ub-common-name are 64 characters. */
 const directoryText = z.string().min(1).max(64);
 
+/** The names of what a constrained CA issues (RFC 5280 section 4.2.1.10). */
+const PermittedNamesSchema = z.strictObject({
+  /** Every subject begins with this O and this OU. */
+  organization: directoryText,
+  organizationalUnit: directoryText,
+  /** Whether it may name hosts; if not, every DNS name and every address is excluded. */
+  hosts: z.boolean(),
+});
+export type PermittedNames = z.infer<typeof PermittedNamesSchema>;
+
 /**
  * One kind of certificate, as data: what it holds, how long it lives, for which keys, and who may ask for it.
  * keyd enforces it; nothing that a request says can add to it.
@@ -37,6 +47,8 @@ export const ProfileSchema = z
       /** From what the common name is made; the requester never chooses it. */
       commonName: z.union([z.enum(['device-id', 'host', 'person']), z.strictObject({ fixed: directoryText })]),
       organization: directoryText.optional(),
+      /** The factory, below its sub-CA: keyd sets it, a policy cannot (lifecycle/factory/profiles.ts). */
+      organizationalUnit: directoryText.optional(),
       /** IEEE 802.1AR section 8.6: an IDevID's subject carries the device's serial number. */
       serialNumber: z.literal('device-id').optional(),
     }),
@@ -45,7 +57,14 @@ export const ProfileSchema = z
     wildcards: z.boolean().optional(),
     keyUsage: z.array(z.enum(KEY_USAGES)).min(1),
     extKeyUsage: z.array(extendedKeyUsage),
-    ca: z.union([z.literal(false), z.strictObject({ pathLength: z.int().min(0).max(16).nullable() })]),
+    ca: z.union([
+      z.literal(false),
+      z.strictObject({
+        pathLength: z.int().min(0).max(16).nullable(),
+        /** What the CA may name at all; headquarters sets it for the sub-CAs of a factory, a policy cannot. */
+        permitted: PermittedNamesSchema.optional(),
+      }),
+    ]),
     /** id-pkix-ocsp-nocheck (RFC 6960 section 4.2.2.2.1): a responder lives too briefly to be revoked. */
     ocspNoCheck: z.boolean(),
     validity: z.strictObject({

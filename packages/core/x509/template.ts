@@ -24,6 +24,7 @@ import { lintInfo } from './lint/certificate.ts';
 import type { LintFinding } from './lint/finding.ts';
 import { specimenOf } from './lint/specimen.ts';
 import { lintValues } from './lint/values.ts';
+import { nameConstraintsDer } from './name-constraints.ts';
 import { type DistinguishedName, nameDer } from './names.ts';
 import { ACCESS_METHODS, EXTENDED_KEY_USAGES, EXTENSIONS, KEY_USAGES } from './oids.ts';
 import type { Profile } from './profile.ts';
@@ -114,6 +115,10 @@ export class CertificateTemplate implements Issuance {
       const constraints = pathLength === null ? [booleanTrue()] : [booleanTrue(), integer(pathLength)];
       // RFC 5280 section 4.2.1.9: critical in a CA; an end entity has none, for cA is FALSE by default.
       yield extension('basicConstraints', sequence(...constraints), true);
+      // RFC 5280 section 4.2.1.10: critical.
+      if (profile.ca.permitted !== undefined) {
+        yield extension('nameConstraints', nameConstraintsDer(profile.ca.permitted), true);
+      }
     }
     yield extension('keyUsage', namedBits(profile.keyUsage.map((usage) => KEY_USAGES.indexOf(usage))), true);
     if (profile.extKeyUsage.length > 0)

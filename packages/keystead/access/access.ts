@@ -6,6 +6,7 @@ import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Store } from '../store/index.ts';
 import { ClientCertificates } from './certificates.ts';
 import type { Client } from './client.ts';
+import type { OutsideOperators } from './outside-operators.ts';
 import type { RefusalLog } from './refusals.ts';
 
 export interface AccessDeps {
@@ -17,6 +18,8 @@ export interface AccessDeps {
   readonly cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>;
   /** Whether one of them was revoked since: what it issued proves nobody from then on. */
   readonly isRevoked?: (issuer: IssuerId) => boolean;
+  /** At a factory node: the operators of headquarters. */
+  readonly operators?: OutsideOperators;
 }
 
 /** One request, as every refusal of it is audited. */
@@ -45,6 +48,8 @@ export class Access {
   async identify(certificate: Uint8Array | undefined, asked: Asked): Promise<Client> {
     try {
       const now = this.#deps.clock.now();
+      const outside = certificate && this.#deps.operators?.client(certificate, now);
+      if (outside !== undefined) return outside;
       return this.#clientOf(this.#deps.store.read((records) => this.#certificates.check(certificate, now, records)));
     } catch (error) {
       if (error instanceof KeysteadError && error.kind === 'unauthenticated') {

@@ -30,11 +30,18 @@ export interface AuthorityDeps {
   readonly policy: Policy;
   /** Every key of the CAs, as keyd tells them: those that issue, and those that answer for what they issued. */
   readonly issuers: Result<'trust'>['issuers'];
+  /** Issuers for whose certificates others answer: at a factory node, headquarters. No CRLs are made of theirs. */
+  readonly elsewhere?: ReadonlySet<IssuerId>;
   /** One for the whole process: provisioning shares it. */
   readonly claims: KeyClaims;
 }
 
 /** The keys of CAs for which CRLs are made at `now`: until its certificate ends, for nothing that it issued outlasts that. */
-export function answeringIssuers({ issuers }: Pick<AuthorityDeps, 'issuers'>, now: Date): IssuerId[] {
-  return issuers.flatMap(({ id, certificate }) => (readCertificate(certificate).notAfter > now ? [id] : []));
+export function answeringIssuers(
+  { issuers, elsewhere }: Pick<AuthorityDeps, 'issuers' | 'elsewhere'>,
+  now: Date,
+): IssuerId[] {
+  return issuers.flatMap(({ id, certificate }) =>
+    readCertificate(certificate).notAfter > now && elsewhere?.has(id) !== true ? [id] : [],
+  );
 }

@@ -7,6 +7,7 @@ import { backupCommand } from './backup.ts';
 import { crlCommand } from './crl.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
+import { factoryCommand } from './factory.ts';
 import { fingerprintCommand, hierarchyCommand } from './hierarchy.ts';
 import { keysCommand } from './keys.ts';
 import { keystoreCommand } from './keystore.ts';
@@ -61,6 +62,7 @@ Examples:
 program.addCommand(startCommand());
 for (const command of serviceCommands()) program.addCommand(command);
 program.addCommand(hierarchyCommand());
+program.addCommand(factoryCommand());
 program.addCommand(fingerprintCommand());
 program.addCommand(ticketCommand());
 program.addCommand(recountCommand());

@@ -23,6 +23,7 @@ import {
 import type { CaRole } from '@keystead/core/x509';
 import { z } from 'zod';
 import type { Layout } from '../files/layout.ts';
+import type { FactoryNode } from './factory/node.ts';
 import { foundingPolicyPath } from './policy-chain.ts';
 import { issuerId as issuerName } from './wire-types.ts';
 
@@ -125,6 +126,8 @@ export interface Hierarchy {
   /** Of who signs the indirect CRL of the root; undefined where no ceremony has certified one. */
   readonly crlSigner: DerCertificate | undefined;
   readonly pins: CeremonyPins;
+  /** At a factory node the commission that it works by; undefined at headquarters. */
+  readonly node?: FactoryNode;
 }
 
 export const pinsPath = (layout: Layout): string => join(layout.keyd, 'ceremony.json');

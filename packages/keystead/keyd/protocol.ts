@@ -15,6 +15,7 @@ import {
 import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
+import { factoryStatus, factoryTrust, TakeCrls } from './wire/factory-node.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { CountReportSchema, RecountOperation } from './wire/recount.ts';
@@ -220,6 +221,8 @@ const Status = {
     restores: z.array(Restore),
     /** Whether a monotonic counter covers the journal. */
     count: CountReportSchema,
+    /** At a factory node. */
+    factory: factoryStatus.optional(),
   }),
 };
 
@@ -271,6 +274,8 @@ const Trust = {
     cosignVkey: z.string(),
     /** The policy in force, the very bytes that the ceremony or a quorum approved. */
     policy: bytes(4 * 1024 * 1024),
+    /** At a factory node: its two CAs are the issuers, all others those of headquarters. */
+    factory: factoryTrust.optional(),
   }),
 };
 
@@ -419,6 +424,7 @@ export const OPERATIONS = {
   recount: RecountOperation,
   signRootCrl: SignRootCrl,
   revokeCa: RevokeCa,
+  takeCrls: TakeCrls,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -18,7 +18,8 @@ export interface PublicParts {
   readonly layout: Layout;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly cmp: CmpResponder;
+  /** Not at a factory node. */
+  readonly cmp?: CmpResponder;
 }
 
 /** A reader of public data sends no body worth waiting for. */
@@ -35,7 +36,7 @@ export function createPublicServer({ rooms, keyd, layout, clock, log, cmp }: Pub
 } {
   const onFailure = (error: unknown): void => log.error({ err: error }, 'a public answer failed');
   const responder = new OcspResponder({
-    cas: new Map(rooms.hierarchy.issuers.map(({ id, certificate }) => [id, certificate])),
+    cas: new Map(rooms.hierarchy.answering.map(({ id, certificate }) => [id, certificate])),
     statusOf: (issuer, serial) => rooms.authority.statusOf(online(issuer), serial),
     signer: { signOcsp: (params) => keyd.signOcsp({ ...params, issuer: online(params.issuer) }) },
   });
@@ -76,7 +77,7 @@ export function createPublicServer({ rooms, keyd, layout, clock, log, cmp }: Pub
         .send(Buffer.from(certificate)),
     );
   }
-  registerCmp(app, cmp, log);
+  if (cmp !== undefined) registerCmp(app, cmp, log);
   app.get('/healthz', () => ({ ok: true }));
   app.addHook('onClose', async () => ocsp.close());
   return { server, app };

@@ -1,6 +1,6 @@
 import { type Serial, toBase64, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, type Permission, permits } from '@keystead/core/lifecycle';
+import { caOf, type IssuerId, type Permission, permits } from '@keystead/core/lifecycle';
 import { actorOf, type Client, type OperatorClient } from '../access/index.ts';
 import type { Issued } from '../authority/index.ts';
 import { Inventory, keyEventView, keyView, keyWarnings, warningView } from '../inventory/index.ts';
@@ -173,9 +173,12 @@ export function restDomain(rooms: Rooms): RestDomain {
 }
 
 /** What leads from an issued certificate to the root in use, and for those who know an old root only to that one. */
-function chainPem({ issuers, newWithOld, certificates }: ServedHierarchy, issuer: IssuerId): string {
+function chainPem(hierarchy: ServedHierarchy, issuer: IssuerId): string {
+  const { issuers, newWithOld, certificates } = hierarchy;
   const ca = issuers.filter(({ id }) => id === issuer).map(({ certificate }) => certificate);
-  return [...ca, ...newWithOld, certificates.root].map((der) => toPem('CERTIFICATE', der)).join('');
+  return [...ca, ...hierarchy.above(caOf(issuer)), ...newWithOld, certificates.root]
+    .map((der) => toPem('CERTIFICATE', der))
+    .join('');
 }
 
 const deviceView = ({ deviceId, state, model, ticketId, idevidSerial, keyOrigin, createdAt, changedAt }: Device) => ({

@@ -1,23 +1,24 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
-import type { Policy } from '@keystead/core/lifecycle';
+import type { IssuerId, Policy } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
 import type { CaRole } from '@keystead/core/x509';
 import type { Logger } from 'pino';
-import { Access, type AppendAudit, RefusalLog } from '../access/index.ts';
+import { Access, type AppendAudit, OutsideOperators, RefusalLog } from '../access/index.ts';
 import type { Acme } from '../acme/index.ts';
 import { appendAudit, LogPublisher } from '../audit/index.ts';
 import { Authority, KeyClaims, RootCrlPublisher } from '../authority/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
 import { FleetKeys } from '../fleet-keys/index.ts';
-import type { KeydClient } from '../keyd-client/index.ts';
+import type { KeydClient, Result } from '../keyd-client/index.ts';
 import { Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
 import { CaRevocations } from './ca-revocations.ts';
+import { recordCommission } from './factory-role.ts';
 import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
 import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
@@ -72,6 +73,13 @@ const TICK_MS = 10_000;
 /** A checkpoint a second keeps the published log fresh; entries of one second share it. */
 const CHECKPOINT_MS = 1_000;
 
+/** At a factory node people are headquarters' to certify, and to revoke. */
+function operatorsOf({ certificates, factory }: Result<'trust'>, policy: () => Policy): OutsideOperators | undefined {
+  const ca = certificates.operator;
+  const list = factory?.crls.find((one) => one.ca === 'operator');
+  return ca === undefined || list === undefined ? undefined : new OutsideOperators(ca, list.crl, policy);
+}
+
 /** Opens the records and wires every room with the next. @throws KeysteadError `store.*`, `keyd.*`, `policy.*` */
 export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const { layout, keyd, clock, log } = options;
@@ -99,7 +107,9 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const refusals = new RefusalLog({ store, audit, clock });
   const claims = new KeyClaims();
   const policies = PolicyChanges.of({ store, keyd, audit, refusals }, trust.policy);
-  const shared = { store, keyd, clock, audit, refusals, claims, issuers: trust.issuers };
+  const { factory } = trust;
+  const elsewhere: ReadonlySet<IssuerId> = new Set(factory === undefined ? [] : ['manufacturing']);
+  const shared = { store, keyd, clock, audit, refusals, claims, issuers: trust.issuers, elsewhere };
   // Getters, so that each room goes by the policy in force when it looks, and not by the one of the start.
   const authority = new Authority({
     ...shared,
@@ -131,12 +141,14 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
   const recounts = new Recounts({ store, keyd, audit, refusals });
+  const operators = operatorsOf(trust, () => policies.policy);
   const access = new Access({
     store,
     clock,
     refusals,
     cas,
     isRevoked: (issuer) => trust.issuers.some(({ id, revoked }) => id === issuer && revoked),
+    operators,
     get policy() {
       return policies.policy;
     },
@@ -153,7 +165,9 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const tick = setInterval(() => {
     keyd
       .trust()
-      .then(({ later }) => {
+      .then(({ later, factory: heard }) => {
+        const list = heard?.crls.find(({ ca }) => ca === 'operator');
+        if (list !== undefined) operators?.heard(list.crl);
         if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
       })
       .catch(() => {});
@@ -187,13 +201,17 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       await publisher.open();
       const { founding } = await policies.history();
       await recordFounding(store, audit, layout, {
-        certificates,
+        // The roots and the other CAs of headquarters are no keys of a factory node's.
+        certificates: factory === undefined ? certificates : {},
+        factory: factory !== undefined,
         evidenceSigner: trust.evidenceSigner,
         issuers: trust.issuers,
         policySha256: founding.sha256,
         keyd: await keyd.keys(),
       });
       await recordCeremonies(store, audit, trust, await keyd.keys());
+      const { factory: standing } = await keyd.status();
+      if (standing !== undefined) await recordCommission(store, audit, trust.issuers, standing, await keyd.keys());
       putRootCrls(layout, trust);
       await policies.start();
       // Before anything is repaired: what is found missing then has its reason in the log.
@@ -210,7 +228,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       await provisioning.start();
       if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
       await keys.tick();
-      acme.start();
+      if (factory === undefined) acme.start();
     },
     async close() {
       clearInterval(tick);

@@ -14,6 +14,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { type CaRole, checkPath, readCertificate } from '@keystead/core/x509';
 import type { Layout } from '../files/layout.ts';
+import { aboveFile } from '../keyd/factory/publish.ts';
 
 /** The certificate in a PEM file of `trust/` or `ceremony/`. @throws KeysteadError `cert.not-der` when there is none. */
 export function certificateIn(path: string): DerCertificate {
@@ -71,7 +72,12 @@ export function trustedAnchors(layout: Layout, now: Date): DerCertificate[] {
 function intermediates(layout: Layout): DerCertificate[] {
   const earlier = join(layout.trust, 'earlier-cas.pem');
   const gone = existsSync(earlier) ? fromPem('CERTIFICATE', readFileSync(earlier, 'utf8')) : [];
-  return [...trustedIssuers(layout).map(({ certificate }) => certificate), ...(gone as DerCertificate[])];
+  // At a factory node, those of headquarters that certified its own: its evidence signer is by one of them.
+  const above = (['manufacturing', 'server'] as const)
+    .map((ca) => aboveFile(layout, ca))
+    .filter((path) => existsSync(path))
+    .map(certificateIn);
+  return [...trustedIssuers(layout).map(({ certificate }) => certificate), ...above, ...(gone as DerCertificate[])];
 }
 
 /** What verifies a document that the evidence key signed at `date`: the certificates that were in force then. */

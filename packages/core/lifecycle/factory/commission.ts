@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { DerSpki } from '../../bytes/index.ts';
 import type { Signer } from '../../crypto/index.ts';
+import { COMMISSION_ACTS } from './commission-order.ts';
 import { deviceIdPrefix, hash, pemCertificate, wholeSecond } from './fields.ts';
 import { factoryName } from './name.ts';
 import { type EvidenceDocument, type EvidenceKind, parseEvidence, signByEvidence, verifyEvidence } from './signed.ts';
@@ -12,6 +13,8 @@ import { type EvidenceDocument, type EvidenceKind, parseEvidence, signByEvidence
  */
 const CommissionSchema = z.strictObject({
   v: z.literal(1),
+  /** What the order of the quorum was for. After `close` the node issues nothing more. */
+  act: z.enum(COMMISSION_ACTS),
   factory: factoryName,
   /** Counted for each factory from 1. */
   number: z.int().min(1).max(9999),

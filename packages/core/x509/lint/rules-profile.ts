@@ -1,3 +1,6 @@
+import { sameBytes } from '../../bytes/index.ts';
+import { findExtension } from '../extensions.ts';
+import { nameConstraintsDer } from '../name-constraints.ts';
 import { EXTENSIONS, type ExtensionName, nameOf } from '../oids.ts';
 import type { Rule } from './rule.ts';
 import { namesFault } from './values.ts';
@@ -8,6 +11,7 @@ const same = (a: readonly string[], b: readonly string[]): boolean =>
 /** The extensions that a profile can give. */
 const GIVEN: readonly ExtensionName[] = [
   'basicConstraints',
+  'nameConstraints',
   'keyUsage',
   'extKeyUsage',
   'subjectAltName',
@@ -34,6 +38,17 @@ export const PROFILE_RULES: readonly Rule[] = [
       if (info.ca !== (profile.ca !== false)) return info.ca ? 'a CA' : 'not a CA';
       const wanted = profile.ca === false ? undefined : (profile.ca.pathLength ?? undefined);
       return info.pathLength === wanted ? undefined : `pathLength ${info.pathLength ?? 'without limit'}`;
+    },
+  },
+  {
+    rule: 'profile-name-constraints',
+    source: 'profile',
+    check: ({ info, profile }) => {
+      const permitted = profile.ca === false ? undefined : profile.ca.permitted;
+      const extension = findExtension(info.extensions, EXTENSIONS.nameConstraints);
+      if (permitted === undefined) return extension === undefined ? undefined : 'present';
+      if (extension === undefined) return 'missing';
+      return sameBytes(extension.value, nameConstraintsDer(permitted)) ? undefined : 'others than the profile gives';
     },
   },
   {

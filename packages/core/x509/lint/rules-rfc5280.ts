@@ -2,10 +2,11 @@ import { sameBytes, toHex } from '../../bytes/index.ts';
 import { canSign } from '../algorithms.ts';
 import { type DistributionPoint, readDistributionPoints } from '../crl/points.ts';
 import { DerError } from '../der/strict.ts';
-import type { Extension } from '../extensions.ts';
+import { type Extension, findExtension } from '../extensions.ts';
 import { keyIdentifier } from '../key-identifier.ts';
 import { sameName } from '../names.ts';
 import { EXTENSIONS, type ExtensionName } from '../oids.ts';
+import { ComparisonBudget, NameSpace } from '../path/name-constraints.ts';
 import type { LintCase, Rule } from './rule.ts';
 
 const has = ({ info }: LintCase, name: ExtensionName): Extension | undefined =>
@@ -260,6 +261,33 @@ export const RFC5280_RULES: readonly Rule[] = [
       const extension = has(lintCase, 'basicConstraints');
       if (lintCase.info.ca) return extension?.critical ? undefined : 'not critical in a CA';
       return extension === undefined ? undefined : 'present in an end entity';
+    },
+  },
+  {
+    rule: 'name-constraints',
+    source: 'RFC 5280 4.2.1.10',
+    check: (lintCase) => {
+      const extension = has(lintCase, 'nameConstraints');
+      if (extension === undefined) return undefined;
+      if (!lintCase.info.ca) return 'present in an end entity';
+      return extension.critical ? undefined : 'not critical';
+    },
+  },
+  {
+    rule: 'names-permitted',
+    source: 'RFC 5280 6.1.3',
+    check: ({ info, issuer }) => {
+      const constraints =
+        issuer === undefined ? undefined : findExtension(issuer.extensions, EXTENSIONS.nameConstraints);
+      if (constraints === undefined) return undefined;
+      const space = new NameSpace(new ComparisonBudget());
+      try {
+        space.narrow(constraints.value);
+        return space.objection(info)?.detail;
+      } catch (error) {
+        if (error instanceof DerError) return error.message;
+        throw error;
+      }
     },
   },
   {

@@ -26,6 +26,7 @@ import {
 import { generalNamesDer } from '../general-names.ts';
 import { LINT_RULES, lintCertificate } from '../lint/certificate.ts';
 import { lintValues } from '../lint/values.ts';
+import { nameConstraintsDer } from '../name-constraints.ts';
 import { nameDer } from '../names.ts';
 import { KEY_OIDS } from '../oids.ts';
 import type { Profile } from '../profile.ts';
@@ -44,6 +45,8 @@ import {
 import {
   type Ca,
   IDEVID,
+  INTERMEDIATE,
+  issue,
   NOW,
   newHierarchy,
   newSigner,
@@ -57,11 +60,23 @@ import {
 
 const { root, ca } = await newHierarchy();
 const other = (await newHierarchy()).ca;
+/** May name what is of one unit of Acme, which no certificate here is. */
+const constrained = await constrainedCa();
 const p384 = (await newHierarchy('P-384', 'P-384')).ca;
 const PROFILE = profileOf({ keyAlgorithms: ['P-256', 'RSA-2048'] });
 const DEVICE = newSigner('P-256');
 const values = valuesOf(PROFILE, { deviceId: 'pump-1' }, ca.signer, DEVICE.spki);
 const later = (seconds: number) => new Date(NOW.getTime() + seconds * 1000);
+
+async function constrainedCa(): Promise<Ca> {
+  const profile: Profile = {
+    ...INTERMEDIATE,
+    ca: { pathLength: 0, permitted: { organization: 'Acme', organizationalUnit: 'berlin-1', hosts: true } },
+  };
+  const signer = newSigner('P-256');
+  const template = new CertificateTemplate(profile, { certificate: root.certificate }, {});
+  return { certificate: await issue(template, valuesOf(profile, {}, root.signer, signer.spki), root.signer), signer };
+}
 
 interface Case {
   readonly change?: Partial<Fields>;
@@ -81,6 +96,8 @@ const rsa2048 = sequence(
 const p521 = sequence(sequence(oid(KEY_OIDS.ecPublicKey), oid('1.3.132.0.35')), bitString(new Uint8Array(133).fill(4)));
 const offCurve = Uint8Array.from(DEVICE.spki);
 offCurve[offCurve.length - 1] = (offCurve.at(-1) ?? 0) ^ 1;
+
+const PERMITTED = { organization: 'Acme', organizationalUnit: 'berlin-1', hosts: false };
 
 /** For each rule, certificates that break it. */
 const BROKEN: Readonly<Record<string, readonly Case[]>> = {
@@ -180,6 +197,16 @@ const BROKEN: Readonly<Record<string, readonly Case[]>> = {
     { extensions: { basicConstraints: [true, sequence()] } },
     { extensions: { basicConstraints: [false, sequence(booleanTrue())], keyUsage: [true, usageDer('keyCertSign')] } },
   ],
+  'name-constraints': [
+    { extensions: { nameConstraints: [true, nameConstraintsDer(PERMITTED)] } },
+    {
+      extensions: {
+        basicConstraints: [true, sequence(booleanTrue())],
+        nameConstraints: [false, nameConstraintsDer(PERMITTED)],
+      },
+    },
+  ],
+  'names-permitted': [{ issuer: constrained, by: constrained }],
   'issuer-may-sign': [
     {
       extensions: {
@@ -224,6 +251,14 @@ const BROKEN: Readonly<Record<string, readonly Case[]>> = {
   'profile-ca': [
     { extensions: { basicConstraints: [true, sequence(booleanTrue())] } },
     { profile: { ...PROFILE, ca: { pathLength: 0 } } },
+  ],
+  'profile-name-constraints': [
+    { extensions: { nameConstraints: [true, nameConstraintsDer(PERMITTED)] } },
+    { profile: { ...PROFILE, ca: { pathLength: 0, permitted: PERMITTED } } },
+    {
+      profile: { ...PROFILE, ca: { pathLength: 0, permitted: PERMITTED } },
+      extensions: { nameConstraints: [true, nameConstraintsDer({ ...PERMITTED, hosts: true })] },
+    },
   ],
   'profile-key-algorithm': [{ profile: { ...PROFILE, keyAlgorithms: ['P-384'] } }],
   'profile-key-usage': [{ extensions: { keyUsage: [true, usageDer('digitalSignature', 'keyAgreement')] } }],

@@ -20,6 +20,7 @@ import { signCheckpoint } from './sign-checkpoint.ts';
 import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
 import { signOcsp } from './sign-ocsp.ts';
+import { takeCrls } from './take-crls.ts';
 
 type Operation<Op extends OperationName> = (keyd: KeydContext, params: Params<Op>) => Promise<Result<Op>>;
 
@@ -48,6 +49,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   recount,
   signRootCrl,
   revokeCa,
+  takeCrls,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

@@ -10,6 +10,7 @@ import {
   sequence,
 } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
+import { requireHeadquarters } from '../factory/node.ts';
 import type { Params, Result } from '../protocol.ts';
 import { requestableFrom } from './issue.ts';
 import { sealedPackage } from './key-package.ts';
@@ -32,6 +33,7 @@ export async function issueServerKey(
   const now = keyd.now();
   const { device, requestId } = params;
   const profile = profileOf(keyd.policy, params.profile);
+  requireHeadquarters(keyd.hierarchy.node, 'profile', 'a key for a device in the field');
   if (!(keyd.policy.est?.serverKeys ?? []).includes(profile.id))
     throw new KeysteadError('server-key.forbidden', { field: 'profile', seen: profile.id });
   const issuer = requestableFrom(profile);

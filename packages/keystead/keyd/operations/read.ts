@@ -4,6 +4,7 @@ import type { KeydContext } from '../context.ts';
 import type { CertificateJournalEntry, JournalEntry } from '../journal-entry.ts';
 import type { Params, Result } from '../protocol.ts';
 import { caRevoked } from './root-crl.ts';
+import { factoryStatusOf, factoryTrustOf } from './take-crls.ts';
 
 /** Who keyd is and how far it is. */
 export async function status(keyd: KeydContext): Promise<Result<'status'>> {
@@ -20,6 +21,7 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
     crlShards: shardings(keyd),
     count: keyd.count.report,
     restores: keyd.state.restores.map(({ n: _, kind: __, time, ...restore }) => ({ ...restore, time: new Date(time) })),
+    factory: factoryStatusOf(keyd),
   };
 }
 
@@ -56,6 +58,7 @@ export async function trust(keyd: KeydContext): Promise<Result<'trust'>> {
     vkey,
     cosignVkey,
     policy: keyd.policies.inForce.bytes,
+    factory: factoryTrustOf(keyd),
   };
 }
 

@@ -3,6 +3,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { crlListName, crlUrls, issuerKeyId, type Shard, shardIndex } from '@keystead/core/lifecycle';
 import { type CrlHead, type EntryOctets, entryOctets, type RevokedEntry } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
+import { requireListedHere } from '../factory/listed-here.ts';
 import type { DeltaBase, IssuerLists } from '../issuer-lists.ts';
 import type { CrlJournalEntry } from '../journal-entry.ts';
 import type { Params, Result } from '../protocol.ts';
@@ -28,6 +29,7 @@ const CLOCK_STEP_MS = 2000;
  */
 export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
   const { id } = keyd.authority(params.issuer);
+  requireListedHere(keyd, params.issuer);
   const lists = keyd.state.lists(id);
   return lists.turnstile.alone(() => sign(keyd, lists, params));
 }

@@ -29,8 +29,14 @@ import { UNIT_ROUTES, unitRoutes } from './units.ts';
 /**
  * The REST interface for operators, stations and scripts, JSON over mutual TLS. Each route names the
  * permission that it needs; the domain decides, and audits each refusal. `GET /api/v1` lists the routes.
+ * @param isHere which of them this house has, by their paths.
  */
-export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logger): void {
+export function registerRest(
+  app: FastifyInstance,
+  domain: RestDomain,
+  log: Logger,
+  isHere: (path: string) => boolean = () => true,
+): void {
   app.register(
     async (api) => {
       api.setErrorHandler(async (thrown, request, reply) => {
@@ -40,7 +46,8 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         return sendError(thrown, request, reply, log);
       });
 
-      api.get('/', () => ({ routes: ROUTES }));
+      const routes = ROUTES.filter(([, path]) => isHere(path.split(' ', 1)[0] ?? path));
+      api.get('/', () => ({ routes }));
       api.get('/whoami', (request) => domain.whoami(caller(request)));
       api.get('/devices', (request) => domain.devices(caller(request)));
       api.get('/devices/:id', async (request) => {
