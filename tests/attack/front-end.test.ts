@@ -8,6 +8,7 @@ import { newSerial, OcspIssuer, readCertificate, signatureAlgorithmDer } from '@
 import fc from 'fast-check';
 import { systemClock } from 'keystead/clock/system.ts';
 import { greetPeer } from 'keystead/keyd/handshake.ts';
+import { diversifiedRequest } from 'keystead/keyd/operations/derive-unit-key.ts';
 import { csrFor, type HostileFrontEnd, makeKey, type RawAnswer, type TestKey } from 'keystead/keyd/tests/bed.ts';
 import { releaseOf, signedBy } from 'keystead/keyd/tests/release.ts';
 import { ST_3, signOnOf, stationOrderOf } from 'keystead/keyd/tests/station-bed.ts';
@@ -32,7 +33,10 @@ const seen: { device: string; key: TestKey; idevid: string; ldevid: string }[] =
 
 before(async () => {
   pump = await TpmMachine.start(systemClock);
-  siege = await Siege.make({ attestation: pump.maker() });
+  siege = await Siege.make({
+    attestation: pump.maker(),
+    unitKeys: { injected: ['idevid'], diversified: [{ purpose: 'telemetry', version: 1, bytes: 32 }] },
+  });
   front = await siege.front();
   ticket = await siege.bed.ticket({ id: 'siege', quota: 4, deviceIds: { prefix: 'KS-', from: 1, to: 40, width: 4 } });
   attestedTicket = await siege.bed.ticket({ id: 'siege-tpm', quota: 2, attestation: 'required' });
@@ -731,6 +735,15 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
   await done('signCrl', { issuer: 'server', number: 1, entries: [hold] });
   const release = releaseOf([{ issuer: 'server', serial: held }]);
   const station = await atStation();
+  const wrapTo = makeKey().spki;
+  const injectedTicket = await siege.bed.ticket({
+    id: 'siege-injected',
+    quota: 4,
+    keyOrigins: ['injected', 'proof-of-possession'],
+  });
+  const asks = makeKey();
+  const askingUnit = unitOf('KS-0039', await csrFor('KS-0039', asks), { ticket: injectedTicket });
+  const { certificate: asking } = await done('provision', askingUnit);
   const seeds: readonly (readonly [op: string, params: Record<string, unknown>])[] = [
     [
       'releaseHold',
@@ -781,6 +794,38 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     ['signOff', { signOn: station.signOn, by: 'ada', requestId: 'off' }],
     ['recount', { order: await recountOf(siege.trust.vkey), requestId: 'recount' }],
     ['challengeAttestation', challengeOf('KS-0035')],
+    [
+      'makeUnitKey',
+      (() => {
+        const { csr: _, ...unit } = unitOf('KS-0036', new Uint8Array(0), { ticket: injectedTicket });
+        return { ...unit, algorithm: 'P-256', recipient: toBase64(makeKey().spki) };
+      })(),
+    ],
+    [
+      'challengeElement',
+      (() => {
+        const { csr: _, ...unit } = unitOf('KS-0037', new Uint8Array(0));
+        return { ...unit, chain: [idevid] };
+      })(),
+    ],
+    [
+      'provision',
+      unitOf('KS-0038', await csrFor('KS-0038'), {
+        ticket: injectedTicket,
+        way: { kind: 'secure-element', chain: [idevid] },
+      }),
+    ],
+    [
+      'deriveUnitKey',
+      {
+        deviceId: 'KS-0039',
+        purpose: 'telemetry',
+        certificate: asking,
+        recipient: toBase64(wrapTo),
+        proof: toBase64(await asks.signer.sign(diversifiedRequest('telemetry', 'KS-0039', wrapTo))),
+        requestId: 'derive',
+      },
+    ],
     [
       'provision',
       unitOf('KS-0035', await pump.csr('KS-0035'), {
@@ -841,6 +886,7 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     ['journal', { from: 0, limit: 10 }],
     ['status', {}],
   ];
+  for (const [op, params] of seeds) if (op === 'makeUnitKey' || op === 'deriveUnitKey') await done(op, params);
   // What is valid in one place is tried in every other.
   const lent = seeds.flatMap(([, params]) => pathsOf(params).map((path) => path.reduce<unknown>(memberOf, params)));
   const order = fc.record({
@@ -927,7 +973,16 @@ test('TEST-KEY-13 after all of it keyd is alive and small, its journal whole, an
   const kinds = new Map<string, number>();
   for (const { op } of siege.signed) kinds.set(op, (kinds.get(op) ?? 0) + 1);
   // There was something to judge, of every kind.
-  for (const op of ['issue', 'provision', 'signOcsp', 'signCrl', 'signCheckpoint', 'signEvidence']) {
+  for (const op of [
+    'issue',
+    'provision',
+    'makeUnitKey',
+    'deriveUnitKey',
+    'signOcsp',
+    'signCrl',
+    'signCheckpoint',
+    'signEvidence',
+  ]) {
     assert.ok((kinds.get(op) ?? 0) > 0, op);
   }
   assert.deepEqual(judge(siege), []);

@@ -2271,6 +2271,85 @@ export const ERRORS = {
     kind: 'invalid',
     rule: "a station's queue must be files that this program wrote, used by one of it",
   },
+  // ---- ways to a key: secure elements, injected keys, symmetric keys by diversification
+  'element.not-configured': {
+    kind: 'forbidden',
+    rule: 'a secure element is believed only where the policy names its maker',
+    remedy: 'put `secureElements` into the section `attestation` of the policy (docs/ways-to-a-key.md)',
+  },
+  'element.chip-refused': {
+    kind: 'forbidden',
+    rule: 'the certificate of the chip must lead to a maker of secure elements that the policy names, by RFC 5280 section 6, and be for a key that signs',
+  },
+  'element.key-refused': {
+    kind: 'forbidden',
+    rule: 'the key of the request must be the one that the maker certified, or one that the certified key has attested',
+    remedy: 'ask for a challenge first, and have the chip sign the statement for this device and this key',
+  },
+  'element.statement-refused': {
+    kind: 'forbidden',
+    rule: 'a statement of a chip is signed by its certified key over the challenge, the new key and the device id',
+  },
+  'element.challenge-refused': {
+    kind: 'forbidden',
+    rule: 'a challenge to a chip is answered once, in time, for the unit, line and chip it was made for',
+    remedy: 'begin again with a new challenge; a restart of keyd and a change of the policy forget those that are open',
+  },
+  'element.chip-used': {
+    kind: 'conflict',
+    rule: 'one chip is one device, for all time',
+    remedy: 'look for the unit that has this chip, or for a chip that was copied; both belong to the report',
+  },
+  'policy.unit-keys-unsound': {
+    kind: 'invalid',
+    rule: 'unitKeys.injected names profiles of units, unitKeys.diversified each purpose once, with its version',
+  },
+  'injection.forbidden': {
+    kind: 'forbidden',
+    rule: 'keyd makes the key of a unit only by a profile that the policy names in unitKeys.injected, and where the ticket allows it',
+    remedy: 'make the key on the device, or have a quorum change the policy and a ticket signed that allows `injected`',
+  },
+  'injection.recipient-unfit': {
+    kind: 'forbidden',
+    rule: 'a key is wrapped only to a fresh public key on P-256 or P-384 that is of one unit and is no identity',
+  },
+  'injection.recipient-used': {
+    kind: 'conflict',
+    rule: 'one ephemeral key is for one unit',
+    remedy: 'have the unit make a key of its own: two units with one ephemeral key could read each other’s keys',
+  },
+  'injection.too-many': {
+    kind: 'conflict',
+    rule: 'for one unit no more than a few keys are made before one of them is certified',
+    remedy: 'provision the unit with an ephemeral key that it has used before, or give it another device id',
+  },
+  'injection.package-lost': {
+    kind: 'internal',
+    rule: 'the wrapped key of a unit must lie where keyd put it, unaltered',
+    remedy: 'the key cannot be made again: decommission the unit, and provision it under another device id',
+  },
+  'injection.none': {
+    kind: 'not-found',
+    rule: 'the key that is to be certified as injected must be one that keyd has made for this unit',
+  },
+  'diversify.purpose-unknown': {
+    kind: 'forbidden',
+    rule: 'keys are derived only for purposes that the policy names in unitKeys.diversified',
+  },
+  'diversify.unproven': {
+    kind: 'forbidden',
+    rule: 'a derived key goes only to a device that was provisioned here and is not revoked, wrapped to a key that it signed with its identity',
+  },
+  'diversify.master-lost': {
+    kind: 'unavailable',
+    rule: 'a master that has given keys must be in the keystore: another of its name would give others',
+    remedy:
+      'restore the token, or have a quorum raise the version of this purpose in the policy; devices then ask again',
+  },
+  'diversify.unsupported': {
+    kind: 'unsupported',
+    rule: 'master keys need a keystore that derives: a sealed file or a PKCS#11 token with CKM_SHA256_HMAC',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 /** A stable error code such as `csr.signature-invalid`. */

@@ -241,6 +241,7 @@ export interface DemoPolicyOptions {
   backup?: Policy['backup'];
   est?: Policy['est'];
   attestation?: Policy['attestation'];
+  unitKeys?: Policy['unitKeys'];
   deviceProof?: Policy['deviceProof'];
   roots?: Policy['roots'];
   stations?: Policy['stations'];
@@ -310,6 +311,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.backup === undefined ? {} : { backup: options.backup }),
     ...(options.est === undefined ? {} : { est: options.est }),
     ...(options.attestation === undefined ? {} : { attestation: options.attestation }),
+    ...(options.unitKeys === undefined ? {} : { unitKeys: options.unitKeys }),
     ...(options.roots === undefined ? {} : { roots: options.roots }),
     ...(options.factory === undefined ? {} : { factory: { ...DEFAULT_FACTORY_POLICY, ...options.factory } }),
     ...(options.stations === undefined ? {} : { stations: options.stations }),

@@ -7,6 +7,7 @@ import { EXCLUSIVE_ROLES } from './roles.ts';
 import { ROOT_CRL_PROFILE } from './root-crl.ts';
 import { checkStationRules } from './station/check.ts';
 import { STATION_PROFILE } from './station/rules.ts';
+import { checkUnitKeys } from './unit-keys-policy.ts';
 
 const DAY = 86_400;
 const YEAR = 365 * DAY;
@@ -71,6 +72,7 @@ export function checkPolicyRules(policy: Policy): void {
   checkEst(policy);
   checkAttestationRules(policy);
   checkStationRules(policy);
+  checkUnitKeys(policy);
 }
 
 /** A device learns of a new root at the latest when it renews; the old one must not end before each has done so. */

@@ -9,7 +9,7 @@ import {
   verifyAuthorisation,
   verifyTicket,
 } from '@keystead/core/lifecycle';
-import { Attestation } from './attestation/index.ts';
+import { Attestation, Elements } from './attestation/index.ts';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
 import { CheckPool } from './check-pool.ts';
 import type { Provenance } from './documents.ts';
@@ -53,6 +53,7 @@ export class PolicyInForce {
   readonly attestation: Attestation;
   /** Sign-ons at stations, verified by this policy. */
   readonly signOns: VerifiedSignOns;
+  readonly elements: Elements;
   /** CAs that were revoked while this policy was in force. */
   readonly #revoked = new Set<IssuerId>();
   readonly #tickets = new Map<string, SignedTicket>();
@@ -74,6 +75,7 @@ export class PolicyInForce {
     );
     this.signOns = new VerifiedSignOns(file.policy);
     this.attestation = new Attestation(file.policy.attestation);
+    this.elements = new Elements(file.policy.attestation?.secureElements);
     const { revoked } = hierarchy.pins;
     const vouches = (issuer: IssuerId) =>
       !revoked.includes(issuer) && !this.#revoked.has(issuer) && !ledger.isCompromised(issuer);

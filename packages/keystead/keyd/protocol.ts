@@ -25,6 +25,7 @@ import { ReleaseHold } from './wire/release-hold.ts';
 import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import { SignOff, stationOrder } from './wire/station.ts';
+import { challengeElement, DeriveUnitKey, makeUnitKey, unitWay } from './wire/unit-ways.ts';
 import {
   bytes,
   caRole,
@@ -86,6 +87,8 @@ const Provision = {
     csr: bytes(),
     /** The answer to a challenge, where the key is to be attested. */
     attestation: attestationAnswer.optional(),
+    /** Another way to a key; beside `attestation` there is none. */
+    way: unitWay.optional(),
   }),
   result: Issued.extend({
     /** The provisioning record, YAML, exactly the bytes that are signed. */
@@ -409,6 +412,9 @@ export const OPERATIONS = {
   issueServerKey: IssueServerKey,
   provision: Provision,
   challengeAttestation: ChallengeAttestation,
+  challengeElement: challengeElement(unitAtLine),
+  makeUnitKey: makeUnitKey(unitAtLine),
+  deriveUnitKey: DeriveUnitKey,
   signOcsp: SignOcsp,
   signCrl: SignCrl,
   listRevocations: ListRevocations,

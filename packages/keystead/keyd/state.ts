@@ -10,9 +10,12 @@ import {
   type SignedTicket,
 } from '@keystead/core/lifecycle';
 import { NO_END, REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
+import { Chips } from './attestation/chips.ts';
 import { AuthorisationUses } from './authorisation-uses.ts';
+import { KnownMasters } from './diversification.ts';
 import { Factories } from './factories.ts';
 import { Holds } from './holds.ts';
+import { Injections } from './injections.ts';
 import { IssuerLists } from './issuer-lists.ts';
 import type {
   CertificateJournalEntry,
@@ -64,6 +67,12 @@ export class KeydState {
   readonly #recounts: Recount[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
+  /** Which device has which chip. */
+  readonly chips = new Chips();
+  /** The masters that were made. */
+  readonly masters = new KnownMasters();
+  /** The keys that keyd made for units. */
+  readonly injections = new Injections();
   /** What is on hold, and what came off. */
   readonly holds = new Holds();
   /** The factory nodes, and what was taken in from them. */
@@ -84,6 +93,8 @@ export class KeydState {
   replay(entry: JournalEntry): void {
     this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
     if (entry.kind === 'certificate') this.#replayCertificate(entry);
+    if (entry.kind === 'master-key') this.masters.replay(entry);
+    if (entry.kind === 'unit-key') this.injections.replay(entry);
     if (entry.kind === 'crl') this.#replayCrl(entry);
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
@@ -105,6 +116,7 @@ export class KeydState {
       this.#unitKeys.set(entry.spkiSha256, entry.subject);
     }
     this.authorisations.replay(entry);
+    this.chips.replay(entry);
     this.takeCertificate(entry);
   }
 
@@ -216,6 +228,16 @@ export class KeydState {
   idevidOf(deviceId: string): Unit['idevid'] {
     const taken = this.factories.idevidOf(deviceId);
     return taken === undefined ? this.#units.get(deviceId)?.idevid : { ...taken, notAfter: NO_END.getTime() };
+  }
+
+  /** The hash of the key that a unit was provisioned with. */
+  unitKeyOf(deviceId: string): string | undefined {
+    return this.#units.get(deviceId)?.spkiSha256;
+  }
+
+  /** The unit that has this key. */
+  ownerOfUnitKey(spkiSha256: string): string | undefined {
+    return this.#unitKeys.get(spkiSha256);
   }
 
   get tickets(): { id: string; units: number; quota: number }[] {

@@ -15,3 +15,4 @@ export {
   Stations,
 } from './station/index.ts';
 export type { ProvisionedUnit, UnitOrder } from './unit.ts';
+export type { ChipOrder, DerivationOrder, InjectedUnit, InjectionOrder } from './unit-ways.ts';

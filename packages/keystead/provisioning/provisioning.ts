@@ -5,6 +5,15 @@ import { type Decommissioned, type DecommissionOrder, decommission, resumeDecomm
 import type { ProvisioningDeps } from './deps.ts';
 import { exportRecords } from './files.ts';
 import { type ProvisionedUnit, provisionUnit, type UnitOrder } from './unit.ts';
+import {
+  type ChipOrder,
+  challengeChip,
+  type DerivationOrder,
+  deriveUnitKey,
+  type InjectedUnit,
+  type InjectionOrder,
+  injectUnit,
+} from './unit-ways.ts';
 
 /** The beginning and the end of a device: batches, units, records, decommissioning. */
 export class Provisioning {
@@ -34,6 +43,21 @@ export class Provisioning {
   /** See {@link provisionUnit}. */
   provisionUnit(order: UnitOrder): Promise<ProvisionedUnit> {
     return provisionUnit(this.#deps, order);
+  }
+
+  /** See {@link challengeChip}. */
+  challengeChip(order: ChipOrder): ReturnType<typeof challengeChip> {
+    return challengeChip(this.#deps, order);
+  }
+
+  /** See {@link injectUnit}. */
+  injectUnit(order: InjectionOrder): Promise<InjectedUnit> {
+    return injectUnit(this.#deps, order);
+  }
+
+  /** See {@link deriveUnitKey}. */
+  deriveUnitKey(order: DerivationOrder): ReturnType<typeof deriveUnitKey> {
+    return deriveUnitKey(this.#deps, order);
   }
 
   /** See {@link decommission}. */

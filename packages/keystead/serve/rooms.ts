@@ -211,9 +211,9 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       return policies.policy;
     },
     backups,
+    recounts,
     rootCrl,
     caRevocations,
-    recounts,
     certificates,
     hierarchy,
     async start() {

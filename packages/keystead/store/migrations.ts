@@ -5,6 +5,7 @@ import { enrolmentAuthorisations } from './authorisation-migration.ts';
 import { crlLists } from './crl-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
+import { deviceKeyWays } from './key-way-migration.ts';
 import { recordIndexes } from './record-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
 import { stations } from './station-migration.ts';
@@ -33,6 +34,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 9, name: 'the lists of revocations', statements: crlLists },
   { version: 13, name: 'stations at the line', statements: stations },
   { version: 14, name: 'records by batch and by date', statements: recordIndexes },
+  { version: 15, name: 'further ways to the key of a device', statements: deviceKeyWays },
 ];
 
 function firstSchema({

@@ -10,7 +10,7 @@ import type { EnrolmentTransactionTable } from './transaction-schema.ts';
 export type CertificateState = 'good' | 'revoked' | 'hold';
 
 /** As the provisioning record has it. */
-export type KeyOriginName = 'proof-of-possession' | 'tpm2-attested';
+export type KeyOriginName = 'proof-of-possession' | 'tpm2-attested' | 'secure-element' | 'injected';
 
 /** Where a device stands. `stolen` and `decommissioned` get no certificate any more. */
 export type DeviceState = 'provisioned' | 'enrolled' | 'stolen' | 'decommissioned';

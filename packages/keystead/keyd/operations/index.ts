@@ -3,12 +3,15 @@ import { firstIssue } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
 import { challengeAttestation } from './challenge-attestation.ts';
+import { challengeElement } from './challenge-element.ts';
 import { changePolicy, policyHistory } from './change-policy.ts';
 import { commissionFactory } from './commission-factory.ts';
+import { deriveUnitKey } from './derive-unit-key.ts';
 import { factories, factoryCommission } from './factories.ts';
 import { issue } from './issue.ts';
 import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
+import { makeUnitKey } from './make-unit-key.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
 import { reconciliation } from './reconciliation.ts';
@@ -35,6 +38,9 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   issueServerKey,
   provision,
   challengeAttestation,
+  challengeElement,
+  makeUnitKey,
+  deriveUnitKey,
   signOcsp,
   signCrl,
   listRevocations,

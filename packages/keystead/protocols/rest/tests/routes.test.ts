@@ -27,6 +27,8 @@ const domain: RestDomain = {
   openBatch: ask('openBatch'),
   challengeUnit: ask('challengeUnit'),
   provisionUnit: ask('provisionUnit'),
+  challengeChip: ask('challengeChip'),
+  deriveUnitKey: ask('deriveUnitKey'),
   revoke: ask('revoke'),
   decommission: ask('decommission'),
   authorise: ask('authorise'),
