@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fromPem, toBase64, toPem } from '@keystead/core/bytes';
 import { SecretBytes, softwareSigner } from '@keystead/core/crypto';
-import { certificationRequest } from '@keystead/core/x509';
+import { certificationRequest, parseCsr } from '@keystead/core/x509';
 import { parse } from 'yaml';
 import { type Answer, newKey, Rig } from '../faults/rig.ts';
 import { keystead, ok } from '../interop/foreign.ts';
@@ -149,6 +149,13 @@ test('TEST-KEY-17 every bad input of a line has its code for the rig and its wor
   );
   await refused('fail 19 way-unknown', 'station.way-unknown', () =>
     station.unit('PA-0010', { csr: own, way: { x: 1 } }),
+  );
+  const to = toPem('PUBLIC KEY', parseCsr((await newKey('PA-0010')).csr).spki);
+  await refused('fail 24 injection-refused', 'injection.forbidden', () =>
+    station.unit('PA-0010', { way: { kind: 'injected', recipient: to } }),
+  );
+  await refused('fail 23 chip-refused', 'element.not-configured', () =>
+    station.unit('PA-0010', { csr: own, way: { kind: 'secure-element', chain: String(station.identity.cert) } }),
   );
   await refused('fail 66 rig-speaks-wrongly', 'request.malformed', () => station.unit('PA-0010', { csr: own, x: 1 }));
   const missing = await station.ask('GET', '/units/PA-0099');

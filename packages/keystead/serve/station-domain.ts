@@ -60,18 +60,13 @@ export function stationDomain(rooms: Pick<Parts, 'access' | 'stations' | 'hierar
         expiresAt: made.expiresAt.toISOString(),
       };
     },
-    async unit(caller, { way, ...unit }) {
-      const at = await call(caller, 'provision unit');
-      if (way !== undefined) {
-        const error = new KeysteadError('station.way-unknown', { field: 'way', seen: Object.keys(way).join(', ') });
-        await stations.refused('provision unit', at, error);
-        throw error;
-      }
-      const issued = await stations.unit(at, unit);
+    async unit(caller, unit) {
+      const { envelope, ...issued } = await stations.unit(await call(caller, 'provision unit'), unit);
       const view = {
         ...issuedView(issued, hierarchy),
         record: issued.record,
         signature: toBase64(issued.signature),
+        ...(envelope === undefined ? {} : { envelope: toBase64(envelope) }),
       };
       return { outcome: outcomeView(outcomeNamed(issued.repeated ? 'done-before' : 'done')), unit: view };
     },

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Reading } from './authorisations.ts';
 import type { Caller } from './caller.ts';
-import { checkBody, deviceId, line, pemOrBase64, ticketId } from './schemas.ts';
+import { checkBody, csrBytes, deviceId, line, pemOrBase64, ticketId } from './schemas.ts';
 
 /** Bytes as base64, at most `max` of them. */
 const bytes = (max: number) =>
@@ -68,6 +68,36 @@ export function unitWay(way: z.output<typeof UnitWaySchema>): UnitWay {
   }
   const { kind, statement } = way;
   return { kind, chain: shown ?? [], ...(statement === undefined ? {} : { statement }) };
+}
+
+/** What a unit brings beside its name. */
+export interface UnitEvidence {
+  /** PKCS#10, DER; none where keyd makes the key. */
+  readonly csr?: Uint8Array;
+  readonly attestation?: { readonly challengeId: string; readonly secret: Uint8Array };
+  readonly way?: UnitWay;
+}
+
+/**
+ * A request and one way at most: no request where keyd makes the key, and no other evidence beside a way.
+ * @param csr PEM or base64. @throws KeysteadError `request.malformed` naming the field.
+ */
+export function unitEvidence(v: {
+  readonly csr?: string | undefined;
+  readonly attestation?: UnitEvidence['attestation'] | undefined;
+  readonly way?: UnitWay | undefined;
+}): UnitEvidence {
+  const { csr, way, attestation } = v;
+  const needsRequest = way?.kind !== 'injected';
+  if (needsRequest !== (csr !== undefined))
+    throw new KeysteadError('request.malformed', { field: 'csr', seen: needsRequest ? 'none' : 'one beside injected' });
+  if (way !== undefined && attestation !== undefined)
+    throw new KeysteadError('request.malformed', { field: 'way', seen: 'one beside attestation' });
+  return {
+    ...(csr === undefined ? {} : { csr: csrBytes(csr) }),
+    ...(way === undefined ? {} : { way }),
+    ...(attestation === undefined ? {} : { attestation }),
+  };
 }
 
 /** A challenge to a chip, bytes in base64. */

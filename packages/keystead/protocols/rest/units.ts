@@ -1,15 +1,15 @@
 import { fromBase64 } from '@keystead/core/bytes';
-import { KeysteadError } from '@keystead/core/errors';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Reading } from './authorisations.ts';
 import type { Caller } from './caller.ts';
-import { checkBody, csrBytes, deviceId, line, pemOrBase64, ticketId } from './schemas.ts';
+import { checkBody, deviceId, line, pemOrBase64, ticketId } from './schemas.ts';
 import {
   UNIT_WAY_ROUTES,
   type UnitWay,
   UnitWaySchema,
   type UnitWaysDomain,
+  unitEvidence,
   unitWay,
   unitWayRoutes,
 } from './unit-ways.ts';
@@ -100,20 +100,13 @@ export function unitRoutes(api: FastifyInstance, domain: UnitDomain, reading: Re
   unitWayRoutes(api, domain, reading);
 }
 
-/** A request and one way at most: no request where keyd makes the key, and no other evidence beside a way. */
-function readUnit(body: z.output<typeof ProvisionUnit>): Parameters<UnitDomain['provisionUnit']>[1] {
-  const { csr, way, attestation, ...unit } = body;
-  const needsRequest = way?.kind !== 'injected';
-  if (needsRequest !== (csr !== undefined))
-    throw new KeysteadError('request.malformed', { field: 'csr', seen: needsRequest ? 'none' : 'one beside injected' });
-  if (way !== undefined && attestation !== undefined)
-    throw new KeysteadError('request.malformed', { field: 'way', seen: 'one beside attestation' });
-  return {
-    ...unit,
-    ...(csr === undefined ? {} : { csr: csrBytes(csr) }),
-    ...(way === undefined ? {} : { way: unitWay(way) }),
-    ...(attestation === undefined ? {} : { attestation }),
-  };
+function readUnit({
+  csr,
+  way,
+  attestation,
+  ...unit
+}: z.output<typeof ProvisionUnit>): Parameters<UnitDomain['provisionUnit']>[1] {
+  return { ...unit, ...unitEvidence({ csr, attestation, way: way === undefined ? undefined : unitWay(way) }) };
 }
 
 /** As `GET /api/v1` tells of them: method, path, permission. */

@@ -1,4 +1,5 @@
 import type { Caller } from '../rest/caller.ts';
+import type { UnitEvidence } from '../rest/unit-ways.ts';
 import type { ChallengeView, UnitShown } from '../rest/units.ts';
 import type { UnitView } from '../rest/views.ts';
 
@@ -52,11 +53,7 @@ export interface StationDomain {
   challenge(caller: Caller, unit: StationUnitRequest & { shown: UnitShown }): Promise<ChallengeView>;
   unit(
     caller: Caller,
-    unit: StationUnitRequest & {
-      csr: Uint8Array;
-      attestation?: { challengeId: string; secret: Uint8Array };
-      way?: Readonly<Record<string, unknown>>;
-    },
+    unit: StationUnitRequest & UnitEvidence,
   ): Promise<{ readonly outcome: OutcomeView; readonly unit: UnitView }>;
   result(caller: Caller, deviceId: string): Promise<{ readonly outcome: OutcomeView; readonly unit?: UnitView }>;
   /** What an error is to a station. */

@@ -1,9 +1,11 @@
+import { KeysteadError } from '@keystead/core/errors';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { clientCertificate } from '../http/server.ts';
 import { asKeysteadError, HTTP_STATUS } from '../http/status.ts';
 import type { Caller } from '../rest/caller.ts';
-import { checkBody, csrBytes } from '../rest/schemas.ts';
+import { checkBody } from '../rest/schemas.ts';
+import { type UnitWay, UnitWaySchema, unitEvidence, unitWay } from '../rest/unit-ways.ts';
 import type { OutcomeView, StationDomain } from './domain.ts';
 import { Challenge, Device, OpenBatch, SignOn, signOnText, Unit } from './schemas.ts';
 
@@ -45,8 +47,11 @@ export function registerStation(app: FastifyInstance, domain: StationDomain, log
       });
       api.post('/units', async (request) => {
         const unit = await read(request, () => {
-          const body = checkBody(Unit, request.body);
-          return { ...body, csr: csrBytes(body.csr) };
+          const { csr, attestation, way, ...named } = checkBody(Unit, request.body);
+          return {
+            ...named,
+            ...unitEvidence({ csr, attestation, way: way === undefined ? undefined : knownWay(way) }),
+          };
         });
         return told(unit.deviceId, request, await domain.unit(callerOf(request), unit));
       });
@@ -66,6 +71,14 @@ export function registerStation(app: FastifyInstance, domain: StationDomain, log
       throw error;
     }
   }
+}
+
+/** The way that a rig asks for. @throws KeysteadError `station.way-unknown`, `request.malformed`. */
+function knownWay(way: Readonly<Record<string, unknown>>): UnitWay {
+  const known = UnitWaySchema.safeParse(way);
+  if (known.success) return unitWay(known.data);
+  const seen = typeof way.kind === 'string' ? way.kind.slice(0, 40) : Object.keys(way).join(', ').slice(0, 80);
+  throw new KeysteadError('station.way-unknown', { field: 'way', seen });
 }
 
 const told = (
@@ -103,7 +116,7 @@ export const STATION_ROUTES = [
   ],
   [
     'POST',
-    '/api/v1/station/units {ticketId?, deviceId, time, csr, attestation?, way?}',
+    '/api/v1/station/units {ticketId?, deviceId, time, csr?, attestation?, way?}',
     '(a station; unit.provision of who is signed on)',
   ],
   ['GET', '/api/v1/station/units/:deviceId', '(a station)'],

@@ -25,11 +25,11 @@ export const SignOn = z.strictObject({ time, signOn: signed });
 export const OpenBatch = z.strictObject({ ticket: z.string().min(1).max(16_384) });
 export const Unit = z.strictObject({
   ...unit,
-  csr: pemOrBase64,
+  csr: pemOrBase64.optional(),
   attestation: z
     .strictObject({ challengeId: z.string().regex(/^[0-9a-f]{32}$/, '32 hex digits'), secret: bytes(64) })
     .optional(),
-  /** Another way to a key than the unit's own; what stands in it is that way's business. */
+  /** Another way to a key, see `UnitWaySchema`: one that is not known has an outcome of its own. */
   way: z.record(z.string(), z.unknown()).optional(),
 });
 export const Challenge = z.strictObject({

@@ -167,6 +167,28 @@ export const OUTCOMES = [
   ),
   // ---- 40 to 59: the batch
   outcome(
+    23,
+    'chip-refused',
+    'fail',
+    'unit',
+    [
+      'The secure element of this unit is not one that is believed, or its answer is wrong.',
+      'Put the unit aside and take the next. When it comes again, call the engineer.',
+    ],
+    'element.',
+  ),
+  outcome(
+    24,
+    'injection-refused',
+    'fail',
+    'unit',
+    [
+      'No key may be made for this unit, or it was asked for in a wrong way.',
+      'Put the unit aside and call the engineer.',
+    ],
+    'injection.',
+  ),
+  outcome(
     40,
     'ticket-expired',
     'fail',

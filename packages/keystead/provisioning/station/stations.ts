@@ -66,7 +66,7 @@ export class Stations {
   }
 
   /** See {@link unitAtStation}. */
-  unit(call: StationCall, unit: Parameters<typeof unitAtStation>[2]): Promise<ProvisionedUnit> {
+  unit(call: StationCall, unit: Parameters<typeof unitAtStation>[2]): ReturnType<typeof unitAtStation> {
     return unitAtStation(this.#deps, call, unit);
   }
 

@@ -2,6 +2,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import type { StationResultRow, StationSignOnRow, Tx } from '../../store/index.ts';
 import type { ChallengeOrder, UnitChallenge } from '../challenge.ts';
 import type { ProvisionedUnit, UnitOrder } from '../unit.ts';
+import type { InjectionOrder } from '../unit-ways.ts';
 import { batchOf } from './batches.ts';
 import { requireStationClock } from './clock.ts';
 import type { StationCall, StationDeps } from './deps.ts';
@@ -17,18 +18,35 @@ export interface StationUnit {
   readonly time: Date;
 }
 
-type Brought = StationUnit & Pick<UnitOrder, 'csr' | 'attestation'>;
+/** What a unit brings: a request, or that keyd is to make the key. */
+type Brought = StationUnit & {
+  readonly csr?: Uint8Array;
+  readonly attestation?: UnitOrder['attestation'];
+  readonly way?:
+    | Exclude<UnitOrder['way'], undefined | { kind: 'injected' }>
+    | ({ readonly kind: 'injected' } & Pick<InjectionOrder, 'recipient' | 'algorithm' | 'chain'>);
+};
 
 /**
  * Provisions a unit that a station brings, under the sign-on of who works there. The same unit again gets its own
  * result, whatever lay between. What became of it is on record with it. REQ-KEY-PROV-01
- * @throws KeysteadError as `provisionUnit`; `station.*`, `sign-on.*`.
+ * @throws KeysteadError as `provisionUnit` and `injectUnit`; `station.*`, `sign-on.*`.
  */
-export async function unitAtStation(deps: StationDeps, call: StationCall, unit: Brought): Promise<ProvisionedUnit> {
-  const { time: _, csr, attestation } = unit;
-  return counted(deps, call, unit, 'provision unit', (order, pass) =>
-    deps.provisioning.provisionUnit({ ...order, csr, attestation, alongside: pass }),
-  );
+export async function unitAtStation(
+  deps: StationDeps,
+  call: StationCall,
+  unit: Brought,
+): Promise<ProvisionedUnit & { readonly envelope?: Uint8Array }> {
+  const { csr, attestation, way } = unit;
+  return counted(deps, call, unit, 'provision unit', (order, pass) => {
+    const { provisioning } = deps;
+    if (way?.kind === 'injected') {
+      const { kind: _, ...to } = way;
+      return provisioning.injectUnit({ ...order, ...to, alongside: pass });
+    }
+    if (csr === undefined) throw new KeysteadError('request.malformed', { field: 'csr', seen: 'none' });
+    return provisioning.provisionUnit({ ...order, csr, attestation, way, alongside: pass });
+  });
 }
 
 /** The challenge to a unit's TPM, as `challengeUnit` makes it. @throws KeysteadError as there; `station.*`, `sign-on.*`. */
