@@ -5,6 +5,7 @@ import { enrolmentAuthorisations } from './authorisation-migration.ts';
 import { crlLists } from './crl-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
+import { reconciliation } from './reconciliation-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
 import { enrolmentTransactions } from './transaction-migration.ts';
 
@@ -29,6 +30,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 6, name: 'how it is known where the key of a device is', statements: deviceKeyOrigin },
   { version: 8, name: 'enrolments of several messages', statements: enrolmentTransactions },
   { version: 9, name: 'the lists of revocations', statements: crlLists },
+  { version: 12, name: 'reconciliation of factory nodes', statements: reconciliation },
 ];
 
 function firstSchema({

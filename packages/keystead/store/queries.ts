@@ -6,6 +6,7 @@ import { authorisationQueries } from './authorisation-queries.ts';
 import type { Dialect } from './dialect.ts';
 import { keyQueries } from './key-queries.ts';
 import { bytesOf, compileQuery } from './query.ts';
+import { reconciliationQueries } from './reconciliation-queries.ts';
 import { revocationQueries } from './revocation-queries.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
@@ -228,6 +229,7 @@ export function compileQueries(dialect: Dialect) {
     ...acmeQueries(dialect),
     ...revocationQueries(dialect),
     ...transactionQueries(dialect),
+    ...reconciliationQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

@@ -53,7 +53,7 @@ const conflictsIn = (receipt: string) =>
     conflicts: conflicts.map(({ conflict, with: other }) => `${conflict} ${other}`),
   }));
 
-test('TEST-KEY-10 whatever is lost, repeated, in another order or cut off by a crash, headquarters has each certificate of the node exactly once', async () => {
+test('TEST-KEY-17 whatever is lost, repeated, in another order or cut off by a crash, headquarters has each certificate of the node exactly once', async () => {
   const ticket = ticketFor('berlin-1');
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.constant({ do: 'provision' as const }) },
@@ -137,7 +137,7 @@ test('TEST-KEY-10 whatever is lost, repeated, in another order or cut off by a c
   );
 });
 
-test('TEST-KEY-12 the same device ids and keys at two factories: in whatever order they come, the same units contradict each other, and only the later one is in quarantine', async () => {
+test('TEST-KEY-19 the same device ids and keys at two factories: in whatever order they come, the same units contradict each other, and only the later one is in quarantine', async () => {
   const one = ticketFor('berlin-1');
   const two = ticketFor('lyon-2');
   const keys = Array.from({ length: 4 }, () => makeKey());
@@ -230,7 +230,7 @@ test('a certificate whose record keyd never made is consigned without one, its d
   assert.ok(!hq.consigned.units.believes('berlin-1', first.void[0]?.serial ?? ''));
 });
 
-test('TEST-KEY-12 each thing that is wrong with a unit is named, and nothing is guessed', async () => {
+test('TEST-KEY-19 each thing that is wrong with a unit is named, and nothing is guessed', async () => {
   const node = await ModelNode.make('berlin-1');
   const hq = new ModelHeadquarters([node], tickets);
   const own = makeKey();
