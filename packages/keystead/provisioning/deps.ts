@@ -8,7 +8,17 @@ import type { Store } from '../store/index.ts';
 /** What provisioning stands on. */
 export interface ProvisioningDeps {
   readonly store: Store;
-  readonly keyd: Pick<KeydClient, 'provision' | 'challengeAttestation' | 'signEvidence'>;
+  readonly keyd: Pick<
+    KeydClient,
+    | 'provision'
+    | 'challengeAttestation'
+    | 'signEvidence'
+    | 'signConsignment'
+    | 'takeConsignment'
+    | 'resolve'
+    | 'reconciliation'
+    | 'trust'
+  >;
   readonly clock: Clock;
   readonly audit: AppendAudit;
   readonly refusals: RefusalLog;

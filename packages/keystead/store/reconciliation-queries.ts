@@ -1,5 +1,6 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { IssuerName } from '@keystead/core/lifecycle';
+import { sql } from 'kysely';
 import type { Dialect } from './dialect.ts';
 import { bytesOf, compileQuery } from './query.ts';
 import * as rows from './reconciliation-rows.ts';
@@ -106,6 +107,13 @@ export function reconciliationQueries(dialect: Dialect) {
         .where('spki_sha256', '=', bytesOf(a.spkiSha256)),
     ),
     // ---- a factory node
+    abandonedCertificate: query<{ serial: Serial }>()((q, a) =>
+      q
+        .selectFrom('journal_certificate')
+        .select('fate')
+        .where('serial', '=', bytesOf(a.serial))
+        .where(sql<boolean>`fate = 'abandoned'`),
+    ),
     insertOutbox: query<rows.OutboxRow>()((q, a) => q.insertInto('outbox').values(rows.outboxColumns(a))),
     lastOutbox: query<object>()((q) => q.selectFrom('outbox').select(outbox).orderBy('number', 'desc').limit(1)),
     outbox: query<{ number: number }>()((q, a) => q.selectFrom('outbox').select(outbox).where('number', '=', a.number)),

@@ -25,6 +25,11 @@ export class ReconciliationReader {
     return this.statements.quarantinedOfDevice.all({ deviceId });
   }
 
+  /** Whether a certificate of this node was signed and given to nobody. */
+  isAbandoned(serial: Serial): boolean {
+    return this.statements.abandonedCertificate.first({ serial }) !== undefined;
+  }
+
   /** The last consignment of this node. */
   lastOutbox(): OutboxRow | undefined {
     return this.statements.lastOutbox.first({});
