@@ -4,6 +4,7 @@ import { Bench } from './bench.ts';
 import { crlFigures } from './crl.ts';
 import { enrolFigures } from './enrol.ts';
 import { type Figure, formatFigures } from './figure.ts';
+import { filterFigures } from './filter.ts';
 import { issueFigures } from './issue.ts';
 import { ocspFigures } from './ocsp.ts';
 import { pkcs11Figures } from './pkcs11.ts';
@@ -13,6 +14,7 @@ import { Rig } from './rig.ts';
 const PARTS: Readonly<Record<string, (bench: Bench, rig: Rig) => Promise<Figure[]>>> = {
   audit: auditFigures,
   pkcs11: pkcs11Figures,
+  filter: filterFigures,
   enrol: enrolFigures,
   ocsp: ocspFigures,
   issue: issueFigures,

@@ -1206,6 +1206,16 @@ export const ERRORS = {
     remedy: 'have a new ticket signed',
   },
   'ticket.id-reused': { kind: 'conflict', rule: 'two batch tickets never have the same id' },
+  // ---- scans
+  'scan.no-file': { kind: 'not-found', rule: 'what is to be scanned must be there' },
+  // ---- trust bundles and filters
+  'filter.malformed': { kind: 'invalid', rule: 'a revocation filter must have the form of docs/filter.md' },
+  'filter.base-differs': {
+    kind: 'conflict',
+    rule: 'a delta changes the very filter that it was built for, and goes forward in time',
+    remedy: 'fetch a whole filter',
+  },
+  'filter.unsolvable': { kind: 'invalid', rule: 'a certificate is revoked or is not: it cannot be given as both' },
   // ---- factory nodes
   'factory.document-malformed': {
     kind: 'invalid',

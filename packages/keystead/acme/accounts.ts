@@ -186,16 +186,18 @@ export class Accounts {
     });
   }
 
-  /** Whoever guesses learns nothing: an id that does not exist and a wrong key get the same answer. */
+  /** Whoever guesses learns nothing: an id that does not exist, one that is withdrawn and a wrong key get the same answer. */
   async #requireBinding({ kid, signed, mac }: Binding, requestId: string): Promise<void> {
-    const refused = new KeysteadError('acme.binding-refused', { field: 'externalAccountBinding' });
-    try {
-      using secret = await this.#deps.authority.authorisations.secretFor(kid, 'acme', requestId);
-      if (constantTimeEqual(hmacSha256(secret, signed), mac)) return;
-    } catch (error) {
-      if (error instanceof KeysteadError && error.code === 'authorisation.secret-wrong') throw refused;
-      throw error;
+    const { authorisations } = this.#deps.authority;
+    {
+      using secret = await authorisations.secretOf(kid, 'acme', requestId);
+      if (secret !== undefined && constantTimeEqual(hmacSha256(secret, signed), mac)) {
+        // Its holder is told what is wrong with it.
+        await authorisations.admit(kid, 'acme', requestId);
+        return;
+      }
     }
+    const refused = new KeysteadError('acme.binding-refused', { field: 'externalAccountBinding' });
     const actor = { kind: 'anonymous', id: 'unknown' } as const;
     await this.#deps.refusals.refused({ what: 'enrol by acme', error: refused, actor, requestId });
     throw refused;

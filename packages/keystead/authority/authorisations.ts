@@ -124,24 +124,6 @@ export class Authorisations {
   }
 
   /**
-   * The secret itself, for protocols that make and check a MAC with it. The caller disposes of it.
-   * @throws KeysteadError as {@link verifySecret}.
-   */
-  secretFor(id: string, way: EnrolmentWay, requestId: string): Promise<SecretBytes> {
-    return this.#audited(`enrol by ${way}`, stranger(requestId), async () => {
-      const secret = this.#secret(id);
-      if (secret === undefined) throw new KeysteadError('authorisation.secret-wrong', { field: 'secret' });
-      try {
-        this.usable(id, way);
-        return secret;
-      } catch (error) {
-        secret.wipe();
-        throw error;
-      }
-    });
-  }
-
-  /**
    * The secret in whatever state its authorisation is, for a protocol that tells that to its holder alone and asks
    * {@link admit} then. Undefined for an id that is not there. The caller disposes of it.
    * @throws KeysteadError `authorisation.secret-unreadable`, audited.

@@ -13,6 +13,7 @@ import { keystoreCommand } from './keystore.ts';
 import { policyCommand } from './policy.ts';
 import { provisioningCommand } from './provisioning.ts';
 import { revokeCommand } from './revoke.ts';
+import { scanCommand } from './scan.ts';
 import { serviceCommands } from './services.ts';
 import { startCommand } from './start.ts';
 import { tpmCommand } from './tpm.ts';
@@ -50,6 +51,7 @@ Examples:
   $ keystead keys --ending-within 90d        the keys whose time is nearly over
   $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
   $ keystead revoke --device KS-0003 --reason keyCompromise --dry-run
+  $ keystead scan firmware.bin               private keys in an image or a file tree
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
 
@@ -70,6 +72,7 @@ program.addCommand(keystoreCommand());
 program.addCommand(tpmCommand());
 program.addCommand(crlCommand());
 program.addCommand(verifyCommand());
+program.addCommand(scanCommand());
 program.addCommand(traceCommand());
 for (const command of program.commands) inheritExitOverride(command);
 

@@ -141,6 +141,24 @@ test('a new account needs an external account binding, and each wrong one is ref
   assert.equal(problem(nobody), '400 accountDoesNotExist');
 });
 
+test('whether an authorisation is withdrawn is told to the holder of its secret, and to nobody else', async () => {
+  const url = client.url('new-account');
+  const withdrawn = await bed.authorise();
+  await bed.domain.authority.authorisations.withdraw(withdrawn.id, {
+    actor: { kind: 'operator', id: 'ada' },
+    requestId: 'end',
+  });
+  const told = async (authorisation: { id: string; secret: string }): Promise<unknown> => {
+    const key = rawKey();
+    const payload = { externalAccountBinding: bindingOf(authorisation, key, url) };
+    return (await new RawClient(bed, key).post('new-account', payload)).body;
+  };
+  const stranger = await told({ ...withdrawn, secret: 'AAAA' });
+  assert.deepEqual(stranger, await told({ id: 'no-such', secret: 'AAAA' }));
+  assert.doesNotMatch(JSON.stringify(stranger), /withdrawn/);
+  assert.match(JSON.stringify(await told(withdrawn)), /withdrawn/);
+});
+
 test('contacts: another scheme and header fields are unsupported, a malformed address is invalid; an update keeps the rest', async () => {
   const contact = async (...list: string[]) => client.post(client.kid ?? '', { contact: list });
   assert.equal(problem(await contact('tel:+4930123456')), '400 unsupportedContact');

@@ -1,32 +1,7 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { FORMS, scanPath } from '../../scan/index.ts';
 import { type Check, failed, passed } from '../check.ts';
-
-const LARGEST_SCANNED = 256 * 1024 * 1024;
-const CLEAR_PEM = /-----BEGIN (EC |RSA |DSA |OPENSSH |)PRIVATE KEY-----/;
-/**
- * The heads of unencrypted private keys in DER: PKCS#8 (RFC 5208) for EC P-256, P-384, Ed25519 and RSA, and SEC 1
- * (RFC 5915) for P-256 and P-384. An encrypted key has an algorithm identifier where these have a version.
- */
-const CLEAR_DER = [
-  '020100301306072a8648ce3d020106082a8648ce3d030107',
-  '020100301006072a8648ce3d020106052b81040022',
-  '020100300506032b657004220420',
-  '020100300d06092a864886f70d010101050004',
-  '30770201010420',
-  '3081a40201010430',
-].map((hex) => Buffer.from(hex, 'hex'));
-/** How base64 of such a DER begins, whole groups only: a log line or a JSON document would hold it so. */
-const CLEAR_BASE64 = [
-  '308187020100301306072a8648ce3d020106082a8648ce3d030107',
-  '3081b6020100301006072a8648ce3d020106052b81040022',
-  '302e020100300506032b657004220420',
-  '30770201010420',
-  '3081a40201010430',
-].map((hex) => {
-  const head = Buffer.from(hex, 'hex');
-  return head.subarray(0, head.length - (head.length % 3)).toString('base64');
-});
 
 /** REQ-KEY-STO-02: a scan of everything that Keystead wrote. */
 const noClearKeys: Check = {
@@ -34,23 +9,16 @@ const noClearKeys: Check = {
   requirements: ['REQ-KEY-STO-02'],
   text: 'no file of the deployment (state, logs, database, records) holds a private key in the clear',
   async run({ layout }) {
-    let files = 0;
+    let pieces = 0;
     for (const top of [layout.data, layout.offline]) {
       if (!existsSync(top)) continue;
-      for (const entry of readdirSync(top, { recursive: true, withFileTypes: true })) {
-        if (!entry.isFile()) continue;
-        const path = join(entry.parentPath, entry.name);
-        const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-        if (size > LARGEST_SCANNED) return failed(`${path} is too large to scan`);
-        const bytes = size === 0 ? Buffer.alloc(0) : readFileSync(path);
-        const text = bytes.toString('latin1');
-        if (CLEAR_PEM.test(text)) return failed(`${path} holds a private key in PEM`);
-        if (CLEAR_BASE64.some((head) => text.includes(head))) return failed(`${path} holds a private key in base64`);
-        if (CLEAR_DER.some((head) => bytes.includes(head))) return failed(`${path} holds a private key in DER`);
-        files += 1;
+      for await (const one of scanPath(top, { looked: () => (pieces += 1) })) {
+        if (one.what === 'unread' && !existsSync(one.where)) continue;
+        if (one.what === 'unread') return failed(`${one.where} could not be scanned: ${one.why}`);
+        if (!one.encrypted) return failed(`${one.where} holds a private key in ${FORMS[one.form]} at ${one.offset}`);
       }
     }
-    return passed(`${files} files scanned for PEM, DER and base64`);
+    return passed(`${pieces} files and pieces of files scanned: ${Object.values(FORMS).join(', ')}`);
   },
 };
 

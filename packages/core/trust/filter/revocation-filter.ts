@@ -1,0 +1,82 @@
+import type { Serial, SpkiSha256 } from '../../bytes/index.ts';
+import { spkiSha256 } from '../../crypto/index.ts';
+import { KeysteadError } from '../../errors/index.ts';
+import type { CertificateInfo, RevocationFilter } from '../../x509/index.ts';
+import { BlockReader } from './block.ts';
+import { decodeFilter, type FilterFile, filterSha256 } from './file.ts';
+
+type Verdict = ReturnType<RevocationFilter['verdict']>;
+
+/**
+ * A revocation filter that a device carries, with the deltas that have come since: exact for every certificate that it
+ * covers, without a network. REQ-KEY-REV-04
+ */
+export class CarriedFilter implements RevocationFilter {
+  readonly #newest: FilterFile;
+  /** The base, then each delta: what they say of an issuer's certificates is added up. */
+  readonly #readers: readonly ReadonlyMap<SpkiSha256, BlockReader>[];
+
+  private constructor(files: readonly FilterFile[], newest: FilterFile) {
+    this.#newest = newest;
+    this.#readers = files.map(
+      ({ blocks }) => new Map(blocks.map((block) => [block.issuerSpkiSha256, new BlockReader(block)])),
+    );
+  }
+
+  /**
+   * @param base the file of a filter that stands alone; whoever calls has verified what it came in.
+   * @param deltas each for the file before it, the oldest first.
+   * @throws KeysteadError `filter.malformed`; `filter.base-differs` for a delta of another filter, or a delta alone.
+   */
+  static open(base: Uint8Array, deltas: readonly Uint8Array[] = []): CarriedFilter {
+    const first = decodeFilter(base);
+    if (first.base !== undefined) throw differs(first.base);
+    const files = [first];
+    let [newest, before] = [first, filterSha256(base)];
+    for (const bytes of deltas) {
+      const delta = decodeFilter(bytes);
+      if (delta.base !== before || delta.date < newest.date || delta.through < newest.through) {
+        throw differs(delta.base ?? 'none');
+      }
+      files.push(delta);
+      [newest, before] = [delta, filterSha256(bytes)];
+    }
+    return new CarriedFilter(files, newest);
+  }
+
+  /** When the records were read that it was built from. */
+  get date(): Date {
+    return new Date(this.#newest.date * 1000);
+  }
+
+  get expires(): Date {
+    return new Date(this.#newest.expires * 1000);
+  }
+
+  /** As `RevocationFilter` has it. Not covered is what is too new, of an issuer that it does not know, and all after its end. */
+  verdict(
+    certificate: Pick<CertificateInfo, 'serial' | 'notBefore'>,
+    issuer: Pick<CertificateInfo, 'spki'>,
+    now: Date,
+  ): Verdict {
+    const { through, expires } = this.#newest;
+    if (!(now.getTime() < expires * 1000)) return 'not-covered';
+    // A certificate that says to be older than it is would have been made by a CA that lies: that is not this list's matter.
+    if (!(certificate.notBefore.getTime() <= through * 1000)) return 'not-covered';
+    const said = this.says(spkiSha256(issuer.spki), certificate.serial);
+    if (said === undefined) return 'not-covered';
+    return said ? 'revoked' : 'good';
+  }
+
+  /** Whether a certificate is revoked, by issuer and serial number; undefined for an issuer that the filter does not know. */
+  says(issuer: SpkiSha256, serial: Serial): boolean | undefined {
+    let said: boolean | undefined;
+    for (const readers of this.#readers) {
+      const reader = readers.get(issuer);
+      if (reader !== undefined) said = (said ?? false) !== reader.says(serial);
+    }
+    return said;
+  }
+}
+
+const differs = (seen: string): KeysteadError => new KeysteadError('filter.base-differs', { field: 'base', seen });

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { Serial } from '@keystead/core/bytes';
+import { buildDelta, buildFilter } from '@keystead/core/trust';
+import { issuerOf, serialOf, sourceOf } from '../../packages/core/trust/tests/filter-source.ts';
+
+const READER = fileURLToPath(new URL('filter_reader.py', import.meta.url));
+const directory = mkdtempSync(join(tmpdir(), 'keystead-filter-'));
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+function read(files: readonly Uint8Array[], lines: readonly string[]): string[] {
+  const paths = files.map((bytes, index) => {
+    const path = join(directory, `${index}.ksrf`);
+    writeFileSync(path, bytes);
+    return path;
+  });
+  const { status, stdout, stderr } = spawnSync('python3', [READER, ...paths], {
+    input: lines.map((line) => `${line}\n`).join(''),
+    encoding: 'utf8',
+  });
+  assert.equal(status, 0, stderr);
+  return stdout.trim().split('\n');
+}
+
+test('TEST-KEY-10 a reader in Python, written by the page alone, reads a filter and its deltas in every form [python3: revocation filter]', () => {
+  const [many, few, none, most] = ['many', 'few', 'none', 'most'].map(issuerOf);
+  assert.ok(many && few && none && most);
+  const serials = Array.from({ length: 6000 }, (_, index) => serialOf(`${index}`));
+  const revoked = new Map([
+    [many, new Set<Serial>(serials.slice(0, 600))],
+    [few, new Set<Serial>(serials.slice(0, 4))],
+    [none, new Set<Serial>()],
+    [most, new Set<Serial>(serials.slice(0, 5000))],
+  ]);
+  const source = (day: number) =>
+    sourceOf(
+      [...revoked].map(([issuer, set]) => [issuer, serials, set] as const),
+      day,
+    );
+  const lines = [...revoked.keys()].flatMap((issuer) => serials.map((serial) => `${issuer} ${serial}`));
+  const expected = () => [...revoked].flatMap(([, set]) => serials.map((serial) => (set.has(serial) ? '1' : '0')));
+  const base = buildFilter(source(1));
+  assert.deepEqual(read([base], lines), expected());
+  for (const set of revoked.values()) for (const serial of serials.slice(5500, 5600)) set.add(serial);
+  const delta = buildDelta(source(2), base);
+  assert.deepEqual(read([base, delta], lines), expected());
+  assert.deepEqual(read([base], [`${issuerOf('another')} ${serials[0]}`]), ['-']);
+});
