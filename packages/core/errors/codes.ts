@@ -1229,6 +1229,56 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'the request of a factory node must have the form that keystead factory init writes',
   },
+  // -- headquarters' side of a factory node (fac-hq)
+  'factory.unknown': { kind: 'not-found', rule: 'there must be a factory node of this name' },
+  'commission.order-used': {
+    kind: 'conflict',
+    rule: 'an order about a factory is carried out once',
+    remedy: 'order it anew, under another id',
+  },
+  'commission.request-differs': {
+    kind: 'forbidden',
+    rule: 'the request of the node must be the one that the order names by its hash',
+    remedy: 'compare the hash that keystead factory init showed with that of the order',
+  },
+  'commission.name-used': {
+    kind: 'conflict',
+    rule: 'the name of a factory never passes to another key',
+    remedy: 'give the new node another name',
+  },
+  'commission.key-used': {
+    kind: 'conflict',
+    rule: 'the keys of a factory node are its own: none of headquarters, of another factory or of a device',
+    remedy: 'have the node make its keys anew: keystead factory init, in a new data directory',
+  },
+  'commission.key-differs': {
+    kind: 'conflict',
+    rule: 'a factory is renewed and closed with the keys that it was commissioned with',
+  },
+  'commission.path-too-short': {
+    kind: 'conflict',
+    rule: 'the root, the manufacturing CA and the server CA must be certified for a sub-CA below them',
+    remedy:
+      'no new certificate of one CA can help while the root allows no longer path: found a hierarchy by a policy with the section factory',
+  },
+  'commission.life-too-long': {
+    kind: 'forbidden',
+    rule: 'a sub-CA lives no longer than the policy allows (factory.maxSeconds) and no longer than its issuer',
+    remedy: 'order it for a shorter time',
+  },
+  'commission.renewal-shorter': {
+    kind: 'conflict',
+    rule: 'a renewal ends later than what it renews',
+  },
+  'commission.crl-unfit': {
+    kind: 'invalid',
+    rule: 'the CRLs of a commission must be full ones of this headquarters, in force, one for each CA, of at most 2 MiB together',
+  },
+  'commission.file-lost': {
+    kind: 'internal',
+    rule: 'keyd must have the file of every commission that its journal names',
+    remedy: 'restore keyd/factories from a backup, or order a renewal, which makes another',
+  },
   // -- a factory node itself (fac-node)
   'policy.factory-missing': {
     kind: 'conflict',

@@ -3,7 +3,7 @@ import { canonicalJson, type Serial, type SpkiSha256, toHex } from '../bytes/ind
 import { type Signer, sha256 } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { REVOCATION_ACTS } from './certificate-states.ts';
-import { type IssuerId, isIssuerId } from './issuer.ts';
+import { isListedIssuer, type ListedIssuer } from './issuer.ts';
 import {
   type DocumentKind,
   type OperatorDocument,
@@ -16,8 +16,8 @@ import { GIVEN_REASONS, type RevocationSelectorKind } from './revocation-authori
 import { type RevocationKind, revocationQuorum } from './revocation-rules.ts';
 import { permits, ROLES } from './roles.ts';
 
-const issuer = z.custom<IssuerId>((value) => typeof value === 'string' && isIssuerId(value), {
-  message: 'must be an issuer, such as operational or operational.2',
+const issuer = z.custom<ListedIssuer>((value) => typeof value === 'string' && isListedIssuer(value), {
+  message: 'must be an issuer, such as operational, operational.2 or factory.berlin-1',
 });
 const hash = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex');
 const serial = z

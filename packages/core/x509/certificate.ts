@@ -2,6 +2,7 @@ import type { CertSha256, DerCertificate, DerSpki, Serial, SpkiSha256 } from '..
 import { certSha256, type KeyAlgorithm, type SignatureAlgorithm, spkiSha256 } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { readSignatureAlgorithm } from './algorithms.ts';
+import { type IndirectCrl, readIndirectCrls } from './crl/points.ts';
 import { DerError, type DerNode, readDer, readInteger, readOctetBits, readTime } from './der/strict.ts';
 import {
   type Extension,
@@ -51,7 +52,10 @@ export interface CertificateInfo {
   /** Hex. */
   readonly ski?: string;
   readonly aki?: string;
+  /** Of CRLs that the issuer itself signs, for all reasons. */
   readonly crlUrls: readonly string[];
+  /** Of CRLs that another signs for the issuer, as its distribution points name it (RFC 5280 section 4.2.1.13). */
+  readonly indirectCrls: readonly IndirectCrl[];
   /** Of delta CRLs. */
   readonly freshestUrls: readonly string[];
   readonly ocspUrls: readonly string[];
@@ -130,6 +134,7 @@ function readSigned(root: DerNode): CertificateInfo {
     ski: value(EXTENSIONS.subjectKeyIdentifier, readSubjectKeyIdentifier),
     aki: value(EXTENSIONS.authorityKeyIdentifier, readAuthorityKeyIdentifier),
     crlUrls: value(EXTENSIONS.cRLDistributionPoints, readCrlUrls) ?? [],
+    indirectCrls: value(EXTENSIONS.cRLDistributionPoints, readIndirectCrls) ?? [],
     // RFC 5280 section 4.2.1.15: the same syntax.
     freshestUrls: value(EXTENSIONS.freshestCRL, readCrlUrls) ?? [],
     ocspUrls: access?.ocsp ?? [],

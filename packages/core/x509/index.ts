@@ -5,7 +5,7 @@ export { certificationRequest } from './certification-request.ts';
 export * from './cms/index.ts';
 export { type EntryOctets, entryOctets, type RevokedEntry } from './crl/entries.ts';
 export { type RevocationList, readRevocationList } from './crl/list.ts';
-export { type DistributionPoint, readDistributionPoints } from './crl/points.ts';
+export { type DistributionPoint, type IndirectCrl, readDistributionPoints } from './crl/points.ts';
 export { type CrlInfo, readCrl } from './crl/read.ts';
 export { CRL_REASONS, type CrlReason, REVOCATION_REASONS, type RevocationReason, reasonOf } from './crl/reasons.ts';
 export { type CrlContents, type CrlHead, TbsCertList, tbsCertList } from './crl/tbs.ts';

@@ -90,7 +90,14 @@ export const ProfileSchema = z
     const isCa = profile.ca !== false;
     if (isCa !== usage.has('keyCertSign'))
       broken('keyUsage', 'keyCertSign stands in CA profiles and only there (RFC 5280 section 4.2.1.9)');
-    if (!isCa && usage.has('cRLSign')) broken('keyUsage', 'only a CA signs CRLs here');
+    if (!isCa && usage.has('cRLSign')) {
+      // The one who signs the root's indirect CRL (docs/decisions/0028) is certified for that and nothing else.
+      if (profile.issuer !== 'root') broken('keyUsage', 'only a CA, or who signs for the root, signs CRLs here');
+      if (usage.size > 1 || extended.size > 0) broken('keyUsage', 'who signs CRLs for the root does nothing else');
+      if (typeof profile.subject.commonName === 'string') broken('subject', 'who signs CRLs for the root has one name');
+      if (profile.requesters.length > 0) broken('requesters', 'who signs CRLs for the root is certified in ceremonies');
+      if (profile.validity.seconds === 'none') broken('validity', 'who signs CRLs for the root does so for a time');
+    }
     if (usage.size !== profile.keyUsage.length) broken('keyUsage', 'a usage is named twice');
     if (extended.size !== profile.extKeyUsage.length) broken('extKeyUsage', 'a usage is named twice');
     if ((usage.has('encipherOnly') || usage.has('decipherOnly')) && !usage.has('keyAgreement'))

@@ -25,7 +25,7 @@ import type { LintFinding } from './lint/finding.ts';
 import { specimenOf } from './lint/specimen.ts';
 import { lintValues } from './lint/values.ts';
 import { nameConstraintsDer } from './name-constraints.ts';
-import { nameDer } from './names.ts';
+import { type DistinguishedName, nameDer } from './names.ts';
 import { ACCESS_METHODS, EXTENDED_KEY_USAGES, EXTENSIONS, KEY_USAGES } from './oids.ts';
 import type { Profile } from './profile.ts';
 import { readSpki } from './spki.ts';
@@ -125,9 +125,10 @@ export class CertificateTemplate implements Issuance {
       yield extension('extKeyUsage', sequence(...profile.extKeyUsage.map((usage) => oid(EXTENDED_KEY_USAGES[usage]))));
     // RFC 6960 section 4.2.2.2.1: the value is NULL and it is not critical.
     if (profile.ocspNoCheck) yield extension('ocspNoCheck', nullValue());
-    if (urls.crl !== undefined) yield extension('cRLDistributionPoints', distributionPoint(urls.crl));
+    if (urls.crl !== undefined || urls.crlIssuer !== undefined)
+      yield extension('cRLDistributionPoints', distributionPoint(urls.crl, urls.crlIssuer));
     // RFC 5280 section 4.2.1.15: not critical.
-    if (urls.freshest !== undefined) yield extension('freshestCRL', distributionPoint(urls.freshest));
+    if (urls.freshest !== undefined) yield extension('freshestCRL', distributionPoint(urls.freshest, urls.crlIssuer));
     const access: Uint8Array[] = [];
     if (urls.ocsp !== undefined) access.push(sequence(oid(ACCESS_METHODS.ocsp), uriName(urls.ocsp)));
     if (urls.caIssuers !== undefined) access.push(sequence(oid(ACCESS_METHODS.caIssuers), uriName(urls.caIssuers)));
@@ -138,8 +139,16 @@ export class CertificateTemplate implements Issuance {
 /** One URI GeneralName, without the SEQUENCE around it. */
 const uriName = (url: string): Uint8Array => generalNameDer(`URI:${url}`);
 
-/** CRLDistributionPoints with one point, for all reasons and from the issuer itself (RFC 5280 section 4.2.1.13). */
-const distributionPoint = (url: string): Uint8Array => sequence(sequence(context(0, context(0, uriName(url)))));
+/**
+ * CRLDistributionPoints with one point, for all reasons: from the issuer itself, or from `crlIssuer`, whose name is
+ * encoded as it stands in the CRL (RFC 5280 section 4.2.1.13).
+ */
+function distributionPoint(url: string | undefined, crlIssuer: DistinguishedName | undefined): Uint8Array {
+  const name = url === undefined ? [] : [context(0, context(0, uriName(url)))];
+  // GeneralNames [2] IMPLICIT, with one directoryName [4], which is EXPLICIT, for Name is a CHOICE.
+  const signer = crlIssuer === undefined ? [] : [context(2, context(4, nameDer(crlIssuer)))];
+  return sequence(sequence(...name, ...signer));
+}
 
 function extension(name: keyof typeof EXTENSIONS, value: Uint8Array, critical = false): Uint8Array {
   const id = oid(EXTENSIONS[name]);

@@ -7,6 +7,12 @@ import type { Profile } from './profile.ts';
 /** Where a relying party learns of a certificate's status: http URLs that stand in it. */
 export interface StatusUrls {
   readonly crl?: string;
+  /**
+   * Who signs the CRL at `crl`, where it is not who issues the certificate: the subject of the signer's certificate.
+   * That CRL is an indirect one (RFC 5280 sections 4.2.1.13 and 5.2.5). Without `crl` the certificate names the signer
+   * alone, and whoever relies on it must know where the list is.
+   */
+  readonly crlIssuer?: DistinguishedName;
   /** Of the delta CRL (RFC 5280 section 4.2.1.15). */
   readonly freshest?: string;
   readonly ocsp?: string;

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import type { Serial } from '@keystead/core/bytes';
 import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { IssuerId } from '@keystead/core/lifecycle';
+import type { ListedIssuer } from '@keystead/core/lifecycle';
 import type { CertStatus } from '@keystead/core/x509';
 import type { OperatorClient } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
@@ -152,7 +152,9 @@ export class Authority {
   }
 
   /** For acts that revoke in a transaction of their own: makes the change known and publishes the CRLs. */
-  announceRevoked(certificates: readonly { readonly issuer: IssuerId; readonly serial: Serial }[]): Promise<boolean> {
+  announceRevoked(
+    certificates: readonly { readonly issuer: ListedIssuer; readonly serial: Serial }[],
+  ): Promise<boolean> {
     return this.#revocation.announce(certificates);
   }
 
@@ -169,7 +171,7 @@ export class Authority {
   }
 
   /** Makes and publishes a CRL now. @throws KeysteadError of keyd or of the store. */
-  publishCrl(issuer: IssuerId): Promise<CrlRow> {
+  publishCrl(issuer: ListedIssuer): Promise<CrlRow> {
     return this.#crls.publish(issuer);
   }
 
@@ -183,22 +185,22 @@ export class Authority {
   }
 
   /** The last CRL that was published. */
-  crl(issuer: IssuerId): CrlRow | undefined {
+  crl(issuer: ListedIssuer): CrlRow | undefined {
     return this.#crls.latest(issuer);
   }
 
   /** See {@link CrlPublisher.octets}. */
-  crlOctets(issuer: IssuerId): ReturnType<CrlPublisher['octets']> {
+  crlOctets(issuer: ListedIssuer): ReturnType<CrlPublisher['octets']> {
     return this.#crls.octets(issuer);
   }
 
   /** How a certificate stands by the records. */
-  statusOf(issuer: IssuerId, serial: Serial): CertStatus {
+  statusOf(issuer: ListedIssuer, serial: Serial): CertStatus {
     return this.#status.of(issuer, serial);
   }
 
   /** See {@link CertificateStatus.compromised}. */
-  caCompromised(issuer: IssuerId, at: Date): void {
+  caCompromised(issuer: ListedIssuer, at: Date): void {
     this.#status.compromised(issuer, at);
   }
 
@@ -208,7 +210,7 @@ export class Authority {
   }
 
   /** See {@link CrlPublisher.onPublished}. */
-  onCrlPublished(listener: (issuer: IssuerId) => void): () => void {
+  onCrlPublished(listener: (issuer: ListedIssuer) => void): () => void {
     return this.#crls.onPublished(listener);
   }
 

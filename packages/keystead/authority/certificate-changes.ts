@@ -1,5 +1,5 @@
 import type { Serial } from '@keystead/core/bytes';
-import { type GivenReason, type IssuerId, nextStanding, type RevocationAct } from '@keystead/core/lifecycle';
+import { type GivenReason, type ListedIssuer, nextStanding, type RevocationAct } from '@keystead/core/lifecycle';
 import type { RevocationReason } from '@keystead/core/x509';
 import type { AppendAudit } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
@@ -11,7 +11,7 @@ export type FinalReason = GivenReason;
 
 /** A certificate as it stands after an act. */
 export interface Standing {
-  readonly issuer: IssuerId;
+  readonly issuer: ListedIssuer;
   readonly serial: Serial;
   readonly revokedAt: Date;
   readonly reason: RevocationReason;

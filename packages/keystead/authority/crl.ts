@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { DerCrl, Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { crlListName, type IssuerId, type Shard, shardsOf } from '@keystead/core/lifecycle';
+import { crlListName, type ListedIssuer, type Shard, shardsOf } from '@keystead/core/lifecycle';
 import { CRL_WINDOW_BYTES, type RevocationReason, readCrlWindow } from '@keystead/core/x509';
 import type { StagedFile } from '../files/staged.ts';
 import type { Result } from '../keyd-client/index.ts';
@@ -41,16 +41,16 @@ interface Staged {
 export class CrlPublisher {
   readonly #deps: AuthorityDeps;
   readonly #files: CrlFiles;
-  readonly #running = new Map<IssuerId, Promise<CrlRow>>();
-  readonly #waiting = new Map<IssuerId, Promise<CrlRow>>();
+  readonly #running = new Map<ListedIssuer, Promise<CrlRow>>();
+  readonly #waiting = new Map<ListedIssuer, Promise<CrlRow>>();
   /** Issuers with revocations that no CRL has yet, because keyd or the store failed. */
-  readonly #overdue = new Set<IssuerId>();
+  readonly #overdue = new Set<ListedIssuer>();
   /** Issuers for which this process has sent keyd everything once. */
-  readonly #complete = new Set<IssuerId>();
+  readonly #complete = new Set<ListedIssuer>();
   /** Lists of which it was audited that they ended without a successor. */
   readonly #missed = new Set<string>();
 
-  readonly #listeners = new Set<(issuer: IssuerId) => void>();
+  readonly #listeners = new Set<(issuer: ListedIssuer) => void>();
 
   /** @param directory where `<list>.crl` goes, DER. */
   constructor(deps: AuthorityDeps, directory: string) {
@@ -63,15 +63,15 @@ export class CrlPublisher {
    * share the next. @returns the list of all that the issuer revoked.
    * @throws KeysteadError of keyd or of the store; then the issuer is tried again by {@link publishDue}.
    */
-  publish(issuer: IssuerId): Promise<CrlRow> {
+  publish(issuer: ListedIssuer): Promise<CrlRow> {
     return this.#soon(issuer, 'all');
   }
 
   /**
    * Publishes what is overdue or older than the policy's refresh times. @returns the issuers that failed.
    */
-  async publishDue(): Promise<IssuerId[]> {
-    const failed: IssuerId[] = [];
+  async publishDue(): Promise<ListedIssuer[]> {
+    const failed: ListedIssuer[] = [];
     for (const issuer of this.#issuers()) {
       const due = this.#due(issuer);
       if (due !== undefined) await this.#soon(issuer, due).catch(() => failed.push(issuer));
@@ -99,13 +99,13 @@ export class CrlPublisher {
   }
 
   /** Calls `listener` when new CRLs are in place, before anybody hears of what they list. @returns what ends it. */
-  onPublished(listener: (issuer: IssuerId) => void): () => void {
+  onPublished(listener: (issuer: ListedIssuer) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /** The last CRL of this issuer that lists all. */
-  latest(issuer: IssuerId): CrlRow | undefined {
+  latest(issuer: ListedIssuer): CrlRow | undefined {
     return this.#rows(issuer).find(({ list }) => list === crlListName({ issuer }));
   }
 
@@ -113,7 +113,7 @@ export class CrlPublisher {
    * The last CRL of this issuer that lists all, as it is published: for protocols that carry it in a message.
    * @throws KeysteadError `crl.too-long-for-message`; Error of node:fs.
    */
-  octets(issuer: IssuerId): { readonly der: DerCrl; readonly thisUpdate: Date } | undefined {
+  octets(issuer: ListedIssuer): { readonly der: DerCrl; readonly thisUpdate: Date } | undefined {
     const row = this.latest(issuer);
     if (row === undefined) return undefined;
     if (row.bytes > MOST_IN_A_MESSAGE) {
@@ -145,16 +145,16 @@ export class CrlPublisher {
     }
   }
 
-  #issuers(): IssuerId[] {
+  #issuers(): ListedIssuer[] {
     return answeringIssuers(this.#deps, this.#deps.clock.now());
   }
 
-  #rows(issuer: IssuerId): CrlRow[] {
+  #rows(issuer: ListedIssuer): CrlRow[] {
     return this.#deps.store.read((records) => records.crlLists(issuer));
   }
 
   /** What is to be made of this issuer's lists now. */
-  #due(issuer: IssuerId): Kind | undefined {
+  #due(issuer: ListedIssuer): Kind | undefined {
     const now = this.#deps.clock.now().getTime();
     const { crlRefreshSeconds, lists } = this.#deps.policy.revocation;
     const rows = new Map(this.#rows(issuer).map((row) => [row.list, row]));
@@ -172,7 +172,7 @@ export class CrlPublisher {
     return deltas.some((list) => isOld(list, delta.refreshSeconds)) ? 'deltas' : undefined;
   }
 
-  #soon(issuer: IssuerId, kind: Kind): Promise<CrlRow> {
+  #soon(issuer: ListedIssuer, kind: Kind): Promise<CrlRow> {
     const running = this.#running.get(issuer);
     if (running === undefined) return this.#start(issuer, kind);
     const waiting = this.#waiting.get(issuer);
@@ -185,14 +185,14 @@ export class CrlPublisher {
     return next;
   }
 
-  #start(issuer: IssuerId, kind: Kind): Promise<CrlRow> {
+  #start(issuer: ListedIssuer, kind: Kind): Promise<CrlRow> {
     this.#waiting.delete(issuer);
     const made = this.#make(issuer, kind).finally(() => this.#running.delete(issuer));
     this.#running.set(issuer, made);
     return made;
   }
 
-  async #make(issuer: IssuerId, kind: Kind): Promise<CrlRow> {
+  async #make(issuer: ListedIssuer, kind: Kind): Promise<CrlRow> {
     if (kind === 'all') this.#overdue.add(issuer);
     const staged: Staged[] = [];
     try {
@@ -216,7 +216,7 @@ export class CrlPublisher {
   }
 
   /** Has keyd sign the lists, and takes each over beside its place. @returns how many revocations keyd was told of. */
-  async #sign(issuer: IssuerId, kind: Kind, staged: Staged[]): Promise<number> {
+  async #sign(issuer: ListedIssuer, kind: Kind, staged: Staged[]): Promise<number> {
     const { store, keyd, clock } = this.#deps;
     const madeAt = clock.now().getTime();
     const { last, entries } = store.read((records) => this.#gather(records, issuer));
@@ -246,7 +246,7 @@ export class CrlPublisher {
   }
 
   /** @returns the lists that are not made any more. */
-  async #record(issuer: IssuerId, kind: Kind, staged: readonly Staged[], sent: number): Promise<string[]> {
+  async #record(issuer: ListedIssuer, kind: Kind, staged: readonly Staged[], sent: number): Promise<string[]> {
     const made = new Set(staged.map(({ row }) => row.list));
     const gone = kind === 'all' ? this.#rows(issuer).filter(({ list }) => !made.has(list)) : [];
     const [first] = staged.map(({ row }) => row);
@@ -285,7 +285,7 @@ export class CrlPublisher {
     for (const { list } of ended) this.#missed.add(list);
   }
 
-  #gather(records: Reader, issuer: IssuerId): { last: CrlRow | undefined; entries: Revocation[] } {
+  #gather(records: Reader, issuer: ListedIssuer): { last: CrlRow | undefined; entries: Revocation[] } {
     const last = records.crlLists(issuer).find(({ list }) => list === crlListName({ issuer }));
     const since = last !== undefined && this.#complete.has(issuer) ? last.madeAt - OVERLAP_MS : 0;
     // RFC 5280 section 3.3: an entry stays until it has stood on a CRL made after its certificate ended.

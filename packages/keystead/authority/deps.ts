@@ -1,5 +1,6 @@
+import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import type { IssuerId, Policy } from '@keystead/core/lifecycle';
+import type { FactoryIssuerId, ListedIssuer, Policy } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
@@ -30,11 +31,20 @@ export interface AuthorityDeps {
   readonly policy: Policy;
   /** Every key of the CAs, as keyd tells them: those that issue, and those that answer for what they issued. */
   readonly issuers: Result<'trust'>['issuers'];
+  /** The manufacturing sub-CAs of the factories, for which headquarters keeps the lists; without it there are none. */
+  factories?(): readonly { readonly id: FactoryIssuerId; readonly certificate: DerCertificate }[];
   /** One for the whole process: provisioning shares it. */
   readonly claims: KeyClaims;
 }
 
-/** The keys of CAs for which CRLs are made at `now`: until its certificate ends, for nothing that it issued outlasts that. */
-export function answeringIssuers({ issuers }: Pick<AuthorityDeps, 'issuers'>, now: Date): IssuerId[] {
-  return issuers.flatMap(({ id, certificate }) => (readCertificate(certificate).notAfter > now ? [id] : []));
+/**
+ * Those for which CRLs are made at `now`: a key of a CA until its certificate ends, for nothing that it issued outlasts
+ * that; a factory for good, since IDevIDs have no end.
+ */
+export function answeringIssuers(
+  { issuers, factories }: Pick<AuthorityDeps, 'issuers' | 'factories'>,
+  now: Date,
+): ListedIssuer[] {
+  const own = issuers.flatMap(({ id, certificate }) => (readCertificate(certificate).notAfter > now ? [id] : []));
+  return [...own, ...(factories?.() ?? []).map(({ id }) => id)];
 }

@@ -13,7 +13,7 @@ import { actorOf, type Client, type DeviceClient, type OperatorClient } from '..
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Reader, Tx } from '../store/index.ts';
 import type { AuthorityDeps, Signing } from './deps.ts';
-import { type CertificateRecords, type Issued, onlineIssuer, type Signed, type Subject } from './issued.ts';
+import { type CertificateRecords, type Issued, ownIssuer, type Signed, type Subject } from './issued.ts';
 import { type KeyClaim, KeyTaken, keyVerdict } from './key-claims.ts';
 import type { StatusListener } from './status.ts';
 import { requireClock } from './time.ts';
@@ -256,11 +256,11 @@ export class Enrolment {
       // What a CA made that the root has revoked since is of no use to anybody.
       const believed = this.#deps.issuers.find(({ id }) => id === issuer)?.revoked !== true;
       if (earlier !== undefined && believed && this.#repeats(earlier, claim))
-        return { earlier: issuedOf(earlier, onlineIssuer(earlier)) };
+        return { earlier: issuedOf(earlier, ownIssuer(earlier)) };
       if (order.keepsKey === true && earlier?.status === 'good') {
         verifyProofOfPossession(request);
         if (!believed || this.#deps.clock.now().getTime() > earlier.notAfter) return { follows: earlier.serial };
-        return { earlier: issuedOf(earlier, onlineIssuer(earlier)) };
+        return { earlier: issuedOf(earlier, ownIssuer(earlier)) };
       }
     }
     // Only a holder of the key is reported as the second one: a public key alone can be copied by anybody.

@@ -5,7 +5,7 @@ export { Authority, type AuthorityOptions } from './authority.ts';
 export { type FinalReason, inForce, revokeAll, type Standing } from './certificate-changes.ts';
 export { type AuthorityDeps, answeringIssuers, type Signing } from './deps.ts';
 export type { DeviceRequest } from './enrolment.ts';
-export { CertificateRecords, type Issued, onlineIssuer, type Signed } from './issued.ts';
+export { CertificateRecords, type Issued, onlineIssuer, ownIssuer, type Signed } from './issued.ts';
 export { type KeyClaim, KeyClaims, KeyTaken, keyVerdict } from './key-claims.ts';
 export type { Reconciled } from './reconciliation.ts';
 export type { RevocationOrder, Revoked } from './revocation.ts';

@@ -1,7 +1,14 @@
 import type { DerCertificate, Serial, SpkiSha256 } from '@keystead/core/bytes';
 import { certSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, isIssuerId, type Policy, profileOf } from '@keystead/core/lifecycle';
+import {
+  type IssuerId,
+  isIssuerId,
+  isListedIssuer,
+  type ListedIssuer,
+  type Policy,
+  profileOf,
+} from '@keystead/core/lifecycle';
 import { formatName, type Named, namesFor } from '@keystead/core/x509';
 import type { AppendAudit } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
@@ -153,7 +160,13 @@ export class CertificateRecords {
  * The issuer of a certificate that the records hold.
  * @throws KeysteadError `certificate.unknown` for one of an offline CA: those are revoked in a ceremony.
  */
-export function onlineIssuer({ issuer, serial }: Pick<Certificate, 'issuer' | 'serial'>): IssuerId {
+export function onlineIssuer({ issuer, serial }: Pick<Certificate, 'issuer' | 'serial'>): ListedIssuer {
+  if (isListedIssuer(issuer)) return issuer;
+  throw new KeysteadError('certificate.unknown', { field: 'issuer', seen: `${issuer} ${serial}` });
+}
+
+/** The same of what a CA of headquarters issued. @throws KeysteadError `certificate.unknown`. */
+export function ownIssuer({ issuer, serial }: Pick<Certificate, 'issuer' | 'serial'>): IssuerId {
   if (isIssuerId(issuer)) return issuer;
   throw new KeysteadError('certificate.unknown', { field: 'issuer', seen: `${issuer} ${serial}` });
 }

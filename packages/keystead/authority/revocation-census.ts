@@ -1,6 +1,6 @@
 import {
-  type IssuerId,
   type ListedCertificate,
+  type ListedIssuer,
   type RevocationQuorum,
   type RevocationSelector,
   requireInvalidityDate,
@@ -107,7 +107,7 @@ export class RevocationCensus {
     return count;
   }
 
-  async #ofCa(ca: IssuerId, now: Date): Promise<Count> {
+  async #ofCa(ca: ListedIssuer, now: Date): Promise<Count> {
     const devices = new Set<string>();
     let certificates = 0;
     for (let after: string | undefined = ''; after !== undefined; ) {
@@ -137,5 +137,5 @@ const good = (records: Reader, deviceId: string, now: Date) =>
 const hasOther = (records: Reader, deviceId: string, now: Date, lost: ReadonlySet<string>): boolean =>
   good(records, deviceId, now).some(({ issuer, serial }) => !lost.has(`${issuer} ${serial}`));
 
-const hasOtherCa = (records: Reader, deviceId: string, now: Date, ca: IssuerId): boolean =>
+const hasOtherCa = (records: Reader, deviceId: string, now: Date, ca: ListedIssuer): boolean =>
   good(records, deviceId, now).some(({ issuer }) => issuer !== ca);

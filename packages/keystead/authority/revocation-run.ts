@@ -1,5 +1,5 @@
 import { KeysteadError } from '@keystead/core/errors';
-import type { IssuerId, RevocationAct, RevocationSelector } from '@keystead/core/lifecycle';
+import type { ListedIssuer, RevocationAct, RevocationSelector } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, RevocationActRow, Tx } from '../store/index.ts';
 import { blockDevice, type Change, changeAll, type FinalReason, inForce } from './certificate-changes.ts';
@@ -73,7 +73,7 @@ export class RevocationRun {
     const row = this.#deps.store.read((records) => records.revocationAct(id));
     if (row?.state !== 'running') return;
     const released = row.act === 'release' ? await this.#releaseInKeyd(row) : undefined;
-    const issuers = new Set<IssuerId>();
+    const issuers = new Set<ListedIssuer>();
     for (;;) {
       const { changed, finished } = await this.#deps.store.commit((tx) => this.#step(tx, id, released));
       for (const certificate of changed) {
@@ -120,7 +120,7 @@ export class RevocationRun {
     return this.#advance(tx, row, { changed, devices, cursor, finished: units.length < UNITS_AT_ONCE });
   }
 
-  #caStep(tx: Tx, row: RevocationActRow, ca: IssuerId, change: Omit<Change, 'certificates'>): Step {
+  #caStep(tx: Tx, row: RevocationActRow, ca: ListedIssuer, change: Omit<Change, 'certificates'>): Step {
     const page = tx.revocableOf(ca, row.cursor, change.now.getTime(), CERTIFICATES_AT_ONCE);
     const certificates = page.flatMap(({ issuer, serial }) => tx.certificate(issuer, serial) ?? []);
     const changed = changeAll(tx, this.#deps.audit, { ...change, certificates });

@@ -1,7 +1,7 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
-  type IssuerId,
+  type ListedIssuer,
   type RevocationSelector,
   requireInvalidityDate,
   requireRevocationKind,
@@ -85,18 +85,18 @@ export class Revocation {
   }
 
   /** Makes a change known. */
-  changed(issuer: IssuerId, serial: Serial): void {
+  changed(issuer: ListedIssuer, serial: Serial): void {
     this.#changed(issuer, serial);
   }
 
   /** Makes changes known and publishes the CRLs of their issuers. @returns whether all of those are out. */
-  async announce(changed: readonly { readonly issuer: IssuerId; readonly serial: Serial }[]): Promise<boolean> {
+  async announce(changed: readonly { readonly issuer: ListedIssuer; readonly serial: Serial }[]): Promise<boolean> {
     for (const { issuer, serial } of changed) this.#changed(issuer, serial);
     return this.publish(changed.map(({ issuer }) => issuer));
   }
 
   /** Publishes the CRLs of these issuers. @returns whether all of them are out. */
-  async publish(issuers: readonly IssuerId[]): Promise<boolean> {
+  async publish(issuers: readonly ListedIssuer[]): Promise<boolean> {
     const made = await Promise.allSettled([...new Set(issuers)].map((issuer) => this.#crls.publish(issuer)));
     return made.every(({ status }) => status === 'fulfilled');
   }

@@ -1,8 +1,8 @@
 import { type Serial, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
-  type IssuerId,
   type ListedCertificate,
+  type ListedIssuer,
   type RevocationAct,
   type RevocationSelector,
   revocationListSha256,
@@ -32,14 +32,14 @@ export interface Resolved {
 
 /** The certificates of the CAs themselves, one for each of their keys. */
 export type CaIdentities = readonly {
-  readonly ca: IssuerId;
+  readonly ca: ListedIssuer;
   readonly serial: Serial;
   readonly spkiSha256: SpkiSha256;
 }[];
 
-/** Who the CAs are, by what keyd told at the start. */
-export const caIdentities = ({ issuers }: Pick<AuthorityDeps, 'issuers'>): CaIdentities =>
-  issuers.map(({ id, certificate }) => {
+/** Who the CAs are, those of the factories among them. */
+export const caIdentities = ({ issuers, factories }: Pick<AuthorityDeps, 'issuers' | 'factories'>): CaIdentities =>
+  [...issuers, ...(factories?.() ?? [])].map(({ id, certificate }) => {
     const { serial, spkiSha256 } = readCertificate(certificate);
     return { ca: id, serial, spkiSha256 };
   });
@@ -83,7 +83,7 @@ export function resolve(
   return { selector: { kind: 'ca', ca: issuerOf(named.ca, 'ca', cas) }, reason };
 }
 
-function issuerOf(text: string, field: string, cas: CaIdentities): IssuerId {
+function issuerOf(text: string, field: string, cas: CaIdentities): ListedIssuer {
   const found = cas.find(({ ca }) => ca === text);
   if (found === undefined) throw new KeysteadError('revocation.ca-unknown', { field, seen: text.slice(0, 64) });
   return found.ca;

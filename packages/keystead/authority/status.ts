@@ -1,25 +1,25 @@
 import type { Serial } from '@keystead/core/bytes';
-import type { IssuerId } from '@keystead/core/lifecycle';
+import type { ListedIssuer } from '@keystead/core/lifecycle';
 import type { CertStatus } from '@keystead/core/x509';
 import type { Reader } from '../store/index.ts';
 import type { AuthorityDeps } from './deps.ts';
 
 /** Told that the status of a certificate changed; without a serial, that of any of the issuer may have. */
-export type StatusListener = (issuer: IssuerId, serial?: Serial) => void;
+export type StatusListener = (issuer: ListedIssuer, serial?: Serial) => void;
 
 /** Tells how certificates stand, from the records alone, and who wants to know that it changed. REQ-KEY-REV-02 */
 export class CertificateStatus {
   readonly #deps: Pick<AuthorityDeps, 'store'>;
   readonly #listeners = new Set<StatusListener>();
   /** Since when the key of a CA is known to be in foreign hands. */
-  readonly #compromised = new Map<IssuerId, Date>();
+  readonly #compromised = new Map<ListedIssuer, Date>();
 
   constructor(deps: Pick<AuthorityDeps, 'store'>) {
     this.#deps = deps;
   }
 
   /** How a serial of this CA stands. What was never issued is `unknown`, never `good`. */
-  of(issuer: IssuerId, serial: Serial): CertStatus {
+  of(issuer: ListedIssuer, serial: Serial): CertStatus {
     const status = this.#deps.store.read((records) => statusOf(records, issuer, serial));
     const revokedAt = this.#compromised.get(issuer);
     if (revokedAt === undefined || status.status !== 'good') return status;
@@ -28,14 +28,14 @@ export class CertificateStatus {
   }
 
   /** From now on nothing that this CA issued is good. */
-  compromised(issuer: IssuerId, at: Date): void {
+  compromised(issuer: ListedIssuer, at: Date): void {
     if (this.#compromised.has(issuer)) return;
     this.#compromised.set(issuer, at);
     this.changed(issuer);
   }
 
   /** Whether the key of this CA is known to be in foreign hands. */
-  isCompromised(issuer: IssuerId): boolean {
+  isCompromised(issuer: ListedIssuer): boolean {
     return this.#compromised.has(issuer);
   }
 
@@ -45,12 +45,12 @@ export class CertificateStatus {
     return () => this.#listeners.delete(listener);
   }
 
-  changed(issuer: IssuerId, serial?: Serial): void {
+  changed(issuer: ListedIssuer, serial?: Serial): void {
     for (const listener of this.#listeners) listener(issuer, serial);
   }
 }
 
-function statusOf(records: Reader, issuer: IssuerId, serial: Serial): CertStatus {
+function statusOf(records: Reader, issuer: ListedIssuer, serial: Serial): CertStatus {
   const row = records.statusOf(issuer, serial);
   if (row !== undefined) {
     if (row.status === 'good' || row.revokedAt === null) return { status: 'good' };

@@ -72,6 +72,7 @@ export async function takeSnapshot(layout: Layout): Promise<Snapshot> {
       fromFile('keyd/journal', journal, wholeLines(journal)),
       // After the journal, which names them: what it names is there by then.
       ...directory('keyd/policies', join(layout.keyd, 'policies')),
+      ...directory('keyd/factories', join(layout.keyd, 'factories')),
     ];
     for (const { path } of sources) requireMember(path);
     return { sources, checkpoint: signed?.toString('utf8') ?? null, release: () => removeSnapshots(layout.database) };

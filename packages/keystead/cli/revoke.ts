@@ -6,6 +6,7 @@ import { randomBytes, type Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   GIVEN_REASONS,
+  isIssuerId,
   issuerKeyId,
   ONLINE_CAS,
   operatorOf,
@@ -239,7 +240,8 @@ async function stopCa(
   options: RevokeOptions,
   signer: () => Signer,
 ): Promise<void> {
-  if (selector.kind !== 'ca') return;
+  // The key of a factory's CA is not keyd's: the factory is closed instead.
+  if (selector.kind !== 'ca' || !isIssuerId(selector.ca)) return;
   const key = await client.get<KeyView & { history: KeyEventView[] }>(`/api/v1/keys/${issuerKeyId(selector.ca)}`);
   if (key.state === 'compromised' || key.spkiSha256 === null) return;
   const order = await signKeyOrder(

@@ -29,6 +29,10 @@ export class Layout {
   get ceremony(): string {
     return this.#in('ceremony');
   }
+  /** Of a factory node: its request, and what goes between it and headquarters. */
+  get factory(): string {
+    return this.#in('factory');
+  }
   get trust(): string {
     return this.#in('trust');
   }

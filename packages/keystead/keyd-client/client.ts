@@ -113,6 +113,21 @@ export class KeydClient {
     return this.#call('signCheckpoint', params);
   }
 
+  /** Commissions, renews or closes a factory node by the order of a quorum. Durable in keyd's journal when it resolves. */
+  commissionFactory(params: Params<'commissionFactory'>): Promise<Result<'commissionFactory'>> {
+    return this.#call('commissionFactory', params);
+  }
+
+  /** The factory nodes of this headquarters. */
+  factories(): Promise<Result<'factories'>> {
+    return this.#call('factories', {});
+  }
+
+  /** The file of a commission that keyd has made before. */
+  factoryCommission(params: Params<'factoryCommission'>): Promise<Result<'factoryCommission'>> {
+    return this.#call('factoryCommission', params);
+  }
+
   /** Signed evidence of an end of life (YAML). */
   signEvidence(params: Params<'signEvidence'>): Promise<Result<'signEvidence'>> {
     return this.#call('signEvidence', params);

@@ -181,12 +181,14 @@ export class CertificateAuthority {
   }
 
   #template(profile: Profile, shard: Shard | undefined): CertificateTemplate {
-    const id = `${profile.id} ${shard?.index ?? ''}`;
-    const known = this.#templates.get(id);
+    const id = `${profile.id} ${profile.subject.organizationalUnit ?? ''} ${shard?.index ?? ''}`;
+    // A sub-CA of a factory is certified once in a while, each with names and a life of its own.
+    const kept = profile.ca === false;
+    const known = kept ? this.#templates.get(id) : undefined;
     if (known !== undefined) return known;
     const urls = profile.ocspNoCheck ? {} : statusUrls(this.#policy, this.id, shard);
     const made = new CertificateTemplate(profile, { certificate: this.certificate }, urls);
-    this.#templates.set(id, made);
+    if (kept) this.#templates.set(id, made);
     return made;
   }
 }

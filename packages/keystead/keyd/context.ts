@@ -16,6 +16,7 @@ import type { KeyInfo } from '../keystore/index.ts';
 import type { Attestation } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
+import { CommissionFiles } from './commission-files.ts';
 import { ConsignableUnits, type Intake } from './consigned/index.ts';
 import { intakeOf } from './consigned/intake-of.ts';
 import { CrlMaker } from './crl-maker.ts';
@@ -84,6 +85,7 @@ export class KeydContext {
   readonly rootCrls: Result<'trust'>['rootCrls'];
   readonly log: LogSigner;
   readonly crls: CrlMaker;
+  readonly commissions: CommissionFiles;
   readonly policies: PolicyChain;
   /** Operations go through; a change of the policy goes through alone. */
   readonly turnstile = new Turnstile();
@@ -125,6 +127,7 @@ export class KeydContext {
     );
     this.intake = intakeOf(this);
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
+    this.commissions = new CommissionFiles(parts.dir);
     this.log = log;
     this.policies = policies;
     this.#clock = parts.clock;

@@ -1,6 +1,6 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import { certSha256, type Signer, spkiSha256 } from '@keystead/core/crypto';
-import type { BatchTicket, IssuerId } from '@keystead/core/lifecycle';
+import type { BatchTicket, ListedIssuer } from '@keystead/core/lifecycle';
 import { formatName, readCertificate } from '@keystead/core/x509';
 import { stringify } from 'yaml';
 import { type KeyOrigin, originFields } from './attestation/index.ts';
@@ -70,7 +70,7 @@ export interface EndOfLife {
   readonly reason: string;
   readonly operator: string;
   readonly wiped: readonly string[];
-  readonly revoked: readonly { serial: string; issuer: IssuerId; revokedAt: Date; reason: string }[];
+  readonly revoked: readonly { serial: string; issuer: ListedIssuer; revokedAt: Date; reason: string }[];
   readonly requestId: string;
   readonly date: Date;
 }

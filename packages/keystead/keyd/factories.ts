@@ -13,6 +13,7 @@ import {
 import { type CertificateInfo, readCertificate } from '@keystead/core/x509';
 import { Consigned, type OwnUnits } from './consigned/index.ts';
 import type { FactoryJournalEntry } from './factory-entry.ts';
+import { Turnstile } from './turnstile.ts';
 
 /** A unit of a factory as this keyd goes by it. */
 export type FactoryUnit = Pick<ConsignedUnit, 'deviceId' | 'serial' | 'spkiSha256'> & {
@@ -50,6 +51,8 @@ export interface Factory {
  * factory, for all time. REQ-KEY-PROV-01
  */
 export class Factories {
+  /** One order at a time is carried out. */
+  readonly turnstile = new Turnstile();
   readonly #own: OwnUnits;
   readonly #factories = new Map<string, Factory>();
   readonly #orders = new Map<string, FactoryJournalEntry>();

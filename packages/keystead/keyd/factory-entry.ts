@@ -8,14 +8,14 @@ const certified = z.strictObject({ issuer: issuerId, certificate: z.base64() });
 
 /**
  * An order of operators about a factory node that was carried out: its commission, a renewal, its end. What the factory
- * may do stands in the last entry that has `certified`; the file of a commission lies in `factories/`.
+ * may do stands in the last entry that is no close; the file of each commission lies in `factories/`.
  */
 export const FactoryEntry = z.strictObject({
   ...numbered,
   kind: z.literal('factory'),
   act: z.enum(COMMISSION_ACTS),
   factory: factoryName,
-  /** Of the commission, counted for each factory from 1; at a close, of the last one. */
+  /** Counted for each factory from 1. */
   number: z.int().min(1),
   order: z.string(),
   orderSha256: hex,
@@ -28,8 +28,9 @@ export const FactoryEntry = z.strictObject({
   counter: z.enum(COUNTER_KINDS),
   /** The verifier keys of the node's log. */
   log: z.strictObject({ vkey: z.string(), cosignVkey: z.string() }),
+  /** At a close those that it had. */
   certified: z.strictObject({ manufacturing: certified, server: certified, evidence: certified }),
-  /** SHA-256 of the commission's file; at a close, of the last one. */
+  /** SHA-256 of the commission's file. */
   commissionSha256: hex,
   /** At a close: whether the certificates of its CAs were revoked with it. */
   revoked: z.literal(true).optional(),

@@ -15,6 +15,7 @@ import {
 import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
+import { CommissionFactory, Factories, FactoryCommission } from './wire/commission-factory.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { Reconciliation, Resolve, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
@@ -27,6 +28,7 @@ import {
   crl,
   issuerId,
   label,
+  listedIssuer,
   perIssuer,
   reason,
   requestId,
@@ -140,7 +142,7 @@ const SignEvidence = {
     operator: label,
     /** What the device or the operator says was wiped. */
     wiped: z.array(z.string().min(1).max(256)).max(64),
-    revoked: z.array(z.strictObject({ serial, issuer: issuerId, revokedAt: time, reason })).max(1024),
+    revoked: z.array(z.strictObject({ serial, issuer: listedIssuer, revokedAt: time, reason })).max(1024),
     requestId,
   }),
   result: z.strictObject({ document: z.string(), signature: bytes() }),
@@ -403,6 +405,10 @@ export const OPERATIONS = {
   keys: Keys,
   changeKey: ChangeKey,
   releaseHold: ReleaseHold,
+  // Factory nodes (fac-hq).
+  commissionFactory: CommissionFactory,
+  factories: Factories,
+  factoryCommission: FactoryCommission,
   signConsignment: SignConsignment,
   takeConsignment: TakeConsignment,
   resolve: Resolve,

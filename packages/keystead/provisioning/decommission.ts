@@ -1,7 +1,7 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { isIssuerId } from '@keystead/core/lifecycle';
+import { isListedIssuer } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
 import { inForce, type Revoked, requireClock, revokeAll } from '../authority/index.ts';
 import type { Evidence, Tx } from '../store/index.ts';
@@ -103,7 +103,7 @@ function revokedOf(
   deviceId: string,
 ): Revoked['certificates'] {
   return inForce(records, deviceId, deps.clock.now()).flatMap(({ issuer, serial, revokedAt, reason }) =>
-    revokedAt === null || !isIssuerId(issuer)
+    revokedAt === null || !isListedIssuer(issuer)
       ? []
       : [{ issuer, serial, revokedAt: new Date(revokedAt), reason: reason ?? 'unspecified' }],
   );

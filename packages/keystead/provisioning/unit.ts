@@ -9,7 +9,7 @@ import {
   type KeyClaim,
   KeyTaken,
   keyVerdict,
-  onlineIssuer,
+  ownIssuer,
   requireClock,
 } from '../authority/index.ts';
 import type { Result } from '../keyd-client/index.ts';
@@ -118,7 +118,7 @@ function lookUp(
   }
   return {
     certificate: idevid.der as DerCertificate,
-    issuer: onlineIssuer(record),
+    issuer: ownIssuer(record),
     serial: idevid.serial,
     notBefore: new Date(idevid.notBefore),
     notAfter: new Date(idevid.notAfter),

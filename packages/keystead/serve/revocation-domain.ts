@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { caOf, isIssuerId, type Permission } from '@keystead/core/lifecycle';
+import { caOf, factoryOfIssuer, type IssuerId, isListedIssuer, type Permission } from '@keystead/core/lifecycle';
 import { actorOf, type OperatorClient } from '../access/index.ts';
 import type { ActView, AskedBy, Census, Selector } from '../authority/index.ts';
 import type { Caller } from '../protocols/rest/domain.ts';
@@ -28,7 +28,7 @@ export function revocationDomain(
     ...found,
     listed: found.listed.map((one) => {
       const der = store.read((records) =>
-        isIssuerId(one.issuer) ? records.certificate(one.issuer, one.serial) : undefined,
+        isListedIssuer(one.issuer) ? records.certificate(one.issuer, one.serial) : undefined,
       )?.der;
       return { ...one, certificate: der === undefined ? null : toPem('CERTIFICATE', der) };
     }),
@@ -125,8 +125,15 @@ const NOBODY_LEFT =
 /** What is left for people to do: the certificate of a CA is its root's, and the root is in a safe. */
 function nextSteps({ selector, reason }: Pick<ActView, 'selector' | 'reason'>): string[] {
   if (selector.kind !== 'ca') return [];
-  const ca = caOf(selector.ca);
   const why = reason ?? 'unspecified';
+  const factory = factoryOfIssuer(selector.ca);
+  if (factory !== undefined) {
+    return [
+      `the factory goes on to issue until it is closed: keystead factory order --close --revoke ${factory}`,
+      'its devices are given new identities by another factory, or by headquarters',
+    ];
+  }
+  const ca = caOf(selector.ca as IssuerId);
   return [
     ...(ca === 'operator' ? [NOBODY_LEFT] : []),
     `the certificate of the CA itself is revoked by its root, in a ceremony: keystead ceremony crl --revoke ${selector.ca} --reason ${why}`,

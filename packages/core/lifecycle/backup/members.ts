@@ -11,6 +11,7 @@ const MAY_HOLD: readonly RegExp[] = [
   /^keyd\/(?:ceremony\.json|journal|leaves|checkpoint)$/,
   /^keyd\/ceremonies\/[1-9][0-9]{0,3}\/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/,
   /^keyd\/policies\/[a-z0-9][a-z0-9.-]{0,63}\.json$/,
+  /^keyd\/factories\/[a-z0-9][a-z0-9-]{0,31}-[1-9][0-9]{0,3}\.json$/,
   /^log\/(?:checkpoint|checkpoints)$/,
   /^store\/keystead\.db$/,
   /^master\/keyd$/,

@@ -76,6 +76,25 @@ export function readDistributionPoints(value: Uint8Array): DistributionPoint[] {
     });
 }
 
+/** A CRL that another signs than who issued the certificate. */
+export interface IndirectCrl {
+  readonly issuer: DistinguishedName;
+  /** Where it stands; empty when the point names its issuer alone. */
+  readonly urls: readonly string[];
+}
+
+/**
+ * The points of CRLDistributionPoints that name another issuer, one for each name of one. Where none does, nothing is
+ * read but the tags: nearly all certificates are so, and one that is odd elsewhere is still a certificate.
+ * @throws DerError
+ */
+export function readIndirectCrls(value: Uint8Array): readonly IndirectCrl[] {
+  if (!readDer(value).children.some(({ children }) => children.some(({ tag }) => tag === 0xa2))) return [];
+  return readDistributionPoints(value).flatMap(({ crlIssuers = [], urls }) =>
+    crlIssuers.map((issuer) => ({ issuer, urls })),
+  );
+}
+
 /** @throws DerError also for one that says two of the `only…Certs` at once. */
 export function readIssuingPoint(value: Uint8Array): IssuingPoint {
   const what = 'issuingDistributionPoint';

@@ -1,8 +1,10 @@
 import { sameBytes, toHex } from '../../bytes/index.ts';
 import { canSign } from '../algorithms.ts';
+import { type DistributionPoint, readDistributionPoints } from '../crl/points.ts';
 import { DerError } from '../der/strict.ts';
 import { type Extension, findExtension } from '../extensions.ts';
 import { keyIdentifier } from '../key-identifier.ts';
+import { sameName } from '../names.ts';
 import { EXTENSIONS, type ExtensionName } from '../oids.ts';
 import { ComparisonBudget, NameSpace } from '../path/name-constraints.ts';
 import type { LintCase, Rule } from './rule.ts';
@@ -39,6 +41,32 @@ const STRING_TYPES: Readonly<Record<string, readonly number[]>> = {
 };
 
 const UPPER_BOUND: Readonly<Record<string, number>> = { CN: 64, O: 64, OU: 64, serialNumber: 64, C: 2 };
+
+/** What the cRLIssuer of a distribution point has against it. */
+function crlIssuerFault(lintCase: LintCase, name: 'cRLDistributionPoints' | 'freshestCRL'): string | undefined {
+  const extension = has(lintCase, name);
+  if (extension === undefined) return undefined;
+  for (const { crlIssuers, reasons } of pointsOf(extension)) {
+    if (crlIssuers === undefined) continue;
+    if (crlIssuers.length === 0) return 'the issuer of the CRL has no directory name';
+    if (crlIssuers.some(({ rdns }) => rdns.length === 0)) return 'the name of the issuer of the CRL is empty';
+    // Whoever takes the list for a direct one would look for its entries under the wrong issuer.
+    if (crlIssuers.some((issuer) => sameName(issuer, lintCase.info.issuer)))
+      return 'the issuer of the certificate is named as the issuer of an indirect CRL';
+    if (reasons !== undefined) return 'an indirect CRL for some reasons only';
+  }
+  return undefined;
+}
+
+/** None where they cannot be read; a relying party takes nothing from those either. */
+function pointsOf(extension: Extension): readonly DistributionPoint[] {
+  try {
+    return readDistributionPoints(extension.value);
+  } catch (error) {
+    if (error instanceof DerError) return [];
+    throw error;
+  }
+}
 
 /** The rules of RFC 5280 for what a conforming CA makes. `check` returns what is wrong, or undefined. */
 export const RFC5280_RULES: readonly Rule[] = [
@@ -304,9 +332,18 @@ export const RFC5280_RULES: readonly Rule[] = [
     rule: 'status-url',
     source: 'RFC 5280 4.2.1.13',
     check: ({ info }) =>
-      [...info.crlUrls, ...info.freshestUrls, ...info.ocspUrls, ...info.caIssuersUrls].find(
-        (url) => !/^http:\/\/[^/\s]+\/\S*$/.test(url),
-      ),
+      [
+        ...info.crlUrls,
+        ...info.indirectCrls.flatMap(({ urls }) => urls),
+        ...info.freshestUrls,
+        ...info.ocspUrls,
+        ...info.caIssuersUrls,
+      ].find((url) => !/^http:\/\/[^/\s]+\/\S*$/.test(url)),
+  },
+  {
+    rule: 'crl-issuer',
+    source: 'RFC 5280 4.2.1.13',
+    check: (lintCase) => crlIssuerFault(lintCase, 'cRLDistributionPoints') ?? crlIssuerFault(lintCase, 'freshestCRL'),
   },
   {
     rule: 'ocsp-no-check',

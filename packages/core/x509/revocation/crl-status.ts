@@ -11,7 +11,7 @@ import {
 } from '../crl/points.ts';
 import { DerError } from '../der/strict.ts';
 import { findExtension } from '../extensions.ts';
-import { type DistinguishedName, nameKey } from '../names.ts';
+import { type DistinguishedName, formatName, nameKey } from '../names.ts';
 import { EXTENSIONS } from '../oids.ts';
 import { CertificateBag } from '../path/build.ts';
 import { findPath } from '../path/check.ts';
@@ -42,8 +42,8 @@ type Undetermined = CertificateStatus & { status: 'undetermined' };
  */
 export class CrlJudge {
   readonly #input: CrlJudgement;
-  /** Signers whose status is being found out: their own CRL may be the one that tells it. */
-  readonly #open = new Set<string>();
+  /** Signers whose status is being found out, with their paths: their own CRL may be the one that tells it. */
+  readonly #open = new Map<string, readonly CertificateInfo[]>();
   #signersLeft = MOST_SIGNERS;
 
   constructor(input: CrlJudgement) {
@@ -66,9 +66,10 @@ export class CrlJudge {
   }
 
   /**
-   * 6.3.3 (f), (g): whether a list is signed by who may sign it. For a direct one the signer's certificate is the
-   * issuer's own, or another of the same name that a CA of this path issued: otherwise whoever gets a certificate in
-   * that name from any CA under the anchor could tell the status.
+   * 6.3.3 (f), (g): whether a list is signed by who may sign it: the issuer, or a signer whom a CA of this path above
+   * the certificate has certified, in the issuer's name or, for an indirect list, in the name that the certificate
+   * gives. Otherwise whoever gets a certificate in that name from any CA under the anchor could tell the status; and
+   * a CA that is revoked could certify a signer who calls it good.
    *
    * @param own whether the certificate's own key may tell its own status: last, and only of an indirect CRL that its
    *   issuer has named for it. A CRL key that was stolen would else call itself good in a newer list than the CA's.
@@ -90,9 +91,9 @@ export class CrlJudge {
       ...new CertificateBag([...chain, ...this.#input.bag.named(list.issuerKey)]).named(list.issuerKey),
     ];
     return candidates.some((signer) => {
-      if (signer.sha256 === issuer?.sha256 || (direct && !above.has(nameKey(signer.issuer)))) return false;
+      if (signer.sha256 === issuer?.sha256 || !above.has(nameKey(signer.issuer))) return false;
       if (signer.spkiSha256 === chain[depth]?.spkiSha256 && (direct || !own)) return false;
-      return this.#isSignerOf(list, signer) && this.#isGoodSigner(signer, anchor, chain);
+      return this.#isSignerOf(list, signer) && this.#isGoodSigner(signer, anchor, chain, depth);
     });
   }
 
@@ -104,14 +105,26 @@ export class CrlJudge {
     return list.verify(signer).verdict === 'valid';
   }
 
-  /** The signer has a path to the same anchor (6.3.3 (f)), and neither it nor a CA above it is revoked. */
-  #isGoodSigner(signer: CertificateInfo, anchor: CertificateInfo, chain: readonly CertificateInfo[]): boolean {
-    if (signer.sha256 === anchor.sha256 || this.#open.has(signer.sha256)) return true;
+  /**
+   * The signer has a path to the same anchor (6.3.3 (f)), and neither it nor a CA above it is revoked. A CA of that
+   * path is not the one whose status is asked for, `chain[depth]`.
+   */
+  #isGoodSigner(
+    signer: CertificateInfo,
+    anchor: CertificateInfo,
+    chain: readonly CertificateInfo[],
+    depth: number,
+  ): boolean {
+    if (signer.sha256 === anchor.sha256) return true;
+    const vouchedForByItself = (path: readonly CertificateInfo[]): boolean =>
+      path.slice(1).some(({ spkiSha256 }) => spkiSha256 === chain[depth]?.spkiSha256);
+    const open = this.#open.get(signer.sha256);
+    if (open !== undefined) return !vouchedForByItself(open);
     if (this.#open.size >= MOST_SIGNERS_DEEP || this.#signersLeft <= 0) return false;
     this.#signersLeft -= 1;
     const path = findPath(signer, this.#input.bag, new CertificateBag([anchor]), { now: this.#input.now });
-    if (!path.ok) return false;
-    this.#open.add(signer.sha256);
+    if (!path.ok || vouchedForByItself(path.chain)) return false;
+    this.#open.set(signer.sha256, path.chain);
     try {
       for (let depth = path.chain.length - 2; depth >= 0; depth -= 1) {
         const certificate = path.chain[depth];
@@ -155,17 +168,41 @@ class CrlStatus {
       name: { fullNames: [directoryKey(this.#certificate.issuer)] },
       urls: [],
     };
-    for (const point of [...points, assumed]) {
-      const revoked = this.#atPoint(point, point === assumed);
-      if (revoked !== undefined) {
-        const { revokedAt, reason } = revoked;
-        return { status: 'revoked', by: 'crl', revokedAt, reason };
-      }
-      if (this.#complete) return { status: 'good', by: 'crl', until: new Date(this.#until) };
+    // Who has all its lists signed by another takes back what it knows by those alone (docs/decisions/0028): its own
+    // list is older, and may refuse what stands on it, but can call nothing good.
+    const elsewhere = points.length > 0 && points.every(({ crlIssuers }) => crlIssuers !== undefined);
+    for (const point of points) {
+      const revoked = this.#atPoint(point, false);
+      if (revoked !== undefined) return revokedBy(revoked);
+      if (this.#complete) break;
     }
+    if (elsewhere) {
+      const revoked = this.#onOwnList(assumed);
+      if (revoked !== undefined) return revokedBy(revoked);
+    } else if (!this.#complete) {
+      const revoked = this.#atPoint(assumed, true);
+      if (revoked !== undefined) return revokedBy(revoked);
+    }
+    if (this.#complete) return { status: 'good', by: 'crl', until: new Date(this.#until) };
     if (this.#covered.size > 0)
       return undetermined('status-partial', `CRLs for ${[...this.#covered].join(', ')} alone`);
-    return this.#why ?? undetermined('status-unavailable', 'no CRL is for the certificate');
+    if (this.#why !== undefined) return this.#why;
+    const signers = points.flatMap(({ crlIssuers = [] }) => crlIssuers.map(formatName));
+    const detail = elsewhere ? `no indirect CRL of ${signers.join(' or ')}` : 'no CRL is for the certificate';
+    return undetermined('status-unavailable', detail);
+  }
+
+  /** What the issuer's own full list says against a certificate whose status another is to tell. */
+  #onOwnList(assumed: DistributionPoint): ListedRevocation | undefined {
+    const until = this.#until;
+    for (const list of this.#input.lists.complete(this.#issuerKey)) {
+      if (this.#scope(list, assumed, this.#certificate.issuer, true) === undefined) continue;
+      if (!this.#isUsable(list, true)) continue;
+      const revoked = this.#look(list, assumed);
+      this.#until = until;
+      return revoked;
+    }
+    return undefined;
   }
 
   get #complete(): boolean {
@@ -242,6 +279,13 @@ class CrlStatus {
     return changed ?? list.find(this.#issuerKey, this.#certificate.serial);
   }
 }
+
+const revokedBy = ({ revokedAt, reason }: ListedRevocation): CertificateStatus => ({
+  status: 'revoked',
+  by: 'crl',
+  revokedAt,
+  reason,
+});
 
 const undetermined = (rule: Undetermined['rule'], detail: string): Undetermined => ({
   status: 'undetermined',

@@ -18,7 +18,7 @@ import {
 } from '../der/writer.ts';
 import { generalNameDer, generalNamesDer } from '../general-names.ts';
 import { keyIdentifier } from '../key-identifier.ts';
-import { nameDer } from '../names.ts';
+import { type DistinguishedName, nameDer } from '../names.ts';
 import { ACCESS_METHODS, EXTENDED_KEY_USAGES, EXTENSIONS, type ExtensionName, KEY_USAGES } from '../oids.ts';
 import { readSpki } from '../spki.ts';
 import type { CertificateValues } from '../values.ts';
@@ -46,8 +46,13 @@ export const usageDer = (...names: (typeof KEY_USAGES)[number][]): Uint8Array =>
 export const purposesDer = (...names: (keyof typeof EXTENDED_KEY_USAGES)[]): Uint8Array =>
   sequence(...names.map((name) => oid(EXTENDED_KEY_USAGES[name])));
 export const akiDer = (hex: string): Uint8Array => sequence(contextPrimitive(0, fromHex(hex)));
-export const crlDer = (url: string): Uint8Array =>
-  sequence(sequence(context(0, context(0, generalNameDer(`URI:${url}`)))));
+export const crlDer = (url: string, crlIssuer?: DistinguishedName): Uint8Array =>
+  sequence(
+    sequence(
+      context(0, context(0, generalNameDer(`URI:${url}`))),
+      ...(crlIssuer === undefined ? [] : [context(2, context(4, nameDer(crlIssuer)))]),
+    ),
+  );
 
 /** The fields of a certificate that keeps every rule of the device profile. */
 export function goodFields(values: CertificateValues, ca: Ca): Fields {

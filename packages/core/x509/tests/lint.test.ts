@@ -230,6 +230,19 @@ const BROKEN: Readonly<Record<string, readonly Case[]>> = {
     { extensions: { cRLDistributionPoints: [false, crlDer('https://localhost/x.crl')] } },
     { extensions: { cRLDistributionPoints: [false, crlDer('http:x.crl')] } },
   ],
+  'crl-issuer': [
+    { extensions: { cRLDistributionPoints: [false, crlDer(URLS.crl ?? '', readCertificate(ca.certificate).subject)] } },
+    { extensions: { cRLDistributionPoints: [false, crlDer(URLS.crl ?? '', { rdns: [] })] } },
+    { extensions: { freshestCRL: [false, crlDer(URLS.crl ?? '', { rdns: [] })] } },
+    {
+      extensions: {
+        cRLDistributionPoints: [
+          false,
+          sequence(sequence(context(2, contextPrimitive(6, Buffer.from('http://localhost/'))))),
+        ],
+      },
+    },
+  ],
   'ocsp-no-check': [
     { extensions: { ocspNoCheck: [false, nullValue()] } },
     { extensions: { ocspNoCheck: [false, integer(1)], extKeyUsage: [false, purposesDer('OCSPSigning')] } },

@@ -6,7 +6,6 @@ import { spkiSha256 as sha256OfSpki } from '@keystead/core/crypto';
 import {
   CERTIFICATE_WAYS,
   type CertificateStanding,
-  type IssuerId,
   type OnlineCa,
   type RevocationSelector,
   type RevocationStatementOrder,
@@ -426,7 +425,7 @@ test('TEST-KEY-08 a batch is revoked as a whole: each certificate and the act in
     const selector = { ticketId: 'batch-1' };
     const census = await bed.authority.census.take({ selector, act: 'revoke', reason: 'superseded', ...by(ada) });
     assert.deepEqual([census.certificates, census.devices, census.cutOff, census.count], [4, 3, 3, 3]);
-    const made: IssuerId[] = [];
+    const made: string[] = [];
     const stop = bed.authority.onCrlPublished((issuer) => made.push(issuer));
     const { done } = await bed.authority.revocations.begin({
       selector,

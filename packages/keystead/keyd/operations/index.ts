@@ -4,6 +4,8 @@ import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
 import { challengeAttestation } from './challenge-attestation.ts';
 import { changePolicy, policyHistory } from './change-policy.ts';
+import { commissionFactory } from './commission-factory.ts';
+import { factories, factoryCommission } from './factories.ts';
 import { issue } from './issue.ts';
 import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
@@ -41,6 +43,9 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   keys,
   changeKey,
   releaseHold,
+  commissionFactory,
+  factories,
+  factoryCommission,
   signConsignment,
   takeConsignment,
   resolve,

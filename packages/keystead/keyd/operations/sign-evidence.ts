@@ -1,10 +1,11 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { caOf, operatorOf, permits, requestName } from '@keystead/core/lifecycle';
+import { operatorOf, permits, requestName } from '@keystead/core/lifecycle';
 import { checkDeviceId } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import { decommissionEvidence, signDocument } from '../documents.ts';
+import { listSigner } from '../list-signer.ts';
 import type { Params, Result } from '../protocol.ts';
 import { forgetBefore } from '../revocation.ts';
 
@@ -34,7 +35,8 @@ export async function signEvidence(keyd: KeydContext, params: Params<'signEviden
   }
   const loose = end.revoked.find(
     ({ issuer, serial, revokedAt }) =>
-      !keyd.state.isRevoked(issuer, serial) && revokedAt.getTime() > forgetBefore(keyd.policy, caOf(issuer), now),
+      !keyd.state.isRevoked(issuer, serial) &&
+      revokedAt.getTime() > forgetBefore(keyd.policy, listSigner(keyd, issuer).authority.role, now),
   );
   if (loose !== undefined) throw new KeysteadError('evidence.not-revoked', { field: 'revoked', seen: loose.serial });
   const document = decommissionEvidence({ ...end, requestId, date: now }, keyd.provenance);
