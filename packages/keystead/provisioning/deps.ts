@@ -10,14 +10,7 @@ export interface ProvisioningDeps {
   readonly store: Store;
   readonly keyd: Pick<
     KeydClient,
-    | 'provision'
-    | 'challengeAttestation'
-    | 'signEvidence'
-    | 'signConsignment'
-    | 'takeConsignment'
-    | 'resolve'
-    | 'reconciliation'
-    | 'trust'
+    'provision' | 'challengeAttestation' | 'signEvidence' | 'signConsignment' | 'takeConsignment' | 'resolve'
   >;
   readonly clock: Clock;
   readonly audit: AppendAudit;
