@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
@@ -18,6 +19,7 @@ import { registerRest } from '../protocols/rest/routes.ts';
 import { cmpDomain } from './cmp-domain.ts';
 import { estDomain } from './est-domain.ts';
 import { channelKeyId } from './key-records.ts';
+import { OutboxDrain } from './outbox-drain.ts';
 import { createPublicServer } from './public.ts';
 import { restDomain } from './rest-domain.ts';
 import { openRooms } from './rooms.ts';
@@ -93,6 +95,12 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     });
     await listen(app, 'https', config.ports.https);
     await listen(plain.app, 'http', config.ports.http);
+    if (rooms.outbox !== undefined && config.headquarters !== undefined) {
+      const root = toPem('CERTIFICATE', rooms.certificates.root);
+      const drain = new OutboxDrain({ outbox: rooms.outbox, headquarters: config.headquarters, root, log });
+      drain.start();
+      undo.unshift(() => drain.close());
+    }
     const renewal = setInterval(() => {
       makeTlsIdentity(rooms, config.host)
         .then((identity) => replaceIdentity(server, identity))

@@ -9,6 +9,7 @@ import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts
 import type { Certificate, Device } from '../store/index.ts';
 import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
+import { reconciliationDomain } from './reconciliation-domain.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
 import type { ServedHierarchy } from './served-hierarchy.ts';
@@ -41,6 +42,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...unitDomain(rooms, operator, view),
     ...acmeOperatorDomain(rooms, operator),
     ...revocationDomain(rooms, operator),
+    ...reconciliationDomain(rooms, operator),
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };

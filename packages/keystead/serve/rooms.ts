@@ -12,7 +12,7 @@ import { Authority, KeyClaims } from '../authority/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
 import type { KeydClient } from '../keyd-client/index.ts';
-import { Provisioning } from '../provisioning/index.ts';
+import { type Outbox, Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
@@ -43,6 +43,9 @@ export interface Rooms {
   readonly access: Access;
   readonly authority: Authority;
   readonly provisioning: Provisioning;
+  readonly keyd: KeydClient;
+  /** At a factory node: what is on its way to headquarters. */
+  readonly outbox: Outbox | undefined;
   readonly acme: Acme;
   readonly keys: KeyRecords;
   readonly clock: Clock;
@@ -125,6 +128,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     { ...shared, access, authority, hierarchy, layout, log, policy: () => policies.policy },
     options.acme,
   );
+  const headquarters = receiptSigner(trust);
   const imported = trust.later.length;
   const tick = setInterval(() => {
     keyd
@@ -144,6 +148,8 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     access,
     authority,
     provisioning,
+    keyd,
+    outbox: headquarters === undefined ? undefined : provisioning.outbox(headquarters),
     acme,
     keys,
     refusals,
@@ -188,3 +194,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
   };
 }
+
+/** Who signs receipts, for a factory node; headquarters gets none. */
+const receiptSigner = (trust: Awaited<ReturnType<KeydClient['trust']>>): DerCertificate | undefined =>
+  'factory' in trust ? (trust.factory as { headquartersEvidence: DerCertificate }).headquartersEvidence : undefined;

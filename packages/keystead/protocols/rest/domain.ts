@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
 import type { Caller } from './caller.ts';
+import type { ReconciliationDomain } from './reconciliation.ts';
 import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
 import type { UnitDomain } from './units.ts';
@@ -28,7 +29,12 @@ export type BackupDraft = z.output<typeof SignBackup>;
 export type DrillReport = z.output<typeof RecordDrill> & { readonly backupId: string };
 
 /** What the REST interface needs of the domain. Each call resolves only when what it did is durable. */
-export interface RestDomain extends AuthorisationDomain, AcmeOperatorDomain, UnitDomain, RevocationDomain {
+export interface RestDomain
+  extends AuthorisationDomain,
+    AcmeOperatorDomain,
+    UnitDomain,
+    RevocationDomain,
+    ReconciliationDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
   device(caller: Caller, deviceId: string): Promise<unknown>;

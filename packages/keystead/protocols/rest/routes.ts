@@ -5,6 +5,7 @@ import { clientCertificate, sendError } from '../http/server.ts';
 import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import type { RestDomain } from './domain.ts';
+import { RECONCILIATION_ROUTES, reconciliationRoutes } from './reconciliation.ts';
 import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
 import {
   BackupId,
@@ -82,6 +83,7 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         return domain.openBatch(caller(request), ticket);
       });
       unitRoutes(api, domain, { read, caller, parameter });
+      reconciliationRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
@@ -137,6 +139,7 @@ const ROUTES = [
   ...ACME_OPERATOR_ROUTES,
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],
   ...UNIT_ROUTES,
+  ...RECONCILIATION_ROUTES,
   ...REVOCATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/policy', 'policy.read'],

@@ -50,6 +50,11 @@ const domain: RestDomain = {
   orderKey: ask('orderKey'),
   signBackup: ask('signBackup'),
   recordDrill: ask('recordDrill'),
+  takeParcel: ask('takeParcel'),
+  reconciliation: ask('reconciliation'),
+  resolveConflict: ask('resolveConflict'),
+  outbox: ask('outbox'),
+  settle: ask('settle'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },
