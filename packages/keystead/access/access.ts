@@ -1,11 +1,19 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, operatorOf, type Permission, type Policy, permits } from '@keystead/core/lifecycle';
+import {
+  type IssuerId,
+  type ListedIssuer,
+  operatorOf,
+  type Permission,
+  type Policy,
+  permits,
+} from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Store } from '../store/index.ts';
-import { ClientCertificates } from './certificates.ts';
+import { ClientCertificates, type FactoryCas } from './certificates.ts';
 import type { Client } from './client.ts';
+import type { OutsideOperators } from './outside-operators.ts';
 import type { RefusalLog } from './refusals.ts';
 
 export interface AccessDeps {
@@ -15,6 +23,10 @@ export interface AccessDeps {
   readonly refusals: RefusalLog;
   /** The CAs whose certificates clients may show. */
   readonly cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>;
+  /** The sub-CAs of factories whose IDevIDs they may show; without it there are none. */
+  factories?(): FactoryCas;
+  /** At a factory node: the operators of headquarters. */
+  readonly operators?: OutsideOperators;
 }
 
 /** One request, as every refusal of it is audited. */
@@ -33,7 +45,7 @@ export class Access {
 
   constructor(deps: AccessDeps) {
     this.#deps = deps;
-    this.#certificates = new ClientCertificates(deps.cas);
+    this.#certificates = new ClientCertificates(deps.cas, () => deps.factories?.() ?? []);
   }
 
   /**
@@ -43,6 +55,8 @@ export class Access {
   async identify(certificate: Uint8Array | undefined, asked: Asked): Promise<Client> {
     try {
       const now = this.#deps.clock.now();
+      const outside = certificate && this.#deps.operators?.client(certificate, now);
+      if (outside !== undefined) return outside;
       return this.#clientOf(this.#deps.store.read((records) => this.#certificates.check(certificate, now, records)));
     } catch (error) {
       if (error instanceof KeysteadError && error.kind === 'unauthenticated') {
@@ -71,7 +85,7 @@ export class Access {
     await this.#deps.refusals.refused({ ...asked, error, actor });
   }
 
-  #clientOf(record: Certificate & { readonly issuer: IssuerId }): Client {
+  #clientOf(record: Certificate & { readonly issuer: ListedIssuer }): Client {
     const { issuer, serial, spkiSha256, profile } = record;
     const proven = { issuer, serial, spkiSha256, profile, certificate: record.der as DerCertificate };
     if (record.deviceId !== null) return { ...proven, kind: 'device', id: record.deviceId };

@@ -2,14 +2,14 @@ import { X509Certificate } from 'node:crypto';
 import { type DerCertificate, type Serial, sameBytes } from '@keystead/core/bytes';
 import { certSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, isIssuerId } from '@keystead/core/lifecycle';
+import { type FactoryIssuerId, type IssuerId, isIssuerId, type ListedIssuer } from '@keystead/core/lifecycle';
 import type { Certificate, Reader } from '../store/index.ts';
 
 /** id-kp-clientAuth (RFC 5280 section 4.2.1.12). */
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 
 interface Issuer {
-  readonly id: IssuerId;
+  readonly id: ListedIssuer;
   readonly certificate: X509Certificate;
 }
 
@@ -21,6 +21,9 @@ interface Shown {
   readonly forClients: boolean;
 }
 
+/** Sub-CAs of factories. More of them are commissioned while this runs. */
+export type FactoryCas = readonly { readonly id: FactoryIssuerId; readonly certificate: DerCertificate }[];
+
 /** Reading a certificate and verifying its signature is remembered for this many: clients send many requests. */
 const REMEMBERED = 4096;
 
@@ -31,11 +34,16 @@ const REMEMBERED = 4096;
  */
 export class ClientCertificates {
   readonly #issuers: readonly Issuer[];
+  readonly #factories: () => FactoryCas;
   /** By SHA-256 of the certificate. Only what has verified is in here, never a status. */
   readonly #shown = new Map<string, Shown>();
 
-  /** @param cas the certificates of the keys of CAs whose certificates clients may show. */
-  constructor(cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>) {
+  /**
+   * @param cas the certificates of the keys of CAs whose certificates clients may show.
+   * @param factories the sub-CAs of factories whose certificates they may show as well.
+   */
+  constructor(cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>, factories: () => FactoryCas = () => []) {
+    this.#factories = factories;
     this.#issuers = Object.entries(cas).flatMap(([id, der]) =>
       isIssuerId(id) && der !== undefined ? [{ id, certificate: new X509Certificate(der) }] : [],
     );
@@ -46,11 +54,12 @@ export class ClientCertificates {
    * @throws KeysteadError `client.certificate-missing`, `-malformed`, `-foreign`, `-expired`, `-unknown`,
    *   `-revoked`, `-unsuitable`.
    */
-  check(der: Uint8Array | undefined, now: Date, records: Reader): Certificate & { readonly issuer: IssuerId } {
+  check(der: Uint8Array | undefined, now: Date, records: Reader): Certificate & { readonly issuer: ListedIssuer } {
     if (der === undefined) throw new KeysteadError('client.certificate-missing', { field: 'client certificate' });
     const { certificate: shown, issuer, serial, forClients } = this.#verified(der);
     requireInForce(shown, now);
-    requireInForce(issuer.certificate, now);
+    // The sub-CA of a factory lives for months; what it made and headquarters has taken in goes on being good.
+    if (isIssuerId(issuer.id)) requireInForce(issuer.certificate, now);
     const record = records.certificate(issuer.id, serial);
     if (record === undefined) throw refusal('client.certificate-unknown', shown);
     if (!sameBytes(record.der, der)) throw refusal('client.certificate-foreign', shown);
@@ -77,9 +86,12 @@ export class ClientCertificates {
   }
 
   #issuerOf(shown: X509Certificate): Issuer {
-    const issuer = this.#issuers.find(
-      ({ certificate }) => shown.checkIssued(certificate) && shown.verify(certificate.publicKey),
-    );
+    const signed = ({ certificate }: Issuer) => shown.checkIssued(certificate) && shown.verify(certificate.publicKey);
+    const issuer =
+      this.#issuers.find(signed) ??
+      this.#factories()
+        .map(({ id, certificate }): Issuer => ({ id, certificate: new X509Certificate(certificate) }))
+        .find(signed);
     if (issuer === undefined) throw refusal('client.certificate-foreign', shown, `issued by ${oneLine(shown.issuer)}`);
     return issuer;
   }

@@ -1,10 +1,10 @@
 import type { DerCertificate, Serial, SpkiSha256 } from '@keystead/core/bytes';
-import type { IssuerId, Role } from '@keystead/core/lifecycle';
+import type { ListedIssuer, Role } from '@keystead/core/lifecycle';
 
 interface Proven {
   /** What the client proved in the TLS handshake. */
   readonly certificate: DerCertificate;
-  readonly issuer: IssuerId;
+  readonly issuer: ListedIssuer;
   readonly serial: Serial;
   readonly spkiSha256: SpkiSha256;
   /** The profile by which it was issued: an `idevid` may ask for a first certificate, an `ldevid` for its next. */

@@ -1,6 +1,6 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import type { FactoryIssuerId, ListedIssuer, Policy } from '@keystead/core/lifecycle';
+import type { FactoryIssuerId, IssuerId, ListedIssuer, Policy } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
@@ -33,6 +33,8 @@ export interface AuthorityDeps {
   readonly issuers: Result<'trust'>['issuers'];
   /** The manufacturing sub-CAs of the factories, for which headquarters keeps the lists; without it there are none. */
   factories?(): readonly { readonly id: FactoryIssuerId; readonly certificate: DerCertificate }[];
+  /** Issuers for whose certificates others answer: at a factory node, headquarters. No CRLs are made of theirs. */
+  readonly elsewhere?: ReadonlySet<IssuerId>;
   /** One for the whole process: provisioning shares it. */
   readonly claims: KeyClaims;
 }
@@ -42,9 +44,11 @@ export interface AuthorityDeps {
  * that; a factory for good, since IDevIDs have no end.
  */
 export function answeringIssuers(
-  { issuers, factories }: Pick<AuthorityDeps, 'issuers' | 'factories'>,
+  { issuers, factories, elsewhere }: Pick<AuthorityDeps, 'issuers' | 'factories' | 'elsewhere'>,
   now: Date,
 ): ListedIssuer[] {
-  const own = issuers.flatMap(({ id, certificate }) => (readCertificate(certificate).notAfter > now ? [id] : []));
+  const own = issuers.flatMap(({ id, certificate }) =>
+    readCertificate(certificate).notAfter > now && elsewhere?.has(id) !== true ? [id] : [],
+  );
   return [...own, ...(factories?.() ?? []).map(({ id }) => id)];
 }

@@ -48,7 +48,9 @@ export async function reconcile(deps: AuthorityDeps, records: CertificateRecords
 
 /** Records the certificate of the evidence key, which keyd makes at an import and writes in no journal. */
 export async function recordEvidenceSigner(deps: AuthorityDeps): Promise<void> {
-  const { evidenceSigner, issuers } = await deps.keyd.trust();
+  const { evidenceSigner, issuers, factory } = await deps.keyd.trust();
+  // That of a factory node is by headquarters, and stands in its records.
+  if (factory !== undefined) return;
   const { serial, spkiSha256, notBefore, notAfter } = readCertificate(evidenceSigner);
   const issuer = issuers.find(({ ca, current }) => ca === 'server' && current)?.id ?? 'server';
   if (deps.store.read((reader) => reader.journalCertificate(issuer, serial)) !== undefined) return;

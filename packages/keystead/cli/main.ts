@@ -7,6 +7,7 @@ import { backupCommand } from './backup.ts';
 import { crlCommand } from './crl.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
+import { factoryCommand } from './factory.ts';
 import { exchangeCommands } from './factory-exchange.ts';
 import { fingerprintCommand, hierarchyCommand } from './hierarchy.ts';
 import { keysCommand } from './keys.ts';
@@ -59,13 +60,11 @@ Examples:
 program.addCommand(startCommand());
 for (const command of serviceCommands()) program.addCommand(command);
 program.addCommand(hierarchyCommand());
-program.addCommand(fingerprintCommand());
-program.addCommand(provisioningCommand());
-const factory = new Command('factory').description(
-  'factory nodes: what they send, and what reconciliation leaves to people',
-);
+const factory = factoryCommand();
 for (const command of exchangeCommands()) factory.addCommand(command);
 program.addCommand(factory);
+program.addCommand(fingerprintCommand());
+program.addCommand(provisioningCommand());
 program.addCommand(deviceCommand());
 program.addCommand(authorisationCommand());
 program.addCommand(acmeCommand());

@@ -184,6 +184,11 @@ export class KeydClient {
     return this.#call('releaseHold', params);
   }
 
+  /** Gives keyd of a factory node newer CRLs of headquarters; durable when it resolves. */
+  takeCrls(params: Params<'takeCrls'>): Promise<Result<'takeCrls'>> {
+    return this.#call('takeCrls', params);
+  }
+
   /** Ends the connection and wipes the channel key. What still waits fails. */
   close(): void {
     this.#closed = true;

@@ -8,7 +8,6 @@ import {
   type Policy,
   type Shard,
   shardIndex,
-  statusUrls,
 } from '@keystead/core/lifecycle';
 import {
   type CertificateInfo,
@@ -23,6 +22,7 @@ import {
   readCertificate,
 } from '@keystead/core/x509';
 import type { CheckPool } from './check-pool.ts';
+import { urlsIn } from './factory/urls.ts';
 import type { Hierarchy, Issuer } from './hierarchy.ts';
 import type { Journal } from './journal.ts';
 import type { CertificateJournalEntry } from './journal-entry.ts';
@@ -76,6 +76,7 @@ export class CertificateAuthority {
   readonly ocsp: OcspIssuer;
   readonly signer: Signer;
   readonly #policy: Policy;
+  readonly #hierarchy: Hierarchy;
   readonly #revoked: boolean;
   readonly #state: KeydState;
   readonly #journal: Journal;
@@ -92,6 +93,7 @@ export class CertificateAuthority {
     this.ocsp = new OcspIssuer(this.info);
     this.signer = signerOf(issuerKeyId(issuer.id));
     this.#policy = hierarchy.policy;
+    this.#hierarchy = hierarchy;
     this.#revoked = hierarchy.pins.revoked.includes(issuer.id);
     this.#state = parts.state;
     this.#journal = parts.journal;
@@ -176,7 +178,8 @@ export class CertificateAuthority {
 
   /** The partition of the CRLs in which a relying party looks for this certificate; undefined for the list of all. */
   #shardOf(profile: Profile, serial: Serial): Shard | undefined {
-    const of = this.#policy.revocation.lists?.shards ?? 1;
+    // What a factory node issues is on lists of headquarters, which are in no partitions.
+    const of = this.#hierarchy.node === undefined ? (this.#policy.revocation.lists?.shards ?? 1) : 1;
     return of === 1 || profile.ocspNoCheck ? undefined : { index: shardIndex(serial, of), of };
   }
 
@@ -186,7 +189,7 @@ export class CertificateAuthority {
     const kept = profile.ca === false;
     const known = kept ? this.#templates.get(id) : undefined;
     if (known !== undefined) return known;
-    const urls = profile.ocspNoCheck ? {} : statusUrls(this.#policy, this.id, shard);
+    const urls = profile.ocspNoCheck ? {} : urlsIn(this.#hierarchy, this.#policy, this.id, shard);
     const made = new CertificateTemplate(profile, { certificate: this.certificate }, urls);
     if (kept) this.#templates.set(id, made);
     return made;

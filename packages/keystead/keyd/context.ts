@@ -22,6 +22,7 @@ import { intakeOf } from './consigned/intake-of.ts';
 import { CrlMaker } from './crl-maker.ts';
 import { requireCustody } from './custody.ts';
 import type { Provenance } from './documents.ts';
+import { requireHeadquarters } from './factory/node.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
@@ -167,9 +168,11 @@ export class KeydContext {
       });
       state.sawTime(log.lastTime);
       requireRestoredLog(log, state);
-      // Made at an import, which writes no journal.
+      // Made at an import, which writes no journal; that of a factory node is by headquarters.
       const issuing = hierarchy.issuers.find(({ ca, current }) => ca === 'server' && current);
-      state.sawSerial(issuing?.id ?? 'server', readCertificate(hierarchy.evidenceSigner).serial);
+      if (hierarchy.node === undefined) {
+        state.sawSerial(issuing?.id ?? 'server', readCertificate(hierarchy.evidenceSigner).serial);
+      }
       for (const { issuer, certificate } of hierarchy.formerEvidence) {
         state.sawSerial(issuer, readCertificate(certificate).serial);
       }
@@ -186,6 +189,7 @@ export class KeydContext {
   /** One key of a CA. @throws KeysteadError `issuer.unknown`. */
   authority(issuer: IssuerId): CertificateAuthority {
     const authority = this.#inForce.authorities.get(issuer);
+    if (authority === undefined) requireHeadquarters(this.hierarchy.node, 'issuer', issuer);
     if (authority === undefined) throw new KeysteadError('issuer.unknown', { field: 'issuer', seen: issuer });
     return authority;
   }
@@ -194,6 +198,7 @@ export class KeydContext {
     for (const authority of this.#inForce.authorities.values()) {
       if (authority.role === ca && authority.current) return authority;
     }
+    requireHeadquarters(this.hierarchy.node, 'issuer', `a certificate of the ${ca} CA`);
     throw new KeysteadError('issuer.unknown', { field: 'issuer', seen: ca });
   }
   /** Who answers for what one key of a CA issued. @throws KeysteadError `issuer.unknown`. */

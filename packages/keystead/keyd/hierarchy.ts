@@ -22,6 +22,7 @@ import {
 import type { CaRole } from '@keystead/core/x509';
 import { z } from 'zod';
 import type { Layout } from '../files/layout.ts';
+import type { FactoryNode } from './factory/node.ts';
 import { foundingPolicyPath } from './policy-chain.ts';
 import { issuerId as issuerName } from './wire-types.ts';
 
@@ -121,7 +122,7 @@ export interface Hierarchy {
   readonly rollovers: readonly PinnedRollover[];
   readonly pins: CeremonyPins;
   /** At a factory node the commission that it works by; undefined at headquarters. */
-  readonly node?: { readonly name: string };
+  readonly node?: FactoryNode;
 }
 
 export const pinsPath = (layout: Layout): string => join(layout.keyd, 'ceremony.json');

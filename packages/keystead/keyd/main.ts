@@ -19,12 +19,12 @@ import {
   type SealedPassphrase,
 } from '../keystore/index.ts';
 import { KeydContext } from './context.ts';
-import { foundingPolicy, type Hierarchy, loadHierarchy, pinsPath, readPins } from './hierarchy.ts';
-import { isImported } from './import.ts';
+import { isFounded, openHierarchy } from './factory/hierarchy.ts';
+import { foundingPolicy, type Hierarchy, pinsPath } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { keystoreMasters } from './keystore-master.ts';
 import { writePresence } from './presence.ts';
-import { finishPublishing, lastBundle } from './publish-trust.ts';
+import { lastBundle } from './publish-trust.ts';
 import { type KeydSecrets, readSecrets } from './secrets.ts';
 import { KeydServer } from './server.ts';
 import { becomeSole } from './single.ts';
@@ -89,7 +89,7 @@ export interface OpenKeyd {
 /** Opens everything and listens. @throws KeysteadError as {@link runKeyd} does. */
 export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
   const { layout, secrets, clock, log } = options;
-  if (!isImported(layout)) throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
+  if (!isFounded(layout)) throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
   const socketMode = makeSocketDirectory(layout.run);
   const right = await becomeSole(layout.run);
   const undo: (() => unknown)[] = [() => right.release()];
@@ -143,15 +143,11 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
   }
 }
 
-/** The hierarchy, once an import that was cut short is ended. */
-function openHierarchy(layout: Layout): Hierarchy {
-  const pins = readPins(layout);
-  if (pins !== undefined) finishPublishing(layout, pins);
-  return loadHierarchy(layout);
-}
-
 /** Those of the last ceremony. Before there was a later one they lie where the founding's import put them. */
-function rootCrlsIn(layout: Layout, { pins }: Hierarchy): { id: RootId; crl: DerCrl }[] {
+function rootCrlsIn(layout: Layout, { pins, node }: Hierarchy): { id: RootId; crl: DerCrl }[] {
+  if (node !== undefined) {
+    return node.crls.list().flatMap(({ ca, der }) => (ca === 'root' ? [{ id: ca, crl: der }] : []));
+  }
   const bundle = lastBundle(layout, pins);
   return bundle === undefined ? [] : rootCrlsOf(bundle).map(({ id, crl }) => ({ id, crl }));
 }

@@ -1,4 +1,6 @@
 import {
+  checkFactoryPolicy,
+  factoryPolicy,
   type IssuerId,
   type Policy,
   type PolicyFile,
@@ -11,6 +13,7 @@ import { Attestation } from './attestation/index.ts';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
 import { CheckPool } from './check-pool.ts';
 import type { Provenance } from './documents.ts';
+import { operatorsOf } from './factory/operators.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import type { Journal } from './journal.ts';
 import type { KeyLedger } from './key-ledger.ts';
@@ -37,6 +40,8 @@ export interface Standing {
 /** Everything in keyd that is made from the policy, so that another policy is another one of these and nothing else. */
 export class PolicyInForce {
   readonly file: PolicyFile;
+  /** That of the file; at a factory node with the factory in the subject of what it issues. */
+  readonly policy: Policy;
   /** Every key of the CAs. */
   readonly authorities: ReadonlyMap<IssuerId, CertificateAuthority>;
   readonly responders: ReadonlyMap<IssuerId, OcspResponder>;
@@ -50,29 +55,28 @@ export class PolicyInForce {
 
   constructor(file: PolicyFile, standing: Standing) {
     const { signerOf, state, journal, ledger, logOrigin, software } = standing;
-    const hierarchy: Hierarchy = { ...standing.hierarchy, policy: file.policy };
+    const { node } = standing.hierarchy;
+    if (node !== undefined) checkFactoryPolicy(file.policy);
+    this.policy = node === undefined ? file.policy : factoryPolicy(file.policy, node.name);
+    const hierarchy: Hierarchy = { ...standing.hierarchy, policy: this.policy };
     this.file = file;
     this.checks = new CheckPool(hierarchy);
     const parts = { state, journal, ledger, checks: this.checks };
     const authorities = hierarchy.issuers.map((issuer) => new CertificateAuthority(issuer, hierarchy, signerOf, parts));
     this.authorities = new Map(authorities.map((authority) => [authority.id, authority]));
     this.responders = new Map(
-      authorities.map((authority) => [authority.id, new OcspResponder(authority, file.policy)]),
+      authorities.map((authority) => [authority.id, new OcspResponder(authority, this.policy)]),
     );
     this.attestation = new Attestation(file.policy.attestation);
     const { revoked } = hierarchy.pins;
     const vouches = (issuer: IssuerId) => !revoked.includes(issuer) && !ledger.isCompromised(issuer);
-    this.requesters = new Requesters(authorities, state, vouches);
+    this.requesters = new Requesters(authorities, state, vouches, node && operatorsOf(node));
     this.provenance = {
       software,
       policySha256: file.sha256,
       logOrigin,
       evidenceSigner: hierarchy.evidenceSigner,
     };
-  }
-
-  get policy(): Policy {
-    return this.file.policy;
   }
 
   /** A ticket whose signature and signer are verified. @throws KeysteadError `ticket.*`. */

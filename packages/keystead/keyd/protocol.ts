@@ -16,6 +16,7 @@ import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
 import { CommissionFactory, Factories, FactoryCommission } from './wire/commission-factory.ts';
+import { factoryStatus, factoryTrust, TakeCrls } from './wire/factory-node.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { Reconciliation, Resolve, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
@@ -216,6 +217,8 @@ const Status = {
     /** Into how many partitions each issuer's list is to be cut besides the list of all; several after a change. */
     crlShards: perIssuer(z.array(z.int())),
     restores: z.array(Restore),
+    /** At a factory node. */
+    factory: factoryStatus.optional(),
   }),
 };
 
@@ -263,6 +266,8 @@ const Trust = {
     cosignVkey: z.string(),
     /** The policy in force, the very bytes that the ceremony or a quorum approved. */
     policy: bytes(4 * 1024 * 1024),
+    /** At a factory node: its two CAs are the issuers, all others those of headquarters. */
+    factory: factoryTrust.optional(),
   }),
 };
 
@@ -413,6 +418,7 @@ export const OPERATIONS = {
   takeConsignment: TakeConsignment,
   resolve: Resolve,
   reconciliation: Reconciliation,
+  takeCrls: TakeCrls,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

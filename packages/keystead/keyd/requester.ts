@@ -4,6 +4,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { type FactoryIssuerId, type IssuerId, isIssuerId, type OnlineCa } from '@keystead/core/lifecycle';
 import { deviceIdOf, personNameOf, readCertificate } from '@keystead/core/x509';
 import type { CertificateAuthority } from './certificate-authority.ts';
+import type { OutsideIssuer } from './factory/operators.ts';
 import { factoryThatSigned, requireFactoryUnit } from './factory-requester.ts';
 import type { KeydState } from './state.ts';
 
@@ -34,17 +35,25 @@ export class Requesters {
   readonly #authorities: readonly CertificateAuthority[];
   readonly #state: KeydState;
   readonly #vouches: (issuer: IssuerId) => boolean;
+  readonly #operators: OutsideIssuer | undefined;
   readonly #proven = new Map<string, Proven>();
 
   /**
    * @param authorities every key of the CAs: what one that has a successor issued is as good as ever.
    * @param vouches false of a key that the root has revoked or that is in foreign hands: whoever has it can have made
    *   any certificate, and would get one from its successor.
+   * @param operators who certifies operators, where that is no CA of this keyd.
    */
-  constructor(authorities: readonly CertificateAuthority[], state: KeydState, vouches: (issuer: IssuerId) => boolean) {
+  constructor(
+    authorities: readonly CertificateAuthority[],
+    state: KeydState,
+    vouches: (issuer: IssuerId) => boolean,
+    operators?: OutsideIssuer,
+  ) {
     this.#authorities = authorities;
     this.#state = state;
     this.#vouches = vouches;
+    this.#operators = operators;
   }
 
   /**
@@ -59,18 +68,23 @@ export class Requesters {
     if (!this.#proven.has(key)) this.#remember(key, proven);
     if (proven.id !== id) throw unproven(`a certificate of ${proven.id}, for ${id}`);
     const { issuer } = proven;
+    const outside = kind === 'operator' ? this.#operators : undefined;
     if (!isIssuerId(issuer)) requireFactoryUnit({ ...proven, issuer }, this.#state, this.#vouches);
-    else if (!this.#vouches(issuer)) throw unproven(`a certificate of ${issuer}, which is believed no more`);
+    else if (outside === undefined && !this.#vouches(issuer))
+      throw unproven(`a certificate of ${issuer}, which is believed no more`);
     const ms = now.getTime();
     if (ms < proven.notBefore || ms > proven.notAfter) throw unproven('a certificate that is not valid now');
-    if (this.#state.isListed(proven.issuer, proven.serial)) {
+    if (outside?.isRevoked(proven.serial) ?? this.#state.isListed(proven.issuer, proven.serial)) {
       throw new KeysteadError('requester.revoked', { field: 'requester.certificate', seen: proven.serial });
     }
   }
 
   #prove(kind: 'device' | 'operator', certificate: DerCertificate): Proven {
     const info = readCertificate(certificate);
-    const own = this.#authorities.filter(({ role }) => ISSUERS[kind].includes(role));
+    const own =
+      kind === 'operator' && this.#operators !== undefined
+        ? [this.#operators]
+        : this.#authorities.filter(({ role }) => ISSUERS[kind].includes(role));
     const factories = kind === 'device' ? this.#state.factories.all() : [];
     const ours = own.find(({ info: { subjectDer, spki } }) => {
       const algorithm = info.signatureAlgorithm;

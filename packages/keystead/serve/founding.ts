@@ -20,6 +20,8 @@ export interface Founded {
   /** SHA-256 of the policy of the ceremony, hex. */
   readonly policySha256: string;
   readonly keyd: Result<'keys'>;
+  /** Whether this is a factory node, which a commission founded. */
+  readonly factory?: boolean;
 }
 
 const RECORDED = 'founding.recorded';
@@ -49,7 +51,7 @@ export async function recordFounding(
     const first = tx.meta(RECORDED) === undefined;
     if (first) {
       audit(tx, {
-        type: 'ceremony.imported',
+        type: founded.factory ? 'factory.founded' : 'ceremony.imported',
         actor: SYSTEM,
         requestId: FOUNDING.requestId,
         outcome: 'done',

@@ -135,7 +135,7 @@ function recordRollover(
 const keyOf = ({ keys }: Result<'keys'>, id: string) => keys.find((key) => key.id === id);
 
 /** A key's row says until when the newest certificate for it lasts. */
-function dateKey(tx: Tx, key: Result<'keys'>['keys'][number] | undefined, certificate: DerCertificate): void {
+export function dateKey(tx: Tx, key: Result<'keys'>['keys'][number] | undefined, certificate: DerCertificate): void {
   const row = key === undefined ? undefined : tx.keyBySpki(key.spkiSha256);
   if (row === undefined) return;
   const evidence = { ...(JSON.parse(row.evidence) as object), ...certificateEvidence(certificate) };

@@ -18,6 +18,8 @@ import { createHttpsServer, replaceIdentity } from '../protocols/http/server.ts'
 import { registerRest } from '../protocols/rest/routes.ts';
 import { cmpDomain } from './cmp-domain.ts';
 import { estDomain } from './est-domain.ts';
+import { hearHeadquarters } from './factory-crls.ts';
+import { isRestHere, refuseElsewhere } from './factory-role.ts';
 import { channelKeyId } from './key-records.ts';
 import { OutboxDrain } from './outbox-drain.ts';
 import { createPublicServer } from './public.ts';
@@ -70,21 +72,24 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     await rooms.start();
 
     const { app, server } = createHttpsServer(await makeTlsIdentity(rooms, config.host), log);
-    registerEst(app, estDomain(rooms), log);
-    registerRest(app, restDomain(rooms), log);
-    if (config.acme?.enabled !== false) {
+    const { factory } = rooms.hierarchy;
+    if (factory === undefined) registerEst(app, estDomain(rooms), log);
+    else refuseElsewhere(app, factory, log);
+    registerRest(app, restDomain(rooms), log, factory && isRestHere);
+    if (config.acme?.enabled !== false && factory === undefined) {
       const origin = config.acme?.baseUrl ?? `https://${config.host}:${config.ports.https}`;
       registerAcme(app, rooms.acme, () => origin, log);
     }
-    const cmp = new CmpResponder(cmpDomain(rooms), log);
-    registerCmp(app, cmp, log);
+    const cmp = factory === undefined ? new CmpResponder(cmpDomain(rooms), log) : undefined;
+    if (cmp !== undefined) registerCmp(app, cmp, log);
     app.get('/healthz', async () => ({
       ok: true,
       keyd: (await keyd.status()).software,
       ...(config.scep === true ? { scep: 'on' } : {}),
+      ...(factory === undefined ? {} : { factory: (await keyd.status()).factory }),
     }));
     const plain = createPublicServer({ rooms, keyd, layout, clock, log, cmp });
-    if (config.scep === true) {
+    if (config.scep === true && factory === undefined) {
       const scep = await startScep(plain.app, rooms, { log });
       undo.unshift(() => scep.close());
     }
@@ -109,8 +114,18 @@ export async function runServe(options: RunServeOptions): Promise<void> {
         );
     }, RENEW_TLS_EVERY_MS);
     undo.unshift(() => clearInterval(renewal));
+    if (factory !== undefined) {
+      const lists = hearHeadquarters({ rooms, keyd, log });
+      undo.unshift(() => lists.stop());
+    }
     process.stdout.write(`${JSON.stringify({ ready: true, pid: process.pid, ports: config.ports })}\n`);
     log.info({ ports: config.ports }, 'listening');
+    if (factory !== undefined) {
+      log.info(
+        { factory: factory.name, serves: 'REST for the line, the log, CRL and OCSP of its server CA' },
+        'in the factory role: LDevIDs, operators, EST, ACME, CMP, SCEP, revocations and backups are at headquarters',
+      );
+    }
     log.info({ why: await stop }, 'stopping');
   } finally {
     await runAll(undo, log);

@@ -18,7 +18,8 @@ export interface PublicParts {
   readonly layout: Layout;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly cmp: CmpResponder;
+  /** Not at a factory node. */
+  readonly cmp?: CmpResponder;
 }
 
 /** A reader of public data sends no body worth waiting for. */
@@ -35,7 +36,7 @@ export function createPublicServer({ rooms, keyd, layout, clock, log, cmp }: Pub
 } {
   const onFailure = (error: unknown): void => log.error({ err: error }, 'a public answer failed');
   const responder = new OcspResponder({
-    cas: new Map(rooms.hierarchy.issuers.map(({ id, certificate }) => [id, certificate])),
+    cas: new Map(rooms.hierarchy.answering.map(({ id, certificate }) => [id, certificate])),
     statusOf: (issuer, serial) => rooms.authority.statusOf(online(issuer), serial),
     signer: { signOcsp: (params) => keyd.signOcsp({ ...params, issuer: online(params.issuer) }) },
   });
@@ -73,7 +74,16 @@ export function createPublicServer({ rooms, keyd, layout, clock, log, cmp }: Pub
         .send(Buffer.from(certificate)),
     );
   }
-  registerCmp(app, cmp, log);
+  // More factories come while this runs.
+  app.get<{ Params: { name: string } }>('/ca/factory.:name.cer', (request, reply) => {
+    const ca = rooms.factories.cas.find(({ id }) => id === `factory.${request.params.name}`);
+    if (ca === undefined) return reply.code(404).send();
+    return reply
+      .type('application/pkix-cert')
+      .header('Cache-Control', 'public, max-age=3600')
+      .send(Buffer.from(ca.certificate));
+  });
+  if (cmp !== undefined) registerCmp(app, cmp, log);
   app.get('/healthz', () => ({ ok: true }));
   app.addHook('onClose', async () => ocsp.close());
   return { server, app };

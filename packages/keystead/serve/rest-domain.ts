@@ -1,6 +1,6 @@
 import { type Serial, toBase64, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, type Permission, permits } from '@keystead/core/lifecycle';
+import { caOf, type IssuerId, type Permission, permits } from '@keystead/core/lifecycle';
 import { actorOf, type Client, type OperatorClient } from '../access/index.ts';
 import type { Issued } from '../authority/index.ts';
 import { Inventory, keyEventView, keyView, keyWarnings, warningView } from '../inventory/index.ts';
@@ -9,6 +9,7 @@ import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts
 import type { Certificate, Device } from '../store/index.ts';
 import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
+import { factoryDomain } from './factory-domain.ts';
 import { reconciliationDomain } from './reconciliation-domain.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
@@ -43,6 +44,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...acmeOperatorDomain(rooms, operator),
     ...revocationDomain(rooms, operator),
     ...reconciliationDomain(rooms, operator),
+    ...factoryDomain(rooms.factories, operator),
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };
@@ -165,9 +167,12 @@ export function restDomain(rooms: Rooms): RestDomain {
 }
 
 /** What leads from an issued certificate to the root in use, and for those who know an old root only to that one. */
-function chainPem({ issuers, newWithOld, certificates }: ServedHierarchy, issuer: IssuerId): string {
+function chainPem(hierarchy: ServedHierarchy, issuer: IssuerId): string {
+  const { issuers, newWithOld, certificates } = hierarchy;
   const ca = issuers.filter(({ id }) => id === issuer).map(({ certificate }) => certificate);
-  return [...ca, ...newWithOld, certificates.root].map((der) => toPem('CERTIFICATE', der)).join('');
+  return [...ca, ...hierarchy.above(caOf(issuer)), ...newWithOld, certificates.root]
+    .map((der) => toPem('CERTIFICATE', der))
+    .join('');
 }
 
 const deviceView = ({ deviceId, state, model, ticketId, idevidSerial, keyOrigin, createdAt, changedAt }: Device) => ({

@@ -1,21 +1,23 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
-import type { Policy } from '@keystead/core/lifecycle';
+import type { IssuerId, Policy } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
 import type { CaRole } from '@keystead/core/x509';
 import type { Logger } from 'pino';
-import { Access, type AppendAudit, RefusalLog } from '../access/index.ts';
+import { Access, type AppendAudit, OutsideOperators, RefusalLog } from '../access/index.ts';
 import type { Acme } from '../acme/index.ts';
 import { appendAudit, LogPublisher } from '../audit/index.ts';
 import { Authority, KeyClaims } from '../authority/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
-import type { KeydClient } from '../keyd-client/index.ts';
+import type { KeydClient, Result } from '../keyd-client/index.ts';
 import { type Outbox, Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
+import { FactoryRecords } from './factory-records.ts';
+import { recordCommission } from './factory-role.ts';
 import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
 import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
@@ -48,6 +50,7 @@ export interface Rooms {
   readonly outbox: Outbox | undefined;
   readonly acme: Acme;
   readonly keys: KeyRecords;
+  readonly factories: FactoryRecords;
   readonly clock: Clock;
   readonly backups: BackupRecords;
   readonly refusals: RefusalLog;
@@ -66,6 +69,13 @@ export interface Rooms {
 const TICK_MS = 10_000;
 /** A checkpoint a second keeps the published log fresh; entries of one second share it. */
 const CHECKPOINT_MS = 1_000;
+
+/** At a factory node people are headquarters' to certify, and to revoke. */
+function operatorsOf({ certificates, factory }: Result<'trust'>, policy: () => Policy): OutsideOperators | undefined {
+  const ca = certificates.operator;
+  const list = factory?.crls.find((one) => one.ca === 'operator');
+  return ca === undefined || list === undefined ? undefined : new OutsideOperators(ca, list.crl, policy);
+}
 
 /** Opens the records and wires every room with the next. @throws KeysteadError `store.*`, `keyd.*`, `policy.*` */
 export async function openRooms(options: RoomsOptions): Promise<Rooms> {
@@ -94,7 +104,13 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const refusals = new RefusalLog({ store, audit, clock });
   const claims = new KeyClaims();
   const policies = PolicyChanges.of({ store, keyd, audit, refusals }, trust.policy);
-  const shared = { store, keyd, clock, audit, refusals, claims, issuers: trust.issuers };
+  const factories = new FactoryRecords({ store, keyd, audit, refusals, claims, clock, layout });
+  const { factory } = trust;
+  const elsewhere: ReadonlySet<IssuerId> = new Set(factory === undefined ? [] : ['manufacturing']);
+  const shared = {
+    ...{ store, keyd, clock, audit, refusals, claims, issuers: trust.issuers, elsewhere },
+    factories: () => factories.cas,
+  };
   // Getters, so that each room goes by the policy in force when it looks, and not by the one of the start.
   const authority = new Authority({
     ...shared,
@@ -104,6 +120,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       return policies.policy;
     },
   });
+  factories.authority = authority;
   const provisioning = new Provisioning({
     ...shared,
     get policy() {
@@ -115,11 +132,14 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   });
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
+  const operators = operatorsOf(trust, () => policies.policy);
   const access = new Access({
     store,
     clock,
     refusals,
     cas,
+    factories: () => factories.cas.filter(({ believed }) => believed),
+    operators,
     get policy() {
       return policies.policy;
     },
@@ -128,12 +148,14 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     { ...shared, access, authority, hierarchy, layout, log, policy: () => policies.policy },
     options.acme,
   );
-  const headquarters = receiptSigner(trust);
+  const headquarters = trust.factory?.headquartersEvidence;
   const imported = trust.later.length;
   const tick = setInterval(() => {
     keyd
       .trust()
-      .then(({ later }) => {
+      .then(({ later, factory: heard }) => {
+        const list = heard?.crls.find(({ ca }) => ca === 'operator');
+        if (list !== undefined) operators?.heard(list.crl);
         if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
       })
       .catch(() => {});
@@ -152,6 +174,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     outbox: headquarters === undefined ? undefined : provisioning.outbox(headquarters),
     acme,
     keys,
+    factories,
     refusals,
     clock,
     policies,
@@ -165,15 +188,20 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       await publisher.open();
       const { founding } = await policies.history();
       await recordFounding(store, audit, layout, {
-        certificates,
+        // The roots and the other CAs of headquarters are no keys of a factory node's.
+        certificates: factory === undefined ? certificates : {},
+        factory: factory !== undefined,
         evidenceSigner: trust.evidenceSigner,
         issuers: trust.issuers,
         policySha256: founding.sha256,
         keyd: await keyd.keys(),
       });
       await recordCeremonies(store, audit, trust, await keyd.keys());
+      const { factory: standing } = await keyd.status();
+      if (standing !== undefined) await recordCommission(store, audit, trust.issuers, standing, await keyd.keys());
       putRootCrls(layout, trust);
       await policies.start();
+      await factories.start();
       // Before anything is repaired: what is found missing then has its reason in the log.
       const restored = await backups.recordRestores();
       const { abandoned } = await authority.start();
@@ -183,7 +211,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       await provisioning.start();
       if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
       await keys.tick();
-      acme.start();
+      if (factory === undefined) acme.start();
     },
     async close() {
       clearInterval(tick);
@@ -194,7 +222,3 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
   };
 }
-
-/** Who signs receipts, for a factory node; headquarters gets none. */
-const receiptSigner = (trust: Awaited<ReturnType<KeydClient['trust']>>): DerCertificate | undefined =>
-  'factory' in trust ? (trust.factory as { headquartersEvidence: DerCertificate }).headquartersEvidence : undefined;

@@ -25,6 +25,22 @@ export class ServedHierarchy {
     return this.#trust.certificates as Record<CaRole, DerCertificate>;
   }
 
+  /** At a factory node what it hangs on; undefined at headquarters. */
+  get factory(): Trust['factory'] {
+    return this.#trust.factory;
+  }
+
+  /** What leads from a CA of this house to the root: at a factory node the CA of headquarters that certified it. */
+  above(ca: OnlineCa): DerCertificate[] {
+    const { factory } = this.#trust;
+    return factory !== undefined && (ca === 'manufacturing' || ca === 'server') ? [factory.above[ca]] : [];
+  }
+
+  /** The issuers for whose certificates this house answers: the IDevIDs of a factory are headquarters' to revoke. */
+  get answering(): Trust['issuers'] {
+    return this.#trust.factory === undefined ? this.issuers : this.issuers.filter(({ ca }) => ca === 'server');
+  }
+
   /** Every key of the CAs, with its newest certificate. */
   get issuers(): Trust['issuers'] {
     return this.#trust.issuers;
@@ -96,6 +112,8 @@ export class ServedHierarchy {
 
   /** What the issued of these CAs is checked by, below an anchor: the CAs, and what leads from root to root. */
   chain(...cas: readonly OnlineCa[]): DerCertificate[] {
-    return [...this.valid(...cas).map(({ certificate }) => certificate), ...this.newWithOld, ...this.oldWithNew];
+    const own = this.valid(...cas).map(({ certificate }) => certificate);
+    const above = cas.flatMap((ca) => this.above(ca));
+    return [...own, ...above, ...this.newWithOld, ...this.oldWithNew];
   }
 }

@@ -27,9 +27,17 @@ export async function makeTlsIdentity(rooms: Rooms, host: string): Promise<TlsId
   return {
     key: pem,
     // The CA, and for those who know an old root only what leads to the one in use.
-    cert: [issued.certificate, hierarchy.certificates.server, ...hierarchy.newWithOld].map(pemOf).join(''),
-    clientCas: [...hierarchy.chain('manufacturing', 'operational', 'operator'), ...hierarchy.anchors].map(pemOf),
+    cert: [issued.certificate, hierarchy.certificates.server, ...hierarchy.above('server'), ...hierarchy.newWithOld]
+      .map(pemOf)
+      .join(''),
+    clientCas: [...clientCas(hierarchy), ...hierarchy.anchors].map(pemOf),
   };
 }
+
+/** Whose certificates clients may show. At a factory node people come with those of headquarters, stations with its own. */
+const clientCas = (hierarchy: Rooms['hierarchy']): DerCertificate[] =>
+  hierarchy.factory === undefined
+    ? hierarchy.chain('manufacturing', 'operational', 'operator')
+    : [...hierarchy.chain('manufacturing', 'server'), hierarchy.certificates.operator];
 
 const pemOf = (der: DerCertificate): string => toPem('CERTIFICATE', der);

@@ -16,6 +16,7 @@ import { checkDeviceId } from '@keystead/core/x509';
 import type { UnitAtLine } from '../attestation/index.ts';
 import type { CertificateAuthority } from '../certificate-authority.ts';
 import type { KeydContext } from '../context.ts';
+import { requireOurDevice } from '../factory/node.ts';
 import { nodeName } from '../node-name.ts';
 import type { Params, Result } from '../protocol.ts';
 
@@ -45,7 +46,8 @@ export type UnitParams = Pick<Params<'provision'>, 'ticket' | 'deviceId' | 'stat
 
 /**
  * That this unit may be provisioned now, by this operator at this line, and that its record can be signed.
- * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `ticket.*`, `operator.*`, `device.id-malformed`.
+ * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `ticket.*`, `operator.*`, `device.id-malformed`,
+ *   `factory.*` at a factory node.
  */
 export function requireUnit(
   keyd: KeydContext,
@@ -64,6 +66,7 @@ export function requireUnit(
   requireTicketLine(ticket, line);
   requireTicketStation(ticket, station);
   requireTicketDevice(ticket, checkDeviceId(deviceId));
+  requireOurDevice(keyd.hierarchy.node, keyd.policy, deviceId, now);
   requireLineOperator(keyd, operator);
   return { signed, authority, unit: { ticketSha256: signed.sha256, deviceId, operator, station, line } };
 }

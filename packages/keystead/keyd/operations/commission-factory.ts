@@ -22,6 +22,7 @@ import { type Profile, readCertificate, readCrl } from '@keystead/core/x509';
 import { commissionFileSha256 } from '../commission-files.ts';
 import type { KeydContext } from '../context.ts';
 import type { Factory } from '../factories.ts';
+import { requireHeadquarters } from '../factory/node.ts';
 import type { FactoryJournalEntry } from '../factory-entry.ts';
 import { type ProvenRequest, provenRequest, requireKeys } from '../factory-request.ts';
 import type { Params, Result } from '../protocol.ts';
@@ -52,6 +53,7 @@ export async function commissionFactory(
   keyd: KeydContext,
   params: Params<'commissionFactory'>,
 ): Promise<Result<'commissionFactory'>> {
+  requireHeadquarters(keyd.hierarchy.node, 'operation', 'the commission of a factory');
   const { order } = parseCommissionStatement(params.statements[0] ?? '').content;
   // One at a time: a name, a number and a key are each taken once.
   return keyd.state.factories.turnstile.alone(async () => {

@@ -21,6 +21,7 @@ import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
 import { signOcsp } from './sign-ocsp.ts';
 import { takeConsignment } from './take-consignment.ts';
+import { takeCrls } from './take-crls.ts';
 
 type Operation<Op extends OperationName> = (keyd: KeydContext, params: Params<Op>) => Promise<Result<Op>>;
 
@@ -50,6 +51,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   takeConsignment,
   resolve,
   reconciliation,
+  takeCrls,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

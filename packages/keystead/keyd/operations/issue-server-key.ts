@@ -13,6 +13,7 @@ import {
   signedData,
 } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
+import { requireHeadquarters } from '../factory/node.ts';
 import type { Params, Result } from '../protocol.ts';
 import { signVerified } from '../sign-verified.ts';
 import { requestableFrom } from './issue.ts';
@@ -35,6 +36,7 @@ export async function issueServerKey(
   const now = keyd.now();
   const { device, requestId } = params;
   const profile = profileOf(keyd.policy, params.profile);
+  requireHeadquarters(keyd.hierarchy.node, 'profile', 'a key for a device in the field');
   if (!(keyd.policy.est?.serverKeys ?? []).includes(profile.id))
     throw new KeysteadError('server-key.forbidden', { field: 'profile', seen: profile.id });
   const issuer = requestableFrom(profile);

@@ -14,13 +14,14 @@ import {
 import { checkDeviceId, type Named, type Profile, parseRequest, requestSha256 } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import { requireDeviceMessage } from '../device-message.ts';
+import { requireHeadquarters } from '../factory/node.ts';
 import type { Params, Result } from '../protocol.ts';
 
 /**
  * Issues one certificate on request. Which profiles can be asked for at all is decided by what they make, not by
  * what they are called: a certificate that names its requester (a device, a host, a person), ends, is no CA and
  * signs nothing for others. REQ-KEY-STO-03
- * @throws KeysteadError `authorisation.*`, `profile.unknown`, `profile.not-requestable`, `profile.requester-forbidden`, `requester.*`,
+ * @throws KeysteadError `factory.not-here`, `authorisation.*`, `profile.unknown`, `profile.not-requestable`, `profile.requester-forbidden`, `requester.*`,
  *   `operator.*`, `csr.*`, `key.*`, `name.malformed`, `clock.went-back`, `keyd.journal-failed`.
  */
 export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise<Result<'issue'>> {
@@ -28,6 +29,7 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
   const profile = profileOf(keyd.policy, params.profile);
   const issuer = requestableFrom(profile);
   const { requester, requestId } = params;
+  requireIssuedHere(keyd, issuer, requester.kind);
   if (requester.message !== undefined && requester.kind !== 'device') {
     throw new KeysteadError('request.malformed', { field: 'requester.message', seen: requester.kind });
   }
@@ -47,6 +49,21 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
   keyd.state.authorisations.take(authorisation, spkiSha256(spki));
   const by = { id: content.id, sha256: hash };
   return keyd.issuing(issuer).issue({ profile, named, spki, now, subject, requestId, authorisation: by });
+}
+
+/**
+ * A factory node has no CA for devices in the field, nor for people, and nobody has authorised anything there.
+ * @throws KeysteadError `factory.not-here`.
+ */
+export function requireIssuedHere(
+  keyd: KeydContext,
+  issuer: OnlineCa,
+  kind: Params<'issue'>['requester']['kind'],
+): void {
+  const { node } = keyd.hierarchy;
+  if (node === undefined) return;
+  if (kind === 'authorised') requireHeadquarters(node, 'requester.kind', 'an enrolment by authorisation');
+  if (issuer !== 'server') requireHeadquarters(node, 'profile', `a certificate of the ${issuer} CA`);
 }
 
 /**

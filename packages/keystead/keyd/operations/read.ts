@@ -3,6 +3,7 @@ import { transitionEnd } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import type { CertificateJournalEntry, JournalEntry } from '../journal-entry.ts';
 import type { Params, Result } from '../protocol.ts';
+import { factoryStatusOf, factoryTrustOf } from './take-crls.ts';
 
 /** Who keyd is and how far it is. */
 export async function status(keyd: KeydContext): Promise<Result<'status'>> {
@@ -18,6 +19,7 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
     crlNumbers: keyd.state.crlNumbers,
     crlShards: shardings(keyd),
     restores: keyd.state.restores.map(({ n: _, kind: __, time, ...restore }) => ({ ...restore, time: new Date(time) })),
+    factory: factoryStatusOf(keyd),
   };
 }
 
@@ -52,6 +54,7 @@ export async function trust(keyd: KeydContext): Promise<Result<'trust'>> {
     vkey,
     cosignVkey,
     policy: keyd.policies.inForce.bytes,
+    factory: factoryTrustOf(keyd),
   };
 }
 

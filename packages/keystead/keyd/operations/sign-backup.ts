@@ -12,6 +12,7 @@ import {
 import { openCheckpoint, parseVerifierKey } from '@keystead/core/log';
 import type { KeydContext } from '../context.ts';
 import { signDocument } from '../documents.ts';
+import { requireHeadquarters } from '../factory/node.ts';
 import type { Params, Result } from '../protocol.ts';
 
 /**
@@ -27,6 +28,8 @@ export async function signBackupManifest(
   params: Params<'signBackupManifest'>,
 ): Promise<Result<'signBackupManifest'>> {
   const now = keyd.now();
+  // A node that was set back would count units twice: one that is lost is made anew, under another name.
+  requireHeadquarters(keyd.hierarchy.node, 'backup', 'a backup');
   const { backupId, operator, checkpoint, payload, members, shares, requestId } = params;
   requireBackupOperator(keyd, operator);
   const { backup } = keyd.policy;

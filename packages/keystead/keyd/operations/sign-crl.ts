@@ -3,6 +3,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { crlListName, crlUrls, issuerKeyId, type Shard, shardIndex } from '@keystead/core/lifecycle';
 import { type CrlHead, type EntryOctets, entryOctets, type RevokedEntry } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
+import { requireListedHere } from '../factory/listed-here.ts';
 import type { DeltaBase, IssuerLists } from '../issuer-lists.ts';
 import type { CrlJournalEntry } from '../journal-entry.ts';
 import { listSigner, namedEntries } from '../list-signer.ts';
@@ -28,7 +29,8 @@ const CLOCK_STEP_MS = 2000;
  *   `clock.went-back`, `keyd.journal-failed`, `keyd.signature-faulty`.
  */
 export async function signCrl(keyd: KeydContext, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
-  listSigner(keyd, params.issuer);
+  const { authority } = listSigner(keyd, params.issuer);
+  requireListedHere(keyd, authority.id);
   const lists = keyd.state.lists(params.issuer);
   return lists.turnstile.alone(() => sign(keyd, lists, params));
 }

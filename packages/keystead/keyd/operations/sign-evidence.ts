@@ -5,6 +5,7 @@ import { operatorOf, permits, requestName } from '@keystead/core/lifecycle';
 import { checkDeviceId } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import { decommissionEvidence, signDocument } from '../documents.ts';
+import { requireHeadquarters } from '../factory/node.ts';
 import { listSigner } from '../list-signer.ts';
 import type { Params, Result } from '../protocol.ts';
 import { forgetBefore } from '../revocation.ts';
@@ -18,6 +19,7 @@ import { forgetBefore } from '../revocation.ts';
  */
 export async function signEvidence(keyd: KeydContext, params: Params<'signEvidence'>): Promise<Result<'signEvidence'>> {
   const now = keyd.now();
+  requireHeadquarters(keyd.hierarchy.node, 'kind', 'the end of a device');
   const { kind, requestId, ...end } = params;
   checkDeviceId(end.deviceId);
   keyd.ledger.require(requestName('evidence'), 'protect', now);

@@ -9,6 +9,7 @@ import {
   tbsOcspResponse,
 } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
+import { requireListedHere } from '../factory/listed-here.ts';
 import type { Params, Result } from '../protocol.ts';
 import { requireRevocationTime } from '../revocation.ts';
 
@@ -26,6 +27,7 @@ export async function signOcsp(keyd: KeydContext, params: Params<'signOcsp'>): P
   const now = keyd.now();
   const { issuer, responses, nonce } = params;
   const authority = keyd.authority(issuer);
+  requireListedHere(keyd, issuer);
   keyd.ledger.require(issuerKeyId(issuer), 'process', now);
   const compromised = keyd.ledger.isCompromised(issuer);
   const certIds = readCertIds(responses.map((one) => one.certId));

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
 import type { Caller } from './caller.ts';
+import type { FactoryDomain } from './factories.ts';
 import type { ReconciliationDomain } from './reconciliation.ts';
 import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
@@ -34,7 +35,8 @@ export interface RestDomain
     AcmeOperatorDomain,
     UnitDomain,
     RevocationDomain,
-    ReconciliationDomain {
+    ReconciliationDomain,
+    FactoryDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
   device(caller: Caller, deviceId: string): Promise<unknown>;

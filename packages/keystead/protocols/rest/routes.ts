@@ -5,6 +5,7 @@ import { clientCertificate, sendError } from '../http/server.ts';
 import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import type { RestDomain } from './domain.ts';
+import { FACTORY_ROUTES, factoryRoutes } from './factories.ts';
 import { RECONCILIATION_ROUTES, reconciliationRoutes } from './reconciliation.ts';
 import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
 import {
@@ -27,8 +28,14 @@ import { UNIT_ROUTES, unitRoutes } from './units.ts';
 /**
  * The REST interface for operators, stations and scripts, JSON over mutual TLS. Each route names the
  * permission that it needs; the domain decides, and audits each refusal. `GET /api/v1` lists the routes.
+ * @param isHere which of them this house has, by their paths.
  */
-export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logger): void {
+export function registerRest(
+  app: FastifyInstance,
+  domain: RestDomain,
+  log: Logger,
+  isHere: (path: string) => boolean = () => true,
+): void {
   app.register(
     async (api) => {
       api.setErrorHandler(async (thrown, request, reply) => {
@@ -38,7 +45,8 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
         return sendError(thrown, request, reply, log);
       });
 
-      api.get('/', () => ({ routes: ROUTES }));
+      const routes = ROUTES.filter(([, path]) => isHere(path.split(' ', 1)[0] ?? path));
+      api.get('/', () => ({ routes }));
       api.get('/whoami', (request) => domain.whoami(caller(request)));
       api.get('/devices', (request) => domain.devices(caller(request)));
       api.get('/devices/:id', async (request) => {
@@ -85,6 +93,7 @@ export function registerRest(app: FastifyInstance, domain: RestDomain, log: Logg
       unitRoutes(api, domain, { read, caller, parameter });
       reconciliationRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
+      factoryRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
@@ -141,6 +150,7 @@ const ROUTES = [
   ...UNIT_ROUTES,
   ...RECONCILIATION_ROUTES,
   ...REVOCATION_ROUTES,
+  ...FACTORY_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/policy', 'policy.read'],
   ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],

@@ -1,0 +1,9 @@
+import { Command } from 'commander';
+import { addNodeCommands } from './factory-node.ts';
+
+/** `keystead factory`: a factory node, and headquarters' side of it. REQ-KEY-PROV-01 */
+export function factoryCommand(): Command {
+  const factory = new Command('factory').description('factory nodes: found, commission, and look at one');
+  addNodeCommands(factory);
+  return factory;
+}
