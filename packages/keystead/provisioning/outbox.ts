@@ -1,4 +1,4 @@
-import { type DerCertificate, toBase64 } from '@keystead/core/bytes';
+import { type DerSpki, toBase64 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type Consignment,
@@ -8,7 +8,6 @@ import {
   parseReceipt,
   verifyReceipt,
 } from '@keystead/core/lifecycle';
-import { readCertificate } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';
 import type { OutboxRow, Reader } from '../store/index.ts';
 import type { ProvisioningDeps } from './deps.ts';
@@ -20,6 +19,11 @@ export interface ReadyParcel {
   readonly text: string;
 }
 
+/** What an outbox stands on. */
+export interface OutboxDeps extends Pick<ProvisioningDeps, 'store' | 'audit' | 'clock'> {
+  readonly keyd: Pick<ProvisioningDeps['keyd'], 'signConsignment'>;
+}
+
 const SYSTEM: AuditEvent['actor'] = { kind: 'system', id: 'outbox' };
 
 /**
@@ -29,11 +33,11 @@ const SYSTEM: AuditEvent['actor'] = { kind: 'system', id: 'outbox' };
  * REQ-KEY-PROV-01, REQ-KEY-AUD-01
  */
 export class Outbox {
-  readonly #deps: ProvisioningDeps;
-  /** Who signs receipts, DER. */
-  readonly #headquarters: DerCertificate;
+  readonly #deps: OutboxDeps;
+  /** The key that signs receipts. */
+  readonly #headquarters: DerSpki;
 
-  constructor(deps: ProvisioningDeps, headquarters: DerCertificate) {
+  constructor(deps: OutboxDeps, headquarters: DerSpki) {
     this.#deps = deps;
     this.#headquarters = headquarters;
   }
@@ -93,7 +97,7 @@ export class Outbox {
    */
   async settle(receipt: string, requestId: string, actor: AuditEvent['actor'] = SYSTEM): Promise<boolean> {
     const { store, audit, clock } = this.#deps;
-    verifyReceipt(receipt, readCertificate(this.#headquarters).spki);
+    verifyReceipt(receipt, this.#headquarters);
     const { content } = parseReceipt(receipt);
     return store.commit((tx) => {
       const row = tx.reconciliation.outbox(content.number);

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import type { DerCertificate } from '@keystead/core/bytes';
+import type { DerSpki } from '@keystead/core/bytes';
 import type { Parcel } from '@keystead/core/lifecycle';
 import { type OpenedBatch, openBatch } from './batch.ts';
 import { type ChallengeOrder, challengeUnit, type UnitChallenge } from './challenge.ts';
@@ -51,8 +51,8 @@ export class Provisioning {
     return resolveConflict(this.#deps, resolution, requestId);
   }
 
-  /** What a factory node has for headquarters, whose receipts this certificate's key signs. */
-  outbox(headquarters: DerCertificate): Outbox {
+  /** What a factory node has for headquarters, whose receipts this key signs. */
+  outbox(headquarters: DerSpki): Outbox {
     return new Outbox(this.#deps, headquarters);
   }
 

@@ -3,7 +3,7 @@ import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
 import type { IssuerId, Policy } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
-import type { CaRole } from '@keystead/core/x509';
+import { type CaRole, readCertificate } from '@keystead/core/x509';
 import type { Logger } from 'pino';
 import { Access, type AppendAudit, OutsideOperators, RefusalLog } from '../access/index.ts';
 import type { Acme } from '../acme/index.ts';
@@ -171,7 +171,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     authority,
     provisioning,
     keyd,
-    outbox: headquarters === undefined ? undefined : provisioning.outbox(headquarters),
+    outbox: headquarters === undefined ? undefined : provisioning.outbox(readCertificate(headquarters).spki),
     acme,
     keys,
     factories,
