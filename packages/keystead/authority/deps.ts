@@ -1,6 +1,6 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import type { FactoryIssuerId, IssuerId, ListedIssuer, Policy } from '@keystead/core/lifecycle';
+import type { FactoryIssuerId, ListedIssuer, Policy } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
@@ -34,7 +34,7 @@ export interface AuthorityDeps {
   /** The manufacturing sub-CAs of the factories, for which headquarters keeps the lists; without it there are none. */
   factories?(): readonly { readonly id: FactoryIssuerId; readonly certificate: DerCertificate }[];
   /** Issuers for whose certificates others answer: at a factory node, headquarters. No CRLs are made of theirs. */
-  readonly elsewhere?: ReadonlySet<IssuerId>;
+  readonly elsewhere?: ReadonlySet<ListedIssuer>;
   /** One for the whole process: provisioning shares it. */
   readonly claims: KeyClaims;
 }

@@ -93,7 +93,9 @@ function requireStanding(keyd: KeydContext, { act, factory: name }: CommissionOr
     return undefined;
   }
   if (factory === undefined) throw new KeysteadError('factory.unknown', facts);
-  if (factory.closed !== undefined) throw new KeysteadError('factory.closed', facts);
+  // What a closed factory made goes on being good, and its verifiers need a certificate of its CA that is in force.
+  const renewable = act === 'renew' && factory.closed?.revoked === false;
+  if (factory.closed !== undefined && !renewable) throw new KeysteadError('factory.closed', facts);
   return factory;
 }
 
@@ -218,7 +220,7 @@ async function certify(
 
 async function compose(
   keyd: KeydContext,
-  { agreed: { order, orderSha256 }, crls, now }: Allowed,
+  { agreed: { order, orderSha256 }, factory, crls, now }: Allowed,
   number: number,
   certified: FactoryJournalEntry['certified'],
 ): Promise<string> {
@@ -227,7 +229,8 @@ async function compose(
   const issued = (slot: FactorySlot) => pem(fromBase64(certified[slot].certificate) as DerCertificate);
   return signCommission(
     {
-      act: order.act,
+      // A closed one stays closed, whatever it gets.
+      act: factory?.closed === undefined ? order.act : 'close',
       factory: order.factory,
       number,
       issuedAt: new Date(Math.floor(now.getTime() / 1000) * 1000).toISOString().replace('.000Z', 'Z'),

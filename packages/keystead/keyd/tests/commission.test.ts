@@ -296,3 +296,22 @@ test('TEST-KEY-17 a factory that was closed gets no certificate any more; closed
   const { factories } = await bed.client.factories();
   assert.equal(factories.find(({ name }) => name === 'paris-4')?.closed?.revoked, true);
 });
+
+test('a factory that is closed and not revoked can be renewed, for those who verify what it made; it stays closed', async () => {
+  const rome = await TestNode.make('rome-5');
+  await commissioned(bed, rome);
+  await commissioned(bed, rome, { act: 'close' });
+  const renewed = await commissioned(bed, rome, { act: 'renew', seconds: 60 * DAY });
+  assert.equal(parseCommission(renewed.commission).content.act, 'close');
+  const made = await rome.idevid(bed, renewed.certified.manufacturing.certificate, 'KS-0099');
+  assert.match(
+    await verified(made.certificate, renewed.certified.manufacturing.certificate, await ca('manufacturing')),
+    /: OK/,
+  );
+  const known = (await bed.client.factories()).factories.find(({ name }) => name === 'rome-5');
+  assert.deepEqual(
+    [known?.closed?.revoked, known?.acts.map(({ act }) => act)],
+    [false, ['commission', 'close', 'renew']],
+  );
+  await assert.rejects(commissioned(bed, rome, { act: 'close' }), { code: 'factory.closed' });
+});

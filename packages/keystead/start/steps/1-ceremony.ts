@@ -67,6 +67,7 @@ async function found(world: World): Promise<void> {
     issued: clock.now(),
     backup: await makeCustodianKeys(layout, passphrases.operators),
     est: { serverKeys: ['ldevid'] },
+    factory: {},
     lifetimes: { ldevid: { seconds: world.config.ldevidSeconds, backdateSeconds: 10 } },
     urls: { crl: `${base}/crl/{ca}.crl`, ocsp: `${base}/ocsp/{ca}`, caIssuers: `${base}/ca/{ca}.cer` },
   });
