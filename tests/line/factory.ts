@@ -69,7 +69,18 @@ export class FactoryLine {
       join(this.folder, 'order'),
       join(this.folder, 'commission'),
     ];
-    const said = ['--device-ids', 'L1-', '--server-name', 'localhost', '--server-name', '127.0.0.1', '--life', '30d'];
+    const said = [
+      '--device-ids',
+      'L1-',
+      '--server-name',
+      'localhost',
+      '--server-name',
+      '127.0.0.1',
+      '--server-name',
+      '::1',
+      '--life',
+      '30d',
+    ];
     await this.hqCommand('order', this.name, ...said, '--request', request, '--out', order);
     await this.hqCommand('approve', order, '--as', 'architect');
     await this.hqCommand('commission', order, '--request', request, '--out', file);
