@@ -126,9 +126,7 @@ test(`TEST-KEY-17 eight stations at full speed, the link cut, keyd and serve of 
   assert.equal(progress.waiting, 0, `a receipt for each: ${JSON.stringify(progress)}, seed ${SEED}`);
 
   const [made, known] = [unitsIn(line.layout), unitsIn(hq.layout)];
-  t.diagnostic(
-    JSON.stringify({ seed: SEED, given: given.length, units: made.length, known: known.length, ...progress }),
-  );
+  t.diagnostic(JSON.stringify({ seed: SEED, given: given.length, atNode: made.length, known: known.length, progress }));
   assert.deepEqual(known, made, 'headquarters knows each unit of the node, and no other');
   for (const { device, serial } of given) {
     const row = made.find((one) => one.device === device);

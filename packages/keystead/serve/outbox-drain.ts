@@ -9,6 +9,7 @@ import type { Outbox, ReadyParcel } from '../provisioning/index.ts';
 
 /** How often is looked whether there is anything to send. */
 const EVERY_MS = 5_000;
+const FIRST_MS = 500;
 /** After failures the pause doubles up to this. */
 const LONGEST_MS = 5 * 60_000;
 /** The most parcels that are sent before others get a turn. */
@@ -43,7 +44,8 @@ export class OutboxDrain {
   }
 
   start(): void {
-    this.#next();
+    // Soon, and not after a whole pause: a service that is often restarted would never send anything.
+    this.#next(FIRST_MS);
   }
 
   /** Waits for what is under way. */
@@ -88,11 +90,11 @@ export class OutboxDrain {
     }
   }
 
-  #next(): void {
+  #next(pause = this.#pause()): void {
     if (this.#ended) return;
     this.#timer = setTimeout(() => {
       this.#running = this.#run().finally(() => this.#next());
-    }, this.#pause());
+    }, pause);
   }
 
   async #run(): Promise<void> {
