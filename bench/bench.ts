@@ -12,6 +12,8 @@ import { type Generator, hasWrk } from './load/wrk.ts';
 export interface BenchOptions {
   /** Short rounds and few of them: to see that it works, not to quote. */
   readonly quick: boolean;
+  /** How many moduli the part of that name compares; as `quick` says unless told. */
+  readonly moduli?: number;
   /** Told what is going on. */
   note(text: string): void;
 }
@@ -19,6 +21,7 @@ export interface BenchOptions {
 /** What every part of one run shares: how long to measure, the limits, a folder, and what to undo at the end. */
 export class Bench {
   readonly quick: boolean;
+  readonly moduli: number | undefined;
   readonly note: (text: string) => void;
   readonly rounds: number;
   /** Of one round, seconds. */
@@ -31,6 +34,7 @@ export class Bench {
 
   constructor(options: BenchOptions) {
     this.quick = options.quick;
+    this.moduli = options.moduli;
     this.note = options.note;
     this.rounds = options.quick ? 1 : 3;
     this.seconds = options.quick ? 1 : 3;

@@ -6,11 +6,12 @@ import { enrolFigures } from './enrol.ts';
 import { type Figure, formatFigures } from './figure.ts';
 import { filterFigures } from './filter.ts';
 import { issueFigures } from './issue.ts';
+import { moduliFigures } from './moduli.ts';
 import { ocspFigures } from './ocsp.ts';
 import { pkcs11Figures } from './pkcs11.ts';
 import { Rig } from './rig.ts';
 
-/** In this order: the last two need keyd alone. */
+/** In this order: issue and crl need keyd alone, and moduli nothing. */
 const PARTS: Readonly<Record<string, (bench: Bench, rig: Rig) => Promise<Figure[]>>> = {
   audit: auditFigures,
   pkcs11: pkcs11Figures,
@@ -19,12 +20,14 @@ const PARTS: Readonly<Record<string, (bench: Bench, rig: Rig) => Promise<Figure[
   ocsp: ocspFigures,
   issue: issueFigures,
   crl: crlFigures,
+  moduli: moduliFigures,
 };
 
-const USAGE = `npm run bench -- [--json] [--quick] [--only part,part]
+const USAGE = `npm run bench -- [--json] [--quick] [--only part,part] [--moduli n]
   --json   the figures as a JSON array on standard output
   --quick  short rounds, under a minute: to see that it works
   --only   of the parts ${Object.keys(PARTS).join(', ')}
+  --moduli how many the part of that name compares: a million takes most of an hour
 `;
 
 const { values } = parseArgs({
@@ -32,21 +35,23 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
+    moduli: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 const only = values.only?.split(',') ?? Object.keys(PARTS);
 const unknown = only.find((name) => !(name in PARTS));
-if (values.help || unknown !== undefined) {
+const moduli = values.moduli === undefined ? undefined : Number(values.moduli);
+if (values.help || unknown !== undefined || (moduli !== undefined && !(Number.isInteger(moduli) && moduli > 1))) {
   process.stderr.write(unknown === undefined ? USAGE : `bench: there is no part ${unknown}\n${USAGE}`);
-  process.exit(unknown === undefined ? 0 : 2);
+  process.exit(values.help ? 0 : 2);
 }
 
 const started = performance.now();
 const note = (text: string): void => {
   process.stderr.write(`${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s  ${text}\n`);
 };
-const bench = new Bench({ quick: values.quick, note });
+const bench = new Bench({ quick: values.quick, moduli, note });
 let stopping = false;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, async () => {

@@ -21,6 +21,7 @@ const floors = [
   ['ceremony'],
   ['protocols'],
   ['acme'],
+  ['fleet-keys'],
   ['authority', 'provisioning', 'access', 'inventory'],
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],

@@ -17,10 +17,12 @@ export { agree, isBoundToTpm, sign } from './objects/keys.ts';
 export { clearOwner, type LockoutState, lockoutState, resetLockout, setLockoutParameters } from './objects/lockout.ts';
 export {
   defineCounter,
-  incrementCounter,
+  MARK_BYTES,
+  type NvCount,
   type NvCounter,
   OWNER_NV,
   readCounter,
+  stepCounter,
   undefineCounter,
 } from './objects/nv-counter.ts';
 export {

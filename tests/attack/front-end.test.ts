@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import { type DerCertificate, fromBase64, type Serial, toBase64 } from '@keystead/core/bytes';
 import { cmpMessage, directoryName, headerDer, requestBody } from '@keystead/core/cmp';
 import { randomBytes } from '@keystead/core/crypto';
+import { addRecountSignature, draftRecount, signCaRevocation } from '@keystead/core/lifecycle';
 import { newSerial, OcspIssuer, readCertificate, signatureAlgorithmDer } from '@keystead/core/x509';
 import fc from 'fast-check';
 import { systemClock } from 'keystead/clock/system.ts';
@@ -217,6 +218,40 @@ test('TEST-KEY-13 no profile of a CA, a responder, an evidence or transcript sig
   }
 });
 
+test('TEST-KEY-13 the indirect CRL of the root: it can have one made, has no say in it, and revokes no CA', async () => {
+  await done('signRootCrl', {});
+  const { serial } = readCertificate(siege.trust.certificates.operational as DerCertificate);
+  for (const more of [
+    { entries: [{ serial, revokedAt: new Date().toISOString(), reason: 'cACompromise' }] },
+    { number: 1 },
+    { nextUpdate: '2999-01-01T00:00:00Z' },
+    { issuer: 'root' },
+    { crlIssuer: 'root' },
+  ])
+    await refused('request.malformed', 'signRootCrl', more);
+  const { spkiSha256 } = readCertificate(siege.trust.certificates.operational as DerCertificate);
+  const order = { id: 'attack', ca: 'operational' as const, spkiSha256, reason: 'cACompromise' as const };
+  const statement = async (by: 'ada' | 'pol', key: TestKey, act: 'propose' | 'approve') => {
+    const now = Date.now();
+    const at = (ms: number) => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+    const times = { signedAt: at(now), expiresAt: at(now + 3_600_000) };
+    const role = by === 'ada' ? ('ca-operator' as const) : ('policy-administrator' as const);
+    return signCaRevocation({ act, order, proposer: 'ada', role, ...times }, by, key.signer);
+  };
+  // One operator is its accomplice; the other signature it has to make up.
+  const proposal = await statement('ada', siege.bed.people.ada, 'propose');
+  const revoke = (statements: unknown[]) => ({ statements, requestId: 'attack' });
+  await refused('revocation-request.too-few', 'revokeCa', revoke([proposal]));
+  const invented = await statement('pol', makeKey(), 'approve');
+  await refused('revocation-request.signature-invalid', 'revokeCa', revoke([proposal, invented]));
+  await refused('revocation-request.malformed', 'revokeCa', revoke(['{}']));
+  const release = await signedBy(siege.bed, 'pol', releaseOf([{ issuer: 'operational', serial }]));
+  await refused('revocation-request.malformed', 'revokeCa', revoke([proposal, release]));
+  await refused('request.malformed', 'revokeCa', { ...revoke([proposal]), ca: 'operational' });
+  await refused('request.malformed', 'revokeCa', revoke([]));
+  await done('signRootCrl', {});
+});
+
 test('TEST-KEY-13 it has no say in how long a certificate lives, when it begins, or what its number is', async () => {
   const { device, idevid } = shown(0);
   const requester = { kind: 'device', id: device, certificate: idevid };
@@ -326,15 +361,14 @@ test('TEST-KEY-13 tickets: forged, altered, replayed under other lines, and race
   const forged = await siege.bed.ticket({ id: 'forged', quota: 1000 }, { name: 'ada', key: makeKey() });
   const csr = await csrFor('KS-0030');
   await refused('ticket.signature-invalid', 'provision', unitOf('KS-0030', csr, { ticket: forged }));
-  const envelope = JSON.parse(ticket) as { payload: string; signature: string; signer: string };
+  const envelope = JSON.parse(ticket) as { payload: string; signatures: { signer: string; signature: string }[] };
   const payload = Buffer.from(envelope.payload, 'base64url').toString('utf8').replace('"quota":4', '"quota":400');
   const altered = { ...envelope, payload: Buffer.from(payload).toString('base64url') };
   await refused('ticket.signature-invalid', 'provision', unitOf('KS-0030', csr, { ticket: JSON.stringify(altered) }));
-  await refused(
-    'ticket.signer-forbidden',
-    'provision',
-    unitOf('KS-0030', csr, { ticket: JSON.stringify({ ...envelope, signer: 'lin' }) }),
-  );
+  const lent = { ...envelope, signatures: envelope.signatures.map((one) => ({ ...one, signer: 'lin' })) };
+  await refused('ticket.signer-forbidden', 'provision', unitOf('KS-0030', csr, { ticket: JSON.stringify(lent) }));
+  const bare = JSON.stringify({ ...envelope, signatures: [] });
+  await refused('ticket.too-few-signatures', 'provision', unitOf('KS-0030', csr, { ticket: bare }));
   await refused('ticket.line-forbidden', 'provision', unitOf('KS-0030', csr, { line: 'line-2' }));
   await refused('ticket.device-forbidden', 'provision', unitOf('KS-0041', await csrFor('KS-0041')));
   await refused('operator.forbidden', 'provision', unitOf('KS-0030', csr, { operator: 'aud' }));
@@ -617,6 +651,21 @@ function changed(value: unknown, [key, ...rest]: Path, put: (old: unknown) => un
   return copy;
 }
 
+/** An order that its quorum signed, for a counter that this keyd does not have. */
+async function recountOf(log: string): Promise<string> {
+  const at = new Date();
+  const counter = { make: 'tpm2', name: 'a TPM', value: 7, mark: '00'.repeat(16) } as const;
+  const order = draftRecount({
+    log,
+    counter,
+    journal: 5,
+    reason: 'none',
+    at,
+    expiresAt: new Date(at.getTime() + 3_600_000),
+  });
+  return addRecountSignature(order, 'ada', siege.bed.people.ada.signer);
+}
+
 /** Bytes in base64 with one bit flipped, wherever a string is base64 of something. */
 function flipped(old: unknown, at: number): unknown {
   if (typeof old !== 'string' || old.length < 8) return old === 0 ? 1 : 0;
@@ -647,6 +696,8 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
         requestId: 'release',
       },
     ],
+    ['signRootCrl', {}],
+    ['revokeCa', { statements: [await signedBy(siege.bed, 'ada', release)], requestId: 'ca' }],
     ['issue', { ...orderOf(toBase64(await csrFor(device))), requester }],
     [
       'issue',
@@ -675,6 +726,7 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
       },
     ],
     ['provision', unitOf(device, await csrFor(device, shown(1).key))],
+    ['recount', { order: await recountOf(siege.trust.vkey), requestId: 'recount' }],
     ['challengeAttestation', challengeOf('KS-0035')],
     [
       'provision',
@@ -732,6 +784,7 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
         requestId: 'e',
       },
     ],
+    ['takeCrls', { crls: [toBase64(randomBytes(64))] }],
     ['journal', { from: 0, limit: 10 }],
     ['status', {}],
   ];
@@ -773,6 +826,18 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
   }
   attacker.end();
   assert.ok((siege.refusals.get('request.malformed') ?? 0) > 300);
+  await stillServes();
+});
+
+test('TEST-KEY-13 an order to recount has no effect where nothing is to be recounted, whoever signed it', async () => {
+  const before = siege.entries.length;
+  const front = await siege.front();
+  const { error } = await siege.ask(front, 'recount', { order: await recountOf(siege.trust.vkey), requestId: 'r' });
+  assert.equal(error?.code, 'recount.not-needed');
+  const unsigned = await siege.ask(front, 'recount', { order: '{"payload":"e30","signatures":[]}', requestId: 'r' });
+  assert.equal(unsigned.error?.code, 'recount.malformed');
+  front.end();
+  assert.equal(siege.entries.length, before);
   await stillServes();
 });
 

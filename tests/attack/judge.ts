@@ -20,6 +20,7 @@ import {
   parseOcspResponse,
   readCertificate,
   readCrl,
+  readRevocationList,
 } from '@keystead/core/x509';
 import { parse } from 'yaml';
 import type { Siege, Signed } from './siege.ts';
@@ -40,6 +41,7 @@ export function judge(siege: Siege): string[] {
     ...units(siege),
     ...openssl(siege),
     ...ONLINE_CAS.flatMap((issuer) => [...lists(siege, issuer), ...answers(siege, issuer)]),
+    ...rootLists(siege),
     ...checkpoints(siege),
     ...documents(siege),
   ];
@@ -174,6 +176,24 @@ function lists({ bed, trust, signed, entries }: Siege, issuer: OnlineCa): string
     );
   }
   return found;
+}
+
+/** The indirect CRL of the root: by its signer, each number once, and nothing on it, for nobody ordered anything. */
+function rootLists({ trust, signed }: Siege): string[] {
+  const signer = readCertificate(trust.crlSigner ?? new Uint8Array());
+  const numbers = new Set<bigint>();
+  return signed
+    .filter(({ op }) => op === 'signRootCrl')
+    .flatMap(({ ok }) => {
+      const list = readRevocationList(fromBase64(String(ok.crl)));
+      const found: string[] = [];
+      if (list.verify(signer).verdict !== 'valid') found.push(`list ${list.number} of the root does not verify`);
+      if (list.point?.indirect !== true) found.push(`list ${list.number} of the root is not indirect`);
+      if (numbers.has(list.number)) found.push(`list ${list.number} of the root twice`);
+      if (list.size > 0) found.push(`list ${list.number} of the root names ${list.size}`);
+      numbers.add(list.number);
+      return found;
+    });
 }
 
 /** What came off its hold by an order of operators. */

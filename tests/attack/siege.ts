@@ -29,6 +29,7 @@ const SIGNING = new Set([
   'provision',
   'signOcsp',
   'signCrl',
+  'signRootCrl',
   'signCheckpoint',
   'signEvidence',
 ]);

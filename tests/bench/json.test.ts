@@ -37,9 +37,20 @@ test('the bench prints a JSON array of figures with their limits on standard out
   assert.match(stderr, /round 1/);
 });
 
+test('the bench compares moduli with each other, and says how its speed stands to that of pairs one by one', async () => {
+  const options = ['--json', '--quick', '--only', 'moduli', '--moduli', '256'];
+  const { stdout } = await promisify(execFile)(process.execPath, [BENCH, ...options]);
+  const figures = Figures.parse(JSON.parse(stdout));
+  // The third one needs GMP, where python3 finds it.
+  assert.deepEqual(
+    figures.slice(0, 2).map(({ name }) => name),
+    ['moduli-pairs-vs-gcd', 'moduli-new-vs-gcd'],
+  );
+});
+
 test('the bench refuses a part that it does not have, and names those that it has', () => {
   const { status, stdout, stderr } = spawnSync(process.execPath, [BENCH, '--only', 'nothing'], { encoding: 'utf8' });
   assert.equal(status, 2);
   assert.equal(stdout, '');
-  assert.match(stderr, /there is no part nothing[\s\S]*audit, pkcs11, filter, enrol, ocsp, issue, crl/);
+  assert.match(stderr, /there is no part nothing[\s\S]*audit, pkcs11, filter, enrol, ocsp, issue, crl, moduli/);
 });

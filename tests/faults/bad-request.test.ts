@@ -256,6 +256,8 @@ function routes(): readonly (readonly [method: string, path: string, body?: unkn
     ['GET', '/keys/due'],
     ['GET', '/keys/log'],
     ['POST', '/key-orders', { order: '{}' }],
+    ['GET', '/count'],
+    ['POST', '/recounts', { order: '{}' }],
     ['GET', '/policy'],
     ['POST', '/policy', { policy: '{}', approvals: '{}' }],
     ['POST', '/backups', backup],

@@ -78,7 +78,9 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['device list', /KS-0001 +provisioned/],
   ['device revoke KS-0002', /KS-0002: 1 certificates? revoked/],
   ['openssl crl', /verify OK/],
-  ['crl sync', /relying\/crls\.pem: 2 CRLs, changed/],
+  ['crl sync', /relying\/crls\.pem: 3 CRLs, changed/],
+  ['root-indirect.crl', /operational\.pem: OK[\s\S]*verify OK/],
+  ['revoke-ca propose', /REVOKE the CA server, key [0-9a-f]{64}, reason cACompromise[\s\S]*2 statements/],
   ['audit verify', /PROVEN/],
   ['npx keystead verify', /passed, 0 failed, 0 unknown/],
   ['backup verify', /whole, and signed by keyd/],
@@ -100,8 +102,15 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['revoke --device KS-0005', /certificates +1\n +devices +1 would lose one; 1 would have none left/],
   ['--issuer manufacturing --reason superseded', /1 certificate revoked \(superseded\); its CRL is out/],
   ['--hold', /: revoked\n[\s\S]*certificateHold[\s\S]*is done; 1 certificate[\s\S]*: good/],
+  ['ticket join', /signed +architect, pki[\s\S]*the policy takes it[\s\S]*batch batch-8 is open: 100 units/],
+  ['recount show', /there is no monotonic counter: quotas rest on the disk alone/],
   ['policy show --json', /DEMONSTRATION: not to be relied on/],
   ['policy check next.json', /notes +grace\.renewalSeconds: .* down from 30 days to 14 days/],
+  ['provisioning verify lot-7', /10 of 10 units made[\s\S]*\nPROVEN: 10 of 10 records/],
+  ['provisioning verify KS-0001.birth.pem', /KS-0001: provisioned/],
+  ['recordSha256', /([0-9a-f]{64}) {2}KS-0001\.yaml\n.*\1/],
+  ['openssl cms -verify', /CMS Verification successful/],
+  ['check-fleet', /RSA keys: none shares a factor/],
   ['policy apply next.json', /version 2 is in force since .*\n[^\n]*approved by approver/],
 ];
 
@@ -114,9 +123,11 @@ for (const path of [
   'docs/backup.md',
   'docs/keyd.md',
   'docs/authorise.md',
+  'docs/tickets.md',
   'docs/acme.md',
   'docs/cmp.md',
   'docs/verifying.md',
+  'docs/records.md',
 ]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {
@@ -201,6 +212,7 @@ test('every link between the pages leads to a file', () => {
     'docs/verifying.md',
     'docs/scep.md',
     'docs/pkits.md',
+    'docs/records.md',
   ];
   const linked = [...page('README.md').matchAll(/\((docs\/[a-z-]+\.md)\)/g)].map((match) => match[1] ?? '');
   for (const path of new Set([...pages, ...linked])) {

@@ -310,7 +310,7 @@ test('docs/ceremony.md: a new key for a root, and a device that has either root 
 test('TEST-KEY-07 docs/verifying.md: a verifying side with two keys of a CA and of the root has the CRL of each, and the old key takes back what it issued [openssl: CRL of each key across a rollover] [nginx: TLS device certificate accepted across a rollover, TLS revoked device refused]', async () => {
   const side = new RelyingSide(join(folder, 'relying'));
   const { trust } = deployment.layout;
-  const files = ['root', 'root-1', 'operational', 'operational-1'];
+  const files = ['root', 'root-1', 'operational', 'operational-1', 'root-crl-signer'];
   const cas = side.write(
     'device-cas.pem',
     files.map((name) => readFileSync(join(trust, `${name}.pem`), 'utf8')).join(''),

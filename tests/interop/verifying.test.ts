@@ -82,7 +82,9 @@ before(async () => {
   good = await bench.enrol(await bench.provision('TRY-0030'), 'simpleenroll', 'verifying-good');
   stolen = await bench.enrol(await bench.provision('TRY-0031'), 'simpleenroll', 'verifying-stolen');
   own = ownHierarchy();
-  side.write('device-cas.pem', pem(bench.root) + pem(bench.ca('operational')) + toPem('CERTIFICATE', own.ca.der));
+  const signer = join(bench.deployment.layout.trust, 'root-crl-signer.pem');
+  const ours = [bench.root, bench.ca('operational'), signer].map(pem).join('');
+  side.write('device-cas.pem', ours + toPem('CERTIFICATE', own.ca.der));
   // The test's own CA publishes nowhere: its CRL stands in the bundle from the start, and stays there.
   const list = forgeCrl({ by: own.ca, thisUpdate: ago(1), nextUpdate: ago(-1) });
   side.write('crls.pem', toPem('X509 CRL', list));
@@ -166,6 +168,13 @@ function identity(device: ForeignDevice): DeviceIdentity {
 type Sources = Pick<PeerRules, 'crls' | 'ocsp' | 'cover'>;
 
 /** The npm client mqtt over a connection that the agent has judged; the rule that refused the broker, or the client. */
+/** Who signs the root's indirect CRL: a peer that looks at the status of CAs has its certificate, as it has the root's. */
+function crlSigner(): DerCertificate {
+  const [der] = fromPem('CERTIFICATE', pem(join(bench.deployment.layout.trust, 'root-crl-signer.pem')));
+  assert.ok(der);
+  return der as DerCertificate;
+}
+
 async function mqttBy(
   device: ForeignDevice,
   port: number,
@@ -175,7 +184,8 @@ async function mqttBy(
   const roots = fromPem('CERTIFICATE', anchors ?? pem(bench.root)) as DerCertificate[];
   try {
     const to = { host: 'localhost', port };
-    const socket = await connectMutual(to, identity(device), { clock: systemClock, anchors: roots, ...sources });
+    const rules = { clock: systemClock, anchors: roots, intermediates: [crlSigner()], ...sources };
+    const socket = await connectMutual(to, identity(device), rules);
     return new MqttClient(() => socket, { clientId: `mqtt-${device.id}`, reconnectPeriod: 0 });
   } catch (error) {
     if (error instanceof KeysteadError && error.code === 'peer.refused') return error.field ?? '';

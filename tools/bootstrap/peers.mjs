@@ -20,6 +20,7 @@ const PEERS = [
   { package: 'g++', command: 'g++', args: ['--version'] },
   { package: 'make', command: 'make', args: ['--version'] },
   { package: 'python3', command: 'python3', args: ['--version'] },
+  { package: 'python3-yaml', command: 'python3', args: ['-c', 'import yaml'] },
   { package: 'swtpm', command: 'swtpm', args: ['--version'] },
   { package: 'swtpm-tools', command: 'swtpm_setup', args: ['--version'] },
   { package: 'tpm2-tools', command: 'tpm2_getcap', args: ['--version'] },

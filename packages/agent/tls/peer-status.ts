@@ -6,7 +6,9 @@ import {
   type CertificateStatus,
   certificateStatus,
   combineStatuses,
+  nameKey,
   type RevocationFilter,
+  type RevocationList,
   RevocationLists,
   readCertificate,
   type StatusFailure,
@@ -53,7 +55,7 @@ export async function peerStatus(
   for (let depth = cover === 'leaf' ? 0 : chain.length - 2; depth >= 0; depth -= 1) {
     const [certificate, issuer] = [chain[depth], chain[depth + 1]];
     if (certificate === undefined || issuer === undefined) break;
-    const lists = await crls?.listsFor(certificate, [...chain, ...own]);
+    const lists = await listsWithSigners(certificate, [...chain, ...own], crls);
     const evidence = {
       ...(filter === undefined ? {} : { filter }),
       ...(staple === undefined || depth > 0 ? {} : { ocsp: [staple] }),
@@ -68,6 +70,19 @@ export async function peerStatus(
     if (failure !== undefined) return failure;
   }
   return undefined;
+}
+
+/** The CRLs for a certificate, and where it names an indirect one those for whoever signs it: a signer may be revoked. */
+async function listsWithSigners(
+  certificate: CertificateInfo,
+  signers: readonly CertificateInfo[],
+  crls: CrlCache | undefined,
+): Promise<readonly RevocationList[] | undefined> {
+  if (crls === undefined) return undefined;
+  const named = new Set(certificate.indirectCrls.map(({ issuer }) => nameKey(issuer)));
+  const others = signers.filter(({ subject }) => named.has(nameKey(subject)));
+  const lists = await Promise.all([certificate, ...others].map((one) => crls.listsFor(one, signers)));
+  return lists.flat();
 }
 
 /** The responder's signed word that it does not know the certificate outweighs whatever else calls it good. */

@@ -17,7 +17,7 @@ export {
 } from './algorithms.ts';
 export { type CbcContent, decryptCbc, encryptCbc } from './content-cipher.ts';
 export { deviceKey } from './device-key.ts';
-export { ecdsaSigValue } from './ecdsa-sig-value.ts';
+export { ecdsaNumbers, ecdsaSigValue } from './ecdsa-sig-value.ts';
 export { decryptPkcs8, encryptPkcs8, type OpenedKey } from './encrypted-pkcs8.ts';
 export { generateSoftwareKey, type SoftwareKey } from './generate.ts';
 export {

@@ -762,6 +762,21 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a provisioning record must be signed, and its entry must be in the log',
   },
+  'record.export-damaged': {
+    kind: 'invalid',
+    rule: 'an export must be whole: every file that SHA256SUMS lists, as it was written, and no other',
+    remedy: 'run the same export again: it goes on where it was cut off; take nothing from one that was changed',
+  },
+  'record.export-exists': {
+    kind: 'conflict',
+    rule: 'an export is written into a directory that is empty, or that holds the beginning of the same export',
+    remedy: 'name another directory with --out',
+  },
+  'record.not-in-log-yet': {
+    kind: 'unavailable',
+    rule: 'a record is proven by the published log, which follows within seconds',
+    remedy: 'try again in a few seconds',
+  },
   // ---- the program's own set-up
   'config.missing': { kind: 'not-found', rule: 'there is no Keystead data directory here' },
   'config.malformed': { kind: 'invalid', rule: 'the configuration does not have the form that this version takes' },
@@ -893,13 +908,19 @@ export const ERRORS = {
   'crl-sync.older': { kind: 'conflict', rule: 'a CRL never takes the place of one with a higher number' },
   'crl-sync.delta': {
     kind: 'unsupported',
-    rule: 'a verifier that reads a file is given whole CRLs: no delta CRL, and none of another signer',
+    rule: 'a verifier that reads a file is given whole CRLs: no delta CRL',
     remedy: 'name the address of the full CRL',
   },
   'crl-sync.missing': {
     kind: 'unavailable',
     rule: 'each CA of the path must have its CRL in the bundle, or the verifier refuses everybody below it',
     remedy: 'name the address of its CRL with --url',
+  },
+  'crl-sync.withdrawn': {
+    kind: 'forbidden',
+    rule: 'a CA that an indirect CRL revokes, or whose indirect CRL is not to be had, has no CRL in the bundle: the verifier refuses all that it issued',
+    remedy:
+      'give the certificate of who signs that CRL among the CAs (trust/root-crl-signer.pem); a revoked CA needs a successor',
   },
   'crl-sync.no-ca': { kind: 'invalid', rule: 'the file must hold the certificates of CAs, in PEM' },
   'crl-sync.reload-failed': {
@@ -1206,9 +1227,138 @@ export const ERRORS = {
     remedy: 'have a new ticket signed',
   },
   'ticket.id-reused': { kind: 'conflict', rule: 'two batch tickets never have the same id' },
+  'ticket.too-few-signatures': {
+    kind: 'forbidden',
+    rule: 'a batch ticket is signed by as many people as the policy asks for (quorums.batch-ticket)',
+    remedy: 'have another operator sign it: keystead ticket sign',
+  },
+  'ticket.signer-twice': {
+    kind: 'conflict',
+    rule: 'a person, and a key, signs a batch ticket once',
+    remedy: 'have another operator sign it',
+  },
+  'ticket.other-ticket': { kind: 'conflict', rule: 'only copies of one and the same batch ticket can be joined' },
+  'ticket.file-exists': { kind: 'conflict', rule: 'a file that people are signing is never overwritten by a draft' },
+  'ticket.other-factory': {
+    kind: 'forbidden',
+    rule: 'a batch ticket is used by the one node that it names, and by no other',
+    remedy: 'take the ticket to that node, or have one signed for this node',
+  },
+  'ticket.key-origin-forbidden': {
+    kind: 'forbidden',
+    rule: 'a key of a unit comes about in one of the ways that the batch ticket allows',
+    remedy: 'take a way that it allows, or have another ticket signed',
+  },
+  'ticket.station-forbidden': {
+    kind: 'forbidden',
+    rule: 'the station must be one that the batch ticket names',
+    remedy: 'go to one of its stations, or have another ticket signed',
+  },
+  // ---- monotonic counters
+  'keyd.counter-failed': {
+    kind: 'unavailable',
+    rule: 'no unit is given out whose count the monotonic counter does not cover',
+    remedy: 'see that its TPM or token is there and answers, then ask again with the same unit',
+  },
+  'keyd.journal-rolled-back': {
+    kind: 'forbidden',
+    rule: 'no unit is given out by a journal that is older than its monotonic counter: an older disk was put back',
+    remedy: 'put the newest disk back; where it is lost, operators order a recount (keystead recount)',
+  },
+  'keyd.counter-replaced': {
+    kind: 'forbidden',
+    rule: 'no unit is given out where the monotonic counter is behind the journal: its TPM or token was changed or cleared',
+    remedy: 'put the module back; where it is lost, operators order a recount (keystead recount)',
+  },
+  'keyd.counter-missing': {
+    kind: 'forbidden',
+    rule: 'a journal that was tied to a monotonic counter takes no unit without one',
+    remedy:
+      'put counter.json back; where its counter is lost, make another (keystead keystore counter init) and have operators order a recount',
+  },
+  'ticket.before-recount': {
+    kind: 'forbidden',
+    rule: 'a ticket that was in force before a recount is closed: units may have been made that are forgotten',
+    remedy: 'sign a new ticket for what is left of the batch',
+  },
+  'authorisation.before-recount': {
+    kind: 'forbidden',
+    rule: 'an authorisation that was in force before a recount is closed: uses of it may be forgotten',
+    remedy: 'sign a new authorisation',
+  },
+  'recount.malformed': { kind: 'invalid', rule: 'an order to recount must have the form that keystead recount writes' },
+  'recount.signer-unknown': { kind: 'forbidden', rule: 'who signs an order to recount must stand in the policy' },
+  'recount.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'who signs an order to recount must be one who signs batch tickets',
+  },
+  'recount.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'an order to recount must carry the signatures of those whom it names',
+  },
+  'recount.signer-twice': { kind: 'conflict', rule: 'a person, and a key, signs an order to recount once' },
+  'recount.too-few-signatures': {
+    kind: 'forbidden',
+    rule: 'an order to recount is signed by as many people as a batch ticket (quorums.batch-ticket)',
+    remedy: 'have another operator sign it: keystead recount sign',
+  },
+  'recount.other-order': { kind: 'conflict', rule: 'only copies of one and the same order can be joined' },
+  'recount.other-keyd': { kind: 'forbidden', rule: 'an order to recount is for the one keyd whose log it names' },
+  'recount.other-values': {
+    kind: 'conflict',
+    rule: 'an order to recount names the values of counter and journal as they are',
+    remedy: 'draft it anew: keystead recount draft',
+  },
+  'recount.expired': { kind: 'forbidden', rule: 'an order to recount is carried out in its time' },
+  'recount.not-needed': { kind: 'conflict', rule: 'nothing is recounted where the counter covers the journal' },
+  'counter.missing': {
+    kind: 'unavailable',
+    rule: 'the counter of counter.json must be there',
+    remedy: 'if its TPM or token was cleared or changed, make a counter again and have operators order a recount',
+  },
+  'counter.exists': { kind: 'conflict', rule: 'a counter is made once', remedy: 'take another name for it' },
+  'counter.moved': {
+    kind: 'conflict',
+    rule: 'one keyd alone takes the steps of its counter',
+    remedy: 'find the other program that uses the same counter: a copy of the data directory, most likely',
+  },
   // ---- scans
   'scan.no-file': { kind: 'not-found', rule: 'what is to be scanned must be there' },
   // ---- trust bundles and filters
+  'trust-bundle.malformed': { kind: 'invalid', rule: 'a trust bundle must have the one form that is signed' },
+  'trust-bundle.rule': {
+    kind: 'invalid',
+    rule: 'a trust bundle must leave devices a way on: current and backup pins, a signer that outlives it, windows that open',
+  },
+  'trust-bundle.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a trust bundle must carry the signature of its signer',
+  },
+  'trust-bundle.signer-unknown': {
+    kind: 'forbidden',
+    rule: 'a trust bundle must be signed by a key that the one before it names',
+  },
+  'trust-bundle.signer-retired': { kind: 'forbidden', rule: 'a signer of trust bundles signs in its own time only' },
+  'trust-bundle.fleet-differs': { kind: 'forbidden', rule: 'a device takes the trust bundles of its own fleet' },
+  'trust-bundle.rolled-back': { kind: 'conflict', rule: 'a device never goes back to an older trust bundle' },
+  'trust-bundle.forked': {
+    kind: 'conflict',
+    rule: 'there is one trust bundle of each version: two are an attack, or a defect of who signs them',
+  },
+  'trust-bundle.not-yet-valid': {
+    kind: 'forbidden',
+    rule: 'a trust bundle is not of the future',
+    remedy: 'look at the clock of the device',
+  },
+  'trust-bundle.expired': {
+    kind: 'forbidden',
+    rule: 'a trust bundle is gone by until it expires',
+    remedy: 'fetch a newer one; look at the clock of the device',
+  },
+  'trust-bundle.firmware-rolled-back': {
+    kind: 'conflict',
+    rule: 'the least firmware that is taken never goes back, and no product is left out',
+  },
   'filter.malformed': { kind: 'invalid', rule: 'a revocation filter must have the form of docs/filter.md' },
   'filter.base-differs': {
     kind: 'conflict',
@@ -1377,32 +1527,6 @@ export const ERRORS = {
     rule: 'a commission takes as many approvals as the policy asks for',
     remedy: 'have more people approve it',
   },
-  'ticket.too-few-signatures': {
-    kind: 'forbidden',
-    rule: 'a batch ticket is signed by as many people as the policy asks for (quorums.batch-ticket)',
-    remedy: 'have another operator sign it: keystead ticket sign',
-  },
-  'ticket.signer-twice': {
-    kind: 'conflict',
-    rule: 'a person, and a key, signs a batch ticket once',
-    remedy: 'have another operator sign it',
-  },
-  'ticket.other-ticket': { kind: 'conflict', rule: 'only copies of one and the same batch ticket can be joined' },
-  'ticket.other-factory': {
-    kind: 'forbidden',
-    rule: 'a batch ticket is used by the one node that it names, and by no other',
-    remedy: 'take the ticket to that node, or have one signed for this node',
-  },
-  'ticket.key-origin-forbidden': {
-    kind: 'forbidden',
-    rule: 'a key of a unit comes about in one of the ways that the batch ticket allows',
-    remedy: 'take a way that it allows, or have another ticket signed',
-  },
-  'ticket.station-forbidden': {
-    kind: 'forbidden',
-    rule: 'the station must be one that the batch ticket names',
-    remedy: 'go to one of its stations, or have another ticket signed',
-  },
   // ---- keyd
   'keyd.unreachable': {
     kind: 'unavailable',
@@ -1517,6 +1641,14 @@ export const ERRORS = {
     rule: 'every CRL is published before the one before it ends',
     remedy: 'see why keyd or the store refuses; when that is mended the lists are published within a minute',
   },
+  // ---- the indirect CRL of the root
+  'crl.no-root-signer': {
+    kind: 'unavailable',
+    rule: 'the indirect CRL of the root is signed by a key that a ceremony has certified for it, while that certificate lasts',
+    remedy:
+      'hold a ceremony (keystead ceremony crl certifies the signer again); without a signer a CA is revoked there',
+  },
+  // ---- end of the indirect CRL of the root
   'revocation.unissued-too-many': {
     kind: 'forbidden',
     rule: 'of serial numbers that keyd did not issue, at most 1000000 of one CA are listed',

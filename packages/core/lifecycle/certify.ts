@@ -11,6 +11,7 @@ import {
   newSerial,
   type Profile,
   readCertificate,
+  type StatusUrls,
 } from '../x509/index.ts';
 
 /** One certificate to be made slowly and with every check: for CAs, roots and signers, not for devices. */
@@ -21,7 +22,7 @@ export interface CertifyOrder {
   readonly signer: Signer;
   /** The key to certify. Possession of it must have been proven before. */
   readonly spki: DerSpki;
-  readonly urls: { crl?: string; ocsp?: string; caIssuers?: string };
+  readonly urls: StatusUrls;
   readonly now: Date;
   /** Marks the certificate as one of a rehearsal: critical, so that nobody takes it. */
   readonly rehearsal?: boolean;

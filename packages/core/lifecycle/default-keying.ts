@@ -10,6 +10,8 @@ const YEAR = 365 * DAY;
 /** For keys that no certificate ends. The rest is taken from the profiles, so that a short life is short all through. */
 const PERIODS: Partial<Record<KeyPurposeId, readonly [originator: Period, recipient: Period]>> = {
   'evidence-signer': [3 * YEAR, 30 * YEAR],
+  // Each ceremony certifies the key again, for at most two years.
+  'root-crl-signer': [10 * YEAR, 10 * YEAR],
   'transcript-signer': [7 * DAY, 30 * YEAR],
   log: [10 * YEAR, 40 * YEAR],
   'log-cosign': [10 * YEAR, 40 * YEAR],
@@ -33,6 +35,7 @@ const PLACES: Readonly<Record<KeyPurposeId, readonly KeyCustody[]>> = {
   'operational-ca': KEYD,
   'server-ca': KEYD,
   'operator-ca': KEYD,
+  'root-crl-signer': KEYD,
   'ocsp-responder': ['memory'],
   'evidence-signer': KEYD,
   'transcript-signer': ['memory'],

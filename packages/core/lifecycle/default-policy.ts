@@ -7,6 +7,7 @@ import type { Cryptoperiod } from './keying.ts';
 import { CMP_RA_PROFILE, type OnlineCa, type Policy } from './policy.ts';
 import { checkPolicy } from './policy-check.ts';
 import type { Role } from './roles.ts';
+import { ROOT_CRL_PROFILE } from './root-crl.ts';
 
 const HOUR = 3600;
 const DAY = 86_400;
@@ -185,6 +186,21 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       keyAlgorithms: ['RSA-3072'],
       requesters: ['system'],
     },
+    {
+      ...endEntity,
+      id: ROOT_CRL_PROFILE,
+      description: 'Signs the indirect CRL of the root between ceremonies; each ceremony certifies it again',
+      issuer: 'root',
+      subject: { commonName: { fixed: `${organization} Root CRL signer` }, organization },
+      san: 'none',
+      keyUsage: ['cRLSign'],
+      extKeyUsage: [],
+      csrExtensions: [],
+      // Longer than a list of the root lives, so that the ceremony that makes the next list is in time for it too.
+      validity: { seconds: 2 * YEAR, backdateSeconds: CA_BACKDATE },
+      keyAlgorithms: ['P-256'],
+      requesters: [],
+    },
   ];
 }
 
@@ -214,6 +230,8 @@ export interface DemoPolicyOptions {
   attestation?: Policy['attestation'];
   deviceProof?: Policy['deviceProof'];
   roots?: Policy['roots'];
+  /** False for a policy of before the indirect CRL of the root: nobody signs one. */
+  rootCrlSigner?: boolean;
   /** With it there can be factory nodes: the CAs above their sub-CAs are certified for longer paths. */
   factory?: Partial<FactoryPolicy>;
 }
@@ -227,13 +245,17 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ldevid: { seconds: 90, backdateSeconds: 30 },
     ...options.lifetimes,
   };
+  const all = defaultProfiles(options.organization);
+  const wanted = options.rootCrlSigner === false ? all.filter(({ id }) => id !== ROOT_CRL_PROFILE) : all;
   const paths = options.factory === undefined ? {} : FACTORY_PATHS;
-  const profiles = defaultProfiles(options.organization).map((profile) => ({
+  const profiles = wanted.map((profile) => ({
     ...profile,
     ...(paths[profile.id] === undefined ? {} : { ca: { pathLength: paths[profile.id] ?? 0 } }),
     validity: { ...profile.validity, ...lifetimes[profile.id] },
   }));
   const keying = defaultKeying(profiles, options.demonstration ?? true);
+  const named = <T extends { purpose: KeyPurposeId }>(entries: readonly T[]): T[] =>
+    entries.filter(({ purpose }) => options.rootCrlSigner !== false || purpose !== 'root-crl-signer');
   const revocation = {
     crlSeconds: HOUR,
     crlRefreshSeconds: 20 * 60,
@@ -263,7 +285,11 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
       },
     },
     ...keying,
-    cryptoperiods: keying.cryptoperiods.map((entry) => ({ ...entry, ...options.cryptoperiods?.[entry.purpose] })),
+    custody: named(keying.custody),
+    cryptoperiods: named(keying.cryptoperiods).map((entry) => ({
+      ...entry,
+      ...options.cryptoperiods?.[entry.purpose],
+    })),
     quorums: { ...keying.quorums, ...options.quorums },
     grace: { ...keying.grace, ...options.grace },
     ...(options.deviceProof === undefined ? {} : { deviceProof: options.deviceProof }),

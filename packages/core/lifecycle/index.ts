@@ -2,6 +2,7 @@ export * from './attestation-policy.ts';
 export * from './authorisation.ts';
 export * from './authorised-subject.ts';
 export * from './backup/index.ts';
+export * from './ca-revocation.ts';
 export * from './ceremony/bundle.ts';
 export * from './ceremony/bundle-check.ts';
 export * from './ceremony/generation.ts';
@@ -11,6 +12,7 @@ export * from './ceremony/renewal.ts';
 export {
   type CeremonyRequest,
   formatCeremonyRequest,
+  type OptionalSlot,
   parseCeremonyRequest,
   REQUEST_SLOTS,
   type RequestSlot,
@@ -25,6 +27,7 @@ export * from './cryptoperiod.ts';
 export * from './default-policy.ts';
 export { durationText } from './duration.ts';
 export * from './factory/index.ts';
+export { DEFAULT_FLEET_KEYS, type FleetKeyPolicy } from './fleet-key-policy.ts';
 export * from './inventory.ts';
 export * from './issuer.ts';
 export * from './key-history.ts';
@@ -41,7 +44,6 @@ export {
   type SensitiveAct,
   STRENGTH_BITS,
 } from './keying.ts';
-export * from './node-name.ts';
 export * from './policy.ts';
 export * from './policy-check.ts';
 export * from './policy-differences/differences.ts';
@@ -63,9 +65,11 @@ export {
   signQuorumDocument,
   verifyQuorumDocument,
 } from './quorum-document.ts';
+export * from './recount.ts';
 export * from './revocation-authority.ts';
 export * from './revocation-rules.ts';
 export * from './revocation-statement.ts';
 export * from './roles.ts';
+export * from './root-crl.ts';
 export { firstIssue } from './schema-field.ts';
 export * from './ticket.ts';

@@ -109,6 +109,19 @@ export const KEY_PURPOSES = {
     ceiling: { originator: 15 * YEAR, recipient: 15 * YEAR, why: ONLINE },
     atEnd: KEYD_REFUSES,
   },
+  'root-crl-signer': {
+    title: 'signer of the CRL of the root',
+    use: 'signs the indirect CRL of the root between ceremonies (RFC 5280 section 5.2.5), and nothing else',
+    keyType: 'private signature key',
+    owner: 'ca-operator',
+    profiles: ['root-crl-signer'],
+    ceiling: {
+      originator: 15 * YEAR,
+      recipient: 15 * YEAR,
+      why: 'longer than table 1: it signs one list of a few entries, whose content keyd alone decides, by certificates that each end within two years',
+    },
+    atEnd: 'keyd signs no further list with it',
+  },
   'ocsp-responder': {
     title: 'OCSP responder',
     use: 'signs answers on the status of certificates, delegated by one CA (RFC 6960 section 4.2.2.2)',
@@ -280,6 +293,9 @@ export const KEY_PURPOSES = {
 } as const satisfies Record<string, KeyPurpose>;
 
 export type KeyPurposeId = keyof typeof KEY_PURPOSES;
+
+/** Purposes of keys that a deployment may be without: a policy that has none of their profiles need not name them. */
+export const OPTIONAL_PURPOSES: readonly KeyPurposeId[] = ['root-crl-signer'];
 export const KEY_PURPOSE_IDS = Object.keys(KEY_PURPOSES) as [KeyPurposeId, ...KeyPurposeId[]];
 
 /** The purpose with its type made wide, so that its lists can be searched. */

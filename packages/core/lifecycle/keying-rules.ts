@@ -1,5 +1,12 @@
 import { KeysteadError } from '../errors/index.ts';
-import { KEY_PURPOSE_IDS, type KeyPurposeId, keyPurpose, type Period, purposeOfProfile } from './key-purposes.ts';
+import {
+  KEY_PURPOSE_IDS,
+  type KeyPurposeId,
+  keyPurpose,
+  OPTIONAL_PURPOSES,
+  type Period,
+  purposeOfProfile,
+} from './key-purposes.ts';
 import type { KeyCustody } from './keying.ts';
 import { SENSITIVE_ACTS, type SensitiveAct, STRENGTH_BITS } from './keying.ts';
 import type { Policy } from './policy.ts';
@@ -15,6 +22,7 @@ const STOPPED_BY_KEYD: ReadonlySet<KeyPurposeId> = new Set([
   'operational-ca',
   'server-ca',
   'operator-ca',
+  'root-crl-signer',
   'ocsp-responder',
   'evidence-signer',
   'transcript-signer',
@@ -28,8 +36,10 @@ const SOFTWARE: readonly KeyCustody[] = ['sealed-file', 'memory'];
  * @throws KeysteadError `policy.*` with the field.
  */
 export function checkKeyingRules(policy: Policy): void {
-  checkEachPurposeOnce(policy.cryptoperiods, 'cryptoperiods');
-  checkEachPurposeOnce(policy.custody, 'custody');
+  const used = new Set(policy.profiles.map(purposeOfProfile));
+  const needed = KEY_PURPOSE_IDS.filter((id) => used.has(id) || !OPTIONAL_PURPOSES.includes(id));
+  checkEachPurposeOnce(policy.cryptoperiods, 'cryptoperiods', needed);
+  checkEachPurposeOnce(policy.custody, 'custody', needed);
   checkCryptoperiods(policy);
   checkCertificatesFit(policy);
   checkCustody(policy);
@@ -40,7 +50,11 @@ export function checkKeyingRules(policy: Policy): void {
   checkPromises(policy);
 }
 
-function checkEachPurposeOnce(entries: readonly { purpose: KeyPurposeId }[], field: string): void {
+function checkEachPurposeOnce(
+  entries: readonly { purpose: KeyPurposeId }[],
+  field: string,
+  needed: readonly KeyPurposeId[],
+): void {
   const seen = new Set<KeyPurposeId>();
   entries.forEach(({ purpose }, index) => {
     if (seen.has(purpose)) {
@@ -48,7 +62,7 @@ function checkEachPurposeOnce(entries: readonly { purpose: KeyPurposeId }[], fie
     }
     seen.add(purpose);
   });
-  const missing = KEY_PURPOSE_IDS.find((id) => !seen.has(id));
+  const missing = needed.find((id) => !seen.has(id));
   if (missing !== undefined) throw new KeysteadError('policy.purpose-missing', { field, seen: `no '${missing}'` });
 }
 

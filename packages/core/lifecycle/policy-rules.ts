@@ -4,6 +4,7 @@ import { checkAttestationRules } from './attestation-policy.ts';
 import { checkBackupRules } from './backup/custodians.ts';
 import { CMP_RA_PROFILE, type Policy } from './policy.ts';
 import { EXCLUSIVE_ROLES } from './roles.ts';
+import { ROOT_CRL_PROFILE } from './root-crl.ts';
 
 const DAY = 86_400;
 const YEAR = 365 * DAY;
@@ -45,6 +46,7 @@ export const VALIDITY_CEILINGS: Readonly<Record<string, number>> = {
   [CMP_RA_PROFILE]: 398 * DAY,
   operator: 3 * YEAR,
   'ocsp-responder': 30 * DAY,
+  [ROOT_CRL_PROFILE]: 2 * YEAR,
   'scep-ra': 30 * DAY,
   'evidence-signer': 3 * YEAR,
   'transcript-signer': 7 * DAY,
@@ -125,8 +127,16 @@ function checkProfilePlace(policy: Policy, profile: Profile, field: string): voi
   if (isCa && issuer !== (root ? 'self' : 'root')) {
     throw new KeysteadError('policy.hierarchy', { field: `${field}.issuer`, seen: `${id} issued by ${issuer}` });
   }
-  if (!isCa && (issuer === 'self' || issuer === 'signing-root' || (issuer === 'root' && id !== 'transcript-signer'))) {
+  const ofRoot = id === 'transcript-signer' || id === ROOT_CRL_PROFILE;
+  if (!isCa && (issuer === 'self' || issuer === 'signing-root' || (issuer === 'root' && !ofRoot))) {
     throw new KeysteadError('policy.hierarchy', { field: `${field}.issuer`, seen: `${id} issued by ${issuer}` });
+  }
+  // What signs CRLs and is no CA has one name here: keyd composes that list alone (docs/decisions/0028).
+  if ((id === ROOT_CRL_PROFILE) !== (!isCa && profile.keyUsage.includes('cRLSign'))) {
+    throw new KeysteadError('policy.hierarchy', {
+      field: `${field}.keyUsage`,
+      seen: `${id} with ${profile.keyUsage.join(', ')}`,
+    });
   }
   checkPathLength(policy, profile, field);
   checkKeydSets(profile, field);

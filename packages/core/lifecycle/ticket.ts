@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Signer } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
-import { FACTORY_NAME, HEADQUARTERS } from './node-name.ts';
+import { FACTORY_NAME, HEADQUARTERS } from './factory/name.ts';
 import { type DocumentKind, type OperatorDocument, parseDocumentOf, verifyDocumentOf } from './operator-document.ts';
 import { operatorOf, type Policy } from './policy.ts';
 import {

@@ -21,7 +21,14 @@ export {
 export * from './der/writer.ts';
 export { type Extension, findExtension, readTlsFeatures } from './extensions.ts';
 export { generalNamesDer } from './general-names.ts';
-export { checkPublicKey } from './goodkey/index.ts';
+export {
+  checkModuli,
+  checkPublicKey,
+  type KnownGroup,
+  MOST_PARTNERS,
+  rsaModulus,
+  type SharedPair,
+} from './goodkey/index.ts';
 export {
   checkDeviceId,
   checkPersonName,

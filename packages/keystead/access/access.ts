@@ -27,6 +27,8 @@ export interface AccessDeps {
   factories?(): FactoryCas;
   /** At a factory node: the operators of headquarters. */
   readonly operators?: OutsideOperators;
+  /** Whether one of them was revoked since: what it issued proves nobody from then on. */
+  readonly isRevoked?: (issuer: IssuerId) => boolean;
 }
 
 /** One request, as every refusal of it is audited. */
@@ -45,7 +47,7 @@ export class Access {
 
   constructor(deps: AccessDeps) {
     this.#deps = deps;
-    this.#certificates = new ClientCertificates(deps.cas, () => deps.factories?.() ?? []);
+    this.#certificates = new ClientCertificates(deps.cas, deps.isRevoked, () => deps.factories?.() ?? []);
   }
 
   /**

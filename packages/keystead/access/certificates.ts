@@ -35,14 +35,21 @@ const REMEMBERED = 4096;
 export class ClientCertificates {
   readonly #issuers: readonly Issuer[];
   readonly #factories: () => FactoryCas;
+  readonly #isRevoked: (issuer: IssuerId) => boolean;
   /** By SHA-256 of the certificate. Only what has verified is in here, never a status. */
   readonly #shown = new Map<string, Shown>();
 
   /**
    * @param cas the certificates of the keys of CAs whose certificates clients may show.
+   * @param isRevoked whether one of these was revoked since.
    * @param factories the sub-CAs of factories whose certificates they may show as well.
    */
-  constructor(cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>, factories: () => FactoryCas = () => []) {
+  constructor(
+    cas: Readonly<Partial<Record<IssuerId, DerCertificate>>>,
+    isRevoked: (issuer: IssuerId) => boolean = () => false,
+    factories: () => FactoryCas = () => [],
+  ) {
+    this.#isRevoked = isRevoked;
     this.#factories = factories;
     this.#issuers = Object.entries(cas).flatMap(([id, der]) =>
       isIssuerId(id) && der !== undefined ? [{ id, certificate: new X509Certificate(der) }] : [],
@@ -59,7 +66,10 @@ export class ClientCertificates {
     const { certificate: shown, issuer, serial, forClients } = this.#verified(der);
     requireInForce(shown, now);
     // The sub-CA of a factory lives for months; what it made and headquarters has taken in goes on being good.
-    if (isIssuerId(issuer.id)) requireInForce(issuer.certificate, now);
+    if (isIssuerId(issuer.id)) {
+      requireInForce(issuer.certificate, now);
+      if (this.#isRevoked(issuer.id)) throw refusal('client.certificate-revoked', shown, `its CA ${issuer.id}`);
+    }
     const record = records.certificate(issuer.id, serial);
     if (record === undefined) throw refusal('client.certificate-unknown', shown);
     if (!sameBytes(record.der, der)) throw refusal('client.certificate-foreign', shown);

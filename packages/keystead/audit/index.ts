@@ -2,8 +2,9 @@ export { type AuditReader, type AuditRow, type AuditSink, appendAudit } from './
 export { AuditTable } from './audit-table.ts';
 export { type AuditEntry, type AuditEvent, entryBytes, parseEntry } from './entry.ts';
 export { type ForkProof, verifyForkProof } from './fork.ts';
-export { formatTlogProof, type InclusionProof, proofFor, verifyProof } from './inclusion.ts';
+export { formatTlogProof, type InclusionProof, LogProver, proofFor, verifyProof } from './inclusion.ts';
 export { LogDirectory, type LogFiles } from './log-directory.ts';
+export { readBundle } from './log-reader.ts';
 export type { CheckpointSigner } from './publish.ts';
 export { LogPublisher, type PublisherOptions } from './publisher.ts';
 export type { Timers } from './timers.ts';

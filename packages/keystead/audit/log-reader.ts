@@ -40,6 +40,10 @@ export const bundlesOf =
     return decodeBundle(bytes).entries;
   };
 
+/** The entries of one bundle. @throws KeysteadError `log.malformed`. */
+export const readBundle = async (read: FileReader, index: number, width: number): Promise<readonly Uint8Array[]> =>
+  bundlesOf(read)(index, width);
+
 async function present(read: FileReader, level: TileLevel, index: number, width: number): Promise<Uint8Array> {
   const bytes = await readTileFile(read, level, index, width);
   if (bytes === undefined) {

@@ -12,6 +12,7 @@ export type { RevocationOrder, Revoked } from './revocation.ts';
 export type { ActOrder, ActView } from './revocation-acts.ts';
 export type { Census } from './revocation-census.ts';
 export { batchRevoked } from './revocation-run.ts';
+export { type RootCrlDeps, RootCrlPublisher } from './root-crl.ts';
 export type { Selector } from './selection.ts';
 export type { ServerKey, ServerKeyRequest } from './server-key.ts';
 export type { StatusListener } from './status.ts';

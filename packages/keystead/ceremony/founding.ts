@@ -1,7 +1,8 @@
 import type { DerCertificate, DerCrl } from '@keystead/core/bytes';
-import { type CeremonyBundle, OFFLINE_CAS, ONLINE_CAS } from '@keystead/core/lifecycle';
+import { type CeremonyBundle, OFFLINE_CAS, ONLINE_CAS, ROOT_CRL_KEY } from '@keystead/core/lifecycle';
 import type { CaRole } from '@keystead/core/x509';
 import { fingerprintRows } from '../files/fingerprint.ts';
+import { crlSignerStep, WITHOUT_CRL_SIGNER } from './crl-signer.ts';
 import { certifyOnlineCa, certifyRoot, type Making, type OfflineRoot, rootAlgorithm, rootCrl } from './hierarchy.ts';
 import type { CeremonyOfKind } from './hold.ts';
 import type { CeremonyInputs } from './inputs.ts';
@@ -15,6 +16,7 @@ interface Made {
   readonly roots: Map<OfflineCa, OfflineRoot>;
   readonly certificates: Map<CaRole, DerCertificate>;
   readonly crls: Map<OfflineCa, DerCrl>;
+  crlSigner?: DerCertificate;
 }
 
 /** Takes what an earlier step must have left. The driver keeps the order, so it is there. */
@@ -43,6 +45,7 @@ function planOf(inputs: CeremonyInputs, making: Making, keys: RootKeys | undefin
     steps: [
       inputsStep(inputs),
       ...OFFLINE_CAS.map((role) => rootStep(role, making, keys, state)),
+      ...signerSteps(inputs, making, state),
       ...ONLINE_CAS.map((role) => certificateStep(role, inputs, making, state)),
       crlStep(making, state),
     ],
@@ -60,11 +63,24 @@ function planOf(inputs: CeremonyInputs, making: Making, keys: RootKeys | undefin
       crls: Object.fromEntries(state.crls) as CeremonyBundle['crls'],
       rollovers: [],
       earlier: [],
+      ...(state.crlSigner === undefined ? {} : { crlSigner: state.crlSigner }),
     }),
   };
 }
 
-function inputsStep({ policy, policySha256, requestSha256, keys, request }: CeremonyInputs): Step {
+/** Before the CAs, which name it. */
+function signerSteps({ crlSigner }: CeremonyInputs, making: Making, state: Made): Step[] {
+  if (crlSigner === undefined) return [];
+  const root = () => made(state.roots, 'root');
+  return [
+    crlSignerStep(crlSigner.spki, root, making, (certificate) => {
+      state.crlSigner = certificate;
+    }),
+  ];
+}
+
+function inputsStep(inputs: CeremonyInputs): Step {
+  const { policy, policySha256, requestSha256, keys, request, crlSigner } = inputs;
   return {
     title: 'Inputs',
     critical: true,
@@ -77,12 +93,16 @@ function inputsStep({ policy, policySha256, requestSha256, keys, request }: Cere
       `  evidence signer, SHA-256 of its public key:\n${fingerprintRows(keys.evidence.spkiSha256, '    ')}`,
       `  audit log: ${request.log.vkey}`,
       `  audit log, timestamps: ${request.log.cosignVkey}`,
+      ...(crlSigner === undefined ? WITHOUT_CRL_SIGNER : []),
     ],
     act(session) {
       session.say('Done: each request proves possession of its key.');
       // Every key of the request, also those that the root does not certify: the witnesses approve them too.
       session.note('requests', {
-        spkiSha256: Object.fromEntries(Object.entries(keys).map(([slot, key]) => [slot, key.spkiSha256])),
+        spkiSha256: {
+          ...Object.fromEntries(Object.entries(keys).map(([slot, key]) => [slot, key.spkiSha256])),
+          ...(crlSigner === undefined ? {} : { [ROOT_CRL_KEY]: crlSigner.spkiSha256 }),
+        },
         logVkey: request.log.vkey,
         cosignVkey: request.log.cosignVkey,
       });
@@ -126,7 +146,13 @@ function certificateStep(
       ...profileLines(making.policy, role),
     ],
     async act(session) {
-      const certificate = await certifyOnlineCa(role, made(state.roots, 'root'), keys[role].spki, making);
+      const certificate = await certifyOnlineCa(
+        role,
+        made(state.roots, 'root'),
+        keys[role].spki,
+        making,
+        state.crlSigner,
+      );
       state.certificates.set(role, certificate);
       session.certified('certificate', role, certificate);
     },

@@ -1,7 +1,17 @@
 import type { DerCertificate, DerCrl, DerSpki } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
-import { caProfile, certify, type OnlineCa, type Policy, rootId, statusUrls } from '@keystead/core/lifecycle';
+import {
+  caProfile,
+  certify,
+  indirectUrls,
+  type OnlineCa,
+  type Policy,
+  profileOf,
+  ROOT_CRL_PROFILE,
+  rootId,
+  statusUrls,
+} from '@keystead/core/lifecycle';
 import { assembleSigned, type RevokedEntry, readCertificate, readCrl, tbsCertList } from '@keystead/core/x509';
 import type { KeyInfo } from '../keystore/index.ts';
 import type { OfflineCa, RootKey } from './root-keys.ts';
@@ -51,15 +61,39 @@ export async function certifyRoot(
   return { role, generation, certificate, signer, info };
 }
 
-/** The certificate of an online CA for a key whose possession was proven, signed by the root. */
+/**
+ * The certificate of an online CA for a key whose possession was proven, signed by the root.
+ * @param crlSigner the certificate of who signs the indirect CRL of the root, where there is one: the CA then names it.
+ */
 export const certifyOnlineCa = (
   role: OnlineCa,
   root: OfflineRoot,
   spki: DerSpki,
   { policy, rehearsal, clock }: Making,
+  crlSigner: DerCertificate | undefined,
 ): Promise<DerCertificate> =>
   certify({
     profile: caProfile(policy, role),
+    issuer: root.certificate,
+    signer: root.signer,
+    spki,
+    urls: indirectUrls(policy, statusUrls(policy, rootId('root', root.generation)), crlSigner),
+    now: clock.now(),
+    rehearsal,
+  });
+
+/**
+ * The certificate of who signs the indirect CRL of the root. Its own status stands on the root's own list: a signer
+ * whose key is stolen is revoked in a ceremony, and could call itself good on its own.
+ * @throws KeysteadError `profile.unknown`.
+ */
+export const certifyCrlSigner = (
+  root: OfflineRoot,
+  spki: DerSpki,
+  { policy, rehearsal, clock }: Making,
+): Promise<DerCertificate> =>
+  certify({
+    profile: profileOf(policy, ROOT_CRL_PROFILE),
     issuer: root.certificate,
     signer: root.signer,
     spki,

@@ -5,16 +5,20 @@ import { KeysteadError } from '@keystead/core/errors';
 import {
   type CeremonyRequest,
   caProfile,
+  type OptionalSlot,
   type Policy,
   parseCeremonyRequest,
   parsePolicy,
   profileOf,
   REQUEST_SLOTS,
   type RequestSlot,
+  ROOT_CRL_KEY,
+  ROOT_CRL_PROFILE,
   requestedCsr,
   requestName,
+  rootCrlProfile,
 } from '@keystead/core/lifecycle';
-import { checkPublicKey, formatName, parseCsr, verifyProofOfPossession } from '@keystead/core/x509';
+import { checkPublicKey, formatName, type Profile, parseCsr, verifyProofOfPossession } from '@keystead/core/x509';
 
 /** A key whose possession the request has proven. */
 export interface ProvenKey {
@@ -32,6 +36,8 @@ export interface CeremonyInputs {
   readonly requestBytes: Uint8Array;
   readonly requestSha256: string;
   readonly keys: Readonly<Record<RequestSlot, ProvenKey>>;
+  /** For the signer of the indirect CRL of the root: where keyd asks for it, and the policy has its profile. */
+  readonly crlSigner: ProvenKey | undefined;
 }
 
 /**
@@ -43,7 +49,9 @@ export function readInputs(policyBytes: Uint8Array, requestBytes: Uint8Array): C
   const policy = parsePolicy(policyBytes);
   const request = parseCeremonyRequest(requestBytes);
   const keys = Object.fromEntries(REQUEST_SLOTS.map((slot) => [slot, provenKey(policy, request, slot)]));
-  requireDifferent(keys);
+  const asked = request.certificateRequests[ROOT_CRL_KEY] !== undefined && rootCrlProfile(policy) !== undefined;
+  const crlSigner = asked ? provenKey(policy, request, ROOT_CRL_KEY) : undefined;
+  requireDifferent(crlSigner === undefined ? keys : { ...keys, [ROOT_CRL_KEY]: crlSigner });
   return {
     policy,
     policyBytes,
@@ -52,17 +60,18 @@ export function readInputs(policyBytes: Uint8Array, requestBytes: Uint8Array): C
     requestBytes,
     requestSha256: toHex(sha256(requestBytes)),
     keys: keys as Record<RequestSlot, ProvenKey>,
+    crlSigner,
   };
 }
 
-function provenKey(policy: Policy, request: CeremonyRequest, slot: RequestSlot): ProvenKey {
+function provenKey(policy: Policy, request: CeremonyRequest, slot: RequestSlot | OptionalSlot): ProvenKey {
   const field = `certificateRequests.${slot}`;
   try {
     const csr = parseCsr(requestedCsr(request, slot));
     const name = formatName(csr.subject);
     // The name ties the request to its place: else two CAs' requests could be swapped unseen.
     if (name !== `CN=${requestName(slot)}`) throw new KeysteadError('csr.subject-mismatch', { seen: name });
-    const profile = slot === 'evidence' ? profileOf(policy, 'evidence-signer') : caProfile(policy, slot);
+    const profile = profileOfSlot(policy, slot);
     const forbidden = csr.requested.names.find((extension) => !profile.csrExtensions.includes(extension));
     if (forbidden !== undefined) throw new KeysteadError('csr.extension-forbidden', { seen: forbidden });
     checkPublicKey(csr.spki, profile.keyAlgorithms);
@@ -73,6 +82,11 @@ function provenKey(policy: Policy, request: CeremonyRequest, slot: RequestSlot):
     const within = error.field === undefined || error.field.startsWith(field) ? field : `${field}: ${error.field}`;
     throw new KeysteadError(error.code, { field: within, seen: error.seen, remedy: error.remedy, cause: error });
   }
+}
+
+function profileOfSlot(policy: Policy, slot: RequestSlot | OptionalSlot): Profile {
+  if (slot === ROOT_CRL_KEY) return profileOf(policy, ROOT_CRL_PROFILE);
+  return slot === 'evidence' ? profileOf(policy, 'evidence-signer') : caProfile(policy, slot);
 }
 
 function requireDifferent(keys: Record<string, ProvenKey>): void {

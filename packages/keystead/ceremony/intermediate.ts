@@ -9,6 +9,7 @@ import {
   ONLINE_CAS,
   parseRenewal,
   type RenewalRequest,
+  ROOT_CRL_PROFILE,
   renewalCsr,
 } from '@keystead/core/lifecycle';
 import {
@@ -20,6 +21,7 @@ import {
   verifyProofOfPossession,
 } from '@keystead/core/x509';
 import { fingerprintRows } from '../files/fingerprint.ts';
+import { signerAgainSteps } from './crl-signer.ts';
 import { certifyOnlineCa, type Making } from './hierarchy.ts';
 import { type CeremonyOfKind, holdCeremony } from './hold.ts';
 import type { ProvenKey } from './inputs.ts';
@@ -98,7 +100,9 @@ function provenKey(request: RenewalRequest, { policy, bundle }: Previous): Prove
   checkPublicKey(csr.spki, profile.keyAlgorithms);
   verifyProofOfPossession(csr);
   const sha = spkiSha256(csr.spki);
+  const signs = bundle.crlSigner !== undefined && readCertificate(bundle.crlSigner).spkiSha256 === sha;
   const owner =
+    (signs ? ROOT_CRL_PROFILE : undefined) ??
     [...OFFLINE_CAS, ...ONLINE_CAS].find((role) => readCertificate(bundle.certificates[role]).spkiSha256 === sha) ??
     // A key that was given up never comes back.
     allGenerations(bundle).find((one) => one.spkiSha256 === sha)?.issuer ??
@@ -137,6 +141,7 @@ function planOf(inputs: IntermediateInputs, making: Making, keys: RootKeys | und
         { requestSha256, ca: request.ca, key: request.key },
       ),
       openStep(['root'], changing, making, keys, olds),
+      ...signerAgainSteps(previous, changing, making),
       {
         title: `Certificate of the ${request.ca} CA`,
         critical: true,
@@ -146,7 +151,13 @@ function planOf(inputs: IntermediateInputs, making: Making, keys: RootKeys | und
           ...profileLines(making.policy, request.ca),
         ],
         async act(session) {
-          const certificate = await certifyOnlineCa(request.ca, changing.root('root'), key.spki, making);
+          const certificate = await certifyOnlineCa(
+            request.ca,
+            changing.root('root'),
+            key.spki,
+            making,
+            changing.bundle.crlSigner,
+          );
           changing.replace(request.ca, certificate);
           session.certified('certificate', request.ca, certificate, { replaces: certSha256(old.der) });
         },

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
-import { formatBundle } from '@keystead/core/lifecycle';
+import { formatBundle, ROOT_CRL_PROFILE } from '@keystead/core/lifecycle';
 import { durableWrite } from '../files/durable.ts';
 import type { Plan } from './plan.ts';
 
@@ -26,12 +26,17 @@ export function outputFiles(
       certificateFile(der),
     ]),
     ...Object.entries(bundle.crls).map(([role, der]): [string, Uint8Array] => [`${role}.crl`, der]),
+    ...signerFiles(bundle),
     ['bundle.json', utf8(formatBundle(bundle))],
     ['transcript-signer.pem', certificateFile(transcriptSigner)],
   ]);
   for (const [name, der] of rolloverFiles(bundle)) files.set(name, der);
   return new Map([...files].map(([name, content]) => [prefix + name, content]));
 }
+
+/** The certificate of who signs the indirect CRL of the root, where there is one. */
+export const signerFiles = ({ crlSigner }: ReturnType<Plan['bundle']>): [string, Uint8Array][] =>
+  crlSigner === undefined ? [] : [[`${ROOT_CRL_PROFILE}.pem`, certificateFile(crlSigner)]];
 
 /** Each old root by its generation, and the two certificates that lead from it to its successor and back. */
 export function rolloverFiles({ rollovers }: ReturnType<Plan['bundle']>): [string, Uint8Array][] {

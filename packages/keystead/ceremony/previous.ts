@@ -16,7 +16,15 @@ import {
 import { readCertificate, readCrl } from '@keystead/core/x509';
 import { readCeremony } from '../files/ceremony-outputs.ts';
 import { fingerprintRows } from '../files/fingerprint.ts';
-import { certifyOnlineCa, certifyRoot, type Making, type OfflineRoot, rootAlgorithm, rootCrl } from './hierarchy.ts';
+import {
+  certifyCrlSigner,
+  certifyOnlineCa,
+  certifyRoot,
+  type Making,
+  type OfflineRoot,
+  rootAlgorithm,
+  rootCrl,
+} from './hierarchy.ts';
 import type { LaterOptions } from './options.ts';
 import type { OfflineCa, RootKeys } from './root-keys.ts';
 import type { Step } from './session.ts';
@@ -238,9 +246,12 @@ async function standIn(changing: Changing, making: Making, keys: RootKeys): Prom
     changing.certificate(role, root.certificate);
     changing.crl(role, await rootCrl(root, readCrl(bundle.crls[role]).number, [], making));
   }
+  const signs = bundle.crlSigner === undefined ? undefined : readCertificate(bundle.crlSigner).spki;
+  const crlSigner = signs === undefined ? undefined : await certifyCrlSigner(changing.root('root'), signs, making);
+  if (crlSigner !== undefined) changing.change({ crlSigner });
   for (const role of ONLINE_CAS) {
     const { spki } = readCertificate(bundle.certificates[role]);
-    changing.certificate(role, await certifyOnlineCa(role, changing.root('root'), spki, making));
+    changing.certificate(role, await certifyOnlineCa(role, changing.root('root'), spki, making, crlSigner));
   }
   changing.change({ rollovers: [], earlier: [] });
 }

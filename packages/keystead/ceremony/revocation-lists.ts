@@ -11,6 +11,7 @@ import {
   rootOf,
 } from '@keystead/core/lifecycle';
 import { type RevocationReason, readCertificate, readCrl } from '@keystead/core/x509';
+import { signerAgainSteps } from './crl-signer.ts';
 import { entriesOf, type Making, rootCrl } from './hierarchy.ts';
 import { type CeremonyOfKind, holdCeremony } from './hold.ts';
 import type { CeremonyResult, LaterOptions } from './options.ts';
@@ -117,6 +118,7 @@ function planOf(previous: Previous, revoked: readonly RevokedCa[], making: Makin
     steps: [
       previousStep(previous, []),
       openStep(OFFLINE_CAS, changing, making, keys, old),
+      ...signerAgainSteps(previous, changing, making),
       crlStep(OFFLINE_CAS, revoked, changing, making, old),
     ],
     certifier: () => changing.root('root'),

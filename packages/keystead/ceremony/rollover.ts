@@ -1,6 +1,7 @@
 import { certSha256 } from '@keystead/core/crypto';
 import { OFFLINE_CAS, ONLINE_CAS } from '@keystead/core/lifecycle';
 import { readCertificate, readCrl } from '@keystead/core/x509';
+import { signerAgainSteps } from './crl-signer.ts';
 import { placeOf } from './founding.ts';
 import {
   certifyAcross,
@@ -61,6 +62,7 @@ function planOf(role: OfflineCa, previous: Previous, making: Making, keys: RootK
       previousStep(previous, [], { root: role }),
       openStep(opened, changing, making, keys),
       keyStep(role, generation, changing, making, keys, certifier),
+      ...(role === 'root' ? signerAgainSteps(previous, changing, making) : []),
       ...(role === 'root' ? ONLINE_CAS.map((ca) => againStep(ca, previous, changing, making)) : []),
     ],
     // The old root vouches for the transcript: those who read it know that one already.
@@ -126,7 +128,7 @@ function againStep(ca: (typeof ONLINE_CAS)[number], { bundle }: Previous, changi
     title: `Certificate of the ${ca} CA under the new root`,
     what: ['Signed by the new key of the root for the key that the CA has:', ...profileLines(making.policy, ca)],
     async act(session) {
-      const certificate = await certifyOnlineCa(ca, changing.root('root'), old.spki, making);
+      const certificate = await certifyOnlineCa(ca, changing.root('root'), old.spki, making, changing.bundle.crlSigner);
       changing.replace(ca, certificate);
       session.certified('certificate', ca, certificate, { replaces: certSha256(old.der) });
     },

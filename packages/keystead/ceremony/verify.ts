@@ -11,10 +11,10 @@ import {
   revokedIssuers,
   transcriptRoot,
 } from '@keystead/core/lifecycle';
-import { readCrl } from '@keystead/core/x509';
+import { formatName, readCertificate, readCrl } from '@keystead/core/x509';
 import { type CeremonyOutputs, readCeremony, readOutput } from '../files/ceremony-outputs.ts';
 import { fingerprintRows } from '../files/fingerprint.ts';
-import { rolloverFiles } from './outputs.ts';
+import { rolloverFiles, signerFiles } from './outputs.ts';
 
 /** One thing that an auditor wants to know, and what was seen. */
 export interface Finding {
@@ -110,7 +110,7 @@ function listedFiles(dir: string, { transcript, bundle, read, transcriptSigner }
   for (const [role, der] of Object.entries(bundle.certificates)) same(`${role}.pem`, der);
   same('transcript-signer.pem', transcriptSigner);
   const plain: [string, Uint8Array][] = Object.entries(bundle.crls).map(([role, crl]) => [`${role}.crl`, crl]);
-  for (const [name, content] of [...plain, ...rolloverFiles(bundle)]) {
+  for (const [name, content] of [...plain, ...signerFiles(bundle), ...rolloverFiles(bundle)]) {
     if (sameBytes(read(name), content)) continue;
     throw new KeysteadError('bundle.altered', { field: name, seen: 'not the one in bundle.json' });
   }
@@ -125,6 +125,9 @@ function hierarchy({ bundle, transcript, policy }: CeremonyOutputs): string {
     `6 CAs by policy '${policy.name}', version ${policy.version}; CRLs ${numbers.join(', ')}`,
     revoked.length === 0 ? 'no CA of it revoked' : `REVOKED: ${revoked.join(', ')}`,
     `${bundle.rollovers.length} rollovers`,
+    bundle.crlSigner === undefined
+      ? 'no indirect CRL of the root'
+      : `indirect CRL of the root by ${formatName(readCertificate(bundle.crlSigner).subject)}`,
   ].join('; ');
 }
 

@@ -13,6 +13,7 @@ import { systemClock } from '../clock/system.ts';
 import { Layout } from '../files/layout.ts';
 import type { KeyEventView, KeyView, WarningView } from '../inventory/index.ts';
 import { EXIT } from './exit.ts';
+import { checkFleetCommand } from './fleet-keys.ts';
 import { type KeySource, recordsOf, serviceOf } from './key-source.ts';
 import { keyPage, keyTable, lifecyclePage, nameOf } from './key-tables.ts';
 import { asSigningOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
@@ -37,6 +38,7 @@ export function keysCommand(): Command {
   keys.addCommand(showCommand());
   keys.addCommand(warnCommand());
   keys.addCommand(explainCommand());
+  keys.addCommand(checkFleetCommand());
   for (const change of KEY_CHANGES) keys.addCommand(changeCommand(change));
   return keys;
 }

@@ -17,6 +17,7 @@ import {
   readPassphrase,
   writeKeystoreConfig,
 } from '../keystore/index.ts';
+import { counterCommand } from './keystore-counter.ts';
 
 interface KeystoreFlags {
   data: string;
@@ -85,6 +86,7 @@ export function keystoreCommand(): Command {
     .action((id: string) => {
       throw new KeysteadError('keystore.export-forbidden', { field: 'id', seen: id });
     });
+  keystore.addCommand(counterCommand(common, secretOf));
   return keystore;
 }
 

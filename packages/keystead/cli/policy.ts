@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { softwareSigner } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   durationText,
@@ -14,7 +13,6 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
 import { Layout } from '../files/layout.ts';
-import { readPassphrase, readSealedPkcs8Pem } from '../keystore/index.ts';
 import {
   approvalsPathOf,
   approve,
@@ -26,6 +24,7 @@ import {
   readPolicyFile,
 } from '../policy/index.ts';
 import { EXIT } from './exit.ts';
+import { offlineSigner } from './offline-signer.ts';
 import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 
 const DATA = ['--data <dir>', 'data directory', './keystead-data'] as const;
@@ -162,7 +161,7 @@ Examples:
         options.current === undefined ? policyInPlace(layout).file : readPolicyFile(options.current);
       const next = readPolicyFile(path);
       const approvals = options.approvals ?? approvalsPathOf(path);
-      const signer = await signerOf(layout, options);
+      const signer = await offlineSigner(options);
       const seconds = Math.round(options.days * 86_400);
       const statement = await act({
         current,
@@ -183,23 +182,6 @@ Examples:
           `the signature ends ${statement.expiresAt} (${durationText(seconds)}); it is in ${approvals}\n`,
       );
     });
-}
-
-async function signerOf(
-  layout: Layout,
-  { as, key, passphraseFd }: SigningOptions,
-): Promise<ReturnType<typeof softwareSigner>> {
-  const path = key ?? `${layout.operators}/${as}.key.pem`;
-  const source =
-    (passphraseFd !== undefined && { fd: Number(passphraseFd) }) ||
-    (key === undefined ? { file: layout.passphrase('operators') } : ({ prompt: true } as const));
-  using passphrase = await readPassphrase(source);
-  const { algorithm, pkcs8 } = readSealedPkcs8Pem(path, passphrase);
-  try {
-    return softwareSigner(algorithm, pkcs8);
-  } finally {
-    pkcs8.wipe();
-  }
 }
 
 function apply(): Command {

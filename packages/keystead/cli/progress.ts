@@ -6,11 +6,11 @@ export interface Progress {
   end(): void;
 }
 
-/** @param quiet for output that programs read. */
-export function progressOf(what: string, quiet = false): Progress {
+/** @param quiet for output that programs read. @param unit what is counted. */
+export function progressOf(what: string, quiet = false, unit = 'bytes'): Progress {
   if (quiet || !process.stderr.isTTY) return { at: () => {}, end: () => {} };
   const bar = new cliProgress.SingleBar({
-    format: `${what} [{bar}] {value} of {total} bytes`,
+    format: `${what} [{bar}] {value} of {total} ${unit}`,
     stream: process.stderr,
     clearOnComplete: true,
   });

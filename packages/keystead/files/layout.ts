@@ -57,6 +57,10 @@ export class Layout {
   get database(): string {
     return this.#in('store', 'keystead.db');
   }
+  /** RSA keys that were compared with each other, for the next look: a copy of what the records hold. */
+  get fleetKeys(): string {
+    return this.#in('store', 'fleet-keys');
+  }
   get log(): string {
     return this.#in('log');
   }

@@ -163,6 +163,11 @@ export class KeydClient {
     return this.#call('changeKey', params);
   }
 
+  /** Goes on where journal and counter do not agree, by an order that operators signed; durable when it resolves. */
+  recount(params: Params<'recount'>): Promise<Result<'recount'>> {
+    return this.#call('recount', params);
+  }
+
   /** Takes certificates off their hold by an order that operators signed; durable when it resolves. */
   signConsignment(params: Params<'signConsignment'>): Promise<Result<'signConsignment'>> {
     return this.#call('signConsignment', params);
@@ -187,6 +192,16 @@ export class KeydClient {
   /** Gives keyd of a factory node newer CRLs of headquarters; durable when it resolves. */
   takeCrls(params: Params<'takeCrls'>): Promise<Result<'takeCrls'>> {
     return this.#call('takeCrls', params);
+  }
+
+  /** Signs the indirect CRL of the root: what stands on it is keyd's own word. */
+  signRootCrl(): Promise<Result<'signRootCrl'>> {
+    return this.#call('signRootCrl', {});
+  }
+
+  /** Revokes a CA by an order that operators signed; durable, and at once. */
+  revokeCa(params: Params<'revokeCa'>): Promise<Result<'revokeCa'>> {
+    return this.#call('revokeCa', params);
   }
 
   /** Ends the connection and wipes the channel key. What still waits fails. */

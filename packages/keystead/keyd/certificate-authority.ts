@@ -77,7 +77,7 @@ export class CertificateAuthority {
   readonly signer: Signer;
   readonly #policy: Policy;
   readonly #hierarchy: Hierarchy;
-  readonly #revoked: boolean;
+  #revoked: boolean;
   readonly #state: KeydState;
   readonly #journal: Journal;
   readonly #ledger: KeyLedger;
@@ -146,6 +146,11 @@ export class CertificateAuthority {
     const issuer = this.id;
     const certificate = await this.#checks.signed({ tbs, signature, algorithm: signatureAlgorithm, values, issuer });
     return { certificate, issuer, spkiSha256: spki, serial, notBefore, notAfter };
+  }
+
+  /** Its root has revoked it, or a quorum of operators has: it answers for what it issued and issues nothing. */
+  revoke(): void {
+    this.#revoked = true;
   }
 
   /** To certify an OCSP responder is to answer for what was issued, and goes on after this CA may issue no more. */

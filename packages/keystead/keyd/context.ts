@@ -1,8 +1,10 @@
 import { join } from 'node:path';
+import { sameBytes } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type {
+  CeremonyBundle,
   IssuerId,
   OnlineCa,
   Policy,
@@ -10,9 +12,10 @@ import type {
   SignedAuthorisation,
   SignedTicket,
 } from '@keystead/core/lifecycle';
+import { ROOT_CRL_KEY } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
-import type { KeyInfo } from '../keystore/index.ts';
+import type { KeyInfo, MonotonicCounter } from '../keystore/index.ts';
 import type { Attestation } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
@@ -26,7 +29,7 @@ import { requireHeadquarters } from './factory/node.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
-import type { KeyJournalEntry, PolicyJournalEntry } from './journal-entry.ts';
+import type { CaRevocationJournalEntry, JournalEntry, KeyJournalEntry, PolicyJournalEntry } from './journal-entry.ts';
 import { KeyLedger } from './key-ledger.ts';
 import { LogSigner } from './log-signer.ts';
 import type { OcspResponder } from './ocsp-responder.ts';
@@ -35,9 +38,11 @@ import { PolicyInForce, type Standing } from './policy-in-force.ts';
 import type { Result } from './protocol.ts';
 import { Queue } from './queue.ts';
 import type { Requesters } from './requester.ts';
+import type { CeremonyRevocations } from './root-list.ts';
 import { KeydState } from './state.ts';
 import { Turnstile } from './turnstile.ts';
 import { UnderWay } from './under-way.ts';
+import { UnitCount } from './unit-count.ts';
 
 export interface ContextParts {
   /** keyd's own directory: journal, leaves, checkpoint, policies. */
@@ -51,11 +56,15 @@ export interface ContextParts {
   readonly founding: PolicyFile;
   /** The last CRL of each key of a root, as the ceremonies left them. */
   readonly rootCrls: Result<'trust'>['rootCrls'];
+  /** The bundle of the last ceremony after the founding. */
+  readonly lastBundle: CeremonyBundle | undefined;
   readonly signerOf: SignerOf;
   /** Every key of the keystore. */
   readonly keys: readonly KeyInfo[];
   /** The keys that seal the keystore. */
   readonly masters: Result<'keys'>['masters'];
+  /** What the journal is tied to, and the value with which it was made; undefined where the disk is all there is. */
+  readonly counter?: { readonly counter: MonotonicCounter; readonly base: number };
   readonly clock: Clock;
   /** Name and version of this program, as documents tell it. */
   readonly software: string;
@@ -75,12 +84,29 @@ function requireRestoredLog(log: LogSigner, state: KeydState): void {
   });
 }
 
+/** @throws KeysteadError `bundle.foreign`, `keystore.key-missing`. */
+function requireOwnSigner({ crlSigner }: Hierarchy, signerOf: SignerOf): void {
+  if (crlSigner === undefined || sameBytes(signerOf(ROOT_CRL_KEY).spki, readCertificate(crlSigner).spki)) return;
+  const seen = 'a certificate for another key than the keystore has';
+  throw new KeysteadError('bundle.foreign', { field: 'crlSigner', seen });
+}
+
+/** The hierarchy with the CAs among the revoked that operators revoked between ceremonies. */
+function withRevoked(hierarchy: Hierarchy, { rootList }: KeydState): Hierarchy {
+  const { pins } = hierarchy;
+  const revoked = [...new Set([...pins.revoked, ...rootList.revoked.keys()])];
+  return { ...hierarchy, pins: { ...pins, revoked } };
+}
+
 /** Everything that the operations of keyd work with. */
 export class KeydContext {
-  readonly hierarchy: Hierarchy;
   readonly evidence: Signer;
+  readonly signerOf: SignerOf;
+  readonly ceremonyRevocations: CeremonyRevocations;
   readonly state: KeydState;
   readonly journal: Journal;
+  /** How the journal stands to the monotonic counter. */
+  readonly count: UnitCount;
   readonly ledger: KeyLedger;
   readonly masters: Result<'keys'>['masters'];
   readonly rootCrls: Result<'trust'>['rootCrls'];
@@ -102,19 +128,22 @@ export class KeydContext {
   readonly isolation: Isolation;
   readonly #clock: Clock;
   readonly #keys: ContextParts['keys'];
-  readonly #standing: Standing;
+  #standing: Standing;
   #inForce: PolicyInForce;
 
   private constructor(
     parts: ContextParts,
     state: KeydState,
     journal: Journal,
+    count: UnitCount,
     log: LogSigner,
     policies: PolicyChain,
     ledger: KeyLedger,
   ) {
-    const { hierarchy, signerOf, software } = parts;
-    this.hierarchy = hierarchy;
+    const { signerOf, software } = parts;
+    const hierarchy = withRevoked(parts.hierarchy, state);
+    this.signerOf = signerOf;
+    this.ceremonyRevocations = { rootCrls: parts.rootCrls, bundle: parts.lastBundle };
     this.software = software;
     this.isolation = parts.isolation;
     this.state = state;
@@ -122,6 +151,7 @@ export class KeydContext {
     this.masters = parts.masters;
     this.rootCrls = parts.rootCrls;
     this.journal = journal;
+    this.count = count;
     this.consignable = new ConsignableUnits(
       (from, limit) => journal.read(from, limit),
       (requestId) => this.underWay.has(requestId),
@@ -152,12 +182,16 @@ export class KeydContext {
     const state = new KeydState();
     const changes: PolicyJournalEntry[] = [];
     const orders: KeyJournalEntry[] = [];
-    const journal = await Journal.open(join(dir, 'journal'), (entry) => {
+    const count = new UnitCount(parts.counter?.counter, parts.counter?.base);
+    const replay = (entry: JournalEntry): void => {
       state.replay(entry);
+      count.replay(entry);
       if (entry.kind === 'policy') changes.push(entry);
       if (entry.kind === 'key') orders.push(entry);
-    });
+    };
+    const journal = await Journal.open(join(dir, 'journal'), replay, count);
     try {
+      await count.start();
       const policies = PolicyChain.open({ dir, published: parts.publishedPolicy }, founding, changes);
       const ledger = new KeyLedger(hierarchy, parts.keys, () => policies.inForce.policy, orders);
       const log = await LogSigner.open(dir, {
@@ -168,6 +202,7 @@ export class KeydContext {
       });
       state.sawTime(log.lastTime);
       requireRestoredLog(log, state);
+      requireOwnSigner(hierarchy, signerOf);
       // Made at an import, which writes no journal; that of a factory node is by headquarters.
       const issuing = hierarchy.issuers.find(({ ca, current }) => ca === 'server' && current);
       if (hierarchy.node === undefined) {
@@ -176,7 +211,7 @@ export class KeydContext {
       for (const { issuer, certificate } of hierarchy.formerEvidence) {
         state.sawSerial(issuer, readCertificate(certificate).serial);
       }
-      return new KeydContext(parts, state, journal, log, policies, ledger);
+      return new KeydContext(parts, state, journal, count, log, policies, ledger);
     } catch (error) {
       await journal.close();
       throw error;
@@ -185,6 +220,10 @@ export class KeydContext {
 
   get policy(): Policy {
     return this.#inForce.policy;
+  }
+  /** What the ceremonies made; what operators have revoked of it since is among the revoked. */
+  get hierarchy(): Hierarchy {
+    return this.#standing.hierarchy;
   }
   /** One key of a CA. @throws KeysteadError `issuer.unknown`. */
   authority(issuer: IssuerId): CertificateAuthority {
@@ -266,11 +305,19 @@ export class KeydContext {
     });
   }
 
+  /** Goes by the revocation of a CA whose entry is durable: at once, in one synchronous step. */
+  caRevoked(entry: CaRevocationJournalEntry): void {
+    this.state.rootList.revoke(entry);
+    this.#standing = { ...this.#standing, hierarchy: withRevoked(this.hierarchy, this.state) };
+    this.#inForce.caRevoked(entry.ca);
+  }
+
   /** Waits for what is being written and closes the files. */
   async close(): Promise<void> {
     this.attestation.wipe();
     await this.checks.close();
     await this.log.close();
     await this.journal.close();
+    await this.count.close();
   }
 }

@@ -1,10 +1,19 @@
 import { KeysteadError } from '@keystead/core/errors';
-import { caOf, custodyOf, issuerOfKey, type KeyPurposeId, type Policy } from '@keystead/core/lifecycle';
+import {
+  caOf,
+  custodyOf,
+  issuerOfKey,
+  type KeyPurposeId,
+  OPTIONAL_PURPOSES,
+  type Policy,
+  ROOT_CRL_KEY,
+} from '@keystead/core/lifecycle';
 import type { KeyInfo } from '../keystore/index.ts';
 
 /** What each key of keyd's keystore but those of the CAs is for, by its id there. */
 const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
   evidence: 'evidence-signer',
+  [ROOT_CRL_KEY]: 'root-crl-signer',
   log: 'log',
   'log-cosign': 'log-cosign',
 };
@@ -24,6 +33,8 @@ export function requireCustody(policy: Policy, keys: readonly Pick<KeyInfo, 'id'
   for (const { id, custody, fips140 } of keys) {
     const purpose = purposeOfKey(id);
     if (purpose === undefined) continue;
+    // A policy of before this key knows nothing of it, and by such a policy it signs nothing.
+    if (OPTIONAL_PURPOSES.includes(purpose) && !policy.custody.some((rule) => rule.purpose === purpose)) continue;
     const rule = custodyOf(policy, purpose);
     const field = `custody of '${purpose}'`;
     if (!rule.allowed.includes(custody)) {

@@ -1,9 +1,10 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import { certSha256, type Signer, spkiSha256 } from '@keystead/core/crypto';
 import type { BatchTicket, ListedIssuer } from '@keystead/core/lifecycle';
-import { formatName, readCertificate } from '@keystead/core/x509';
+import { formatName, NO_END, readCertificate } from '@keystead/core/x509';
 import { stringify } from 'yaml';
 import { type KeyOrigin, originFields } from './attestation/index.ts';
+import { meaningOf } from './origin-meaning.ts';
 import { signVerified } from './sign-verified.ts';
 
 /** What every document of one keyd says of where it was made. */
@@ -29,6 +30,8 @@ export interface ProvisionedUnit {
   /** The anchor that the device starts from. */
   readonly bootstrapCa: DerCertificate;
   readonly ticket: BatchTicket;
+  /** SHA-256 of the ticket's payload, hex: which ticket of this id. */
+  readonly ticketSha256: string;
   readonly operator: string;
   readonly line: string;
   readonly station: string;
@@ -39,12 +42,16 @@ export interface ProvisionedUnit {
 
 const fingerprint = (der: DerCertificate): string => `sha256:${certSha256(der)}`;
 
-/** The provisioning record of one unit, YAML. REQ-KEY-PROV-02 */
+/**
+ * The provisioning record of one unit, YAML; docs/records.md tells what each field says. Its first word is `record:`,
+ * so that what the evidence key signs is never taken for DER, of which a SET begins with `1` (RFC 5652 section 5.4).
+ * REQ-KEY-PROV-02
+ */
 export function provisioningRecord(unit: ProvisionedUnit, provenance: Provenance): string {
   const info = readCertificate(unit.certificate);
   return yaml({
     record: 'keystead provisioning record',
-    record_version: 2,
+    record_version: 3,
     device_id: unit.deviceId,
     keys: { identity_cert: fingerprint(unit.certificate), bootstrap_ca: fingerprint(unit.bootstrapCa) },
     date: unit.date.toISOString(),
@@ -52,14 +59,18 @@ export function provisioningRecord(unit: ProvisionedUnit, provenance: Provenance
     line: unit.line,
     station: unit.station,
     ticket: unit.ticket.id,
+    ticket_sha256: unit.ticketSha256,
     model: unit.ticket.model,
+    profile: unit.ticket.profile,
     serial: info.serial,
+    not_before: info.notBefore.toISOString(),
+    not_after: info.notAfter.getTime() === NO_END.getTime() ? 'without end' : info.notAfter.toISOString(),
     issuer: formatName(info.issuer),
     issuer_cert: fingerprint(unit.issuer),
     key_algorithm: info.keyAlgorithm,
     spki_sha256: spkiSha256(info.spki),
     // That possession was proven by the request's signature does not say whether the key sits in hardware.
-    key: originFields(unit.key),
+    key: { ...originFields(unit.key), meaning: meaningOf(unit.key.origin) },
     ...origin(unit.requestId, provenance),
   });
 }
@@ -105,7 +116,16 @@ const origin = (requestId: string, { software, policySha256, logOrigin, evidence
 
 /** Every string in quotes: no value is ever read as a number, a date or a boolean by another YAML reader. */
 const yaml = (document: Record<string, unknown>): string =>
-  stringify(document, { defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'PLAIN', lineWidth: 0 });
+  stringify(document, { defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'PLAIN', lineWidth: 0 }).replace(
+    UNPRINTABLE,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+
+/**
+ * What may stand in no YAML stream as it is (YAML 1.2.2 section 5.1, c-printable), the byte order mark, and what is the end
+ * of a line to a reader of YAML 1.1: only within the quotes of a text, where its escape means the same.
+ */
+const UNPRINTABLE = /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g;
 
 /** Signs the text with the evidence key. */
 export async function signDocument(text: string, signer: Signer): Promise<SignedDocument> {

@@ -16,6 +16,7 @@ import {
   type Policy,
   type PolicyFile,
   policyFile,
+  ROOT_CRL_PROFILE,
   type RootId,
   rootId,
 } from '@keystead/core/lifecycle';
@@ -83,6 +84,8 @@ export const PinsSchema = z.strictObject({
     .default([]),
   /** Issuers whose certificate their root has revoked: they issue nothing more. */
   revoked: z.array(issuerName).default([]),
+  /** The certificate of who signs the indirect CRL of the root, where a ceremony has certified one. */
+  crlSigner: hash.optional(),
   /** While `trust/` may still be as it was before the last import. */
   publishing: z.boolean().default(false),
 });
@@ -120,6 +123,8 @@ export interface Hierarchy {
   /** Every key of the CAs, the oldest of each CA first. */
   readonly issuers: readonly Issuer[];
   readonly rollovers: readonly PinnedRollover[];
+  /** Of who signs the indirect CRL of the root; undefined where no ceremony has certified one. */
+  readonly crlSigner: DerCertificate | undefined;
   readonly pins: CeremonyPins;
   /** At a factory node the commission that it works by; undefined at headquarters. */
   readonly node?: FactoryNode;
@@ -135,6 +140,8 @@ export const lastTranscript = ({ later, transcriptSha256 }: CeremonyPins): strin
 /** The certificate in use of a CA, a root or the evidence signer, in `trust/`. */
 export const trustFile = (layout: Layout, role: CaRole | 'evidence-signer'): string =>
   join(layout.trust, `${role}.pem`);
+/** The certificate of who signs the indirect CRL of the root, in `trust/`. */
+export const crlSignerFile = (layout: Layout): string => join(layout.trust, `${ROOT_CRL_PROFILE}.pem`);
 /** The certificate of an earlier key, in `trust/`: `operational-1.pem`, as a ceremony names earlier roots. */
 export const formerFile = (layout: Layout, issuer: IssuerId): string =>
   join(layout.trust, `${caOf(issuer)}-${generationOfIssuer(issuer)}.pem`);
@@ -200,6 +207,7 @@ export function loadHierarchy(layout: Layout): Hierarchy {
     })),
     issuers: ONLINE_CAS.flatMap((ca) => issuersOf(layout, pins, ca, certificates[ca])),
     rollovers: rolloversOf(layout, pins),
+    crlSigner: pins.crlSigner === undefined ? undefined : pinnedCertificate(crlSignerFile(layout), pins.crlSigner),
     pins,
   };
 }

@@ -10,8 +10,10 @@ import {
   certify,
   checkBundle,
   ONLINE_CAS,
+  type OptionalSlot,
   profileOf,
   type RequestSlot,
+  ROOT_CRL_KEY,
   requestName,
   statusUrls,
 } from '@keystead/core/lifecycle';
@@ -99,8 +101,8 @@ export function requireRoot(root: DerCertificate, vouched: string | undefined): 
 }
 
 /** Each CA certificate is for our own key. */
-function requireOwnKeys({ certificates, evidenceSpkiSha256 }: CeremonyBundle, keystore: Keystore): void {
-  const ours = (slot: RequestSlot) => spkiSha256(keystore.signer(requestName(slot)).spki);
+function requireOwnKeys({ certificates, evidenceSpkiSha256, crlSigner }: CeremonyBundle, keystore: Keystore): void {
+  const ours = (slot: RequestSlot | OptionalSlot) => spkiSha256(keystore.signer(requestName(slot)).spki);
   const differs = (field: string, seen: string) =>
     new KeysteadError('bundle.foreign', { field, seen: `a key with SHA-256 ${seen}` });
   for (const role of ONLINE_CAS) {
@@ -108,6 +110,9 @@ function requireOwnKeys({ certificates, evidenceSpkiSha256 }: CeremonyBundle, ke
     if (theirs !== ours(role)) throw differs(`certificates.${role}`, theirs);
   }
   if (evidenceSpkiSha256 !== ours('evidence')) throw differs('evidenceSpkiSha256', evidenceSpkiSha256);
+  if (crlSigner === undefined) return;
+  const { spkiSha256: signs } = readCertificate(crlSigner);
+  if (signs !== ours(ROOT_CRL_KEY)) throw differs('crlSigner', signs);
 }
 
 /**
@@ -162,6 +167,7 @@ async function takeOver(
     formerEvidence: [],
     rollovers: [],
     revoked: [],
+    ...(bundle.crlSigner === undefined ? {} : { crlSigner: certSha256(bundle.crlSigner) }),
     publishing: false,
   };
   for (const dir of [layout.trust, layout.crl]) mkdirSync(dir, { recursive: true, mode: 0o700 });

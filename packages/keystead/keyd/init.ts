@@ -6,9 +6,11 @@ import { type GeneratedKeyAlgorithm, type SecretBytes, sha256 } from '@keystead/
 import {
   type CeremonyRequest,
   formatCeremonyRequest,
+  type OptionalSlot,
   parseCeremonyRequest,
   REQUEST_SLOTS,
   type RequestSlot,
+  ROOT_CRL_KEY,
   requestName,
 } from '@keystead/core/lifecycle';
 import { formatVerifierKey } from '@keystead/core/log';
@@ -24,6 +26,7 @@ export const KEYD_KEYS: Readonly<Record<string, { algorithm: GeneratedKeyAlgorit
   'ca-server': { algorithm: 'P-256', purpose: 'certificate authority: server' },
   'ca-operator': { algorithm: 'P-256', purpose: 'certificate authority: operator' },
   evidence: { algorithm: 'P-256', purpose: 'provisioning records and evidence' },
+  [ROOT_CRL_KEY]: { algorithm: 'P-256', purpose: 'indirect CRL of the root' },
   log: { algorithm: 'Ed25519', purpose: 'checkpoints of the audit log' },
   'log-cosign': { algorithm: 'Ed25519', purpose: 'timestamps on checkpoints of the audit log' },
 };
@@ -75,10 +78,12 @@ export async function initKeyd(
 
 async function requestOf(keystore: Keystore, clock: Clock, origin: string): Promise<CeremonyRequest> {
   const csrs = await Promise.all(
-    REQUEST_SLOTS.map(async (slot): Promise<[RequestSlot, string]> => {
-      const name = requestName(slot);
-      return [slot, toPem('CERTIFICATE REQUEST', await certificationRequest(name, keystore.signer(name)))];
-    }),
+    [...REQUEST_SLOTS, ROOT_CRL_KEY as OptionalSlot].map(
+      async (slot): Promise<[RequestSlot | OptionalSlot, string]> => {
+        const name = requestName(slot);
+        return [slot, toPem('CERTIFICATE REQUEST', await certificationRequest(name, keystore.signer(name)))];
+      },
+    ),
   );
   return {
     version: 1,

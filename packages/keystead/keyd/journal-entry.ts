@@ -1,4 +1,4 @@
-import { KEY_CHANGES, KEY_ORIGINS } from '@keystead/core/lifecycle';
+import { CA_REVOCATION_REASONS, KEY_CHANGES, KEY_ORIGINS } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { ConsignmentEntry, ForkedEntry, ResolvedEntry, TakenEntry } from './consigned/entries.ts';
 import { FactoryEntry } from './factory-entry.ts';
@@ -105,6 +105,30 @@ const ReleaseEntry = z.strictObject({
   requestId: z.string(),
 });
 
+/** The indirect CRL of the root. What stands on it follows from the ceremonies and the entries `ca-revocation`. */
+const RootCrlEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('root-crl'),
+  number: z.int().min(1),
+  nextUpdate: isoTime,
+});
+
+/** An order of operators that revoked a CA of keyd between ceremonies. */
+const CaRevocationEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('ca-revocation'),
+  ca: issuerId,
+  /** Which key that was. */
+  spkiSha256: hex,
+  reason: z.enum(CA_REVOCATION_REASONS),
+  invalidityDate: isoTime.optional(),
+  order: z.string(),
+  orderSha256: hex,
+  by: z.string(),
+  approvers: z.array(z.string()),
+  requestId: z.string(),
+});
+
 /**
  * The journal up to here came out of a backup. Written by the restore itself, so that no restored keyd can begin
  * without it. REQ-KEY-BAK-02
@@ -126,6 +150,28 @@ const RestoredEntry = z.strictObject({
   refused: z.array(z.strictObject({ time: isoTime, code: z.string(), who: z.string().optional() })).max(64),
 });
 
+/** Which step of the counter it was: 16 bytes, hex. */
+const mark = z.string().regex(/^[0-9a-f]{32}$/);
+
+/** The step of the monotonic counter that covers the entries after it, until the next one. REQ-KEY-PROV-01 */
+const CountEntry = z.strictObject({ ...numbered, kind: z.literal('count'), value: z.int().min(0), mark });
+
+/**
+ * An order of operators to go on where journal and counter did not agree: the journal goes on from the counter's value,
+ * and what could be used before is closed. REQ-KEY-PROV-01
+ */
+const RecountEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('recount'),
+  counter: z.strictObject({ make: z.string(), name: z.string(), value: z.int().min(0), mark }),
+  /** The value that the journal had, or null. */
+  journal: z.int().min(0).nullable(),
+  orderSha256: hex,
+  signers: z.array(z.string()).min(1).max(16),
+  reason: z.string(),
+  requestId: z.string(),
+});
+
 /** One line of keyd's journal: what it signed, written down and durable before it is given out. */
 export const JournalEntrySchema = z.discriminatedUnion('kind', [
   CertificateEntry,
@@ -141,6 +187,10 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   ForkedEntry,
   ResolvedEntry,
   FactoryEntry,
+  RootCrlEntry,
+  CaRevocationEntry,
+  CountEntry,
+  RecountEntry,
 ]);
 
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;
@@ -148,8 +198,10 @@ export type CertificateJournalEntry = z.infer<typeof CertificateEntry>;
 export type KeyJournalEntry = z.infer<typeof KeyEntry>;
 export type CrlJournalEntry = z.infer<typeof CrlEntry>;
 export type RevocationsJournalEntry = z.infer<typeof RevocationsEntry>;
+export type CaRevocationJournalEntry = z.infer<typeof CaRevocationEntry>;
 export type ReleaseJournalEntry = z.infer<typeof ReleaseEntry>;
 export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
+export type RecountJournalEntry = z.infer<typeof RecountEntry>;
 export type RestoredJournalEntry = z.infer<typeof RestoredEntry>;
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'n'> : never;

@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
 import { syncDirectory } from '../files/durable.ts';
+import type { CounterReading } from '../keystore/index.ts';
 import { type JournalDraft, type JournalEntry, JournalEntrySchema } from './journal-entry.ts';
 
 export type { JournalEntry } from './journal-entry.ts';
@@ -12,8 +13,18 @@ const LINE_FEED = 0x0a;
 /** The longest entry is a CRL with 100,000 fresh revocations: 8 MiB. */
 const MAX_LINE = 32 * 1024 * 1024;
 
+/** Ties groups of entries to a counter; see unit-count.ts. */
+export interface GroupCount {
+  /** Whether an entry must be covered by the counter before it is acknowledged. */
+  counts(draft: JournalDraft): boolean;
+  /** The value that covers the next group. @throws KeysteadError when there can be none; nothing is written then. */
+  next(): Promise<CounterReading>;
+  /** Raises the counter to what stands durably in the journal. @throws KeysteadError when that is not sure. */
+  cover(step: CounterReading): Promise<void>;
+}
+
 interface Queued {
-  readonly line: Buffer;
+  readonly draft: JournalDraft;
   readonly resolve: () => void;
   readonly reject: (error: KeysteadError) => void;
 }
@@ -21,7 +32,8 @@ interface Queued {
 /**
  * keyd's own count of what it signed: JSON lines, only ever appended to. Quotas and revocations are made again from
  * it at each start. Entries that come while a write is under way share the next one, so that durability costs one
- * fdatasync for many signatures. REQ-KEY-STO-03, REQ-KEY-AUD-01
+ * fdatasync for many signatures, and one step of the counter that the journal is tied to. REQ-KEY-STO-03,
+ * REQ-KEY-AUD-01, REQ-KEY-PROV-01
  *
  * Trusted for: what it acknowledged survives a power cut. Not for: someone who can write keyd's directory.
  */
@@ -31,18 +43,17 @@ export class Journal {
   /** Bytes and entries that are durable. */
   #length: number;
   #durable: number;
-  /** The number that was given last. */
-  #number: number;
+  readonly #count: GroupCount | undefined;
   #queue: Queued[] = [];
   #writing: Promise<void> | undefined;
   #broken: KeysteadError | undefined;
 
-  private constructor(path: string, file: FileHandle, length: number, number: number) {
+  private constructor(path: string, file: FileHandle, length: number, number: number, count?: GroupCount) {
     this.#path = path;
     this.#file = file;
     this.#length = length;
     this.#durable = number;
-    this.#number = number;
+    this.#count = count;
   }
 
   /**
@@ -50,7 +61,7 @@ export class Journal {
    * acknowledged: it is cut off.
    * @throws KeysteadError `keyd.journal-damaged` with the line for anything else that is not an entry.
    */
-  static async open(path: string, replay: (entry: JournalEntry) => void): Promise<Journal> {
+  static async open(path: string, replay: (entry: JournalEntry) => void, count?: GroupCount): Promise<Journal> {
     const created = !existsSync(path);
     let number = 0;
     let length = 0;
@@ -65,7 +76,7 @@ export class Journal {
     }
     const file = await open(path, created ? 'wx+' : 'r+', 0o600);
     if (created) syncDirectory(dirname(path));
-    return new Journal(path, file, length, number);
+    return new Journal(path, file, length, number, count);
   }
 
   /**
@@ -82,15 +93,14 @@ export class Journal {
   }
 
   /**
-   * Appends an entry; resolves when it is on the disk.
-   * @throws KeysteadError `keyd.journal-failed`; the entry is then not in the journal.
+   * Appends an entry; resolves when it is on the disk, and where it takes a unit the counter has covered it.
+   * @throws KeysteadError `keyd.journal-failed`; the entry is then not in the journal. `keyd.counter-failed`,
+   *   `keyd.journal-rolled-back`, `keyd.counter-replaced`; it may stand there then, and nothing may be signed by it.
    */
   append(draft: JournalDraft): Promise<void> {
     if (this.#broken !== undefined) return Promise.reject(this.#broken);
-    this.#number += 1;
-    const line = Buffer.from(`${JSON.stringify({ n: this.#number, ...draft })}\n`, 'utf8');
     return new Promise<void>((resolve, reject) => {
-      this.#queue.push({ line, resolve, reject });
+      this.#queue.push({ draft, resolve, reject });
       this.#writing ??= this.#write();
     });
   }
@@ -108,27 +118,51 @@ export class Journal {
     while (this.#queue.length > 0) {
       const batch = this.#queue;
       this.#queue = [];
-      const bytes = Buffer.concat(batch.map((one) => one.line));
-      try {
-        await writeAll(this.#file, bytes, this.#length);
-      } catch (cause) {
-        await this.#refuseWrite(batch, cause);
-        continue;
-      }
-      try {
-        await this.#file.datasync();
-      } catch (cause) {
-        // The kernel marks what it could not write as clean: no later fdatasync would tell. Only a restart, which
-        // reads what is there, knows again.
-        this.#broken = this.#failure(cause);
-        this.#reject(batch, this.#broken);
-        break;
-      }
-      this.#length += bytes.length;
-      this.#durable += batch.length;
-      for (const one of batch) one.resolve();
+      if (!(await this.#writeGroup(await this.#coverable(batch)))) break;
     }
     this.#writing = undefined;
+  }
+
+  /** The entries of a group that can be written now, with the value that is to cover it where it takes units. */
+  async #coverable(batch: readonly Queued[]): Promise<Group> {
+    const count = this.#count;
+    if (count === undefined || !batch.some(({ draft }) => count.counts(draft))) return { batch };
+    try {
+      return { batch, covered: { count, step: await count.next() } };
+    } catch (error) {
+      // What takes no unit does not wait for the counter: the next CRL, for one.
+      for (const one of batch) if (count.counts(one.draft)) one.reject(asError(error));
+      return { batch: batch.filter(({ draft }) => !count.counts(draft)) };
+    }
+  }
+
+  /** Whether it may be gone on after it. */
+  async #writeGroup({ batch, covered }: Group): Promise<boolean> {
+    const drafts = batch.map(({ draft }) => draft);
+    const [first] = drafts;
+    if (first === undefined) return true;
+    if (covered !== undefined) drafts.unshift({ time: first.time, kind: 'count', ...covered.step });
+    const lines = drafts.map((draft, index) => `${JSON.stringify({ n: this.#durable + 1 + index, ...draft })}\n`);
+    const bytes = Buffer.from(lines.join(''), 'utf8');
+    try {
+      await writeAll(this.#file, bytes, this.#length);
+    } catch (cause) {
+      await this.#refuseWrite(batch, cause);
+      return true;
+    }
+    try {
+      await this.#file.datasync();
+    } catch (cause) {
+      // The kernel marks what it could not write as clean: no later fdatasync would tell. Only a restart, which
+      // reads what is there, knows again.
+      this.#broken = this.#failure(cause);
+      this.#reject(batch, this.#broken);
+      return false;
+    }
+    this.#length += bytes.length;
+    this.#durable += drafts.length;
+    await settle(batch, covered);
+    return true;
   }
 
   /** A full disk, most often: what part was written is taken back, and the next request may try again. */
@@ -138,7 +172,6 @@ export class Journal {
     try {
       await this.#file.truncate(this.#length);
       await this.#file.datasync();
-      this.#number = this.#durable;
       this.#broken = undefined;
     } catch {
       // It stays broken.
@@ -146,7 +179,7 @@ export class Journal {
     this.#reject(batch, error);
   }
 
-  /** Everything that waits fails with the batch: its numbers would leave a gap. */
+  /** Everything that waits fails with the batch: it would find the same disk. */
   #reject(batch: readonly Queued[], error: KeysteadError): void {
     const waiting = this.#queue;
     this.#queue = [];
@@ -161,6 +194,27 @@ export class Journal {
     });
   }
 }
+
+interface Group {
+  readonly batch: readonly Queued[];
+  readonly covered?: { readonly count: GroupCount; readonly step: CounterReading };
+}
+
+/** Acknowledges a group that is durable: what takes units when the counter has covered it, and the rest before. */
+async function settle(batch: readonly Queued[], covered: Group['covered']): Promise<void> {
+  const waits = batch.filter(({ draft }) => covered?.count.counts(draft) === true);
+  for (const one of batch) if (!waits.includes(one)) one.resolve();
+  if (covered === undefined) return;
+  try {
+    await covered.count.cover(covered.step);
+    for (const one of waits) one.resolve();
+  } catch (error) {
+    for (const one of waits) one.reject(asError(error));
+  }
+}
+
+const asError = (error: unknown): KeysteadError =>
+  error instanceof KeysteadError ? error : new KeysteadError('internal.unexpected', { cause: error });
 
 /** A piece of the journal for those who reconcile with it. */
 export interface JournalPage {

@@ -13,9 +13,13 @@ import {
   type KeyPurposeId,
   type KeyStanding,
   latestDate,
+  OPTIONAL_PURPOSES,
   type Policy,
   profileOf,
+  ROOT_CRL_KEY,
+  ROOT_CRL_PROFILE,
   requestName,
+  rootCrlProfile,
   type SignedKeyOrder,
   stateAt,
   stepKey,
@@ -197,7 +201,11 @@ export class KeyLedger {
 
   #periods({ purpose, activatedAt, certificateEnd }: Held): UsagePeriods {
     if (activatedAt === null) return { originatorEnd: null, recipientEnd: null };
-    return usagePeriods(cryptoperiodOf(this.#policy(), purpose), activatedAt, certificateEnd);
+    const policy = this.#policy();
+    // A policy may leave out what a deployment may be without; the certificate ends the key then.
+    if (OPTIONAL_PURPOSES.includes(purpose) && !policy.cryptoperiods.some((one) => one.purpose === purpose))
+      return { originatorEnd: certificateEnd ?? null, recipientEnd: certificateEnd ?? null };
+    return usagePeriods(cryptoperiodOf(policy, purpose), activatedAt, certificateEnd);
   }
 
   #held(id: string): Held {
@@ -233,7 +241,7 @@ interface Certified {
 }
 
 /** When a key came into use, and when its certificate ends. A certificate is dated back, by what its profile says. */
-function certified({ issuers, evidenceSigner, policy, pins }: Hierarchy, { id }: KeyInfo): Certified {
+function certified({ issuers, evidenceSigner, crlSigner, policy, pins }: Hierarchy, { id }: KeyInfo): Certified {
   const imported = Date.parse(pins.importedAt);
   const dated = (der: DerCertificate, profile: string, began: number) => {
     const { notBefore, notAfter } = readCertificate(der);
@@ -242,6 +250,10 @@ function certified({ issuers, evidenceSigner, policy, pins }: Hierarchy, { id }:
     return { from: Math.min(notBefore.getTime() + backdated, began), end: notAfter.getTime() };
   };
   if (id === requestName('evidence')) return dated(evidenceSigner, 'evidence-signer', imported);
+  if (id === ROOT_CRL_KEY) {
+    if (crlSigner === undefined || rootCrlProfile(policy) === undefined) return { from: undefined };
+    return dated(crlSigner, ROOT_CRL_PROFILE, imported);
+  }
   const name = issuerOfKey(id);
   if (name === undefined) return { from: imported };
   const issuer = issuers.find((one) => one.id === name);

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type DerCrl, sameBytes } from '@keystead/core/bytes';
+import { type DerCertificate, type DerCrl, sameBytes } from '@keystead/core/bytes';
 import { certSha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
@@ -51,8 +51,15 @@ export function changesOf(bundle: CeremonyBundle, hierarchy: Hierarchy): LaterCh
   if (bundle.evidenceSpkiSha256 !== evidence) {
     throw new KeysteadError('bundle.foreign', { field: 'evidenceSpkiSha256', seen: bundle.evidenceSpkiSha256 });
   }
+  requireCrlSigner(bundle, hierarchy);
   const [successor] = successors;
   return { renewed: changed.filter((ca) => ca !== successor?.ca), successor };
+}
+
+/** Who signs the indirect CRL of the root is certified again for the key that it has, and is neither lost nor new. */
+function requireCrlSigner({ crlSigner }: CeremonyBundle, { crlSigner: known }: Hierarchy): void {
+  const keyOf = (der: DerCertificate | undefined) => (der === undefined ? 'none' : readCertificate(der).spkiSha256);
+  if (keyOf(crlSigner) !== keyOf(known)) throw unexpected('crlSigner', keyOf(crlSigner));
 }
 
 /** Every key that keyd knows of a CA is there as it was; one more may follow. Returns that one. */

@@ -239,6 +239,7 @@ function pinsAfter(
     later: [...pins.later, told],
     rollovers: [...pins.rollovers, ...rolled],
     revoked,
+    ...(bundle.crlSigner === undefined ? {} : { crlSigner: certSha256(bundle.crlSigner) }),
     publishing: true,
     ...(successor === undefined || given === undefined
       ? {}

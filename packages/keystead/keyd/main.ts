@@ -14,11 +14,13 @@ import { becomeOwnerOf } from '../host/owner.ts';
 import {
   type Keystore,
   type KeystoreConfig,
+  openCounter,
   openKeystore,
+  readCounterConfig,
   readKeystoreConfig,
   type SealedPassphrase,
 } from '../keystore/index.ts';
-import { KeydContext } from './context.ts';
+import { type ContextParts, KeydContext } from './context.ts';
 import { isFounded, openHierarchy } from './factory/hierarchy.ts';
 import { foundingPolicy, type Hierarchy, pinsPath } from './hierarchy.ts';
 import { cosignName } from './init.ts';
@@ -30,6 +32,7 @@ import { KeydServer } from './server.ts';
 import { becomeSole } from './single.ts';
 import { keydSocketPath, makeSocketDirectory } from './socket-path.ts';
 import { tpmGroups } from './tpm-group.ts';
+import type { CountReport } from './unit-count.ts';
 
 export interface RunKeydOptions {
   /** The data directory. */
@@ -96,7 +99,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
   try {
     const hierarchy = openHierarchy(layout);
     const keystoreConfig = readKeystoreConfig(layout.keyd);
-    const keystore = await unlock(keystoreConfig, secrets.passphrase, clock);
+    const { keystore, counter } = await unlock(layout.keyd, keystoreConfig, secrets.passphrase, clock);
     undo.unshift(() => keystore.close());
     requireLogKeys(hierarchy, keystore);
     const isolation = readIsolation();
@@ -106,10 +109,12 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       publishedPolicy: layout.policy,
       hierarchy,
       rootCrls: rootCrlsIn(layout, hierarchy),
+      lastBundle: lastBundle(layout, hierarchy.pins),
       founding: foundingPolicy(layout, hierarchy.pins),
       signerOf: (id) => keystore.signer(id),
       keys: keystore.list(),
       masters: keystoreMasters(keystoreConfig),
+      counter,
       clock,
       software: SOFTWARE,
       isolation,
@@ -129,7 +134,8 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
     if (policy.demonstration)
       log.warn({ policy: policy.name }, 'DEMONSTRATION POLICY: nothing here is to be relied on');
     log.info({ version: policy.version, policySha256: sha256 }, 'policy in force');
-    writePresence(layout, isolation);
+    logCount(log, context.count.report);
+    writePresence(layout, isolation, context.count.report);
     log.info(
       { isolation, socket: socketPath, certificates: context.state.certificates, logSize: context.log.size },
       'ready',
@@ -141,6 +147,12 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
     await runAll(undo);
     throw error;
   }
+}
+
+function logCount(log: Logger, count: CountReport): void {
+  if (count.state === 'level') log.info({ count }, 'the counter covers the journal');
+  else if (count.state === 'disk') log.warn({ count }, 'no monotonic counter: quotas rest on this disk alone');
+  else log.error({ count }, 'THE COUNTER DOES NOT COVER THE JOURNAL: no unit is provisioned');
 }
 
 /** Those of the last ceremony. Before there was a later one they lie where the founding's import put them. */
@@ -156,9 +168,23 @@ async function runAll(undo: readonly (() => unknown)[]): Promise<void> {
   for (const step of undo) await step();
 }
 
-async function unlock(config: KeystoreConfig, passphrase: SecretBytes, clock: Clock): Promise<Keystore> {
+/** The keystore, and the counter that its journal is tied to: both are opened by the one passphrase. */
+async function unlock(
+  dir: string,
+  config: KeystoreConfig,
+  passphrase: SecretBytes,
+  clock: Clock,
+): Promise<{ keystore: Keystore; counter: ContextParts['counter'] }> {
   try {
-    return await openKeystore(config, passphrase, clock);
+    const keystore = await openKeystore(config, passphrase, clock);
+    try {
+      const counting = readCounterConfig(dir);
+      if (counting === undefined) return { keystore, counter: undefined };
+      return { keystore, counter: { counter: await openCounter(counting, keystore, passphrase), base: counting.base } };
+    } catch (error) {
+      keystore.close();
+      throw error;
+    }
   } finally {
     passphrase.wipe();
   }

@@ -2,4 +2,4 @@ import { HEADQUARTERS } from '@keystead/core/lifecycle';
 import type { KeydContext } from './context.ts';
 
 /** Which node this keyd is: the one that its batch tickets must name. */
-export const nodeName = ({ hierarchy }: KeydContext): string => hierarchy.node?.name ?? HEADQUARTERS;
+export const nodeName = ({ hierarchy }: Pick<KeydContext, 'hierarchy'>): string => hierarchy.node?.name ?? HEADQUARTERS;

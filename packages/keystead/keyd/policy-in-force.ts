@@ -50,6 +50,8 @@ export class PolicyInForce {
   readonly checks: CheckPool;
   /** Challenges are made by one policy and end with it. */
   readonly attestation: Attestation;
+  /** CAs that were revoked while this policy was in force. */
+  readonly #revoked = new Set<IssuerId>();
   readonly #tickets = new Map<string, SignedTicket>();
   readonly #authorisations = new Map<string, SignedAuthorisation>();
 
@@ -69,7 +71,8 @@ export class PolicyInForce {
     );
     this.attestation = new Attestation(file.policy.attestation);
     const { revoked } = hierarchy.pins;
-    const vouches = (issuer: IssuerId) => !revoked.includes(issuer) && !ledger.isCompromised(issuer);
+    const vouches = (issuer: IssuerId) =>
+      !revoked.includes(issuer) && !this.#revoked.has(issuer) && !ledger.isCompromised(issuer);
     this.requesters = new Requesters(authorities, state, vouches, node && operatorsOf(node));
     this.provenance = {
       software,
@@ -77,6 +80,12 @@ export class PolicyInForce {
       logOrigin,
       evidenceSigner: hierarchy.evidenceSigner,
     };
+  }
+
+  /** The CA issues nothing from here on, and what it issued proves nobody. */
+  caRevoked(issuer: IssuerId): void {
+    this.#revoked.add(issuer);
+    this.authorities.get(issuer)?.revoke();
   }
 
   /** A ticket whose signature and signer are verified. @throws KeysteadError `ticket.*`. */

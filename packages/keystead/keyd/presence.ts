@@ -5,8 +5,16 @@ import { durableWrite } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
 import type { Isolation } from '../host/isolation.ts';
 import { IsolationSchema } from './protocol.ts';
+import type { CountReport } from './unit-count.ts';
+import { CountReportSchema } from './wire/recount.ts';
 
-const PresenceSchema = z.strictObject({ pid: z.int().min(1), started: z.string(), isolation: IsolationSchema });
+const PresenceSchema = z.strictObject({
+  pid: z.int().min(1),
+  started: z.string(),
+  isolation: IsolationSchema,
+  /** Whether a monotonic counter covers the journal, as of the start. */
+  count: CountReportSchema.optional(),
+});
 
 /** Which process is keyd, and what it says of its isolation: for those who verify it from outside. */
 export type Presence = z.infer<typeof PresenceSchema>;
@@ -14,8 +22,13 @@ export type Presence = z.infer<typeof PresenceSchema>;
 const presencePath = (layout: Layout): string => join(layout.run, 'keyd.json');
 
 /** Written when keyd listens. It holds nothing secret; a file that an earlier keyd left is told by its `started`. */
-export function writePresence(layout: Layout, isolation: Isolation): void {
-  const presence: Presence = { pid: process.pid, started: startOf('self') ?? '', isolation: { ...isolation } };
+export function writePresence(layout: Layout, isolation: Isolation, count: CountReport): void {
+  const presence: Presence = {
+    pid: process.pid,
+    started: startOf('self') ?? '',
+    isolation: { ...isolation },
+    count: { ...count, counter: { ...count.counter } },
+  };
   durableWrite(presencePath(layout), `${JSON.stringify(presence, null, 2)}\n`, 0o640);
 }
 

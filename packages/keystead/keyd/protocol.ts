@@ -20,7 +20,9 @@ import { factoryStatus, factoryTrust, TakeCrls } from './wire/factory-node.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { Reconciliation, Resolve, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
+import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
+import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import {
   bytes,
@@ -217,6 +219,8 @@ const Status = {
     /** Into how many partitions each issuer's list is to be cut besides the list of all; several after a change. */
     crlShards: perIssuer(z.array(z.int())),
     restores: z.array(Restore),
+    /** Whether a monotonic counter covers the journal. */
+    count: CountReportSchema,
     /** At a factory node. */
     factory: factoryStatus.optional(),
   }),
@@ -244,6 +248,10 @@ const Trust = {
         until: time,
       }),
     ),
+    /** Who signs the indirect CRL of the root; left out where no ceremony has certified one. */
+    crlSigner: certificate.optional(),
+    /** CAs that operators revoked between ceremonies, the oldest first. */
+    caRevocations: z.array(caRevocation),
     /** The last CRL of each key of a root. */
     rootCrls: z.array(z.strictObject({ id: rootName, crl })),
     /** The ceremonies after the founding, the oldest first. */
@@ -419,6 +427,9 @@ export const OPERATIONS = {
   resolve: Resolve,
   reconciliation: Reconciliation,
   takeCrls: TakeCrls,
+  signRootCrl: SignRootCrl,
+  revokeCa: RevokeCa,
+  recount: RecountOperation,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -14,6 +14,7 @@ import type { Layout } from '../files/layout.ts';
 import {
   type CeremonyPins,
   ceremonyCopy,
+  crlSignerFile,
   formerEvidenceFile,
   formerFile,
   pinsPath,
@@ -60,6 +61,7 @@ export function publishCertificates(layout: Layout, bundle: CeremonyBundle): voi
     put(files.oldWithNew, oldWithNew);
     if (role === 'root') across.push(newWithOld, oldWithNew);
   }
+  if (bundle.crlSigner !== undefined) put(crlSignerFile(layout), bundle.crlSigner);
   // What a relying party needs between a leaf and whichever root it knows; the signing root is another tree.
   const chain = [
     ...ONLINE_CAS.map((role) => certificates[role]),

@@ -18,11 +18,15 @@ import type {
   CertificateJournalEntry,
   CrlJournalEntry,
   JournalEntry,
+  RecountJournalEntry,
   RestoredJournalEntry,
   RevocationsJournalEntry,
 } from './journal-entry.ts';
 import type { Revoked } from './revoked-set.ts';
+import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
+
+type Recount = Omit<RecountJournalEntry, 'n' | 'kind'>;
 
 interface TicketUse {
   readonly sha256: string;
@@ -52,6 +56,7 @@ export class KeydState {
   readonly #unitKeys = new Map<string, string>();
   readonly #lists = new Map<ListedIssuer, IssuerLists>();
   readonly #restores: RestoredJournalEntry[] = [];
+  readonly #recounts: Recount[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
   /** What is on hold, and what came off. */
@@ -61,6 +66,8 @@ export class KeydState {
     unitOf: (deviceId) => this.#units.get(deviceId),
     ownerOf: (spkiSha256) => this.#unitKeys.get(spkiSha256),
   });
+  /** The indirect CRL of the root. */
+  readonly rootList = new RootList();
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -72,7 +79,9 @@ export class KeydState {
     if (entry.kind === 'crl') this.#replayCrl(entry);
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
+    this.rootList.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
+    if (entry.kind === 'recount') this.takeRecount(entry);
     if (entry.kind === 'factory') this.factories.replay(entry);
     this.factories.consigned.replay(entry);
   }
@@ -124,26 +133,43 @@ export class KeydState {
     return this.#restores;
   }
 
+  /** Every order to go on where journal and counter did not agree, in order. */
+  get recounts(): readonly Recount[] {
+    return this.#recounts;
+  }
+
+  /** Takes a recount into account. Returns what takes it back, for when it could not be written. */
+  takeRecount(recount: Recount): () => void {
+    this.#recounts.push(recount);
+    return () => void this.#recounts.splice(this.#recounts.indexOf(recount), 1);
+  }
+
   /** The fewest entries that the log may have: what the restores vouched for. */
   get leastLogSize(): number {
     return Math.max(0, ...this.#restores.map(({ log }) => log.restored));
   }
 
   /**
-   * What was made with a ticket or an authorisation after the backup is forgotten, and so is that it was ever used.
-   * What could be used before the restore is therefore closed. REQ-KEY-BAK-02, REQ-KEY-PROV-01
-   * @throws KeysteadError `ticket.before-restore`, `authorisation.before-restore`.
+   * What was made with a ticket or an authorisation after the backup, or after the disk that was put back, is forgotten,
+   * and so is that it was ever used. What could be used before is therefore closed. REQ-KEY-BAK-02, REQ-KEY-PROV-01
+   * @throws KeysteadError `ticket.before-restore`, `authorisation.before-restore`, `ticket.before-recount`,
+   *   `authorisation.before-recount`.
    */
   requireAfterRestore(
     { notBefore }: Pick<BatchTicket, 'notBefore'>,
     what: 'ticket' | 'authorisation' = 'ticket',
   ): void {
-    const last = this.#restores.at(-1);
-    if (last === undefined || Date.parse(notBefore) > Date.parse(last.time)) return;
-    throw new KeysteadError(`${what}.before-restore`, {
-      field: 'notBefore',
-      seen: `${notBefore}, restored ${last.time}`,
-    });
+    const isAfter = (last: { time: string } | undefined): boolean =>
+      last === undefined || Date.parse(notBefore) > Date.parse(last.time);
+    const field = 'notBefore';
+    const restored = this.#restores.at(-1);
+    if (!isAfter(restored)) {
+      throw new KeysteadError(`${what}.before-restore`, { field, seen: `${notBefore}, restored ${restored?.time}` });
+    }
+    const recounted = this.#recounts.at(-1);
+    if (!isAfter(recounted)) {
+      throw new KeysteadError(`${what}.before-recount`, { field, seen: `${notBefore}, recounted ${recounted?.time}` });
+    }
   }
 
   /** Certificates in the journal. */

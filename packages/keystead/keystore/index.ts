@@ -8,6 +8,20 @@ export {
   writeKeystoreConfig,
 } from './config.ts';
 export {
+  COUNTER_MAKES,
+  type CounterConfig,
+  type CounterMake,
+  type CounterReading,
+  counterConfigPath,
+  type MonotonicCounter,
+  makeTokenCounter,
+  makeTpm2Counter,
+  NO_MARK,
+  openCounter,
+  readCounterConfig,
+  writeCounterConfig,
+} from './counter/index.ts';
+export {
   type AgreementKeystore,
   CUSTODIES,
   type Custody,

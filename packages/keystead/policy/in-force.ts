@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
 import { type PolicyFile, type PolicyHistoryEntry, policyFile } from '@keystead/core/lifecycle';
 import type { Layout } from '../files/layout.ts';
+import { nodeAsFounded } from '../keyd/factory/hierarchy.ts';
 import { foundingPolicy, pinsPath, readPins } from '../keyd/hierarchy.ts';
 import { readJournal } from '../keyd/journal.ts';
 import { PolicyChain } from '../keyd/policy-chain.ts';
@@ -34,7 +35,7 @@ export function readOrRefuse(path: string): Uint8Array {
  * @throws KeysteadError `config.missing` where no ceremony has been taken over; `policy.chain-broken`, `bundle.*`.
  */
 export function policyInPlace(layout: Layout): PolicyInPlace {
-  const pins = readPins(layout);
+  const pins = readPins(layout) ?? nodeAsFounded(layout);
   if (pins === undefined) throw new KeysteadError('config.missing', { field: pinsPath(layout) });
   const founding = foundingPolicy(layout, pins);
   const journal = join(layout.keyd, 'journal');

@@ -13,7 +13,8 @@ import {
 const FUTURE_TOLERANCE_MS = 60_000;
 
 /**
- * The CRLs that a verifier reads from one file: for each CA, and for each partition of its certificates, the newest.
+ * The CRLs that a verifier reads from one file: for each CA, and for each partition of its certificates, the newest; and
+ * the indirect ones of the signers that are among the CAs, by which the CRL of a revoked CA is left out.
  * A CRL gets in only when one of the CAs signed it, it is whole and in its time, and its number goes not back.
  * REQ-KEY-REV-03
  */
@@ -41,7 +42,7 @@ export class CrlBundle {
   take(der: Uint8Array, now: Date): RevocationList {
     const list = readRevocationList(der);
     const field = formatName(list.issuer);
-    if (list.baseNumber !== undefined || list.point?.indirect === true || list.strange !== undefined)
+    if (list.baseNumber !== undefined || list.strange !== undefined)
       throw new KeysteadError('crl-sync.delta', { field });
     if (!this.#isSigned(list)) throw new KeysteadError('crl-sync.unsigned', { field });
     const { thisUpdate, nextUpdate } = list;
@@ -57,10 +58,25 @@ export class CrlBundle {
     return list;
   }
 
-  /** The CAs that have no CRL here. */
+  /** The CAs, and the signers of indirect CRLs, that have no CRL here. */
   get missing(): readonly CertificateInfo[] {
     const lists = [...this.#lists.values()];
     return this.#cas.filter((ca) => !lists.some((list) => isSignedBy(list, ca)));
+  }
+
+  /**
+   * The CAs whose own CRL is left out, since a verifier that knows no indirect CRL must refuse all that they issued: an
+   * indirect CRL of their issuer revokes them, or they name one and none is here that is in its time.
+   */
+  withdrawn(now: Date): readonly CertificateInfo[] {
+    const indirect = [...this.#lists.values()].filter(
+      ({ point, nextUpdate }) => point?.indirect === true && nextUpdate > now,
+    );
+    return this.#cas.filter(({ indirectCrls, issuer, serial }) => {
+      if (indirect.some((list) => list.find(nameKey(issuer), serial) !== undefined)) return true;
+      const signers = indirectCrls.map((named) => nameKey(named.issuer));
+      return signers.length > 0 && !indirect.some(({ issuerKey }) => signers.includes(issuerKey));
+    });
   }
 
   /** Whether it holds this very CRL (SHA-256, hex). */
@@ -73,9 +89,11 @@ export class CrlBundle {
   }
 
   /** One block for each CRL, in the order of the CAs' names: the same CRLs make the same text. */
-  toPem(): string {
+  toPem(now: Date): string {
+    const withdrawn = this.withdrawn(now);
     const sorted = [...this.#lists.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
     return sorted
+      .filter(([, list]) => !withdrawn.some((ca) => isSignedBy(list, ca)))
       .map(([, list]) => `# ${formatName(list.issuer)}, number ${list.number}\n${toPem('X509 CRL', list.der)}`)
       .join('');
   }

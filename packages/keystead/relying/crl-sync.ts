@@ -19,7 +19,10 @@ import { CrlBundle } from './crl-bundle.ts';
 
 export interface CrlSyncOptions {
   readonly clock: Clock;
-  /** Files of CA certificates, PEM: every CA of the paths that the verifier is to judge, the root included. */
+  /**
+   * Files of CA certificates, PEM: every CA of the paths that the verifier is to judge, the root included, and who signs
+   * an indirect CRL that they name.
+   */
   readonly caFiles: readonly string[];
   /** http addresses of CRLs, besides those that the CA certificates themselves name. */
   readonly urls: readonly string[];
@@ -69,9 +72,11 @@ export async function syncCrls(options: CrlSyncOptions): Promise<CrlSyncOutcome>
     if (nextUpdate <= options.clock.now())
       failures.push(new KeysteadError('crl-sync.ended', { field: formatName(issuer), seen: nextUpdate.toISOString() }));
   }
-  const missing = bundle.missing.map((ca) => formatName(ca.subject));
+  const missing = [...new Set(bundle.missing)].map((ca) => formatName(ca.subject));
   if (missing.length > 0) failures.push(new KeysteadError('crl-sync.missing', { field: missing.join('; ') }));
-  const text = bundle.toPem();
+  for (const { subject, serial } of bundle.withdrawn(options.clock.now()))
+    failures.push(new KeysteadError('crl-sync.withdrawn', { field: formatName(subject), seen: `serial ${serial}` }));
+  const text = bundle.toPem(options.clock.now());
   const changed = text !== before;
   if (changed) durableWrite(options.out, text, 0o644);
   const digest = toHex(sha256(Buffer.from(text)));
@@ -118,7 +123,8 @@ async function refresh(
 function readCas(file: string): CertificateInfo[] {
   try {
     const cas = fromPem('CERTIFICATE', readFileSync(file, 'utf8')).map(readCertificate);
-    if (cas.length > 0 && cas.every(({ ca }) => ca)) return cas;
+    // Beside the CAs, who signs an indirect CRL for one.
+    if (cas.length > 0 && cas.every(({ ca, keyUsage }) => ca || keyUsage.includes('cRLSign'))) return cas;
   } catch (cause) {
     throw new KeysteadError('crl-sync.no-ca', {
       field: file,

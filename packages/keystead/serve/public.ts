@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { Clock } from '@keystead/core/clock';
-import { type IssuerId, type IssuerName, isIssuerId } from '@keystead/core/lifecycle';
+import { type IssuerId, type IssuerName, isIssuerId, ROOT_CRL_PROFILE } from '@keystead/core/lifecycle';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Layout } from '../files/layout.ts';
@@ -48,6 +48,7 @@ export function createPublicServer({ rooms, keyd, layout, clock, log, cmp }: Pub
   });
   const crls = new CrlDirectory(layout.crl, clock);
   rooms.authority.onCrlPublished((issuer) => crls.published(issuer));
+  rooms.rootCrl?.onPublished((list) => crls.published(list));
   const crl = createCrlHandler({ crls, clock, onFailure });
   const auditLog = createLogHandler({ dir: layout.log, onFailure });
   const server = createServer({
@@ -66,7 +67,9 @@ export function createPublicServer({ rooms, keyd, layout, clock, log, cmp }: Pub
     exposeHeadRoutes: true,
     logger: false,
   });
-  for (const { id, certificate } of rooms.hierarchy.all) {
+  const { crlSigner } = rooms.hierarchy;
+  const addressed = crlSigner === undefined ? [] : [{ id: ROOT_CRL_PROFILE, certificate: crlSigner }];
+  for (const { id, certificate } of [...rooms.hierarchy.all, ...addressed]) {
     app.get(`/ca/${id}.cer`, (_request, reply) =>
       reply
         .type('application/pkix-cert')

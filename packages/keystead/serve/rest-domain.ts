@@ -11,6 +11,7 @@ import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
 import { factoryDomain } from './factory-domain.ts';
 import { reconciliationDomain } from './reconciliation-domain.ts';
+import { recordDomain } from './record-domain.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
 import type { ServedHierarchy } from './served-hierarchy.ts';
@@ -45,6 +46,13 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...revocationDomain(rooms, operator),
     ...reconciliationDomain(rooms, operator),
     ...factoryDomain(rooms.factories, operator),
+    ...recordDomain(rooms, operator),
+    async revokeCa(caller, statements) {
+      const client = await operator(caller, 'revocation.propose', 'revoke CA');
+      const asked = { actor: actorOf(client), requestId: caller.requestId };
+      const { at, invalidityDate, ...told } = await rooms.caRevocations.revoke(statements, asked);
+      return { ...told, at: at.toISOString(), invalidityDate: invalidityDate?.toISOString() ?? null };
+    },
     async whoami(caller) {
       const client = await access.identify(caller.certificate, { requestId: caller.requestId, what: 'whoami' });
       return { kind: client.kind, id: client.id, roles: client.kind === 'operator' ? [...client.roles] : [] };
@@ -66,12 +74,6 @@ export function restDomain(rooms: Rooms): RestDomain {
       const found = store.read((records) => records.certificatesBySerial(serial.toLowerCase() as Serial));
       if (found.length === 0) throw new KeysteadError('certificate.unknown', { field: 'serial', seen: serial });
       return { certificates: found.map((one) => ({ ...certificateView(one), pem: toPem('CERTIFICATE', one.der) })) };
-    },
-    async record(caller, deviceId) {
-      await operator(caller, 'device.read', 'show record');
-      const found = store.read((records) => records.provisioningRecord(deviceId));
-      if (found === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
-      return { record: found.record, signature: toBase64(found.signature), auditSeq: found.auditSeq };
     },
     async enrolOperator(caller, name, csr) {
       return view(await authority.operatorCertificate({ name, csr, requestId: caller.requestId }));
@@ -137,6 +139,14 @@ export function restDomain(rooms: Rooms): RestDomain {
         const { record, history } = new Inventory(records, rooms.policy, now).find(name);
         return { ...keyView(record, rooms.policy, now), history: history.map(keyEventView) };
       });
+    },
+    async count(caller) {
+      await operator(caller, 'batch.open', 'show count');
+      return rooms.recounts.show();
+    },
+    async recount(caller, order) {
+      const client = await operator(caller, 'ticket.sign', 'recount');
+      return rooms.recounts.carryOut(order, actorOf(client), caller.requestId);
     },
     async orderKey(caller, order) {
       // keyd verifies the order itself: here only whether this caller may bring one at all.

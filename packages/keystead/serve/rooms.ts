@@ -8,20 +8,23 @@ import type { Logger } from 'pino';
 import { Access, type AppendAudit, OutsideOperators, RefusalLog } from '../access/index.ts';
 import type { Acme } from '../acme/index.ts';
 import { appendAudit, LogPublisher } from '../audit/index.ts';
-import { Authority, KeyClaims } from '../authority/index.ts';
+import { Authority, KeyClaims, RootCrlPublisher } from '../authority/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
+import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import { type Outbox, Provisioning } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
+import { CaRevocations } from './ca-revocations.ts';
 import { FactoryRecords } from './factory-records.ts';
 import { recordCommission } from './factory-role.ts';
 import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
 import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
 import { PolicyChanges } from './policy-changes.ts';
+import { Recounts } from './recounts.ts';
 import { ServedHierarchy } from './served-hierarchy.ts';
 
 export interface RoomsOptions {
@@ -41,6 +44,7 @@ export interface RoomsOptions {
 
 /** The domain of the front end, put together: records, log, access, authority, provisioning. */
 export interface Rooms {
+  readonly layout: Layout;
   readonly store: Store;
   readonly access: Access;
   readonly authority: Authority;
@@ -54,11 +58,15 @@ export interface Rooms {
   readonly clock: Clock;
   readonly backups: BackupRecords;
   readonly refusals: RefusalLog;
+  readonly recounts: Recounts;
   /** The policy in force; another one after a change. */
   readonly policy: Policy;
   readonly policies: PolicyChanges;
   readonly certificates: Readonly<Record<CaRole, DerCertificate>>;
   readonly hierarchy: ServedHierarchy;
+  /** The indirect CRL of the root; undefined where no ceremony has certified who signs it. */
+  readonly rootCrl: RootCrlPublisher | undefined;
+  readonly caRevocations: CaRevocations;
   /** Repairs what a crash left; before the first request is taken. */
   start(): Promise<void>;
   /** Writes down and publishes what is still on its way, and closes the records. */
@@ -130,8 +138,19 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     recordsDirectory: layout.records,
     evidenceDirectory: layout.evidence,
   });
+  // ---- the indirect CRL of the root
+  const rootCrl =
+    trust.crlSigner === undefined
+      ? undefined
+      : new RootCrlPublisher({ store, keyd, clock, audit, policy: () => policies.policy }, layout.crl);
+  const caRevocations = new CaRevocations({
+    ...{ store, keyd, audit, refusals, authority, rootCrl },
+    issuers: trust.issuers,
+  });
+  // ---- end of the indirect CRL of the root
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
+  const recounts = new Recounts({ store, keyd, audit, refusals });
   const operators = operatorsOf(trust, () => policies.policy);
   const access = new Access({
     store,
@@ -140,6 +159,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     cas,
     factories: () => factories.cas.filter(({ believed }) => believed),
     operators,
+    isRevoked: (issuer) => trust.issuers.some(({ id, revoked }) => id === issuer && revoked),
     get policy() {
       return policies.policy;
     },
@@ -149,6 +169,10 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     options.acme,
   );
   const headquarters = trust.factory?.headquartersEvidence;
+  const fleetKeys = new FleetKeys({
+    ...{ store, authority, clock, audit, policy: () => policies.policy },
+    ...{ database: layout.database, directory: layout.fleetKeys },
+  });
   const imported = trust.later.length;
   const tick = setInterval(() => {
     keyd
@@ -159,13 +183,14 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
       })
       .catch(() => {});
-    for (const part of [authority, keys]) {
+    for (const part of [authority, keys, fleetKeys, ...(rootCrl === undefined ? [] : [rootCrl])]) {
       part
         .tick()
         .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
     }
   }, TICK_MS);
   return {
+    layout,
     store,
     access,
     authority,
@@ -182,6 +207,9 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       return policies.policy;
     },
     backups,
+    rootCrl,
+    caRevocations,
+    recounts,
     certificates,
     hierarchy,
     async start() {
@@ -208,6 +236,11 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       if (abandoned.length > 0)
         log.warn({ abandoned }, 'signatures that never came into the records were put on the CRLs');
       if (restored) await authority.afterRestore();
+      await caRevocations.start(trust.caRevocations);
+      // Late is loud and no reason not to serve: the ticks go on trying.
+      await rootCrl?.tick().catch((error: unknown) => log.error({ err: error }, 'no indirect CRL of the root yet'));
+      if (rootCrl === undefined)
+        log.warn('no ceremony has certified a signer of an indirect CRL: a CA is revoked in a ceremony alone');
       await provisioning.start();
       if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
       await keys.tick();
@@ -215,6 +248,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
     async close() {
       clearInterval(tick);
+      await fleetKeys.close();
       await acme.close();
       await refusals.flush();
       await publisher.close();

@@ -64,6 +64,11 @@ export class ServedHierarchy {
     return [...this.roots, ...this.issuers];
   }
 
+  /** Of who signs the indirect CRL of the root, where there is one. */
+  get crlSigner(): DerCertificate | undefined {
+    return this.#trust.crlSigner;
+  }
+
   /** Every key that a CRL is published for. */
   get names(): IssuerName[] {
     return this.all.map(({ id }) => id);

@@ -6,6 +6,7 @@ import { crlLists } from './crl-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
 import { reconciliation } from './reconciliation-migration.ts';
+import { recordIndexes } from './record-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
 import { enrolmentTransactions } from './transaction-migration.ts';
 
@@ -31,6 +32,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 8, name: 'enrolments of several messages', statements: enrolmentTransactions },
   { version: 9, name: 'the lists of revocations', statements: crlLists },
   { version: 12, name: 'reconciliation of factory nodes', statements: reconciliation },
+  { version: 14, name: 'records by batch and by date', statements: recordIndexes },
 ];
 
 function firstSchema({

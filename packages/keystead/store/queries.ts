@@ -7,6 +7,7 @@ import type { Dialect } from './dialect.ts';
 import { keyQueries } from './key-queries.ts';
 import { bytesOf, compileQuery } from './query.ts';
 import { reconciliationQueries } from './reconciliation-queries.ts';
+import { recordQueries } from './record-queries.ts';
 import { revocationQueries } from './revocation-queries.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
@@ -230,6 +231,7 @@ export function compileQueries(dialect: Dialect) {
     ...revocationQueries(dialect),
     ...transactionQueries(dialect),
     ...reconciliationQueries(dialect),
+    ...recordQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

@@ -109,6 +109,22 @@ export class Reader {
     return this.statements.record.first({ deviceId });
   }
 
+  /** Up to `count` records of a batch made from `from` on and before `to` (ms), by device id behind `after`; `''` begins. */
+  recordsOfTicket(v: {
+    ticketId: string;
+    after: string;
+    from: number;
+    to: number;
+    count: number;
+  }): ProvisioningRecord[] {
+    return this.statements.recordsOfTicket.all(v);
+  }
+
+  /** Up to `count` records made before `to` (ms), the oldest first, behind the device `after` of the time `at` (ms). */
+  recordsByTime({ at, ...v }: { at: number; after: string; to: number; count: number }): ProvisioningRecord[] {
+    return this.statements.recordsByTime.all({ ...v, at, atAgain: at });
+  }
+
   /** Up to `count` records that are not yet known to be a file. */
   unexportedRecords(count: number): ProvisioningRecord[] {
     return this.statements.unexportedRecords.all({ count });

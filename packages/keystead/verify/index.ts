@@ -1,9 +1,13 @@
 import type { Clock } from '@keystead/core/clock';
 import { readConfig } from '../files/config.ts';
 import type { Layout } from '../files/layout.ts';
+import { readIdentity } from '../keyd/factory/identity.ts';
 import { type Check, type CheckResult, runCheck } from './check.ts';
 import { CEREMONY_CHECKS } from './checks/ceremony.ts';
+import { COUNT_CHECKS } from './checks/count.ts';
 import { KEY_CHECKS } from './checks/cryptoperiods.ts';
+import { NODE_CHECKS } from './checks/factory-node.ts';
+import { FLEET_KEY_CHECKS } from './checks/fleet-keys.ts';
 import { ISOLATION_CHECKS } from './checks/isolation.ts';
 import { LOG_CHECKS } from './checks/log.ts';
 import { POLICY_CHECKS } from './checks/policy.ts';
@@ -21,7 +25,24 @@ export const CHECKLIST: readonly Check[] = [
   ...POLICY_CHECKS,
   ...STORAGE_CHECKS,
   ...ISOLATION_CHECKS,
+  ...COUNT_CHECKS,
   ...REVOCATION_CHECKS,
+  ...RECORD_CHECKS,
+  ...FLEET_KEY_CHECKS,
+  ...SCEP_CHECKS,
+  ...KEY_CHECKS,
+  ...LOG_CHECKS,
+];
+
+/**
+ * The checklist of a factory node: no ceremony was held there, and what becomes of its devices is told by the CRLs and the
+ * OCSP of headquarters, where that is checked.
+ */
+export const NODE_CHECKLIST: readonly Check[] = [
+  ...NODE_CHECKS,
+  ...POLICY_CHECKS,
+  ...STORAGE_CHECKS,
+  ...ISOLATION_CHECKS,
   ...RECORD_CHECKS,
   ...SCEP_CHECKS,
   ...KEY_CHECKS,
@@ -33,6 +54,7 @@ export async function runChecklist(layout: Layout, clock: Clock): Promise<CheckR
   const { host, ports } = readConfig(layout);
   const context = { layout, clock, httpUrl: `http://${host}:${ports.http}` };
   const results: CheckResult[] = [];
-  for (const check of CHECKLIST) results.push(await runCheck(check, context));
+  const checklist = readIdentity(layout) === undefined ? CHECKLIST : NODE_CHECKLIST;
+  for (const check of checklist) results.push(await runCheck(check, context));
   return results;
 }

@@ -14,6 +14,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { type CaRole, checkPath, readCertificate } from '@keystead/core/x509';
 import type { Layout } from '../files/layout.ts';
+import { aboveFile } from '../keyd/factory/publish.ts';
 
 /** The certificate in a PEM file of `trust/` or `ceremony/`. @throws KeysteadError `cert.not-der` when there is none. */
 export function certificateIn(path: string): DerCertificate {
@@ -71,13 +72,19 @@ export function trustedAnchors(layout: Layout, now: Date): DerCertificate[] {
 function intermediates(layout: Layout): DerCertificate[] {
   const earlier = join(layout.trust, 'earlier-cas.pem');
   const gone = existsSync(earlier) ? fromPem('CERTIFICATE', readFileSync(earlier, 'utf8')) : [];
-  return [...trustedIssuers(layout).map(({ certificate }) => certificate), ...(gone as DerCertificate[])];
+  // At a factory node, those of headquarters that certified its own: its evidence signer is by one of them.
+  const above = (['manufacturing', 'server'] as const)
+    .map((ca) => aboveFile(layout, ca))
+    .filter((path) => existsSync(path))
+    .map(certificateIn);
+  return [...trustedIssuers(layout).map(({ certificate }) => certificate), ...above, ...(gone as DerCertificate[])];
 }
 
 /** What verifies a document that the evidence key signed at `date`: the certificates that were in force then. */
 export interface DocumentChain {
   readonly evidenceSigner: DerCertificate;
-  readonly server: DerCertificate;
+  /** Between the signer and the root, from the signer upwards. */
+  readonly intermediates: readonly DerCertificate[];
   readonly root: DerCertificate;
 }
 
@@ -96,9 +103,8 @@ export function documentChain(layout: Layout, date: Date, anchor?: string): Docu
   for (const evidenceSigner of names.map((name) => certificateIn(join(layout.trust, name))).sort(byAge)) {
     for (const { certificate: root } of roots) {
       const path = checkPath(evidenceSigner, below, [root], { now: date });
-      const [, server] = path.ok ? path.chain : [];
-      if (path.ok && server !== undefined && path.chain.length === 3)
-        return { evidenceSigner, server: server.der, root };
+      if (!path.ok) continue;
+      return { evidenceSigner, intermediates: path.chain.slice(1, -1).map(({ der }) => der), root };
     }
   }
   throw new KeysteadError('record.unproven', { field: 'signer', seen: `no certificate of ${date.toISOString()}` });

@@ -44,6 +44,7 @@ export const COMMANDS = {
   GetCapability: { code: 0x17a, handles: 0, authorized: 0 }, // 30.2
   NvUndefineSpace: { code: 0x122, handles: 2, authorized: 1 }, // 31.4
   NvDefineSpace: { code: 0x12a, handles: 1, authorized: 1 }, // 31.3
+  NvWrite: { code: 0x137, handles: 2, authorized: 1 }, // 31.7
   NvIncrement: { code: 0x134, handles: 2, authorized: 1 }, // 31.8
   NvReadPublic: { code: 0x169, handles: 1, authorized: 0 }, // 31.6
   NvRead: { code: 0x14e, handles: 2, authorized: 1 }, // 31.13

@@ -4,14 +4,17 @@ import { KeysteadError } from '../../errors/index.ts';
 import {
   type CaRole,
   checkPath,
+  formatName,
   type IssuanceOptions,
   lintCertificate,
   type Profile,
   readCertificate,
   readCrl,
+  sameName,
 } from '../../x509/index.ts';
 import { type IssuerId, MOST_GENERATIONS, type RootId, rootId } from '../issuer.ts';
 import { caProfile, OFFLINE_CAS, ONLINE_CAS, type Policy } from '../policy.ts';
+import { crlIssuerOf, rootCrlProfile } from '../root-crl.ts';
 import { type CeremonyBundle, type RootRollover, transcriptRoot } from './bundle.ts';
 import { allGenerations } from './generation.ts';
 import { rehearsalPolicy } from './rehearsal.ts';
@@ -46,6 +49,7 @@ export function checkBundle(bundle: CeremonyBundle, policy: Policy, now: Date): 
     checkRollover(bundle, rollover, index, used);
   });
   checkEarlier(bundle);
+  checkCrlSigner(bundle, used, now);
   return revokedIssuers(bundle);
 }
 
@@ -120,6 +124,39 @@ function checkEarlier(bundle: CeremonyBundle): void {
   });
   const most = Math.max(...ONLINE_CAS.map((ca) => allGenerations(bundle).filter((one) => one.ca === ca).length));
   if (most > MOST_GENERATIONS) throw new KeysteadError('bundle.altered', { field: 'earlier', seen: `${most} keys` });
+}
+
+/**
+ * Who signs the indirect CRL of the root was certified for that by a key of the root, and for a key of its own: a CA's
+ * key that signed the list too would tell its own status.
+ */
+function checkCrlSigner(bundle: CeremonyBundle, policy: Policy, now: Date): void {
+  const { crlSigner, rehearsal } = bundle;
+  for (const role of ONLINE_CAS) {
+    const [named] = readCertificate(bundle.certificates[role]).indirectCrls;
+    if (named === undefined) continue;
+    if (crlSigner !== undefined && sameName(named.issuer, crlIssuerOf(crlSigner))) continue;
+    const seen = `its CRL by ${formatName(named.issuer)}, for whom there is no certificate`;
+    throw new KeysteadError('bundle.altered', { field: `certificates.${role}`, seen });
+  }
+  if (crlSigner === undefined) return;
+  const field = 'crlSigner';
+  const profile = rootCrlProfile(policy);
+  if (profile === undefined) throw new KeysteadError('bundle.altered', { field, seen: 'no profile in the policy' });
+  const root = rootOf(crlSigner, rootKeysOf(bundle));
+  if (root === undefined)
+    throw new KeysteadError('bundle.altered', { field, seen: 'a signature of no key of the root' });
+  requireProfile(crlSigner, profile, root.certificate, field, { rehearsal });
+  const { spkiSha256, notAfter } = readCertificate(crlSigner);
+  const owner = [...OFFLINE_CAS, ...ONLINE_CAS].find(
+    (role) => readCertificate(bundle.certificates[role]).spkiSha256 === spkiSha256,
+  );
+  if (owner !== undefined) throw new KeysteadError('bundle.altered', { field, seen: `the key of '${owner}'` });
+  // What has ended was good once: the ceremony before may be long ago, and the next one certifies the signer again.
+  if (notAfter <= now) return;
+  const anchors = [bundle.certificates.root, root.certificate];
+  const path = checkPath(crlSigner, [], anchors, { now, rehearsal });
+  if (!path.ok) throw new KeysteadError('bundle.altered', { field, seen: `${path.rule} at ${path.at}` });
 }
 
 /** The certificates of a root's next key: old and new, and each by the other (RFC 9810 section 4.4). */

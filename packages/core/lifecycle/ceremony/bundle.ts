@@ -69,6 +69,8 @@ const BundleSchema = z.strictObject({
     .min(1)
     .max(MOST_EARLIER)
     .optional(),
+  /** The certificate of who signs the indirect CRL of the root; left out where there is none. */
+  crlSigner: pem.optional(),
 });
 
 /** A change of a root's key: the old anchor, and the certificates that lead from each key to the other. */
@@ -94,6 +96,8 @@ export interface CeremonyBundle {
   readonly rollovers: readonly RootRollover[];
   /** Each certificate of an online CA that a later one replaced, the oldest first. */
   readonly earlier: readonly EarlierCertificate[];
+  /** Of who signs the indirect CRL of the root, where there is one. */
+  readonly crlSigner?: DerCertificate;
 }
 
 /** The bundle's file: JSON, UTF-8, in the one form that {@link parseBundle} takes. */
@@ -128,6 +132,7 @@ export function formatBundle(bundle: CeremonyBundle): string {
     ...(bundle.earlier.length === 0
       ? {}
       : { earlier: bundle.earlier.map(({ role, certificate }) => ({ role, certificate: pemOf(certificate) })) }),
+    ...(bundle.crlSigner === undefined ? {} : { crlSigner: pemOf(bundle.crlSigner) }),
   };
   return `${JSON.stringify(file, null, 2)}\n`;
 }
@@ -161,7 +166,7 @@ function requireVersion(value: unknown): void {
 }
 
 function bundleOf(file: z.infer<typeof BundleSchema>): CeremonyBundle {
-  const { version: _version, certificates, crls, rollovers, earlier, ...facts } = file;
+  const { version: _version, certificates, crls, rollovers, earlier, crlSigner, ...facts } = file;
   const der = (role: CaRole) => certificateOf(certificates[role], `certificates.${role}`);
   return {
     ...facts,
@@ -185,6 +190,7 @@ function bundleOf(file: z.infer<typeof BundleSchema>): CeremonyBundle {
       role,
       certificate: certificateOf(certificate, `earlier[${index}].certificate`),
     })),
+    ...(crlSigner === undefined ? {} : { crlSigner: certificateOf(crlSigner, 'crlSigner') }),
   };
 }
 

@@ -3,6 +3,7 @@ import type { DerCsr } from '../../bytes/index.ts';
 import { fromPem } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { ONLINE_CAS, type OnlineCa } from '../policy.ts';
+import { ROOT_CRL_KEY } from '../root-crl.ts';
 import { firstIssue } from '../schema-field.ts';
 
 /** A hundred times what a request needs. */
@@ -24,6 +25,8 @@ const RequestSchema = z.strictObject({
     server: csr,
     operator: csr,
     evidence: csr,
+    /** For the signer of the indirect CRL of the root; a keyd of before it has none. */
+    'root-crl': csr.optional(),
   }),
   /** The verifier keys of the log and of its cosigner, in the text form of C2SP signed-note. */
   log: z.strictObject({ vkey: z.string().min(1).max(512), cosignVkey: z.string().min(1).max(512) }),
@@ -31,10 +34,13 @@ const RequestSchema = z.strictObject({
 
 export type CeremonyRequest = z.infer<typeof RequestSchema>;
 export type RequestSlot = OnlineCa | 'evidence';
+/** A request that need not be there. */
+export type OptionalSlot = typeof ROOT_CRL_KEY;
 export const REQUEST_SLOTS: readonly RequestSlot[] = [...ONLINE_CAS, 'evidence'];
 
 /** The common name that a request of keyd carries: it ties the request to its place, so that two cannot be swapped. */
-export const requestName = (slot: RequestSlot): string => (slot === 'evidence' ? 'evidence' : `ca-${slot}`);
+export const requestName = (slot: RequestSlot | OptionalSlot): string =>
+  slot === 'evidence' || slot === ROOT_CRL_KEY ? slot : `ca-${slot}`;
 
 /**
  * Reads a request file (JSON, UTF-8, exactly as {@link formatCeremonyRequest} writes it). Nothing is verified yet.
@@ -68,8 +74,8 @@ export function requireSize(bytes: Uint8Array): void {
 }
 
 /** The DER of the request for `slot`. @throws KeysteadError `ceremony.request-malformed` when the PEM is none. */
-export const requestedCsr = (request: CeremonyRequest, slot: RequestSlot): DerCsr =>
-  csrOf(request.certificateRequests[slot], `certificateRequests.${slot}`);
+export const requestedCsr = (request: CeremonyRequest, slot: RequestSlot | OptionalSlot): DerCsr =>
+  csrOf(request.certificateRequests[slot] ?? '', `certificateRequests.${slot}`);
 
 /** The one request of a PEM text. @throws KeysteadError `ceremony.request-malformed` */
 export function csrOf(text: string, field: string): DerCsr {

@@ -1,5 +1,10 @@
 import { z } from 'zod';
-import { FACTORY_NAME, HEADQUARTERS } from '../node-name.ts';
+
+/** How headquarters is called where a factory's name could stand. */
+export const HEADQUARTERS = 'headquarters';
+
+/** What a factory node may be called: the name stands in certificates, addresses and file names. */
+export const FACTORY_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
 
 export const factoryName = z
   .string()

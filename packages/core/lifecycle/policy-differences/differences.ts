@@ -4,6 +4,7 @@ import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-u
 import { algorithms, profiles } from './certificates.ts';
 import { est } from './est.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
+import { fleetKeys } from './fleet-keys.ts';
 import { attestation } from './makers.ts';
 import { authorisations, backups, deviceProof } from './outsiders.ts';
 import { operators, quorums, revocationAuthority, ticketSigners, tickets } from './people.ts';
@@ -37,6 +38,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   deviceProof(found, before, after);
   backups(found, before, after);
   attestation(found, before, after);
+  fleetKeys(found, before, after);
   found.rest(before, after);
   return found.sorted();
 }

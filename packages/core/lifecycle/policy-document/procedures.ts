@@ -1,6 +1,7 @@
 import { makerName } from '../attestation-policy.ts';
 import { DEFAULT_AUTHORISATION_LIMITS } from '../authorisation.ts';
 import { durationText } from '../duration.ts';
+import { DEFAULT_FLEET_KEYS } from '../fleet-key-policy.ts';
 import { cryptoperiodOf, type Policy, profileOf } from '../policy.ts';
 import { GIVEN_REASONS, REVOCATION_SELECTORS, type RevocationSelectorKind } from '../revocation-authority.ts';
 import { REASON_RULES, revocationQuorum } from '../revocation-rules.ts';
@@ -48,12 +49,23 @@ function attested({ attestation }: Policy): string {
   return `${who} that its key is in a TPM and cannot leave it. Believed are the TPMs of: ${makers}; and ${keys} endorsement keys by themselves. keyd makes the challenge and judges the answer.`;
 }
 
+/** REQ-KEY-PROV-03 */
+function brokenKeys({ fleetKeys = DEFAULT_FLEET_KEYS }: Policy): string {
+  const acts = {
+    report: 'is entered in the log, and a person decides',
+    hold: 'is entered in the log and put on hold',
+    revoke: 'is entered in the log and revoked as compromised',
+  };
+  return `A key that is weak, published, or another unit's is refused. RSA keys of the whole fleet are compared with each other within ${durationText(fleetKeys.everySeconds)} after they were certified; one that shares a factor with another ${acts[fleetKeys.onSharedFactor]}.`;
+}
+
 const provisioning = (policy: Policy): Block[] => [
   subsection('Distribution and provisioning'),
   steps(
     `A CA operator signs a batch ticket: model, device ids, lines, at most ${policy.tickets.maxQuota} units, for at most ${durationText(policy.tickets.maxSeconds)}.`,
     'The line operator provisions each unit. The device proves its key; keyd counts each unit against the ticket and refuses the one above it.',
     attested(policy),
+    brokenKeys(policy),
     'Each unit gets a signed provisioning record that is provable in the audit log.',
     `Who has no certificate yet enrols under an authorisation that a CA operator signed for its names: at most ${limits(policy).maxUses} keys, for at most ${durationText(limits(policy).maxSeconds)}. keyd counts them.`,
     'Anchors, the keys of the log and this policy are public and are distributed as files whose fingerprints the ceremony and the log state.',

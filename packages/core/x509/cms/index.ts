@@ -3,6 +3,14 @@ export { certsOnly, crlsOnly, readCertsOnly } from './certs-only.ts';
 export { contentInfo } from './content-info.ts';
 export { type EnvelopedContent, envelopedData } from './enveloped-data.ts';
 export { type CmsDigest, CONTENT_TYPES, type ContentType } from './oids.ts';
+export {
+  type PlainContent,
+  type PlainMessage,
+  plainSigned,
+  readPlainSigned,
+  type UnsignedAttribute,
+  unsignedOf,
+} from './plain-signed.ts';
 export { type EnvelopedMessage, openEnveloped, readEnveloped, type TransportRecipient } from './read-enveloped.ts';
 export { type CmsValue, readSigned, type SignedMessage, verifySigned } from './read-signed.ts';
 export { type CmsAttribute, issuerAndSerial, type SignedContent, signedData } from './signed-data.ts';

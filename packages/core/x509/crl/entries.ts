@@ -1,5 +1,5 @@
 import type { Serial } from '../../bytes/index.ts';
-import { booleanTrue, context, octetString, oid, sequence } from '../der/writer.ts';
+import { booleanTrue, context, generalizedTime, octetString, oid, sequence } from '../der/writer.ts';
 import { EXTENSIONS } from '../oids.ts';
 import { CRL_REASONS, type CrlReason } from './reasons.ts';
 
@@ -10,6 +10,8 @@ export interface RevokedEntry {
   readonly revokedAt: Date;
   /** Left out of the CRL when it is `unspecified` (RFC 5280 section 5.3.1); `removeFromCRL` stands in delta CRLs only. */
   readonly reason?: CrlReason;
+  /** When the key was lost or the certificate became invalid, to the second (RFC 5280 section 5.3.2). */
+  readonly invalidityDate?: Date;
   /**
    * The Name, DER, of who issued this certificate and those after it, in an indirect CRL (RFC 5280 section 5.3.3); for
    * the first without one it is the CRL's own issuer.
@@ -29,6 +31,8 @@ export interface EntryOctets {
   readonly seconds: number;
   /** CRLReason (RFC 5280 section 5.3.1). */
   readonly reason: number;
+  /** Milliseconds since 1970. */
+  readonly invalidityDate?: number;
   readonly certificateIssuer?: Uint8Array;
 }
 
@@ -60,7 +64,7 @@ const REASON_EXTENSIONS: readonly Uint8Array[] = Array.from({ length: 11 }, (_, 
 export function entryOctets(entries: Iterable<RevokedEntry>): Iterable<EntryOctets> {
   return {
     *[Symbol.iterator]() {
-      for (const { serial, revokedAt, reason, certificateIssuer } of entries) {
+      for (const { serial, revokedAt, reason, invalidityDate, certificateIssuer } of entries) {
         const octets = Buffer.from(serial, 'hex');
         const { length } = octets;
         if (length === 0 || length > MOST_SERIAL_OCTETS || length * 2 !== serial.length)
@@ -69,7 +73,10 @@ export function entryOctets(entries: Iterable<RevokedEntry>): Iterable<EntryOcte
         const seconds = Math.floor(revokedAt.getTime() / 1000);
         if (!(seconds >= YEAR_1950 && seconds < YEAR_10000))
           throw new RangeError('a revocation time lies from 1950 to 9999');
-        yield { octets, from: 0, length, seconds, reason: CRL_REASONS[reason ?? 'unspecified'], certificateIssuer };
+        yield {
+          ...{ octets, from: 0, length, seconds, reason: CRL_REASONS[reason ?? 'unspecified'] },
+          ...{ invalidityDate: invalidityDate?.getTime(), certificateIssuer },
+        };
       }
     },
   };
@@ -79,7 +86,7 @@ export function entryOctets(entries: Iterable<RevokedEntry>): Iterable<EntryOcte
 export function entriesLength(entries: Iterable<EntryOctets>): number {
   let length = 0;
   for (const entry of entries) {
-    if (entry.certificateIssuer !== undefined) {
+    if (isLong(entry)) {
       length += longEntry(entry).length;
       continue;
     }
@@ -99,7 +106,7 @@ export function* entryPieces(entries: Iterable<EntryOctets>): Generator<Uint8Arr
   const clock = new DayDigits();
   let at = 0;
   for (const entry of entries) {
-    const long = entry.certificateIssuer === undefined ? undefined : longEntry(entry);
+    const long = isLong(entry) ? longEntry(entry) : undefined;
     if (at + MOST_BYTES_PER_ENTRY > PIECE_BYTES || long !== undefined) {
       yield out.subarray(0, at);
       at = 0;
@@ -136,16 +143,27 @@ function writeSerial(out: Buffer, start: number, { octets, from, length }: Entry
   return at + length;
 }
 
-/** An entry that names its certificate's issuer, through the general encoder. */
+const isLong = ({ certificateIssuer, invalidityDate }: EntryOctets): boolean =>
+  certificateIssuer !== undefined || invalidityDate !== undefined;
+
+/** An entry that names its certificate's issuer or tells since when it is invalid, through the general encoder. */
 function longEntry(entry: EntryOctets): Uint8Array {
   const out = Buffer.alloc(MOST_BYTES_PER_ENTRY);
   const serialEnd = writeSerial(out, 0, entry);
   const timeEnd = new DayDigits().write(out, serialEnd, entry.seconds);
-  const name = entry.certificateIssuer ?? new Uint8Array(0);
+  const extensions = entry.reason === 0 ? [] : [reasonExtension(entry.reason)];
+  // RFC 5280 section 5.3.2: always GeneralizedTime, and not critical.
+  if (entry.invalidityDate !== undefined)
+    extensions.push(
+      sequence(oid(EXTENSIONS.invalidityDate), octetString(generalizedTime(new Date(entry.invalidityDate)))),
+    );
   // GeneralNames with one directoryName [4]; the extension is critical (RFC 5280 section 5.3.3).
-  const issuer = sequence(oid(EXTENSIONS.certificateIssuer), booleanTrue(), octetString(sequence(context(4, name))));
-  const reason = entry.reason === 0 ? [] : [reasonExtension(entry.reason)];
-  return sequence(out.subarray(0, timeEnd), sequence(...reason, issuer));
+  const { certificateIssuer: name } = entry;
+  if (name !== undefined)
+    extensions.push(
+      sequence(oid(EXTENSIONS.certificateIssuer), booleanTrue(), octetString(sequence(context(4, name)))),
+    );
+  return sequence(out.subarray(0, timeEnd), sequence(...extensions));
 }
 
 /** Writes times. Revocations come in runs of one day; formatting a Date for each is what would cost the most here. */

@@ -15,7 +15,7 @@ import {
   time,
 } from '../der/writer.ts';
 import { generalNameDer } from '../general-names.ts';
-import { EXTENSIONS } from '../oids.ts';
+import { ACCESS_METHODS, EXTENSIONS } from '../oids.ts';
 import { type EntryOctets, entriesLength, entryOctets, entryPieces, type RevokedEntry } from './entries.ts';
 
 /** What stands in one CRL besides its entries. */
@@ -33,6 +33,8 @@ export interface CrlHead {
   readonly point?: string;
   /** The CRL lists certificates of other issuers as well (RFC 5280 section 5.2.5, indirectCRL). */
   readonly indirect?: boolean;
+  /** Where the certificate of who signs stands, for who has the list and not the signer (RFC 5280 section 5.2.7). */
+  readonly caIssuers?: string;
   /** Where the delta CRL for this full CRL stands (RFC 5280 section 5.2.6). */
   readonly freshest?: string;
 }
@@ -128,7 +130,7 @@ export function tbsCertList({ entries, ...head }: CrlContents): Uint8Array {
 }
 
 function* extensionsOf(head: CrlHead, ski: string): Generator<Uint8Array> {
-  const { number, base, point, indirect, freshest } = head;
+  const { number, base, point, indirect, freshest, caIssuers } = head;
   yield extension(EXTENSIONS.authorityKeyIdentifier, sequence(contextPrimitive(0, fromHex(ski))));
   yield extension(EXTENSIONS.cRLNumber, integer(number));
   // Critical, both: who does not know them must not take the list for a full one.
@@ -141,6 +143,10 @@ function* extensionsOf(head: CrlHead, ski: string): Generator<Uint8Array> {
   }
   if (freshest !== undefined && base === undefined)
     yield extension(EXTENSIONS.freshestCRL, sequence(sequence(context(0, uriName(freshest)))));
+  if (caIssuers !== undefined) {
+    const access = sequence(oid(ACCESS_METHODS.caIssuers), generalNameDer(`URI:${caIssuers}`));
+    yield extension(EXTENSIONS.authorityInfoAccess, sequence(access));
+  }
 }
 
 /** The fullName [0] of a DistributionPointName. */

@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { fromPem } from '@keystead/core/bytes';
 import { readChain } from '@keystead/core/lifecycle';
-import { readCertificate } from '@keystead/core/x509';
+import { formatName, readCertificate } from '@keystead/core/x509';
 import { fingerprintRows } from '../../files/fingerprint.ts';
 import type { CeremonyResult } from '../options.ts';
 import { PASSPHRASE, Rehearsal } from './rehearsal.ts';
@@ -154,16 +154,20 @@ test('the hierarchy has the shape of the policy: P-384 roots of 20 years, P-256 
     assert.equal(notAfter.getTime() - notBefore.getTime(), (20 * 365 * 24 + 1) * 3_600_000);
   }
   for (const role of ['manufacturing', 'operational', 'server', 'operator']) {
-    const { keyAlgorithm, pathLength, notAfter, crlUrls, ocspUrls } = certificate(role);
+    const { keyAlgorithm, pathLength, notAfter, crlUrls, indirectCrls, ocspUrls } = certificate(role);
     assert.deepEqual([keyAlgorithm, pathLength, ocspUrls], ['P-256', 0, []]);
-    assert.deepEqual(crlUrls, ['http://localhost:8080/crl/root.crl']);
+    assert.deepEqual(crlUrls, []);
+    assert.deepEqual(
+      indirectCrls.map(({ issuer, urls }) => [formatName(issuer), urls]),
+      [['CN=Keystead Root CRL signer,O=Keystead', ['http://localhost:8080/crl/root-indirect.crl']]],
+    );
     assert.ok(notAfter <= certificate('root').notAfter);
   }
 });
 
 test('each step is printed for people with its number, and each fingerprint in hex and in words', () => {
   const text = rehearsal.printed.join('\n');
-  for (let step = 1; step <= 10; step += 1) assert.ok(text.includes(`Step ${step} of 10. `), `step ${step}`);
+  for (let step = 1; step <= 11; step += 1) assert.ok(text.includes(`Step ${step} of 11. `), `step ${step}`);
   for (const hash of [result.rootSha256, result.signingRootSha256, result.transcriptSha256]) {
     assert.ok(text.includes(fingerprintRows(hash, '     ')), hash);
   }
@@ -180,7 +184,7 @@ test('the transcript names software, policy, witnesses, every key, and every fil
       'requests',
       'root-key',
       'root-key',
-      ...Array<string>(4).fill('certificate'),
+      ...Array<string>(5).fill('certificate'),
       'crl',
       'crl',
       'transcript-key',
@@ -194,7 +198,7 @@ test('the transcript names software, policy, witnesses, every key, and every fil
   const shown = lines.filter(({ step }) => step === 'confirmed');
   assert.deepEqual(
     shown.map(({ detail }) => [detail.script, detail.by]),
-    Array.from({ length: 10 }, (_, index) => [`${index + 1} of 10`, {}]),
+    Array.from({ length: 11 }, (_, index) => [`${index + 1} of 11`, {}]),
   );
   const outputs = Object.keys(lines.at(-1)?.detail.outputs ?? {});
   const closing = ['transcript.jsonl', 'transcript.sig'];

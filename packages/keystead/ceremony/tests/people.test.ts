@@ -92,7 +92,7 @@ for (const [answer, how] of [
     const given = options(`stopped-${answer}`);
     await assert.rejects(runCeremony(given, io), {
       code: 'ceremony.stopped',
-      field: 'Step 4 of 10. Key of the signing root',
+      field: 'Step 4 of 11. Key of the signing root',
     });
     assert.deepEqual(existsSync(given.offline) ? readdirSync(given.offline) : [], []);
     const [record, ...others] = readdirSync(given.out);
@@ -111,7 +111,7 @@ for (const [answer, how] of [
 test('without an administrator the witnesses confirm every step', async () => {
   const { asked, io } = room(() => 'yes');
   await runCeremony(options('witnesses', { administrator: undefined }), io);
-  assert.equal(asked.length, 20);
+  assert.equal(asked.length, 22);
 });
 
 test('people have names of their own, in letters that a page and a terminal show', async () => {

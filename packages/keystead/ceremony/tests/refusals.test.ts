@@ -169,11 +169,11 @@ test('witnesses who say no stop the ceremony at that step, and the root made so 
   const asked: string[] = [];
   const io = {
     print: (text: string) => void asked.push(text),
-    confirm: async () => (asked.join('\n').includes('Step 4 of 10') ? 'no' : 'yes') as Answer,
+    confirm: async () => (asked.join('\n').includes('Step 4 of 11') ? 'no' : 'yes') as Answer,
   };
   await assert.rejects(runCeremony(rehearsal.options({ unattended: false, offline }), io), {
     code: 'ceremony.stopped',
-    field: 'Step 4 of 10. Key of the signing root',
+    field: 'Step 4 of 11. Key of the signing root',
   });
   assert.deepEqual(readdirSync(offline), []);
   assert.equal(existsSync(join(rehearsal.layout.ceremony, 'transcript.jsonl')), false);

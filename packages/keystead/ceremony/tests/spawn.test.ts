@@ -57,7 +57,7 @@ test('TEST-KEY-02 a spawned ceremony has an empty network namespace of its own',
   assert.ok(result.isolation === 'network-namespace' || result.isolation === 'user-namespace', result.isolation);
   assert.equal(result.offline, true);
   assert.equal(transcriptIn(options.out).offline, true);
-  assert.ok(options.lines.some((line) => line.startsWith('Step 1 of 10. Network')));
+  assert.ok(options.lines.some((line) => line.startsWith('Step 1 of 11. Network')));
   const [root] = fromPem('CERTIFICATE', readFileSync(join(options.out, 'root.pem'), 'latin1'));
   assert.ok(root);
   assert.equal(result.rootSha256, certSha256(root));

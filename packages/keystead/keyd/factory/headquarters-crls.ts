@@ -127,7 +127,9 @@ export class HeadquartersCrls {
   }
 
   #load(ca: HeadquartersCa, path: string): void {
-    const found = this.#readOf(new Uint8Array(readFileSync(path)) as DerCrl);
+    const der = new Uint8Array(readFileSync(path)) as DerCrl;
+    const found = this.#readOf(der);
+    if (found === undefined) requireReadable(der, path);
     // A renewal may name another key of the CA: the list of the one before says nothing any more.
     if (found === undefined && this.#lists.has(ca)) return;
     if (found?.ca !== ca) throw new KeysteadError('bundle.altered', { field: path, seen: 'not a CRL of this CA' });
@@ -150,6 +152,15 @@ export class HeadquartersCrls {
     }
     const ca = HEADQUARTERS_CAS.find((one) => info.verify(this.#cas[one]));
     return ca === undefined ? undefined : { ca, held: { der, info } };
+  }
+}
+
+/** A file that is no list any more would else be passed over, and what it had revoked forgotten. */
+function requireReadable(der: DerCrl, path: string): void {
+  try {
+    readCrl(der);
+  } catch (cause) {
+    throw new KeysteadError('bundle.altered', { field: path, seen: 'not a CRL', cause });
   }
 }
 

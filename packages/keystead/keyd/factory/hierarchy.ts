@@ -36,6 +36,7 @@ export function nodeOf(layout: Layout, pins: NodePins): FactoryNode {
     number: content.number,
     closed: content.act === 'close',
     deviceIdPrefixes: content.deviceIdPrefixes,
+    serverNames: content.serverNames,
     above: { manufacturing: above.manufacturing, server: above.server },
     headquartersEvidence: above['evidence-signer'],
     headquartersLog: content.log,
@@ -72,10 +73,18 @@ function nodeHierarchy(layout: Layout, pins: NodePins): Hierarchy {
       current: true,
       succeededAt: undefined,
     })),
+    // A node signs no list of the root.
+    crlSigner: undefined,
     rollovers: [],
     pins: asPins,
     node,
   };
+}
+
+/** What founded a node, as {@link readPins} tells it of headquarters; undefined where there is no node. */
+export function nodeAsFounded(layout: Layout): CeremonyPins | undefined {
+  const pins = readNodePins(layout);
+  return pins === undefined ? undefined : nodeHierarchy(layout, pins).pins;
 }
 
 /** In the form in which the rest of keyd knows what was pinned: the first commission is what founded this keyd. */

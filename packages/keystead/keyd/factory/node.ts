@@ -12,6 +12,8 @@ export interface FactoryNode {
   readonly number: number;
   readonly closed: boolean;
   readonly deviceIdPrefixes: readonly string[];
+  /** What its servers are called. */
+  readonly serverNames: readonly string[];
   /** What certified this node's sub-CAs. */
   readonly above: Readonly<Record<'manufacturing' | 'server', DerCertificate>>;
   /** Signs commissions and receipts at headquarters. */

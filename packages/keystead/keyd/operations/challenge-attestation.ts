@@ -46,8 +46,8 @@ export type UnitParams = Pick<Params<'provision'>, 'ticket' | 'deviceId' | 'stat
 
 /**
  * That this unit may be provisioned now, by this operator at this line, and that its record can be signed.
- * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `ticket.*`, `operator.*`, `device.id-malformed`,
- *   `factory.*` at a factory node.
+ * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `keyd.journal-rolled-back`,
+ *   `keyd.counter-replaced`, `ticket.*`, `operator.*`, `device.id-malformed`; `factory.*` at a factory node.
  */
 export function requireUnit(
   keyd: KeydContext,
@@ -61,6 +61,7 @@ export function requireUnit(
   const authority = keyd.issuing('manufacturing');
   keyd.ledger.require(issuerKeyId(authority.id), 'protect', now);
   requireTicketTime(ticket, now);
+  keyd.count.require();
   keyd.state.requireAfterRestore(ticket);
   requireTicketFactory(ticket, nodeName(keyd));
   requireTicketLine(ticket, line);

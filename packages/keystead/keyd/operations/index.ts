@@ -12,8 +12,10 @@ import { changeKey, keys } from './keys.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
 import { reconciliation } from './reconciliation.ts';
+import { recount } from './recount.ts';
 import { releaseHold } from './release-hold.ts';
 import { resolve } from './resolve.ts';
+import { revokeCa, signRootCrl } from './root-crl.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
 import { signConsignment } from './sign-consignment.ts';
@@ -52,10 +54,13 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   resolve,
   reconciliation,
   takeCrls,
+  signRootCrl,
+  revokeCa,
+  recount,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */
-const ALONE: ReadonlySet<OperationName> = new Set<OperationName>(['changePolicy']);
+const ALONE: ReadonlySet<OperationName> = new Set<OperationName>(['changePolicy', 'recount']);
 
 /**
  * Checks the form of an operation's parameters and carries it out. Whatever it signed is durable when it resolves.

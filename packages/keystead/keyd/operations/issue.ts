@@ -112,6 +112,7 @@ function authorisationOf(keyd: KeydContext, params: Params<'issue'>, now: Date):
   const { content } = signed;
   if (content.id !== id) throw new KeysteadError('request.malformed', { field: 'requester.id', seen: id });
   requireAuthorisationTime(content, now);
+  keyd.count.require();
   keyd.state.requireAfterRestore(content, 'authorisation');
   if (content.profile !== params.profile) {
     throw new KeysteadError('authorisation.profile-forbidden', { field: 'profile', seen: params.profile });

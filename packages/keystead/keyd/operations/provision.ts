@@ -43,6 +43,7 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
       issuer: authority.certificate,
       bootstrapCa: keyd.hierarchy.certificates.root,
       ticket,
+      ticketSha256: signed.sha256,
       operator,
       line,
       station,

@@ -3,6 +3,7 @@ import { transitionEnd } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import type { CertificateJournalEntry, JournalEntry } from '../journal-entry.ts';
 import type { Params, Result } from '../protocol.ts';
+import { caRevoked } from './root-crl.ts';
 import { factoryStatusOf, factoryTrustOf } from './take-crls.ts';
 
 /** Who keyd is and how far it is. */
@@ -18,6 +19,7 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
     tickets: keyd.state.tickets,
     crlNumbers: keyd.state.crlNumbers,
     crlShards: shardings(keyd),
+    count: keyd.count.report,
     restores: keyd.state.restores.map(({ n: _, kind: __, time, ...restore }) => ({ ...restore, time: new Date(time) })),
     factory: factoryStatusOf(keyd),
   };
@@ -31,7 +33,7 @@ function shardings(keyd: KeydContext): Result<'status'>['crlShards'] {
 
 /** What the ceremonies approved, certificates and verifier keys, and the policy in force. */
 export async function trust(keyd: KeydContext): Promise<Result<'trust'>> {
-  const { certificates, evidenceSigner, issuers, rollovers, pins } = keyd.hierarchy;
+  const { certificates, evidenceSigner, issuers, rollovers, crlSigner, pins } = keyd.hierarchy;
   const { vkey, cosignVkey, revoked } = pins;
   return {
     certificates: { ...certificates },
@@ -44,6 +46,8 @@ export async function trust(keyd: KeydContext): Promise<Result<'trust'>> {
       certificates: { ...rollover.certificates },
       until: transitionEnd(keyd.policy, rollover.certificates),
     })),
+    ...(crlSigner === undefined ? {} : { crlSigner }),
+    caRevocations: [...keyd.state.rootList.revoked.values()].map(caRevoked),
     rootCrls: [...keyd.rootCrls],
     later: pins.later.map(({ importedAt, ...ceremony }, index) => ({
       ...ceremony,

@@ -13,6 +13,7 @@ import { parse } from 'yaml';
 import { PolicyParties, successor } from '../../../core/lifecycle/tests/policy-parties.ts';
 import type { Params, Result } from '../../keyd-client/index.ts';
 import { readJournal } from '../journal.ts';
+import { meaningOf } from '../origin-meaning.ts';
 import { csrFor, KeydBed, makeKey } from './bed.ts';
 import { TpmMachine } from './tpm-machine.ts';
 
@@ -95,7 +96,10 @@ test('TEST-KEY-03: where the ticket demands attestation, a unit without it is re
   );
   const lenient = await bed.ticket({ id: 'lenient' });
   const unit = await bed.client.provision({ ...at('KS-0002', lenient), csr });
-  assert.deepEqual((parse(unit.record) as { key: unknown }).key, { origin: 'proof-of-possession' });
+  assert.deepEqual((parse(unit.record) as { key: unknown }).key, {
+    origin: 'proof-of-possession',
+    meaning: meaningOf('proof-of-possession'),
+  });
   assert.deepEqual(unit.key, { origin: 'proof-of-possession' });
 });
 
@@ -215,7 +219,7 @@ test("TEST-KEY-03: a unit whose TPM opens keyd's challenge gets its IDevID, and 
   assert.ok(ek.type === 'ecc');
   assert.equal(unit.spkiSha256, spkiSha256(one.device.signer().spki));
   const { record_version: version, key } = parse(unit.record) as { record_version: number; key: unknown };
-  assert.equal(version, 2);
+  assert.equal(version, 3);
   assert.deepEqual(key, {
     origin: 'tpm2-attested',
     endorsed_by: 'certificate',
@@ -224,6 +228,7 @@ test("TEST-KEY-03: a unit whose TPM opens keyd's challenge gets its IDevID, and 
     ek_spki_sha256: spkiSha256(spkiOf(ek)),
     attestation_key_name: made.key.attestationKeyName,
     key_name: made.key.keyName,
+    meaning: meaningOf('tpm2-attested'),
   });
   assert.match(made.key.keyName, /^000b[0-9a-f]{64}$/);
 

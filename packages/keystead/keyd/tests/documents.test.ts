@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
 import { certSha256, sha256, spkiSha256 } from '@keystead/core/crypto';
+import { parseTicket } from '@keystead/core/lifecycle';
 import { parse } from 'yaml';
 import { readJournal } from '../journal.ts';
+import { meaningOf } from '../origin-meaning.ts';
 import { csrFor, KeydBed, makeKey } from './bed.ts';
 
 let bed: KeydBed;
@@ -42,12 +44,13 @@ async function verifyByOpenssl(text: string, signature: Uint8Array): Promise<voi
 
 test('a unit gets a provisioning record with all that an auditor needs, and openssl verifies its signature', async () => {
   const key = makeKey();
-  const unit = await bed.provision('KS-0007', await bed.ticket(), key);
+  const ticket = await bed.ticket();
+  const unit = await bed.provision('KS-0007', ticket, key);
   await verifyByOpenssl(unit.record, unit.signature);
   const { certificates, evidenceSigner } = await bed.client.trust();
   assert.deepEqual(parse(unit.record), {
     record: 'keystead provisioning record',
-    record_version: 2,
+    record_version: 3,
     device_id: 'KS-0007',
     keys: {
       identity_cert: `sha256:${certSha256(unit.certificate)}`,
@@ -58,13 +61,17 @@ test('a unit gets a provisioning record with all that an auditor needs, and open
     line: 'line-1',
     station: 'station-1',
     ticket: 'batch-1',
+    ticket_sha256: parseTicket(ticket).sha256,
     model: 'KS-PUMP-1',
+    profile: 'idevid',
     serial: unit.serial,
+    not_before: unit.notBefore.toISOString(),
+    not_after: 'without end',
     issuer: 'CN=Keystead manufacturing CA,O=Keystead',
     issuer_cert: `sha256:${certSha256(certificates.manufacturing as DerCertificate)}`,
     key_algorithm: 'P-256',
     spki_sha256: spkiSha256(key.spki),
-    key: { origin: 'proof-of-possession' },
+    key: { origin: 'proof-of-possession', meaning: meaningOf('proof-of-possession') },
     software: 'keystead 0.1.0',
     policy_sha256: toHex(sha256(bed.rehearsal.output('policy.json'))),
     log_origin: 'rehearsal.example/log',

@@ -66,7 +66,7 @@ test('keyd makes each of its keys, and its request is one that openssl verifies'
       encoding: 'utf8',
       stdio: 'pipe',
     });
-    assert.match(answer, /subject=CN = (ca-|evidence)/);
+    assert.match(answer, /subject=CN = (ca-|evidence|root-crl)/);
   }
 });
 
@@ -147,7 +147,7 @@ test('the bundle of its own ceremony is taken over, and importing it again chang
   assert.deepEqual(pins.witnesses, ['Ada Lovelace', 'Grace Hopper']);
   assert.deepEqual(readdirSync(ours.layout.trust).sort(), [
     ...['ca-chain.pem', 'evidence-signer.pem', 'log-cosign.vkey', 'log.vkey', 'manufacturing.pem', 'operational.pem'],
-    ...['operator.pem', 'policy.json', 'root.pem', 'server.pem', 'signing-root.pem'],
+    ...['operator.pem', 'policy.json', 'root-crl-signer.pem', 'root.pem', 'server.pem', 'signing-root.pem'],
   ]);
   assert.deepEqual(readdirSync(ours.layout.crl).sort(), ['root.crl', 'signing-root.crl']);
   assert.deepEqual(await importInto(ours), pins);

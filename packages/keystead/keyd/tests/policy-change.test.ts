@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, mock, test } from 'node:test';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  addTicketSignature,
   cryptoperiodOf,
   custodyOf,
   formatStatements,
@@ -55,7 +56,7 @@ async function device() {
   devices += 1;
   const id = `KS-${String(devices).padStart(4, '0')}`;
   const now = bed.clock.now().getTime();
-  const ticket = await signTicket(
+  const byOne = await signTicket(
     {
       id: `batch-${devices}`,
       model: 'PUMP',
@@ -69,6 +70,8 @@ async function device() {
     'olga',
     parties.signer('olga'),
   );
+  // In earnest two people sign one.
+  const ticket = await addTicketSignature(byOne, 'pia', parties.signer('pia'));
   const { certificate } = await bed.provision(id, ticket);
   return { id, certificate };
 }

@@ -203,9 +203,9 @@ test('TEST-KEY-22 a root gets a new key and both anchors lead to what was issued
   }
   assert.match(
     Buffer.from(readCertificate(loadHierarchy(layout).certificates.server).der).toString('latin1'),
-    /\/crl\/root\.2\.crl/,
+    /\/ca\/root\.2\.cer/,
   );
-  assert.match(Buffer.from(before_.operational).toString('latin1'), /\/crl\/root\.crl/);
+  assert.match(Buffer.from(before_.operational).toString('latin1'), /\/ca\/root\.cer/);
   assert.ok(readCrl(readFileSync(join(layout.crl, 'root.crl'))).verify(before_.root));
   assert.ok(readCrl(readFileSync(join(layout.crl, 'root.2.crl'))).verify(root));
 
@@ -230,7 +230,7 @@ test('TEST-KEY-22 a root gets a new key and both anchors lead to what was issued
     readdirSync(layout.trust)
       .filter((name) => /^root/.test(name))
       .sort(),
-    ['root-1-new-with-old.pem', 'root-1-old-with-new.pem', 'root-1.pem', 'root.pem'],
+    ['root-1-new-with-old.pem', 'root-1-old-with-new.pem', 'root-1.pem', 'root-crl-signer.pem', 'root.pem'],
   );
   const file = join(dir, 'root-1.pem');
   assert.deepEqual(certificateOf(readFileSync(file, 'latin1'), file), before_.root);

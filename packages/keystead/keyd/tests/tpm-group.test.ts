@@ -25,6 +25,21 @@ test('the group of the TPM is kept where the passphrase or the keys are in it, a
   writeFileSync(join(dir, 'keystore.json'), JSON.stringify(keystore));
   assert.deepEqual(tpmGroups(dir, undefined, device()), [TSS]);
   assert.deepEqual(tpmGroups(dir, { path: 'x' }, device()), [TSS]);
+  // The keys in a file, and the counter in the TPM.
+  rmSync(join(dir, 'keystore.json'));
+  const auth = { kdf: 'argon2id', salt: 'AAAA', memory: 65_536, passes: 3, parallelism: 4 };
+  const counter = {
+    version: 1,
+    make: 'tpm2',
+    tpm: 'device:/dev/tpmrm0',
+    index: 0x01800200,
+    storageRoot: '000b',
+    auth,
+    base: 1,
+  };
+  writeFileSync(join(dir, 'counter.json'), JSON.stringify(counter));
+  assert.deepEqual(tpmGroups(dir, undefined, device()), [TSS]);
+  rmSync(join(dir, 'counter.json'));
   writeFileSync(join(dir, 'keystore.json'), '{');
   assert.deepEqual(tpmGroups(dir, undefined, device()), []);
   rmSync(join(dir, 'keystore.json'));

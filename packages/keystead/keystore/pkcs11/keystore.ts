@@ -9,6 +9,7 @@ import {
   verifySignature,
 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import type { MonotonicCounter } from '../counter/counter.ts';
 import type {
   AgreementKeystore,
   KeyAgreement,
@@ -20,7 +21,7 @@ import type {
 import { isKeyId } from '../sealed-format.ts';
 import type { Pkcs11Configuration } from './configuration.ts';
 import { evidenceOf, requireKept } from './evidence.ts';
-import type { KeyRef, StoredKey, TokenFacts } from './orders.ts';
+import type { Answer, KeyRef, Order, OrderKind, StoredKey, TokenFacts } from './orders.ts';
 import { TokenPool } from './pool.ts';
 import { spkiFromToken } from './public-key.ts';
 import { TokenRandom } from './random.ts';
@@ -165,6 +166,22 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore {
   close(): void {
     this.#closed = true;
     void this.#pool.close();
+  }
+
+  /** A counter on this token; it ends with the keystore. */
+  counter(label: string): MonotonicCounter & { create(): Promise<void> } {
+    const ask = <Kind extends OrderKind>(order: Order<Kind>): Promise<Answer<Kind>> => {
+      this.#requireOpen();
+      return this.#pool.ask(() => order);
+    };
+    return {
+      make: 'pkcs11',
+      name: `token ${this.#facts.token.label} (${this.#facts.token.serialNumber}) data object ${label}`,
+      read: async () => ask({ kind: 'readCounter', label }),
+      raise: async (from, mark) => ask({ kind: 'raiseCounter', label, from, mark }),
+      create: async () => ask({ kind: 'makeCounter', label }),
+      close: async () => {},
+    };
   }
 
   #inOrder(): Held[] {

@@ -1,5 +1,6 @@
 import type { GeneratedKeyAlgorithm } from '@keystead/core/crypto';
 import type { ErrorCode } from '@keystead/core/errors';
+import type { CounterReading } from '../counter/counter.ts';
 import type { Refusal } from './errors.ts';
 import type { PublicNumbers } from './public-key.ts';
 import type { KeyRecord } from './record.ts';
@@ -72,6 +73,9 @@ export interface Orders {
   /** Z, in a buffer of its own that its receiver wipes. */
   agree: { order: { readonly key: KeyRef; readonly point: Uint8Array }; answer: Uint8Array };
   wrap: { order: { readonly key: KeyRef; readonly secret: SharedArrayBuffer }; answer: Uint8Array };
+  readCounter: { order: { readonly label: string }; answer: CounterReading };
+  makeCounter: { order: { readonly label: string }; answer: undefined };
+  raiseCounter: { order: { readonly label: string; readonly from: number; readonly mark: string }; answer: undefined };
   unwrap: { order: { readonly key: KeyRef; readonly wrapped: Uint8Array }; answer: Uint8Array };
 }
 export type OrderKind = keyof Orders;

@@ -1,5 +1,6 @@
 import type { GeneratedKeyAlgorithm } from '@keystead/core/crypto';
 import type { Pkcs11Configuration } from './configuration.ts';
+import { COUNTER_APPLICATION } from './counter.ts';
 import {
   CKA,
   CKK_AES,
@@ -107,6 +108,22 @@ export const recordSearch = (id?: string): Template => [
   { type: CKA.TOKEN, value: true },
   { type: CKA.APPLICATION, value: APPLICATION },
   ...(id === undefined ? [] : [{ type: CKA.LABEL, value: id }]),
+];
+
+/** A counter: seen, and written, after login only. */
+export const counterTemplate = (label: string, value: Uint8Array, quirks: Quirks): Template => [
+  ...counterSearch(label),
+  { type: CKA.PRIVATE, value: true },
+  { type: CKA.VALUE, value: Buffer.from(value) },
+  ...fixed(quirks),
+];
+
+/** What finds the objects of a counter. */
+export const counterSearch = (label: string): Template => [
+  { type: CKA.CLASS, value: CKO_DATA },
+  { type: CKA.TOKEN, value: true },
+  { type: CKA.APPLICATION, value: COUNTER_APPLICATION },
+  { type: CKA.LABEL, value: label },
 ];
 
 /** What finds the objects of one key. */

@@ -2,9 +2,11 @@ import type { KeyPurposeId, KeyState } from '@keystead/core/lifecycle';
 import type { z } from 'zod';
 import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
+import type { CaRevocationDomain } from './ca-revocations.ts';
 import type { Caller } from './caller.ts';
 import type { FactoryDomain } from './factories.ts';
 import type { ReconciliationDomain } from './reconciliation.ts';
+import type { RecordDomain } from './records.ts';
 import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
 import type { UnitDomain } from './units.ts';
@@ -36,12 +38,13 @@ export interface RestDomain
     UnitDomain,
     RevocationDomain,
     ReconciliationDomain,
-    FactoryDomain {
+    FactoryDomain,
+    CaRevocationDomain,
+    RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
   device(caller: Caller, deviceId: string): Promise<unknown>;
   certificate(caller: Caller, serial: string): Promise<unknown>;
-  record(caller: Caller, deviceId: string): Promise<unknown>;
   enrolOperator(caller: Caller, name: string, csr: Uint8Array): Promise<IssuedView>;
   enrolServer(caller: Caller, csr: Uint8Array, hosts: string[]): Promise<IssuedView>;
   openBatch(caller: Caller, ticket: string): Promise<{ ticketId: string; quota: number }>;
@@ -57,6 +60,10 @@ export interface RestDomain
   dueKeys(caller: Caller): Promise<unknown>;
   /** @param name the id of a key, or at least 8 hex digits that its hash begins with. */
   key(caller: Caller, name: string): Promise<unknown>;
+  /** How keyd's journal stands to its monotonic counter. */
+  count(caller: Caller): Promise<unknown>;
+  /** @param order as `keystead recount` wrote it, signed by a quorum. */
+  recount(caller: Caller, order: string): Promise<unknown>;
   /** @param order as an operator's key signed it. */
   orderKey(caller: Caller, order: string): Promise<unknown>;
   /** Has keyd sign the manifest of a backup. What is in the backup never comes here. */

@@ -4,9 +4,11 @@ import type { Logger } from 'pino';
 import { clientCertificate, sendError } from '../http/server.ts';
 import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
+import { CA_REVOCATION_ROUTES, caRevocationRoutes } from './ca-revocations.ts';
 import type { RestDomain } from './domain.ts';
 import { FACTORY_ROUTES, factoryRoutes } from './factories.ts';
 import { RECONCILIATION_ROUTES, reconciliationRoutes } from './reconciliation.ts';
+import { RECORD_ROUTES, recordRoutes } from './records.ts';
 import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
 import {
   BackupId,
@@ -21,6 +23,7 @@ import {
   Keys,
   OpenBatch,
   RecordDrill,
+  RecountOrder,
   SignBackup,
 } from './schemas.ts';
 import { UNIT_ROUTES, unitRoutes } from './units.ts';
@@ -57,10 +60,7 @@ export function registerRest(
         const { serial } = await read(request, () => checkBody(CertificateSerial, request.params));
         return domain.certificate(caller(request), serial);
       });
-      api.get('/records/:deviceId', async (request) => {
-        const id = await read(request, () => parameter(request, 'deviceId'));
-        return domain.record(caller(request), id);
-      });
+      recordRoutes(api, domain, { read, caller, parameter });
 
       api.get('/keys', async (request) => {
         const query = await read(request, () => checkBody(Keys, request.query));
@@ -94,10 +94,16 @@ export function registerRest(
       reconciliationRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
       factoryRoutes(api, domain, { read, caller, parameter });
+      caRevocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
         return domain.decommission(caller(request), id, wiped);
+      });
+      api.get('/count', (request) => domain.count(caller(request)));
+      api.post('/recounts', async (request) => {
+        const { order } = await read(request, () => checkBody(RecountOrder, request.body));
+        return domain.recount(caller(request), order);
       });
       api.get('/policy', (request) => domain.policy(caller(request)));
       api.post('/policy', { bodyLimit: POLICY_LIMIT_BYTES }, async (request) => {
@@ -137,7 +143,7 @@ const ROUTES = [
   ['GET', '/api/v1/devices', 'device.read'],
   ['GET', '/api/v1/devices/:id', 'device.read'],
   ['GET', '/api/v1/certificates/:serial', 'certificate.read'],
-  ['GET', '/api/v1/records/:deviceId', 'device.read'],
+  ...RECORD_ROUTES,
   ['GET', '/api/v1/keys ?purpose &state &owner &custody &endingWithin &after', 'key.read'],
   ['GET', '/api/v1/keys/due', 'key.read'],
   ['GET', '/api/v1/keys/:name', 'key.read'],
@@ -151,7 +157,10 @@ const ROUTES = [
   ...RECONCILIATION_ROUTES,
   ...REVOCATION_ROUTES,
   ...FACTORY_ROUTES,
+  ...CA_REVOCATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
+  ['GET', '/api/v1/count', 'batch.open'],
+  ['POST', '/api/v1/recounts {order}', 'ticket.sign'],
   ['GET', '/api/v1/policy', 'policy.read'],
   ['POST', '/api/v1/policy {policy, approvals}', 'policy.apply'],
   ['POST', '/api/v1/backups {backupId, checkpoint, payload, members, shares}', 'backup.create'],

@@ -42,6 +42,7 @@ export const Keys = z.strictObject({
   after: z.string().max(1024).optional(),
 });
 export const KeyOrder = z.strictObject({ order: z.string().min(1).max(8192) });
+export const RecountOrder = z.strictObject({ order: z.string().min(1).max(65_536) });
 export const Decommission = z.strictObject({ wiped: z.array(z.string().max(256)).max(64).default([]) });
 export const ChangePolicy = z.strictObject({
   /** The policy's file and its approvals file, as they are. */

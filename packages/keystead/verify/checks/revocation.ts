@@ -1,18 +1,31 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, type IssuerName, OFFLINE_CAS, parsePolicy, transitionEnd } from '@keystead/core/lifecycle';
+import {
+  certificateOf,
+  type IssuerId,
+  type IssuerName,
+  OFFLINE_CAS,
+  parsePolicy,
+  ROOT_CRL_LIST,
+  ROOT_CRL_PROFILE,
+  transitionEnd,
+} from '@keystead/core/lifecycle';
 import {
   buildOcspRequest,
   type CheckedCertStatus,
+  checkPath,
+  nameKey,
   newSerial,
   readCertificate,
   readCrl,
   readOcspResponse,
+  readRevocationList,
 } from '@keystead/core/x509';
 import type { Layout } from '../../files/layout.ts';
-import { type Check, type CheckContext, failed, passed } from '../check.ts';
+import { type Check, type CheckContext, failed, passed, weak } from '../check.ts';
 import { crossCertificates, type Trusted, trustedIssuers, trustedRoots } from '../trusted.ts';
 
 const PATIENCE_MS = 5_000;
@@ -80,6 +93,47 @@ const crls: Check = {
   },
 };
 
+/** How long before its end the certificate of the signer is a matter for somebody, milliseconds. */
+const SIGNER_WARNING_MS = 90 * 86_400_000;
+
+/** REQ-KEY-REV-01: the indirect CRL of the root, where there is one. */
+const rootCrl: Check = {
+  id: 'revocation.root-crl',
+  requirements: ['REQ-KEY-REV-01'],
+  text: 'the indirect CRL of the root is served, by the signer that the root certified, in its time, and names what the root revoked',
+  async run({ layout, httpUrl, clock }) {
+    const now = clock.now();
+    const path = join(layout.trust, `${ROOT_CRL_PROFILE}.pem`);
+    if (!existsSync(path)) return passed('no ceremony has certified a signer: a CA is revoked in a ceremony alone');
+    const signer = readCertificate(certificateOf(readFileSync(path, 'latin1'), path));
+    const roots = trustedRoots(layout, 'root');
+    if (
+      !checkPath(
+        signer.der,
+        [],
+        roots.map(({ certificate }) => certificate),
+        { now },
+      ).ok
+    )
+      return failed(`the certificate of the signer, ${signer.serial}, has no path to the root now`);
+    const list = readRevocationList(await fetchBytes(`${httpUrl}/crl/${ROOT_CRL_LIST}.crl`));
+    if (list.point?.indirect !== true || list.verify(signer).verdict !== 'valid')
+      return failed('not signed by the signer');
+    if (list.nextUpdate <= now) return failed(`ended ${list.nextUpdate.toISOString()}`);
+    for (const { id, certificate } of roots) {
+      const own = readCrl(await fetchBytes(`${httpUrl}/crl/${id}.crl`));
+      if (own.entries.has(signer.serial)) return failed(`${id} has revoked the certificate of the signer`);
+      const name = nameKey(readCertificate(certificate).subject);
+      const gone = [...own.entries.keys()].find((serial) => list.find(name, serial) === undefined);
+      if (gone !== undefined) return failed(`${id} has revoked ${gone}, which the indirect list does not name`);
+    }
+    const seen = `#${list.number} (${list.size}); its signer until ${signer.notAfter.toISOString()}`;
+    return signer.notAfter.getTime() - now.getTime() < SIGNER_WARNING_MS
+      ? weak(`${seen}: hold a ceremony before that`)
+      : passed(seen);
+  },
+};
+
 /** REQ-KEY-REV-02: the responder never says good for what was not issued. */
 const unknownSerial: Check = {
   id: 'revocation.ocsp-unknown',
@@ -115,4 +169,4 @@ const agreement: Check = {
   },
 };
 
-export const REVOCATION_CHECKS: readonly Check[] = [crls, unknownSerial, agreement];
+export const REVOCATION_CHECKS: readonly Check[] = [crls, rootCrl, unknownSerial, agreement];

@@ -92,8 +92,13 @@ export class FakeHeadquarters {
     this.evidence = evidence;
   }
 
-  static async make(clock: Clock, more: Partial<DemoPolicyOptions> = {}): Promise<FakeHeadquarters> {
-    const people = { ada: newSigner(), lin: newSigner(), pol: newSigner(), ann: newSigner() };
+  /** @param known keys of people that the test made itself. */
+  static async make(
+    clock: Clock,
+    more: Partial<DemoPolicyOptions> = {},
+    known: Partial<FakeHeadquarters['people']> = {},
+  ): Promise<FakeHeadquarters> {
+    const people = { ada: newSigner(), lin: newSigner(), pol: newSigner(), ann: newSigner(), ...known };
     const policy = demoPolicy({
       operators: [
         { name: 'ada', roles: ['ca-operator'], spki: people.ada.spki },
@@ -173,7 +178,8 @@ export class FakeHeadquarters {
       number: more.number ?? this.#crlNumber,
       entries: (this.revoked.get(ca) ?? []).map((serial) => ({ serial, revokedAt: thisUpdate })),
     });
-    return assembleSigned(tbs, signer.signatureAlgorithm, await signer.sign(tbs)) as unknown as DerCrl;
+    const signed: Uint8Array = assembleSigned(tbs, signer.signatureAlgorithm, await signer.sign(tbs));
+    return signed as DerCrl;
   }
 
   /** Puts a certificate on the next CRLs of its CA. */

@@ -101,6 +101,7 @@ export class NodeBed {
     return signTicket(
       {
         id: 'batch-1',
+        factory: 'berlin-1',
         model: 'KS-PUMP-1',
         quota: 10,
         notBefore: new Date(now - 60_000).toISOString(),

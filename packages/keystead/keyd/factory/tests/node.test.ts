@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  CHUNK_BYTES,
   formatPolicy,
   formatStatements,
   type Policy,
@@ -90,7 +91,7 @@ test('a device id that is not one of the factory is refused, whatever a ticket s
 });
 
 test('what a node does not do is refused with the place where it is done', async () => {
-  const { client, headquarters } = bed;
+  const { client } = bed;
   const key = makeKey();
   const { certificate } = await bed.provision('B1-0002', await bed.ticket(), key);
   const csr = await csrFor('B1-0002', key);
@@ -114,13 +115,19 @@ test('what a node does not do is refused with the place where it is done', async
   }
   const end = { deviceId: 'B1-0002', reason: 'end', operator: 'ada', wiped: [], revoked: [], requestId };
   await assert.rejects(client.signEvidence({ kind: 'decommission', ...end }), here);
-  const payload = { bytes: 1, sha256: '0'.repeat(64) };
-  const backup = { backupId: '0'.repeat(32), operator: 'ada', checkpoint: null, members: [], shares: [], requestId };
-  await assert.rejects(
-    client.signBackupManifest({ ...backup, payload } as unknown as Parameters<typeof client.signBackupManifest>[0]),
-    (error) => here(error) || refused('request.malformed')(error),
-  );
-  assert.ok(headquarters.policy.profiles.length > 0);
+  const sha256 = '0'.repeat(64);
+  const payload = { bytes: 1, chunkBytes: CHUNK_BYTES, chunksSha256: sha256, recipient: 'age1x' };
+  const members = [{ path: 'trust/root.pem', bytes: 1, sha256 }];
+  const backup = {
+    backupId: '0'.repeat(32),
+    operator: 'ada',
+    checkpoint: null,
+    payload,
+    members,
+    shares: [],
+    requestId,
+  };
+  await assert.rejects(client.signBackupManifest(backup), here);
 });
 
 test('a node gives its own server a certificate with the factory in it, and a CRL of its server sub-CA', async () => {
@@ -164,8 +171,14 @@ test('a node that has not heard from headquarters for longer than the policy say
   const taken = await client.takeCrls({ crls: lists });
   assert.deepEqual(taken.fresh, ['manufacturing', 'server']);
   await bed.provision('B1-0011', ticket);
-  // What was heard is still known after a restart.
-  await bed.restart();
+  // What was heard is still known after a restart, and a damaged list is no reason to go back to an older one.
+  const path = join(bed.layout.keyd, 'headquarters', 'operator.crl');
+  const list = readFileSync(path);
+  await bed.stop();
+  writeFileSync(path, list.subarray(0, 40));
+  await assert.rejects(bed.start(), refused('bundle.altered', /operator.crl/));
+  writeFileSync(path, list);
+  await bed.start();
   await bed.provision('B1-0012', ticket);
 });
 
@@ -200,7 +213,7 @@ test('a sub-CA that headquarters has revoked makes no device any more', async ()
   await client.takeCrls({ crls: [await headquarters.crl('manufacturing')] });
 });
 
-test('a node takes the next policy with the approvals of its quorum, and none that has nothing for factories', async () => {
+test('a node takes the next policy with the approvals of its quorum, and none by which it could not name its devices', async () => {
   const { client, headquarters, clock } = bed;
   const current = policyFile(Buffer.from(headquarters.policyText));
   const successor = (change: (policy: Policy) => void): PolicyFile => {
@@ -231,8 +244,6 @@ test('a node takes the next policy with the approvals of its quorum, and none th
     client.changePolicy({ policy: next.bytes, approvals: text ?? (await approvals(next)), requestId: 'policy' });
   await assert.rejects(change(shorter, formatStatements([])), refused('approval.proposal-missing'));
   const without = successor((policy) => {
-    Reflect.deleteProperty(policy, 'tickets');
-    Object.assign(policy, { tickets: headquarters.policy.tickets });
     for (const profile of policy.profiles)
       if (profile.id === 'idevid') Object.assign(profile.subject, { organization: 'Other' });
   });

@@ -4,6 +4,7 @@ import type { Pkcs11Configuration } from '../configuration.ts';
 import type { Answer, Failure, Order, OrderKind, Reply } from '../orders.ts';
 import { CallRefused, call } from './addon.ts';
 import { agree } from './agree.ts';
+import { makeTokenCounter, raiseTokenCounter, readTokenCounter } from './counter.ts';
 import { makeKey, removeKey } from './make.ts';
 import { readAll } from './objects.ts';
 import { TokenSession } from './session.ts';
@@ -50,6 +51,9 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
       }
     }),
   agree: (order) => agree(token, order),
+  readCounter: ({ label }) => readTokenCounter(token, label),
+  makeCounter: ({ label }) => makeTokenCounter(token, label),
+  raiseCounter: (order) => raiseTokenCounter(token, order),
   wrap: (order) => wrap(token, order),
   unwrap: (order) => unwrap(token, order),
 };
