@@ -191,7 +191,13 @@ export function unitsIn(layout: Layout): UnitRow[] {
          from provisioning_record r join certificate c on c.serial = r.serial and c.issuer = r.issuer
          order by r.device_id`,
       )
-      .all() as unknown as UnitRow[];
+      .all()
+      .map((row) => ({
+        device: String(row.device),
+        serial: String(row.serial),
+        spki: String(row.spki),
+        ticket: String(row.ticket),
+      }));
   } finally {
     database.close();
   }
