@@ -9,7 +9,7 @@ import { FactoryLine, type NodeService, unitsIn } from './factory.ts';
 import { Link } from './link.ts';
 
 /** A longer run is `KEYSTEAD_LINE_BLOWS=300 node --test tests/line/line.test.ts`; `KEYSTEAD_LINE_SEED` repeats one. */
-const BLOWS = Number(process.env.KEYSTEAD_LINE_BLOWS ?? 8);
+const BLOWS = Number(process.env.KEYSTEAD_LINE_BLOWS ?? 6);
 const SEED = Number(process.env.KEYSTEAD_LINE_SEED ?? Buffer.from(randomBytes(4)).readUInt32BE());
 const STATIONS = 8;
 const QUOTA = 12;
