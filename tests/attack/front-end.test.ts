@@ -8,8 +8,10 @@ import { newSerial, OcspIssuer, readCertificate, signatureAlgorithmDer } from '@
 import fc from 'fast-check';
 import { systemClock } from 'keystead/clock/system.ts';
 import { greetPeer } from 'keystead/keyd/handshake.ts';
+import { diversifiedRequest } from 'keystead/keyd/operations/derive-unit-key.ts';
 import { csrFor, type HostileFrontEnd, makeKey, type RawAnswer, type TestKey } from 'keystead/keyd/tests/bed.ts';
 import { releaseOf, signedBy } from 'keystead/keyd/tests/release.ts';
+import { ST_3, signOnOf, stationOrderOf } from 'keystead/keyd/tests/station-bed.ts';
 import { TpmMachine } from 'keystead/keyd/tests/tpm-machine.ts';
 import { crmf } from 'keystead/serve/tests/cmp-speaker.ts';
 import { judge } from './judge.ts';
@@ -31,7 +33,10 @@ const seen: { device: string; key: TestKey; idevid: string; ldevid: string }[] =
 
 before(async () => {
   pump = await TpmMachine.start(systemClock);
-  siege = await Siege.make({ attestation: pump.maker() });
+  siege = await Siege.make({
+    attestation: pump.maker(),
+    unitKeys: { injected: ['idevid'], diversified: [{ purpose: 'telemetry', version: 1, bytes: 32 }] },
+  });
   front = await siege.front();
   ticket = await siege.bed.ticket({ id: 'siege', quota: 4, deviceIds: { prefix: 'KS-', from: 1, to: 40, width: 4 } });
   attestedTicket = await siege.bed.ticket({ id: 'siege-tpm', quota: 2, attestation: 'required' });
@@ -80,6 +85,21 @@ const shown = (at: number): (typeof seen)[number] => {
   assert.ok(one);
   return one;
 };
+
+/** What an honest station has shown: its order and certificate, and a sign-on there. */
+async function atStation(): Promise<{ issue: Record<string, unknown>; certificate: string; signOn: string }> {
+  const operator = await done('issue', {
+    ...orderOf(toBase64(await csrFor('ada', siege.bed.people.ada))),
+    profile: 'operator',
+    requester: { kind: 'operator', id: 'ada' },
+  });
+  siege.bed.clock.set(new Date());
+  const { csr, order } = await stationOrderOf(siege.bed);
+  const requester = { kind: 'operator', id: 'ada', certificate: operator.certificate, order };
+  const issue = { profile: 'station', csr: toBase64(csr), requester, hosts: [ST_3], requestId: 'station' };
+  const { certificate } = await done('issue', issue);
+  return { issue, certificate: String(certificate), signOn: await signOnOf(siege.bed) };
+}
 
 /** An order with the CMP message in which the device signed it. */
 async function signedOrder({ device, key, idevid }: (typeof seen)[number]): Promise<Record<string, unknown>> {
@@ -206,7 +226,7 @@ test('TEST-KEY-13 no name of an operation signs bytes, exports a key, or is foun
 test('TEST-KEY-13 no profile of a CA, a responder, an evidence or transcript signer is given, whoever is said to ask', async () => {
   const { idevid } = shown(0);
   for (const { id } of siege.bed.policy.profiles) {
-    if (['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra'].includes(id)) continue;
+    if (['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra', 'station'].includes(id)) continue;
     for (const kind of ['system', 'device', 'operator', 'station']) {
       const requester = { kind, id: 'KS-0001', certificate: idevid };
       await refused('profile.not-requestable', 'issue', {
@@ -420,6 +440,33 @@ test('TEST-KEY-13 attestation: what the front end says of a TPM is not in a reco
   const { record } = await done('provision', unit({ attestation }));
   assert.match(String(record), /origin: "tpm2-attested"/);
   await refused('attestation.challenge-refused', 'provision', unit({ attestation }));
+});
+
+test('TEST-KEY-13 stations: none without an operator’s order for this very key, no unit in the name of somebody who is not signed on there, and none after they are signed off', async () => {
+  const { issue, certificate, signOn } = await atStation();
+  const { order: _, ...without } = issue.requester as Record<string, unknown>;
+  await refused('request.malformed', 'issue', { ...issue, requester: without });
+  await refused('profile.requester-forbidden', 'issue', { ...issue, requester: { kind: 'system', id: 'serve' } });
+  const mine = toBase64(await csrFor(ST_3));
+  await refused('station-order.differs', 'issue', { ...issue, csr: mine });
+  await refused('station-order.differs', 'issue', {
+    ...issue,
+    csr: toBase64(await csrFor('st-4.line-1.plant.example')),
+    hosts: ['st-4.line-1.plant.example'],
+  });
+  const csr = await csrFor('KS-0033');
+  const from = { station: ST_3, at: { certificate, signOn } };
+  const unit = (more: Record<string, unknown> = {}) => unitOf('KS-0033', csr, { ...from, ...more });
+  await refused('sign-on.differs', 'provision', unit({ operator: 'ada' }));
+  await refused('sign-on.differs', 'provision', unit({ line: 'line-2' }));
+  await refused('sign-on.differs', 'provision', unit({ station: 'station-1' }));
+  await refused('requester.unproven', 'provision', unit({ at: { certificate: shown(0).idevid, signOn } }));
+  const forged = await signOnOf(siege.bed, {}, { name: 'lin', key: makeKey() });
+  await refused('sign-on.signature-invalid', 'provision', unit({ at: { certificate, signOn: forged } }));
+  await refused('sign-on.signature-invalid', 'signOff', { signOn: forged, by: 'ada', requestId: 'off' });
+  await refused('operator.forbidden', 'signOff', { signOn, by: 'aud', requestId: 'off' });
+  await done('signOff', { signOn, by: 'ada', requestId: 'off' });
+  await refused('sign-on.ended', 'provision', unit());
 });
 
 test('TEST-KEY-13 OCSP: no good for what was never issued, is of another CA, or was revoked; no times of the caller’s', async () => {
@@ -687,6 +734,16 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
   const hold = { serial: held, revokedAt: now, reason: 'certificateHold' };
   await done('signCrl', { issuer: 'server', number: 1, entries: [hold] });
   const release = releaseOf([{ issuer: 'server', serial: held }]);
+  const station = await atStation();
+  const wrapTo = makeKey().spki;
+  const injectedTicket = await siege.bed.ticket({
+    id: 'siege-injected',
+    quota: 4,
+    keyOrigins: ['injected', 'proof-of-possession'],
+  });
+  const asks = makeKey();
+  const askingUnit = unitOf('KS-0039', await csrFor('KS-0039', asks), { ticket: injectedTicket });
+  const { certificate: asking } = await done('provision', askingUnit);
   const seeds: readonly (readonly [op: string, params: Record<string, unknown>])[] = [
     [
       'releaseHold',
@@ -726,8 +783,49 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
       },
     ],
     ['provision', unitOf(device, await csrFor(device, shown(1).key))],
+    ['issue', station.issue],
+    [
+      'provision',
+      unitOf('KS-0034', await csrFor('KS-0034'), {
+        station: ST_3,
+        at: { certificate: station.certificate, signOn: station.signOn },
+      }),
+    ],
+    ['signOff', { signOn: station.signOn, by: 'ada', requestId: 'off' }],
     ['recount', { order: await recountOf(siege.trust.vkey), requestId: 'recount' }],
     ['challengeAttestation', challengeOf('KS-0035')],
+    [
+      'makeUnitKey',
+      (() => {
+        const { csr: _, ...unit } = unitOf('KS-0036', new Uint8Array(0), { ticket: injectedTicket });
+        return { ...unit, algorithm: 'P-256', recipient: toBase64(makeKey().spki) };
+      })(),
+    ],
+    [
+      'challengeElement',
+      (() => {
+        const { csr: _, ...unit } = unitOf('KS-0037', new Uint8Array(0));
+        return { ...unit, chain: [idevid] };
+      })(),
+    ],
+    [
+      'provision',
+      unitOf('KS-0038', await csrFor('KS-0038'), {
+        ticket: injectedTicket,
+        way: { kind: 'secure-element', chain: [idevid] },
+      }),
+    ],
+    [
+      'deriveUnitKey',
+      {
+        deviceId: 'KS-0039',
+        purpose: 'telemetry',
+        certificate: asking,
+        recipient: toBase64(wrapTo),
+        proof: toBase64(await asks.signer.sign(diversifiedRequest('telemetry', 'KS-0039', wrapTo))),
+        requestId: 'derive',
+      },
+    ],
     [
       'provision',
       unitOf('KS-0035', await pump.csr('KS-0035'), {
@@ -788,6 +886,7 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     ['journal', { from: 0, limit: 10 }],
     ['status', {}],
   ];
+  for (const [op, params] of seeds) if (op === 'makeUnitKey' || op === 'deriveUnitKey') await done(op, params);
   // What is valid in one place is tried in every other.
   const lent = seeds.flatMap(([, params]) => pathsOf(params).map((path) => path.reduce<unknown>(memberOf, params)));
   const order = fc.record({
@@ -874,7 +973,16 @@ test('TEST-KEY-13 after all of it keyd is alive and small, its journal whole, an
   const kinds = new Map<string, number>();
   for (const { op } of siege.signed) kinds.set(op, (kinds.get(op) ?? 0) + 1);
   // There was something to judge, of every kind.
-  for (const op of ['issue', 'provision', 'signOcsp', 'signCrl', 'signCheckpoint', 'signEvidence']) {
+  for (const op of [
+    'issue',
+    'provision',
+    'makeUnitKey',
+    'deriveUnitKey',
+    'signOcsp',
+    'signCrl',
+    'signCheckpoint',
+    'signEvidence',
+  ]) {
     assert.ok((kinds.get(op) ?? 0) > 0, op);
   }
   assert.deepEqual(judge(siege), []);

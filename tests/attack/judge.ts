@@ -27,7 +27,7 @@ import type { Siege, Signed } from './siege.ts';
 
 /** What may be had by asking at all, and for what kind of order. REQ-KEY-STO-03 */
 const REQUESTABLE = {
-  issue: ['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra'],
+  issue: ['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra', 'station'],
   issueServerKey: ['ldevid'],
   provision: ['idevid'],
 } as const;
@@ -39,6 +39,7 @@ export function judge(siege: Siege): string[] {
   return [
     ...siege.signed.flatMap((one) => (isIssuing(one.op) ? certificate(siege, one, one.op) : [])),
     ...units(siege),
+    ...unitKeys(siege),
     ...openssl(siege),
     ...ONLINE_CAS.flatMap((issuer) => [...lists(siege, issuer), ...answers(siege, issuer)]),
     ...rootLists(siege),
@@ -119,6 +120,33 @@ function units({ entries }: Siege): string[] {
     keyOf.set(entry.subject, entry.spkiSha256);
   }
   if (new Set(keyOf.values()).size !== keyOf.size) found.push('two devices have one key');
+  return found;
+}
+
+/** Each key that keyd made for a unit is that unit's alone, as is what it was wrapped to, and its record says who made it. */
+function unitKeys({ entries, signed }: Siege): string[] {
+  const found: string[] = [];
+  const unitOf = new Map<string, string>();
+  const recipientOf = new Map<string, string>();
+  for (const entry of entries) {
+    if (entry.kind !== 'unit-key') continue;
+    unitOf.set(entry.spkiSha256, entry.subject);
+    const other = recipientOf.get(entry.recipientSha256) ?? entry.subject;
+    if (other !== entry.subject) found.push(`${other} and ${entry.subject} have one ephemeral key`);
+    recipientOf.set(entry.recipientSha256, entry.subject);
+  }
+  for (const entry of entries) {
+    if (entry.kind !== 'certificate' || entry.profile !== 'idevid') continue;
+    const made = unitOf.get(entry.spkiSha256);
+    if (made !== undefined && made !== entry.subject) found.push(`the key of ${made} is that of ${entry.subject}`);
+    if ((made !== undefined) !== (entry.keyOrigin === 'keyd')) found.push(`${entry.serial} hides who made its key`);
+  }
+  for (const { op, ok } of signed) {
+    if (op !== 'provision') continue;
+    const { key } = parse(String(ok.record)) as { key: { origin: string } };
+    const made = unitOf.has(String(ok.spkiSha256));
+    if (made !== (key.origin === 'injected')) found.push(`the record of ${ok.serial} says ${key.origin}`);
+  }
   return found;
 }
 

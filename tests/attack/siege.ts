@@ -27,6 +27,8 @@ const SIGNING = new Set([
   'issue',
   'issueServerKey',
   'provision',
+  'makeUnitKey',
+  'deriveUnitKey',
   'signOcsp',
   'signCrl',
   'signRootCrl',

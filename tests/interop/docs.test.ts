@@ -69,6 +69,9 @@ function shell(block: string): Promise<string> {
 /** What a block must print to have done what its page says. */
 const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['openssl ocsp', /: good/],
+  ['station enrol', /st-3\.line-1\.plant\.example: certificate [0-9a-f]+ until/],
+  ['--rig ./rig.sh', /TRY-0092\n {2}The unit has its certificate\./],
+  ['/api/v1/station/sign-on', /"operator":"line-1"[\s\S]*done-before[\s\S]*"signedOn":null/],
   ['openssl verify', /: OK/],
   ['openssl cmp', /CMP info: received (IP|KUP|GENP|RP|PKICONF)/],
   ['openssl dgst -sha256 -verify', /Verified OK/],
@@ -127,6 +130,7 @@ for (const path of [
   'docs/acme.md',
   'docs/cmp.md',
   'docs/verifying.md',
+  'docs/station.md',
   'docs/records.md',
 ]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');

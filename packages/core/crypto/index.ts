@@ -17,6 +17,7 @@ export {
 } from './algorithms.ts';
 export { type CbcContent, decryptCbc, encryptCbc } from './content-cipher.ts';
 export { deviceKey } from './device-key.ts';
+export { type DiversifiedInput, diversifiedInput, keyCheckValue } from './diversified-key.ts';
 export { ecdsaNumbers, ecdsaSigValue } from './ecdsa-sig-value.ts';
 export { decryptPkcs8, encryptPkcs8, type OpenedKey } from './encrypted-pkcs8.ts';
 export { generateSoftwareKey, type SoftwareKey } from './generate.ts';
@@ -40,7 +41,7 @@ export {
   hybridEncapsulate,
   hybridPublicKey,
 } from './hybrid-kem.ts';
-export { type KbkdfMode, kbkdf } from './kbkdf.ts';
+export { type KbkdfMode, kbkdf, kbkdfInput } from './kbkdf.ts';
 export type { KdfHash } from './kdf-bounds.ts';
 export { ed25519Octets, ed25519Spki, publicKeyOf } from './key.ts';
 export { type KeyTransport, softwareTransport, type TransportScheme, transportKey } from './key-transport.ts';

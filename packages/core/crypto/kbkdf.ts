@@ -39,11 +39,18 @@ export function kbkdf(
   mode: KbkdfMode = COUNTER,
 ): SecretBytes {
   requireDerivable(key, length);
+  return kbkdfOverFixed(hash, key, kbkdfInput(label, context, length), length, mode);
+}
+
+/**
+ * The fixed input of {@link kbkdf}, for a master that only a token can read: K(i) is then its HMAC over [i], four octets,
+ * and this. @throws KeysteadError `kdf.label-malformed`.
+ */
+export function kbkdfInput(label: Uint8Array, context: Uint8Array, length: number): Uint8Array {
   if (label.length === 0 || label.includes(0)) {
     throw new KeysteadError('kdf.label-malformed', { field: 'label', seen: `${label.length} bytes` });
   }
-  const fixed = Buffer.concat([label, Uint8Array.of(0), context, uint32(length * 8)]);
-  return kbkdfOverFixed(hash, key, fixed, length, mode);
+  return Buffer.concat([label, Uint8Array.of(0), context, uint32(length * 8)]);
 }
 
 /** For this room and its tests: the derivation over a fixed input made elsewhere, as CAVP's vectors give it. */

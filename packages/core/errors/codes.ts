@@ -2167,6 +2167,189 @@ export const ERRORS = {
     rule: 'SCEP needs the profile scep-ra in the policy',
     remedy: 'have a quorum add it: docs/scep.md shows it',
   },
+  // ---- stations at a line
+  'policy.stations': {
+    kind: 'invalid',
+    rule: "the profile 'station' is a host under the server CA, with clientAuth and nothing else, for which operators sign",
+    remedy: 'docs/station.md shows it',
+  },
+  'station-order.malformed': { kind: 'invalid', rule: 'an order for a station must have the one form that is signed' },
+  'station-order.signer-unknown': { kind: 'forbidden', rule: 'the signer must stand in the policy' },
+  'station-order.signer-forbidden': { kind: 'forbidden', rule: 'the signer must hold a role that may enrol stations' },
+  'station-order.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'an order for a station must carry the signature of the operator whom it names',
+  },
+  'station-order.expired': {
+    kind: 'forbidden',
+    rule: 'an order for a station is good for a day at most',
+    remedy: 'sign it anew',
+  },
+  'station-order.differs': {
+    kind: 'forbidden',
+    rule: 'an order for a station is for one site, one name and one request',
+  },
+  'sign-on.malformed': { kind: 'invalid', rule: 'a sign-on must have the one form that is signed' },
+  'sign-on.signer-unknown': { kind: 'forbidden', rule: 'who signs on must stand in the policy' },
+  'sign-on.signer-forbidden': { kind: 'forbidden', rule: 'who signs on must hold a role that may provision units' },
+  'sign-on.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'a sign-on must carry the signature of the operator whom it names',
+  },
+  'sign-on.too-long': {
+    kind: 'forbidden',
+    rule: 'a sign-on holds no longer than the policy lets it, and 12 hours at most',
+    remedy: 'sign on for a shorter time',
+  },
+  'sign-on.not-yet-valid': {
+    kind: 'forbidden',
+    rule: 'a sign-on must not begin in the future',
+    remedy: 'set the clock of the machine where it was signed',
+  },
+  'sign-on.expired': { kind: 'forbidden', rule: 'a sign-on must not have ended', remedy: 'sign on anew' },
+  'sign-on.ended': {
+    kind: 'forbidden',
+    rule: 'who was signed off stays so, until they sign on anew',
+    remedy: 'sign on anew',
+  },
+  'sign-on.before-restore': {
+    kind: 'forbidden',
+    rule: 'after a restore nobody is signed on by what was signed before it',
+    remedy: 'sign on anew',
+  },
+  'sign-on.before-recount': {
+    kind: 'forbidden',
+    rule: 'after a recount nobody is signed on by what was signed before it',
+    remedy: 'sign on anew',
+  },
+  'sign-on.other-station': {
+    kind: 'forbidden',
+    rule: 'a sign-on is for one station, the one whose certificate is shown',
+  },
+  'sign-on.other-factory': { kind: 'forbidden', rule: 'a sign-on is for one site' },
+  'sign-on.differs': {
+    kind: 'forbidden',
+    rule: 'operator, station and line of a unit must be those of the sign-on that it comes under',
+  },
+  'sign-on.needed': {
+    kind: 'forbidden',
+    rule: 'a unit needs a station that somebody is signed on at',
+    remedy: 'sign on at the station',
+  },
+  'station.needed': {
+    kind: 'forbidden',
+    rule: 'this is for stations: it needs the certificate of one',
+    remedy: 'enrol the station: keystead station enrol',
+  },
+  'station.clock-wrong': {
+    kind: 'forbidden',
+    rule: "the station's clock must agree with the node's within five minutes",
+    remedy: 'set the clock of the station',
+  },
+  'station.no-batch': {
+    kind: 'not-found',
+    rule: 'no batch that is open for this line has this device id',
+    remedy: 'look at the id, and at the batches that are open',
+  },
+  'station.batch-ambiguous': {
+    kind: 'conflict',
+    rule: 'several open batches have this device id',
+    remedy: 'name the ticket',
+  },
+  'station.unit-unknown': { kind: 'not-found', rule: 'this unit has no result here' },
+  'station.way-unknown': {
+    kind: 'invalid',
+    rule: 'a way to a key must be one that this node knows',
+    remedy: 'docs/ways-to-a-key.md has them',
+  },
+  'station.rig-failed': { kind: 'invalid', rule: 'the rig must give a request, and say that it did' },
+  'station.install-failed': {
+    kind: 'invalid',
+    rule: 'the rig must put the certificate into the unit, and say that it did',
+  },
+  'station.queue': {
+    kind: 'invalid',
+    rule: "a station's queue must be files that this program wrote, used by one of it",
+  },
+  // ---- ways to a key: secure elements, injected keys, symmetric keys by diversification
+  'element.not-configured': {
+    kind: 'forbidden',
+    rule: 'a secure element is believed only where the policy names its maker',
+    remedy: 'put `secureElements` into the section `attestation` of the policy (docs/ways-to-a-key.md)',
+  },
+  'element.chip-refused': {
+    kind: 'forbidden',
+    rule: 'the certificate of the chip must lead to a maker of secure elements that the policy names, by RFC 5280 section 6, and be for a key that signs',
+  },
+  'element.key-refused': {
+    kind: 'forbidden',
+    rule: 'the key of the request must be the one that the maker certified, or one that the certified key has attested',
+    remedy: 'ask for a challenge first, and have the chip sign the statement for this device and this key',
+  },
+  'element.statement-refused': {
+    kind: 'forbidden',
+    rule: 'a statement of a chip is signed by its certified key over the challenge, the new key and the device id',
+  },
+  'element.challenge-refused': {
+    kind: 'forbidden',
+    rule: 'a challenge to a chip is answered once, in time, for the unit, line and chip it was made for',
+    remedy: 'begin again with a new challenge; a restart of keyd and a change of the policy forget those that are open',
+  },
+  'element.chip-used': {
+    kind: 'conflict',
+    rule: 'one chip is one device, for all time',
+    remedy: 'look for the unit that has this chip, or for a chip that was copied; both belong to the report',
+  },
+  'policy.unit-keys-unsound': {
+    kind: 'invalid',
+    rule: 'unitKeys.injected names profiles of units, unitKeys.diversified each purpose once, with its version',
+  },
+  'injection.forbidden': {
+    kind: 'forbidden',
+    rule: 'keyd makes the key of a unit only by a profile that the policy names in unitKeys.injected, and where the ticket allows it',
+    remedy: 'make the key on the device, or have a quorum change the policy and a ticket signed that allows `injected`',
+  },
+  'injection.recipient-unfit': {
+    kind: 'forbidden',
+    rule: 'a key is wrapped only to a fresh public key on P-256 or P-384 that is of one unit and is no identity',
+  },
+  'injection.recipient-used': {
+    kind: 'conflict',
+    rule: 'one ephemeral key is for one unit',
+    remedy: 'have the unit make a key of its own: two units with one ephemeral key could read each other’s keys',
+  },
+  'injection.too-many': {
+    kind: 'conflict',
+    rule: 'for one unit no more than a few keys are made before one of them is certified',
+    remedy: 'provision the unit with an ephemeral key that it has used before, or give it another device id',
+  },
+  'injection.package-lost': {
+    kind: 'internal',
+    rule: 'the wrapped key of a unit must lie where keyd put it, unaltered',
+    remedy: 'the key cannot be made again: decommission the unit, and provision it under another device id',
+  },
+  'injection.none': {
+    kind: 'not-found',
+    rule: 'the key that is to be certified as injected must be one that keyd has made for this unit',
+  },
+  'diversify.purpose-unknown': {
+    kind: 'forbidden',
+    rule: 'keys are derived only for purposes that the policy names in unitKeys.diversified',
+  },
+  'diversify.unproven': {
+    kind: 'forbidden',
+    rule: 'a derived key goes only to a device that was provisioned here and is not revoked, wrapped to a key that it signed with its identity',
+  },
+  'diversify.master-lost': {
+    kind: 'unavailable',
+    rule: 'a master that has given keys must be in the keystore: another of its name would give others',
+    remedy:
+      'restore the token, or have a quorum raise the version of this purpose in the policy; devices then ask again',
+  },
+  'diversify.unsupported': {
+    kind: 'unsupported',
+    rule: 'master keys need a keystore that derives: a sealed file or a PKCS#11 token with CKM_SHA256_HMAC',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 /** A stable error code such as `csr.signature-invalid`. */

@@ -14,6 +14,26 @@ const certificate = z
     }
   }, 'must be a certificate, base64 of its DER');
 
+/**
+ * Whose secure elements are believed: chips whose maker put a key into each and certified it. Chips whose certificate
+ * comes with further CAs of their maker may show those; they are believed by the path alone.
+ */
+const SecureElementsSchema = z.strictObject({
+  /** Roots of the makers, base64 DER. */
+  anchors: z.array(certificate).min(1).max(64),
+  /** CAs of the makers between a root and the chips, base64 DER. */
+  intermediates: z.array(certificate).max(256).optional(),
+  /**
+   * Certificate policies, dotted: where they are there, the path must be valid under one of them (RFC 5280 section
+   * 6.1.1 (c) and (f)). For makers who certify other things under the same root.
+   */
+  policies: z
+    .array(z.string().regex(/^[0-2](?:\.(?:0|[1-9][0-9]{0,9})){1,32}$/, 'must be an object identifier'))
+    .min(1)
+    .max(32)
+    .optional(),
+});
+
 /** Whose TPMs are believed when a device shows that its key is in one. REQ-KEY-GEN-03 */
 export const AttestationPolicySchema = z.strictObject({
   /** Whether every unit must be attested. Where it is false, a ticket may still demand it of its batch. */
@@ -30,9 +50,12 @@ export const AttestationPolicySchema = z.strictObject({
     .array(z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex'))
     .max(10_000)
     .optional(),
+  /** Without it no secure element is believed. */
+  secureElements: SecureElementsSchema.optional(),
 });
 
 export type AttestationPolicy = z.infer<typeof AttestationPolicySchema>;
+export type SecureElementPolicy = z.infer<typeof SecureElementsSchema>;
 
 /** A certificate as the policy has it. */
 export const makerCertificate = (base64: string): DerCertificate => fromBase64(base64) as DerCertificate;
@@ -51,7 +74,14 @@ export function checkAttestationRules({ attestation }: { readonly attestation?: 
       requireCa(base64, `attestation.${part}[${index}]`);
     }
   }
-  const believed = attestation.anchors.length + (attestation.endorsementKeys?.length ?? 0);
+  const { secureElements } = attestation;
+  for (const part of ['anchors', 'intermediates'] as const) {
+    for (const [index, base64] of (secureElements?.[part] ?? []).entries()) {
+      requireCa(base64, `attestation.secureElements.${part}[${index}]`);
+    }
+  }
+  const chips = secureElements?.anchors.length ?? 0;
+  const believed = attestation.anchors.length + (attestation.endorsementKeys?.length ?? 0) + chips;
   if (!attestation.required || believed > 0) return;
   throw unsound('attestation.required', 'true, where neither a maker nor an endorsement key is believed');
 }

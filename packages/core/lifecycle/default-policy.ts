@@ -8,6 +8,7 @@ import { CMP_RA_PROFILE, type OnlineCa, type Policy } from './policy.ts';
 import { checkPolicy } from './policy-check.ts';
 import type { Role } from './roles.ts';
 import { ROOT_CRL_PROFILE } from './root-crl.ts';
+import { STATION_PROFILE } from './station/rules.ts';
 
 const HOUR = 3600;
 const DAY = 86_400;
@@ -188,6 +189,18 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
     },
     {
       ...endEntity,
+      id: STATION_PROFILE,
+      description: 'A station at a factory line, for which an operator with the right to has signed',
+      issuer: 'server',
+      subject: { commonName: 'host', organization },
+      san: 'host',
+      extKeyUsage: ['clientAuth'],
+      validity: { seconds: YEAR, backdateSeconds: 5 * 60 },
+      keyAlgorithms: ['P-256', 'P-384'],
+      requesters: ['operator'],
+    },
+    {
+      ...endEntity,
       id: ROOT_CRL_PROFILE,
       description: 'Signs the indirect CRL of the root between ceremonies; each ceremony certifies it again',
       issuer: 'root',
@@ -228,8 +241,10 @@ export interface DemoPolicyOptions {
   backup?: Policy['backup'];
   est?: Policy['est'];
   attestation?: Policy['attestation'];
+  unitKeys?: Policy['unitKeys'];
   deviceProof?: Policy['deviceProof'];
   roots?: Policy['roots'];
+  stations?: Policy['stations'];
   /** False for a policy of before the indirect CRL of the root: nobody signs one. */
   rootCrlSigner?: boolean;
   /** With it there can be factory nodes: the CAs above their sub-CAs are certified for longer paths. */
@@ -296,8 +311,10 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.backup === undefined ? {} : { backup: options.backup }),
     ...(options.est === undefined ? {} : { est: options.est }),
     ...(options.attestation === undefined ? {} : { attestation: options.attestation }),
+    ...(options.unitKeys === undefined ? {} : { unitKeys: options.unitKeys }),
     ...(options.roots === undefined ? {} : { roots: options.roots }),
     ...(options.factory === undefined ? {} : { factory: { ...DEFAULT_FACTORY_POLICY, ...options.factory } }),
+    ...(options.stations === undefined ? {} : { stations: options.stations }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

@@ -195,14 +195,14 @@ export const KEY_PURPOSES = {
   },
   station: {
     title: 'factory station',
-    use: 'authenticates a station at a line; it works under the certificate of its line operator',
+    use: 'authenticates a station at a line; who works there signs on with their own key',
     keyType: 'private authentication key',
     owner: 'line-operator',
-    profiles: [],
+    profiles: ['station'],
     ceiling: {
       originator: 3 * YEAR,
       recipient: 3 * YEAR,
-      why: 'as the key of the line operator, whose certificate it uses',
+      why: `${AUTHENTICATION}; a year more, since a line is not stopped to change it`,
     },
     atEnd: CERTIFICATE_ENDS,
   },

@@ -5,6 +5,9 @@ import { checkBackupRules } from './backup/custodians.ts';
 import { CMP_RA_PROFILE, type Policy } from './policy.ts';
 import { EXCLUSIVE_ROLES } from './roles.ts';
 import { ROOT_CRL_PROFILE } from './root-crl.ts';
+import { checkStationRules } from './station/check.ts';
+import { STATION_PROFILE } from './station/rules.ts';
+import { checkUnitKeys } from './unit-keys-policy.ts';
 
 const DAY = 86_400;
 const YEAR = 365 * DAY;
@@ -50,6 +53,7 @@ export const VALIDITY_CEILINGS: Readonly<Record<string, number>> = {
   'scep-ra': 30 * DAY,
   'evidence-signer': 3 * YEAR,
   'transcript-signer': 7 * DAY,
+  [STATION_PROFILE]: 2 * YEAR,
 };
 
 /**
@@ -67,6 +71,8 @@ export function checkPolicyRules(policy: Policy): void {
   checkBackupRules(policy);
   checkEst(policy);
   checkAttestationRules(policy);
+  checkStationRules(policy);
+  checkUnitKeys(policy);
 }
 
 /** A device learns of a new root at the latest when it renews; the old one must not end before each has done so. */

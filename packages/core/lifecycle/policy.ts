@@ -12,6 +12,8 @@ import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
 import { RevocationAuthoritySchema } from './revocation-authority.ts';
 import { ROLES } from './roles.ts';
+import { StationsPolicySchema } from './station/rules.ts';
+import { UnitKeysSchema } from './unit-keys-policy.ts';
 
 export { OFFLINE_CAS, ONLINE_CAS, type OnlineCa } from './issuer.ts';
 
@@ -127,8 +129,12 @@ export const PolicySchema = z.strictObject({
       channelBinding: z.array(profileId).max(64).optional(),
     })
     .optional(),
+  /** Stations at lines; without it nobody has to come by one. */
+  stations: StationsPolicySchema.optional(),
   /** Whose TPMs are believed; without it no unit can be attested. */
   attestation: AttestationPolicySchema.optional(),
+  /** Keys of units that are not made on the device; without it there are none. */
+  unitKeys: UnitKeysSchema.optional(),
   /** Factory nodes; without it there can be none. */
   factory: FactoryPolicySchema.optional(),
   /** Broken RSA keys of the fleet; without it, what fleet-key-policy.ts says. */

@@ -1,4 +1,4 @@
-import type { DerCertificate } from '@keystead/core/bytes';
+import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
 import {
@@ -8,7 +8,9 @@ import {
   type Permission,
   type Policy,
   permits,
+  STATION_PROFILE,
 } from '@keystead/core/lifecycle';
+import { readCertificate } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Certificate, Store } from '../store/index.ts';
 import { ClientCertificates, type FactoryCas } from './certificates.ts';
@@ -40,10 +42,13 @@ export interface Asked {
   readonly subject?: AuditEvent['subject'];
 }
 
+const STATIONS_REMEMBERED = 4096;
+
 /** Who is calling, and what they may do. Every refusal is audited before it is thrown. */
 export class Access {
   readonly #deps: AccessDeps;
   readonly #certificates: ClientCertificates;
+  readonly #stations = new Map<string, string>();
 
   constructor(deps: AccessDeps) {
     this.#deps = deps;
@@ -74,7 +79,7 @@ export class Access {
    */
   async authorise(client: Client, permission: Permission, asked: Asked): Promise<void> {
     if (client.kind === 'operator' && permits(client.roles, permission)) return;
-    const roles = client.kind === 'operator' ? client.roles.join(', ') || 'no role in the policy' : 'a device';
+    const roles = client.kind === 'operator' ? client.roles.join(', ') || 'no role in the policy' : `a ${client.kind}`;
     const error = new KeysteadError('access.forbidden', { field: permission, seen: `${client.id}: ${roles}` });
     await this.#deps.refusals.refused({ ...asked, error, actor: actorOf(client), detail: { permission } });
     throw error;
@@ -87,6 +92,23 @@ export class Access {
     await this.#deps.refusals.refused({ ...asked, error, actor });
   }
 
+  /** The host in a station's certificate, which is read once and not for each unit. */
+  #stationOf({
+    issuer,
+    serial,
+    certificate,
+  }: {
+    issuer: ListedIssuer;
+    serial: Serial;
+    certificate: DerCertificate;
+  }): string {
+    const key = `${issuer} ${serial}`;
+    const name = this.#stations.get(key) ?? (readCertificate(certificate).san[0] ?? '').replace(/^DNS:/, '');
+    if (this.#stations.size >= STATIONS_REMEMBERED) this.#stations.clear();
+    this.#stations.set(key, name);
+    return name;
+  }
+
   #clientOf(record: Certificate & { readonly issuer: ListedIssuer }): Client {
     const { issuer, serial, spkiSha256, profile } = record;
     const proven = { issuer, serial, spkiSha256, profile, certificate: record.der as DerCertificate };
@@ -94,6 +116,9 @@ export class Access {
     if (record.operator !== null) {
       const roles = operatorOf(this.#deps.policy, record.operator)?.roles ?? [];
       return { ...proven, kind: 'operator', id: record.operator, roles };
+    }
+    if (profile === STATION_PROFILE) {
+      return { ...proven, kind: 'station', id: this.#stationOf(proven) };
     }
     throw new KeysteadError('client.certificate-unsuitable', { field: 'client certificate', seen: record.subject });
   }

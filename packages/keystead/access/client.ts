@@ -22,5 +22,10 @@ export interface OperatorClient extends Proven {
   readonly roles: readonly Role[];
 }
 
+/** A station at a factory line, by the host name in its certificate. Who works there is another matter. */
+export interface StationClient extends Proven {
+  readonly kind: 'station';
+}
+
 /** Who calls, as its certificate and the records say. */
-export type Client = DeviceClient | OperatorClient;
+export type Client = DeviceClient | OperatorClient | StationClient;

@@ -141,6 +141,11 @@ export class Authority {
     return this.#enrolment.server(v);
   }
 
+  /** See {@link Enrolment.station}. */
+  stationCertificate(v: Parameters<Enrolment['station']>[0]): Promise<Issued> {
+    return this.#enrolment.station(v);
+  }
+
   /** See {@link Enrolment.registrationAuthority}. */
   registrationAuthority(v: { profile: 'cmp-ra' | 'scep-ra'; csr: Uint8Array; requestId: string }): Promise<Issued> {
     return this.#enrolment.registrationAuthority(v);

@@ -1,7 +1,7 @@
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { operatorOf } from '@keystead/core/lifecycle';
+import { operatorOf, STATION_PROFILE } from '@keystead/core/lifecycle';
 import {
   type ParsedCsr,
   parseRequest,
@@ -181,6 +181,26 @@ export class Enrolment {
       requestId,
       requester: { kind: 'system', id: 'serve' },
       hosts,
+      allowed: () => {},
+    });
+  }
+
+  /**
+   * A certificate for a station at a line, by an order that the operator signed, which keyd verifies. REQ-KEY-PROV-01
+   * @throws KeysteadError as keyd; `key.already-used`.
+   */
+  station(v: { station: string; csr: Uint8Array; order: string; client: OperatorClient; requestId: string }) {
+    const { station, csr, order, client, requestId } = v;
+    return this.certify({
+      what: 'station certificate',
+      csr,
+      profile: STATION_PROFILE,
+      owner: `station:${station}`,
+      subject: { hosts: [station] },
+      actor: actorOf(client),
+      requestId,
+      requester: { ...requesterOf(client), order },
+      hosts: [station],
       allowed: () => {},
     });
   }

@@ -62,6 +62,8 @@ export async function takeSnapshot(layout: Layout): Promise<Snapshot> {
   try {
     await requireOneHistory(layout, database, signed, keys);
     const journal = join(layout.keyd, 'journal');
+    const lines = wholeLines(journal);
+    const injected = lengthOf(join(layout.keyd, 'injected'));
     const sources = [
       ...small,
       ...(published === undefined ? [] : [fromBytes('log/checkpoint', published)]),
@@ -69,10 +71,11 @@ export async function takeSnapshot(layout: Layout): Promise<Snapshot> {
       ...(signed === undefined ? [] : [fromBytes('keyd/checkpoint', signed)]),
       ...(size === 0 ? [] : [fromFile('keyd/leaves', join(layout.keyd, 'leaves'), size * HASH_BYTES)]),
       fromFile('store/keystead.db', database, lengthOf(database)),
-      fromFile('keyd/journal', journal, wholeLines(journal)),
+      fromFile('keyd/journal', journal, lines),
       // After the journal, which names them: what it names is there by then.
       ...directory('keyd/policies', join(layout.keyd, 'policies')),
       ...directory('keyd/factories', join(layout.keyd, 'factories')),
+      ...(injected === 0 ? [] : [fromFile('keyd/injected', join(layout.keyd, 'injected'), injected)]),
     ];
     for (const { path } of sources) requireMember(path);
     return { sources, checkpoint: signed?.toString('utf8') ?? null, release: () => removeSnapshots(layout.database) };

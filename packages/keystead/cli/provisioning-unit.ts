@@ -13,8 +13,9 @@ import {
   shownByTools,
 } from './attestation-files.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
+import { type WayFlags, wayBody, wayCommands, wayOptions } from './provisioning-ways.ts';
 
-interface UnitFlags extends OperatorOptions {
+interface UnitFlags extends OperatorOptions, WayFlags {
   ticketId: string;
   line: string;
   tpm2Tools?: string;
@@ -35,7 +36,7 @@ export function unitCommands(provisioning: Command): void {
     )
     .action(challenge);
 
-  common(provisioning.command('unit <device>'))
+  wayOptions(common(provisioning.command('unit <device>')))
     .description('give the device its IDevID, and write certificate, chain, record and signature into a directory')
     .requiredOption('--out <dir>', 'the directory to write into; it is made')
     .option('--answer <file>', 'what `keystead tpm identity answer` printed; - for standard input')
@@ -46,6 +47,7 @@ export function unitCommands(provisioning: Command): void {
       '\nExample:\n  $ keystead provisioning unit KS-0001 --ticket-id b1 --line line-1 --answer answer.json --out ./KS-0001',
     )
     .action(unit);
+  wayCommands(provisioning);
 }
 
 const common = (command: Command): Command =>
@@ -78,12 +80,16 @@ async function unit(device: string, flags: UnitFlags & { out: string; answer?: s
   write('chain.pem', done.chain);
   const record = write(`${device}.yaml`, done.record);
   write(`${device}.yaml.sig`, fromBase64(done.signature));
-  const report = { device, serial: done.serial, certificate, record };
-  process.stdout.write(flags.json === true ? `${JSON.stringify(report)}\n` : `${certificate}\n${record}\n`);
+  const envelope = done.envelope === undefined ? undefined : write(`${device}.key.cms`, fromBase64(done.envelope));
+  const report = { device, serial: done.serial, certificate, record, ...(envelope === undefined ? {} : { envelope }) };
+  const files = [certificate, record, ...(envelope === undefined ? [] : [envelope])];
+  process.stdout.write(flags.json === true ? `${JSON.stringify(report)}\n` : `${files.join('\n')}\n`);
 }
 
-/** One way to name the request: with an answer to a challenge, or alone. */
-function requestOf(flags: { answer?: string; csr?: string; tpm2Tools?: string }): Record<string, unknown> {
+/** One way to name the request: with an answer to a challenge, by another way, or alone. */
+function requestOf(flags: WayFlags & { answer?: string; tpm2Tools?: string }): Record<string, unknown> {
+  const way = wayBody(flags);
+  if (way !== undefined && flags.answer === undefined && flags.tpm2Tools === undefined) return way;
   const given = [flags.answer, flags.csr, flags.tpm2Tools].filter((one) => one !== undefined).length;
   if (given !== 1) {
     throw new KeysteadError('request.malformed', {

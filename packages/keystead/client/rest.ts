@@ -39,11 +39,26 @@ export class RestClient {
     return this.#call('POST', path, JSON.stringify(body));
   }
 
+  /**
+   * Any answer as it is, with its status: for who goes by what stands in an answer that is a refusal.
+   * @throws KeysteadError `service.unreachable`, `service.bad-answer`.
+   */
+  ask(method: 'GET' | 'POST', path: string, body?: unknown): Promise<{ status: number; body: unknown }> {
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    return this.#send(method, path, text).then(({ status, text: answer }) => ({ status, body: parse(answer) }));
+  }
+
   close(): void {
     this.#agent.destroy();
   }
 
-  #call<T>(method: string, path: string, body: string | undefined): Promise<T> {
+  async #call<T>(method: string, path: string, body: string | undefined): Promise<T> {
+    const { status, text } = await this.#send(method, path, body);
+    if (status < 300) return parse(text) as T;
+    throw fromAnswer(status, text);
+  }
+
+  #send(method: string, path: string, body: string | undefined): Promise<{ status: number; text: string }> {
     return new Promise((resolve, reject) => {
       const call = request(
         new URL(path, this.#base),
@@ -60,8 +75,7 @@ export class RestClient {
           response.on('error', (cause) => reject(unreachable(this.#base, cause)));
           response.on('end', () => {
             const text = Buffer.concat(parts).toString('utf8');
-            if ((response.statusCode ?? 500) < 300) resolve(parse(text) as T);
-            else reject(fromAnswer(response.statusCode ?? 500, text));
+            resolve({ status: response.statusCode ?? 500, text });
           });
         },
       );

@@ -88,6 +88,21 @@ export class KeydClient {
     return this.#call('challengeAttestation', params);
   }
 
+  /** A challenge to the chip of a unit, whose certified key is to attest the unit's key. */
+  challengeElement(params: Params<'challengeElement'>): Promise<Result<'challengeElement'>> {
+    return this.#call('challengeElement', params);
+  }
+
+  /** A key that keyd makes for a unit, wrapped to it. The same unit and recipient get the same again. */
+  makeUnitKey(params: Params<'makeUnitKey'>): Promise<Result<'makeUnitKey'>> {
+    return this.#call('makeUnitKey', params);
+  }
+
+  /** The symmetric key that a device has for one purpose, wrapped to a key that the device signed. */
+  deriveUnitKey(params: Params<'deriveUnitKey'>): Promise<Result<'deriveUnitKey'>> {
+    return this.#call('deriveUnitKey', params);
+  }
+
   /** A signed OCSP response (DER). keyd sets the times. */
   signOcsp(params: Params<'signOcsp'>): Promise<Result<'signOcsp'>> {
     return this.#call('signOcsp', params);
@@ -192,6 +207,11 @@ export class KeydClient {
   /** Gives keyd of a factory node newer CRLs of headquarters; durable when it resolves. */
   takeCrls(params: Params<'takeCrls'>): Promise<Result<'takeCrls'>> {
     return this.#call('takeCrls', params);
+  }
+
+  /** Ends a sign-on at a station; durable when it resolves. */
+  signOff(params: Params<'signOff'>): Promise<Result<'signOff'>> {
+    return this.#call('signOff', params);
   }
 
   /** Signs the indirect CRL of the root: what stands on it is keyd's own word. */

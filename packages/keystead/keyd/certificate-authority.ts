@@ -54,6 +54,7 @@ export interface CertificateOrder {
   readonly authorisation?: CertificateJournalEntry['authorisation'];
   /** Where the key was made, when not by whoever holds it. */
   readonly keyOrigin?: CertificateJournalEntry['keyOrigin'];
+  readonly chips?: CertificateJournalEntry['chips'];
 }
 
 /** What all authorities of one keyd share. */
@@ -136,6 +137,7 @@ export class CertificateAuthority {
       ticket: order.ticket,
       authorisation: order.authorisation,
       keyOrigin: order.keyOrigin,
+      chips: order.chips,
     } as const;
     await this.#journal.append(entry);
     this.#state.takeCertificate(entry);

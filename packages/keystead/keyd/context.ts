@@ -15,8 +15,8 @@ import type {
 import { ROOT_CRL_KEY } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
-import type { KeyInfo, MonotonicCounter } from '../keystore/index.ts';
-import type { Attestation } from './attestation/index.ts';
+import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
+import type { Attestation, Elements } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
 import { CommissionFiles } from './commission-files.ts';
@@ -24,6 +24,7 @@ import { ConsignableUnits, type Intake } from './consigned/index.ts';
 import { intakeOf } from './consigned/intake-of.ts';
 import { CrlMaker } from './crl-maker.ts';
 import { requireCustody } from './custody.ts';
+import { Diversification } from './diversification.ts';
 import type { Provenance } from './documents.ts';
 import { requireHeadquarters } from './factory/node.ts';
 import type { Hierarchy } from './hierarchy.ts';
@@ -39,6 +40,7 @@ import type { Result } from './protocol.ts';
 import { Queue } from './queue.ts';
 import type { Requesters } from './requester.ts';
 import type { CeremonyRevocations } from './root-list.ts';
+import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
 import { Turnstile } from './turnstile.ts';
 import { UnderWay } from './under-way.ts';
@@ -59,6 +61,8 @@ export interface ContextParts {
   /** The bundle of the last ceremony after the founding. */
   readonly lastBundle: CeremonyBundle | undefined;
   readonly signerOf: SignerOf;
+  /** For the masters of device keys. */
+  readonly keystore: Keystore;
   /** Every key of the keystore. */
   readonly keys: readonly KeyInfo[];
   /** The keys that seal the keystore. */
@@ -101,6 +105,7 @@ function withRevoked(hierarchy: Hierarchy, { rootList }: KeydState): Hierarchy {
 /** Everything that the operations of keyd work with. */
 export class KeydContext {
   readonly evidence: Signer;
+  readonly diversification: Diversification;
   readonly signerOf: SignerOf;
   readonly ceremonyRevocations: CeremonyRevocations;
   readonly state: KeydState;
@@ -151,6 +156,7 @@ export class KeydContext {
     this.masters = parts.masters;
     this.rootCrls = parts.rootCrls;
     this.journal = journal;
+    this.diversification = new Diversification({ keystore: parts.keystore, known: state.masters, journal });
     this.count = count;
     this.consignable = new ConsignableUnits(
       (from, limit) => journal.read(from, limit),
@@ -180,6 +186,7 @@ export class KeydContext {
     const { vkey, cosignVkey } = hierarchy.pins;
     const origin = vkey.slice(0, vkey.indexOf('+'));
     const state = new KeydState();
+    state.injections.within(dir);
     const changes: PolicyJournalEntry[] = [];
     const orders: KeyJournalEntry[] = [];
     const count = new UnitCount(parts.counter?.counter, parts.counter?.base);
@@ -254,6 +261,12 @@ export class KeydContext {
   }
   get attestation(): Attestation {
     return this.#inForce.attestation;
+  }
+  get signOns(): VerifiedSignOns {
+    return this.#inForce.signOns;
+  }
+  get elements(): Elements {
+    return this.#inForce.elements;
   }
   get checks(): CheckPool {
     return this.#inForce.checks;

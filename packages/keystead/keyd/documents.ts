@@ -35,6 +35,8 @@ export interface ProvisionedUnit {
   readonly operator: string;
   readonly line: string;
   readonly station: string;
+  /** SHA-256 of the operator's sign-on at the station, hex, where there was one. */
+  readonly signOnSha256?: string;
   readonly requestId: string;
   readonly key: KeyOrigin;
   readonly date: Date;
@@ -58,6 +60,7 @@ export function provisioningRecord(unit: ProvisionedUnit, provenance: Provenance
     operator: unit.operator,
     line: unit.line,
     station: unit.station,
+    ...(unit.signOnSha256 === undefined ? {} : { sign_on: `sha256:${unit.signOnSha256}` }),
     ticket: unit.ticket.id,
     ticket_sha256: unit.ticketSha256,
     model: unit.ticket.model,

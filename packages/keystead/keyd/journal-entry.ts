@@ -26,6 +26,53 @@ const CertificateEntry = z.strictObject({
   authorisation: z.strictObject({ id: z.string(), sha256: hex }).optional(),
   /** For a key that keyd made for a device. */
   keyOrigin: z.literal('keyd').optional(),
+  /** For a unit with a secure element: by what its chip is known again. */
+  chips: z.array(hex).min(1).max(2).optional(),
+});
+
+/** A key that keyd made for a unit and wrapped to it, before it is certified. */
+const UnitKeyEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('unit-key'),
+  /** The device id. */
+  subject: z.string(),
+  ticketSha256: hex,
+  spkiSha256: hex,
+  recipientSha256: hex,
+  packageSha256: hex,
+  /** Where package and request lie in the file `injected`. */
+  place: z.strictObject({ at: z.int().min(0), bytes: z.int().min(1).max(65_536), sha256: hex }),
+  /** The chip that holds the recipient's key, where that was shown. */
+  chip: z
+    .strictObject({
+      chipCertificateSha256: hex,
+      chipSpkiSha256: hex,
+      chipIssuer: z.string(),
+      chipSerial: z.string(),
+    })
+    .optional(),
+  requestId: z.string(),
+});
+
+/** A master from which keys of devices are derived, after it was made and before it is used. */
+const MasterKeyEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('master-key'),
+  /** Its id in the keystore. */
+  key: z.string(),
+  custody: z.string(),
+});
+
+/** A symmetric key that was derived for a device and given out wrapped. */
+const DerivedEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('derived'),
+  /** The device id. */
+  subject: z.string(),
+  purpose: z.string(),
+  version: z.int().min(1),
+  recipientSha256: hex,
+  requestId: z.string(),
 });
 
 /** Revocations and holds that are listed for the first time: serial, milliseconds since 1970, reason. */
@@ -105,6 +152,18 @@ const ReleaseEntry = z.strictObject({
   requestId: z.string(),
 });
 
+/** A sign-on at a station that was ended before its time. */
+const SignOffEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('sign-off'),
+  /** SHA-256 of the sign-on's payload. */
+  signOnSha256: hex,
+  /** When it would have ended by itself. */
+  until: isoTime,
+  by: z.string(),
+  requestId: z.string(),
+});
+
 /** The indirect CRL of the root. What stands on it follows from the ceremonies and the entries `ca-revocation`. */
 const RootCrlEntry = z.strictObject({
   ...numbered,
@@ -181,16 +240,20 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   PolicyEntry,
   KeyEntry,
   ReleaseEntry,
+  SignOffEntry,
   RestoredEntry,
   ConsignmentEntry,
   TakenEntry,
   ForkedEntry,
   ResolvedEntry,
   FactoryEntry,
-  RootCrlEntry,
-  CaRevocationEntry,
+  UnitKeyEntry,
+  MasterKeyEntry,
+  DerivedEntry,
   CountEntry,
   RecountEntry,
+  RootCrlEntry,
+  CaRevocationEntry,
 ]);
 
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;
@@ -201,8 +264,12 @@ export type RevocationsJournalEntry = z.infer<typeof RevocationsEntry>;
 export type CaRevocationJournalEntry = z.infer<typeof CaRevocationEntry>;
 export type ReleaseJournalEntry = z.infer<typeof ReleaseEntry>;
 export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
+export type SignOffJournalEntry = z.infer<typeof SignOffEntry>;
 export type RecountJournalEntry = z.infer<typeof RecountEntry>;
 export type RestoredJournalEntry = z.infer<typeof RestoredEntry>;
+
+export type MasterKeyJournalEntry = z.infer<typeof MasterKeyEntry>;
+export type UnitKeyJournalEntry = z.infer<typeof UnitKeyEntry>;
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'n'> : never;
 /** An entry before the journal gives it its number. */

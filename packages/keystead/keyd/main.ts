@@ -112,6 +112,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       lastBundle: lastBundle(layout, hierarchy.pins),
       founding: foundingPolicy(layout, hierarchy.pins),
       signerOf: (id) => keystore.signer(id),
+      keystore,
       keys: keystore.list(),
       masters: keystoreMasters(keystoreConfig),
       counter,

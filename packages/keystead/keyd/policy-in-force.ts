@@ -9,7 +9,7 @@ import {
   verifyAuthorisation,
   verifyTicket,
 } from '@keystead/core/lifecycle';
-import { Attestation } from './attestation/index.ts';
+import { Attestation, Elements } from './attestation/index.ts';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
 import { CheckPool } from './check-pool.ts';
 import type { Provenance } from './documents.ts';
@@ -19,6 +19,7 @@ import type { Journal } from './journal.ts';
 import type { KeyLedger } from './key-ledger.ts';
 import { OcspResponder } from './ocsp-responder.ts';
 import { Requesters } from './requester.ts';
+import { VerifiedSignOns } from './sign-ons.ts';
 import type { KeydState } from './state.ts';
 
 /** Verified tickets that are remembered, so that a batch costs one verification and not one for each unit. */
@@ -50,6 +51,9 @@ export class PolicyInForce {
   readonly checks: CheckPool;
   /** Challenges are made by one policy and end with it. */
   readonly attestation: Attestation;
+  /** Sign-ons at stations, verified by this policy. */
+  readonly signOns: VerifiedSignOns;
+  readonly elements: Elements;
   /** CAs that were revoked while this policy was in force. */
   readonly #revoked = new Set<IssuerId>();
   readonly #tickets = new Map<string, SignedTicket>();
@@ -69,7 +73,9 @@ export class PolicyInForce {
     this.responders = new Map(
       authorities.map((authority) => [authority.id, new OcspResponder(authority, this.policy)]),
     );
+    this.signOns = new VerifiedSignOns(file.policy);
     this.attestation = new Attestation(file.policy.attestation);
+    this.elements = new Elements(file.policy.attestation?.secureElements);
     const { revoked } = hierarchy.pins;
     const vouches = (issuer: IssuerId) =>
       !revoked.includes(issuer) && !this.#revoked.has(issuer) && !ledger.isCompromised(issuer);

@@ -24,6 +24,8 @@ import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
+import { SignOff, stationOrder } from './wire/station.ts';
+import { challengeElement, DeriveUnitKey, makeUnitKey, unitWay } from './wire/unit-ways.ts';
 import {
   bytes,
   caRole,
@@ -60,6 +62,8 @@ const Requester = z.strictObject({
    * `certificate`. keyd verifies it; where the policy wants it, nothing else proves a device.
    */
   message: bytes().optional(),
+  /** For the certificate of a station: the order that an operator signed for it. */
+  order: stationOrder.optional(),
 });
 
 const Issue = {
@@ -83,6 +87,8 @@ const Provision = {
     csr: bytes(),
     /** The answer to a challenge, where the key is to be attested. */
     attestation: attestationAnswer.optional(),
+    /** Another way to a key; beside `attestation` there is none. */
+    way: unitWay.optional(),
   }),
   result: Issued.extend({
     /** The provisioning record, YAML, exactly the bytes that are signed. */
@@ -406,6 +412,9 @@ export const OPERATIONS = {
   issueServerKey: IssueServerKey,
   provision: Provision,
   challengeAttestation: ChallengeAttestation,
+  challengeElement: challengeElement(unitAtLine),
+  makeUnitKey: makeUnitKey(unitAtLine),
+  deriveUnitKey: DeriveUnitKey,
   signOcsp: SignOcsp,
   signCrl: SignCrl,
   listRevocations: ListRevocations,
@@ -427,6 +436,7 @@ export const OPERATIONS = {
   resolve: Resolve,
   reconciliation: Reconciliation,
   takeCrls: TakeCrls,
+  signOff: SignOff,
   signRootCrl: SignRootCrl,
   revokeCa: RevokeCa,
   recount: RecountOperation,

@@ -2,7 +2,7 @@ import type { DerCertificate, Serial, SpkiSha256 } from '@keystead/core/bytes';
 import { certSha256, verifySignature } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { type FactoryIssuerId, type IssuerId, isIssuerId, type OnlineCa } from '@keystead/core/lifecycle';
-import { deviceIdOf, personNameOf, readCertificate } from '@keystead/core/x509';
+import { type CertificateInfo, deviceIdOf, personNameOf, readCertificate } from '@keystead/core/x509';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import type { OutsideIssuer } from './factory/operators.ts';
 import { factoryThatSigned, requireFactoryUnit } from './factory-requester.ts';
@@ -18,9 +18,12 @@ interface Proven {
   readonly notAfter: number;
 }
 
-const ISSUERS: Readonly<Record<'device' | 'operator', readonly OnlineCa[]>> = {
+type Kind = 'device' | 'operator' | 'station';
+
+const ISSUERS: Readonly<Record<Kind, readonly OnlineCa[]>> = {
   device: ['manufacturing', 'operational'],
   operator: ['operator'],
+  station: ['server'],
 };
 
 /** A verification is remembered for this many certificates: IDevIDs and LDevIDs come again and again. */
@@ -63,10 +66,29 @@ export class Requesters {
    */
   check(kind: 'device' | 'operator', id: string, certificate: DerCertificate | undefined, now: Date): void {
     if (certificate === undefined) throw unproven('no certificate');
+    const proven = this.#provenBy(kind, certificate);
+    if (proven.id !== id) throw unproven(`a certificate of ${proven.id}, for ${id}`);
+    this.#requireStanding(kind, proven, now);
+  }
+
+  /**
+   * The station that a certificate names, which keyd itself made for one.
+   * @throws KeysteadError `requester.unproven`, `requester.revoked`.
+   */
+  station(certificate: DerCertificate, now: Date): string {
+    const proven = this.#provenBy('station', certificate);
+    this.#requireStanding('station', proven, now);
+    return proven.id;
+  }
+
+  #provenBy(kind: Kind, certificate: DerCertificate): Proven {
     const key = `${kind} ${certSha256(certificate)}`;
     const proven = this.#proven.get(key) ?? this.#prove(kind, certificate);
     if (!this.#proven.has(key)) this.#remember(key, proven);
-    if (proven.id !== id) throw unproven(`a certificate of ${proven.id}, for ${id}`);
+    return proven;
+  }
+
+  #requireStanding(kind: Kind, proven: Proven, now: Date): void {
     const { issuer } = proven;
     const outside = kind === 'operator' ? this.#operators : undefined;
     if (!isIssuerId(issuer)) requireFactoryUnit({ ...proven, issuer }, this.#state, this.#vouches);
@@ -75,9 +97,9 @@ export class Requesters {
     if (
       kind === 'device' &&
       issuer.startsWith('manufacturing') &&
-      this.#state.factories.consigned.units.isEndedOwn(id)
+      this.#state.factories.consigned.units.isEndedOwn(proven.id)
     ) {
-      const seen = `${id}: operators found the unit of a factory to be the right one`;
+      const seen = `${proven.id}: operators found the unit of a factory to be the right one`;
       throw new KeysteadError('requester.quarantined', { field: 'requester.certificate', seen });
     }
     const ms = now.getTime();
@@ -87,7 +109,7 @@ export class Requesters {
     }
   }
 
-  #prove(kind: 'device' | 'operator', certificate: DerCertificate): Proven {
+  #prove(kind: Kind, certificate: DerCertificate): Proven {
     const info = readCertificate(certificate);
     const own =
       kind === 'operator' && this.#operators !== undefined
@@ -104,12 +126,18 @@ export class Requesters {
     })?.id;
     const issuer = ours ?? factoryThatSigned(info, factories)?.issuer;
     if (issuer === undefined) throw unproven('a certificate of another issuer');
-    const id = kind === 'device' ? deviceIdOf(info.san) : personNameOf(info.san);
+    const id = this.#nameIn(kind, info, issuer);
     if (id === undefined || info.ca || !info.extKeyUsage.includes('clientAuth')) {
       throw unproven(`a certificate that names no ${kind}`);
     }
     const { serial, spkiSha256, notBefore, notAfter } = info;
     return { issuer, serial, spkiSha256, id, notBefore: notBefore.getTime(), notAfter: notAfter.getTime() };
+  }
+
+  #nameIn(kind: Kind, { san, serial }: CertificateInfo, issuer: Proven['issuer']): string | undefined {
+    if (kind === 'device') return deviceIdOf(san);
+    if (kind === 'operator') return personNameOf(san);
+    return isIssuerId(issuer) ? this.#state.stations.named(issuer, serial) : undefined;
   }
 
   #remember(key: string, proven: Proven): void {

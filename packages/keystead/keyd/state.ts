@@ -10,9 +10,12 @@ import {
   type SignedTicket,
 } from '@keystead/core/lifecycle';
 import { NO_END, REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
+import { Chips } from './attestation/chips.ts';
 import { AuthorisationUses } from './authorisation-uses.ts';
+import { KnownMasters } from './diversification.ts';
 import { Factories } from './factories.ts';
 import { Holds } from './holds.ts';
+import { Injections } from './injections.ts';
 import { IssuerLists } from './issuer-lists.ts';
 import type {
   CertificateJournalEntry,
@@ -25,6 +28,8 @@ import type {
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
+import { EndedSignOns } from './sign-ons.ts';
+import { Stations } from './stations.ts';
 
 type Recount = Omit<RecountJournalEntry, 'n' | 'kind'>;
 
@@ -42,7 +47,10 @@ interface Unit {
 }
 
 /** What is remembered of a certificate besides the count. */
-type Certified = Pick<CertificateJournalEntry, 'serial' | 'issuer' | 'subject' | 'notAfter' | 'ticket' | 'shards'>;
+type Certified = Pick<
+  CertificateJournalEntry,
+  'serial' | 'issuer' | 'profile' | 'subject' | 'notAfter' | 'ticket' | 'shards'
+>;
 
 /**
  * What keyd must know to refuse by itself: how many units each ticket has had and which device has which key, the
@@ -59,6 +67,12 @@ export class KeydState {
   readonly #recounts: Recount[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
+  /** Which device has which chip. */
+  readonly chips = new Chips();
+  /** The masters that were made. */
+  readonly masters = new KnownMasters();
+  /** The keys that keyd made for units. */
+  readonly injections = new Injections();
   /** What is on hold, and what came off. */
   readonly holds = new Holds();
   /** The factory nodes, and what was taken in from them. */
@@ -66,6 +80,9 @@ export class KeydState {
     unitOf: (deviceId) => this.#units.get(deviceId),
     ownerOf: (spkiSha256) => this.#unitKeys.get(spkiSha256),
   });
+  /** The certificates of stations, and the sign-ons that were ended before their time. */
+  readonly stations = new Stations();
+  readonly endedSignOns = new EndedSignOns();
   /** The indirect CRL of the root. */
   readonly rootList = new RootList();
   readonly #issued = new Map<IssuerId, SerialSet>();
@@ -76,9 +93,12 @@ export class KeydState {
   replay(entry: JournalEntry): void {
     this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
     if (entry.kind === 'certificate') this.#replayCertificate(entry);
+    if (entry.kind === 'master-key') this.masters.replay(entry);
+    if (entry.kind === 'unit-key') this.injections.replay(entry);
     if (entry.kind === 'crl') this.#replayCrl(entry);
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
+    if (entry.kind === 'sign-off') this.endedSignOns.end(entry);
     this.rootList.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
@@ -96,6 +116,7 @@ export class KeydState {
       this.#unitKeys.set(entry.spkiSha256, entry.subject);
     }
     this.authorisations.replay(entry);
+    this.chips.replay(entry);
     this.takeCertificate(entry);
   }
 
@@ -152,12 +173,11 @@ export class KeydState {
   /**
    * What was made with a ticket or an authorisation after the backup, or after the disk that was put back, is forgotten,
    * and so is that it was ever used. What could be used before is therefore closed. REQ-KEY-BAK-02, REQ-KEY-PROV-01
-   * @throws KeysteadError `ticket.before-restore`, `authorisation.before-restore`, `ticket.before-recount`,
-   *   `authorisation.before-recount`.
+   * @throws KeysteadError `<what>.before-restore`, `<what>.before-recount`.
    */
   requireAfterRestore(
     { notBefore }: Pick<BatchTicket, 'notBefore'>,
-    what: 'ticket' | 'authorisation' = 'ticket',
+    what: 'ticket' | 'authorisation' | 'sign-on' = 'ticket',
   ): void {
     const isAfter = (last: { time: string } | undefined): boolean =>
       last === undefined || Date.parse(notBefore) > Date.parse(last.time);
@@ -178,8 +198,10 @@ export class KeydState {
   }
 
   /** Takes a certificate into account whose entry in the journal is durable. */
-  takeCertificate({ serial, issuer, subject, notAfter, ticket, shards }: Certified): void {
+  takeCertificate(entry: Certified): void {
+    const { serial, issuer, subject, notAfter, ticket, shards } = entry;
     this.#certificates += 1;
+    this.stations.saw(entry);
     this.sawSerial(issuer, serial as Serial);
     if (shards !== undefined) this.lists(issuer).sawSharding(shards, Date.parse(notAfter));
     const unit = ticket === undefined ? undefined : this.#units.get(subject);
@@ -206,6 +228,16 @@ export class KeydState {
   idevidOf(deviceId: string): Unit['idevid'] {
     const taken = this.factories.idevidOf(deviceId);
     return taken === undefined ? this.#units.get(deviceId)?.idevid : { ...taken, notAfter: NO_END.getTime() };
+  }
+
+  /** The hash of the key that a unit was provisioned with. */
+  unitKeyOf(deviceId: string): string | undefined {
+    return this.#units.get(deviceId)?.spkiSha256;
+  }
+
+  /** The unit that has this key. */
+  ownerOfUnitKey(spkiSha256: string): string | undefined {
+    return this.#unitKeys.get(spkiSha256);
   }
 
   get tickets(): { id: string; units: number; quota: number }[] {

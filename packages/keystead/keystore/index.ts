@@ -25,14 +25,17 @@ export {
   type AgreementKeystore,
   CUSTODIES,
   type Custody,
+  type DerivingKeyInfo,
+  type DerivingKeystore,
   type KeyAgreement,
+  type KeyDeriver,
   type KeyInfo,
   type Keystore,
   type KeyWrapper,
   type WrappingKeyInfo,
   type WrappingKeystore,
 } from './keystore.ts';
-export { canAgree, canWrap, createKeystore, openKeystore, openOrCreateKeystore } from './open.ts';
+export { canAgree, canDerive, canWrap, createKeystore, openKeystore, openOrCreateKeystore } from './open.ts';
 export { type PassphraseSource, readPassphrase } from './passphrase.ts';
 export { readSealedPkcs8Pem, writeSealedPkcs8Pem } from './pkcs8-pem.ts';
 export { createSealedKeystore, openSealedKeystore, type SealedKeystoreOptions } from './sealed.ts';

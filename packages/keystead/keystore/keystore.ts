@@ -97,3 +97,26 @@ export interface WrappingKeystore extends Keystore {
   /** @throws KeysteadError `keystore.key-missing`, `keystore.closed`. */
   wrapper(id: string): KeyWrapper;
 }
+
+/** A symmetric master key that derives keys for others, and does nothing else (SP 800-108r1, counter mode, HMAC-SHA-256). */
+export interface KeyDeriver {
+  /**
+   * The derived key, as `kbkdf('sha256', master, label, context, length)` gives it; the caller wipes it. The master stays
+   * where it is. @param length 1 to 32 bytes.
+   * @throws KeysteadError `kdf.label-malformed`, `kdf.length`, `keystore.key-missing`, `keystore.closed`.
+   */
+  derive(label: Uint8Array, context: Uint8Array, length: number): Promise<SecretBytes>;
+}
+
+/** What is known about a master key; it has no public half. */
+export type DerivingKeyInfo = Omit<KeyInfo, 'algorithm' | 'spki'> & { readonly algorithm: 'HMAC-SHA256' };
+
+/** A keystore with master keys from which others are derived. {@link Keystore.destroy} destroys these, too. */
+export interface DerivingKeystore extends Keystore {
+  /** All master keys, in the order in which they were made. */
+  derivingKeys(): DerivingKeyInfo[];
+  /** As {@link Keystore.generate}, for a master of 32 bytes. */
+  generateDeriving(id: string, purpose: string): Promise<DerivingKeyInfo>;
+  /** @throws KeysteadError `keystore.key-missing`, `keystore.closed`. */
+  deriver(id: string): KeyDeriver;
+}

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
 import type { KeystoreConfig } from './config.ts';
-import type { AgreementKeystore, Keystore, WrappingKeystore } from './keystore.ts';
+import type { AgreementKeystore, DerivingKeystore, Keystore, WrappingKeystore } from './keystore.ts';
 import { createSealedKeystore, openSealedKeystore } from './sealed.ts';
 import { createTpm2, openTpm2 } from './tpm2/mixed.ts';
 
@@ -63,12 +63,15 @@ export const canAgree = (keystore: Keystore): keystore is AgreementKeystore => '
 /** Whether this keystore can wrap keys, too. */
 export const canWrap = (keystore: Keystore): keystore is WrappingKeystore => 'generateWrapping' in keystore;
 
+/** Whether this keystore has master keys, too. */
+export const canDerive = (keystore: Keystore): keystore is DerivingKeystore => 'generateDeriving' in keystore;
+
 /** Loaded when it is asked for, so that everything else works on a machine without the native addon. */
 async function openToken(
   config: Extract<KeystoreConfig, { make: 'pkcs11' }>,
   pin: SecretBytes,
   clock: Clock,
-): Promise<AgreementKeystore & WrappingKeystore> {
+): Promise<AgreementKeystore & WrappingKeystore & DerivingKeystore> {
   const { openPkcs11Keystore } = await import('./pkcs11/index.ts');
   return openPkcs11Keystore(config, pin, clock);
 }

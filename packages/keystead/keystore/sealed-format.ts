@@ -22,10 +22,10 @@ export interface SealedHeader {
 
 export interface SealedKey {
   readonly id: string;
-  readonly algorithm: 'P-256' | 'P-384' | 'Ed25519' | 'RSA-3072' | 'RSA-4096';
+  readonly algorithm: 'P-256' | 'P-384' | 'Ed25519' | 'RSA-3072' | 'RSA-4096' | 'HMAC-SHA256';
   readonly purpose: string;
   readonly createdAt: string;
-  /** AES-256-GCM over the PKCS#8 key, bound to the header and to this key's other fields. */
+  /** AES-256-GCM over the PKCS#8 key, or over the 32 bytes of a master for HMAC-SHA256; bound to the header and to this key's other fields. */
   readonly sealed: Uint8Array;
 }
 
@@ -54,7 +54,7 @@ const HeaderJson = z.strictObject({
 
 const KeyJson = z.strictObject({
   id: KeyId,
-  algorithm: z.enum(['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096']),
+  algorithm: z.enum(['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096', 'HMAC-SHA256']),
   purpose: z.string().max(200),
   createdAt: Time,
   sealed: Binary,

@@ -6,7 +6,8 @@ import {
   fipsMode,
   type GeneratedKeyAlgorithm,
   generateSoftwareKey,
-  type SecretBytes,
+  kbkdf,
+  SecretBytes,
   type Signer,
   sha256,
   signPieces,
@@ -14,7 +15,7 @@ import {
 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { durableWrite, removeUnfinished, syncDirectory } from '../files/durable.ts';
-import type { KeyInfo, Keystore } from './keystore.ts';
+import type { DerivingKeyInfo, DerivingKeystore, KeyDeriver, KeyInfo, Keystore } from './keystore.ts';
 import { isKeyId, parseSealedFile, type SealedHeader, type SealedKey } from './sealed-format.ts';
 import { Sealing } from './sealing.ts';
 
@@ -100,12 +101,24 @@ interface LiveKey {
   signer: Signer | undefined;
 }
 
-/** Private keys in one sealed file. REQ-KEY-STO-02: on disk a private key exists only under AES-256-GCM. */
-class SealedKeystore implements Keystore {
+/** A master in memory, which is wiped when the keystore is closed. */
+interface LiveMaster {
+  readonly sealed: SealedKey;
+  readonly info: DerivingKeyInfo;
+  readonly secret: SecretBytes;
+}
+
+const MASTER_BYTES = 32;
+
+/** Private keys and masters in one sealed file. REQ-KEY-STO-02: on disk a private key exists only under AES-256-GCM. */
+class SealedKeystore implements DerivingKeystore {
   readonly #path: string;
   readonly #clock: Clock;
   readonly #sealing: Sealing;
   readonly #keys = new Map<string, LiveKey>();
+  readonly #masters = new Map<string, LiveMaster>();
+  /** Every key as the file has it, in its order. */
+  #inFile: readonly SealedKey[];
   #file: Uint8Array;
   #closed = false;
 
@@ -114,7 +127,8 @@ class SealedKeystore implements Keystore {
     this.#clock = clock;
     this.#sealing = sealing;
     this.#file = file;
-    for (const key of keys) this.#keys.set(key.id, this.#opened(key));
+    this.#inFile = keys;
+    for (const key of keys) this.#open(key);
   }
 
   list(): KeyInfo[] {
@@ -122,18 +136,46 @@ class SealedKeystore implements Keystore {
   }
 
   async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo> {
-    this.#requireOpen();
-    if (!isKeyId(id)) throw new KeysteadError('keystore.key-malformed', { field: 'id', seen: id });
-    if (purpose.length > 200) throw new KeysteadError('keystore.key-malformed', { field: 'purpose', seen: purpose });
-    if (this.#keys.has(id)) throw new KeysteadError('keystore.key-exists', { field: 'id', seen: id });
+    this.#requireNew(id, purpose);
     const createdAt = this.#clock.now().toISOString();
     const fresh = generateSoftwareKey(algorithm);
     using pkcs8 = fresh.pkcs8;
     const sealed = this.#sealing.seal({ id, algorithm, purpose, createdAt }, pkcs8);
     const live = this.#live(sealed, softwareSigner(algorithm, pkcs8));
-    this.#write([...this.#sealed(), sealed]);
+    this.#write([...this.#inFile, sealed]);
     this.#keys.set(id, live);
     return live.info;
+  }
+
+  derivingKeys(): DerivingKeyInfo[] {
+    return [...this.#masters.values()].map((master) => master.info);
+  }
+
+  async generateDeriving(id: string, purpose: string): Promise<DerivingKeyInfo> {
+    this.#requireNew(id, purpose);
+    const createdAt = this.#clock.now().toISOString();
+    const secret = SecretBytes.random(MASTER_BYTES);
+    const sealed = this.#sealing.seal({ id, algorithm: 'HMAC-SHA256', purpose, createdAt }, secret);
+    try {
+      this.#write([...this.#inFile, sealed]);
+    } catch (error) {
+      secret.wipe();
+      throw error;
+    }
+    const live = this.#liveMaster(sealed, secret);
+    this.#masters.set(id, live);
+    return live.info;
+  }
+
+  deriver(id: string): KeyDeriver {
+    const master = this.#master(id);
+    return {
+      derive: async (label, context, length) => {
+        if (this.#master(id) !== master) throw new KeysteadError('keystore.key-missing', { field: 'id', seen: id });
+        if (length > MASTER_BYTES) throw new KeysteadError('kdf.length', { field: 'length', seen: String(length) });
+        return kbkdf('sha256', master.secret, label, context, length);
+      },
+    };
   }
 
   signer(id: string): Signer {
@@ -151,13 +193,17 @@ class SealedKeystore implements Keystore {
   }
 
   async destroy(id: string): Promise<void> {
-    const key = this.#key(id);
+    this.#requireOpen();
+    const master = this.#masters.get(id);
+    const key = master === undefined ? this.#key(id) : undefined;
     // The old file still holds the key under the same passphrase; its blocks outlive its name.
     const old = openSync(this.#path, constants.O_RDWR);
     try {
-      this.#write(this.#sealed().filter((sealed) => sealed.id !== id));
+      this.#write(this.#inFile.filter((sealed) => sealed.id !== id));
       this.#keys.delete(id);
-      key.signer = undefined;
+      this.#masters.delete(id);
+      if (key !== undefined) key.signer = undefined;
+      master?.secret.wipe();
       overwrite(old);
     } finally {
       closeSync(old);
@@ -168,11 +214,27 @@ class SealedKeystore implements Keystore {
   close(): void {
     this.#closed = true;
     for (const key of this.#keys.values()) key.signer = undefined;
+    for (const { secret } of this.#masters.values()) secret.wipe();
     this.#sealing.wipe();
   }
 
   #requireOpen(): void {
     if (this.#closed) throw new KeysteadError('keystore.closed', { field: 'keystore', seen: this.#path });
+  }
+
+  #requireNew(id: string, purpose: string): void {
+    this.#requireOpen();
+    if (!isKeyId(id)) throw new KeysteadError('keystore.key-malformed', { field: 'id', seen: id });
+    if (purpose.length > 200) throw new KeysteadError('keystore.key-malformed', { field: 'purpose', seen: purpose });
+    if (this.#keys.has(id) || this.#masters.has(id))
+      throw new KeysteadError('keystore.key-exists', { field: 'id', seen: id });
+  }
+
+  #master(id: string): LiveMaster {
+    this.#requireOpen();
+    const master = this.#masters.get(id);
+    if (master === undefined) throw new KeysteadError('keystore.key-missing', { field: 'id', seen: id });
+    return master;
   }
 
   #key(id: string): LiveKey {
@@ -188,10 +250,17 @@ class SealedKeystore implements Keystore {
     return key.signer;
   }
 
-  #opened(sealed: SealedKey): LiveKey {
+  #open(sealed: SealedKey): void {
+    const { id, algorithm } = sealed;
+    if (algorithm === 'HMAC-SHA256') {
+      const secret = this.#sealing.open(sealed);
+      if (secret.length === MASTER_BYTES) this.#masters.set(id, this.#liveMaster(sealed, secret));
+      else throw new KeysteadError('keystore.damaged', { field: `key ${id}`, seen: 'a master of another length' });
+      return;
+    }
     using pkcs8 = this.#sealing.open(sealed);
     try {
-      return this.#live(sealed, softwareSigner(sealed.algorithm, pkcs8));
+      this.#keys.set(id, this.#live(sealed, softwareSigner(algorithm, pkcs8)));
     } catch (cause) {
       const field = `key ${sealed.id}`;
       throw new KeysteadError('keystore.damaged', { field, seen: 'another key than the file says', cause });
@@ -200,13 +269,17 @@ class SealedKeystore implements Keystore {
 
   #live(sealed: SealedKey, signer: Signer): LiveKey {
     const { id, algorithm, purpose, createdAt } = sealed;
+    if (algorithm === 'HMAC-SHA256') throw new TypeError('a master signs nothing');
     const { fips140 } = this.#sealing.header;
     const info: KeyInfo = { id, algorithm, purpose, spki: signer.spki, createdAt, custody: 'sealed-file', fips140 };
     return { sealed, info, signer };
   }
 
-  #sealed(): SealedKey[] {
-    return [...this.#keys.values()].map((key) => key.sealed);
+  #liveMaster(sealed: SealedKey, secret: SecretBytes): LiveMaster {
+    const { id, purpose, createdAt } = sealed;
+    const { fips140 } = this.#sealing.header;
+    const info = { id, algorithm: 'HMAC-SHA256', purpose, createdAt, custody: 'sealed-file', fips140 } as const;
+    return { sealed, info, secret };
   }
 
   /** The old file is whole until the new one is durable; what another process wrote is never lost. */
@@ -217,6 +290,7 @@ class SealedKeystore implements Keystore {
     const file = this.#sealing.format(keys);
     durableWrite(this.#path, file, MODE);
     this.#file = file;
+    this.#inFile = keys;
   }
 }
 

@@ -3,11 +3,13 @@ import { checkDeviceId } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';
 import { requireClock } from '../authority/index.ts';
 import type { Params, Result } from '../keyd-client/index.ts';
+import type { Device, Ticket } from '../store/index.ts';
 import type { ProvisioningDeps } from './deps.ts';
-import { auditRefusal, keyDetail, requireBatch, type UnitOrder } from './unit.ts';
+import { keyDetail, requireSameWay } from './key-way.ts';
+import { auditRefusal, requireBatch, type UnitOrder } from './unit.ts';
 
 /** A unit whose TPM is to be challenged, with what it shows of that TPM. */
-export interface ChallengeOrder extends Omit<UnitOrder, 'csr' | 'attestation'> {
+export interface ChallengeOrder extends Omit<UnitOrder, 'csr' | 'attestation' | 'way' | 'alongside'> {
   readonly shown: Pick<
     Params<'challengeAttestation'>,
     'ekCertificate' | 'ekPublic' | 'akPublic' | 'keyPublic' | 'attest' | 'signature'
@@ -30,19 +32,7 @@ export async function challengeUnit(deps: ProvisioningDeps, order: ChallengeOrde
   try {
     requireClock(deps);
     checkDeviceId(order.deviceId);
-    const ticket = deps.store.read((records) => {
-      requireBatch(records, ticketId);
-      const device = records.device(order.deviceId);
-      if (device !== undefined && (device.state === 'stolen' || device.state === 'decommissioned')) {
-        throw new KeysteadError('device.blocked', { field: order.deviceId, seen: device.state });
-      }
-      if (device !== undefined && device.keyOrigin !== 'tpm2-attested') {
-        const seen = `${order.deviceId}, without attestation`;
-        throw new KeysteadError('device.already-provisioned', { field: 'deviceId', seen });
-      }
-      return records.ticket(ticketId);
-    });
-    if (ticket === undefined) throw new KeysteadError('ticket.unknown', { field: 'ticketId', seen: ticketId });
+    const ticket = ticketFor(deps, order, 'tpm2-attested');
     const { key, ...challenge } = await deps.keyd.challengeAttestation({ ...unit, ...shown, ticket: ticket.text });
     const actor: AuditEvent['actor'] = { kind: 'operator', id: order.operator };
     await deps.store.commit((tx) =>
@@ -62,4 +52,25 @@ export async function challengeUnit(deps: ProvisioningDeps, order: ChallengeOrde
     }
     throw error;
   }
+}
+
+/**
+ * The ticket by which a unit that comes by this way may go on.
+ * @throws KeysteadError `ticket.unknown`, `ticket.revoked`, `device.blocked`, `device.already-provisioned`.
+ */
+export function ticketFor(
+  { store }: Pick<ProvisioningDeps, 'store'>,
+  { ticketId, deviceId }: Pick<UnitOrder, 'ticketId' | 'deviceId'>,
+  way: Device['keyOrigin'],
+): Ticket {
+  return store.read((records) => {
+    requireBatch(records, ticketId);
+    const device = records.device(deviceId);
+    if (device !== undefined && (device.state === 'stolen' || device.state === 'decommissioned'))
+      throw new KeysteadError('device.blocked', { field: deviceId, seen: device.state });
+    if (device !== undefined) requireSameWay(device, way);
+    const ticket = records.ticket(ticketId);
+    if (ticket === undefined) throw new KeysteadError('ticket.unknown', { field: 'ticketId', seen: ticketId });
+    return ticket;
+  });
 }

@@ -10,6 +10,15 @@ import { type TakenParcel, takeParcel } from './intake.ts';
 import { Outbox } from './outbox.ts';
 import { type Resolved, resolveConflict } from './resolution.ts';
 import { type ProvisionedUnit, provisionUnit, type UnitOrder } from './unit.ts';
+import {
+  type ChipOrder,
+  challengeChip,
+  type DerivationOrder,
+  deriveUnitKey,
+  type InjectedUnit,
+  type InjectionOrder,
+  injectUnit,
+} from './unit-ways.ts';
 
 /** The beginning and the end of a device: batches, units, records, decommissioning. */
 export class Provisioning {
@@ -54,6 +63,21 @@ export class Provisioning {
   /** What a factory node has for headquarters, whose receipts this key signs. */
   outbox(headquarters: DerSpki): Outbox {
     return new Outbox(this.#deps, headquarters);
+  }
+
+  /** See {@link challengeChip}. */
+  challengeChip(order: ChipOrder): ReturnType<typeof challengeChip> {
+    return challengeChip(this.#deps, order);
+  }
+
+  /** See {@link injectUnit}. */
+  injectUnit(order: InjectionOrder): Promise<InjectedUnit> {
+    return injectUnit(this.#deps, order);
+  }
+
+  /** See {@link deriveUnitKey}. */
+  deriveUnitKey(order: DerivationOrder): ReturnType<typeof deriveUnitKey> {
+    return deriveUnitKey(this.#deps, order);
   }
 
   /** See {@link decommission}. */

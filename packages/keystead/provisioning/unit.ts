@@ -12,10 +12,11 @@ import {
   ownIssuer,
   requireClock,
 } from '../authority/index.ts';
-import type { Result } from '../keyd-client/index.ts';
+import type { Params, Result } from '../keyd-client/index.ts';
 import type { ProvisioningRecord, Reader, Ticket, Tx } from '../store/index.ts';
 import type { ProvisioningDeps } from './deps.ts';
 import { exportRecords } from './files.ts';
+import { keyDetail, requireSameWay, wayOf } from './key-way.ts';
 
 export interface UnitOrder {
   readonly ticketId: string;
@@ -29,6 +30,12 @@ export interface UnitOrder {
   readonly requestId: string;
   /** The answer to a challenge, where the key is attested. */
   readonly attestation?: { readonly challengeId: string; readonly secret: Uint8Array };
+  /** What shows who stands at the station, where the unit comes from one; keyd verifies it. */
+  readonly at?: { readonly certificate: DerCertificate; readonly signOn: string };
+  /** What else is recorded with a unit that is new, in the same transaction. */
+  alongside?(tx: Tx): void;
+  /** Another way to the key, which keyd judges. */
+  readonly way?: Params<'provision'>['way'];
 }
 
 export interface ProvisionedUnit extends Issued {
@@ -44,7 +51,7 @@ export interface ProvisionedUnit extends Issued {
  * Provisions one unit: its IDevID, its record, its place in the records of the fleet. The same device with the same
  * key may come again after a power cut and gets what it already has. REQ-KEY-PROV-01, REQ-KEY-PROV-02
  * @throws KeysteadError `ticket.*`, `device.id-malformed`, `device.already-provisioned`, `device.blocked`,
- *   `key.already-used`, `csr.*`, `key.*`, `attestation.*` and what keyd refuses, each audited; `store.*`, `keyd.unreachable`.
+ *   `key.already-used`, `csr.*`, `key.*`, `attestation.*`, `element.*`, `injection.*` and what keyd refuses, each audited; `store.*`, `keyd.unreachable`.
  */
 export async function provisionUnit(deps: ProvisioningDeps, order: UnitOrder): Promise<ProvisionedUnit> {
   try {
@@ -66,7 +73,7 @@ export async function provisionUnit(deps: ProvisioningDeps, order: UnitOrder): P
     }
     // Not by the request: a device that lost power signs a new one with the same key. But what is asked for with
     // attestation never gets the outcome of what was asked for without.
-    const unit = { ...claim, csrSha256: order.attestation === undefined ? '' : 'attested' };
+    const unit = { ...claim, csrSha256: wayOf(order) ?? '' };
     const { value, shared } = await deps.claims.share(unit, () => signAndRecord(deps, order, claim, before.ticket));
     await exportRecords(deps);
     return { ...value, repeated: shared };
@@ -99,11 +106,7 @@ function lookUp(
   if (device.state === 'stolen' || device.state === 'decommissioned') {
     throw new KeysteadError('device.blocked', { field: order.deviceId, seen: device.state });
   }
-  // What was signed of this device stays what it is: that its key was attested cannot be said of it afterwards.
-  if (order.attestation !== undefined && device.keyOrigin !== 'tpm2-attested') {
-    const seen = `${order.deviceId}, without attestation`;
-    throw new KeysteadError('device.already-provisioned', { field: 'deviceId', seen });
-  }
+  requireSameWay(device, wayOf(order));
   const record = records.provisioningRecord(order.deviceId);
   const idevid = record === undefined ? undefined : records.certificate(record.issuer, record.serial);
   if (record === undefined || idevid === undefined || idevid.spkiSha256 !== claim.spkiSha256) {
@@ -135,7 +138,7 @@ async function signAndRecord(
   claim: KeyClaim,
   ticket: Ticket,
 ): Promise<Omit<ProvisionedUnit, 'repeated'>> {
-  const { ticketId: _, ...unit } = order;
+  const { ticketId: _, alongside: _with, ...unit } = order;
   const signed = await deps.keyd.provision({ ...unit, ticket: ticket.text });
   const { auditSeq } = await deps.store.commit((tx) => recordUnit(tx, deps, { order, claim, ticket, signed }));
   const { certificate, issuer, serial, notBefore, notAfter, record, signature } = signed;
@@ -194,15 +197,8 @@ function recordUnit(
     exportedAt: null,
   };
   tx.insertProvisioningRecord(row);
+  order.alongside?.(tx);
   return row;
-}
-
-/** How it is known where the key is, as the audit log tells it. */
-export function keyDetail(key: Result<'provision'>['key']): Record<string, string> {
-  if (key.origin === 'proof-of-possession') return { keyOrigin: key.origin };
-  const { origin, endorsedBy, ekSpkiSha256, ekCertificateSha256 } = key;
-  const maker: Record<string, string> = ekCertificateSha256 === undefined ? {} : { ekCertificateSha256 };
-  return { keyOrigin: origin, endorsedBy, ekSpkiSha256, ...maker };
 }
 
 /** A batch that was revoked gets no unit any more. @throws KeysteadError `ticket.revoked`. */
@@ -215,7 +211,7 @@ export function requireBatch(records: Reader, ticketId: string): void {
 export async function auditRefusal(
   deps: ProvisioningDeps,
   what: string,
-  order: Omit<UnitOrder, 'csr' | 'attestation'>,
+  order: Omit<UnitOrder, 'csr' | 'attestation' | 'way' | 'at' | 'alongside'>,
   error: KeysteadError,
 ): Promise<void> {
   const { operator, requestId, deviceId, ticketId, line, station } = order;

@@ -16,6 +16,7 @@ import { CmpResponder, registerCmp } from '../protocols/cmp/index.ts';
 import { registerEst } from '../protocols/est/routes.ts';
 import { createHttpsServer, replaceIdentity } from '../protocols/http/server.ts';
 import { registerRest } from '../protocols/rest/routes.ts';
+import { registerStation } from '../protocols/station/index.ts';
 import { cmpDomain } from './cmp-domain.ts';
 import { estDomain } from './est-domain.ts';
 import { hearHeadquarters } from './factory-crls.ts';
@@ -27,6 +28,7 @@ import { restDomain } from './rest-domain.ts';
 import { openRooms } from './rooms.ts';
 import { startScep } from './scep.ts';
 import { readChannelKey, sealingKeyOf } from './secrets.ts';
+import { stationDomain } from './station-domain.ts';
 import { makeTlsIdentity } from './tls-identity.ts';
 
 export interface RunServeOptions {
@@ -76,6 +78,7 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     if (factory === undefined) registerEst(app, estDomain(rooms), log);
     else refuseElsewhere(app, factory, log);
     registerRest(app, restDomain(rooms), log, factory && isRestHere);
+    registerStation(app, stationDomain(rooms), log);
     if (config.acme?.enabled !== false && factory === undefined) {
       const origin = config.acme?.baseUrl ?? `https://${config.host}:${config.ports.https}`;
       registerAcme(app, rooms.acme, () => origin, log);

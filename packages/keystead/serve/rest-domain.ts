@@ -1,6 +1,6 @@
 import { type Serial, toBase64, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { caOf, type IssuerId, type Permission, permits } from '@keystead/core/lifecycle';
+import { type Permission, permits } from '@keystead/core/lifecycle';
 import { actorOf, type Client, type OperatorClient } from '../access/index.ts';
 import type { Issued } from '../authority/index.ts';
 import { Inventory, keyEventView, keyView, keyWarnings, warningView } from '../inventory/index.ts';
@@ -10,11 +10,12 @@ import type { Certificate, Device } from '../store/index.ts';
 import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
 import { factoryDomain } from './factory-domain.ts';
+import { issuedView } from './issued-view.ts';
 import { reconciliationDomain } from './reconciliation-domain.ts';
 import { recordDomain } from './record-domain.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
-import type { ServedHierarchy } from './served-hierarchy.ts';
+import { stationOperatorDomain } from './station-domain.ts';
 import { unitDomain } from './unit-domain.ts';
 
 /** The most devices that one answer lists. */
@@ -32,12 +33,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     return client;
   }
 
-  const view = (issued: Issued): IssuedView => ({
-    certificate: toPem('CERTIFICATE', issued.certificate),
-    chain: chainPem(hierarchy, issued.issuer),
-    serial: issued.serial,
-    notAfter: issued.notAfter.toISOString(),
-  });
+  const view = (issued: Omit<Issued, 'repeated'>): IssuedView => issuedView(issued, hierarchy);
 
   return {
     ...authorisationDomain(rooms, operator),
@@ -46,6 +42,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...revocationDomain(rooms, operator),
     ...reconciliationDomain(rooms, operator),
     ...factoryDomain(rooms.factories, operator),
+    ...stationOperatorDomain(rooms, operator, view),
     ...recordDomain(rooms, operator),
     async revokeCa(caller, statements) {
       const client = await operator(caller, 'revocation.propose', 'revoke CA');
@@ -174,15 +171,6 @@ export function restDomain(rooms: Rooms): RestDomain {
     },
     refused: (_certificate, thrown, requestId) => access.refused(asKeysteadError(thrown), { requestId, what: 'rest' }),
   };
-}
-
-/** What leads from an issued certificate to the root in use, and for those who know an old root only to that one. */
-function chainPem(hierarchy: ServedHierarchy, issuer: IssuerId): string {
-  const { issuers, newWithOld, certificates } = hierarchy;
-  const ca = issuers.filter(({ id }) => id === issuer).map(({ certificate }) => certificate);
-  return [...ca, ...hierarchy.above(caOf(issuer)), ...newWithOld, certificates.root]
-    .map((der) => toPem('CERTIFICATE', der))
-    .join('');
 }
 
 const deviceView = ({ deviceId, state, model, ticketId, idevidSerial, keyOrigin, createdAt, changedAt }: Device) => ({

@@ -2,6 +2,7 @@ import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
 import type { IssuerId, Policy } from '@keystead/core/lifecycle';
+import { HEADQUARTERS } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
 import { type CaRole, readCertificate } from '@keystead/core/x509';
 import type { Logger } from 'pino';
@@ -13,7 +14,7 @@ import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
 import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
-import { type Outbox, Provisioning } from '../provisioning/index.ts';
+import { type Outbox, Provisioning, Stations } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
@@ -52,6 +53,7 @@ export interface Rooms {
   readonly keyd: KeydClient;
   /** At a factory node: what is on its way to headquarters. */
   readonly outbox: Outbox | undefined;
+  readonly stations: Stations;
   readonly acme: Acme;
   readonly keys: KeyRecords;
   readonly factories: FactoryRecords;
@@ -138,6 +140,13 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     recordsDirectory: layout.records,
     evidenceDirectory: layout.evidence,
   });
+  const stations = new Stations({
+    ...{ store, keyd, clock, audit, refusals, provisioning },
+    site: trust.factory?.name ?? HEADQUARTERS,
+    get policy() {
+      return policies.policy;
+    },
+  });
   // ---- the indirect CRL of the root
   const rootCrl =
     trust.crlSigner === undefined
@@ -197,6 +206,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     provisioning,
     keyd,
     outbox: headquarters === undefined ? undefined : provisioning.outbox(readCertificate(headquarters).spki),
+    stations,
     acme,
     keys,
     factories,
@@ -207,9 +217,9 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       return policies.policy;
     },
     backups,
+    recounts,
     rootCrl,
     caRevocations,
-    recounts,
     certificates,
     hierarchy,
     async start() {

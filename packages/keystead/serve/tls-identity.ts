@@ -37,7 +37,7 @@ export async function makeTlsIdentity(rooms: Rooms, host: string): Promise<TlsId
 /** Whose certificates clients may show. At a factory node people come with those of headquarters, stations with its own. */
 const clientCas = (hierarchy: Rooms['hierarchy']): DerCertificate[] =>
   hierarchy.factory === undefined
-    ? hierarchy.chain('manufacturing', 'operational', 'operator')
+    ? hierarchy.chain('manufacturing', 'operational', 'server', 'operator')
     : [...hierarchy.chain('manufacturing', 'server'), hierarchy.certificates.operator];
 
 const pemOf = (der: DerCertificate): string => toPem('CERTIFICATE', der);

@@ -30,6 +30,8 @@ export type {
   Ticket,
 } from './rows.ts';
 export type { CertificateState, DeviceState, JournalFate } from './schema.ts';
+export { type StationCounts, StationReader, StationWriter } from './station-records.ts';
+export type { StationResultRow, StationSignOnRow } from './station-rows.ts';
 export { type LockWait, Store } from './store.ts';
 export { type AuditHead, Tx } from './transaction.ts';
 export type { EnrolmentTransactionRow } from './transaction-rows.ts';

@@ -11,6 +11,7 @@ import { recordQueries } from './record-queries.ts';
 import { revocationQueries } from './revocation-queries.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
+import { stationQueries } from './station-queries.ts';
 import { transactionQueries } from './transaction-queries.ts';
 
 type Named = { issuer: IssuerName; serial: Serial };
@@ -231,6 +232,7 @@ export function compileQueries(dialect: Dialect) {
     ...revocationQueries(dialect),
     ...transactionQueries(dialect),
     ...reconciliationQueries(dialect),
+    ...stationQueries(dialect),
     ...recordQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),

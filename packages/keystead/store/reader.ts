@@ -22,6 +22,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import { StationReader } from './station-records.ts';
 import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** What the records say about one certificate's standing. */
@@ -308,6 +309,11 @@ export class Reader {
   /** How many of this requester's have not ended. */
   countOpenTransactions(requester: string): number {
     return this.statements.countOpenTransactions.first({ requester })?.count ?? 0;
+  }
+
+  /** The records of stations. */
+  get stations(): StationReader {
+    return new StationReader(this.statements);
   }
 
   meta(key: string): string | undefined {

@@ -4,13 +4,14 @@ import type { AcmeAccountTable, AcmeAuthorizationTable, AcmeChallengeTable, Acme
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
 import type { ConsignmentTable, OutboxTable, QuarantinedUnitTable } from './reconciliation-schema.ts';
 import type { RevocationActTable } from './revocation-schema.ts';
+import type { StationResultTable, StationSignOnTable } from './station-schema.ts';
 import type { EnrolmentTransactionTable } from './transaction-schema.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
 export type CertificateState = 'good' | 'revoked' | 'hold';
 
 /** As the provisioning record has it. */
-export type KeyOriginName = 'proof-of-possession' | 'tpm2-attested';
+export type KeyOriginName = 'proof-of-possession' | 'tpm2-attested' | 'secure-element' | 'injected';
 
 /** Where a device stands. `stolen` and `decommissioned` get no certificate any more. */
 export type DeviceState = 'provisioned' | 'enrolled' | 'stolen' | 'decommissioned';
@@ -221,6 +222,8 @@ export interface Schema {
   consignment: ConsignmentTable;
   quarantined_unit: QuarantinedUnitTable;
   outbox: OutboxTable;
+  station_sign_on: StationSignOnTable;
+  station_result: StationResultTable;
   meta: MetaTable;
   migration: MigrationTable;
 }

@@ -21,6 +21,7 @@ import type {
 } from './rows.ts';
 import type { CertificateState, DeviceState } from './schema.ts';
 import type { Prepared } from './statement.ts';
+import { StationWriter } from './station-records.ts';
 import type { EnrolmentTransactionRow } from './transaction-rows.ts';
 
 /** The end of the audit log: its last number, and its time in milliseconds. */
@@ -234,6 +235,10 @@ export class Tx extends Reader {
 
   forgetTransactions(endedBefore: number, waitingBefore: number): void {
     this.statements.forgetTransactions.run({ endedBefore, waitingBefore });
+  }
+
+  override get stations(): StationWriter {
+    return new StationWriter(this.statements);
   }
 
   setMeta(key: string, value: string): void {

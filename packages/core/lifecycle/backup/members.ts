@@ -9,6 +9,8 @@ const MAY_HOLD: readonly RegExp[] = [
   /^config\.json$/,
   /^(?:trust|ceremony|crl)\/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/,
   /^keyd\/(?:ceremony\.json|journal|leaves|checkpoint)$/,
+  // Keys of units, each encrypted to its unit: nobody else opens one, also not Keystead.
+  /^keyd\/injected$/,
   /^keyd\/ceremonies\/[1-9][0-9]{0,3}\/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/,
   /^keyd\/policies\/[a-z0-9][a-z0-9.-]{0,63}\.json$/,
   /^keyd\/factories\/[a-z0-9][a-z0-9-]{0,31}-[1-9][0-9]{0,3}\.json$/,

@@ -9,6 +9,8 @@ import { attestation } from './makers.ts';
 import { authorisations, backups, deviceProof } from './outsiders.ts';
 import { operators, quorums, revocationAuthority, ticketSigners, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation, transition } from './periods.ts';
+import { stations } from './stations.ts';
+import { unitKeys } from './unit-keys.ts';
 
 export type { LiveCertificate, LiveInventory, PolicyDifference, Severity } from './findings.ts';
 
@@ -38,6 +40,8 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   deviceProof(found, before, after);
   backups(found, before, after);
   attestation(found, before, after);
+  stations(found, before, after);
+  unitKeys(found, before, after);
   fleetKeys(found, before, after);
   found.rest(before, after);
   return found.sorted();

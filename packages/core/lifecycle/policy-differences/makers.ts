@@ -32,6 +32,15 @@ export function attestation(found: Findings, before: Policy, after: Policy): voi
       found.add('warns', field, `gone: ${named(gone.map(makerName))}: TPMs that lead to no other anchor are refused`);
     }
   }
+  for (const part of ['anchors', 'intermediates', 'policies'] as const) {
+    const [had, has] = [old.secureElements?.[part] ?? [], next.secureElements?.[part] ?? []];
+    const name = part === 'policies' ? (one: string) => one : makerName;
+    const added = has.filter((one) => !had.includes(one));
+    const gone = had.filter((one) => !has.includes(one));
+    const field = `attestation.secureElements.${part}`;
+    if (added.length > 0) found.add('warns', field, `new: ${named(added.map(name))}: which chips are believed changes`);
+    if (gone.length > 0) found.add('warns', field, `gone: ${named(gone.map(name))}: which chips are believed changes`);
+  }
   const [had, has] = [new Set(old.endorsementKeys), new Set(next.endorsementKeys)];
   const added = [...has].filter((one) => !had.has(one));
   const gone = [...had].filter((one) => !has.has(one));

@@ -5,6 +5,7 @@ import { DEFAULT_FLEET_KEYS } from '../fleet-key-policy.ts';
 import { cryptoperiodOf, type Policy, profileOf } from '../policy.ts';
 import { GIVEN_REASONS, REVOCATION_SELECTORS, type RevocationSelectorKind } from '../revocation-authority.ts';
 import { REASON_RULES, revocationQuorum } from '../revocation-rules.ts';
+import { stationRules } from '../station/rules.ts';
 import { type Block, code, list, paragraph, section, steps, subsection, table } from './content.ts';
 
 /** What people do, with the figures of the policy. It says what the software enforces and what it leaves to them. */
@@ -32,7 +33,7 @@ const generation = (policy: Policy): Block[] => [
   ),
   paragraph(
     policy.est?.serverKeys === undefined || policy.est.serverKeys.length === 0
-      ? 'Devices make their own keys; no private key of a device is ever sent.'
+      ? `Devices make their own keys; ${(policy.unitKeys?.injected?.length ?? 0) === 0 ? 'no private key of a device is ever sent' : 'what keyd makes for units without a random source is told below'}.`
       : `Devices make their own keys. Only for certificates by ${policy.est.serverKeys.join(', ')} may keyd make one, for a device that asks for it: it is in memory for that one request, is stored nowhere, and is sent only encrypted to a certificate of that device.`,
   ),
 ];
@@ -49,6 +50,38 @@ function attested({ attestation }: Policy): string {
   return `${who} that its key is in a TPM and cannot leave it. Believed are the TPMs of: ${makers}; and ${keys} endorsement keys by themselves. keyd makes the challenge and judges the answer.`;
 }
 
+/** How it is known who stands at a line. */
+function stationed(policy: Policy): string {
+  const { required, maxSignOnSeconds } = stationRules(policy);
+  const must = required ? 'Every unit comes' : 'A unit may come';
+  return `${must} from a station with a certificate of its own, for which a CA operator has signed, and at which a line operator has signed on with their own key, for at most ${durationText(maxSignOnSeconds)}. keyd verifies both for each unit.`;
+}
+
+/** Secure elements, where the policy believes any. */
+function elements({ attestation }: Policy): string[] {
+  if (attestation?.secureElements === undefined) return [];
+  const { anchors, policies } = attestation.secureElements;
+  const under = policies === undefined ? '' : `, under one of the certificate policies ${policies.join(', ')}`;
+  return [
+    `A unit may show that its key is in a secure element whose maker certified it: ${anchors.map(makerName).join('; ')}${under}. One chip is one device.`,
+  ];
+}
+
+/** Keys of units that are not made on the device, where the policy allows any. */
+function unitKeys({ unitKeys: { injected = [], diversified = [] } = {} }: Policy): string[] {
+  return [
+    ...(injected.length === 0
+      ? []
+      : [
+          `For a unit without a random source keyd may make the key, by ${injected.join(', ')}, where the ticket allows it: it is in memory for that one operation and leaves keyd only encrypted to that unit's own ephemeral key. The record says so.`,
+        ]),
+    ...diversified.map(
+      ({ purpose, version, bytes }) =>
+        `Each device has a key of ${bytes} bytes for ${purpose}, derived (SP 800-108r1) from master ${version} in keyd's keystore. It is stored nowhere and leaves keyd only encrypted to a key that the device signed.`,
+    ),
+  ];
+}
+
 /** REQ-KEY-PROV-03 */
 function brokenKeys({ fleetKeys = DEFAULT_FLEET_KEYS }: Policy): string {
   const acts = {
@@ -63,8 +96,11 @@ const provisioning = (policy: Policy): Block[] => [
   subsection('Distribution and provisioning'),
   steps(
     `A CA operator signs a batch ticket: model, device ids, lines, at most ${policy.tickets.maxQuota} units, for at most ${durationText(policy.tickets.maxSeconds)}.`,
+    stationed(policy),
     'The line operator provisions each unit. The device proves its key; keyd counts each unit against the ticket and refuses the one above it.',
     attested(policy),
+    ...elements(policy),
+    ...unitKeys(policy),
     brokenKeys(policy),
     'Each unit gets a signed provisioning record that is provable in the audit log.',
     `Who has no certificate yet enrols under an authorisation that a CA operator signed for its names: at most ${limits(policy).maxUses} keys, for at most ${durationText(limits(policy).maxSeconds)}. keyd counts them.`,

@@ -16,6 +16,7 @@ import {
   profileOf,
   REQUIRED_PROFILES,
   ROOT_CRL_PROFILE,
+  STATION_PROFILE,
   statusUrls,
 } from '../index.ts';
 
@@ -49,12 +50,12 @@ const at = (id: string): number => policy().profiles.findIndex((profile) => prof
 const edit = (id: string, change: (profile: Policy['profiles'][number]) => void) => (broken: Policy) =>
   change(profileOf(broken, id));
 
-test('the default profiles hold each profile that Keystead asks for by name, once, and those of CMP, SCEP and the CRL signer of the root, which may be missing', () => {
+test('the default profiles hold each profile that Keystead asks for by name, once, and those of CMP, SCEP, stations and the CRL signer of the root, which may be missing', () => {
   assert.deepEqual(
     defaultProfiles()
       .map((profile) => profile.id)
       .sort(),
-    [...REQUIRED_PROFILES, CMP_RA_PROFILE, 'scep-ra', ROOT_CRL_PROFILE].sort(),
+    [...REQUIRED_PROFILES, CMP_RA_PROFILE, 'scep-ra', ROOT_CRL_PROFILE, STATION_PROFILE].sort(),
   );
 });
 
@@ -102,7 +103,7 @@ test('a rule between the parts of a policy is named with its field when it is br
   refused('policy.algorithm-not-listed', `profiles[${at('root-ca')}].keyAlgorithms`, (broken) =>
     Object.assign(broken, { algorithms: ['P-256'] }),
   );
-  refused('policy.profile-duplicate', 'profiles[16].id', (broken) => broken.profiles.push(profileOf(broken, 'ldevid')));
+  refused('policy.profile-duplicate', 'profiles[17].id', (broken) => broken.profiles.push(profileOf(broken, 'ldevid')));
   refused('policy.profile-missing', 'profiles', (broken) =>
     Object.assign(broken, { profiles: broken.profiles.filter((profile) => profile.id !== 'ocsp-responder') }),
   );

@@ -1,14 +1,13 @@
 import { encryptCbc, SecretBytes, type TransportScheme } from '../../crypto/index.ts';
-import type { CertificateInfo } from '../certificate.ts';
 import { contextPrimitive, integer, octetString, oid, sequence, setOf } from '../der/writer.ts';
 import { CONTENT_CIPHERS, CONTENT_TYPES, type ContentType } from './oids.ts';
-import { recipientOf } from './recipient.ts';
+import { type CmsRecipient, recipientOf } from './recipient.ts';
 
 export interface EnvelopedContent {
   readonly type: ContentType;
   /** Stays with the caller, who wipes it when it is secret. */
   readonly content: Uint8Array;
-  readonly recipient: CertificateInfo;
+  readonly recipient: CmsRecipient;
   /** Octets of the AES key. */
   readonly keyBytes: 16 | 32;
   /** For a recipient with an RSA key. */

@@ -2,7 +2,7 @@ export { type CertificateName, readIssuerAndSerial, readIssuerAndSubject } from 
 export { certsOnly, crlsOnly, readCertsOnly } from './certs-only.ts';
 export { contentInfo } from './content-info.ts';
 export { type EnvelopedContent, envelopedData } from './enveloped-data.ts';
-export { type CmsDigest, CONTENT_TYPES, type ContentType } from './oids.ts';
+export { CMS_ATTRIBUTES, type CmsDigest, CONTENT_TYPES, type ContentType } from './oids.ts';
 export {
   type PlainContent,
   type PlainMessage,
@@ -13,4 +13,5 @@ export {
 } from './plain-signed.ts';
 export { type EnvelopedMessage, openEnveloped, readEnveloped, type TransportRecipient } from './read-enveloped.ts';
 export { type CmsValue, readSigned, type SignedMessage, verifySigned } from './read-signed.ts';
+export type { CmsRecipient, RecipientKey } from './recipient.ts';
 export { type CmsAttribute, issuerAndSerial, type SignedContent, signedData } from './signed-data.ts';

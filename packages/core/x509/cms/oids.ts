@@ -1,11 +1,12 @@
 /** Object identifiers of CMS, each with its source. */
 
-/** RFC 5652 sections 4, 5.1, 6.1; RFC 5958 section 2. */
+/** RFC 5652 sections 4, 5.1, 6.1; RFC 5958 section 2; RFC 6031 section 2. */
 export const CONTENT_TYPES = {
   data: '1.2.840.113549.1.7.1',
   signedData: '1.2.840.113549.1.7.2',
   envelopedData: '1.2.840.113549.1.7.3',
   asymmetricKeyPackage: '2.16.840.1.101.2.1.2.78.5',
+  symmetricKeyPackage: '1.2.840.113549.1.9.16.1.25',
 } as const;
 export type ContentType = keyof typeof CONTENT_TYPES;
 
@@ -13,6 +14,8 @@ export type ContentType = keyof typeof CONTENT_TYPES;
 export const CMS_ATTRIBUTES = {
   contentType: '1.2.840.113549.1.9.3',
   messageDigest: '1.2.840.113549.1.9.4',
+  /** RFC 2634 section 2.9: what is inside, in words, and its type. */
+  contentHint: '1.2.840.113549.1.9.16.2.4',
 } as const;
 
 /** RFC 5754 section 2. SHA-1 and MD5 are left out on purpose. */

@@ -1,3 +1,4 @@
+import type { DerSpki } from '../../bytes/index.ts';
 import {
   EphemeralKey,
   type KeyAlgorithm,
@@ -11,9 +12,23 @@ import { KeysteadError } from '../../errors/index.ts';
 import type { CertificateInfo } from '../certificate.ts';
 import { readDer } from '../der/strict.ts';
 import { bitString, context, integer, nullValue, octetString, oid, sequence, tlv } from '../der/writer.ts';
+import { keyIdentifier } from '../key-identifier.ts';
 import { readSpki } from '../spki.ts';
 import { AES256_WRAP, DIGESTS, ECDH_SCHEMES, KEY_TRANSPORT, MGF1 } from './oids.ts';
 import { issuerAndSerial } from './signed-data.ts';
+
+/**
+ * A public key that content is wrapped to without a certificate: an ephemeral key, or one that a chip holds. It is named
+ * by its key identifier (RFC 5652 section 6.2.2, rKeyId; RFC 7093 section 2 method 1).
+ */
+export interface RecipientKey {
+  /** SubjectPublicKeyInfo, DER, on P-256 or P-384. */
+  readonly spki: DerSpki;
+  readonly keyAlgorithm: 'P-256' | 'P-384';
+}
+
+/** Who reads: the owner of a certificate, or of a key. */
+export type CmsRecipient = CertificateInfo | RecipientKey;
 
 /** A RecipientInfo, and the version that EnvelopedData has with it (RFC 5652 section 6.1). */
 export interface Recipient {
@@ -22,18 +37,20 @@ export interface Recipient {
 }
 
 /**
- * Wraps a content key to the key of a certificate: RSA by key transport (RFC 5652 section 6.2.1), P-256 and P-384 by an
+ * Wraps a content key to the key of a certificate, or to a bare key: RSA by key transport (RFC 5652 section 6.2.1), P-256 and P-384 by an
  * ephemeral-static ECDH agreement (section 6.2.2, RFC 5753) with AES-256 key wrap (RFC 3565 section 2.3.2).
  * @param scheme for an RSA key. @param key stays with the caller.
  * @throws KeysteadError `cms.recipient-unfit` for a certificate whose key can do neither; `agreement.key-invalid`.
  */
-export function recipientOf(certificate: CertificateInfo, key: SecretBytes, scheme: TransportScheme): Recipient {
-  const { keyAlgorithm } = certificate;
-  if (isRsa(keyAlgorithm)) return { info: transported(certificate, key, scheme), version: 0 };
+export function recipientOf(recipient: CmsRecipient, key: SecretBytes, scheme: TransportScheme): Recipient {
+  const { keyAlgorithm } = recipient;
+  if (isRsa(keyAlgorithm) && isCertificate(recipient)) return { info: transported(recipient, key, scheme), version: 0 };
   if (keyAlgorithm === 'P-256' || keyAlgorithm === 'P-384')
-    return { info: agreed(certificate, key, keyAlgorithm), version: 2 };
+    return { info: agreed(recipient, key, keyAlgorithm), version: 2 };
   throw new KeysteadError('cms.recipient-unfit', { field: 'recipient', seen: keyAlgorithm ?? 'another key' });
 }
+
+const isCertificate = (recipient: CmsRecipient): recipient is CertificateInfo => 'der' in recipient;
 
 const isRsa = (algorithm: KeyAlgorithm | undefined): boolean => algorithm?.startsWith('RSA') ?? false;
 
@@ -56,9 +73,9 @@ function transported(certificate: CertificateInfo, key: SecretBytes, scheme: Tra
 const WRAP = sequence(oid(AES256_WRAP));
 const KEK_BYTES = 32;
 
-function agreed(certificate: CertificateInfo, key: SecretBytes, group: 'P-256' | 'P-384'): Uint8Array {
+function agreed(recipient: CmsRecipient, key: SecretBytes, group: 'P-256' | 'P-384'): Uint8Array {
   using ephemeral = EphemeralKey.generate(group);
-  using z = ephemeral.agree(certificate.spki);
+  using z = ephemeral.agree(recipient.spki);
   using kek = x963Kdf(group === 'P-256' ? 'sha256' : 'sha384', z, SHARED_INFO, KEK_BYTES);
   const { keyBits, spki } = readSpki(ephemeral.spki);
   const curve = readDer(spki).child(0, 0x30, 'the algorithm').bytes;
@@ -69,9 +86,15 @@ function agreed(certificate: CertificateInfo, key: SecretBytes, group: 'P-256' |
     // originatorKey, an OriginatorPublicKey.
     context(0, context(1, curve, bitString(keyBits))),
     sequence(oid(ECDH_SCHEMES[group]), WRAP),
-    sequence(sequence(issuerAndSerial(certificate), octetString(wrapped))),
+    sequence(sequence(identifierOf(recipient), octetString(wrapped))),
   );
 }
+
+/** KeyAgreeRecipientIdentifier: issuerAndSerialNumber, or rKeyId with a subjectKeyIdentifier alone. */
+const identifierOf = (recipient: CmsRecipient): Uint8Array =>
+  isCertificate(recipient)
+    ? issuerAndSerial(recipient)
+    : context(0, octetString(keyIdentifier(readSpki(recipient.spki).keyBits)));
 
 /** ECC-CMS-SharedInfo (RFC 5753 section 7.2): for which wrap the key is, and how many bits it has. */
 const SHARED_INFO = sequence(WRAP, context(2, octetString(Uint8Array.of(0, 0, 1, 0))));

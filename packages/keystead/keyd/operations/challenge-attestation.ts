@@ -13,6 +13,7 @@ import {
   type SignedTicket,
 } from '@keystead/core/lifecycle';
 import { checkDeviceId } from '@keystead/core/x509';
+import { type Standing, standingOf } from '../at-station.ts';
 import type { UnitAtLine } from '../attestation/index.ts';
 import type { CertificateAuthority } from '../certificate-authority.ts';
 import type { KeydContext } from '../context.ts';
@@ -42,18 +43,25 @@ export async function challengeAttestation(
 }
 
 /** What names a unit in an operation. */
-export type UnitParams = Pick<Params<'provision'>, 'ticket' | 'deviceId' | 'station' | 'operator' | 'line'>;
+export type UnitParams = Pick<Params<'provision'>, 'ticket' | 'deviceId' | 'station' | 'operator' | 'line' | 'at'>;
 
 /**
  * That this unit may be provisioned now, by this operator at this line, and that its record can be signed.
  * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `keyd.journal-rolled-back`,
- *   `keyd.counter-replaced`, `ticket.*`, `operator.*`, `device.id-malformed`; `factory.*` at a factory node.
+ *   `keyd.counter-replaced`, `ticket.*`, `sign-on.*`, `requester.*`, `operator.*`, `device.id-malformed`; `factory.*` at a
+ *   factory node.
  */
 export function requireUnit(
   keyd: KeydContext,
-  { ticket: text, deviceId, operator, station, line }: UnitParams,
+  params: UnitParams,
   now: Date,
-): { readonly signed: SignedTicket; readonly unit: UnitAtLine; readonly authority: CertificateAuthority } {
+): {
+  readonly signed: SignedTicket;
+  readonly unit: UnitAtLine;
+  readonly authority: CertificateAuthority;
+  readonly standing: Standing;
+} {
+  const { ticket: text, deviceId } = params;
   const signed = keyd.ticket(text);
   const { ticket } = signed;
   // Before a unit is taken: a device whose record could not be signed would have to be begun again.
@@ -64,12 +72,14 @@ export function requireUnit(
   keyd.count.require();
   keyd.state.requireAfterRestore(ticket);
   requireTicketFactory(ticket, nodeName(keyd));
+  const standing = standingOf(keyd, params, signed, now);
+  const { operator, station, line } = standing;
   requireTicketLine(ticket, line);
   requireTicketStation(ticket, station);
   requireTicketDevice(ticket, checkDeviceId(deviceId));
   requireOurDevice(keyd.hierarchy.node, keyd.policy, deviceId, now);
   requireLineOperator(keyd, operator);
-  return { signed, authority, unit: { ticketSha256: signed.sha256, deviceId, operator, station, line } };
+  return { signed, authority, standing, unit: { ticketSha256: signed.sha256, deviceId, operator, station, line } };
 }
 
 function requireLineOperator(keyd: KeydContext, name: string): void {

@@ -3,12 +3,15 @@ import { firstIssue } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
 import { challengeAttestation } from './challenge-attestation.ts';
+import { challengeElement } from './challenge-element.ts';
 import { changePolicy, policyHistory } from './change-policy.ts';
 import { commissionFactory } from './commission-factory.ts';
+import { deriveUnitKey } from './derive-unit-key.ts';
 import { factories, factoryCommission } from './factories.ts';
 import { issue } from './issue.ts';
 import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
+import { makeUnitKey } from './make-unit-key.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
 import { reconciliation } from './reconciliation.ts';
@@ -22,6 +25,7 @@ import { signConsignment } from './sign-consignment.ts';
 import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
 import { signOcsp } from './sign-ocsp.ts';
+import { signOff } from './sign-off.ts';
 import { takeConsignment } from './take-consignment.ts';
 import { takeCrls } from './take-crls.ts';
 
@@ -34,6 +38,9 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   issueServerKey,
   provision,
   challengeAttestation,
+  challengeElement,
+  makeUnitKey,
+  deriveUnitKey,
   signOcsp,
   signCrl,
   listRevocations,
@@ -54,6 +61,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   resolve,
   reconciliation,
   takeCrls,
+  signOff,
   signRootCrl,
   revokeCa,
   recount,

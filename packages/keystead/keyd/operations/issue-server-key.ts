@@ -1,22 +1,19 @@
-import { type GeneratedKeyAlgorithm, generateSoftwareKey, type Signer } from '@keystead/core/crypto';
+import { type GeneratedKeyAlgorithm, generateSoftwareKey } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { issuerKeyId, profileOf, requestName } from '@keystead/core/lifecycle';
 import {
   type CertificateInfo,
   checkRequest,
-  contentInfo,
-  envelopedData,
   type Profile,
   parseCsr,
   readCertificate,
   sequence,
-  signedData,
 } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import { requireHeadquarters } from '../factory/node.ts';
 import type { Params, Result } from '../protocol.ts';
-import { signVerified } from '../sign-verified.ts';
 import { requestableFrom } from './issue.ts';
+import { sealedPackage } from './key-package.ts';
 
 /** RSA is left out: its generation would hold up everybody else for a second. */
 const MADE: readonly GeneratedKeyAlgorithm[] = ['P-256', 'P-384', 'Ed25519'];
@@ -58,11 +55,13 @@ export async function issueServerKey(
   using key = pkcs8;
   const order = { profile, named, spki, now, subject: device.id, requestId, keyOrigin: 'keyd' } as const;
   const issued = await keyd.issuing(issuer).issue(order);
-  const signed = await signedKeyPackage(keyd, (write) => key.use(write));
-  const content = { type: 'signedData', content: signed, recipient, keyBytes: 32, scheme: 'oaep-sha256' } as const;
-  const envelope = contentInfo('envelopedData', envelopedData(content));
-  signed.fill(0);
-  return { ...issued, envelope };
+  // RFC 5958 section 2: a SEQUENCE of the keys as PKCS #8 has them.
+  const content = key.use((bytes) => sequence(bytes));
+  try {
+    return { ...issued, envelope: await sealedPackage(keyd, { type: 'asymmetricKeyPackage', content, recipient }) };
+  } finally {
+    content.fill(0);
+  }
 }
 
 /** @throws KeysteadError `requester.*`, `server-key.recipient-unfit`. */
@@ -83,26 +82,4 @@ function madeAlgorithm(asked: string, profile: Profile): GeneratedKeyAlgorithm {
     throw new KeysteadError('server-key.algorithm', { field: 'subjectPublicKeyInfo', seen: asked });
   if (profile.keyAlgorithms.includes(algorithm)) return algorithm;
   throw new KeysteadError('key.algorithm-forbidden', { field: 'subjectPublicKeyInfo', seen: asked });
-}
-
-/**
- * SignedData over an AsymmetricKeyPackage (RFC 5958 section 2: a SEQUENCE of the keys as PKCS #8 has them), DER. What is
- * returned holds the key; the copies on the way are wiped.
- */
-async function signedKeyPackage(
-  keyd: KeydContext,
-  lend: (write: (pkcs8: Uint8Array) => Uint8Array) => Uint8Array,
-): Promise<Uint8Array> {
-  const content = lend((pkcs8) => sequence(pkcs8));
-  const signer: Signer = { ...keyd.evidence, sign: (data) => signVerified(keyd.evidence, data) };
-  // The evidence key may have been certified by a key of the server CA that issues no more.
-  const certificates = keyd.hierarchy.issuers.filter(({ ca }) => ca === 'server').map(({ certificate }) => certificate);
-  try {
-    return await signedData(
-      { type: 'asymmetricKeyPackage', content, signer: readCertificate(keyd.hierarchy.evidenceSigner), certificates },
-      signer,
-    );
-  } finally {
-    content.fill(0);
-  }
 }

@@ -1,6 +1,8 @@
 import type { CertSha256 } from '@keystead/core/bytes';
 import { z } from 'zod';
 import { bytes, label, requestId, spkiSha256, time } from '../wire-types.ts';
+import { atStation } from './station.ts';
+import { elementKey, injectedKey } from './unit-ways.ts';
 
 const certSha256 = z
   .string()
@@ -20,10 +22,19 @@ const attestedKey = z.strictObject({
   keyName: name,
 });
 
+/** Symmetric keys that the device can have by derivation, with their check values. */
+const symmetric = z
+  .array(z.strictObject({ purpose: z.string(), version: z.int().min(1), kcv: z.string().regex(/^[0-9A-F]{6}$/) }))
+  .max(16)
+  .readonly()
+  .optional();
+
 /** How it is known where the private key of a unit is. */
 export const keyOrigin = z.discriminatedUnion('origin', [
-  attestedKey,
-  z.strictObject({ origin: z.literal('proof-of-possession') }),
+  attestedKey.extend({ symmetric }),
+  elementKey.extend({ symmetric }),
+  z.strictObject({ origin: z.literal('proof-of-possession'), symmetric }),
+  injectedKey.extend({ symmetric }),
 ]);
 
 /** Which unit is provisioned, where, by whom. */
@@ -35,6 +46,8 @@ export const unitAtLine = {
   /** The operator at the line: a name that stands in the policy. */
   operator: label,
   line: label,
+  /** Who stands at the station, shown; operator, station and line must be what it says. */
+  at: atStation.optional(),
   requestId,
 };
 

@@ -1,6 +1,6 @@
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
-import type { AgreementKeystore, WrappingKeystore } from '../keystore.ts';
+import type { AgreementKeystore, DerivingKeystore, WrappingKeystore } from '../keystore.ts';
 import type { Pkcs11Configuration } from './configuration.ts';
 import { Pkcs11Keystore } from './keystore.ts';
 
@@ -16,6 +16,6 @@ export function openPkcs11Keystore(
   config: Pkcs11Configuration,
   pin: SecretBytes,
   clock: Clock,
-): Promise<AgreementKeystore & WrappingKeystore> {
+): Promise<AgreementKeystore & WrappingKeystore & DerivingKeystore> {
   return Pkcs11Keystore.open(config, pin, clock);
 }

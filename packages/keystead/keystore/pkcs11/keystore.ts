@@ -3,6 +3,7 @@ import type { Clock } from '@keystead/core/clock';
 import {
   ecPoint,
   type GeneratedKeyAlgorithm,
+  kbkdfInput,
   SecretBytes,
   SIGNATURE_OF,
   type Signer,
@@ -12,7 +13,10 @@ import { KeysteadError } from '@keystead/core/errors';
 import type { MonotonicCounter } from '../counter/counter.ts';
 import type {
   AgreementKeystore,
+  DerivingKeyInfo,
+  DerivingKeystore,
   KeyAgreement,
+  KeyDeriver,
   KeyInfo,
   KeyWrapper,
   WrappingKeyInfo,
@@ -30,13 +34,15 @@ import { type KeyRecord, objectIdOf, parseRecord } from './record.ts';
 /** A sample of the token's random source is tested along with every so many signatures. */
 const SIGNATURES_PER_SAMPLE = 256;
 const PROBE = Buffer.from('keystead pairwise consistency', 'latin1');
+/** The output of HMAC-SHA-256. */
+const MAC_BYTES = 32;
 /** A transport key, bytes: AES-128 up to HMAC-SHA-512. */
 const TRANSPORT_KEY = { shortest: 16, longest: 64 };
 
 interface Held {
   readonly record: KeyRecord;
   readonly ref: KeyRef;
-  readonly info: WrappingKeyInfo | KeyInfo;
+  readonly info: WrappingKeyInfo | DerivingKeyInfo | KeyInfo;
 }
 
 /**
@@ -44,7 +50,7 @@ interface Held {
  * There is no call that exports a key, and the keys' own attributes forbid it to everybody else.
  * REQ-KEY-STO-01, REQ-KEY-GEN-01, REQ-KEY-BAK-01
  */
-export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore {
+export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, DerivingKeystore {
   readonly #pool: TokenPool;
   readonly #facts: TokenFacts;
   readonly #fips140: string;
@@ -88,6 +94,29 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore {
 
   wrappingKeys(): WrappingKeyInfo[] {
     return this.#inOrder().flatMap(({ info }) => (info.algorithm === 'AES-256' ? [info] : []));
+  }
+
+  derivingKeys(): DerivingKeyInfo[] {
+    return this.#inOrder().flatMap(({ info }) => (info.algorithm === 'HMAC-SHA256' ? [info] : []));
+  }
+
+  async generateDeriving(id: string, purpose: string): Promise<DerivingKeyInfo> {
+    return (await this.#make(id, 'derive', 'HMAC-SHA256', purpose)).info as DerivingKeyInfo;
+  }
+
+  deriver(id: string): KeyDeriver {
+    const { ref } = this.#key(id, 'derive');
+    return {
+      derive: async (label, context, length) => {
+        this.#requireSame(id, ref);
+        if (!Number.isInteger(length) || length < 1 || length > MAC_BYTES)
+          throw new KeysteadError('kdf.length', { field: 'length', seen: String(length) });
+        // [i] is 1: one block of 32 bytes is enough.
+        const data = Buffer.concat([Uint8Array.of(0, 0, 0, 1), kbkdfInput(label, context, length)]);
+        using block = SecretBytes.take(await this.#pool.ask(() => ({ kind: 'mac', key: ref, data })));
+        return block.use((bytes) => SecretBytes.copy(bytes.subarray(0, length)));
+      },
+    };
   }
 
   async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo> {
@@ -248,6 +277,7 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore {
     const evidence = evidenceOf(attributes, this.#facts);
     const shared = { id, purpose, createdAt, custody: 'pkcs11', fips140: this.#fips140, evidence } as const;
     if (algorithm === 'AES-256') return { record, ref: { objectId, algorithm }, info: { ...shared, algorithm } };
+    if (algorithm === 'HMAC-SHA256') return { record, ref: { objectId, algorithm }, info: { ...shared, algorithm } };
     if (numbers === undefined) {
       throw new KeysteadError('keystore.damaged', {
         field: `key ${id}`,

@@ -27,11 +27,14 @@ export interface TokenFacts {
 /** What a token shows of a key of its own: CKA_* by name, read back; an attribute that the module lacks is missing. */
 export type Attributes = Readonly<Record<string, boolean | number>>;
 
+/** Keys without a public half. */
+export type SecretKeyAlgorithm = 'AES-256' | 'HMAC-SHA256';
+
 /** A key for the threads: they find its object by CKA_ID. */
 export interface KeyRef {
   readonly objectId: Uint8Array;
-  readonly algorithm: GeneratedKeyAlgorithm | 'AES-256';
-  /** SubjectPublicKeyInfo, DER; none for AES. */
+  readonly algorithm: GeneratedKeyAlgorithm | SecretKeyAlgorithm;
+  /** SubjectPublicKeyInfo, DER; none for a secret key. */
   readonly spki?: Uint8Array;
 }
 
@@ -72,6 +75,8 @@ export interface Orders {
   };
   /** Z, in a buffer of its own that its receiver wipes. */
   agree: { order: { readonly key: KeyRef; readonly point: Uint8Array }; answer: Uint8Array };
+  /** CKM_SHA256_HMAC over the data, in a buffer of its own that its receiver wipes. */
+  mac: { order: { readonly key: KeyRef; readonly data: Uint8Array }; answer: Uint8Array };
   wrap: { order: { readonly key: KeyRef; readonly secret: SharedArrayBuffer }; answer: Uint8Array };
   readCounter: { order: { readonly label: string }; answer: CounterReading };
   makeCounter: { order: { readonly label: string }; answer: undefined };

@@ -7,20 +7,24 @@ import { z } from 'zod';
 export const APPLICATION = 'keystead';
 
 /** What a key on a token may do: one thing each (SP 800-57 pt 1 r5 section 5.2). */
-export type KeyUse = 'sign' | 'agree' | 'wrap';
+export type KeyUse = 'sign' | 'agree' | 'wrap' | 'derive';
 
 const RecordSchema = z
   .strictObject({
     version: z.literal(1),
     id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/),
-    use: z.enum(['sign', 'agree', 'wrap']),
-    algorithm: z.enum(['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096', 'AES-256']),
+    use: z.enum(['sign', 'agree', 'wrap', 'derive']),
+    algorithm: z.enum(['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096', 'AES-256', 'HMAC-SHA256']),
     purpose: z.string().max(200),
     createdAt: z.iso.datetime(),
     /** Place in the list of keys. */
     sequence: z.int().min(0),
   })
   .refine(({ use, algorithm }) => (use === 'wrap') === (algorithm === 'AES-256'), 'a use that the algorithm has not')
+  .refine(
+    ({ use, algorithm }) => (use === 'derive') === (algorithm === 'HMAC-SHA256'),
+    'a use that the algorithm has not',
+  )
   .refine(({ use, algorithm }) => use !== 'agree' || /^P-/.test(algorithm), 'a use that the algorithm has not');
 
 /**

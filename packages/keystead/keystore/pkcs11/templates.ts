@@ -6,6 +6,7 @@ import {
   CKK_AES,
   CKK_EC,
   CKK_EC_EDWARDS,
+  CKK_GENERIC_SECRET,
   CKK_RSA,
   CKM,
   CKO_DATA,
@@ -13,6 +14,7 @@ import {
   CKO_PUBLIC_KEY,
   CKO_SECRET_KEY,
 } from './cryptoki.ts';
+import type { SecretKeyAlgorithm } from './orders.ts';
 import { APPLICATION, type KeyRecord, objectIdOf } from './record.ts';
 
 export type Template = { type: number; value: number | boolean | string | Buffer }[];
@@ -30,13 +32,16 @@ const EDWARDS_NAME = Buffer.from('130c656477617264733235353139', 'hex');
 const PUBLIC_EXPONENT = Buffer.from('010001', 'hex');
 
 /** The mechanism that makes a key of each algorithm, and its CKA_KEY_TYPE. */
-export const MADE_BY: Readonly<Record<GeneratedKeyAlgorithm | 'AES-256', { mechanism: number; keyType: number }>> = {
+export const MADE_BY: Readonly<
+  Record<GeneratedKeyAlgorithm | SecretKeyAlgorithm, { mechanism: number; keyType: number }>
+> = {
   'P-256': { mechanism: CKM.EC_KEY_PAIR_GEN, keyType: CKK_EC },
   'P-384': { mechanism: CKM.EC_KEY_PAIR_GEN, keyType: CKK_EC },
   Ed25519: { mechanism: CKM.EC_EDWARDS_KEY_PAIR_GEN, keyType: CKK_EC_EDWARDS },
   'RSA-3072': { mechanism: CKM.RSA_PKCS_KEY_PAIR_GEN, keyType: CKK_RSA },
   'RSA-4096': { mechanism: CKM.RSA_PKCS_KEY_PAIR_GEN, keyType: CKK_RSA },
   'AES-256': { mechanism: CKM.AES_KEY_GEN, keyType: CKK_AES },
+  'HMAC-SHA256': { mechanism: CKM.GENERIC_SECRET_KEY_GEN, keyType: CKK_GENERIC_SECRET },
 };
 
 /** The public half: readable by everybody, used for nothing on the token. */
@@ -85,6 +90,30 @@ export function wrappingTemplate(record: KeyRecord, quirks: Quirks): Template {
     { type: CKA.UNWRAP, value: true },
     { type: CKA.ENCRYPT, value: false },
     { type: CKA.DECRYPT, value: false },
+    ...fixed(quirks),
+  ];
+}
+
+/**
+ * A master from which keys are derived: 32 bytes that make CKM_SHA256_HMAC, the block of SP 800-108r1's counter mode.
+ * PKCS#11 v3.0 has that mode as a mechanism, CKM_SP800_108_COUNTER_KDF, which few modules know; with the block the derived
+ * key comes out, as it must to be wrapped to its device, and the master does not.
+ */
+export function masterTemplate(record: KeyRecord, quirks: Quirks): Template {
+  return [
+    { type: CKA.CLASS, value: CKO_SECRET_KEY },
+    { type: CKA.KEY_TYPE, value: CKK_GENERIC_SECRET },
+    { type: CKA.TOKEN, value: true },
+    ...kept(),
+    ...named(record),
+    { type: CKA.VALUE_LEN, value: 32 },
+    { type: CKA.SIGN, value: true },
+    { type: CKA.VERIFY, value: false },
+    { type: CKA.WRAP, value: false },
+    { type: CKA.UNWRAP, value: false },
+    { type: CKA.ENCRYPT, value: false },
+    { type: CKA.DECRYPT, value: false },
+    { type: CKA.DERIVE, value: false },
     ...fixed(quirks),
   ];
 }
@@ -167,6 +196,7 @@ function publicParameters(algorithm: KeyRecord['algorithm'], quirks: Quirks): Te
         { type: CKA.PUBLIC_EXPONENT, value: PUBLIC_EXPONENT },
       ];
     case 'AES-256':
+    case 'HMAC-SHA256':
       return [];
   }
 }

@@ -9,6 +9,7 @@ import type { ReconciliationDomain } from './reconciliation.ts';
 import type { RecordDomain } from './records.ts';
 import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
+import type { StationOperatorDomain } from './stations.ts';
 import type { UnitDomain } from './units.ts';
 import type { IssuedView } from './views.ts';
 
@@ -39,6 +40,7 @@ export interface RestDomain
     RevocationDomain,
     ReconciliationDomain,
     FactoryDomain,
+    StationOperatorDomain,
     CaRevocationDomain,
     RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;

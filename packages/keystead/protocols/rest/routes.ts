@@ -2,6 +2,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { clientCertificate, sendError } from '../http/server.ts';
+import { STATION_ROUTES } from '../station/routes.ts';
 import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import { CA_REVOCATION_ROUTES, caRevocationRoutes } from './ca-revocations.ts';
@@ -26,6 +27,7 @@ import {
   RecountOrder,
   SignBackup,
 } from './schemas.ts';
+import { STATION_OPERATOR_ROUTES, stationOperatorRoutes } from './stations.ts';
 import { UNIT_ROUTES, unitRoutes } from './units.ts';
 
 /**
@@ -94,6 +96,7 @@ export function registerRest(
       reconciliationRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
       factoryRoutes(api, domain, { read, caller, parameter });
+      stationOperatorRoutes(api, domain, { read, caller, parameter });
       caRevocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
@@ -157,6 +160,8 @@ const ROUTES = [
   ...RECONCILIATION_ROUTES,
   ...REVOCATION_ROUTES,
   ...FACTORY_ROUTES,
+  ...STATION_OPERATOR_ROUTES,
+  ...STATION_ROUTES,
   ...CA_REVOCATION_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/count', 'batch.open'],

@@ -1,9 +1,18 @@
 import { fromBase64 } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Reading } from './authorisations.ts';
 import type { Caller } from './caller.ts';
 import { checkBody, csrBytes, deviceId, line, pemOrBase64, ticketId } from './schemas.ts';
+import {
+  UNIT_WAY_ROUTES,
+  type UnitWay,
+  UnitWaySchema,
+  type UnitWaysDomain,
+  unitWay,
+  unitWayRoutes,
+} from './unit-ways.ts';
 import type { UnitView } from './views.ts';
 
 /** What a unit shows of its TPM. */
@@ -32,13 +41,15 @@ export interface ChallengeView {
 }
 
 /** What these routes need of the domain. */
-export interface UnitDomain {
+export interface UnitDomain extends UnitWaysDomain {
   challengeUnit(caller: Caller, unit: UnitNamed & { shown: UnitShown }): Promise<ChallengeView>;
   provisionUnit(
     caller: Caller,
     unit: UnitNamed & {
-      csr: Uint8Array;
+      /** Left out where keyd is to make the key. */
+      csr?: Uint8Array;
       attestation?: { challengeId: string; secret: Uint8Array };
+      way?: UnitWay;
     },
   ): Promise<UnitView>;
 }
@@ -64,14 +75,16 @@ const ChallengeUnit = z.strictObject({
 });
 const ProvisionUnit = z.strictObject({
   ...named,
-  csr: pemOrBase64,
+  csr: pemOrBase64.optional(),
+  way: UnitWaySchema.optional(),
   attestation: z
     .strictObject({ challengeId: z.string().regex(/^[0-9a-f]{32}$/, '32 hex digits'), secret: bytes(64) })
     .optional(),
 });
 
 /** Units of a batch: a challenge to the TPM where the key is to be attested, and the IDevID. */
-export function unitRoutes(api: FastifyInstance, domain: UnitDomain, { read, caller }: Reading): void {
+export function unitRoutes(api: FastifyInstance, domain: UnitDomain, reading: Reading): void {
+  const { read, caller } = reading;
   api.post('/attestations', async (request) => {
     const body = await read(request, () => checkBody(ChallengeUnit, request.body));
     const { ticketId, deviceId, line, ...shown } = body;
@@ -80,10 +93,27 @@ export function unitRoutes(api: FastifyInstance, domain: UnitDomain, { read, cal
   api.post('/units', async (request) => {
     const unit = await read(request, () => {
       const body = checkBody(ProvisionUnit, request.body);
-      return { ...body, csr: csrBytes(body.csr) };
+      return readUnit(body);
     });
     return domain.provisionUnit(caller(request), unit);
   });
+  unitWayRoutes(api, domain, reading);
+}
+
+/** A request and one way at most: no request where keyd makes the key, and no other evidence beside a way. */
+function readUnit(body: z.output<typeof ProvisionUnit>): Parameters<UnitDomain['provisionUnit']>[1] {
+  const { csr, way, attestation, ...unit } = body;
+  const needsRequest = way?.kind !== 'injected';
+  if (needsRequest !== (csr !== undefined))
+    throw new KeysteadError('request.malformed', { field: 'csr', seen: needsRequest ? 'none' : 'one beside injected' });
+  if (way !== undefined && attestation !== undefined)
+    throw new KeysteadError('request.malformed', { field: 'way', seen: 'one beside attestation' });
+  return {
+    ...unit,
+    ...(csr === undefined ? {} : { csr: csrBytes(csr) }),
+    ...(way === undefined ? {} : { way: unitWay(way) }),
+    ...(attestation === undefined ? {} : { attestation }),
+  };
 }
 
 /** As `GET /api/v1` tells of them: method, path, permission. */
@@ -93,5 +123,10 @@ export const UNIT_ROUTES = [
     '/api/v1/attestations {ticketId, deviceId, line, ekCertificate?, ekPublic, akPublic, keyPublic, attest, signature}',
     'unit.provision',
   ],
-  ['POST', '/api/v1/units {ticketId, deviceId, csr, line, attestation?: {challengeId, secret}}', 'unit.provision'],
+  [
+    'POST',
+    '/api/v1/units {ticketId, deviceId, csr?, line, attestation?: {challengeId, secret}, way?: {kind, ...}}',
+    'unit.provision',
+  ],
+  ...UNIT_WAY_ROUTES,
 ] as const;

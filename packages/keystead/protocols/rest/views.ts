@@ -13,4 +13,6 @@ export interface UnitView extends IssuedView {
   readonly record: string;
   /** DER ECDSA signature over the record, base64. */
   readonly signature: string;
+  /** The key that keyd made for the unit, wrapped to it: CMS, DER, base64. */
+  readonly envelope?: string;
 }

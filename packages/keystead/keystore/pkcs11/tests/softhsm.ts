@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SecretBytes } from '@keystead/core/crypto';
 import { systemClock } from '../../../clock/system.ts';
-import type { AgreementKeystore, WrappingKeystore } from '../../keystore.ts';
+import type { AgreementKeystore, DerivingKeystore, WrappingKeystore } from '../../keystore.ts';
 import { type Pkcs11Configuration, Pkcs11Schema } from '../configuration.ts';
 import { openPkcs11Keystore } from '../index.ts';
 
@@ -47,7 +47,7 @@ export class SoftHsm {
   open(
     more: Partial<Record<keyof Pkcs11Configuration, unknown>> = {},
     secret = pin(),
-  ): Promise<AgreementKeystore & WrappingKeystore> {
+  ): Promise<AgreementKeystore & WrappingKeystore & DerivingKeystore> {
     return openPkcs11Keystore(this.config(more), secret, systemClock);
   }
 

@@ -8,7 +8,7 @@ import { makeTokenCounter, raiseTokenCounter, readTokenCounter } from './counter
 import { makeKey, removeKey } from './make.ts';
 import { readAll } from './objects.ts';
 import { TokenSession } from './session.ts';
-import { signOne } from './sign.ts';
+import { mac, signOne } from './sign.ts';
 import { unwrap, wrap } from './wrap.ts';
 
 const config: Pkcs11Configuration = workerData;
@@ -51,6 +51,7 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
       }
     }),
   agree: (order) => agree(token, order),
+  mac: (order) => mac(token, order),
   readCounter: ({ label }) => readTokenCounter(token, label),
   makeCounter: ({ label }) => makeTokenCounter(token, label),
   raiseCounter: (order) => raiseTokenCounter(token, order),

@@ -5,6 +5,7 @@ import type { StoredKey } from '../orders.ts';
 import { formatRecord, type KeyRecord } from '../record.ts';
 import {
   MADE_BY,
+  masterTemplate,
   privateTemplate,
   probeTemplates,
   publicTemplate,
@@ -67,8 +68,9 @@ function clearLeftovers(at: TokenSession, id: string): void {
 function generate(at: TokenSession, record: KeyRecord): void {
   const { module, session, config } = at;
   const { mechanism } = MADE_BY[record.algorithm];
-  if (record.use === 'wrap') {
-    const template = wrappingTemplate(record, config.quirks);
+  if (record.use === 'wrap' || record.use === 'derive') {
+    const makes = record.use === 'wrap' ? wrappingTemplate : masterTemplate;
+    const template = makes(record, config.quirks);
     call('C_GenerateKey', () => module.C_GenerateKey(session, { mechanism }, template));
     return;
   }

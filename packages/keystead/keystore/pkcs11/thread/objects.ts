@@ -1,5 +1,13 @@
 import type { Handle } from 'pkcs11js';
-import { CKA, CKK_AES, CKK_RSA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY } from '../cryptoki.ts';
+import {
+  CKA,
+  CKK_AES,
+  CKK_GENERIC_SECRET,
+  CKK_RSA,
+  CKO_PRIVATE_KEY,
+  CKO_PUBLIC_KEY,
+  CKO_SECRET_KEY,
+} from '../cryptoki.ts';
 import type { Attributes, StoredKey } from '../orders.ts';
 import type { PublicNumbers } from '../public-key.ts';
 import { objectIdOf } from '../record.ts';
@@ -101,7 +109,7 @@ function attributesOf(at: TokenSession, key: Handle): Attributes {
 
 function numbersOf(at: TokenSession, publicKey: Handle): PublicNumbers | undefined {
   const type = attribute(at, publicKey, CKA.KEY_TYPE)?.readUInt32LE();
-  if (type === CKK_AES) return undefined;
+  if (type === CKK_AES || type === CKK_GENERIC_SECRET) return undefined;
   const read = (wanted: number): Uint8Array => new Uint8Array(attribute(at, publicKey, wanted) ?? []);
   if (type === CKK_RSA) return { modulus: read(CKA.MODULUS), exponent: read(CKA.PUBLIC_EXPONENT) };
   return { point: read(CKA.EC_POINT) };

@@ -11,7 +11,7 @@ import {
 import { KeysteadError } from '@keystead/core/errors';
 import type { Handle } from 'pkcs11js';
 import { CKM, CKO_PRIVATE_KEY, CKO_SECRET_KEY } from '../cryptoki.ts';
-import type { KeyRef } from '../orders.ts';
+import type { KeyRef, Order } from '../orders.ts';
 import { keySearch } from '../templates.ts';
 import { CallRefused, call } from './addon.ts';
 import { find } from './objects.ts';
@@ -77,6 +77,19 @@ function raw(at: TokenSession, key: Handle, mechanism: number, data: Uint8Array)
   return call('C_Sign', () => module.C_Sign(session, bytes, output));
 }
 
+const MAC_BYTES = 32;
+
+/** CKM_SHA256_HMAC by a master: what is derived from it, in memory of its own, which the caller wipes. @throws CallRefused. */
+export function mac(at: TokenSession, { key, data }: Order<'mac'>): Uint8Array {
+  const made = raw(at, keyHandle(at, key), CKM.SHA256_HMAC, data);
+  if (made.length !== MAC_BYTES) throw new CallRefused({ ckr: 'CKR_DATA_LEN_RANGE', call: 'C_Sign' });
+  const own = new Uint8Array(new ArrayBuffer(MAC_BYTES));
+  own.set(made);
+  // Here lie signatures, which are public; a derived key must not stay among them.
+  made.fill(0);
+  return own;
+}
+
 /**
  * The handle of a key, remembered for this session. @throws CallRefused CKR_KEY_HANDLE_INVALID when the token does not
  * show it. @throws KeysteadError `keystore.token-ambiguous`.
@@ -85,10 +98,7 @@ export function keyHandle(at: TokenSession, key: KeyRef): Handle {
   const name = toHex(key.objectId);
   const known = at.handles.get(name);
   if (known !== undefined) return known;
-  const [handle, second] = find(
-    at,
-    keySearch(key.algorithm === 'AES-256' ? CKO_SECRET_KEY : CKO_PRIVATE_KEY, key.objectId),
-  );
+  const [handle, second] = find(at, keySearch(key.spki === undefined ? CKO_SECRET_KEY : CKO_PRIVATE_KEY, key.objectId));
   if (handle === undefined) throw new CallRefused({ ckr: 'CKR_KEY_HANDLE_INVALID', call: 'C_FindObjects' });
   if (second !== undefined) {
     throw new KeysteadError('keystore.token-ambiguous', { field: 'key', seen: `two with the CKA_ID ${name}` });
