@@ -97,7 +97,9 @@ export class Revocation {
 
   /** Publishes the CRLs of these issuers. @returns whether all of them are out. */
   async publish(issuers: readonly ListedIssuer[]): Promise<boolean> {
-    const here = [...new Set(issuers)].filter((issuer) => this.#deps.elsewhere?.has(issuer) !== true);
+    const here = [...new Set(issuers)].filter(
+      (issuer) => (this.#deps.elsewhere as ReadonlySet<string> | undefined)?.has(issuer) !== true,
+    );
     const made = await Promise.allSettled(here.map((issuer) => this.#crls.publish(issuer)));
     return made.every(({ status }) => status === 'fulfilled');
   }

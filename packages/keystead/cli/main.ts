@@ -8,6 +8,7 @@ import { crlCommand } from './crl.ts';
 import { deviceCommand } from './device.ts';
 import { EXIT, fail } from './exit.ts';
 import { factoryCommand } from './factory.ts';
+import { exchangeCommands } from './factory-exchange.ts';
 import { fingerprintCommand, hierarchyCommand } from './hierarchy.ts';
 import { keysCommand } from './keys.ts';
 import { keystoreCommand } from './keystore.ts';
@@ -63,7 +64,9 @@ Examples:
 program.addCommand(startCommand());
 for (const command of serviceCommands()) program.addCommand(command);
 program.addCommand(hierarchyCommand());
-program.addCommand(factoryCommand());
+const factory = factoryCommand();
+for (const command of exchangeCommands()) factory.addCommand(command);
+program.addCommand(factory);
 program.addCommand(fingerprintCommand());
 program.addCommand(ticketCommand());
 program.addCommand(recountCommand());

@@ -27,6 +27,8 @@ const ConfigSchema = z.strictObject({
   scep: z.boolean().optional(),
   /** A batch with room, for people who try things. */
   tryBatch: z.strictObject({ ticketId: z.string() }),
+  /** At a factory node: where headquarters is, for example `https://hq.example:8443`; without it, files travel. */
+  headquarters: z.url({ protocol: /^https$/ }).optional(),
   /** How serve speaks ACME; without it, as acme-settings.ts says. */
   acme: AcmeSettingsSchema.optional(),
 });

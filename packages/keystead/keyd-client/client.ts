@@ -184,6 +184,22 @@ export class KeydClient {
   }
 
   /** Takes certificates off their hold by an order that operators signed; durable when it resolves. */
+  signConsignment(params: Params<'signConsignment'>): Promise<Result<'signConsignment'>> {
+    return this.#call('signConsignment', params);
+  }
+
+  takeConsignment(params: Params<'takeConsignment'>): Promise<Result<'takeConsignment'>> {
+    return this.#call('takeConsignment', params);
+  }
+
+  resolve(params: Params<'resolve'>): Promise<Result<'resolve'>> {
+    return this.#call('resolve', params);
+  }
+
+  reconciliation(): Promise<Result<'reconciliation'>> {
+    return this.#call('reconciliation', {});
+  }
+
   releaseHold(params: Params<'releaseHold'>): Promise<Result<'releaseHold'>> {
     return this.#call('releaseHold', params);
   }

@@ -94,6 +94,14 @@ export class Requesters {
     if (!isIssuerId(issuer)) requireFactoryUnit({ ...proven, issuer }, this.#state, this.#vouches);
     else if (outside === undefined && !this.#vouches(issuer))
       throw unproven(`a certificate of ${issuer}, which is believed no more`);
+    if (
+      kind === 'device' &&
+      issuer.startsWith('manufacturing') &&
+      this.#state.factories.consigned.units.isEndedOwn(proven.id)
+    ) {
+      const seen = `${proven.id}: operators found the unit of a factory to be the right one`;
+      throw new KeysteadError('requester.quarantined', { field: 'requester.certificate', seen });
+    }
     const ms = now.getTime();
     if (ms < proven.notBefore || ms > proven.notAfter) throw unproven('a certificate that is not valid now');
     if (outside?.isRevoked(proven.serial) ?? this.#state.isListed(proven.issuer, proven.serial)) {

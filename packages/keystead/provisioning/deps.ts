@@ -10,7 +10,15 @@ export interface ProvisioningDeps {
   readonly store: Store;
   readonly keyd: Pick<
     KeydClient,
-    'provision' | 'challengeAttestation' | 'challengeElement' | 'makeUnitKey' | 'deriveUnitKey' | 'signEvidence'
+    | 'provision'
+    | 'challengeAttestation'
+    | 'signEvidence'
+    | 'signConsignment'
+    | 'takeConsignment'
+    | 'resolve'
+    | 'challengeElement'
+    | 'makeUnitKey'
+    | 'deriveUnitKey'
   >;
   readonly clock: Clock;
   readonly audit: AppendAudit;

@@ -1,9 +1,14 @@
 import { mkdirSync } from 'node:fs';
+import type { DerSpki } from '@keystead/core/bytes';
+import type { Parcel } from '@keystead/core/lifecycle';
 import { type OpenedBatch, openBatch } from './batch.ts';
 import { type ChallengeOrder, challengeUnit, type UnitChallenge } from './challenge.ts';
 import { type Decommissioned, type DecommissionOrder, decommission, resumeDecommissions } from './decommission.ts';
 import type { ProvisioningDeps } from './deps.ts';
 import { exportRecords } from './files.ts';
+import { type TakenParcel, takeParcel } from './intake.ts';
+import { Outbox } from './outbox.ts';
+import { type Resolved, resolveConflict } from './resolution.ts';
 import { type ProvisionedUnit, provisionUnit, type UnitOrder } from './unit.ts';
 import {
   type ChipOrder,
@@ -43,6 +48,21 @@ export class Provisioning {
   /** See {@link provisionUnit}. */
   provisionUnit(order: UnitOrder): Promise<ProvisionedUnit> {
     return provisionUnit(this.#deps, order);
+  }
+
+  /** See {@link takeParcel}. */
+  takeParcel(parcel: Parcel, requestId: string): Promise<TakenParcel> {
+    return takeParcel(this.#deps, parcel, requestId);
+  }
+
+  /** See {@link resolveConflict}. */
+  resolveConflict(resolution: string, requestId: string): Promise<Resolved> {
+    return resolveConflict(this.#deps, resolution, requestId);
+  }
+
+  /** What a factory node has for headquarters, whose receipts this key signs. */
+  outbox(headquarters: DerSpki): Outbox {
+    return new Outbox(this.#deps, headquarters);
   }
 
   /** See {@link challengeChip}. */

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
@@ -21,6 +22,7 @@ import { estDomain } from './est-domain.ts';
 import { hearHeadquarters } from './factory-crls.ts';
 import { isRestHere, refuseElsewhere } from './factory-role.ts';
 import { channelKeyId } from './key-records.ts';
+import { OutboxDrain } from './outbox-drain.ts';
 import { createPublicServer } from './public.ts';
 import { restDomain } from './rest-domain.ts';
 import { openRooms } from './rooms.ts';
@@ -101,6 +103,12 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     });
     await listen(app, 'https', config.ports.https);
     await listen(plain.app, 'http', config.ports.http);
+    if (rooms.outbox !== undefined && config.headquarters !== undefined) {
+      const root = toPem('CERTIFICATE', rooms.certificates.root);
+      const drain = new OutboxDrain({ outbox: rooms.outbox, headquarters: config.headquarters, root, log });
+      drain.start();
+      undo.unshift(() => drain.close());
+    }
     const renewal = setInterval(() => {
       makeTlsIdentity(rooms, config.host)
         .then((identity) => replaceIdentity(server, identity))

@@ -11,6 +11,7 @@ import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
 import { factoryDomain } from './factory-domain.ts';
 import { issuedView } from './issued-view.ts';
+import { reconciliationDomain } from './reconciliation-domain.ts';
 import { recordDomain } from './record-domain.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
@@ -39,6 +40,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...unitDomain(rooms, operator, view),
     ...acmeOperatorDomain(rooms, operator),
     ...revocationDomain(rooms, operator),
+    ...reconciliationDomain(rooms, operator),
     ...factoryDomain(rooms.factories, operator),
     ...stationOperatorDomain(rooms, operator, view),
     ...recordDomain(rooms, operator),

@@ -4,7 +4,7 @@ import type { SecretBytes } from '@keystead/core/crypto';
 import type { IssuerId, Policy } from '@keystead/core/lifecycle';
 import { HEADQUARTERS } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
-import type { CaRole } from '@keystead/core/x509';
+import { type CaRole, readCertificate } from '@keystead/core/x509';
 import type { Logger } from 'pino';
 import { Access, type AppendAudit, OutsideOperators, RefusalLog } from '../access/index.ts';
 import type { Acme } from '../acme/index.ts';
@@ -14,7 +14,7 @@ import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
 import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
-import { Provisioning, Stations } from '../provisioning/index.ts';
+import { type Outbox, Provisioning, Stations } from '../provisioning/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
@@ -50,6 +50,9 @@ export interface Rooms {
   readonly access: Access;
   readonly authority: Authority;
   readonly provisioning: Provisioning;
+  readonly keyd: KeydClient;
+  /** At a factory node: what is on its way to headquarters. */
+  readonly outbox: Outbox | undefined;
   readonly stations: Stations;
   readonly acme: Acme;
   readonly keys: KeyRecords;
@@ -174,6 +177,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     { ...shared, access, authority, hierarchy, layout, log, policy: () => policies.policy },
     options.acme,
   );
+  const headquarters = trust.factory?.headquartersEvidence;
   const fleetKeys = new FleetKeys({
     ...{ store, authority, clock, audit, policy: () => policies.policy },
     ...{ database: layout.database, directory: layout.fleetKeys },
@@ -200,6 +204,8 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     access,
     authority,
     provisioning,
+    keyd,
+    outbox: headquarters === undefined ? undefined : provisioning.outbox(readCertificate(headquarters).spki),
     stations,
     acme,
     keys,

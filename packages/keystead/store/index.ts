@@ -15,6 +15,7 @@ export type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.t
 export { openStore, type StoreOptions } from './open.ts';
 export { readOnly } from './read-only.ts';
 export { Reader, type RevokedRow, type StatusRow } from './reader.ts';
+export type { ConsignmentRow, OutboxRow, QuarantinedRow } from './reconciliation-rows.ts';
 export type { RevocableRow, RevocationActRow } from './revocation-rows.ts';
 export type { RevocationActState } from './revocation-schema.ts';
 export type {

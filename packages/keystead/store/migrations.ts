@@ -6,6 +6,7 @@ import { crlLists } from './crl-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
 import { deviceKeyWays } from './key-way-migration.ts';
+import { reconciliation } from './reconciliation-migration.ts';
 import { recordIndexes } from './record-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
 import { stations } from './station-migration.ts';
@@ -32,6 +33,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 6, name: 'how it is known where the key of a device is', statements: deviceKeyOrigin },
   { version: 8, name: 'enrolments of several messages', statements: enrolmentTransactions },
   { version: 9, name: 'the lists of revocations', statements: crlLists },
+  { version: 12, name: 'reconciliation of factory nodes', statements: reconciliation },
   { version: 13, name: 'stations at the line', statements: stations },
   { version: 14, name: 'records by batch and by date', statements: recordIndexes },
   { version: 15, name: 'further ways to the key of a device', statements: deviceKeyWays },

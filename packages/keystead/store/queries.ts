@@ -6,6 +6,7 @@ import { authorisationQueries } from './authorisation-queries.ts';
 import type { Dialect } from './dialect.ts';
 import { keyQueries } from './key-queries.ts';
 import { bytesOf, compileQuery } from './query.ts';
+import { reconciliationQueries } from './reconciliation-queries.ts';
 import { recordQueries } from './record-queries.ts';
 import { revocationQueries } from './revocation-queries.ts';
 import * as rows from './rows.ts';
@@ -230,6 +231,7 @@ export function compileQueries(dialect: Dialect) {
     ...acmeQueries(dialect),
     ...revocationQueries(dialect),
     ...transactionQueries(dialect),
+    ...reconciliationQueries(dialect),
     ...stationQueries(dialect),
     ...recordQueries(dialect),
     // ---- small facts

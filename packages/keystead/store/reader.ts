@@ -6,6 +6,7 @@ import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows
 import type { RequestState } from './authorisation-schema.ts';
 import type { CertifiedKey, KeyEventRow, KeyRow, ServiceKey } from './key-rows.ts';
 import type { Queries } from './queries.ts';
+import { ReconciliationReader } from './reconciliation-records.ts';
 import type { RevocableRow, RevocationActRow } from './revocation-rows.ts';
 import type { RevocationActState } from './revocation-schema.ts';
 import type {
@@ -255,6 +256,11 @@ export class Reader {
   /** Requests that an operator has approved, whether or not their certificates were fetched. */
   countApproved(authorisationId: string): number {
     return this.statements.countApproved.first({ authorisationId })?.count ?? 0;
+  }
+
+  /** What travels between factory nodes and headquarters. */
+  get reconciliation(): ReconciliationReader {
+    return new ReconciliationReader(this.statements);
   }
 
   /** The records of ACME. */

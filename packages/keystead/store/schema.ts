@@ -2,6 +2,7 @@ import type { IssuerName, KeyPurposeId, KeyState } from '@keystead/core/lifecycl
 import type { RevocationReason } from '@keystead/core/x509';
 import type { AcmeAccountTable, AcmeAuthorizationTable, AcmeChallengeTable, AcmeOrderTable } from './acme-schema.ts';
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
+import type { ConsignmentTable, OutboxTable, QuarantinedUnitTable } from './reconciliation-schema.ts';
 import type { RevocationActTable } from './revocation-schema.ts';
 import type { StationResultTable, StationSignOnTable } from './station-schema.ts';
 import type { EnrolmentTransactionTable } from './transaction-schema.ts';
@@ -218,6 +219,9 @@ export interface Schema {
   acme_authorization: AcmeAuthorizationTable;
   acme_challenge: AcmeChallengeTable;
   enrolment_transaction: EnrolmentTransactionTable;
+  consignment: ConsignmentTable;
+  quarantined_unit: QuarantinedUnitTable;
+  outbox: OutboxTable;
   station_sign_on: StationSignOnTable;
   station_result: StationResultTable;
   meta: MetaTable;

@@ -6,6 +6,7 @@ import type { AuthorisationRow, EnrolmentRequestRow } from './authorisation-rows
 import type { KeyEventRow, KeyRow } from './key-rows.ts';
 import type { Queries } from './queries.ts';
 import { Reader } from './reader.ts';
+import { ReconciliationWriter } from './reconciliation-records.ts';
 import type { RevocationActRow } from './revocation-rows.ts';
 import type {
   AuditRow,
@@ -217,6 +218,10 @@ export class Tx extends Reader {
 
   enrolmentRequestIssued(id: string): void {
     this.statements.enrolmentRequestIssued.run({ id });
+  }
+
+  override get reconciliation(): ReconciliationWriter {
+    return new ReconciliationWriter(this.statements);
   }
 
   override get acme(): AcmeWriter {

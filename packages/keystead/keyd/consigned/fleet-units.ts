@@ -199,14 +199,21 @@ export class FleetUnits {
       unit.standing = 'rejected';
       return;
     }
-    for (const one of this.#byDevice.get(unit.deviceId) ?? []) one.standing = 'rejected';
-    for (const one of this.#byKey.get(unit.spkiSha256) ?? []) one.standing = 'rejected';
+    const right = `${factory} ${unit.deviceId}`;
+    for (const one of this.#byDevice.get(unit.deviceId) ?? []) end(one, { conflict: 'device-known', with: right });
+    for (const one of this.#byKey.get(unit.spkiSha256) ?? []) end(one, { conflict: 'key-known', with: right });
     for (const { where, deviceId } of decision.ended) if (where === HEADQUARTERS) this.#endedOwn.add(deviceId);
     unit.standing = 'released';
   }
 }
 
 const believed = ({ standing }: FleetUnit): boolean => standing === 'taken' || standing === 'released';
+
+/** Another unit was found to be the right one. */
+function end(unit: Held, by: UnitConflict): void {
+  unit.standing = 'rejected';
+  if (unit.conflicts.length === 0) unit.conflicts = [by];
+}
 
 function pushTo(map: Map<string, Held[]>, key: string, held: Held): void {
   const list = map.get(key);

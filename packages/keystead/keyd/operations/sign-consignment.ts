@@ -47,7 +47,7 @@ export function signConsignment(
       journal: { from, to },
       units: [...units],
       tickets: ticketsOf(keyd, units),
-      counter: { kind: 'none', value: 0 },
+      counter: counterOf(keyd),
       checkpoint: keyd.log.checkpoint ?? null,
     };
     const document = await sign(draft, keyd.evidence);
@@ -55,6 +55,12 @@ export function signConsignment(
     await keyd.journal.append({ time: now.toISOString(), kind: 'consignment', number, sha256, from, to, document });
     return { document };
   });
+}
+
+/** What counts units where no old disk image sets it back, and how far it is. */
+function counterOf({ count }: KeydContext): Consignment['counter'] {
+  const { counter } = count.report;
+  return { kind: counter.make, value: counter.value ?? 0 };
 }
 
 /** The tickets of these units, each with how many units it has had. */

@@ -5,6 +5,7 @@ import type { AuthorisationDomain } from './authorisations.ts';
 import type { CaRevocationDomain } from './ca-revocations.ts';
 import type { Caller } from './caller.ts';
 import type { FactoryDomain } from './factories.ts';
+import type { ReconciliationDomain } from './reconciliation.ts';
 import type { RecordDomain } from './records.ts';
 import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
@@ -37,6 +38,7 @@ export interface RestDomain
     AcmeOperatorDomain,
     UnitDomain,
     RevocationDomain,
+    ReconciliationDomain,
     FactoryDomain,
     StationOperatorDomain,
     CaRevocationDomain,

@@ -8,6 +8,7 @@ import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import { CA_REVOCATION_ROUTES, caRevocationRoutes } from './ca-revocations.ts';
 import type { RestDomain } from './domain.ts';
 import { FACTORY_ROUTES, factoryRoutes } from './factories.ts';
+import { RECONCILIATION_ROUTES, reconciliationRoutes } from './reconciliation.ts';
 import { RECORD_ROUTES, recordRoutes } from './records.ts';
 import { REVOCATION_ROUTES, revocationRoutes } from './revocations.ts';
 import {
@@ -92,6 +93,7 @@ export function registerRest(
         return domain.openBatch(caller(request), ticket);
       });
       unitRoutes(api, domain, { read, caller, parameter });
+      reconciliationRoutes(api, domain, { read, caller, parameter });
       revocationRoutes(api, domain, { read, caller, parameter });
       factoryRoutes(api, domain, { read, caller, parameter });
       stationOperatorRoutes(api, domain, { read, caller, parameter });
@@ -155,6 +157,7 @@ const ROUTES = [
   ...ACME_OPERATOR_ROUTES,
   ['POST', '/api/v1/batches {ticket}', 'batch.open'],
   ...UNIT_ROUTES,
+  ...RECONCILIATION_ROUTES,
   ...REVOCATION_ROUTES,
   ...FACTORY_ROUTES,
   ...STATION_OPERATOR_ROUTES,

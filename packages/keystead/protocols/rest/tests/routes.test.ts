@@ -65,6 +65,11 @@ const domain: RestDomain = {
   recount: ask('recount'),
   signBackup: ask('signBackup'),
   recordDrill: ask('recordDrill'),
+  takeParcel: ask('takeParcel'),
+  reconciliation: ask('reconciliation'),
+  resolveConflict: ask('resolveConflict'),
+  outbox: ask('outbox'),
+  settle: ask('settle'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },

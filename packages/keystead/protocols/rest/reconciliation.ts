@@ -1,0 +1,90 @@
+import { checkParcel, MOST_PARCEL_BYTES, type Parcel } from '@keystead/core/lifecycle';
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import type { Reading } from './authorisations.ts';
+import type { Caller } from './caller.ts';
+import { checkBody } from './schemas.ts';
+
+/** What headquarters answers to a parcel. */
+export interface ExchangeView {
+  readonly factory: string;
+  readonly number: number;
+  /** The file of the receipt. */
+  readonly receipt: string;
+  readonly repeated: boolean;
+  /** Numbers of this factory that have not come. */
+  readonly missing: readonly number[];
+  readonly taken: number;
+  readonly void: number;
+  readonly quarantined: number;
+}
+
+/** How far a node's outbox is. */
+export interface OutboxView {
+  readonly made: number;
+  readonly settled: number;
+  readonly waiting: number;
+  readonly units: number;
+  readonly settledAt: string | null;
+}
+
+/** What these routes need of the domain. */
+export interface ReconciliationDomain {
+  /** By the consignment's own signature; nobody is asked who brings it. */
+  takeParcel(parcel: Parcel, factory: string, from: string, requestId: string): Promise<ExchangeView>;
+  reconciliation(caller: Caller): Promise<unknown>;
+  resolveConflict(caller: Caller, resolution: string): Promise<unknown>;
+  /** At a node: the parcels that wait, from the one after `after` on. */
+  outbox(caller: Caller, after: number): Promise<{ parcels: string[]; next: number | null; progress: OutboxView }>;
+  settle(caller: Caller, receipts: readonly string[]): Promise<{ settled: number; known: number }>;
+}
+
+const Resolution = z.strictObject({ resolution: z.string().min(1).max(20_480) });
+const After = z.strictObject({ after: z.coerce.number().int().min(0).default(0) });
+const Factory = z.strictObject({ name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, '1 to 32 of a-z 0-9 -') });
+const Receipts = z.strictObject({
+  receipts: z
+    .array(
+      z
+        .string()
+        .min(1)
+        .max(1024 * 1024),
+    )
+    .min(1)
+    .max(64),
+});
+
+/** Consignments of factory nodes, their receipts, and what reconciliation leaves to people. */
+export function reconciliationRoutes(
+  api: FastifyInstance,
+  domain: ReconciliationDomain,
+  { read, caller }: Reading,
+): void {
+  api.post('/factories/:name/consignments', { bodyLimit: MOST_PARCEL_BYTES }, async (request) => {
+    // What a stranger sends is not worth an entry in the log: the domain bounds how often anybody is listened to.
+    const { name } = checkBody(Factory, request.params);
+    return domain.takeParcel(checkParcel(request.body), name, request.ip, request.id);
+  });
+  api.get('/reconciliation', (request) => domain.reconciliation(caller(request)));
+  api.post('/reconciliation/resolutions', async (request) => {
+    const { resolution } = await read(request, () => checkBody(Resolution, request.body));
+    return domain.resolveConflict(caller(request), resolution);
+  });
+  api.get('/factory/outbox', async (request) => {
+    const { after } = await read(request, () => checkBody(After, request.query));
+    return domain.outbox(caller(request), after);
+  });
+  api.post('/factory/receipts', { bodyLimit: MOST_PARCEL_BYTES }, async (request) => {
+    const { receipts } = await read(request, () => checkBody(Receipts, request.body));
+    return domain.settle(caller(request), receipts);
+  });
+}
+
+/** As `GET /api/v1` tells of them: method, path, permission. */
+export const RECONCILIATION_ROUTES = [
+  ['POST', '/api/v1/factories/:name/consignments {v, consignment, tickets, contents}', "(the factory's signature)"],
+  ['GET', '/api/v1/reconciliation', 'factory.read'],
+  ['POST', '/api/v1/reconciliation/resolutions {resolution}', 'factory.sign'],
+  ['GET', '/api/v1/factory/outbox ?after', 'factory.exchange'],
+  ['POST', '/api/v1/factory/receipts {receipts}', 'factory.exchange'],
+] as const;

@@ -1,0 +1,165 @@
+import { type DerSpki, toBase64 } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  type Consignment,
+  formatParcel,
+  type ParcelContent,
+  parseConsignment,
+  parseReceipt,
+  verifyReceipt,
+} from '@keystead/core/lifecycle';
+import type { AuditEvent } from '../audit/index.ts';
+import type { OutboxRow, Reader } from '../store/index.ts';
+import type { ProvisioningDeps } from './deps.ts';
+
+/** A consignment that is ready to leave, with its file: one line. */
+export interface ReadyParcel {
+  readonly number: number;
+  readonly sha256: string;
+  readonly text: string;
+}
+
+/** What an outbox stands on. */
+export interface OutboxDeps extends Pick<ProvisioningDeps, 'store' | 'audit' | 'clock'> {
+  readonly keyd: Pick<ProvisioningDeps['keyd'], 'signConsignment'>;
+}
+
+const SYSTEM: AuditEvent['actor'] = { kind: 'system', id: 'outbox' };
+
+/**
+ * At a factory node: what headquarters has not yet given a receipt for. keyd makes the consignments; here each is kept
+ * from the moment that keyd has given it out until its receipt is here. A crash at any point loses none: keyd gives the
+ * one after the last that is kept, the same each time, and headquarters takes one twice as once.
+ * REQ-KEY-PROV-01, REQ-KEY-AUD-01
+ */
+export class Outbox {
+  readonly #deps: OutboxDeps;
+  /** The key that signs receipts. */
+  readonly #headquarters: DerSpki;
+
+  constructor(deps: OutboxDeps, headquarters: DerSpki) {
+    this.#deps = deps;
+    this.#headquarters = headquarters;
+  }
+
+  /**
+   * Has keyd sign what has happened since the last consignment, and keeps it.
+   * @returns how many consignments are new.
+   * @throws KeysteadError of keyd or of the store.
+   */
+  async collect(requestId: string): Promise<number> {
+    const { store, keyd, audit, clock } = this.#deps;
+    for (let count = 0; ; count += 1) {
+      const last = store.read((records) => records.reconciliation.lastOutbox())?.number ?? 0;
+      const { document } = await keyd.signConsignment({ number: last + 1, requestId });
+      if (document === null) return count;
+      const { content, sha256 } = parseConsignment(document);
+      await store.commit((tx) => {
+        if (tx.reconciliation.outbox(content.number) !== undefined) return;
+        const madeAt = clock.now().getTime();
+        const { number, units } = content;
+        tx.reconciliation.insertOutbox({
+          ...{ number, sha256, document, units: units.length, madeAt },
+          receipt: null,
+          settledAt: null,
+        });
+        audit(tx, {
+          type: 'consignment.made',
+          actor: SYSTEM,
+          requestId,
+          outcome: 'done',
+          subject: { factory: content.factory, number },
+          detail: { sha256, units: units.length },
+        });
+      });
+    }
+  }
+
+  /**
+   * The next consignments that wait for their receipt, from the one after `after` on, as far as their units are settled:
+   * one whose unit is being recorded at this moment comes the next time.
+   */
+  ready(after: number, count: number): ReadyParcel[] {
+    return this.#deps.store.read((records) => {
+      const parcels: ReadyParcel[] = [];
+      for (const row of records.reconciliation.waiting(after, count)) {
+        const text = assemble(records, row);
+        if (text !== undefined) parcels.push({ number: row.number, sha256: row.sha256, text });
+      }
+      return parcels;
+    });
+  }
+
+  /**
+   * Takes a receipt. The same again changes nothing; they may come in any order.
+   * @returns whether it was new.
+   * @throws KeysteadError `factory.document-malformed`, `factory.signature-invalid`, `receipt.foreign`.
+   */
+  async settle(receipt: string, requestId: string, actor: AuditEvent['actor'] = SYSTEM): Promise<boolean> {
+    const { store, audit, clock } = this.#deps;
+    verifyReceipt(receipt, this.#headquarters);
+    const { content } = parseReceipt(receipt);
+    return store.commit((tx) => {
+      const row = tx.reconciliation.outbox(content.number);
+      const factory = row === undefined ? undefined : parseConsignment(row.document).content.factory;
+      if (row === undefined || factory !== content.factory || row.sha256 !== content.consignmentSha256) {
+        const seen = `${content.factory} number ${content.number}, ${content.consignmentSha256}`;
+        throw new KeysteadError('receipt.foreign', { field: 'receipt', seen });
+      }
+      if (!tx.reconciliation.settle(content.number, receipt, clock.now().getTime())) return false;
+      const { number, taken, quarantined } = content;
+      audit(tx, {
+        type: 'consignment.settled',
+        actor,
+        requestId,
+        outcome: 'done',
+        subject: { factory, number },
+        detail: { sha256: row.sha256, taken, void: content.void.length, quarantined: quarantined.length },
+      });
+      for (const unit of quarantined) {
+        audit(tx, {
+          type: 'unit.quarantined',
+          actor,
+          requestId,
+          outcome: 'done',
+          subject: { device: unit.deviceId, serial: unit.serial, factory },
+          detail: { consignment: number, ...Object.fromEntries(unit.conflicts.map((one) => [one.conflict, one.with])) },
+        });
+      }
+      return true;
+    });
+  }
+
+  /** How far it is. */
+  progress(): { made: number; settled: number; waiting: number; units: number; settledAt: string | null } {
+    const found = this.#deps.store.read((records) => records.reconciliation.progress());
+    const { made, settled, units, settledAt } = found;
+    const at = settledAt === null ? null : new Date(settledAt).toISOString();
+    return { made, settled, waiting: made - settled, units, settledAt: at };
+  }
+}
+
+/** The parcel of a consignment; undefined while a unit of it is neither recorded nor given up. */
+function assemble(records: Reader, row: OutboxRow): string | undefined {
+  const { units } = parseConsignment(row.document).content;
+  const contents: (ParcelContent | null)[] = [];
+  for (const unit of units) {
+    const content = contentOf(records, unit);
+    if (content === undefined) return undefined;
+    contents.push(content);
+  }
+  const ids = new Set(units.map(({ ticket }) => ticket.id));
+  const tickets = [...ids].flatMap((id) => records.ticket(id)?.text ?? []);
+  return formatParcel({ consignment: row.document, tickets, contents });
+}
+
+/** Null for a certificate that a crash kept from its device: it is on the list of those that were abandoned. */
+function contentOf(records: Reader, unit: Consignment['units'][number]): ParcelContent | null | undefined {
+  const certificate = records.certificatesBySerial(unit.serial)[0];
+  const record = records.provisioningRecord(unit.deviceId);
+  if (certificate !== undefined && record?.serial === unit.serial) {
+    const { der } = certificate;
+    return { certificate: toBase64(der), record: record.record, signature: toBase64(record.signature) };
+  }
+  return records.reconciliation.isAbandoned(unit.serial) ? null : undefined;
+}

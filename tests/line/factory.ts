@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { fromPem, toPem } from '@keystead/core/bytes';
+import { certSha256, SecretBytes } from '@keystead/core/crypto';
+import { signTicket } from '@keystead/core/lifecycle';
+import { systemClock } from 'keystead/clock/system.ts';
+import { type Config, openConfig } from 'keystead/files/config.ts';
+import { Layout } from 'keystead/files/layout.ts';
+import { importCommission } from 'keystead/keyd/factory/import.ts';
+import { factoryRequestPath, initFactoryNode } from 'keystead/keyd/factory/init.ts';
+import { personSigner } from 'keystead/start/operators.ts';
+import { Service } from 'keystead/start/process.ts';
+import { type Answer, askServer, type Rig } from '../faults/rig.ts';
+import { keystead } from '../interop/foreign.ts';
+
+const PASSPHRASE = 'the passphrase of the node';
+const secret = (): SecretBytes => SecretBytes.take(new TextEncoder().encode(PASSPHRASE));
+/** Ports of the node, below those that the kernel gives to outgoing connections and above those of a deployment. */
+const firstPort = 32_000 + (process.pid % 190) * 4;
+
+export type NodeService = 'keyd' | 'serve';
+
+/** A row of the records that is told of on both sides. */
+export interface UnitRow {
+  readonly device: string;
+  readonly serial: string;
+  readonly spki: string;
+  readonly ticket: string;
+}
+
+/** A factory node in processes of its own, commissioned by a headquarters in others, each of which a test can kill. */
+export class FactoryLine {
+  readonly name: string;
+  readonly hq: Rig;
+  readonly folder = mkdtempSync(join(tmpdir(), 'keystead-line-'));
+  readonly layout = new Layout(join(this.folder, 'data'));
+  readonly #channelKey = SecretBytes.random(32).use((key) => Buffer.from(key).toString('base64'));
+  readonly #services = new Map<NodeService, { service: Service; ended: Promise<string> }>();
+  #config: Config | undefined;
+
+  private constructor(hq: Rig, name: string) {
+    this.hq = hq;
+    this.name = name;
+  }
+
+  /** @param headquarters where the node finds headquarters. */
+  static async found(hq: Rig, name: string, headquarters: string): Promise<FactoryLine> {
+    const line = new FactoryLine(hq, name);
+    chmodSync(line.folder, 0o711);
+    mkdirSync(line.layout.data, { recursive: true, mode: 0o700 });
+    const ports = { https: firstPort, http: firstPort + 1, backend: firstPort + 2 };
+    const config = await openConfig(line.layout, systemClock, 3600, ports);
+    writeFileSync(line.layout.config, JSON.stringify({ ...config, headquarters }));
+    line.#config = config;
+    using passphrase = secret();
+    await initFactoryNode(line.layout, passphrase, systemClock, { name });
+    await line.#commission();
+    await line.start('keyd');
+    await line.start('serve');
+    return line;
+  }
+
+  async #commission(): Promise<void> {
+    const [request, order, file] = [
+      factoryRequestPath(this.layout),
+      join(this.folder, 'order'),
+      join(this.folder, 'commission'),
+    ];
+    const said = [
+      '--device-ids',
+      'L1-',
+      '--server-name',
+      'localhost',
+      '--server-name',
+      '127.0.0.1',
+      '--server-name',
+      '::1',
+      '--life',
+      '30d',
+    ];
+    await this.hqCommand('order', this.name, ...said, '--request', request, '--out', order);
+    await this.hqCommand('approve', order, '--as', 'architect');
+    await this.hqCommand('commission', order, '--request', request, '--out', file);
+    const [root] = fromPem('CERTIFICATE', this.hq.world.rootPem);
+    assert.ok(root);
+    await importCommission(this.layout, systemClock, {
+      file: readFileSync(file),
+      rootSha256: certSha256(root as Parameters<typeof certSha256>[0]),
+      passphrase: async () => secret(),
+    });
+  }
+
+  /** `keystead factory` at headquarters. */
+  async hqCommand(...args: string[]): Promise<string> {
+    const done = await keystead(['factory', ...args, '--data', this.hq.layout.data]);
+    assert.equal(done.status, 0, done.stdout + done.stderr);
+    return done.stdout;
+  }
+
+  launch(name: NodeService): void {
+    let tell: (how: string) => void = () => {};
+    const ended = new Promise<string>((resolve) => {
+      tell = resolve;
+    });
+    const secrets = { channelKey: this.#channelKey, ...(name === 'keyd' ? { passphrase: PASSPHRASE } : {}) };
+    const service = new Service({
+      name,
+      args: [name, '--data', this.layout.data, '--secrets-fd', '3', '--with-parent'],
+      secrets,
+      logFile: join(this.folder, `${name}.log`),
+      onExit: tell,
+    });
+    this.#services.set(name, { service, ended });
+  }
+
+  async start(name: NodeService): Promise<void> {
+    this.launch(name);
+    await this.#services.get(name)?.service.ready;
+  }
+
+  async kill(name: NodeService): Promise<void> {
+    const running = this.#services.get(name);
+    if (running?.service.pid !== undefined) process.kill(running.service.pid, 'SIGKILL');
+    await running?.ended;
+    this.#services.delete(name);
+  }
+
+  async stop(name: NodeService): Promise<void> {
+    await this.#services.get(name)?.service.stop();
+    this.#services.delete(name);
+  }
+
+  async remove(): Promise<void> {
+    await this.stop('serve');
+    await this.stop('keyd');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** A request to the node by one of headquarters' people. */
+  ask(method: string, path: string, person: string, body?: unknown): Promise<Answer> {
+    const url = new URL(`https://localhost:${this.#config?.ports.https}/api/v1${path}`);
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const sent = text === undefined ? {} : { body: text, type: 'application/json' };
+    return askServer(url, this.hq.world.rootPem, method, { identity: this.hq.person(person), ...sent });
+  }
+
+  /** Opens a batch of this factory with ids `L1-<tag>0001` and up. */
+  async batch(id: string, quota: number, tag: string, to: number): Promise<void> {
+    const now = Date.now();
+    const signer = personSigner(this.hq.layout, 'pki', this.hq.world.passphrases.operators);
+    const ticket = await signTicket(
+      {
+        ...{ id, model: 'KS-PUMP-1', quota, lines: ['line-1'], profile: 'idevid', factory: this.name },
+        notBefore: new Date(now - 60_000).toISOString(),
+        notAfter: new Date(now + 86_400_000).toISOString(),
+        deviceIds: { prefix: `L1-${tag}`, from: 1, to, width: 4 },
+      },
+      'pki',
+      signer,
+    );
+    const answer = await this.ask('POST', '/batches', 'pki', { ticket });
+    assert.equal(answer.status, 200, answer.text);
+  }
+
+  /** What a rig asks for one unit. */
+  unit(ticketId: string, deviceId: string, csr: Uint8Array): Promise<Answer> {
+    return this.ask('POST', '/units', 'line-1', {
+      ...{ ticketId, deviceId, line: 'line-1' },
+      csr: toPem('CERTIFICATE REQUEST', csr),
+    });
+  }
+
+  /** Consignments that wait for their receipt, once keyd has told of everything. */
+  async waiting(): Promise<{ made: number; settled: number; waiting: number }> {
+    const answer = await this.ask('GET', '/factory/outbox', 'line-1');
+    assert.equal(answer.status, 200, answer.text);
+    return JSON.parse(answer.text).progress;
+  }
+}
+
+/** The units in a database, read beside the running service. */
+export function unitsIn(layout: Layout): UnitRow[] {
+  const database = new DatabaseSync(layout.database, { readOnly: true, timeout: 5000 });
+  try {
+    return database
+      .prepare(
+        `select r.device_id as device, hex(r.serial) as serial, hex(c.spki_sha256) as spki, r.ticket_id as ticket
+         from provisioning_record r join certificate c on c.serial = r.serial and c.issuer = r.issuer
+         order by r.device_id`,
+      )
+      .all()
+      .map((row) => ({
+        device: String(row.device),
+        serial: String(row.serial),
+        spki: String(row.spki),
+        ticket: String(row.ticket),
+      }));
+  } finally {
+    database.close();
+  }
+}
