@@ -1464,6 +1464,12 @@ export const ERRORS = {
     rule: 'a factory makes devices only with the ids that its commission gives it',
     remedy: 'headquarters can commission the factory for more ids: keystead factory order --renew',
   },
+  'factory.host-outside': {
+    kind: 'forbidden',
+    rule: 'the servers of a factory are called as its commission says, for its server sub-CA is constrained to that',
+    remedy:
+      'set host in config.json to one of these, or have the factory commissioned for more: keystead factory renew --server-name',
+  },
   'factory.closed': {
     kind: 'forbidden',
     rule: 'headquarters has closed this factory: it issues nothing more',

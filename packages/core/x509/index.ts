@@ -44,6 +44,7 @@ export { keyIdentifier } from './key-identifier.ts';
 export { LINT_RULES, lintCertificate } from './lint/certificate.ts';
 export type { LintFinding } from './lint/finding.ts';
 export { lintValues } from './lint/values.ts';
+export { isHostWithin } from './name-constraints.ts';
 export {
   type DistinguishedName,
   EMPTY_NAME,

@@ -1,5 +1,5 @@
 import { context, contextPrimitive, sequence } from './der/writer.ts';
-import { hostSan } from './identity.ts';
+import { hostSan, wildcardSan } from './identity.ts';
 import { ipOctets } from './ip-address.ts';
 import { nameDer } from './names.ts';
 import type { PermittedNames } from './profile.ts';
@@ -32,6 +32,20 @@ export function nameConstraintsDer({ organization, organizationalUnit, hosts }: 
   ];
   if (excluded.length === 0) return sequence(permitted);
   return sequence(permitted, context(1, ...excluded.map((name) => sequence(name))));
+}
+
+/**
+ * Whether a CA that is constrained to `bases` may name this host: one of the DNS names or what lies below it, or one of the
+ * addresses (RFC 5280 section 4.2.1.10). A wildcard is below its base.
+ * @throws KeysteadError `name.malformed`.
+ */
+export function isHostWithin(host: string, bases: readonly string[]): boolean {
+  const name = host.startsWith('*.') ? wildcardSan(host) : hostSan(host);
+  return bases.some((base) => {
+    const permitted = hostSan(base);
+    if (name === permitted) return true;
+    return permitted.startsWith('DNS:') && name.startsWith('DNS:') && name.endsWith(`.${permitted.slice(4)}`);
+  });
 }
 
 /** A dNSName, with what lies below it, or one iPAddress. */

@@ -1,23 +1,39 @@
 import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, randomBytes, softwareSigner } from '@keystead/core/crypto';
-import { certificationRequest } from '@keystead/core/x509';
+import { certificationRequest, isHostWithin } from '@keystead/core/x509';
 import type { TlsIdentity } from '../protocols/http/server.ts';
 import type { Rooms } from './rooms.ts';
 
-/** The names under which this server is reached. */
-export const hostsOf = (host: string): string[] => [...new Set([host, 'localhost', '127.0.0.1', '::1'])];
+/** keyd certifies no more at once; an order of a commission has no more. */
+const MOST_HOSTS = 16;
+const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
+
+/**
+ * The names under which this server is reached, the one that it goes by first.
+ * @param commissioned at a factory node what its commission calls its servers. They are its names; of this machine's own
+ *   those that are among them. A host that somebody has set and that is none of them stays, for keyd to refuse.
+ */
+export function hostsOf(host: string, commissioned?: readonly string[]): string[] {
+  if (commissioned === undefined) return [...new Set([host, ...LOOPBACK])];
+  const own = LOOPBACK.filter((name) => isHostWithin(name, commissioned));
+  const set = LOOPBACK.includes(host) && !own.includes(host) ? [] : [host];
+  return [...new Set([...set, ...commissioned, ...own])].slice(0, MOST_HOSTS);
+}
 
 /**
  * A fresh TLS key and its certificate from the server CA. The key lives in this process only: it is made anew
  * at each start and never stored. OpenSSL and the PEM text that node:tls wants keep copies that cannot be wiped
  * (docs/memory.md).
+ * @throws KeysteadError `factory.host-outside` for a host that the commission of this node does not name; of keyd, of the
+ *   store.
  */
 export async function makeTlsIdentity(rooms: Rooms, host: string): Promise<TlsIdentity> {
   const { authority, hierarchy } = rooms;
   const key = generateSoftwareKey('P-256');
-  const csr = await certificationRequest(host, softwareSigner('P-256', key.pkcs8));
+  const hosts = hostsOf(host, hierarchy.factory?.serverNames);
+  const csr = await certificationRequest(hosts[0] ?? host, softwareSigner('P-256', key.pkcs8));
   const issued = await authority.serverCertificate({
-    hosts: hostsOf(host),
+    hosts,
     csr,
     requestId: toHex(randomBytes(8)),
     actor: { kind: 'system', id: 'serve' },

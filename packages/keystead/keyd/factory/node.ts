@@ -1,6 +1,7 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { type Policy, requireFactoryDevice } from '@keystead/core/lifecycle';
+import { isHostWithin } from '@keystead/core/x509';
 import type { CommissionCertificates } from './commission-check.ts';
 import { requireNotRevoked } from './commission-check.ts';
 import type { HeadquartersCrls } from './headquarters-crls.ts';
@@ -43,6 +44,19 @@ export function requireOurDevice(node: FactoryNode | undefined, policy: Policy, 
   if (node === undefined) return;
   requireOpen(node, policy, now);
   requireFactoryDevice(node.deviceIdPrefixes, node.name, deviceId);
+}
+
+/**
+ * Whether the servers of this node may be called so; at headquarters they may be called anything. The constraint in the
+ * certificate of the server sub-CA makes every other name worthless, and so nobody is given one.
+ * @throws KeysteadError `factory.host-outside`, `name.malformed`.
+ */
+export function requireOurHosts(node: FactoryNode | undefined, hosts: readonly string[]): void {
+  if (node === undefined) return;
+  const outside = hosts.find((host) => !isHostWithin(host, node.serverNames));
+  if (outside === undefined) return;
+  const seen = `${outside}, where the servers of ${node.name} are ${node.serverNames.join(', ')}`;
+  throw new KeysteadError('factory.host-outside', { field: 'hosts', seen });
 }
 
 /** For what a node does not do. @throws KeysteadError `factory.not-here` with what was asked. */

@@ -14,7 +14,7 @@ import {
 import { checkDeviceId, type Named, type Profile, parseRequest, requestSha256 } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import { requireDeviceMessage } from '../device-message.ts';
-import { requireHeadquarters } from '../factory/node.ts';
+import { requireHeadquarters, requireOurHosts } from '../factory/node.ts';
 import type { Params, Result } from '../protocol.ts';
 import { requireStationOrder } from '../station-order.ts';
 
@@ -22,7 +22,7 @@ import { requireStationOrder } from '../station-order.ts';
  * Issues one certificate on request. Which profiles can be asked for at all is decided by what they make, not by
  * what they are called: a certificate that names its requester (a device, a host, a person), ends, is no CA and
  * signs nothing for others. REQ-KEY-STO-03
- * @throws KeysteadError `factory.not-here`, `authorisation.*`, `station-order.*`, `profile.unknown`, `profile.not-requestable`, `profile.requester-forbidden`, `requester.*`,
+ * @throws KeysteadError `factory.not-here`, `factory.host-outside`, `authorisation.*`, `station-order.*`, `profile.unknown`, `profile.not-requestable`, `profile.requester-forbidden`, `requester.*`,
  *   `operator.*`, `csr.*`, `key.*`, `name.malformed`, `clock.went-back`, `keyd.journal-failed`.
  */
 export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise<Result<'issue'>> {
@@ -40,6 +40,7 @@ export async function issue(keyd: KeydContext, params: Params<'issue'>): Promise
   }
   const named =
     authorisation === undefined ? nameFor(keyd, profile, params, now) : namedBy(keyd, authorisation, params);
+  requireOurHosts(keyd.hierarchy.node, named.hosts ?? []);
   requireStationOrder(keyd, profile, params, now);
   const spki = await keyd.checks.request({ csr: params.csr, format: params.format, profile: profile.id, named });
   if (named.person !== undefined) requireOperatorKey(keyd, named.person, spki);

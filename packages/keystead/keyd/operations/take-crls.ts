@@ -47,7 +47,7 @@ export function factoryStatusOf(keyd: KeydContext): Result<'status'>['factory'] 
 /** As `trust` tells of a node; undefined at headquarters. */
 export function factoryTrustOf({ hierarchy: { node } }: KeydContext): Result<'trust'>['factory'] {
   if (node === undefined) return undefined;
-  const { name, above, headquartersEvidence, crls } = node;
+  const { name, serverNames, above, headquartersEvidence, crls } = node;
   const lists = crls.list().map(({ der, ...list }) => ({ ...list, crl: der }));
-  return { name, above: { ...above }, headquartersEvidence, crls: lists };
+  return { name, serverNames: [...serverNames], above: { ...above }, headquartersEvidence, crls: lists };
 }

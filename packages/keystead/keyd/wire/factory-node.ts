@@ -25,6 +25,8 @@ export const factoryStatus = z.strictObject({
 /** What a node hangs on, in keyd's `trust`. */
 export const factoryTrust = z.strictObject({
   name: z.string(),
+  /** What its servers are called: its server sub-CA names no other host. */
+  serverNames: z.array(z.string()),
   /** Headquarters' CAs that certified the node's two. */
   above: z.strictObject({ manufacturing: certificate, server: certificate }),
   /** Who signs commissions and receipts at headquarters. */

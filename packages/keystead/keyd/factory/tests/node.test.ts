@@ -153,6 +153,29 @@ test('a node gives its own server a certificate with the factory in it, and a CR
   assert.ok(readCrl(crl).verify(server));
 });
 
+test('keyd of a node certifies no server that its commission does not name, whatever serve asks', async () => {
+  const { client } = bed;
+  const server = async (...hosts: string[]) =>
+    client.issue({
+      profile: 'tls-server',
+      csr: await csrFor(hosts[0] ?? ''),
+      requester: { kind: 'system', id: 'serve' },
+      hosts,
+      requestId: `tls-${hosts[0]}`,
+    });
+  const outside = refused(
+    'factory.host-outside',
+    /^hosts .*where the servers of berlin-1 are localhost, berlin-1\.example/,
+  );
+  await assert.rejects(server('localhost', 'hq.example'), outside);
+  await assert.rejects(server('192.0.2.1'), outside);
+  await assert.rejects(server('notberlin-1.example'), outside);
+  const { certificate } = await server('rig-7.berlin-1.example', '127.0.0.1');
+  assert.deepEqual(readCertificate(certificate).san, ['DNS:rig-7.berlin-1.example', 'IP:127.0.0.1']);
+  const { factory } = await client.trust();
+  assert.deepEqual(factory?.serverNames, ['localhost', 'berlin-1.example', '127.0.0.1', '::1']);
+});
+
 test('a node that has not heard from headquarters for longer than the policy says provisions nothing until it does', async () => {
   const { clock, headquarters, client } = bed;
   const { factory } = await client.status();
