@@ -43,10 +43,15 @@ export class FleetUnits {
   /** In the order in which they were taken in. */
   readonly #byDevice = new Map<string, Held[]>();
   readonly #byKey = new Map<string, Held[]>();
-  /** The device ids that each ticket has had, by the ticket's hash. */
+  /**
+   * The device ids that each ticket has had, by factory and the ticket's hash: a ticket is for one node, and what another
+   * one says it made by it takes nothing of its quota.
+   */
   readonly #tickets = new Map<string, Set<string>>();
   /** Devices of headquarters that a resolution ended. */
   readonly #endedOwn = new Set<string>();
+  /** Certificates whose entry is not durable yet, by factory and serial number. */
+  readonly #unwritten = new Set<string>();
 
   constructor(own: OwnUnits) {
     this.#own = own;
@@ -86,18 +91,68 @@ export class FleetUnits {
     return found;
   }
 
-  /** Whether a device would be one more than the ticket allows. */
-  exceeds(ticketSha256: string, quota: number, deviceId: string): boolean {
-    const devices = this.#tickets.get(ticketSha256);
+  /** Whether a device of this factory would be one more than the ticket allows. */
+  exceeds(factory: string, ticketSha256: string, quota: number, deviceId: string): boolean {
+    const devices = this.#tickets.get(`${factory} ${ticketSha256}`);
     return devices !== undefined && !devices.has(deviceId) && devices.size >= quota;
   }
 
-  /**
-   * Takes units in as they were decided about. To take the same again changes nothing, so that it may be done before the
-   * entry is durable: what could not be written is decided in the same way the next time.
-   */
+  /** Takes units in as they were decided about, in an entry that is durable. */
   take({ factory, units }: Pick<TakenJournalEntry, 'factory' | 'units'>): void {
     for (const unit of units) this.#takeOne(factory, unit);
+  }
+
+  /**
+   * Takes a unit in whose entry is about to be written: what comes after is compared with it, and its certificate is not
+   * believed before that.
+   * @returns `settle`, for when the entry is durable, and `undo`, for when it could not be written: then the unit is as it
+   *   was. Of several, the last is undone first.
+   */
+  hold(factory: string, unit: TakenUnit): { settle(): void; undo(): void } {
+    const key = `${factory} ${unit.serial}`;
+    const serial = unit.serial as Serial;
+    const known = this.#same(factory, unit);
+    const before = known && { ...known, isVoid: known.serials.get(serial) };
+    const isListed = this.#bySerial.has(key);
+    this.#takeOne(factory, unit);
+    const held = this.#same(factory, unit);
+    const standing = held?.standing;
+    const isNew = before?.isVoid !== false;
+    if (isNew) this.#unwritten.add(key);
+    const settle = () => {
+      if (isNew) this.#unwritten.delete(key);
+    };
+    const undo = () => {
+      settle();
+      if (held === undefined) return;
+      if (!isListed) this.#bySerial.delete(key);
+      if (before === undefined) {
+        this.#forget(held);
+        return;
+      }
+      // What operators decided meanwhile stays.
+      if (held.standing === standing) held.standing = before.standing;
+      held.conflicts = before.conflicts;
+      held.idevid = before.idevid;
+      if (before.isVoid === undefined) held.serials.delete(serial);
+      else held.serials.set(serial, before.isVoid);
+    };
+    return { settle, undo };
+  }
+
+  #forget(held: Held): void {
+    const { factory, deviceId, spkiSha256, ticket } = held;
+    const without = (map: Map<string, Held[]>, key: string): Held[] => {
+      const left = (map.get(key) ?? []).filter((one) => one !== held);
+      if (left.length === 0) map.delete(key);
+      else map.set(key, left);
+      return left;
+    };
+    without(this.#byKey, spkiSha256);
+    const same = without(this.#byDevice, deviceId).some(
+      (one) => one.factory === factory && one.ticket.sha256 === ticket.sha256,
+    );
+    if (!same) this.#tickets.get(`${factory} ${ticket.sha256}`)?.delete(deviceId);
   }
 
   #takeOne(factory: string, unit: TakenUnit): void {
@@ -118,8 +173,8 @@ export class FleetUnits {
     if (known === undefined) {
       pushTo(this.#byDevice, deviceId, held);
       pushTo(this.#byKey, spkiSha256, held);
-      const devices = this.#tickets.get(ticket.sha256) ?? new Set();
-      this.#tickets.set(ticket.sha256, devices.add(deviceId));
+      const key = `${factory} ${ticket.sha256}`;
+      this.#tickets.set(key, (this.#tickets.get(key) ?? new Set()).add(deviceId));
     }
     if (unit.conflicts !== undefined && held.standing !== 'released' && held.standing !== 'rejected') {
       held.standing = 'quarantined';
@@ -156,7 +211,8 @@ export class FleetUnits {
   /** Whether this very certificate is one that a device may show: taken in, given out, and not in quarantine. */
   believes(factory: string, serial: string): boolean {
     const unit = this.bySerial(factory, serial);
-    return unit !== undefined && believed(unit) && unit.serials.get(serial as Serial) === false;
+    if (unit === undefined || this.#unwritten.has(`${factory} ${serial}`)) return false;
+    return believed(unit) && unit.serials.get(serial as Serial) === false;
   }
 
   /** Whether a resolution ended this device of headquarters. */

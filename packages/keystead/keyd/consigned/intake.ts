@@ -94,11 +94,31 @@ export class Intake {
       return { ...told, receipt: known, repeated: true, missing: consigned.histories.missing(name) };
     }
     await this.#requireOneHistory(document, requestId, now);
-    const units = this.#judge(content, infos, factory, arrival);
-    const receipt = await signReceipt(
+    const judged = this.#judge(content, infos, factory, arrival);
+    const units = judged.map(({ taken }) => taken);
+    try {
+      const receipt = await this.#receiptFor(document, units, now);
+      const { number, previousSha256 } = content;
+      const entry = { factory: name, number, sha256, previousSha256, units, receipt, requestId };
+      await this.#deps.append({ time: now.toISOString(), kind: 'taken', ...entry });
+      for (const { held } of judged) held.settle();
+      consigned.histories.take(entry);
+      return { ...told, receipt, repeated: false, missing: consigned.histories.missing(name) };
+    } catch (error) {
+      for (const { held } of judged.reverse()) held.undo();
+      throw error;
+    }
+  }
+
+  #receiptFor(
+    { content: { factory, number }, sha256 }: EvidenceDocument<Consignment>,
+    units: readonly TakenUnit[],
+    now: Date,
+  ): Promise<string> {
+    return signReceipt(
       {
-        factory: name,
-        number: content.number,
+        factory,
+        number,
         consignmentSha256: sha256,
         takenAt: now.toISOString(),
         taken: units.filter((unit) => unit.void !== true && unit.conflicts === undefined).length,
@@ -109,11 +129,6 @@ export class Intake {
       },
       this.#deps.signer,
     );
-    const { number, previousSha256 } = content;
-    const entry = { factory: name, number, sha256, previousSha256, units, receipt, requestId };
-    await this.#deps.append({ time: now.toISOString(), kind: 'taken', ...entry });
-    consigned.histories.take(entry);
-    return { ...told, receipt, repeated: false, missing: consigned.histories.missing(name) };
   }
 
   /** What each unit's certificate says; undefined for one that nobody was given. */
@@ -162,13 +177,16 @@ export class Intake {
     throw new KeysteadError('consignment.forked', { field: 'number', seen });
   }
 
-  /** Decides about the units, in their order, each with those before it known: one step, in which nothing else happens. */
+  /**
+   * Decides about the units, in their order, each with those before it known: one step, in which nothing else happens.
+   * None is believed before the entry is durable.
+   */
   #judge(
     content: Consignment,
     infos: readonly (ReturnType<typeof verifyContent> | undefined)[],
     factory: ConsigningFactory,
     { parcel, seen, now }: Arrival,
-  ): TakenUnit[] {
+  ) {
     const { consigned } = this.#deps;
     const tickets = this.#tickets(parcel);
     return content.units.map((unit, index) => {
@@ -180,8 +198,7 @@ export class Intake {
         now,
       };
       const taken = judgeUnit(unit, info === undefined, factory, consigned.units, facts);
-      consigned.units.take({ factory: factory.name, units: [taken] });
-      return taken;
+      return { taken, held: consigned.units.hold(factory.name, taken) };
     });
   }
 

@@ -57,7 +57,8 @@ function conflictsOf(
     const { factory: node, quota, deviceIds, notBefore, notAfter, id } = ticket.ticket;
     if (node !== factory.name) found.push({ conflict: 'ticket-not-for-factory', with: `${id} for ${node}` });
     if (!isInRange(deviceIds, deviceId)) found.push({ conflict: 'out-of-range', with: id });
-    if (fleet.exceeds(ticket.sha256, quota, deviceId)) found.push({ conflict: 'quota-exceeded', with: id });
+    if (fleet.exceeds(factory.name, ticket.sha256, quota, deviceId))
+      found.push({ conflict: 'quota-exceeded', with: id });
     if (at < notBefore || Date.parse(at) >= Date.parse(notAfter)) found.push({ conflict: 'out-of-time', with: id });
   }
   if (!factory.deviceIdPrefixes.some((prefix) => deviceId.startsWith(prefix)))

@@ -21,10 +21,13 @@ export class MemoryJournal {
   readonly entries: JournalEntry[] = [];
   /** Fails that many writes from now on. */
   failing = 0;
+  /** Called while an entry is on its way to the disk. */
+  writing: () => void = () => {};
 
   async append(draft: JournalDraft): Promise<void> {
     // As the real one: others run meanwhile.
     await Promise.resolve();
+    this.writing();
     if (this.failing > 0) {
       this.failing -= 1;
       throw new KeysteadError('keyd.journal-failed', { field: 'journal', seen: 'ENOSPC' });

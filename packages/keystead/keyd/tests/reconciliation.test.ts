@@ -388,6 +388,18 @@ test('an operator releases the unit that is right, and the other one is ended; o
   );
 });
 
+test('another factory that names the ticket of this one takes nothing of its quota', async () => {
+  const ticket = ticketFor('berlin-1', { quota: 2 });
+  const [berlin, lyon] = [await ModelNode.make('berlin-1'), await ModelNode.make('lyon-2')];
+  const hq = new ModelHeadquarters([berlin, lyon], tickets);
+  for (const n of [1, 2, 3]) await lyon.provision(id(90 + n), ticket.signed);
+  for (const n of [1, 2]) await berlin.provision(id(n), ticket.signed);
+  const lie = await hq.take(lyon.parcel((await lyon.consign()) ?? '', [ticket.text]));
+  assert.equal(parseReceipt(lie.receipt).content.quarantined.length, 3);
+  const honest = await hq.take(berlin.parcel((await berlin.consign()) ?? '', [ticket.text]));
+  assert.deepEqual(conflictsIn(honest.receipt), []);
+});
+
 test('a disk that is full when headquarters writes leaves nothing taken, and the next try takes all', async () => {
   const ticket = ticketFor('berlin-1');
   const node = await ModelNode.make('berlin-1');
@@ -400,4 +412,28 @@ test('a disk that is full when headquarters writes leaves nothing taken, and the
   assert.equal(repeated, false);
   assert.deepEqual(conflictsIn(receipt), []);
   assert.equal(parseReceipt(receipt).content.takenAt, NOW.toISOString());
+});
+
+test('no certificate is believed before its entry is durable, and what could not be written takes no device id, key or quota from others', async () => {
+  const [berlin, lyon] = [ticketFor('berlin-1', { quota: 1 }), ticketFor('lyon-2')];
+  const [here, there] = [await ModelNode.make('berlin-1'), await ModelNode.make('lyon-2')];
+  const hq = new ModelHeadquarters([here, there], tickets);
+  const key = makeKey();
+  await here.provision('KS-0001', berlin.signed, key);
+  await there.provision('KS-0001', lyon.signed, key);
+  const serial = here.certified()[0] ?? '';
+  const parcel = here.parcel((await here.consign()) ?? '', [berlin.text]);
+  const believed: boolean[] = [];
+  hq.journal.writing = () => believed.push(hq.consigned.units.believes('berlin-1', serial));
+  hq.journal.failing = 1;
+  await assert.rejects(hq.take(parcel), code('keyd.journal-failed'));
+  assert.equal(hq.consigned.units.believes('berlin-1', serial), false);
+  assert.equal(hq.consigned.units.count('berlin-1'), 0);
+  assert.equal(hq.consigned.units.exceeds('berlin-1', berlin.signed.sha256, 1, 'KS-0002'), false);
+  const first = await hq.take(there.parcel((await there.consign()) ?? '', [lyon.text]));
+  assert.deepEqual(conflictsIn(first.receipt), []);
+  const later = await hq.take(parcel);
+  assert.deepEqual(conflictsIn(later.receipt), [{ deviceId: 'KS-0001', conflicts: ['device-known lyon-2 KS-0001'] }]);
+  assert.deepEqual(believed, [false, false, false]);
+  assert.equal(hq.consigned.units.believes('lyon-2', there.certified()[0] ?? ''), true);
 });
