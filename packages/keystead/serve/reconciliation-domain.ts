@@ -23,8 +23,9 @@ export function reconciliationDomain(
   };
 
   return {
-    takeParcel: (parcel, name, from, requestId) =>
-      gate.through(from, async () => {
+    admitParcel: (from) => gate.admit(from),
+    takeParcel: (parcel, name, requestId) =>
+      gate.through(async () => {
         const { factory } = parseConsignment(parcel.consignment).content;
         if (factory !== name) throw new KeysteadError('consignment.malformed', { field: 'factory', seen: factory });
         return provisioning.takeParcel(parcel, requestId);

@@ -1,5 +1,5 @@
 import { checkParcel, MOST_PARCEL_BYTES, type Parcel } from '@keystead/core/lifecycle';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Reading } from './authorisations.ts';
 import type { Caller } from './caller.ts';
@@ -30,8 +30,13 @@ export interface OutboxView {
 
 /** What these routes need of the domain. */
 export interface ReconciliationDomain {
+  /**
+   * Whether the body of a parcel is read from this address. @returns what ends it, with whether the parcel was refused for
+   * what it is. @throws KeysteadError `consignment.busy`.
+   */
+  admitParcel(from: string): (refused: boolean) => void;
   /** By the consignment's own signature; nobody is asked who brings it. */
-  takeParcel(parcel: Parcel, factory: string, from: string, requestId: string): Promise<ExchangeView>;
+  takeParcel(parcel: Parcel, factory: string, requestId: string): Promise<ExchangeView>;
   reconciliation(caller: Caller): Promise<unknown>;
   resolveConflict(caller: Caller, resolution: string): Promise<unknown>;
   /** At a node: the parcels that wait, from the one after `after` on. */
@@ -60,10 +65,18 @@ export function reconciliationRoutes(
   domain: ReconciliationDomain,
   { read, caller }: Reading,
 ): void {
-  api.post('/factories/:name/consignments', { bodyLimit: MOST_PARCEL_BYTES }, async (request) => {
+  const bounded = {
+    bodyLimit: MOST_PARCEL_BYTES,
+    // Before the body: what a stranger sends is held in memory from then on, and costs time to read.
+    onRequest: async (request: FastifyRequest, reply: FastifyReply) => {
+      const leave = domain.admitParcel(request.ip);
+      reply.raw.once('close', () => leave(isRefusal(reply.raw.statusCode)));
+    },
+  };
+  api.post('/factories/:name/consignments', bounded, async (request) => {
     // What a stranger sends is not worth an entry in the log: the domain bounds how often anybody is listened to.
     const { name } = checkBody(Factory, request.params);
-    return domain.takeParcel(checkParcel(request.body), name, request.ip, request.id);
+    return domain.takeParcel(checkParcel(request.body), name, request.id);
   });
   api.get('/reconciliation', (request) => domain.reconciliation(caller(request)));
   api.post('/reconciliation/resolutions', async (request) => {
@@ -79,6 +92,9 @@ export function reconciliationRoutes(
     return domain.settle(caller(request), receipts);
   });
 }
+
+/** Whether an answer says that the parcel itself is wrong, and not that it came at a bad time. */
+const isRefusal = (status: number): boolean => status >= 400 && status < 500 && status !== 429;
 
 /** As `GET /api/v1` tells of them: method, path, permission. */
 export const RECONCILIATION_ROUTES = [

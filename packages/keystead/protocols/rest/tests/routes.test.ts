@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, test } from 'node:test';
 import { toBase64 } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
 import Fastify from 'fastify';
 import { pino } from 'pino';
 import { asKeysteadError } from '../../http/status.ts';
@@ -9,6 +10,9 @@ import { registerRest } from '../routes.ts';
 
 const refused: string[] = [];
 const asked: string[] = [];
+/** Whether no parcel is admitted, and how those that were have ended. */
+let full = false;
+const left: boolean[] = [];
 const ask = (what: string) => async (): Promise<never> => {
   asked.push(what);
   throw new Error('the domain was asked');
@@ -65,6 +69,10 @@ const domain: RestDomain = {
   recount: ask('recount'),
   signBackup: ask('signBackup'),
   recordDrill: ask('recordDrill'),
+  admitParcel: (from) => {
+    if (full) throw new KeysteadError('consignment.busy', { field: 'address', seen: from });
+    return (wasRefused) => left.push(wasRefused);
+  },
   takeParcel: ask('takeParcel'),
   reconciliation: ask('reconciliation'),
   resolveConflict: ask('resolveConflict'),
@@ -161,4 +169,29 @@ test('what the domain throws is not audited a second time', async () => {
   const answer = await app.inject({ method: 'GET', url: '/api/v1/certificates/0aFF' });
   assert.equal(answer.statusCode, 500);
   assert.deepEqual([asked, refused], [['certificate'], []]);
+});
+
+test('the body of a parcel is read when it is admitted and not before, and one that is refused for what it is is told of', async () => {
+  const url = '/api/v1/factories/berlin-1/consignments';
+  const send = async (payload: string) => {
+    const { statusCode } = await app.inject({
+      method: 'POST',
+      url,
+      headers: { 'content-type': 'application/json' },
+      payload,
+    });
+    return statusCode;
+  };
+  left.length = 0;
+  assert.equal(await send('{'), 400);
+  assert.equal(await send('{"v":1}'), 400);
+  assert.equal(await send(JSON.stringify({ v: 1, consignment: 'x', tickets: [], contents: [] })), 500);
+  assert.deepEqual(left, [true, true, false]);
+  full = true;
+  try {
+    assert.equal(await send('{'), 429);
+  } finally {
+    full = false;
+  }
+  assert.equal(left.length, 3);
 });
