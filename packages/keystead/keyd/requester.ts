@@ -5,7 +5,7 @@ import { type FactoryIssuerId, type IssuerId, isIssuerId, type OnlineCa } from '
 import { type CertificateInfo, deviceIdOf, personNameOf, readCertificate } from '@keystead/core/x509';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import type { OutsideIssuer } from './factory/operators.ts';
-import { factoryThatSigned, requireFactoryUnit } from './factory-requester.ts';
+import { type FactoryIdevid, factoryThatSigned, requireFactoryUnit } from './factory-requester.ts';
 import type { KeydState } from './state.ts';
 
 /** Who a certificate names, once its signature is verified. Its times are looked at each time. */
@@ -79,6 +79,15 @@ export class Requesters {
     const proven = this.#provenBy('station', certificate);
     this.#requireStanding('station', proven, now);
     return proven.id;
+  }
+
+  /**
+   * Whether a device of a factory would be believed by its IDevID, where nobody shows that: an authorisation says who may
+   * ask, and not that the device is still one of ours.
+   * @throws KeysteadError `requester.unproven`, `requester.quarantined`, `requester.not-reconciled`.
+   */
+  factoryUnit(idevid: FactoryIdevid): void {
+    requireFactoryUnit(idevid, this.#state, this.#vouches);
   }
 
   #provenBy(kind: Kind, certificate: DerCertificate): Proven {

@@ -215,9 +215,13 @@ export class KeydState {
     known.add(serial);
   }
 
-  /** Whether keyd has issued a certificate with this serial number, or has taken it in from the factory that did. */
+  /**
+   * Whether keyd has issued a certificate with this serial number, or a factory has told that it did, whatever became of
+   * the unit.
+   */
   isIssued(issuer: ListedIssuer, serial: Serial): boolean {
-    if (factoryOfIssuer(issuer) !== undefined) return this.factories.unitBySerial(issuer, serial) !== undefined;
+    const factory = factoryOfIssuer(issuer);
+    if (factory !== undefined) return this.factories.consigned.units.bySerial(factory, serial) !== undefined;
     return this.#issued.get(issuer as IssuerId)?.has(serial) ?? false;
   }
 

@@ -60,7 +60,7 @@ function apply(tx: Tx, deps: ProvisioningDeps, done: Result<'resolve'>, requestI
     );
     revoked.push(...revokeAll(tx, deps.audit, { certificates, reason: 'superseded', actor, requestId, now }));
     for (const row of tx.reconciliation.quarantinedOfDevice(other)) {
-      // It was never in the records of devices, and so is on no list: keyd refuses it by itself.
+      // It was never in the records of devices: keyd refuses it and puts it on the list of its factory by itself.
       if (row.factory === where && row.state === 'open')
         tx.reconciliation.setQuarantine(where, row.serial, 'rejected', now.getTime());
     }

@@ -143,6 +143,8 @@ function namedBy(keyd: KeydContext, { content }: SignedAuthorisation, { requeste
   requireAuthorisedNames(content, { deviceId });
   const idevid = keyd.state.idevidOf(deviceId);
   if (idevid === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
+  const taken = keyd.state.factories.idevidOf(deviceId);
+  if (taken !== undefined) keyd.requesters.factoryUnit({ id: deviceId, ...taken });
   if (keyd.state.isListed(idevid.issuer, idevid.serial)) {
     throw new KeysteadError('requester.revoked', { field: 'deviceId', seen: idevid.serial });
   }

@@ -2,11 +2,14 @@ import { KeysteadError } from '@keystead/core/errors';
 import { HEADQUARTERS, parseResolution, type Resolution, verifyResolution } from '@keystead/core/lifecycle';
 import type { FleetUnit, ResolvedJournalEntry } from '../consigned/index.ts';
 import type { KeydContext } from '../context.ts';
+import { endedCertificates } from '../ended-certificates.ts';
 import type { Params, Result } from '../protocol.ts';
+import { listRevocations } from './sign-crl.ts';
 
 /**
  * Carries out what an operator decided about a unit in quarantine, or about a second history of a factory. keyd verifies
- * the operator's own signature; the same resolution again has the answer of the first time and no further effect.
+ * the operator's own signature, and puts every certificate of what is ended on its list itself; the same resolution again
+ * has the answer of the first time and no further effect.
  * REQ-KEY-PROV-03, REQ-KEY-SOD-02
  * @throws KeysteadError `resolution.*`, `clock.went-back`, `keyd.journal-failed`; nothing is resolved then.
  */
@@ -14,7 +17,11 @@ export async function resolve(keyd: KeydContext, params: Params<'resolve'>): Pro
   const now = keyd.now();
   const { consigned } = keyd.state.factories;
   const before = consigned.resolutions.get(parseResolution(params.resolution).sha256);
-  if (before !== undefined) return tell(keyd, before, true);
+  if (before !== undefined) {
+    // keyd may have been stopped before the list was durable.
+    await listEnded(keyd, before, now);
+    return tell(keyd, before, true);
+  }
   const { content, signer, sha256 } = verifyResolution(params.resolution, keyd.policy, now);
   const entry = {
     time: now.toISOString(),
@@ -28,7 +35,22 @@ export async function resolve(keyd: KeydContext, params: Params<'resolve'>): Pro
   };
   await keyd.journal.append(entry);
   consigned.replay({ n: 1, ...entry });
+  await listEnded(keyd, entry, now);
   return tell(keyd, { n: 1, ...entry }, false);
+}
+
+/** Puts what was ended on the lists of its issuers, whatever the front end revokes. */
+async function listEnded(
+  keyd: KeydContext,
+  entry: Parameters<typeof endedCertificates>[1],
+  revokedAt: Date,
+): Promise<void> {
+  for (const [issuer, serials] of await endedCertificates(keyd, entry)) {
+    const entries = serials
+      .filter((serial) => !keyd.state.isRevoked(issuer, serial))
+      .map((serial) => ({ serial, revokedAt, reason: 'superseded' as const }));
+    if (entries.length > 0) await listRevocations(keyd, { issuer, entries });
+  }
 }
 
 function decide(keyd: KeydContext, content: Resolution): ResolvedJournalEntry['decision'] {
