@@ -9,8 +9,9 @@ const EVERY_ADDRESS = [new Uint8Array(8), new Uint8Array(32)];
 
 /**
  * NameConstraints (RFC 5280 section 4.2.1.10), DER. The permitted subtree is a directoryName, so that whoever holds the
- * CA's key cannot name a device of another factory. Nothing can be said there of the URN in the alternative name: a
- * constraint on URIs is one on hosts, and a URI without a host would be refused altogether. Where no hosts may be named,
+ * CA's key cannot put another factory into a subject. Nothing can be said there of an empty subject, nor of the URN in the
+ * alternative name: a constraint on URIs is one on hosts, and a URI without a host would be refused altogether. So who
+ * believes a device by its URN alone must know more than the path. Where no hosts may be named,
  * the empty dNSName, below which all names lie, and all addresses are excluded: such a CA makes no server.
  * @throws KeysteadError `name.malformed`.
  */
