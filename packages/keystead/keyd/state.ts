@@ -24,6 +24,7 @@ import type {
   RecountJournalEntry,
   RestoredJournalEntry,
   RevocationsJournalEntry,
+  UnitKeyJournalEntry,
 } from './journal-entry.ts';
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
@@ -94,7 +95,7 @@ export class KeydState {
     this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
     if (entry.kind === 'certificate') this.#replayCertificate(entry);
     if (entry.kind === 'master-key') this.masters.replay(entry);
-    if (entry.kind === 'unit-key') this.injections.replay(entry);
+    if (entry.kind === 'unit-key') this.#replayUnitKey(entry);
     if (entry.kind === 'crl') this.#replayCrl(entry);
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
@@ -118,6 +119,11 @@ export class KeydState {
     this.authorisations.replay(entry);
     this.chips.replay(entry);
     this.takeCertificate(entry);
+  }
+
+  #replayUnitKey(entry: UnitKeyJournalEntry): void {
+    this.injections.replay(entry);
+    this.chips.replay(entry);
   }
 
   #replayCrl(entry: CrlJournalEntry): void {

@@ -126,6 +126,25 @@ test('TEST-KEY-17: where the key it is wrapped to is one that a chip’s maker c
   );
 });
 
+test('TEST-KEY-17: the chip that a key was wrapped to is one device, for every way, also after a restart', async () => {
+  const chip = maker.chip('0110');
+  const again = maker.chip('0110');
+  const ticket = await batch('one-chip');
+  await makeKeyFor('KS-0091', ticket, chip.spki, { chain: chip.chain });
+  for (const restart of [false, true]) {
+    if (restart) await bed.restart();
+    const used = /the chip of KS-0091/;
+    await refused('element.chip-used', used, makeKeyFor('KS-0092', ticket, again.spki, { chain: again.chain }));
+    for (const shown of [chip, again]) {
+      const way = { kind: 'secure-element', chain: shown.chain } as const;
+      await refused('element.chip-used', used, certify('KS-0092', ticket, await csrFor('KS-0092', shown), way));
+    }
+  }
+  // The device's own, as before.
+  const { repeated } = await makeKeyFor('KS-0091', ticket, chip.spki, { chain: chip.chain });
+  assert.equal(repeated, true);
+});
+
 test('TEST-KEY-17: the same unit with the same ephemeral key gets the same package and the same key, also after a restart and over what a crash left behind, and takes one unit of the quota', async () => {
   const unit = newUnit();
   const ticket = await batch('again', { quota: 1 });
