@@ -169,6 +169,33 @@ test('TEST-KEY-17: the same unit with the same ephemeral key gets the same packa
   assert.equal((await bed.client.status()).tickets.find(({ id }) => id === 'again')?.units, 1);
 });
 
+test('TEST-KEY-13 TEST-KEY-17: a unit whose identity is on hold or was revoked gets neither its package nor another certificate, unless nobody was given the first', async () => {
+  const ticket = await batch('revoked');
+  const cases = [
+    ['KS-0012', 'keyCompromise'],
+    ['KS-0013', 'certificateHold'],
+    ['KS-0014', 'cessationOfOperation'],
+    ['KS-0015', undefined],
+  ] as const;
+  const made: (() => Promise<unknown>)[][] = [];
+  for (const [deviceId, reason] of cases) {
+    const { recipient } = newUnit();
+    const { csr } = await makeKeyFor(deviceId, ticket, recipient);
+    const { serial } = await certify(deviceId, ticket, csr);
+    const entry = { serial, revokedAt: bed.clock.now(), ...(reason === undefined ? {} : { reason }) };
+    await bed.client.listRevocations({ issuer: 'manufacturing', entries: [entry] });
+    made.push([() => makeKeyFor(deviceId, ticket, recipient), () => certify(deviceId, ticket, csr)]);
+  }
+  for (const restart of [false, true]) {
+    if (restart) await bed.restart();
+    for (const [index, [deviceId, reason]] of cases.entries())
+      for (const again of made[index] ?? []) {
+        if (reason === undefined) await again();
+        else await refused('device.blocked', new RegExp(`${deviceId}: ${reason}`), again());
+      }
+  }
+});
+
 test('TEST-KEY-17: a unit that has an identity gets no injected key, whatever its way was, and one ephemeral key is for one unit', async () => {
   const ticket = await batch('identity');
   await bed.provision('KS-0020', ticket);

@@ -127,7 +127,10 @@ export const OUTCOMES = [
     'device-blocked',
     'fail',
     'unit',
-    ['This unit is reported stolen, or has come to its end.', 'Keep the unit and call the line lead.'],
+    [
+      'This unit is reported stolen, its identity was revoked, or it has come to its end.',
+      'Keep the unit and call the line lead.',
+    ],
     'device.blocked',
   ),
   outcome(
