@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { DerCertificate, DerSpki } from '@keystead/core/bytes';
@@ -297,6 +306,18 @@ test('TEST-KEY-17: keyd makes a key only where policy and ticket both say so, fo
   } finally {
     await bare.remove();
   }
+});
+
+test('TEST-KEY-17: where the package cannot be written the unit may come again, and nothing was made', async () => {
+  const ticket = await batch('unwritable');
+  const unit = newUnit();
+  const file = join(bed.dir, 'injected');
+  renameSync(file, `${file}.aside`);
+  mkdirSync(file);
+  await refused('keyd.journal-failed', /injected: EISDIR/, makeKeyFor('KS-0093', ticket, unit.recipient));
+  rmSync(file, { recursive: true });
+  renameSync(`${file}.aside`, file);
+  assert.equal((await makeKeyFor('KS-0093', ticket, unit.recipient)).repeated, false);
 });
 
 test('TEST-KEY-17: a package that was changed on the disk is given to nobody', async () => {
