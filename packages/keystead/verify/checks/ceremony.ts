@@ -2,7 +2,15 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
-import { OFFLINE_CAS, parsePolicy, requireListed, transitionEnd, verifyTranscript } from '@keystead/core/lifecycle';
+import {
+  caOf,
+  caProfile,
+  OFFLINE_CAS,
+  parsePolicy,
+  requireListed,
+  transitionEnd,
+  verifyTranscript,
+} from '@keystead/core/lifecycle';
 import { checkPath, readCertificate } from '@keystead/core/x509';
 import { verifyCeremony } from '../../ceremony/index.ts';
 import { ceremonyCopy, readPins } from '../../keyd/hierarchy.ts';
@@ -47,8 +55,9 @@ const rootsApart: Check = {
 const chains: Check = {
   id: 'ca.chains',
   requirements: ['REQ-KEY-SOD-01'],
-  text: 'every issuing CA chains to the offline root, is valid now, and may have no CA below it',
+  text: 'every issuing CA chains to the offline root, is valid now, and may have no CA below it, or where the policy has factories one sub-CA of each',
   async run({ layout, clock }) {
+    const policy = parsePolicy(readFileSync(layout.policy));
     const root = certificateIn(join(layout.trust, 'root.pem'));
     const across = crossCertificates(layout).map(({ oldWithNew }) => oldWithNew);
     const now = clock.now();
@@ -59,7 +68,10 @@ const chains: Check = {
       if (!current && info.notAfter <= now) continue;
       const path = checkPath(certificate, across, [root], { now });
       if (!path.ok) return failed(`${id}: ${path.rule}: ${path.detail}`);
-      if (!info.ca || info.pathLength !== 0) return failed(`${id}: path length ${info.pathLength ?? 'without limit'}`);
+      // The rules of policies allow 0, and 1 above the sub-CAs of factories.
+      const allowed = caProfile(policy, caOf(id)).ca;
+      if (!info.ca || allowed === false || info.pathLength !== allowed.pathLength)
+        return failed(`${id}: path length ${info.pathLength ?? 'without limit'}`);
       seen.push(`${id}${current ? '' : ' (succeeded)'} until ${info.notAfter.toISOString().slice(0, 10)}`);
     }
     return passed(seen.join(', '));
