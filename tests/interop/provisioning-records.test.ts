@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -96,6 +107,43 @@ function proves(directory: string, trusted?: string): boolean {
     throw error;
   }
 }
+
+test('TEST-KEY-18 links, pipes and directories in an export are told, and neither followed nor waited for', async () => {
+  const copy = bench.path('odd-files');
+  for (const name of ['KS-0002.yaml', 'KS-0002.yaml.sig', 'KS-0002.yaml.proof.json', 'batch-statement.yml']) {
+    for (const put of [
+      (path: string) => symlinkSync(join(batch, name), path),
+      (path: string) => symlinkSync('/dev/zero', path),
+      (path: string) => mkdirSync(path),
+      (path: string) => void execFileSync('mkfifo', [path]),
+    ]) {
+      rmSync(copy, { recursive: true, force: true });
+      cpSync(batch, copy, { recursive: true });
+      rmSync(join(copy, name));
+      put(join(copy, name));
+      const { failures } = verifyExport(copy, trust, () => {});
+      assert.ok(
+        failures.some(({ file, why }) => file === name && why === 'it is no plain file'),
+        name,
+      );
+    }
+  }
+  for (const name of ['SHA256SUMS', 'batch.ticket', 'evidence-signer.pem']) {
+    rmSync(copy, { recursive: true, force: true });
+    cpSync(batch, copy, { recursive: true });
+    rmSync(join(copy, name));
+    execFileSync('mkfifo', [join(copy, name)]);
+    assert.throws(() => verifyExport(copy, trust, () => {}), { code: 'record.export-damaged' }, name);
+  }
+});
+
+test('TEST-KEY-18 the order of the list does not change which ids a statement says were never made', () => {
+  const copy = bench.path('reordered');
+  cpSync(batch, copy, { recursive: true });
+  const sums = readFileSync(join(copy, 'SHA256SUMS'), 'utf8').trimEnd().split('\n').reverse();
+  writeFileSync(join(copy, 'SHA256SUMS'), `${sums.join('\n')}\n`);
+  assert.ok(proves(copy, trust));
+});
 
 test('TEST-KEY-18 an export with one byte changed anywhere fails, and so does one with a file too many or too few', () => {
   const copy = bench.path('changed');

@@ -1736,7 +1736,10 @@ export const ERRORS = {
     rule: 'the batch must be open here: its ticket is opened before its first unit',
   },
   'device.unknown': { kind: 'not-found', rule: 'the device must stand in the records' },
-  'device.blocked': { kind: 'forbidden', rule: 'a device that is stolen or decommissioned gets no certificate' },
+  'device.blocked': {
+    kind: 'forbidden',
+    rule: 'a device that is stolen or decommissioned, or whose identity was revoked, gets no certificate',
+  },
   'certificate.unknown': { kind: 'not-found', rule: 'the certificate must stand in the records' },
   'revocation.final': {
     kind: 'conflict',

@@ -1,3 +1,4 @@
+import { fromBase64, toBase64 } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import type { Profile } from '../x509/index.ts';
 import { checkAttestationRules } from './attestation-policy.ts';
@@ -261,11 +262,13 @@ function checkOperators(policy: Policy): void {
       throw new KeysteadError('policy.operator-duplicate', { field: `${field}.name`, seen: operator.name });
     }
     names.add(operator.name);
-    const other = keys.get(operator.spki);
+    // As bytes: base64 with a line feed, or with other bits behind its last octet, is the same key.
+    const key = toBase64(fromBase64(operator.spki));
+    const other = keys.get(key);
     if (other !== undefined) {
       throw new KeysteadError('policy.operator-duplicate', { field: `${field}.spki`, seen: `the key of ${other}` });
     }
-    keys.set(operator.spki, operator.name);
+    keys.set(key, operator.name);
     const clash = EXCLUSIVE_ROLES.find(([a, b]) => operator.roles.includes(a) && operator.roles.includes(b));
     if (clash !== undefined) {
       throw new KeysteadError('policy.roles-conflict', {

@@ -5,6 +5,7 @@ import {
   fromBase64,
   type JsonValue,
   sameBytes,
+  toBase64,
   toBase64url,
   toHex,
 } from '../bytes/index.ts';
@@ -200,7 +201,7 @@ function requireSignature<T>(
       seen: `not one of ${signer}`,
     });
   }
-  return operator.spki;
+  return toBase64(spki);
 }
 
 const format = (payload: Uint8Array, signatures: readonly QuorumSignature[]): string => {

@@ -50,7 +50,7 @@ const shape = {
   lines: z.array(name).min(1).max(64),
   deviceIds: DeviceIds,
   profile: z.literal('idevid'),
-  /** Where it is there, each unit must show that its key is in a TPM that the policy believes. */
+  /** Where it is there, each unit must show that its key is in a TPM, or tied to a secure element, that the policy believes. */
   attestation: z.literal('required').optional(),
 };
 
@@ -66,7 +66,7 @@ const TicketSchema = z
     ...shape,
     /** The one node that may use it: {@link HEADQUARTERS}, or a factory's name. */
     factory: z.string().regex(FACTORY_NAME, 'must be headquarters, or a factory: 1 to 32 of a-z 0-9 -'),
-    /** Which ways to a key are allowed; without it, those that the policy allows. */
+    /** Which ways to a key are allowed; without it, those that the policy allows, but never `injected`. */
     keyOrigins: z.array(z.enum(TICKET_KEY_ORIGINS)).min(1).optional(),
     /** At which stations; without it, at every station of its lines. */
     stations: z.array(name).min(1).max(64).optional(),
@@ -255,7 +255,7 @@ export function requireTicketFactory({ factory }: BatchTicket, name: string): vo
   throw new KeysteadError('ticket.other-factory', { field: 'factory', seen: `${factory}, and this is ${name}` });
 }
 
-/** That a ticket allows this way to a key; one that names none allows every way. @throws KeysteadError `ticket.key-origin-forbidden`. */
+/** That a ticket allows this way to a key; one that names none forbids none here. @throws KeysteadError `ticket.key-origin-forbidden`. */
 export function requireTicketKeyOrigin({ keyOrigins }: BatchTicket, origin: TicketKeyOrigin): void {
   if (keyOrigins === undefined || keyOrigins.includes(origin)) return;
   throw new KeysteadError('ticket.key-origin-forbidden', {

@@ -106,12 +106,22 @@ export class Injections {
 
   /**
    * Appends a package; durable when it returns. What a crash left behind the last one that the journal names is written
-   * over. @throws Error of node:fs.
+   * over. @throws KeysteadError `keyd.journal-failed` where it cannot be written: a full disk, most often.
    */
   write({ csr, envelope }: UnitPackage): PackagePlace {
     const text = canonicalJson({ csr: toBase64(csr), envelope: toBase64(envelope) });
     const line = Buffer.from(`${text}\n`, 'utf8');
     const path = this.#file();
+    try {
+      this.#put(path, line);
+    } catch (cause) {
+      const seen = cause instanceof Error && 'code' in cause ? String(cause.code) : 'an error';
+      throw new KeysteadError('keyd.journal-failed', { field: path, seen, cause });
+    }
+    return { at: this.#end, bytes: line.length, sha256: toHex(sha256(line)) };
+  }
+
+  #put(path: string, line: Buffer): void {
     const isNew = !existsSync(path);
     const file = openSync(path, isNew ? 'wx' : 'r+', 0o600);
     try {
@@ -122,7 +132,6 @@ export class Injections {
       closeSync(file);
     }
     if (isNew) syncDirectory(dirname(path));
-    return { at: this.#end, bytes: line.length, sha256: toHex(sha256(line)) };
   }
 
   /** The package of a key. @throws KeysteadError `injection.package-lost`. @throws Error of node:fs. */

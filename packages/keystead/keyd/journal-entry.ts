@@ -51,6 +51,8 @@ const UnitKeyEntry = z.strictObject({
       chipSerial: z.string(),
     })
     .optional(),
+  /** By what that chip is known again. */
+  chips: z.array(hex).min(1).max(2).optional(),
   requestId: z.string(),
 });
 

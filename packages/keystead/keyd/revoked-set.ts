@@ -1,6 +1,6 @@
 import type { Serial } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
-import { CRL_REASONS, type EntryOctets, type RevocationReason } from '@keystead/core/x509';
+import { CRL_REASONS, type CrlReason, type EntryOctets, type RevocationReason, reasonOf } from '@keystead/core/x509';
 
 /** RFC 5280 section 4.1.2.2. */
 const OCTETS = 20;
@@ -52,10 +52,16 @@ export class RevokedSet {
   }
 
   has(serial: Serial): boolean {
+    return this.reason(serial) !== undefined;
+  }
+
+  /** Why a certificate is on the list; undefined for one that is not. */
+  reason(serial: Serial): CrlReason | undefined {
     const octets = octetsOf(serial);
-    if (octets === undefined) return false;
+    if (octets === undefined) return undefined;
     const record = this.#recordAt(this.#slotOf(octets));
-    return record !== undefined && isListed(record.segment, record.at);
+    if (record === undefined || !isListed(record.segment, record.at)) return undefined;
+    return reasonOf((record.segment[record.at + AT_REASON] ?? 0) & ~LISTED);
   }
 
   /**

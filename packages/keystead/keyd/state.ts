@@ -24,6 +24,7 @@ import type {
   RecountJournalEntry,
   RestoredJournalEntry,
   RevocationsJournalEntry,
+  UnitKeyJournalEntry,
 } from './journal-entry.ts';
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
@@ -94,7 +95,7 @@ export class KeydState {
     this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
     if (entry.kind === 'certificate') this.#replayCertificate(entry);
     if (entry.kind === 'master-key') this.masters.replay(entry);
-    if (entry.kind === 'unit-key') this.injections.replay(entry);
+    if (entry.kind === 'unit-key') this.#replayUnitKey(entry);
     if (entry.kind === 'crl') this.#replayCrl(entry);
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
@@ -118,6 +119,11 @@ export class KeydState {
     this.authorisations.replay(entry);
     this.chips.replay(entry);
     this.takeCertificate(entry);
+  }
+
+  #replayUnitKey(entry: UnitKeyJournalEntry): void {
+    this.injections.replay(entry);
+    this.chips.replay(entry);
   }
 
   #replayCrl(entry: CrlJournalEntry): void {
@@ -277,7 +283,7 @@ export class KeydState {
   /**
    * Takes a unit of the ticket for this device and key. The same device with the same key may come again (its first
    * certificate was lost on the way): that takes no other unit. REQ-KEY-PROV-01
-   * @throws KeysteadError `ticket.id-reused`, `device.already-provisioned`, `key.already-used`,
+   * @throws KeysteadError `ticket.id-reused`, `device.already-provisioned`, `device.blocked`, `key.already-used`,
    *   `ticket.quota-exhausted`; nothing is taken then.
    */
   takeUnit(signed: SignedTicket, deviceId: string, spkiSha256: string): void {
@@ -301,7 +307,10 @@ export class KeydState {
     }
     const unit = this.#units.get(deviceId);
     if (unit !== undefined) {
-      if (unit.ticketId === ticket.id && unit.spkiSha256 === spkiSha256) return 'has it';
+      if (unit.ticketId === ticket.id && unit.spkiSha256 === spkiSha256) {
+        this.#requireInService(deviceId, unit);
+        return 'has it';
+      }
       const seen = unit.ticketId === ticket.id ? 'another key' : `ticket ${unit.ticketId}`;
       throw new KeysteadError('device.already-provisioned', { field: 'deviceId', seen: `${deviceId} with ${seen}` });
     }
@@ -317,6 +326,21 @@ export class KeydState {
       throw new KeysteadError('ticket.quota-exhausted', { field: 'ticket', seen: `${units} of ${ticket.quota} units` });
     }
     return 'takes one';
+  }
+
+  /**
+   * A unit whose IDevID is on hold, or was revoked for a reason that is told, gets no other one for the same key: else a
+   * front end that was taken over had a new certificate for a key that was stolen. What nobody was given, because of a
+   * crash, is revoked without a reason, and the unit comes again.
+   * @throws KeysteadError `device.blocked`.
+   */
+  #requireInService(deviceId: string, { idevid }: Unit): void {
+    if (idevid === undefined) return;
+    const { issuer, serial } = idevid;
+    const held = this.holds.isHeld(issuer, serial) ? 'certificateHold' : undefined;
+    const why = held ?? this.#lists.get(issuer)?.revoked.reason(serial) ?? 'unspecified';
+    if (why !== 'unspecified')
+      throw new KeysteadError('device.blocked', { field: 'deviceId', seen: `${deviceId}: ${why}` });
   }
 
   /** The last CRL number of each issuer. */

@@ -87,7 +87,7 @@ export class UnitCount implements GroupCount {
   /** Takes an entry of the journal into account, at a start. */
   replay(entry: JournalEntry): void {
     if (entry.kind === 'count') this.#advance(entry.value, entry.mark);
-    else if (entry.kind === 'recount') this.#advance(entry.counter.value, entry.counter.mark);
+    else if (entry.kind === 'recount') this.#replayRecount(entry.counter);
     else if (!this.#tied && isCounted(entry)) this.#journal = null;
   }
 
@@ -221,6 +221,17 @@ export class UnitCount implements GroupCount {
     }
     this.#state = stateOf(this.#reading, journal);
     this.require();
+  }
+
+  /**
+   * The entry `count` of its own group stands before it, and is the step from where the recount goes on: what the counter
+   * said then is what it says still where keyd ended between the two.
+   */
+  #replayRecount({ value, mark }: CounterReading): void {
+    const step = this.#journal;
+    const covered = step !== null && step.value === value + 1;
+    this.#journal = covered ? { ...step, before: mark } : { value, mark, before: mark };
+    this.#tied = true;
   }
 
   #advance(value: number, mark: string): void {

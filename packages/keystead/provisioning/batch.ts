@@ -2,11 +2,12 @@ import { KeysteadError } from '@keystead/core/errors';
 import { type BatchTicket, parseTicket, requireTicketTime, signersOf, verifyTicket } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
 import { requireClock } from '../authority/index.ts';
+import type { Ticket } from '../store/index.ts';
 import type { ProvisioningDeps } from './deps.ts';
 
 export interface OpenedBatch {
   readonly ticket: BatchTicket;
-  /** Whether this very ticket had been opened before. */
+  /** Whether this very ticket had been opened before, with signatures that are good still. */
   readonly repeated: boolean;
 }
 
@@ -34,18 +35,20 @@ export async function openBatch(
       if (known !== undefined && parseTicket(known.text).sha256 !== sha256) {
         throw new KeysteadError('ticket.id-reused', { field: 'id', seen: ticket.id });
       }
-      if (known !== undefined) return true;
-      tx.insertTicket({
-        ticketId: ticket.id,
-        text,
-        signer,
-        model: ticket.model,
-        quota: ticket.quota,
-        notBefore: Date.parse(ticket.notBefore),
-        notAfter: Date.parse(ticket.notAfter),
-        openedBy: actor.id,
-        openedAt: now.getTime(),
-      });
+      if (known !== undefined && isAccepted(known, deps)) return true;
+      if (known !== undefined) tx.signTicketAnew({ ticketId: ticket.id, text, signer });
+      else
+        tx.insertTicket({
+          ticketId: ticket.id,
+          text,
+          signer,
+          model: ticket.model,
+          quota: ticket.quota,
+          notBefore: Date.parse(ticket.notBefore),
+          notAfter: Date.parse(ticket.notAfter),
+          openedBy: actor.id,
+          openedAt: now.getTime(),
+        });
       deps.audit(tx, {
         type: 'batch.opened',
         actor,
@@ -61,6 +64,17 @@ export async function openBatch(
     if (error instanceof KeysteadError && error.kind !== 'unavailable') {
       await deps.refusals.refused({ what: 'open batch', error, actor, requestId });
     }
+    throw error;
+  }
+}
+
+/** Whether its signatures are good by the policy in force: whoever signed it may have left since, and others have signed. */
+function isAccepted({ text }: Pick<Ticket, 'text'>, { policy }: Pick<ProvisioningDeps, 'policy'>): boolean {
+  try {
+    verifyTicket(text, policy);
+    return true;
+  } catch (error) {
+    if (error instanceof KeysteadError) return false;
     throw error;
   }
 }

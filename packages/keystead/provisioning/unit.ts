@@ -115,6 +115,10 @@ function lookUp(
       seen: `${order.deviceId}, another key`,
     });
   }
+  // A pass would be a lie: nobody takes this certificate.
+  if (idevid.status !== 'good') {
+    throw new KeysteadError('device.blocked', { field: order.deviceId, seen: `its certificate is ${idevid.status}` });
+  }
   if (record.ticketId !== order.ticketId) {
     const seen = `${order.deviceId} by ticket ${record.ticketId}`;
     throw new KeysteadError('device.already-provisioned', { field: 'ticketId', seen });

@@ -136,6 +136,9 @@ export function compileQueries(dialect: Dialect) {
     ),
     // ---- batches and their records
     insertTicket: query<rows.Ticket>()((q, a) => q.insertInto('ticket').values(rows.ticketColumns(a))),
+    signTicketAnew: query<Pick<rows.Ticket, 'ticketId' | 'text' | 'signer'>>()((q, a) =>
+      q.updateTable('ticket').set({ text: a.text, signer: a.signer }).where('ticket_id', '=', a.ticketId),
+    ),
     ticket: query<{ ticketId: string }>()((q, a) =>
       q.selectFrom('ticket').select(rows.TICKET).where('ticket_id', '=', a.ticketId),
     ),

@@ -140,6 +140,11 @@ export class Tx extends Reader {
     this.statements.setReadmitted.run({ deviceId, readmittedAt });
   }
 
+  /** Puts the same ticket in the place of one whose signatures are good no more. */
+  signTicketAnew(ticket: Pick<Ticket, 'ticketId' | 'text' | 'signer'>): void {
+    this.statements.signTicketAnew.run(ticket);
+  }
+
   insertTicket(row: Ticket): void {
     this.statements.insertTicket.run(row);
   }

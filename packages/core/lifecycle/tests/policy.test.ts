@@ -119,6 +119,10 @@ test('a rule between the parts of a policy is named with its field when it is br
   refused('policy.operator-duplicate', 'operators[1].spki', (broken) =>
     Object.assign(broken.operators[1] ?? {}, { spki: ada.spki }),
   );
+  // The same key in other letters: one person would be a quorum of two.
+  refused('policy.operator-duplicate', 'operators[1].spki', (broken) =>
+    Object.assign(broken.operators[1] ?? {}, { spki: `${ada.spki}\n` }),
+  );
   refused('policy.roles-conflict', 'operators[1].roles', (broken) =>
     Object.assign(broken.operators[1] ?? {}, { roles: ['line-operator', 'auditor'] }),
   );

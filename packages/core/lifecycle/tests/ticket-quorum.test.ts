@@ -123,6 +123,8 @@ test('a person counts once, however often they signed, and so does a key that st
   bob.spki = toBase64(people.ada.spki);
   const both = await addTicketSignature(one, 'bob', people.ada.signer);
   assert.throws(() => verifyTicket(both, doubled), code('ticket.signer-twice', 'signatures[1].signer'));
+  bob.spki += '\n';
+  assert.throws(() => verifyTicket(both, doubled), code('ticket.signer-twice', 'signatures[1].signer'));
 });
 
 test('every signature in a ticket must be good, also one more than are needed', async () => {

@@ -11,7 +11,7 @@ import {
 import { KeysteadError } from '@keystead/core/errors';
 import { profileOf, type SignedTicket } from '@keystead/core/lifecycle';
 import { certificationRequest, checkPublicKey, type RecipientKey, sequence } from '@keystead/core/x509';
-import type { ChipFacts } from '../attestation/index.ts';
+import type { Chip } from '../attestation/index.ts';
 import type { KeydContext } from '../context.ts';
 import type { UnitPackage } from '../injections.ts';
 import type { Params, Result } from '../protocol.ts';
@@ -50,6 +50,10 @@ export async function makeUnitKey(keyd: KeydContext, params: Params<'makeUnitKey
     const made = spkiSha256(spki);
     // A unit that has an identity has it with another key than this one.
     keyd.state.requireUnit(signed, deviceId, made);
+    // One chip is one device, and from here on it is this one's.
+    const ids = chip?.ids ?? [];
+    keyd.state.chips.require(deviceId, ids);
+    keyd.state.chips.take(deviceId, ids);
     const wrapped = await packageOf(keyd, deviceId, algorithm, key, recipient);
     const entry = {
       time: now.toISOString(),
@@ -60,7 +64,7 @@ export async function makeUnitKey(keyd: KeydContext, params: Params<'makeUnitKey
       recipientSha256,
       packageSha256: toHex(sha256(wrapped.envelope)),
       place: injections.write(wrapped),
-      ...(chip === undefined ? {} : { chip }),
+      ...(chip === undefined ? {} : { chip: chip.facts, chips: [...chip.ids] }),
       requestId,
     } as const;
     await keyd.journal.append(entry);
@@ -92,9 +96,10 @@ export function recipientKey(spki: DerSpki): RecipientKey {
 }
 
 /** The chip that holds the recipient's key, where that is shown. @throws KeysteadError `element.*`. */
-function chipOf(keyd: KeydContext, params: Params<'makeUnitKey'>, now: Date): ChipFacts | undefined {
+function chipOf(keyd: KeydContext, params: Params<'makeUnitKey'>, now: Date): Chip | undefined {
   if (params.chain === undefined) return undefined;
-  const { certificate, ids, facts } = keyd.elements.chip(params.chain, now);
+  const chip = keyd.elements.chip(params.chain, now);
+  const { certificate, ids } = chip;
   if (!sameBytes(certificate.spki, params.recipient))
     throw new KeysteadError('element.key-refused', { field: 'recipient', seen: 'another key than the chip has' });
   const { keyUsage } = certificate;
@@ -104,7 +109,7 @@ function chipOf(keyd: KeydContext, params: Params<'makeUnitKey'>, now: Date): Ch
       seen: `a key for ${keyUsage.join()}`,
     });
   keyd.state.chips.require(params.deviceId, ids);
-  return facts;
+  return chip;
 }
 
 /** An identity key signs and does nothing else. @throws KeysteadError `injection.recipient-unfit`. */

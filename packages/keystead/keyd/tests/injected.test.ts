@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { DerCertificate, DerSpki } from '@keystead/core/bytes';
@@ -126,6 +135,25 @@ test('TEST-KEY-17: where the key it is wrapped to is one that a chip’s maker c
   );
 });
 
+test('TEST-KEY-17: the chip that a key was wrapped to is one device, for every way, also after a restart', async () => {
+  const chip = maker.chip('0110');
+  const again = maker.chip('0110');
+  const ticket = await batch('one-chip');
+  await makeKeyFor('KS-0091', ticket, chip.spki, { chain: chip.chain });
+  for (const restart of [false, true]) {
+    if (restart) await bed.restart();
+    const used = /the chip of KS-0091/;
+    await refused('element.chip-used', used, makeKeyFor('KS-0092', ticket, again.spki, { chain: again.chain }));
+    for (const shown of [chip, again]) {
+      const way = { kind: 'secure-element', chain: shown.chain } as const;
+      await refused('element.chip-used', used, certify('KS-0092', ticket, await csrFor('KS-0092', shown), way));
+    }
+  }
+  // The device's own, as before.
+  const { repeated } = await makeKeyFor('KS-0091', ticket, chip.spki, { chain: chip.chain });
+  assert.equal(repeated, true);
+});
+
 test('TEST-KEY-17: the same unit with the same ephemeral key gets the same package and the same key, also after a restart and over what a crash left behind, and takes one unit of the quota', async () => {
   const unit = newUnit();
   const ticket = await batch('again', { quota: 1 });
@@ -148,6 +176,33 @@ test('TEST-KEY-17: the same unit with the same ephemeral key gets the same packa
   assert.deepEqual(parseCsr((await makeKeyFor('KS-0010', ticket, unit.recipient)).csr).der, first.csr);
   assert.notDeepEqual(next.csr, first.csr);
   assert.equal((await bed.client.status()).tickets.find(({ id }) => id === 'again')?.units, 1);
+});
+
+test('TEST-KEY-13 TEST-KEY-17: a unit whose identity is on hold or was revoked gets neither its package nor another certificate, unless nobody was given the first', async () => {
+  const ticket = await batch('revoked');
+  const cases = [
+    ['KS-0012', 'keyCompromise'],
+    ['KS-0013', 'certificateHold'],
+    ['KS-0014', 'cessationOfOperation'],
+    ['KS-0015', undefined],
+  ] as const;
+  const made: (() => Promise<unknown>)[][] = [];
+  for (const [deviceId, reason] of cases) {
+    const { recipient } = newUnit();
+    const { csr } = await makeKeyFor(deviceId, ticket, recipient);
+    const { serial } = await certify(deviceId, ticket, csr);
+    const entry = { serial, revokedAt: bed.clock.now(), ...(reason === undefined ? {} : { reason }) };
+    await bed.client.listRevocations({ issuer: 'manufacturing', entries: [entry] });
+    made.push([() => makeKeyFor(deviceId, ticket, recipient), () => certify(deviceId, ticket, csr)]);
+  }
+  for (const restart of [false, true]) {
+    if (restart) await bed.restart();
+    for (const [index, [deviceId, reason]] of cases.entries())
+      for (const again of made[index] ?? []) {
+        if (reason === undefined) await again();
+        else await refused('device.blocked', new RegExp(`${deviceId}: ${reason}`), again());
+      }
+  }
 });
 
 test('TEST-KEY-17: a unit that has an identity gets no injected key, whatever its way was, and one ephemeral key is for one unit', async () => {
@@ -251,6 +306,18 @@ test('TEST-KEY-17: keyd makes a key only where policy and ticket both say so, fo
   } finally {
     await bare.remove();
   }
+});
+
+test('TEST-KEY-17: where the package cannot be written the unit may come again, and nothing was made', async () => {
+  const ticket = await batch('unwritable');
+  const unit = newUnit();
+  const file = join(bed.dir, 'injected');
+  renameSync(file, `${file}.aside`);
+  mkdirSync(file);
+  await refused('keyd.journal-failed', /injected: EISDIR/, makeKeyFor('KS-0093', ticket, unit.recipient));
+  rmSync(file, { recursive: true });
+  renameSync(`${file}.aside`, file);
+  assert.equal((await makeKeyFor('KS-0093', ticket, unit.recipient)).repeated, false);
 });
 
 test('TEST-KEY-17: a package that was changed on the disk is given to nobody', async () => {

@@ -150,6 +150,9 @@ test('TEST-KEY-13 a disk that was put back gives no unit again, until operators 
   // The answer was lost on the way: the same order has the same answer.
   assert.deepEqual(await bed.client.recount({ order: good, requestId: 'again' }), done);
   assert.equal((await bed.client.status()).count.state, 'level');
+  // Also where keyd ends before another unit is taken.
+  await bed.restart();
+  assert.equal((await bed.client.status()).count.state, 'level');
   assert.equal(await codeOf(bed.provision(deviceId(6), ticket)), 'ticket.before-recount');
   bed.clock.advance(2);
   const rest = await batch(2, bed.clock.now());

@@ -198,6 +198,44 @@ test('a counter that is behind was changed or cleared; one that the journal neve
   await untied.close();
 });
 
+test('a recount holds wherever keyd ends after it: its own step is the last one of the journal', async () => {
+  for (const end of [undefined, ...END_POINTS]) {
+    const module = new MemoryCounter();
+    const path = freshPath();
+    await run(path, module, 2);
+    const older = `${path}.older`;
+    copyFileSync(path, older);
+    await run(path, module, 2);
+    const opened = await CountedJournal.open(older, new EndingCounter(module, () => {}), 41);
+    const { value, mark } = await opened.count.seen();
+    const counter = { make: 'tpm2', name: 'memory', value, mark };
+    const facts = { orderSha256: '00'.repeat(32), signers: ['ada'], reason: 'a test', requestId: 'r' };
+    const goBack = opened.count.goOnFrom({ value, mark });
+    const cut = (point: EndPoint): void => {
+      if (point === end) throw new PowerCut();
+    };
+    module.within = () => cut('within the step');
+    const cover = opened.count.cover.bind(opened.count);
+    opened.count.cover = async (step) => {
+      cut('before the counter');
+      await cover(step);
+    };
+    const next = opened.count.next.bind(opened.count);
+    opened.count.next = async () => {
+      cut('before the journal');
+      return next();
+    };
+    await opened
+      .append({ time: '2026-03-01T08:00:00.000Z', kind: 'recount', counter, journal: 42, ...facts })
+      .catch(goBack);
+    await opened.close();
+    module.within = () => {};
+    const again = await CountedJournal.open(older, module, 41);
+    assert.equal(again.count.report.state, end === 'before the journal' ? 'rolled-back' : 'level', end);
+    await again.close();
+  }
+});
+
 test('many units at once cost one step of the counter, and the first entry of their group names it', async () => {
   const module = new MemoryCounter();
   const path = freshPath();

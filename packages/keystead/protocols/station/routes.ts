@@ -97,8 +97,10 @@ function sendOutcome(
   const error = asKeysteadError(thrown);
   if (error.code === 'internal.unexpected') log.error({ requestId: request.id, err: thrown }, 'unexpected failure');
   if (outcome.result === 'retry') reply.header('Retry-After', String(RETRY_AFTER_SECONDS));
+  // A client that goes by the status alone must come again too, whatever kind of error is behind it.
+  const kind = outcome.result === 'retry' && error.kind !== 'too-many' ? 'unavailable' : error.kind;
   return reply
-    .code(HTTP_STATUS[error.kind])
+    .code(HTTP_STATUS[kind])
     .type('application/json')
     .send({ ...outcome, requestId: request.id, error: { ...error.toJSON(), requestId: request.id } });
 }

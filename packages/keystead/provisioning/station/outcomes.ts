@@ -127,8 +127,12 @@ export const OUTCOMES = [
     'device-blocked',
     'fail',
     'unit',
-    ['This unit is reported stolen, or has come to its end.', 'Keep the unit and call the line lead.'],
+    [
+      'This unit is reported stolen, its identity was revoked, or it has come to its end.',
+      'Keep the unit and call the line lead.',
+    ],
     'device.blocked',
+    'device.quarantined',
   ),
   outcome(
     19,
@@ -165,7 +169,6 @@ export const OUTCOMES = [
     ],
     'station.install-failed',
   ),
-  // ---- 40 to 59: the batch
   outcome(
     23,
     'chip-refused',
@@ -188,6 +191,7 @@ export const OUTCOMES = [
     ],
     'injection.',
   ),
+  // ---- 40 to 59: the batch
   outcome(
     40,
     'ticket-expired',
@@ -211,7 +215,10 @@ export const OUTCOMES = [
     'ticket-forged',
     'fail',
     'batch',
-    ['The ticket of this batch is not genuine.', 'Stop this batch. Keep the ticket and call the line lead at once.'],
+    [
+      'The ticket of this batch is not genuine, or is accepted no more.',
+      'Stop this batch. Keep the ticket and call the line lead at once.',
+    ],
     'ticket.',
   ),
   outcome(
@@ -262,6 +269,26 @@ export const OUTCOMES = [
     ['Several open batches have this device id.', 'Say which batch it is (ticketId), or call the line lead.'],
     'station.batch-ambiguous',
   ),
+  outcome(
+    49,
+    'way-forbidden',
+    'fail',
+    'batch',
+    [
+      'This batch does not allow that units come to their key in this way.',
+      'Stop this batch and call the engineer: the rig is set up for another one.',
+    ],
+    'ticket.key-origin-forbidden',
+  ),
+  outcome(
+    50,
+    'wrong-factory',
+    'fail',
+    'batch',
+    ['This batch is not for this factory.', 'Take the batch to its factory, or call the line lead.'],
+    'ticket.other-factory',
+    'factory.device-outside',
+  ),
   // ---- 60 to 79: the station, and who stands there
   outcome(
     60,
@@ -289,6 +316,7 @@ export const OUTCOMES = [
     'station',
     ['The sign-on is not accepted.', 'Sign on with your own key. If it is refused again, call the line lead.'],
     'sign-on.',
+    'factory.operator-revoked',
     'operator.',
     'access.forbidden',
   ),
@@ -408,6 +436,20 @@ export const OUTCOMES = [
     'key.use-forbidden',
     'key.cryptoperiod-ended',
     'ca.',
+    'factory.closed',
+  ),
+  outcome(
+    88,
+    'count-wrong',
+    'retry',
+    'node',
+    [
+      'The node gives out no units: an older disk was put back into it, or its counter was changed.',
+      'Leave the unit where it is and call the engineer.',
+    ],
+    'keyd.journal-rolled-back',
+    'keyd.counter-replaced',
+    'keyd.counter-missing',
   ),
   outcome(98, 'refused', 'fail', 'unit', [
     'The node refuses this unit.',

@@ -106,7 +106,7 @@ async function end(
   actor: AuditEvent['actor'],
   requestId: string,
 ): Promise<StationSignOnRow> {
-  const { at } = await deps.keyd.signOff({ signOn: current.text, by: actor.id, requestId });
+  const at = await endInKeyd(deps, current, actor.id, requestId);
   const ended = { ...current, endedAt: at.getTime(), endedBy: actor.id };
   await deps.store.commit((tx) => {
     const before = tx.stations.signOn(current.sha256);
@@ -123,6 +123,32 @@ async function end(
   });
   return ended;
 }
+
+/**
+ * When it was over for keyd. One that keyd does not accept any more brings no unit there and is over now: else somebody
+ * whom the policy has dismissed would keep their successor from the station.
+ */
+async function endInKeyd(
+  { keyd, clock }: StationDeps,
+  { text }: StationSignOnRow,
+  by: string,
+  requestId: string,
+): Promise<Date> {
+  try {
+    return (await keyd.signOff({ signOn: text, by, requestId })).at;
+  } catch (error) {
+    if (error instanceof KeysteadError && ACCEPTED_NO_MORE.has(error.code)) return clock.now();
+    throw error;
+  }
+}
+
+/** By another policy than that of the sign-on: dismissed, in another role, with another key, or for a shorter time. */
+const ACCEPTED_NO_MORE: ReadonlySet<string> = new Set([
+  'sign-on.signer-unknown',
+  'sign-on.signer-forbidden',
+  'sign-on.signature-invalid',
+  'sign-on.too-long',
+]);
 
 /** Who is signed on at a station now. */
 export function currentAt({ store, clock }: StationDeps, station: string): StationSignOnRow | undefined {

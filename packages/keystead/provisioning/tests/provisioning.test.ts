@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
+import { addTicketSignature } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import { parse } from 'yaml';
 import { codeOf, csrFor, DomainBed, makeKey, type TestKey } from '../../authority/tests/bed.ts';
@@ -81,6 +82,32 @@ test('a batch is opened once; the same ticket again changes nothing, a forged on
   const byLin = await bed.keyd.ticket({ id: 'batch-4' }, { name: 'lin', key: bed.keyd.people.lin });
   await refused('ticket.signer-forbidden', bed.provisioning.openBatch({ ...order, ticket: byLin }));
   await refused('ticket.malformed', bed.provisioning.openBatch({ ...order, ticket: '{}' }));
+});
+
+test('a batch whose signer has left the policy is opened anew by the same ticket with the signature of another', async () => {
+  const draft = await bed.keyd.ticket({ id: 'batch-4' });
+  const unsigned = JSON.stringify({ payload: JSON.parse(draft).payload, signatures: [] });
+  const stale = await addTicketSignature(unsigned, 'gone', makeKey().signer);
+  const order = { ticket: draft, actor: lin, requestId: 'open' };
+  await bed.provisioning.openBatch(order);
+  // As it stands after its signer has left: the policy in force does not know them.
+  await bed.store.commit((tx) => tx.signTicketAnew({ ticketId: 'batch-4', text: stale, signer: 'gone' }));
+  assert.equal((await bed.provisioning.openBatch(order)).repeated, false);
+  const opened = bed.store.read((records) => records.ticket('batch-4'));
+  assert.deepEqual([opened?.text, opened?.signer], [draft, 'ada']);
+  assert.equal((await bed.provisioning.openBatch(order)).repeated, true);
+});
+
+test('TEST-KEY-12 a revoked identity is no pass: the same unit is refused, and the record stays as it is', async () => {
+  const key = makeKey();
+  const { serial } = await bed.provisioning.provisionUnit(await unit('KS-0097', key));
+  await bed.authority.revoke({
+    selector: { serial },
+    reason: 'privilegeWithdrawn',
+    actor: lin,
+    requestId: 'withdrawn',
+  });
+  await refused('device.blocked', bed.provisioning.provisionUnit(await unit('KS-0097', key)));
 });
 
 test('TEST-KEY-18 a unit gets its IDevID and a signed record as a file, and both stand in the audit log', async () => {

@@ -1,12 +1,13 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, fromPem, toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type BatchTicket, parseTicket } from '@keystead/core/lifecycle';
+import { type BatchTicket, isInRange, parseTicket } from '@keystead/core/lifecycle';
 import { checkpointKeys } from '../log-keys.ts';
 import { RecordVerifier, unproven, type VerifiedRecord } from '../record.ts';
 import { unitsInLog } from './in-log.ts';
+import { MOST_BYTES, MOST_LIST_BYTES, readListed, textOf } from './listed-file.ts';
 import { batchStatement, countUnit, newTally } from './statement.ts';
 import { readSums, SUMS } from './sums.ts';
 
@@ -46,7 +47,7 @@ export async function verifyWholeBatch(
   const ticket = join(directory, 'batch.ticket');
   if (!existsSync(ticket))
     throw new KeysteadError('record.export-damaged', { field: directory, seen: 'no whole batch' });
-  const { id } = parseTicket(readFileSync(ticket, 'utf8')).ticket;
+  const { id } = parseTicket(textOf(ticket)).ticket;
   const { units, entries } = await unitsInLog(v.log, id, checkpointKeys(v.trust ?? directory));
   if (units === report.records) return { ...report, unitsInLog: units };
   const why = `the log has ${units} units of this batch among its ${entries} entries, and the export ${report.records}`;
@@ -56,8 +57,6 @@ export async function verifyWholeBatch(
 
 /** Failures that a report names. */
 const MOST_NAMED = 1000;
-/** A file of an export is small; the list of 100,000 records is 30 MB. */
-const MOST_BYTES = 1024 * 1024;
 
 const WHAT_IS_TRUSTED = ['root.pem', 'log.vkey', 'log-cosign.vkey'];
 
@@ -95,7 +94,7 @@ class ExportCheck {
       const seen = existsSync(join(directory, `${SUMS}.part`)) ? 'an export that was cut off' : `no ${SUMS}`;
       throw new KeysteadError('record.export-damaged', { field: directory, seen });
     }
-    this.#sums = readSums(readFileSync(list, 'utf8'));
+    this.#sums = readSums(textOf(list, MOST_LIST_BYTES));
     const from = trust ?? directory;
     this.#verifier = new RecordVerifier({
       anchors: certificates(join(from, 'root.pem')),
@@ -105,7 +104,7 @@ class ExportCheck {
     });
     const ticket = join(directory, 'batch.ticket');
     if (existsSync(ticket)) {
-      const text = readFileSync(ticket, 'utf8');
+      const text = textOf(ticket);
       this.#ticket = { text, ...parseTicket(text) };
     }
   }
@@ -114,7 +113,8 @@ class ExportCheck {
     this.#requireListed();
     const tally = this.#ticket === undefined ? undefined : newTally(this.#ticket.ticket);
     let done = 0;
-    for (const [file, sum] of this.#sums) {
+    // In the order of the device ids, whatever the order of the list: the gaps of a statement are told by it.
+    for (const [file, sum] of [...this.#sums].sort(([a], [b]) => (a < b ? -1 : 1))) {
       done += 1;
       progress(done, this.#sums.size);
       const bytes = this.#content(file, sum);
@@ -152,13 +152,14 @@ class ExportCheck {
 
   /** The file, when it is the one that is listed. */
   #content(file: string, sum: string): Uint8Array | undefined {
-    const path = join(this.#dir, file);
-    const size = statSync(path, { throwIfNoEntry: false })?.size;
-    if (size === undefined) return this.#fail(file, 'record.export-damaged', 'it is missing');
-    if (size > MOST_BYTES) return this.#fail(file, 'record.export-damaged', `${size} bytes`);
-    const bytes = readFileSync(path);
-    if (toHex(sha256(bytes)) !== sum) return this.#fail(file, 'record.export-damaged', 'it was changed');
-    return bytes;
+    try {
+      const bytes = readListed(join(this.#dir, file), MOST_BYTES);
+      if (toHex(sha256(bytes)) === sum) return bytes;
+    } catch (error) {
+      if (!(error instanceof KeysteadError)) throw error;
+      return this.#fail(file, error.code, error.seen ?? error.message);
+    }
+    return this.#fail(file, 'record.export-damaged', 'it was changed');
   }
 
   #record(file: string, record: Uint8Array): VerifiedRecord | undefined {
@@ -166,12 +167,14 @@ class ExportCheck {
       const path = join(this.#dir, file);
       const unit = this.#verifier.verify({
         record,
-        signature: readFileSync(`${path}.sig`),
-        proof: JSON.parse(readFileSync(`${path}.proof.json`, 'utf8')),
+        signature: readListed(`${path}.sig`, MOST_BYTES),
+        proof: JSON.parse(textOf(`${path}.proof.json`)),
       });
       if (file !== `${unit.deviceId}.yaml`) throw unproven('device_id', unit.deviceId);
       const ticket = this.#ticket;
       if (ticket !== undefined && unit.ticket !== ticket.ticket.id) throw unproven('ticket', unit.ticket);
+      if (ticket !== undefined && !isInRange(ticket.ticket.deviceIds, unit.deviceId))
+        throw unproven('device_id', `${unit.deviceId}, outside of the range of the ticket`);
       // Before version 3 a record names its ticket only by its id.
       if (ticket !== undefined && unit.ticketSha256 !== undefined && unit.ticketSha256 !== ticket.sha256)
         throw unproven('ticket_sha256', unit.ticketSha256);
@@ -187,7 +190,12 @@ class ExportCheck {
   #requireStatement(recomputed: string | undefined): string | undefined {
     const path = join(this.#dir, 'batch-statement.yml');
     if (recomputed === undefined && !existsSync(path)) return undefined;
-    if (recomputed !== undefined && existsSync(path) && readFileSync(path, 'utf8') === recomputed) return recomputed;
+    try {
+      if (recomputed !== undefined && textOf(path) === recomputed) return recomputed;
+    } catch (error) {
+      // What there is instead of the file has been told.
+      if (!(error instanceof KeysteadError)) throw error;
+    }
     return this.#fail('batch-statement.yml', 'record.unproven', 'it is not what the ticket and the proven records say');
   }
 
@@ -202,7 +210,7 @@ function certificates(path: string): DerCertificate[] {
   const name = path.split('/').at(-1);
   let found: Uint8Array[];
   try {
-    found = fromPem('CERTIFICATE', readFileSync(path, 'latin1'));
+    found = fromPem('CERTIFICATE', textOf(path));
   } catch {
     found = [];
   }
