@@ -53,7 +53,10 @@ export interface FactoryCa {
 const recordedKey = (factory: string): string => `factory.recorded.${factory}`;
 const SYSTEM: AuditEvent['actor'] = { kind: 'system', id: 'serve' };
 /** A longer list is left out of a commission: the node fetches it, or people carry it. */
-const MOST_CRL_BYTES = 256 * 1024;
+export const MOST_CRL_BYTES = 256 * 1024;
+
+/** The CAs whose lists a factory node goes by, as their files are named. */
+export const HEADQUARTERS_LISTS = ['root', 'manufacturing', 'server', 'operator'] as const;
 
 const PROFILES: Readonly<Record<FactorySlot, string>> = {
   manufacturing: 'factory-manufacturing-ca',

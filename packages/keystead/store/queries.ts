@@ -136,6 +136,17 @@ export function compileQueries(dialect: Dialect) {
     ),
     // ---- batches and their records
     insertTicket: query<rows.Ticket>()((q, a) => q.insertInto('ticket').values(rows.ticketColumns(a))),
+    /** Those in force at a time, in the order of their ids. */
+    ticketsInForce: query<{ at: number; after: string; count: number }>()((q, a) =>
+      q
+        .selectFrom('ticket')
+        .select(rows.TICKET)
+        .where('ticket_id', '>', a.after)
+        .where('not_before', '<=', a.at)
+        .where('not_after', '>', a.at)
+        .orderBy('ticket_id')
+        .limit(a.count),
+    ),
     ticket: query<{ ticketId: string }>()((q, a) =>
       q.selectFrom('ticket').select(rows.TICKET).where('ticket_id', '=', a.ticketId),
     ),

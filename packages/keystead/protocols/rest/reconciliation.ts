@@ -1,4 +1,4 @@
-import { checkParcel, MOST_PARCEL_BYTES, type Parcel } from '@keystead/core/lifecycle';
+import { checkParcel, MOST_PARCEL_BYTES, MOST_TICKETS_KNOWN, type Parcel } from '@keystead/core/lifecycle';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Reading } from './authorisations.ts';
@@ -19,6 +19,21 @@ export interface ExchangeView {
   readonly quarantined: number;
 }
 
+/** What waits at headquarters for a factory node. Each thing is signed by whom the node believes. */
+export interface NewsView {
+  readonly factory: string;
+  /** The policy after that of the node: the text of its file, and of its approvals. */
+  readonly policy: { readonly policy: string; readonly approvals: string } | null;
+  /** Newer CRLs of headquarters, DER, base64. */
+  readonly crls: readonly string[];
+  /** The files of tickets that name the node and are in force. */
+  readonly tickets: readonly string[];
+  /** The file of a later commission. */
+  readonly commission: string | null;
+  /** Whether it is worth asking again when these are taken. */
+  readonly more: boolean;
+}
+
 /** How far a node's outbox is. */
 export interface OutboxView {
   readonly made: number;
@@ -32,6 +47,8 @@ export interface OutboxView {
 export interface ReconciliationDomain {
   /** By the consignment's own signature; nobody is asked who brings it. */
   takeParcel(parcel: Parcel, factory: string, from: string, requestId: string): Promise<ExchangeView>;
+  /** By the hello of the node's keyd; nobody else is told. */
+  factoryNews(factory: string, asked: { hello: string; have: readonly string[] }, from: string): Promise<NewsView>;
   reconciliation(caller: Caller): Promise<unknown>;
   resolveConflict(caller: Caller, resolution: string): Promise<unknown>;
   /** At a node: the parcels that wait, from the one after `after` on. */
@@ -40,6 +57,11 @@ export interface ReconciliationDomain {
 }
 
 const Resolution = z.strictObject({ resolution: z.string().min(1).max(20_480) });
+const News = z.strictObject({
+  hello: z.string().min(1).max(4096),
+  /** Ids of tickets that the node has, or does not take. */
+  have: z.array(z.string().min(1).max(64)).max(MOST_TICKETS_KNOWN),
+});
 const After = z.strictObject({ after: z.coerce.number().int().min(0).default(0) });
 const Factory = z.strictObject({ name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, '1 to 32 of a-z 0-9 -') });
 const Receipts = z.strictObject({
@@ -65,6 +87,10 @@ export function reconciliationRoutes(
     const { name } = checkBody(Factory, request.params);
     return domain.takeParcel(checkParcel(request.body), name, request.ip, request.id);
   });
+  api.post('/factories/:name/news', { bodyLimit: 128 * 1024 }, async (request) => {
+    const { name } = checkBody(Factory, request.params);
+    return domain.factoryNews(name, checkBody(News, request.body), request.ip);
+  });
   api.get('/reconciliation', (request) => domain.reconciliation(caller(request)));
   api.post('/reconciliation/resolutions', async (request) => {
     const { resolution } = await read(request, () => checkBody(Resolution, request.body));
@@ -83,6 +109,7 @@ export function reconciliationRoutes(
 /** As `GET /api/v1` tells of them: method, path, permission. */
 export const RECONCILIATION_ROUTES = [
   ['POST', '/api/v1/factories/:name/consignments {v, consignment, tickets, contents}', "(the factory's signature)"],
+  ['POST', '/api/v1/factories/:name/news {hello, have}', "(the factory's signature)"],
   ['GET', '/api/v1/reconciliation', 'factory.read'],
   ['POST', '/api/v1/reconciliation/resolutions {resolution}', 'factory.sign'],
   ['GET', '/api/v1/factory/outbox ?after', 'factory.exchange'],

@@ -66,6 +66,7 @@ const domain: RestDomain = {
   signBackup: ask('signBackup'),
   recordDrill: ask('recordDrill'),
   takeParcel: ask('takeParcel'),
+  factoryNews: ask('factoryNews'),
   reconciliation: ask('reconciliation'),
   resolveConflict: ask('resolveConflict'),
   outbox: ask('outbox'),
