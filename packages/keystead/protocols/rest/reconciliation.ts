@@ -40,7 +40,15 @@ export interface OutboxView {
   readonly settled: number;
   readonly waiting: number;
   readonly units: number;
+  readonly waitingUnits: number;
+  readonly waitingSince: string | null;
   readonly settledAt: string | null;
+  readonly refusal: {
+    readonly number: number;
+    readonly code: string;
+    readonly message: string;
+    readonly at: string;
+  } | null;
 }
 
 /** What these routes need of the domain. */
