@@ -2,7 +2,14 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
-import { OFFLINE_CAS, parsePolicy, requireListed, transitionEnd, verifyTranscript } from '@keystead/core/lifecycle';
+import {
+  caOf,
+  OFFLINE_CAS,
+  parsePolicy,
+  requireListed,
+  transitionEnd,
+  verifyTranscript,
+} from '@keystead/core/lifecycle';
 import { checkPath, readCertificate } from '@keystead/core/x509';
 import { verifyCeremony } from '../../ceremony/index.ts';
 import { ceremonyCopy, readPins } from '../../keyd/hierarchy.ts';
@@ -47,11 +54,12 @@ const rootsApart: Check = {
 const chains: Check = {
   id: 'ca.chains',
   requirements: ['REQ-KEY-SOD-01'],
-  text: 'every issuing CA chains to the offline root, is valid now, and may have no CA below it',
+  text: 'every issuing CA chains to the offline root, is valid now, and may have no CA below it but the sub-CAs of factories where the policy has them',
   async run({ layout, clock }) {
     const root = certificateIn(join(layout.trust, 'root.pem'));
     const across = crossCertificates(layout).map(({ oldWithNew }) => oldWithNew);
     const now = clock.now();
+    const { profiles } = parsePolicy(readFileSync(layout.policy));
     const seen: string[] = [];
     for (const { id, certificate, current } of trustedIssuers(layout)) {
       const info = readCertificate(certificate);
@@ -59,7 +67,12 @@ const chains: Check = {
       if (!current && info.notAfter <= now) continue;
       const path = checkPath(certificate, across, [root], { now });
       if (!path.ok) return failed(`${id}: ${path.rule}: ${path.detail}`);
-      if (!info.ca || info.pathLength !== 0) return failed(`${id}: path length ${info.pathLength ?? 'without limit'}`);
+      // What a CA was certified for is the ceremony's, and no later policy says otherwise.
+      const { ca } = profiles.find((profile) => profile.id === `${caOf(id)}-ca`) ?? { ca: false };
+      const founded = ca === false ? 0 : ca.pathLength;
+      if (!info.ca || info.pathLength !== founded) {
+        return failed(`${id}: path length ${info.pathLength ?? 'without limit'}, where the policy has ${founded}`);
+      }
       seen.push(`${id}${current ? '' : ' (succeeded)'} until ${info.notAfter.toISOString().slice(0, 10)}`);
     }
     return passed(seen.join(', '));
