@@ -2118,6 +2118,12 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'a resolution must carry the signature of the operator whom it names',
   },
+  'resolution.signer-twice': { kind: 'invalid', rule: 'each person signs a resolution once' },
+  'resolution.too-few-signatures': {
+    kind: 'forbidden',
+    rule: 'a resolution needs as many signatures as a batch ticket',
+    remedy: 'let another person add theirs: keystead factory sign FILE --as NAME',
+  },
   'resolution.not-now': {
     kind: 'forbidden',
     rule: 'a resolution holds from its signature to its end, and no longer than the policy lets statements hold',
