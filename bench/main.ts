@@ -9,12 +9,14 @@ import { issueFigures } from './issue.ts';
 import { moduliFigures } from './moduli.ts';
 import { ocspFigures } from './ocsp.ts';
 import { pkcs11Figures } from './pkcs11.ts';
+import { provisionFigures } from './provision.ts';
 import { Rig } from './rig.ts';
 
 /** In this order: issue and crl need keyd alone, and moduli nothing. */
 const PARTS: Readonly<Record<string, (bench: Bench, rig: Rig) => Promise<Figure[]>>> = {
   audit: auditFigures,
   pkcs11: pkcs11Figures,
+  provision: provisionFigures,
   filter: filterFigures,
   enrol: enrolFigures,
   ocsp: ocspFigures,

@@ -39,7 +39,7 @@ export async function pkcs11Figures(bench: Bench): Promise<Figure[]> {
   };
   const [many, raw] = (await bench.compare({
     [`signatures of the keystore, ${AT_ONCE} callers`]: () => ours(AT_ONCE),
-    'signatures of the token, raw': async () => rawSignatures(bench.seconds),
+    'signatures of the token, raw': async () => rawSignatures(bench.seconds, 'one', 'bench'),
   })) as [LoadResult, LoadResult];
   const alone = await bench.measure('signatures of the keystore, one caller', () => ours(1));
   const openssl = `OpenSSL in software makes ${Math.round(bench.signing)}/s`;
@@ -63,17 +63,17 @@ export async function pkcs11Figures(bench: Bench): Promise<Figure[]> {
 }
 
 /** The token's own rate, hashing included, from a thread that does nothing else: this one. */
-function rawSignatures(seconds: number): LoadResult {
+export function rawSignatures(seconds: number, token: string, keyId: string): LoadResult {
   const pkcs11js: typeof import('pkcs11js') = createRequire(import.meta.resolve('keystead/keystore/open.ts'))(
     'pkcs11js',
   );
   const module = new pkcs11js.PKCS11();
   // The keystore of this process has initialised the module and logged in.
   module.load(SOFTHSM);
-  const slot = module.C_GetSlotList(true).find((one) => module.C_GetTokenInfo(one).label.trimEnd() === 'one');
+  const slot = module.C_GetSlotList(true).find((one) => module.C_GetTokenInfo(one).label.trimEnd() === token);
   if (slot === undefined) throw new Error('the token of the bench is gone');
   const session = module.C_OpenSession(slot, 4);
-  module.C_FindObjectsInit(session, keySearch(CKO_PRIVATE_KEY, objectIdOf('bench')));
+  module.C_FindObjectsInit(session, keySearch(CKO_PRIVATE_KEY, objectIdOf(keyId)));
   const [key] = module.C_FindObjects(session, 1);
   module.C_FindObjectsFinal(session);
   if (key === undefined) throw new Error('the key of the bench is gone');

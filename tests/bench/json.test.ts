@@ -52,5 +52,5 @@ test('the bench refuses a part that it does not have, and names those that it ha
   const { status, stdout, stderr } = spawnSync(process.execPath, [BENCH, '--only', 'nothing'], { encoding: 'utf8' });
   assert.equal(status, 2);
   assert.equal(stdout, '');
-  assert.match(stderr, /there is no part nothing[\s\S]*audit, pkcs11, filter, enrol, ocsp, issue, crl, moduli/);
+  assert.match(stderr, /there is no part nothing[\s\S]*audit, pkcs11, provision, filter, enrol, ocsp, issue, crl, moduli/);
 });

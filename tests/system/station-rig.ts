@@ -66,7 +66,7 @@ export class TestStation {
 
   /** Brings a unit with a new key, or with the request given. */
   async unit(deviceId: string, more: Record<string, unknown> = {}): Promise<Answer> {
-    const csr = more.csr ?? toPem('CERTIFICATE REQUEST', (await newKey(deviceId)).csr);
+    const csr = 'csr' in more ? more.csr : toPem('CERTIFICATE REQUEST', (await newKey(deviceId)).csr);
     return this.ask('POST', '/units', { deviceId, time: new Date().toISOString(), ...more, csr });
   }
 }

@@ -152,7 +152,7 @@ test('TEST-KEY-17 every bad input of a line has its code for the rig and its wor
   );
   const to = toPem('PUBLIC KEY', parseCsr((await newKey('PA-0010')).csr).spki);
   await refused('fail 24 injection-refused', 'injection.forbidden', () =>
-    station.unit('PA-0010', { way: { kind: 'injected', recipient: to } }),
+    station.unit('PA-0010', { csr: undefined, way: { kind: 'injected', recipient: to } }),
   );
   await refused('fail 23 chip-refused', 'element.not-configured', () =>
     station.unit('PA-0010', { csr: own, way: { kind: 'secure-element', chain: String(station.identity.cert) } }),

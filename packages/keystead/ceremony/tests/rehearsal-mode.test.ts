@@ -44,7 +44,7 @@ test('every file, heading and subject of a rehearsal says what it is', () => {
   assert.ok(names.length >= 14);
   for (const name of names) assert.match(name, /^REHEARSAL-/);
   const headings = readFileSync(join(out, 'REHEARSAL-script.md'), 'utf8').match(/^#.*$/gm) ?? [];
-  assert.equal(headings.length, 12);
+  assert.equal(headings.length, 13);
   for (const heading of headings) assert.match(heading, /^##? REHEARSAL/);
   for (const name of names.filter((one) => one.endsWith('.pem'))) {
     const { subject, der } = certificate(name);

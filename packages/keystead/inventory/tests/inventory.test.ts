@@ -77,6 +77,7 @@ test('TEST-KEY-26 the log and the inventory begin with every key of the ceremony
       'log',
       'log-cosign',
       'root',
+      'root-crl',
       'signing-root',
       'transcript-signer',
     ],

@@ -50,11 +50,15 @@ test('a device gets an LDevID: its name, the times of the profile, the key that 
 
 test('TEST-KEY-13 a compromised front end gets no CA, no OCSP responder, no evidence or transcript signer, and no IDevID by itself', async () => {
   for (const profile of bed.policy.profiles) {
-    if (['ldevid', 'tls-server', 'operator', 'cmp-ra', 'scep-ra'].includes(profile.id)) continue;
+    if (['ldevid', 'tls-server', 'operator', 'station', 'cmp-ra', 'scep-ra'].includes(profile.id)) continue;
     for (const kind of ['system', 'device', 'operator', 'station']) {
       const requester = { kind, id: 'KS-0001', certificate: toBase64(unit.certificate) };
       await refused('profile.not-requestable', () => ask({ profile: profile.id, requester }));
     }
+  }
+  for (const kind of ['system', 'device', 'station']) {
+    const requester = { kind, id: 'KS-0001', certificate: toBase64(unit.certificate) };
+    await refused('profile.requester-forbidden', () => ask({ profile: 'station', requester }));
   }
   await refused('profile.unknown', () => ask({ profile: 'no-such' }));
   await refused('profile.unknown', () => ask({ profile: 'constructor' }));
