@@ -883,6 +883,8 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
       },
     ],
     ['takeCrls', { crls: [toBase64(randomBytes(64))] }],
+    ['signHello', { requestId: 'h' }],
+    ['policyUpdate', { version: 2 }],
     ['journal', { from: 0, limit: 10 }],
     ['status', {}],
   ];

@@ -65,6 +65,9 @@ test('headquarters signs no consignment, and its evidence key nothing that a fro
   await refused('consignment.not-a-node', 'signConsignment', { number: 1 });
   await refused('request.malformed', 'signConsignment', { number: 1, units: [unit] });
   await refused('request.malformed', 'signConsignment', { number: 0 });
+  await refused('factory.not-a-node', 'signHello', {});
+  await refused('request.malformed', 'signHello', { factory: 'berlin-1', at: NOW.toISOString() });
+  await refused('request.malformed', 'signHello', { document: '{}' });
 });
 
 test('nothing comes out of quarantine without the signature of an operator who may', async () => {

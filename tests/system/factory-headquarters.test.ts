@@ -108,6 +108,34 @@ test('each order stands in the log, and a key of the factory is known to the rec
   assert.equal(log.status, 0, log.stdout + log.stderr);
 });
 
+/** What `keystead verify` says of the factories. */
+async function checked(): Promise<Map<string, string>> {
+  const run = await keystead(['verify', '--data', deployment.layout.data, '--json']);
+  const found = JSON.parse(run.stdout) as { id: string; verdict: string; evidence: string }[];
+  const bad = found.filter(({ verdict }) => verdict !== 'passed' && verdict !== 'weak');
+  assert.deepEqual(bad, []);
+  return new Map(found.map(({ id, verdict, evidence }) => [id, `${verdict}: ${evidence}`]));
+}
+
+/** The keys of the factory, as the inventory has them. */
+async function keysOf(owner: string): Promise<string[]> {
+  const run = await keystead(['keys', 'list', '--owner', owner, '--json', '--data', deployment.layout.data]);
+  assert.equal(run.status, 0, run.stderr);
+  const keys = JSON.parse(run.stdout) as { purpose: string; custody: string; state: string }[];
+  return keys.map(({ purpose, custody, state }) => `${purpose} ${custody} ${state}`).sort();
+}
+
+test('headquarters verifies its factories, and its inventory has their keys with where the request says they are', async () => {
+  assert.deepEqual(await keysOf('factory:berlin-1'), [
+    'evidence-signer sealed-file active',
+    'manufacturing-ca sealed-file active',
+    'server-ca sealed-file active',
+  ]);
+  const found = await checked();
+  assert.match(found.get('factories.sub-cas') ?? '', /^(passed|weak): 1 work, 0 are closed/);
+  assert.match(found.get('factories.reconciled') ?? '', /^passed: berlin-1: 0 units, to 0/);
+});
+
 test('a factory is renewed and closed by orders of the same kind, and its name is never used again', async () => {
   await order('renew', 'berlin-1', 'renew.jsonl', '--life', '60d');
   await factory(['approve', path('renew.jsonl'), '--as', 'approver']);
@@ -121,4 +149,10 @@ test('a factory is renewed and closed by orders of the same kind, and its name i
   const show = await factory(['show', 'berlin-1', '--commission', path('last.json')]);
   assert.match(show, /1 +commission[\s\S]*2 +renew[\s\S]*3 +close/);
   assert.equal(parseCommission(readFileSync(path('last.json'), 'utf8')).content.act, 'close');
+  // Its keys sign nothing more, and no one is to be warned of their end.
+  assert.deepEqual(
+    new Set((await keysOf('factory:berlin-1')).map((one) => one.split(' ')[2])),
+    new Set(['deactivated']),
+  );
+  assert.match((await checked()).get('factories.sub-cas') ?? '', /^passed: 0 work, 1 are closed/);
 });

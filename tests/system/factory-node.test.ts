@@ -9,6 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import { type DerCertificate, fromPem, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, softwareSigner } from '@keystead/core/crypto';
 import { certificationRequest, readCertificate } from '@keystead/core/x509';
+import { factoryRequestPath } from 'keystead/keyd/factory/init.ts';
 import { keystead } from '../interop/foreign.ts';
 import { RunningNode } from './factory-node.ts';
 
@@ -142,6 +143,17 @@ test('the history of a node verifies by its own log, and its status says how it 
   assert.equal(status.status, 0, status.stderr);
   const told = JSON.parse(status.stdout) as { state: string; factory: string; crls: { ca: string }[] };
   assert.deepEqual([told.factory, told.state, told.crls.length], ['berlin-1', 'open', 4]);
+  // The unit of before: its consignment is made, and nobody is there to send it to.
+  const lin = await node.lin();
+  assert.equal((await node.ask('GET', '/api/v1/factory/outbox', lin)).status, 200);
+  const renewal = await node.headquarters.commission(readFileSync(factoryRequestPath(node.layout)), {
+    act: 'renew',
+    number: 2,
+  });
+  writeFileSync(node.layout.waitingCommission, renewal);
+  const said = (await keystead(['factory', 'status', ...data])).stdout;
+  assert.match(said, /outbox +1 units wait, in 1 consignments, since \d{4}-.*; last receipt never/);
+  assert.match(said, /RENEWAL +commission 2 waits: stop keyd/);
   const audit = await keystead(['audit', 'verify', ...data]);
   assert.equal(audit.status, 0, audit.stdout + audit.stderr);
   const found = await keystead(['audit', 'list', ...data, '--json']);

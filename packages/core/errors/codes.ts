@@ -1443,6 +1443,11 @@ export const ERRORS = {
     rule: 'where there are factory nodes the root, the manufacturing CA and the server CA must allow a sub-CA below them',
     remedy: 'only a founding ceremony, or a rollover of the root, can certify longer paths',
   },
+  'factory.hello-not-now': {
+    kind: 'forbidden',
+    rule: 'what a factory says of itself holds for five minutes by the clock of headquarters',
+    remedy: 'set the clock of the node right',
+  },
   'factory.exists': {
     kind: 'conflict',
     rule: 'a data directory is that of one node, and a node has one name',
@@ -2121,6 +2126,12 @@ export const ERRORS = {
   'resolution.signature-invalid': {
     kind: 'forbidden',
     rule: 'a resolution must carry the signature of the operator whom it names',
+  },
+  'resolution.signer-twice': { kind: 'invalid', rule: 'each person signs a resolution once' },
+  'resolution.too-few-signatures': {
+    kind: 'forbidden',
+    rule: 'a resolution needs as many signatures as a batch ticket',
+    remedy: 'let another person add theirs: keystead factory sign FILE --as NAME',
   },
   'resolution.not-now': {
     kind: 'forbidden',

@@ -2,16 +2,25 @@ import { existsSync, readFileSync } from 'node:fs';
 import { toHex } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { MOST_PARCEL_BYTES, parseConsignment, parseParcel, signResolution } from '@keystead/core/lifecycle';
+import {
+  addResolutionSignature,
+  MOST_PARCEL_BYTES,
+  parseConsignment,
+  parseParcel,
+  parseResolution,
+  signResolution,
+} from '@keystead/core/lifecycle';
 import { Command, Option } from 'commander';
+import type { RestClient } from '../client/rest.ts';
 import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
 import type { Result } from '../keyd-client/index.ts';
 import type { ExchangeView, OutboxView } from '../protocols/rest/reconciliation.ts';
 import { asOperator, asSigningOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
+import { type QuorumFile, readText, signCommand, writeDraft } from './quorum-files.ts';
 
-/** How long a resolution holds: it is carried out at once. */
-const RESOLUTION_MS = 3_600_000;
+/** How long a decision holds: others have to sign it too. */
+const RESOLUTION_MS = 24 * 3_600_000;
 /** The most lines of a file that is read into memory. */
 const MOST_FILE_BYTES = 512 * 1024 * 1024;
 const RECEIPTS_AT_ONCE = 16;
@@ -23,7 +32,25 @@ export const exchangeCommands = (): Command[] => [
   reconcileCommand(),
   conflictsCommand(),
   resolveCommand(),
+  decideCommand(),
+  signCommand(FILE, 'factory'),
 ];
+
+const FILE: Omit<QuorumFile, 'join'> = {
+  what: 'a decision about a conflict',
+  example: 'decision.json',
+  sign: addResolutionSignature,
+  show: decisionText,
+};
+
+/** What a decision says, for who is to sign it. */
+function decisionText(text: string): string {
+  const { content, signatures } = parseResolution(text);
+  const about =
+    content.act === 'accept' ? `number ${content.number}, ${content.sha256}` : `${content.deviceId} ${content.serial}`;
+  const signed = signatures.map(({ signer }) => signer).join(', ') || 'nobody';
+  return `${content.act} ${content.factory} ${about}\nwhy: ${content.reason}\nuntil ${content.expiresAt}, signed by ${signed}\n`;
+}
 
 const print = (options: OperatorOptions, value: unknown, text: string): void => {
   process.stdout.write(options.json === true ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
@@ -144,6 +171,7 @@ interface ResolveOptions extends OperatorOptions {
   serial?: string;
   number?: string;
   sha256?: string;
+  out?: string;
 }
 
 function resolveCommand(): Command {
@@ -163,6 +191,7 @@ function resolveCommand(): Command {
     .option('--serial <hex>', 'of the unit, as conflicts shows it')
     .option('--number <n>', 'of the consignment')
     .option('--sha256 <hex>', 'of the consignment, as conflicts shows it')
+    .option('--out <file>', 'where the policy asks for several people: write it here for the next one to sign')
     .addHelpText(
       'after',
       '\nExamples:\n  $ keystead factory resolve --act release --factory lyon-2 --device KS-0002 --serial 5f0c… --reason "seen on the bench"\n  $ keystead factory resolve --act accept --factory lyon-2 --number 7 --sha256 9b1e… --reason "disk image of 3 May"',
@@ -173,21 +202,45 @@ function resolveCommand(): Command {
         const named = { id: `r-${toHex(randomBytes(6))}`, factory: options.factory, reason: options.reason };
         const times = { signedAt: wholeSecond(now), expiresAt: wholeSecond(now + RESOLUTION_MS) };
         const unit = { deviceId: options.device ?? '', serial: (options.serial ?? '') as never };
-        const resolution = await signResolution(
+        const decision = await signResolution(
           options.act === 'accept'
             ? { act: 'accept', ...named, number: Number(options.number), sha256: options.sha256 ?? '', ...times }
             : { act: options.act, ...named, ...unit, ...times },
           options.as,
           signer(),
         );
-        return client.post<{ act: string; ended: { where: string; deviceId: string }[] }>(
-          '/api/v1/reconciliation/resolutions',
-          { resolution },
-        );
+        if (options.out === undefined) return carryOut(client, decision);
+        writeDraft(options.out, decision);
+        return undefined;
       });
-      const ended = done.ended.map(({ where, deviceId }) => `${where} ${deviceId}`).join(', ');
-      print(options, done, `${done.act}: done${ended === '' ? '' : `; ended: ${ended}`}`);
+      if (done === undefined) {
+        process.stdout.write(`${options.as} signed; it is in ${options.out}\n`);
+        return;
+      }
+      printDone(options, done);
     });
+}
+
+function decideCommand(): Command {
+  return operatorOptions(new Command('decide').argument('<file>'), 'pki')
+    .description('at headquarters: carry out a decision about a conflict that enough people have signed')
+    .action(async (file: string, options: OperatorOptions) => {
+      const decision = readText(file);
+      printDone(options, await asOperator(options, (client) => carryOut(client, decision)));
+    });
+}
+
+interface Decided {
+  readonly act: string;
+  readonly ended: readonly { readonly where: string; readonly deviceId: string }[];
+}
+
+const carryOut = (client: Pick<RestClient, 'post'>, resolution: string): Promise<Decided> =>
+  client.post('/api/v1/reconciliation/resolutions', { resolution });
+
+function printDone(options: OperatorOptions, done: Decided): void {
+  const ended = done.ended.map(({ where, deviceId }) => `${where} ${deviceId}`).join(', ');
+  print(options, done, `${done.act}: done${ended === '' ? '' : `; ended: ${ended}`}`);
 }
 
 const wholeSecond = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import type { DerCrl } from '@keystead/core/bytes';
 import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { COUNTER_KINDS, type CounterKind, parsePolicy } from '@keystead/core/lifecycle';
+import { COUNTER_KINDS, type CounterKind, parseCommission, parsePolicy } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../clock/system.ts';
@@ -17,6 +17,8 @@ import { factoryRequestPath, initFactoryNode } from '../keyd/factory/init.ts';
 import { currentCommission, readNodePins } from '../keyd/factory/pins.ts';
 import { becomeSole } from '../keyd/single.ts';
 import { readPassphrase } from '../keystore/index.ts';
+import { type OutboxProgress, outboxProgress } from '../provisioning/index.ts';
+import { readOnly } from '../store/index.ts';
 
 interface NodeFlags {
   data: string;
@@ -143,6 +145,10 @@ interface NodeStatus {
   readonly ends?: { readonly manufacturing: string; readonly server: string };
   readonly crls?: readonly { readonly ca: string; readonly number: number; readonly nextUpdate: string }[];
   readonly goodUntil?: string;
+  /** The number of a later commission that came over the link and waits to be imported. */
+  readonly waitingCommission?: number;
+  /** What is on its way to headquarters; absent where serve has never run. */
+  readonly outbox?: OutboxProgress;
 }
 
 function status(flags: NodeFlags): void {
@@ -181,8 +187,20 @@ function statusOf(layout: Layout): NodeStatus {
       nextUpdate: nextUpdate.toISOString(),
     })),
     goodUntil: goodUntil.toISOString(),
+    ...waitingCommission(layout, number),
+    ...outboxOf(layout),
   };
 }
+
+/** What lies there proves itself at the import; here it is only told of. */
+function waitingCommission({ waitingCommission: path }: Layout, number: number): Pick<NodeStatus, 'waitingCommission'> {
+  if (!existsSync(path)) return {};
+  const { content } = parseCommission(readFileSync(path, 'utf8'));
+  return content.number > number ? { waitingCommission: content.number } : {};
+}
+
+const outboxOf = ({ database }: Layout): Pick<NodeStatus, 'outbox'> =>
+  existsSync(database) ? { outbox: readOnly(database, outboxProgress) } : {};
 
 const STATES: Readonly<Record<NodeStatus['state'], string>> = {
   asking: 'waits for its first commission: take the request to headquarters',
@@ -210,8 +228,25 @@ function formatStatus(node: NodeStatus): string {
       ),
       `  goes on     without headquarters until ${node.goodUntil}`,
     );
+    if (node.waitingCommission !== undefined) {
+      lines.push(
+        `  RENEWAL     commission ${node.waitingCommission} waits: stop keyd, then import store/waiting-commission.json of the data directory`,
+      );
+    }
+    if (node.outbox !== undefined) lines.push(...outboxLines(node.outbox));
   }
   return `${lines.join('\n')}\n`;
+}
+
+function outboxLines({ waiting, waitingUnits, waitingSince, settledAt, refusal }: OutboxProgress): string[] {
+  const waits =
+    waiting === 0 ? 'empty' : `${waitingUnits} units wait, in ${waiting} consignments, since ${waitingSince}`;
+  return [
+    `  outbox      ${waits}; last receipt ${settledAt ?? 'never'}`,
+    ...(refusal === null
+      ? []
+      : [`  REFUSED     consignment ${refusal.number} since ${refusal.at}: ${refusal.code}: ${refusal.message}`]),
+  ];
 }
 
 const prefixes = (all: readonly string[]): string => all.map((prefix) => `${prefix}...`).join(', ');

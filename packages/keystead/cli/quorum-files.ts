@@ -21,7 +21,7 @@ interface SignOptions extends OfflineSignerOptions {
 }
 
 /** `sign`: adds the signature of one person to a file, offline. */
-export const signCommand = ({ what, example, sign, show }: QuorumFile, name: string): Command =>
+export const signCommand = ({ what, example, sign, show }: Omit<QuorumFile, 'join'>, name: string): Command =>
   new Command('sign')
     .description(`sign ${what} with your own key, offline; the file gets the signature, or --out a copy of it`)
     .argument('<file>', 'the file')

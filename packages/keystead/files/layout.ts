@@ -57,6 +57,10 @@ export class Layout {
   get database(): string {
     return this.#in('store', 'keystead.db');
   }
+  /** At a factory node: a later commission that came over the link and waits to be imported. */
+  get waitingCommission(): string {
+    return this.#in('store', 'waiting-commission.json');
+  }
   /** RSA keys that were compared with each other, for the next look: a copy of what the records hold. */
   get fleetKeys(): string {
     return this.#in('store', 'fleet-keys');

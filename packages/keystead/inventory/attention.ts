@@ -1,6 +1,7 @@
 import { attentionOf, isInAllowedCustody, type KeyRecord, type Policy } from '@keystead/core/lifecycle';
 import type { AppendAudit } from '../access/index.ts';
 import type { Reader, Store } from '../store/index.ts';
+import { isOfFactory } from './factory.ts';
 import { Inventory } from './inventory.ts';
 
 /** A key that somebody must do something about. */
@@ -29,7 +30,10 @@ export function keyWarnings(records: Reader, policy: Policy, now: Date): KeyWarn
 
 /** Only of a key that is in use, and of which the house itself knows where it lives. */
 const isMisplaced = (record: KeyRecord, policy: Policy): boolean =>
-  record.state === 'active' && record.custody !== 'not attested' && !isInAllowedCustody(record, policy);
+  record.state === 'active' &&
+  record.custody !== 'not attested' &&
+  !isOfFactory(record.owner) &&
+  !isInAllowedCustody(record, policy);
 
 /** Which warnings were given already stands here, by key: so each is given once, also across restarts. */
 const given = ({ record }: KeyWarning): string => `key.warned ${record.id}`;

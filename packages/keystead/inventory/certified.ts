@@ -21,6 +21,8 @@ import {
 } from '@keystead/core/lifecycle';
 import type { CertifiedKey, Device, JournalCertificate, KeyUse, ServiceKey } from '../store/index.ts';
 
+import { type FactoryKeys, factorySteps } from './factory.ts';
+
 /*
  * The records of keys that have a certificate are not kept, they are read off: from the certificate's row, its
  * successor's, and the device's. So they are never behind, and issuing writes nothing more (docs/decisions/0015).
@@ -58,20 +60,21 @@ export function deviceKeys(policy: Policy, device: Device, certified: readonly C
   });
 }
 
-/** The record of a key of a person or a server. @param next what took over, where that is known. */
+/** The record of a key of a person or a server. @param next what took over, where that is known. @param factory of a factory's key. */
 export function serviceKey(
   policy: Policy,
   key: ServiceKey,
   next: { readonly spkiSha256: SpkiSha256; readonly issuedAt: number } | undefined,
+  factory?: FactoryKeys,
 ): KeyRecord {
   if (key.operator !== null) return personKey(policy, key, key.operator);
   const own = key.owner === SERVE_TLS;
-  const steps: KeyStep[] = [...revocationSteps(key)];
+  const steps: KeyStep[] = [...revocationSteps(key), ...factorySteps(factory)];
   // Of another server nobody knows whether a later certificate for its name replaces this one.
   if (own && next !== undefined) steps.push({ event: 'destroy', at: next.issuedAt });
   return record(policy, key, {
     owner: key.owner,
-    custody: own ? 'memory' : NOT_ATTESTED,
+    custody: own ? 'memory' : (factory?.custody ?? NOT_ATTESTED),
     standing: follow(key.firstSeen, steps),
     successor: own ? (next?.spkiSha256 ?? null) : null,
   });

@@ -13,6 +13,7 @@ import { CA_ROLES, readCertificate } from '@keystead/core/x509';
 import type { Device, JournalCertificate, KeyEventRow, Reader, ServiceKey } from '../store/index.ts';
 import { awaitedPersonKey, deviceKeys, journalKey, personKeyIn, serviceKey } from './certified.ts';
 import { strengthOf } from './enter.ts';
+import { factoryKeysOf } from './factory.ts';
 import { houseKey } from './house.ts';
 
 /** Which keys are asked for; what is not given does not matter. */
@@ -188,7 +189,7 @@ export class Inventory {
   }
 
   #ofService(row: ServiceKey): KeyRecord {
-    return serviceKey(this.#policy, row, this.#records.nextServiceKey(row));
+    return serviceKey(this.#policy, row, this.#records.nextServiceKey(row), factoryKeysOf(this.#records, row.owner));
   }
 
   #journalPiece(rest: string): Piece {

@@ -183,23 +183,27 @@ export class KeydClient {
     return this.#call('recount', params);
   }
 
-  /** Takes certificates off their hold by an order that operators signed; durable when it resolves. */
+  /** The consignment of this number of a factory node, or null when nothing has happened. Durable when it resolves. */
   signConsignment(params: Params<'signConsignment'>): Promise<Result<'signConsignment'>> {
     return this.#call('signConsignment', params);
   }
 
+  /** Takes a consignment of a factory in, at headquarters; durable when it resolves. */
   takeConsignment(params: Params<'takeConsignment'>): Promise<Result<'takeConsignment'>> {
     return this.#call('takeConsignment', params);
   }
 
+  /** Carries out what operators decided about a conflict; durable when it resolves. */
   resolve(params: Params<'resolve'>): Promise<Result<'resolve'>> {
     return this.#call('resolve', params);
   }
 
+  /** How far each factory is reconciled, and what waits for people. */
   reconciliation(): Promise<Result<'reconciliation'>> {
     return this.#call('reconciliation', {});
   }
 
+  /** Takes certificates off their hold by an order that operators signed; durable when it resolves. */
   releaseHold(params: Params<'releaseHold'>): Promise<Result<'releaseHold'>> {
     return this.#call('releaseHold', params);
   }
@@ -207,6 +211,16 @@ export class KeydClient {
   /** Gives keyd of a factory node newer CRLs of headquarters; durable when it resolves. */
   takeCrls(params: Params<'takeCrls'>): Promise<Result<'takeCrls'>> {
     return this.#call('takeCrls', params);
+  }
+
+  /** What this factory node says of itself to headquarters. */
+  signHello(params: Params<'signHello'>): Promise<Result<'signHello'>> {
+    return this.#call('signHello', params);
+  }
+
+  /** A policy after that of the ceremony, with its approvals. */
+  policyUpdate(params: Params<'policyUpdate'>): Promise<Result<'policyUpdate'>> {
+    return this.#call('policyUpdate', params);
   }
 
   /** Ends a sign-on at a station; durable when it resolves. */

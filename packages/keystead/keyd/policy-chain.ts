@@ -78,6 +78,14 @@ export class PolicyChain {
     return this.#steps;
   }
 
+  /** The text of a step's approvals. @throws KeysteadError `policy.chain-broken` for a file that was changed since. */
+  approvalsOf({ file, approvalsSha256 }: PolicyStep): string {
+    const path = stepApprovalsPath(this.#paths.dir, file.policy.version);
+    const text = Buffer.from(readFile(path, 'policy.chain-broken')).toString('utf8');
+    requireHash(path, hashOf(text), approvalsSha256);
+    return text;
+  }
+
   /**
    * Puts a policy in force. `journal` makes the step durable: before it, a crash leaves the old policy, after it the
    * new one. The caller has stopped everything that goes by the policy.

@@ -16,6 +16,7 @@ import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
 import { CommissionFactory, Factories, FactoryCommission } from './wire/commission-factory.ts';
+import { PolicyUpdate, SignHello } from './wire/factory-news.ts';
 import { factoryStatus, factoryTrust, TakeCrls } from './wire/factory-node.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
@@ -436,6 +437,8 @@ export const OPERATIONS = {
   resolve: Resolve,
   reconciliation: Reconciliation,
   takeCrls: TakeCrls,
+  signHello: SignHello,
+  policyUpdate: PolicyUpdate,
   signOff: SignOff,
   signRootCrl: SignRootCrl,
   revokeCa: RevokeCa,

@@ -3,7 +3,7 @@ export type { ChallengeOrder, UnitChallenge } from './challenge.ts';
 export type { Decommissioned, DecommissionOrder } from './decommission.ts';
 export type { ProvisioningDeps } from './deps.ts';
 export { type TakenParcel, takeParcel } from './intake.ts';
-export { Outbox, type ReadyParcel } from './outbox.ts';
+export { Outbox, type OutboxProgress, outboxProgress, type ReadyParcel } from './outbox.ts';
 export { Provisioning } from './provisioning.ts';
 export { type Resolved, resolveConflict } from './resolution.ts';
 export {

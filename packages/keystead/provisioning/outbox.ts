@@ -130,13 +130,67 @@ export class Outbox {
     });
   }
 
-  /** How far it is. */
-  progress(): { made: number; settled: number; waiting: number; units: number; settledAt: string | null } {
-    const found = this.#deps.store.read((records) => records.reconciliation.progress());
-    const { made, settled, units, settledAt } = found;
-    const at = settledAt === null ? null : new Date(settledAt).toISOString();
-    return { made, settled, waiting: made - settled, units, settledAt: at };
+  /** Keeps why headquarters does not take a consignment, for who asks how this node stands. */
+  async refused(number: number, { code, message }: KeysteadError): Promise<void> {
+    const { store, clock } = this.#deps;
+    const known = store.read(refusalOf);
+    // It is sent again and again: the first time is what is told.
+    if (known?.number === number && known.code === code) return;
+    const refusal: OutboxRefusal = { number, code, message, at: clock.now().toISOString() };
+    await store.commit((tx) => tx.setMeta(REFUSAL, JSON.stringify(refusal)));
   }
+
+  /** How far it is. */
+  progress(): OutboxProgress {
+    return this.#deps.store.read(outboxProgress);
+  }
+}
+
+/** Why headquarters did not take a consignment that still waits. */
+export interface OutboxRefusal {
+  readonly number: number;
+  readonly code: string;
+  readonly message: string;
+  /** Since when it is refused for this. */
+  readonly at: string;
+}
+
+/** How far a node's outbox is: consignments that were made and settled, and what waits. */
+export interface OutboxProgress {
+  readonly made: number;
+  readonly settled: number;
+  readonly waiting: number;
+  /** In all consignments. */
+  readonly units: number;
+  /** In those that wait. */
+  readonly waitingUnits: number;
+  /** When the oldest that waits was made. */
+  readonly waitingSince: string | null;
+  /** When the last receipt came. */
+  readonly settledAt: string | null;
+  readonly refusal: OutboxRefusal | null;
+}
+
+/** The same from the records of a node, without its services. */
+export function outboxProgress(records: Reader): OutboxProgress {
+  const { made, settled, units, settledAt } = records.reconciliation.progress();
+  const { units: waitingUnits, since } = records.reconciliation.unsettled();
+  const refusal = refusalOf(records);
+  const isSettled = refusal !== undefined && records.reconciliation.outbox(refusal.number)?.receipt !== null;
+  return {
+    ...{ made, settled, waiting: made - settled, units, waitingUnits },
+    waitingSince: isoOf(since),
+    settledAt: isoOf(settledAt),
+    refusal: isSettled ? null : (refusal ?? null),
+  };
+}
+
+const REFUSAL = 'outbox.refusal';
+const isoOf = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+
+function refusalOf(records: Reader): OutboxRefusal | undefined {
+  const text = records.meta(REFUSAL);
+  return text === undefined ? undefined : (JSON.parse(text) as OutboxRefusal);
 }
 
 /** The parcel of a consignment; undefined while a unit of it is neither recorded nor given up. */

@@ -15,8 +15,8 @@ import { formatName, readCertificate, readCrl } from '@keystead/core/x509';
 import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Authority, KeyClaims } from '../authority/index.ts';
-
 import type { Layout } from '../files/layout.ts';
+import { keepFactoryKeys } from '../inventory/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import type { Store, Tx } from '../store/index.ts';
 
@@ -53,7 +53,13 @@ export interface FactoryCa {
 const recordedKey = (factory: string): string => `factory.recorded.${factory}`;
 const SYSTEM: AuditEvent['actor'] = { kind: 'system', id: 'serve' };
 /** A longer list is left out of a commission: the node fetches it, or people carry it. */
-const MOST_CRL_BYTES = 256 * 1024;
+export const MOST_CRL_BYTES = 256 * 1024;
+
+/** The CAs whose lists a factory node goes by, as their files are named. */
+export const HEADQUARTERS_LISTS = ['root', 'manufacturing', 'server', 'operator'] as const;
+
+/** Where a node says that its keys are, as the inventory names it. */
+const PLACES = { sealed: 'sealed-file', pkcs11: 'pkcs11', tpm2: 'tpm2' } as const;
 
 const PROFILES: Readonly<Record<FactorySlot, string>> = {
   manufacturing: 'factory-manufacturing-ca',
@@ -156,7 +162,8 @@ export class FactoryRecords {
   async #sync(actor: AuditEvent['actor']): Promise<void> {
     const { factories } = await this.#deps.keyd.factories();
     await this.#deps.store.commit((tx) => {
-      for (const { name, acts } of factories) {
+      for (const { name, acts, closed } of factories) {
+        keepFactoryKeys(tx, name, { custody: PLACES[inForce(acts).custody], closedAt: closed?.at.getTime() ?? null });
         const from = Number(tx.meta(recordedKey(name)) ?? 0);
         for (const act of acts.slice(from)) this.#record(tx, act, actor);
         if (acts.length > from) tx.setMeta(recordedKey(name), String(acts.length));

@@ -21,6 +21,7 @@ import { cmpDomain } from './cmp-domain.ts';
 import { estDomain } from './est-domain.ts';
 import { hearHeadquarters } from './factory-crls.ts';
 import { isRestHere, refuseElsewhere } from './factory-role.ts';
+import { startHeadquartersNews } from './headquarters-link.ts';
 import { channelKeyId } from './key-records.ts';
 import { OutboxDrain } from './outbox-drain.ts';
 import { createPublicServer } from './public.ts';
@@ -108,6 +109,8 @@ export async function runServe(options: RunServeOptions): Promise<void> {
       const drain = new OutboxDrain({ outbox: rooms.outbox, headquarters: config.headquarters, root, log });
       drain.start();
       undo.unshift(() => drain.close());
+      const news = startHeadquartersNews(rooms, { headquarters: config.headquarters, root, log });
+      if (news !== undefined) undo.unshift(() => news.close());
     }
     const renewal = setInterval(() => {
       makeTlsIdentity(rooms, config.host)

@@ -85,6 +85,7 @@ export class OutboxDrain {
       return await outbox.settle(answer.receipt, requestId);
     } catch (error) {
       if (!(error instanceof KeysteadError) || isForLater(error)) throw error;
+      await outbox.refused(number, error);
       log.error({ requestId, number, err: error }, 'headquarters refuses a consignment; the others are sent');
       return false;
     }

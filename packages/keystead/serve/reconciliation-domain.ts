@@ -4,6 +4,7 @@ import { actorOf, type OperatorClient } from '../access/index.ts';
 import type { Caller } from '../protocols/rest/domain.ts';
 import type { ReconciliationDomain } from '../protocols/rest/reconciliation.ts';
 import type { Outbox } from '../provisioning/index.ts';
+import { FactoryNews } from './factory-news.ts';
 import { IntakeGate } from './intake-gate.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -12,10 +13,13 @@ const LISTED = 32;
 
 /** REST's view of reconciliation. */
 export function reconciliationDomain(
-  { provisioning, access, keyd, clock, outbox }: Pick<Rooms, 'provisioning' | 'access' | 'keyd' | 'clock' | 'outbox'>,
+  rooms: Pick<Rooms, 'provisioning' | 'access' | 'keyd' | 'clock' | 'outbox' | 'store' | 'factories' | 'layout'>,
   operator: (caller: Caller, permission: Permission, what: string) => Promise<OperatorClient>,
 ): ReconciliationDomain {
+  const { provisioning, access, keyd, clock, outbox } = rooms;
   const gate = new IntakeGate(clock);
+  const askedFor = new IntakeGate(clock);
+  const news = new FactoryNews(rooms);
 
   const node = (): Outbox => {
     if (outbox !== undefined) return outbox;
@@ -24,12 +28,14 @@ export function reconciliationDomain(
 
   return {
     admitParcel: (from) => gate.admit(from),
+    admitHello: (from) => askedFor.admit(from),
     takeParcel: (parcel, name, requestId) =>
       gate.through(async () => {
         const { factory } = parseConsignment(parcel.consignment).content;
         if (factory !== name) throw new KeysteadError('consignment.malformed', { field: 'factory', seen: factory });
         return provisioning.takeParcel(parcel, requestId);
       }),
+    factoryNews: (name, { hello, have }) => askedFor.through(() => news.for(name, hello, have)),
     async reconciliation(caller) {
       await operator(caller, 'factory.read', 'show reconciliation');
       return keyd.reconciliation();

@@ -139,6 +139,17 @@ export function compileQueries(dialect: Dialect) {
     signTicketAnew: query<Pick<rows.Ticket, 'ticketId' | 'text' | 'signer'>>()((q, a) =>
       q.updateTable('ticket').set({ text: a.text, signer: a.signer }).where('ticket_id', '=', a.ticketId),
     ),
+    /** Those in force at a time, in the order of their ids. */
+    ticketsInForce: query<{ at: number; after: string; count: number }>()((q, a) =>
+      q
+        .selectFrom('ticket')
+        .select(rows.TICKET)
+        .where('ticket_id', '>', a.after)
+        .where('not_before', '<=', a.at)
+        .where('not_after', '>', a.at)
+        .orderBy('ticket_id')
+        .limit(a.count),
+    ),
     ticket: query<{ ticketId: string }>()((q, a) =>
       q.selectFrom('ticket').select(rows.TICKET).where('ticket_id', '=', a.ticketId),
     ),

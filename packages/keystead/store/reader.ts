@@ -106,6 +106,11 @@ export class Reader {
     return this.statements.ticket.first({ ticketId });
   }
 
+  /** Up to `count` tickets that are in force at `at` (ms), from the one after `after` on; `''` begins. */
+  ticketsInForce(at: number, after: string, count: number): Ticket[] {
+    return this.statements.ticketsInForce.all({ at, after, count });
+  }
+
   provisioningRecord(deviceId: string): ProvisioningRecord | undefined {
     return this.statements.record.first({ deviceId });
   }

@@ -137,6 +137,15 @@ export function reconciliationQueries(dialect: Dialect) {
           eb.fn.max('settled_at').as('settledAt'),
         ]),
     ),
+    unsettledOutbox: query<object>()((q) =>
+      q
+        .selectFrom('outbox')
+        .select((eb) => [
+          eb.fn.coalesce(eb.fn.sum<number>('units'), eb.lit(0)).as('units'),
+          eb.fn.min('made_at').as('since'),
+        ])
+        .where('receipt', 'is', null),
+    ),
     settleOutbox: query<{ number: number; receipt: string; settledAt: number }>()((q, a) =>
       q
         .updateTable('outbox')

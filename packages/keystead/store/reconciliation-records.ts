@@ -54,6 +54,12 @@ export class ReconciliationReader {
       settledAt: found?.settledAt ?? null,
     };
   }
+
+  /** The units of this node that headquarters has given no receipt for, and when the oldest of them was consigned (ms). */
+  unsettled(): { units: number; since: number | null } {
+    const found = this.statements.unsettledOutbox.first({});
+    return { units: Number(found?.units ?? 0), since: found?.since ?? null };
+  }
 }
 
 export class ReconciliationWriter extends ReconciliationReader {

@@ -6,6 +6,7 @@ import { type Check, type CheckResult, runCheck } from './check.ts';
 import { CEREMONY_CHECKS } from './checks/ceremony.ts';
 import { COUNT_CHECKS } from './checks/count.ts';
 import { KEY_CHECKS } from './checks/cryptoperiods.ts';
+import { FACTORY_CHECKS } from './checks/factories.ts';
 import { NODE_CHECKS } from './checks/factory-node.ts';
 import { FLEET_KEY_CHECKS } from './checks/fleet-keys.ts';
 import { ISOLATION_CHECKS } from './checks/isolation.ts';
@@ -28,6 +29,7 @@ export const CHECKLIST: readonly Check[] = [
   ...COUNT_CHECKS,
   ...REVOCATION_CHECKS,
   ...RECORD_CHECKS,
+  ...FACTORY_CHECKS,
   ...FLEET_KEY_CHECKS,
   ...SCEP_CHECKS,
   ...KEY_CHECKS,

@@ -1,6 +1,7 @@
 export * from './commission.ts';
 export * from './commission-order.ts';
 export * from './consignment.ts';
+export * from './hello.ts';
 export * from './name.ts';
 export * from './parcel.ts';
 export * from './policy.ts';

@@ -1,14 +1,16 @@
 import { z } from 'zod';
 import type { Signer } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import {
-  type DocumentKind,
-  type OperatorDocument,
-  parseDocumentOf,
-  signDocumentOf,
-  verifyDocumentOf,
-} from '../operator-document.ts';
 import type { Policy } from '../policy.ts';
+import {
+  draftQuorumDocument,
+  parseQuorumDocument,
+  type QuorumDocument,
+  type QuorumKind,
+  signQuorumDocument,
+  verifyQuorumDocument,
+} from '../quorum-document.ts';
+import { ticketQuorum } from '../ticket.ts';
 import { deviceId, documentId, hash, serial, wholeSecond } from './fields.ts';
 import { factoryName } from './name.ts';
 
@@ -16,7 +18,7 @@ const named = { id: documentId, factory: factoryName, reason: z.string().min(1).
 const times = { signedAt: wholeSecond, expiresAt: wholeSecond };
 
 /**
- * What an operator decides about what reconciliation could not: `release` says that the unit in quarantine is the right
+ * What operators decide about what reconciliation could not: `release` says that the unit in quarantine is the right
  * one, and ends every other unit that has its device id or its key; `reject` ends the unit itself; `accept` lets in a
  * second consignment under a number that is known, after which the factory's consignments are taken again.
  */
@@ -34,7 +36,7 @@ const ResolutionSchema = z.discriminatedUnion('act', [
 export type Resolution = z.infer<typeof ResolutionSchema>;
 type Draft<T> = T extends unknown ? Omit<T, 'v'> : never;
 
-const KIND: DocumentKind<Resolution> = {
+const KIND: QuorumKind<Resolution> = {
   context: 'keystead quarantine resolution v1\n',
   name: 'resolution',
   schema: ResolutionSchema as z.ZodType<Resolution>,
@@ -43,25 +45,34 @@ const KIND: DocumentKind<Resolution> = {
     signerUnknown: 'resolution.signer-unknown',
     signerForbidden: 'resolution.signer-forbidden',
     signatureInvalid: 'resolution.signature-invalid',
+    signerTwice: 'resolution.signer-twice',
+    tooFew: 'resolution.too-few-signatures',
+    otherContent: 'resolution.malformed',
   },
 };
 
 /** A signer's clock may be ahead by this much. */
 const CLOCK_SKEW_MS = 60_000;
 
-/** Signs a resolution. Returns one line of JSON. @throws KeysteadError `resolution.malformed` with the field. */
+/** Drafts a resolution and signs it. Returns its file, one line of JSON. @throws KeysteadError `resolution.malformed`. */
 export const signResolution = (draft: Draft<Resolution>, signerName: string, signer: Signer): Promise<string> =>
-  signDocumentOf(KIND, { v: 1, ...draft } as Resolution, signerName, signer);
+  signQuorumDocument(KIND, draftQuorumDocument(KIND, { v: 1, ...draft } as Resolution), signerName, signer);
+
+/** Adds a signature to a resolution. @throws KeysteadError `resolution.malformed`, `resolution.signer-twice`. */
+export const addResolutionSignature = (text: string, signerName: string, signer: Signer): Promise<string> =>
+  signQuorumDocument(KIND, text, signerName, signer);
 
 /** Reads a resolution; verifies nothing. @throws KeysteadError `resolution.malformed`. */
-export const parseResolution = (text: string): OperatorDocument<Resolution> => parseDocumentOf(KIND, text);
+export const parseResolution = (text: string): QuorumDocument<Resolution> => parseQuorumDocument(KIND, text);
 
 /**
- * Verifies who signed a resolution, and that it holds now.
+ * Verifies who signed a resolution, that they are as many as sign a batch ticket, since it lets a unit in as one does,
+ * and that it holds now. REQ-KEY-PROV-03, REQ-KEY-SOD-02
  * @throws KeysteadError `resolution.*`.
  */
-export function verifyResolution(text: string, policy: Policy, now: Date): OperatorDocument<Resolution> {
-  const document = verifyDocumentOf(KIND, text, 'factory.sign', policy);
+export function verifyResolution(text: string, policy: Policy, now: Date): QuorumDocument<Resolution> {
+  const quorum = ticketQuorum(policy);
+  const document = verifyQuorumDocument(KIND, text, { permission: 'factory.sign', quorum, policy });
   const { signedAt, expiresAt } = document.content;
   const signed = Date.parse(signedAt);
   const ends = Date.parse(expiresAt);

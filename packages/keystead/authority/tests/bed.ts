@@ -62,8 +62,13 @@ export class DomainBed {
     this.keyd = keyd;
   }
 
-  static async make(interposed: Interposed = {}, policy: Partial<DemoPolicyOptions> = {}): Promise<DomainBed> {
-    const bed = new DomainBed(await KeydBed.make(policy));
+  /** @param others operators of the policy besides those of the bed. */
+  static async make(
+    interposed: Interposed = {},
+    policy: Partial<DemoPolicyOptions> = {},
+    others: Parameters<typeof KeydBed.make>[2] = [],
+  ): Promise<DomainBed> {
+    const bed = new DomainBed(await KeydBed.make(policy, undefined, others));
     try {
       await bed.start(interposed);
     } catch (error) {

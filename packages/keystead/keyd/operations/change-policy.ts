@@ -19,6 +19,16 @@ export async function policyHistory(keyd: KeydContext): Promise<Result<'policyHi
   return { founding: { version: founding.policy.version, sha256: founding.sha256 }, steps: steps.map(tell) };
 }
 
+/** The file of a policy that a quorum put in force here, with its approvals: they prove themselves to a factory node. */
+export async function policyUpdate(
+  keyd: KeydContext,
+  { version }: Params<'policyUpdate'>,
+): Promise<Result<'policyUpdate'>> {
+  const step = keyd.policies.steps.find(({ file }) => file.policy.version === version);
+  if (step === undefined) return { update: null };
+  return { update: { policy: step.file.bytes, approvals: keyd.policies.approvalsOf(step) } };
+}
+
 const tell = ({ file, previousSha256, approvalsSha256, appliedAt, requestId, proposer, approvers }: PolicyStep) => ({
   version: file.policy.version,
   sha256: file.sha256,

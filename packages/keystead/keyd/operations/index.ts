@@ -4,7 +4,7 @@ import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
 import { challengeAttestation } from './challenge-attestation.ts';
 import { challengeElement } from './challenge-element.ts';
-import { changePolicy, policyHistory } from './change-policy.ts';
+import { changePolicy, policyHistory, policyUpdate } from './change-policy.ts';
 import { commissionFactory } from './commission-factory.ts';
 import { deriveUnitKey } from './derive-unit-key.ts';
 import { factories, factoryCommission } from './factories.ts';
@@ -24,6 +24,7 @@ import { signCheckpoint } from './sign-checkpoint.ts';
 import { signConsignment } from './sign-consignment.ts';
 import { listRevocations, signCrl } from './sign-crl.ts';
 import { signEvidence } from './sign-evidence.ts';
+import { signHello } from './sign-hello.ts';
 import { signOcsp } from './sign-ocsp.ts';
 import { signOff } from './sign-off.ts';
 import { takeConsignment } from './take-consignment.ts';
@@ -61,6 +62,8 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   resolve,
   reconciliation,
   takeCrls,
+  signHello,
+  policyUpdate,
   signOff,
   signRootCrl,
   revokeCa,

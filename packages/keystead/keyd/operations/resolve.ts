@@ -7,9 +7,9 @@ import type { Params, Result } from '../protocol.ts';
 import { listRevocations } from './sign-crl.ts';
 
 /**
- * Carries out what an operator decided about a unit in quarantine, or about a second history of a factory. keyd verifies
- * the operator's own signature, and puts every certificate of what is ended on its list itself; the same resolution again
- * has the answer of the first time and no further effect.
+ * Carries out what operators decided about a unit in quarantine, or about a second history of a factory. keyd verifies
+ * that a quorum signed it, and puts every certificate of what is ended on its list itself; the same resolution again has
+ * the answer of the first time and no further effect.
  * REQ-KEY-PROV-03, REQ-KEY-SOD-02
  * @throws KeysteadError `resolution.*`, `clock.went-back`, `keyd.journal-failed`; nothing is resolved then.
  */
@@ -22,13 +22,13 @@ export async function resolve(keyd: KeydContext, params: Params<'resolve'>): Pro
     await listEnded(keyd, before, now);
     return tell(keyd, before, true);
   }
-  const { content, signer, sha256 } = verifyResolution(params.resolution, keyd.policy, now);
+  const { content, signatures, sha256 } = verifyResolution(params.resolution, keyd.policy, now);
   const entry = {
     time: now.toISOString(),
     kind: 'resolved' as const,
     resolution: content.id,
     sha256,
-    by: signer,
+    by: signatures.map(({ signer }) => signer).join(', '),
     factory: content.factory,
     decision: decide(keyd, content),
     requestId: params.requestId,

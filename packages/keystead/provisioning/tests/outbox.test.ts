@@ -110,3 +110,23 @@ test('a receipt of another key, for another content or for a number that was nev
   await assert.rejects(outbox.settle('{}', 'r'), code('factory.document-malformed'));
   assert.equal(outbox.progress().settled, 0);
 });
+
+test('an outbox tells what waits and since when, and why headquarters refuses it until there is a receipt', async (t) => {
+  const { node, documents, open, recorded, receipt } = await set(t);
+  await node.provision('KS-0001', signed);
+  const outbox = open();
+  await outbox.collect('r');
+  const [document = ''] = documents;
+  for (const serial of node.contents.keys()) await recorded(serial);
+  const refusal = new KeysteadError('consignment.stopped', { field: 'factory', seen: 'berlin-1' });
+  await outbox.refused(1, refusal);
+  const before = outbox.progress();
+  assert.deepEqual([before.waitingUnits, before.settledAt, before.refusal?.code], [1, null, 'consignment.stopped']);
+  assert.match(before.waitingSince ?? '', /^\d{4}-.*Z$/);
+  await outbox.refused(1, refusal);
+  assert.deepEqual(outbox.progress().refusal, before.refusal, 'the first time is what is told');
+  await outbox.settle(await receipt(document), 'r');
+  const { waitingUnits, waitingSince, settledAt, refusal: after } = outbox.progress();
+  assert.deepEqual([waitingUnits, waitingSince, after], [0, null, null]);
+  assert.notEqual(settledAt, null);
+});

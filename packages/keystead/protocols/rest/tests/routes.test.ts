@@ -69,11 +69,13 @@ const domain: RestDomain = {
   recount: ask('recount'),
   signBackup: ask('signBackup'),
   recordDrill: ask('recordDrill'),
+  admitHello: () => () => undefined,
   admitParcel: (from) => {
     if (full) throw new KeysteadError('consignment.busy', { field: 'address', seen: from });
     return (wasRefused) => left.push(wasRefused);
   },
   takeParcel: ask('takeParcel'),
+  factoryNews: ask('factoryNews'),
   reconciliation: ask('reconciliation'),
   resolveConflict: ask('resolveConflict'),
   outbox: ask('outbox'),
