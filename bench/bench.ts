@@ -14,6 +14,8 @@ export interface BenchOptions {
   readonly quick: boolean;
   /** How many moduli the part of that name compares; as `quick` says unless told. */
   readonly moduli?: number;
+  /** How many of them are compared at once. */
+  readonly group?: number;
   /** Told what is going on. */
   note(text: string): void;
 }
@@ -22,6 +24,7 @@ export interface BenchOptions {
 export class Bench {
   readonly quick: boolean;
   readonly moduli: number | undefined;
+  readonly group: number | undefined;
   readonly note: (text: string) => void;
   readonly rounds: number;
   /** Of one round, seconds. */
@@ -35,6 +38,7 @@ export class Bench {
   constructor(options: BenchOptions) {
     this.quick = options.quick;
     this.moduli = options.moduli;
+    this.group = options.group;
     this.note = options.note;
     this.rounds = options.quick ? 1 : 3;
     this.seconds = options.quick ? 1 : 3;

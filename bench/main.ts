@@ -25,11 +25,12 @@ const PARTS: Readonly<Record<string, (bench: Bench, rig: Rig) => Promise<Figure[
   moduli: moduliFigures,
 };
 
-const USAGE = `npm run bench -- [--json] [--quick] [--only part,part] [--moduli n]
+const USAGE = `npm run bench -- [--json] [--quick] [--only part,part] [--moduli n] [--group n]
   --json   the figures as a JSON array on standard output
   --quick  short rounds, under a minute: to see that it works
   --only   of the parts ${Object.keys(PARTS).join(', ')}
-  --moduli how many the part of that name compares: a million takes most of an hour
+  --moduli how many the part of that name compares
+  --group  how many of them at once: more is faster and takes more memory
 `;
 
 const { values } = parseArgs({
@@ -38,13 +39,15 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
     moduli: { type: 'string' },
+    group: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 const only = values.only?.split(',') ?? Object.keys(PARTS);
 const unknown = only.find((name) => !(name in PARTS));
-const moduli = values.moduli === undefined ? undefined : Number(values.moduli);
-if (values.help || unknown !== undefined || (moduli !== undefined && !(Number.isInteger(moduli) && moduli > 1))) {
+const [moduli, group] = [values.moduli, values.group].map((text) => (text === undefined ? undefined : Number(text)));
+const miscounted = [moduli, group].some((count) => count !== undefined && !(Number.isInteger(count) && count > 1));
+if (values.help || unknown !== undefined || miscounted) {
   process.stderr.write(unknown === undefined ? USAGE : `bench: there is no part ${unknown}\n${USAGE}`);
   process.exit(values.help ? 0 : 2);
 }
@@ -53,7 +56,7 @@ const started = performance.now();
 const note = (text: string): void => {
   process.stderr.write(`${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s  ${text}\n`);
 };
-const bench = new Bench({ quick: values.quick, moduli, note });
+const bench = new Bench({ quick: values.quick, moduli, group, note });
 let stopping = false;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, async () => {

@@ -19,6 +19,7 @@ const FRESH = 16;
  */
 export async function moduliFigures(bench: Bench): Promise<Figure[]> {
   const count = bench.moduli ?? (bench.quick ? 1024 : MODULI);
+  const group = bench.group ?? GROUP;
   bench.note(`setting up: ${count} moduli`);
   const source = soundModuli(BITS);
   const take = (n: number): bigint[] => Array.from({ length: n }, () => source.next().value as bigint);
@@ -27,9 +28,9 @@ export async function moduliFigures(bench: Bench): Promise<Figure[]> {
   let making = 0;
   let processor = 0;
   const started = performance.now();
-  for (let from = 0; from < count; from += GROUP) {
+  for (let from = 0; from < count; from += group) {
     const before = performance.now();
-    const fresh = take(Math.min(GROUP, count - from));
+    const fresh = take(Math.min(group, count - from));
     making += performance.now() - before;
     const used = process.cpuUsage();
     const { product, pairs } = checkModuli(fresh, known);
