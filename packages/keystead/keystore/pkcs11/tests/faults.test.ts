@@ -122,7 +122,12 @@ test('a full token refuses the key by name, loses nothing, and takes the key whe
 
 test('kill -9 between a record and its key leaves no key, and the key is made over it', async () => {
   hsm.fault('C_GenerateKeyPair', 'hold');
-  const child = inProcess(`await keystore.generate('cut', 'P-256', 'cut short');`);
+  const child = inProcess(`console.log('open'); await keystore.generate('cut', 'P-256', 'cut short');`);
+  // Not before: SoftHSM shows no token to who opens it while another program logs in.
+  await Promise.race([
+    once(child.stdout, 'data'),
+    once(child, 'close').then(() => assert.fail('the process ended before it had opened the token')),
+  ]);
   while (!/cut/.test(hsm.tool('one', '--list-objects', '--type', 'data').text)) await pause(5);
   child.kill('SIGKILL');
   await once(child, 'close');
