@@ -333,9 +333,9 @@ test('TEST-KEY-07 docs/verifying.md: a verifying side with two keys of a CA and 
     };
   };
   const first = await sync();
-  assert.deepEqual([first.status, first.outcome.failures, first.outcome.crls.length], [0, [], 4], first.stderr);
+  assert.deepEqual([first.status, first.outcome.failures, first.outcome.crls.length], [0, [], 5], first.stderr);
   const second = await sync();
-  assert.deepEqual([second.status, second.outcome.changed, second.outcome.crls.length], [0, false, 4]);
+  assert.deepEqual([second.status, second.outcome.changed, second.outcome.crls.length], [0, false, 5]);
   for (const anchor of [oldRoot, newRoot()]) {
     const args = [
       'verify',
