@@ -27,7 +27,7 @@ function read(files: readonly Uint8Array[], lines: readonly string[]): string[] 
   return stdout.trim().split('\n');
 }
 
-test('TEST-KEY-10 a reader in Python, written by the page alone, reads a filter and its deltas in every form [python3: revocation filter]', () => {
+test('TEST-KEY-10 a reader in Python, written by the page alone, reads a filter and its deltas in every form [python3: Filter look-up]', () => {
   const [many, few, none, most] = ['many', 'few', 'none', 'most'].map(issuerOf);
   assert.ok(many && few && none && most);
   const serials = Array.from({ length: 6000 }, (_, index) => serialOf(`${index}`));

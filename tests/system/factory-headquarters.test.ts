@@ -75,7 +75,7 @@ test('TEST-KEY-17 people sign the order of a factory with their own keys, and he
   for (const ca of ['root', 'manufacturing', 'server', 'operator', 'operational']) assert.ok(content.crls[ca], ca);
 });
 
-test('openssl verifies the sub-CA under the root, with the CRL of the CA above it, and the address of its own list is served [openssl: verify chain of a factory]', async () => {
+test('openssl verifies the sub-CA under the root, with the CRL of the CA above it, and the address of its own list is served [openssl: X.509 verify chain of a factory]', async () => {
   const { issued, certificates, crls } = parseCommission(commission).content;
   writeFileSync(path('sub.pem'), issued.manufacturing);
   writeFileSync(path('above.pem'), certificates.manufacturing);

@@ -52,7 +52,7 @@ test('a node says at start and in its health what it is, and its TLS chain leads
   assert.match(node.log('serve'), said);
 });
 
-test('an operator of headquarters opens a batch and provisions a unit; openssl verifies the IDevID by the chain of the answer (TEST-KEY-17) [openssl: verify IDevID of a factory]', async () => {
+test('an operator of headquarters opens a batch and provisions a unit; openssl verifies the IDevID by the chain of the answer (TEST-KEY-17) [openssl: X.509 verify IDevID of a factory]', async () => {
   const lin = await node.lin();
   assert.deepEqual((await node.ask('GET', '/api/v1/whoami', lin)).body, {
     kind: 'operator',

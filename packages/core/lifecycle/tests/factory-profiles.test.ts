@@ -126,7 +126,7 @@ function weVerify(leaf: DerCertificate, ca: FactoryCa): string {
   return path.ok ? 'ok' : path.rule;
 }
 
-test('an IDevID of the factory verifies with the whole chain, by openssl and by us; one of another factory by neither (TEST-KEY-17) [openssl: verify chain of a factory]', async () => {
+test('an IDevID of the factory verifies with the whole chain, by openssl and by us; one of another factory by neither (TEST-KEY-17) [openssl: X.509 verify chain of a factory]', async () => {
   const idevid = profileOf(policy, 'idevid');
   const own = await forged(factoryProfile(idevid, 'berlin-1'), { deviceId: 'B1-0001' }, 'manufacturing');
   assert.equal(opensslVerifies(own, 'manufacturing'), true);

@@ -55,7 +55,7 @@ async function ca(role: 'manufacturing' | 'server'): Promise<DerCertificate> {
   return certificate;
 }
 
-test('TEST-KEY-17 the quorum commissions a factory: openssl verifies root, manufacturing CA, factory, IDevID, and refuses a device of another factory [openssl: verify chain of a factory]', async () => {
+test('TEST-KEY-17 the quorum commissions a factory: openssl verifies root, manufacturing CA, factory, IDevID, and refuses a device of another factory [openssl: X.509 verify chain of a factory]', async () => {
   const { manufacturing } = first.certified;
   const above = await ca('manufacturing');
   const own = await node.idevid(bed, manufacturing.certificate, 'KS-0001');

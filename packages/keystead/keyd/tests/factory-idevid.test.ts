@@ -86,7 +86,7 @@ test('a device and a key of a factory are provisioned at headquarters no second 
   await assert.rejects(bed.provision('KS-0005', ticket, made.key), { code: 'key.already-used' });
 });
 
-test('TEST-KEY-17 what a factory issued is revoked on a list at its own address, which headquarters signs: openssl goes by it [openssl: verify indirect CRL]', async () => {
+test('TEST-KEY-17 what a factory issued is revoked on a list at its own address, which headquarters signs: openssl goes by it [openssl: CRL verify indirect of a factory]', async () => {
   const gone = await node.idevid(bed, sub, 'KS-0010');
   const kept = await node.idevid(bed, sub, 'KS-0011');
   await takenIn(bed, 'berlin-1', gone.unit, kept.unit);

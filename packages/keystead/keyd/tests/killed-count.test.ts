@@ -103,7 +103,7 @@ for (const kind of ['tpm2', 'pkcs11'] as const) {
   });
 }
 
-test('a counter on a token is a data object that pkcs11-tool shows, is made once, and is never found lower [pkcs11-tool: PKCS#11 list-objects]', async () => {
+test('a counter on a token is a data object that pkcs11-tool shows, is made once, and is never found lower [pkcs11-tool: PKCS11 list-objects]', async () => {
   const { config, counter } = await directory(async () => make.pkcs11());
   assert.ok(config.make === 'pkcs11');
   await assert.rejects(makeTokenCounter(keystore, config.label), { code: 'counter.exists' });

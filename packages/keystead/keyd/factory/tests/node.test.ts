@@ -58,7 +58,7 @@ function openssl(leaf: DerCertificate): string {
 }
 let nodeCa: DerCertificate;
 
-test('an IDevID of a node names its factory, points to the list at headquarters, and openssl verifies it to the root (TEST-KEY-17) [openssl: verify IDevID of a factory]', async () => {
+test('an IDevID of a node names its factory, points to the list at headquarters, and openssl verifies it to the root (TEST-KEY-17) [openssl: X.509 verify IDevID of a factory]', async () => {
   const trust = await bed.client.trust();
   nodeCa = trust.issuers.find(({ ca }) => ca === 'manufacturing')?.certificate ?? assert.fail();
   const { certificate, issuer, record } = await bed.provision('B1-0001', await bed.ticket());
