@@ -73,7 +73,7 @@ async function openssl(ca: DerCertificate, lists: readonly DerCrl[], ...more: st
   }
 }
 
-test('TEST-KEY-08 keyd signs the indirect CRL of the root, openssl judges the CAs by it, and GnuTLS reads it [openssl: CRL indirect; certtool: CRL indirect]', async () => {
+test('TEST-KEY-08 keyd signs the indirect CRL of the root, openssl judges the CAs by it, and GnuTLS reads it [openssl: CRL indirect] [GnuTLS certtool: CRL indirect]', async () => {
   const { crlSigner, certificates } = await bed.client.trust();
   const made = await bed.client.signRootCrl();
   const list = readRevocationList(made.crl);
