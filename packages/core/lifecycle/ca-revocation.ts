@@ -1,17 +1,18 @@
 import { z } from 'zod';
-import { canonicalJson, toHex } from '../bytes/index.ts';
-import { type Signer, sha256 } from '../crypto/index.ts';
+import type { Signer } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
-import { type IssuerId, isIssuerId } from './issuer.ts';
 import {
-  type DocumentKind,
-  type OperatorDocument,
-  parseDocumentOf,
-  signDocumentOf,
-  verifyDocumentOf,
-} from './operator-document.ts';
-import { OPERATOR_NAME, operatorOf, type Policy } from './policy.ts';
-import { permits, ROLES } from './roles.ts';
+  type Agreed,
+  type OrderKind,
+  orderSha256Of,
+  requireEnough,
+  statementSchema,
+  verifyAgreement,
+} from './agreement.ts';
+import { type IssuerId, isIssuerId } from './issuer.ts';
+import { type OperatorDocument, parseDocumentOf, signDocumentOf } from './operator-document.ts';
+import type { Policy } from './policy.ts';
+import { REVOCATION_ORDER_CODES } from './revocation-statement.ts';
 
 /** Why a CA is revoked (RFC 5280 section 5.3.1). A CA is never on hold. */
 export const CA_REVOCATION_REASONS = ['unspecified', 'cACompromise', 'superseded', 'cessationOfOperation'] as const;
@@ -34,35 +35,17 @@ const OrderSchema = z.strictObject({
 });
 export type CaRevocationOrder = z.infer<typeof OrderSchema>;
 
-const StatementSchema = z.strictObject({
-  v: z.literal(1),
-  /** `propose` by the one who asks, `approve` by each of the others. */
-  act: z.enum(['propose', 'approve']),
-  order: OrderSchema,
-  /** Who asks. Every statement names the same person, so that nobody can approve what they asked for. */
-  proposer: z.string().regex(OPERATOR_NAME, 'must be the name of an operator'),
-  /** The role by which the signer signs. */
-  role: z.enum(ROLES),
-  /** UTC, whole seconds. */
-  signedAt: time,
-  expiresAt: time,
-});
+const StatementSchema = statementSchema(OrderSchema);
 export type CaRevocationStatement = z.infer<typeof StatementSchema>;
 
-const KIND: DocumentKind<CaRevocationStatement> = {
+const KIND: OrderKind<CaRevocationOrder> = {
   context: 'keystead CA revocation v1\n',
   name: 'statement',
   schema: StatementSchema,
-  codes: {
-    malformed: 'revocation-request.malformed',
-    signerUnknown: 'revocation-request.signer-unknown',
-    signerForbidden: 'revocation-request.signer-forbidden',
-    signatureInvalid: 'revocation-request.signature-invalid',
-  },
+  codes: REVOCATION_ORDER_CODES,
+  permissions: { sign: 'revocation.sign', propose: 'revocation.propose' },
+  quorum: ({ quorums }) => quorums['ca-revocation'],
 };
-
-/** A signer's clock may be ahead by this much. */
-const CLOCK_SKEW_MS = 60_000;
 
 /**
  * Signs a statement of an order to revoke a CA between ceremonies. Returns one line of JSON. REQ-KEY-REV-01,
@@ -79,16 +62,10 @@ export const signCaRevocation = (
 export const parseCaRevocation = (text: string): OperatorDocument<CaRevocationStatement> => parseDocumentOf(KIND, text);
 
 /** SHA-256 of an order in its one encoding, hex: what an order is known by. */
-export const caRevocationSha256 = (order: CaRevocationOrder): string =>
-  toHex(sha256(Buffer.from(canonicalJson(order), 'utf8')));
+export const caRevocationSha256 = (order: CaRevocationOrder): string => orderSha256Of(order);
 
 /** An order that enough people have signed. */
-export interface AgreedCaRevocation {
-  readonly order: CaRevocationOrder;
-  readonly orderSha256: string;
-  readonly proposer: string;
-  readonly approvers: readonly string[];
-}
+export type AgreedCaRevocation = Agreed<CaRevocationOrder>;
 
 /**
  * Verifies the statements of one order, the proposal first: each signed by an operator of `policy` who may, for the
@@ -97,76 +74,10 @@ export interface AgreedCaRevocation {
  * @throws KeysteadError `revocation-request.*` with the statement's place.
  */
 export function verifyCaRevocation(texts: readonly string[], policy: Policy, now: Date): AgreedCaRevocation {
-  const statements = texts.map((text) => verifyDocumentOf(KIND, text, 'revocation.sign', policy));
-  const [first] = statements;
-  if (first?.content.act !== 'propose') {
-    throw new KeysteadError('revocation-request.malformed', { field: 'statements[0]', seen: 'no proposal' });
-  }
-  const { order, proposer } = first.content;
-  const seen = new Set<string>();
-  statements.forEach(({ content, signer }, index) => {
-    const field = `statements[${index}]`;
-    if (canonicalJson(content.order) !== canonicalJson(order) || content.proposer !== proposer) {
-      throw new KeysteadError('revocation-request.other-order', { field: `${field}.order`, seen: `by ${signer}` });
-    }
-    requireTime(content, policy, now, field);
-    requirePart(content, signer, index, policy);
-    for (const mark of [`name ${signer}`, `key ${operatorOf(policy, signer)?.spki}`]) {
-      if (seen.has(mark))
-        throw new KeysteadError('revocation-request.duplicate', { field: `${field}.signer`, seen: signer });
-      seen.add(mark);
-    }
-  });
-  requireInvalidity(order, now);
-  const { approvals } = policy.quorums['ca-revocation'];
-  const approvers = statements.slice(1).map(({ signer }) => signer);
-  if (approvers.length < approvals) {
-    throw new KeysteadError('revocation-request.too-few', {
-      field: 'statements',
-      seen: `${approvers.length} of ${approvals} approvals, besides ${proposer} who asks`,
-    });
-  }
-  return { order, orderSha256: caRevocationSha256(order), proposer, approvers };
-}
-
-function requireTime({ signedAt, expiresAt }: CaRevocationStatement, policy: Policy, now: Date, field: string): void {
-  if (Date.parse(expiresAt) <= now.getTime()) {
-    throw new KeysteadError('revocation-request.expired', { field: `${field}.expiresAt`, seen: expiresAt });
-  }
-  if (Date.parse(signedAt) > now.getTime() + CLOCK_SKEW_MS) {
-    throw new KeysteadError('revocation-request.not-yet-valid', { field: `${field}.signedAt`, seen: signedAt });
-  }
-  const seconds = (Date.parse(expiresAt) - Date.parse(signedAt)) / 1000;
-  if (seconds > 0 && seconds <= policy.approvals.maxSeconds) return;
-  const seen = `${seconds} s, where ${policy.approvals.maxSeconds} are the most`;
-  throw new KeysteadError('revocation-request.too-long', { field: `${field}.expiresAt`, seen });
-}
-
-/** Whether the signer may do what the statement says they do. */
-function requirePart(
-  { act, proposer, role }: CaRevocationStatement,
-  signer: string,
-  index: number,
-  policy: Policy,
-): void {
-  const field = `statements[${index}]`;
-  if (act !== (index === 0 ? 'propose' : 'approve')) {
-    throw new KeysteadError('revocation-request.malformed', { field: `${field}.act`, seen: act });
-  }
-  if (act === 'propose' && signer !== proposer) {
-    throw new KeysteadError('revocation-request.other-order', { field: `${field}.proposer`, seen: proposer });
-  }
-  if (act === 'approve' && signer === proposer) {
-    throw new KeysteadError('revocation-request.self', { field: `${field}.signer`, seen: signer });
-  }
-  const held = operatorOf(policy, signer)?.roles ?? [];
-  const may =
-    act === 'propose' ? permits([role], 'revocation.propose') : policy.quorums['ca-revocation'].roles.includes(role);
-  if (held.includes(role) && may) return;
-  throw new KeysteadError('revocation-request.signer-forbidden', {
-    field: `${field}.role`,
-    seen: `${signer} as ${role}, who is ${held.join(', ')}`,
-  });
+  const agreed = verifyAgreement(KIND, texts, policy, now);
+  requireInvalidity(agreed.order, now);
+  requireEnough(KIND, agreed);
+  return agreed;
 }
 
 function requireInvalidity({ invalidityDate }: CaRevocationOrder, now: Date): void {

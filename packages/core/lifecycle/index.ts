@@ -1,3 +1,4 @@
+export type { ApprovalQuorum } from './agreement.ts';
 export * from './attestation-policy.ts';
 export * from './authorisation.ts';
 export * from './authorised-subject.ts';

@@ -1,21 +1,20 @@
 import { z } from 'zod';
-import {
-  canonicalJson,
-  type DerSpki,
-  fromBase64,
-  type JsonValue,
-  sameBytes,
-  toBase64,
-  toBase64url,
-  toHex,
-} from '../bytes/index.ts';
-import { type Signer, sha256, verifySignature } from '../crypto/index.ts';
+import { toBase64url } from '../bytes/index.ts';
+import type { Signer } from '../crypto/index.ts';
 import { type ErrorCode, KeysteadError } from '../errors/index.ts';
-import { checkPublicKey, signatureAlgorithmFor } from '../x509/index.ts';
-import type { DocumentKind } from './operator-document.ts';
-import { OPERATOR_NAME, operatorOf, type Policy } from './policy.ts';
-import { type Permission, permits, type Role } from './roles.ts';
-import { firstIssue } from './schema-field.ts';
+import { OPERATOR_NAME, type Policy } from './policy.ts';
+import type { Permission, Role } from './roles.ts';
+import {
+  type DocumentKind,
+  encodePayload,
+  malformed,
+  type ReadPayload,
+  readBase64url,
+  readEnvelope,
+  readPayload,
+  requireOperatorSignature,
+  signedBytes,
+} from './signed-payload.ts';
 
 /** More people than any quorum asks for. */
 const MOST_SIGNATURES = 16;
@@ -57,23 +56,14 @@ export interface QuorumSignature {
   readonly signature: Uint8Array;
 }
 
-/** A document as it was read, whose signatures are not yet verified. */
-export interface QuorumDocument<T> {
-  readonly content: T;
+/** A document as it was read, whose signatures are not yet verified. Its hash is the same however many have signed. */
+export interface QuorumDocument<T> extends ReadPayload<T> {
   readonly signatures: readonly QuorumSignature[];
-  readonly payload: Uint8Array;
-  /** SHA-256 of the payload, hex: it is the same however many have signed. */
-  readonly sha256: string;
 }
-
-const encode = (content: unknown): Uint8Array => Buffer.from(canonicalJson(content as JsonValue), 'utf8');
-
-const signedBytes = <T>(kind: QuorumKind<T>, payload: Uint8Array): Uint8Array =>
-  Buffer.concat([Buffer.from(kind.context, 'latin1'), payload]);
 
 /** Writes a document that nobody has signed yet: one line of JSON. @throws KeysteadError the kind's `malformed`. */
 export const draftQuorumDocument = <T>(kind: QuorumKind<T>, content: T): string =>
-  format(encode(check(kind, content)), []);
+  format(encodePayload(kind, content), []);
 
 /**
  * Reads a document; verifies nothing. Its content has one encoding only: what two readers could read differently is
@@ -81,18 +71,12 @@ export const draftQuorumDocument = <T>(kind: QuorumKind<T>, content: T): string 
  * @throws KeysteadError the kind's `malformed` with the field.
  */
 export function parseQuorumDocument<T>(kind: QuorumKind<T>, text: string): QuorumDocument<T> {
-  const envelope = EnvelopeSchema.safeParse(jsonOf(kind, text, kind.name));
-  if (!envelope.success) throw malformed(kind, firstIssue(envelope.error, kind.name));
-  const payload = fromBase64url(kind, envelope.data.payload, 'payload');
-  const content = check(kind, jsonOf(kind, utf8Of(kind, payload), 'payload'));
-  if (!sameBytes(payload, encode(content))) {
-    throw malformed(kind, { field: 'payload', seen: `another encoding of the ${kind.name}` });
-  }
-  const signatures = envelope.data.signatures.map(({ signer, signature }, index) => ({
+  const envelope = readEnvelope(kind, EnvelopeSchema, text);
+  const signatures = envelope.signatures.map(({ signer, signature }, index) => ({
     signer,
-    signature: fromBase64url(kind, signature, `signatures[${index}].signature`),
+    signature: readBase64url(kind, signature, `signatures[${index}].signature`),
   }));
-  return { content, signatures, payload, sha256: toHex(sha256(payload)) };
+  return { ...readPayload(kind, envelope.payload), signatures };
 }
 
 /**
@@ -151,7 +135,9 @@ export function verifyQuorumDocument<T>(
   const names = new Set<string>();
   const keys = new Set<string>();
   signatures.forEach((one, index) => {
-    const key = requireSignature(kind, document.payload, one, `signatures[${index}]`, who);
+    const { permission, quorum, policy } = who;
+    const allowed = { permission, roles: quorum.roles, policy };
+    const key = requireOperatorSignature(kind, document.payload, one, allowed, `signatures[${index}].`);
     if (names.has(one.signer) || keys.has(key)) {
       throw new KeysteadError(kind.codes.signerTwice, { field: `signatures[${index}].signer`, seen: one.signer });
     }
@@ -175,67 +161,7 @@ export function requireEnough<T>(kind: QuorumKind<T>, signers: readonly string[]
   });
 }
 
-/** Verifies one signature. Returns the key by which it verified: base64 of its SubjectPublicKeyInfo. */
-function requireSignature<T>(
-  kind: QuorumKind<T>,
-  payload: Uint8Array,
-  { signer, signature }: QuorumSignature,
-  field: string,
-  { permission, quorum, policy }: Parameters<typeof verifyQuorumDocument>[2],
-): string {
-  const operator = operatorOf(policy, signer);
-  if (operator === undefined) {
-    throw new KeysteadError(kind.codes.signerUnknown, { field: `${field}.signer`, seen: signer });
-  }
-  if (!permits(operator.roles, permission) || !operator.roles.some((role) => quorum.roles.includes(role))) {
-    throw new KeysteadError(kind.codes.signerForbidden, {
-      field: `${field}.signer`,
-      seen: `${signer}, who is ${operator.roles.join(', ')}`,
-    });
-  }
-  const spki = fromBase64(operator.spki) as DerSpki;
-  const algorithm = signatureAlgorithmFor(checkPublicKey(spki, policy.algorithms));
-  if (!verifySignature(algorithm, spki, signedBytes(kind, payload), signature)) {
-    throw new KeysteadError(kind.codes.signatureInvalid, {
-      field: `${field}.signature`,
-      seen: `not one of ${signer}`,
-    });
-  }
-  return toBase64(spki);
-}
-
 const format = (payload: Uint8Array, signatures: readonly QuorumSignature[]): string => {
   const written = signatures.map(({ signer, signature }) => ({ signer, signature: toBase64url(signature) }));
   return `${JSON.stringify({ payload: toBase64url(payload), signatures: written })}\n`;
 };
-
-function check<T>(kind: QuorumKind<T>, value: unknown): T {
-  const parsed = kind.schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw malformed(kind, firstIssue(parsed.error, kind.name));
-}
-
-const malformed = <T>(kind: QuorumKind<T>, facts: { field: string; seen: string }): KeysteadError =>
-  new KeysteadError(kind.codes.malformed, facts);
-
-function jsonOf<T>(kind: QuorumKind<T>, text: string, field: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw malformed(kind, { field, seen: 'something that is not JSON' });
-  }
-}
-
-function utf8Of<T>(kind: QuorumKind<T>, bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw malformed(kind, { field: 'payload', seen: 'bytes that are not UTF-8' });
-  }
-}
-
-function fromBase64url<T>(kind: QuorumKind<T>, text: string, field: string): Uint8Array {
-  const bytes = new Uint8Array(Buffer.from(text, 'base64url'));
-  if (toBase64url(bytes) !== text) throw malformed(kind, { field, seen: 'something that is not base64url' });
-  return bytes;
-}

@@ -1,4 +1,5 @@
 import { KeysteadError } from '../errors/index.ts';
+import type { ApprovalQuorum } from './agreement.ts';
 import type { RevocationAct } from './certificate-states.ts';
 import type { Policy } from './policy.ts';
 import type { GivenReason, RevocationSelectorKind } from './revocation-authority.ts';
@@ -54,17 +55,11 @@ export function requireRevocationKind({ selector, act, reason }: RevocationKind,
   });
 }
 
-/** How many must agree besides the one who asks, and who may. */
-export interface RevocationQuorum {
-  readonly approvals: number;
-  readonly roles: readonly Role[];
-}
-
 /**
  * What the policy asks for. Where it says nothing, one CA operator does for a certificate, a key and a device; a batch
  * and a CA take the quorum of the revocation of a CA, but for a demonstration. REQ-KEY-SOD-02
  */
-export function revocationQuorum(policy: Policy, kind: RevocationKind): RevocationQuorum {
+export function revocationQuorum(policy: Policy, kind: RevocationKind): ApprovalQuorum {
   const rule = policy.revocation.authority?.find(
     ({ selectors, acts, reasons }) =>
       selectors.includes(kind.selector) &&

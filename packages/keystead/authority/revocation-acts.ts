@@ -2,10 +2,10 @@ import { toHex } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  type ApprovalQuorum,
   kindOfOrder,
   parseRevocationStatement,
   type RevocationAct,
-  type RevocationQuorum,
   type RevocationSelector,
   type RevocationStatementOrder,
   requireAgreed,
@@ -230,7 +230,7 @@ export class RevocationActs {
   }
 
   /** What the policy asks for. */
-  quorumOf(selector: RevocationSelector, act: RevocationAct, reason: FinalReason | undefined): RevocationQuorum {
+  quorumOf(selector: RevocationSelector, act: RevocationAct, reason: FinalReason | undefined): ApprovalQuorum {
     return revocationQuorum(this.#deps.policy, { selector: selector.kind, act, reason });
   }
 

@@ -1,7 +1,7 @@
 import {
+  type ApprovalQuorum,
   type ListedCertificate,
   type ListedIssuer,
-  type RevocationQuorum,
   type RevocationSelector,
   requireInvalidityDate,
   requireRevocationKind,
@@ -32,7 +32,7 @@ export interface Census {
   readonly listSha256: string;
   /** Those that would change, as many as one answer has room for; of a batch and a CA none. */
   readonly listed: readonly (ListedCertificate & { readonly subject: string })[];
-  readonly quorum: RevocationQuorum;
+  readonly quorum: ApprovalQuorum;
 }
 
 const UNITS_AT_ONCE = 500;

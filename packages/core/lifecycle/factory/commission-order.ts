@@ -1,18 +1,17 @@
 import { z } from 'zod';
-import { canonicalJson, toHex } from '../../bytes/index.ts';
-import { type Signer, sha256 } from '../../crypto/index.ts';
-import { KeysteadError } from '../../errors/index.ts';
-import type { Quorum } from '../keying.ts';
+import type { Signer } from '../../crypto/index.ts';
 import {
-  type DocumentKind,
-  type OperatorDocument,
-  parseDocumentOf,
-  signDocumentOf,
-  verifyDocumentOf,
-} from '../operator-document.ts';
-import { OPERATOR_NAME, operatorOf, type Policy } from '../policy.ts';
-import { permits, ROLES } from '../roles.ts';
-import { deviceIdPrefix, documentId, hash, serverName, wholeSecond } from './fields.ts';
+  type Agreed,
+  type OrderKind,
+  orderSha256Of,
+  requireEnough,
+  statementSchema,
+  verifyAgreement,
+} from '../agreement.ts';
+import type { Quorum } from '../keying.ts';
+import { type OperatorDocument, parseDocumentOf, signDocumentOf } from '../operator-document.ts';
+import type { Policy } from '../policy.ts';
+import { deviceIdPrefix, documentId, hash, serverName } from './fields.ts';
 import { factoryName } from './name.ts';
 
 /**
@@ -44,21 +43,10 @@ const OrderSchema = z
   });
 export type CommissionOrder = z.infer<typeof OrderSchema>;
 
-const StatementSchema = z.strictObject({
-  v: z.literal(1),
-  /** `propose` by the one who asks, `approve` by each of the others. */
-  act: z.enum(['propose', 'approve']),
-  order: OrderSchema,
-  /** Who asks. Every statement names the same person, so that nobody can approve what they asked for. */
-  proposer: z.string().regex(OPERATOR_NAME, 'must be the name of an operator'),
-  /** The role by which the signer signs. */
-  role: z.enum(ROLES),
-  signedAt: wholeSecond,
-  expiresAt: wholeSecond,
-});
+const StatementSchema = statementSchema(OrderSchema);
 export type CommissionStatement = z.infer<typeof StatementSchema>;
 
-const KIND: DocumentKind<CommissionStatement> = {
+const KIND: OrderKind<CommissionOrder> = {
   context: 'keystead factory commission statement v1\n',
   name: 'statement',
   schema: StatementSchema,
@@ -67,25 +55,25 @@ const KIND: DocumentKind<CommissionStatement> = {
     signerUnknown: 'commission.signer-unknown',
     signerForbidden: 'commission.signer-forbidden',
     signatureInvalid: 'commission.signature-invalid',
+    otherOrder: 'commission.other-order',
+    expired: 'commission.expired',
+    notYetValid: 'commission.not-yet-valid',
+    tooLong: 'commission.too-long',
+    self: 'commission.self',
+    duplicate: 'commission.duplicate',
+    tooFew: 'commission.too-few',
   },
+  permissions: { sign: 'factory.sign', propose: 'factory.propose' },
+  quorum: (policy) => commissionQuorum(policy),
 };
 
-/** A signer's clock may be ahead by this much. */
-const CLOCK_SKEW_MS = 60_000;
-
-/** An order with those who have signed it. */
-export interface AgreedCommission {
-  readonly order: CommissionOrder;
-  readonly orderSha256: string;
-  readonly proposer: string;
-  readonly approvers: readonly string[];
-}
+/** An order that enough people have signed. */
+export type AgreedCommission = Agreed<CommissionOrder>;
 
 /** How many people the commission of a factory takes. */
 export const commissionQuorum = (policy: Policy): Quorum => policy.quorums['ca-rotation'];
 
-export const commissionOrderSha256 = (order: CommissionOrder): string =>
-  toHex(sha256(Buffer.from(canonicalJson(order), 'utf8')));
+export const commissionOrderSha256 = (order: CommissionOrder): string => orderSha256Of(order);
 
 /** Signs a statement. Returns one line of JSON. @throws KeysteadError `commission.malformed` with the field. */
 export const signCommissionStatement = (
@@ -105,71 +93,7 @@ export const parseCommissionStatement = (text: string): OperatorDocument<Commiss
  * @throws KeysteadError `commission.*` with the statement's place.
  */
 export function verifyCommissionStatements(texts: readonly string[], policy: Policy, now: Date): AgreedCommission {
-  const statements = texts.map((text) => verifyDocumentOf(KIND, text, 'factory.sign', policy));
-  const [first] = statements;
-  if (first?.content.act !== 'propose') {
-    throw new KeysteadError('commission.malformed', { field: 'statements[0]', seen: 'no proposal' });
-  }
-  const { order, proposer } = first.content;
-  const quorum = commissionQuorum(policy);
-  const signers = new Set<string>();
-  const keys = new Set<string>();
-  statements.forEach(({ content, signer }, index) => {
-    const field = `statements[${index}]`;
-    if (canonicalJson(content.order) !== canonicalJson(order) || content.proposer !== proposer) {
-      throw new KeysteadError('commission.other-order', { field: `${field}.order`, seen: `by ${signer}` });
-    }
-    requireTime(content, policy, now, field);
-    requirePart(content, signer, index, quorum, policy);
-    const key = operatorOf(policy, signer)?.spki ?? '';
-    if (signers.has(signer) || keys.has(key)) {
-      throw new KeysteadError('commission.duplicate', { field: `${field}.signer`, seen: signer });
-    }
-    signers.add(signer);
-    keys.add(key);
-  });
-  const approvers = statements.slice(1).map(({ signer }) => signer);
-  if (approvers.length < quorum.approvals) {
-    const seen = `${approvers.length} of ${quorum.approvals} approvals, besides ${proposer} who asks`;
-    throw new KeysteadError('commission.too-few', { field: 'statements', seen });
-  }
-  return { order, orderSha256: commissionOrderSha256(order), proposer, approvers };
-}
-
-function requireTime({ signedAt, expiresAt }: CommissionStatement, policy: Policy, now: Date, field: string): void {
-  if (Date.parse(expiresAt) <= now.getTime()) {
-    throw new KeysteadError('commission.expired', { field: `${field}.expiresAt`, seen: expiresAt });
-  }
-  if (Date.parse(signedAt) > now.getTime() + CLOCK_SKEW_MS) {
-    throw new KeysteadError('commission.not-yet-valid', { field: `${field}.signedAt`, seen: signedAt });
-  }
-  const seconds = (Date.parse(expiresAt) - Date.parse(signedAt)) / 1000;
-  if (seconds > 0 && seconds <= policy.approvals.maxSeconds) return;
-  const seen = `${seconds} s, where ${policy.approvals.maxSeconds} are the most`;
-  throw new KeysteadError('commission.too-long', { field: `${field}.expiresAt`, seen });
-}
-
-/** Whether the signer may do what the statement says they do. */
-function requirePart(
-  { act, proposer, role }: CommissionStatement,
-  signer: string,
-  index: number,
-  quorum: Quorum,
-  policy: Policy,
-): void {
-  const field = `statements[${index}]`;
-  if (act !== (index === 0 ? 'propose' : 'approve')) {
-    throw new KeysteadError('commission.malformed', { field: `${field}.act`, seen: act });
-  }
-  if (act === 'propose' && signer !== proposer) {
-    throw new KeysteadError('commission.other-order', { field: `${field}.proposer`, seen: proposer });
-  }
-  if (act === 'approve' && signer === proposer) {
-    throw new KeysteadError('commission.self', { field: `${field}.signer`, seen: signer });
-  }
-  const held = operatorOf(policy, signer)?.roles ?? [];
-  const may = act === 'propose' ? permits([role], 'factory.propose') : quorum.roles.includes(role);
-  if (held.includes(role) && may) return;
-  const seen = `${signer} as ${role}, who is ${held.join(', ')}`;
-  throw new KeysteadError('commission.signer-forbidden', { field: `${field}.role`, seen });
+  const agreed = verifyAgreement(KIND, texts, policy, now);
+  requireEnough(KIND, agreed);
+  return agreed;
 }

@@ -4,7 +4,14 @@ import type { Signer } from '../../crypto/index.ts';
 import { COMMISSION_ACTS } from './commission-order.ts';
 import { deviceIdPrefix, hash, pemCertificate, serverName, wholeSecond } from './fields.ts';
 import { factoryName } from './name.ts';
-import { type EvidenceDocument, type EvidenceKind, parseEvidence, signByEvidence, verifyEvidence } from './signed.ts';
+import {
+  EVIDENCE_CODES,
+  type EvidenceDocument,
+  type EvidenceKind,
+  parseEvidence,
+  signByEvidence,
+  verifyEvidence,
+} from './signed.ts';
 
 /**
  * What headquarters hands to a factory node: certificates for its keys, and everything by which it works without a
@@ -47,6 +54,7 @@ const CommissionSchema = z.strictObject({
 export type Commission = z.infer<typeof CommissionSchema>;
 
 const KIND: EvidenceKind<Commission> = {
+  codes: EVIDENCE_CODES,
   context: 'keystead factory commission v1\n',
   name: 'commission',
   schema: CommissionSchema,

@@ -4,7 +4,14 @@ import type { Signer } from '../../crypto/index.ts';
 import { deviceId, documentId, hash, serial, spkiHash } from './fields.ts';
 import { factoryName } from './name.ts';
 import { COUNTER_KINDS } from './request.ts';
-import { type EvidenceDocument, type EvidenceKind, parseEvidence, signByEvidence, verifyEvidence } from './signed.ts';
+import {
+  EVIDENCE_CODES,
+  type EvidenceDocument,
+  type EvidenceKind,
+  parseEvidence,
+  signByEvidence,
+  verifyEvidence,
+} from './signed.ts';
 
 /** The ways to a key, in order of preference. */
 export const KEY_ORIGINS = ['tpm2-attested', 'secure-element', 'proof-of-possession', 'injected'] as const;
@@ -62,6 +69,7 @@ const ConsignmentSchema = z.strictObject({
 export type Consignment = z.infer<typeof ConsignmentSchema>;
 
 const KIND: EvidenceKind<Consignment> = {
+  codes: EVIDENCE_CODES,
   context: 'keystead consignment v1\n',
   name: 'consignment',
   // The brands of serials and hashes are types only: what is read is what is encoded.

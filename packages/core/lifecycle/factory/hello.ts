@@ -3,7 +3,14 @@ import type { DerSpki } from '../../bytes/index.ts';
 import type { Signer } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { factoryName } from './name.ts';
-import { type EvidenceDocument, type EvidenceKind, parseEvidence, signByEvidence, verifyEvidence } from './signed.ts';
+import {
+  EVIDENCE_CODES,
+  type EvidenceDocument,
+  type EvidenceKind,
+  parseEvidence,
+  signByEvidence,
+  verifyEvidence,
+} from './signed.ts';
 
 const crlNumber = z.int().min(0);
 
@@ -27,6 +34,7 @@ export type FactoryHello = z.infer<typeof HelloSchema>;
 export const MOST_TICKETS_KNOWN = 1000;
 
 const KIND: EvidenceKind<FactoryHello> = {
+  codes: EVIDENCE_CODES,
   context: 'keystead factory hello v1\n',
   name: 'hello',
   schema: HelloSchema,

@@ -4,7 +4,14 @@ import type { Signer } from '../../crypto/index.ts';
 import { MOST_CONSIGNED } from './consignment.ts';
 import { deviceId, hash, serial } from './fields.ts';
 import { factoryName } from './name.ts';
-import { type EvidenceDocument, type EvidenceKind, parseEvidence, signByEvidence, verifyEvidence } from './signed.ts';
+import {
+  EVIDENCE_CODES,
+  type EvidenceDocument,
+  type EvidenceKind,
+  parseEvidence,
+  signByEvidence,
+  verifyEvidence,
+} from './signed.ts';
 
 /** Why headquarters put a unit into quarantine: the one that came later, as both are reported. */
 export const CONFLICTS = {
@@ -48,6 +55,7 @@ const ReceiptSchema = z.strictObject({
 export type Receipt = z.infer<typeof ReceiptSchema>;
 
 const KIND: EvidenceKind<Receipt> = {
+  codes: EVIDENCE_CODES,
   context: 'keystead consignment receipt v1\n',
   name: 'receipt',
   schema: ReceiptSchema as z.ZodType<Receipt>,

@@ -1,33 +1,34 @@
 import { z } from 'zod';
-import { canonicalJson, type DerSpki, type JsonValue, sameBytes, toBase64url, toHex } from '../../bytes/index.ts';
-import { type Signer, sha256, verifySignature } from '../../crypto/index.ts';
+import { type DerSpki, toBase64url } from '../../bytes/index.ts';
+import { type Signer, verifySignature } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { checkPublicKey, signatureAlgorithmFor } from '../../x509/index.ts';
-import { firstIssue } from '../schema-field.ts';
+import {
+  encodePayload,
+  malformed,
+  type PayloadKind,
+  type ReadPayload,
+  readBase64url,
+  readEnvelope,
+  readPayload,
+  signedBytes,
+} from '../signed-payload.ts';
 
 /** What one kind of document is signed and known by. */
-export interface EvidenceKind<T> {
-  /** Goes before the payload, so that a signature is never one of something else by the same key. Ends with a newline. */
-  readonly context: string;
-  readonly name: string;
-  readonly schema: z.ZodType<T>;
+export interface EvidenceKind<T> extends PayloadKind<T> {
   /** The most bytes of its file. */
   readonly maxBytes: number;
 }
 
+/** The refusals that all of them share. */
+export const EVIDENCE_CODES = { malformed: 'factory.document-malformed' } as const;
+
 /** A document as it was read, whose signature is not yet verified. */
-export interface EvidenceDocument<T> {
-  readonly content: T;
-  readonly payload: Uint8Array;
+export interface EvidenceDocument<T> extends ReadPayload<T> {
   readonly signature: Uint8Array;
-  /** SHA-256 of the payload, hex. */
-  readonly sha256: string;
 }
 
-const signedBytes = <T>(kind: EvidenceKind<T>, payload: Uint8Array): Uint8Array =>
-  Buffer.concat([Buffer.from(kind.context, 'latin1'), payload]);
-
-const encode = (content: unknown): Uint8Array => Buffer.from(canonicalJson(content as JsonValue), 'utf8');
+const Envelope = z.strictObject({ payload: z.string(), signature: z.string().max(2048) });
 
 /**
  * Signs what one keyd tells another, with its evidence key. Returns the file: one line of JSON, `payload` (RFC 8785
@@ -39,7 +40,7 @@ export async function signByEvidence<T>(
   content: T,
   signer: Pick<Signer, 'sign'>,
 ): Promise<string> {
-  const payload = encode(check(kind, content));
+  const payload = encodePayload(kind, content);
   const signature = await signer.sign(signedBytes(kind, payload));
   return `${JSON.stringify({ payload: toBase64url(payload), signature: toBase64url(signature) })}\n`;
 }
@@ -49,17 +50,11 @@ export async function signByEvidence<T>(
  * @throws KeysteadError `factory.document-malformed` with the field.
  */
 export function parseEvidence<T>(kind: EvidenceKind<T>, text: string): EvidenceDocument<T> {
-  if (Buffer.byteLength(text, 'utf8') > kind.maxBytes) throw malformed(kind.name, `more than ${kind.maxBytes} bytes`);
-  const envelope = Envelope.safeParse(jsonOf(text, kind.name));
-  if (!envelope.success) {
-    const { field, seen } = firstIssue(envelope.error, kind.name);
-    throw malformed(field, seen);
+  if (Buffer.byteLength(text, 'utf8') > kind.maxBytes) {
+    throw malformed(kind, { field: kind.name, seen: `more than ${kind.maxBytes} bytes` });
   }
-  const payload = fromBase64url(envelope.data.payload, 'payload');
-  const content = check(kind, jsonOf(utf8Of(payload), 'payload'));
-  if (!sameBytes(payload, encode(content))) throw malformed('payload', `another encoding of the ${kind.name}`);
-  const signature = fromBase64url(envelope.data.signature, 'signature');
-  return { content, payload, signature, sha256: toHex(sha256(payload)) };
+  const { payload, signature } = readEnvelope(kind, Envelope, text);
+  return { ...readPayload(kind, payload), signature: readBase64url(kind, signature, 'signature') };
 }
 
 /**
@@ -73,38 +68,4 @@ export function verifyEvidence<T>(kind: EvidenceKind<T>, text: string, spki: Der
     throw new KeysteadError('factory.signature-invalid', { field: 'signature', seen: `a ${kind.name} of another key` });
   }
   return document;
-}
-
-const Envelope = z.strictObject({ payload: z.string(), signature: z.string().max(2048) });
-
-function check<T>(kind: EvidenceKind<T>, value: unknown): T {
-  const parsed = kind.schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const { field, seen } = firstIssue(parsed.error, kind.name);
-  throw malformed(field, seen);
-}
-
-const malformed = (field: string, seen: string): KeysteadError =>
-  new KeysteadError('factory.document-malformed', { field, seen });
-
-function jsonOf(text: string, field: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw malformed(field, 'something that is not JSON');
-  }
-}
-
-function utf8Of(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    throw malformed('payload', 'bytes that are not UTF-8');
-  }
-}
-
-function fromBase64url(text: string, field: string): Uint8Array {
-  const bytes = new Uint8Array(Buffer.from(text, 'base64url'));
-  if (toBase64url(bytes) !== text) throw malformed(field, 'something that is not base64url');
-  return bytes;
 }
