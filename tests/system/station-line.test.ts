@@ -180,11 +180,10 @@ test('requests that lie in a directory are taken in order, PEM or DER, and moved
 test('on a terminal the screen is large, in colours and with a bell; in a pipe it is plain text', async () => {
   const command = [process.execPath, PROGRAM, ...args('--rig', rigCommand)].map((word) => `'${word}'`).join(' ');
   const scan = `(printf 'PA-0040\\nPA-0066\\n'; sleep 1)`;
-  const env = { ...process.env, TERM: 'xterm-256color', FORCE_COLOR: undefined, NO_COLOR: undefined };
+  // Nothing that Node.js takes for a wish to have no colours (CI, NO_COLOR, NODE_DISABLE_COLORS) or to force them.
+  const env = { PATH: process.env.PATH, HOME: process.env.HOME, TERM: 'xterm-256color' };
   // script(1) gives the program a terminal of its own.
-  const shown = await ok('script', ['-qec', `stty -echo; ${scan} | ${command} || true`, '/dev/null'], {
-    env: env as NodeJS.ProcessEnv,
-  });
+  const shown = await ok('script', ['-qec', `stty -echo; ${scan} | ${command} || true`, '/dev/null'], { env });
   // Green and bold, red and bold, and three bells.
   for (const sent of ['\u001b[32m', '\u001b[31m', '\u0007\u0007\u0007'])
     assert.ok(shown.includes(sent), JSON.stringify(sent));

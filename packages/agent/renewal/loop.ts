@@ -4,7 +4,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { acceptIssued, CmpRefusal, type EnrolmentClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
 import type { DeviceIdentity, DeviceState } from '../state/index.ts';
-import { renewalNeed } from './schedule.ts';
+import { type RenewalNeed, renewalNeed } from './schedule.ts';
 import { nodeTimers, type Timers } from './timers.ts';
 
 /** What happened, for logs and screens. */
@@ -56,6 +56,8 @@ export class RenewalLoop {
   #stopped = true;
   #failures = 0;
   #failedProofs = 0;
+  /** What the last look found to be due. */
+  #tried: RenewalNeed['need'] = 'none';
 
   constructor(options: RenewalOptions) {
     this.#options = options;
@@ -93,7 +95,7 @@ export class RenewalLoop {
         return undefined;
       }
       this.#failures += 1;
-      const retrySeconds = this.#backoff(error);
+      const retrySeconds = this.#endedMeanwhile() ? this.#first : this.#backoff(error);
       this.#tell({ type: 'failed', error, attempt: this.#failures, retrySeconds });
       return retrySeconds;
     }
@@ -112,6 +114,7 @@ export class RenewalLoop {
   async #act(): Promise<number> {
     const { state, clock, graceSeconds } = this.#options;
     const need = renewalNeed(state.credential('current'), clock.now(), graceSeconds);
+    this.#tried = need.need;
     this.#retireExpiredPrevious();
     if (need.need === 'none') return this.#secondsUntil(need.until);
     if (need.need === 'people') {
@@ -180,6 +183,16 @@ export class RenewalLoop {
     const pending = state.credential('pending');
     if (pending === undefined) return;
     if (readCertificate(pending.certificate).notAfter.getTime() < clock.now().getTime()) state.discardPending();
+  }
+
+  /**
+   * Whether the LDevID ended while it was being renewed. Its refusal then says nothing of the next try, which goes by
+   * the IDevID, and a device without a credential must not wait long for it.
+   */
+  #endedMeanwhile(): boolean {
+    const { state, clock, graceSeconds } = this.#options;
+    if (this.#tried !== 'renew') return false;
+    return renewalNeed(state.credential('current'), clock.now(), graceSeconds).need === 'enrol';
   }
 
   /**

@@ -308,6 +308,33 @@ test('a device that was refused does not enrol around the refusal by its IDevID'
   assert.equal(device.state.pending, undefined, 'the refused key is not offered again');
 });
 
+test('a refusal because the LDevID ended on the way is followed at once by a recovery, not by the longest wait', async () => {
+  const device = await bench('pump-on-the-edge');
+  const { est, fleet } = device;
+  const slow: RenewalOptions['est'] = {
+    caCertificates: (identity) => est.caCertificates(identity),
+    enrol: (identity, csr) => est.enrol(identity, csr),
+    reenrol: (identity, csr) => {
+      fleet.clock.advance(25);
+      device.server.mishaps.push({
+        kind: 'answer',
+        status: 403,
+        body: 'certificate.expired: this certificate has ended',
+      });
+      return est.reenrol(identity, csr);
+    },
+  };
+  const loop = device.loop({ est: slow, backoff: { firstSeconds: 1, mostSeconds: 600 } });
+  await loop.step();
+  fleet.clock.advance(70);
+  assert.equal(await loop.step(), 1);
+  assert.equal(device.events.at(-1)?.type, 'failed');
+  fleet.clock.advance(1);
+  await loop.step();
+  assert.equal(device.events.at(-1)?.type, 'recovered');
+  assert.ok(await serves(device));
+});
+
 test('stopping ends the loop for good', async () => {
   const device = await bench('pump-stop');
   const loop = device.loop();

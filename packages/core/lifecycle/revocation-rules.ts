@@ -3,7 +3,6 @@ import type { ApprovalQuorum } from './agreement.ts';
 import type { RevocationAct } from './certificate-states.ts';
 import type { Policy } from './policy.ts';
 import type { GivenReason, RevocationSelectorKind } from './revocation-authority.ts';
-import type { Role } from './roles.ts';
 
 /** Who asks: an operator, or whoever holds the certificate: its device, the owner of its key or account. */
 export type RevocationParty = 'operator' | 'holder';

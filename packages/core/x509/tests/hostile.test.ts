@@ -51,17 +51,30 @@ const info = sequence(
 );
 const REQUESTS: readonly Uint8Array[] = [assembleSigned(info, key.signatureAlgorithm, await key.sign(info))];
 
+/** Far above the microseconds that a reading takes, far below what would hurt. */
+const MOST_MS = 250;
+
 /** Runs `read` and gives what it returns, or undefined for a KeysteadError; anything else, or a long time, fails. */
 function read<T>(run: () => T, bytes: Uint8Array): T | undefined {
+  const first = timed(run, bytes);
+  // A machine that paused does so once; what the bytes cost, they cost each time.
+  for (let tries = 3; first.ms >= MOST_MS && timed(run, bytes).ms >= MOST_MS; tries -= 1)
+    assert.ok(tries > 0, toHex(bytes));
+  return first.value;
+}
+
+function timed<T>(run: () => T, bytes: Uint8Array): { readonly value: T | undefined; readonly ms: number } {
   const started = performance.now();
+  const value = refusedOr(run, bytes);
+  return { value, ms: performance.now() - started };
+}
+
+function refusedOr<T>(run: () => T, bytes: Uint8Array): T | undefined {
   try {
     return run();
   } catch (error) {
     assert.ok(error instanceof KeysteadError, `${toHex(bytes)}: ${error instanceof Error ? error.stack : error}`);
     return undefined;
-  } finally {
-    // Far above the microseconds it takes, so that a busy machine does not fail it; far below what would hurt.
-    assert.ok(performance.now() - started < 250, toHex(bytes));
   }
 }
 
