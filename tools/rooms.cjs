@@ -1,13 +1,14 @@
 // The rule of the rooms (docs/architecture.md): imports run downwards only, and what a room may not know is
 // as important as what it does. Each entry of `mayImport` lists, for a room, the rooms it may look into.
-const core = ['bytes', 'errors', 'clock', 'crypto', 'x509', 'lifecycle', 'log', 'trust'];
+const core = ['bytes', 'errors', 'clock', 'crypto', 'x509', 'firmware', 'lifecycle', 'log', 'trust'];
 const coreMayImport = {
   bytes: [],
   clock: [],
   errors: [],
   crypto: ['bytes', 'errors', 'clock'],
   x509: ['bytes', 'errors', 'clock', 'crypto'],
-  lifecycle: ['bytes', 'errors', 'clock', 'crypto', 'x509'],
+  firmware: ['bytes', 'errors', 'clock', 'crypto', 'x509'],
+  lifecycle: ['bytes', 'errors', 'clock', 'crypto', 'x509', 'firmware'],
   log: ['bytes', 'errors', 'clock', 'crypto'],
   trust: ['bytes', 'errors', 'clock', 'crypto', 'x509'],
 };
@@ -22,7 +23,7 @@ const floors = [
   ['protocols'],
   ['acme'],
   ['fleet-keys'],
-  ['authority', 'provisioning', 'access', 'inventory'],
+  ['authority', 'provisioning', 'signing', 'access', 'inventory'],
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
   ['keystore'],

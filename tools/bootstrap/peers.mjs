@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 
 /**
- * A package is there when its command starts and, where that does not tell, prints `says`. strongSwan's plugins are
+ * A package is there when its command starts and, where that does not tell, prints `says` or `succeeds`. strongSwan's plugins are
  * packages that are only recommended: without them pki starts, and knows neither ECDSA nor HTTP.
  */
 const PEERS = [
@@ -32,6 +32,18 @@ const PEERS = [
     says: /tcti-swtpm\.c/,
   },
   { package: 'age', command: 'age', args: ['--version'] },
+  { package: 'sbsigntool', command: 'sbverify', args: ['--version'] },
+  { package: 'u-boot-tools', command: 'dumpimage', args: ['-V'] },
+  { package: 'device-tree-compiler', command: 'dtc', args: ['--version'] },
+  { package: 'rauc', command: 'rauc', args: ['--version'] },
+  { package: 'squashfs-tools', command: 'mksquashfs', args: ['-version'] },
+  { package: 'efitools', command: 'cert-to-efi-sig-list', args: ['--version'] },
+  // Firmware to sign, which has no command.
+  ...[
+    ['u-boot-qemu', '/usr/lib/u-boot/qemu_arm64/u-boot.bin'],
+    ['ovmf', '/usr/share/OVMF/OVMF_CODE.fd'],
+    ['opensbi', '/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_jump.bin'],
+  ].map(([name, file]) => ({ package: name, command: 'test', args: ['-s', file], succeeds: true })),
   { package: 'systemd', command: 'systemd-analyze', args: ['--version'] },
   { package: 'lego', command: 'lego', args: ['--version'] },
   { package: 'certbot', command: 'certbot', args: ['--version'] },
@@ -41,9 +53,13 @@ const PEERS = [
   { package: 'mosquitto-clients', command: 'mosquitto_pub', args: ['--help'] },
 ];
 
-function isThere({ command, args, says }) {
-  const { error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+function isThere({ command, args, says, succeeds }) {
+  const { error, stdout, stderr, status } = spawnSync(command, args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   if (error?.code === 'ENOENT') return false;
+  if (succeeds === true) return status === 0;
   return says === undefined || says.test(`${stdout}${stderr}`);
 }
 

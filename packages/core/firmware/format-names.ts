@@ -1,0 +1,14 @@
+/** What Keystead signs firmware as, each as its own verifier wants it: docs/signing.md has the table. */
+export const FIRMWARE_FORMATS = [
+  'mcuboot',
+  'fit',
+  'cms',
+  'rauc',
+  'authenticode',
+  'tuf',
+  'cose',
+  'suit',
+  'dsse',
+  'sshsig',
+] as const;
+export type FirmwareFormatName = (typeof FIRMWARE_FORMATS)[number];

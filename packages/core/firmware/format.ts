@@ -1,0 +1,72 @@
+import type { DerCertificate } from '../bytes/index.ts';
+import type { FirmwareFormatName } from './format-names.ts';
+import type { ImageBytes } from './image.ts';
+
+/**
+ * The longest subject, octets: metadata of a repository, a manifest, or the image for a microcontroller, which keyd
+ * hashes and reads itself. What is longer is signed by its digest.
+ */
+export const MOST_SUBJECT_BYTES = 4 * 1024 * 1024;
+
+/** What an image, or the subject of its signature, says of itself; null where the format has no place for it. */
+export interface FirmwareClaims {
+  readonly product: string | null;
+  readonly version: string | null;
+  /** Goes up, never down (anti-rollback); a device refuses what has a lower one. */
+  readonly securityCounter: number | null;
+}
+
+/** An image as people see it before they approve. */
+export interface FirmwareReading extends FirmwareClaims {
+  readonly format: FirmwareFormatName;
+  /** What stands in it, in its order: load address, dependencies, digests. Values are printable and short. */
+  readonly shown: readonly { readonly name: string; readonly value: string }[];
+  /** How many signatures it has already. */
+  readonly signatures: number;
+  /**
+   * All that a signature of it depends on, at most {@link MOST_SUBJECT_BYTES}: a digest, a manifest, metadata. The
+   * order that people approve binds its SHA-256, and keyd composes what is signed from it.
+   */
+  readonly subject: Uint8Array;
+}
+
+/** With what and when a signature is made. */
+export interface SigningTerms {
+  /** The certificate of the key, under the signing root; formats that know keys alone take its SPKI. */
+  readonly signer: DerCertificate;
+  /** From the signer's issuer to the signing root; empty where the signing root issued it. */
+  readonly chain: readonly DerCertificate[];
+  /** What a format that names a time of signing names. */
+  readonly time: Date;
+}
+
+/** A signature as keyd gave it. ECDSA: DER Ecdsa-Sig-Value; Ed25519 and ML-DSA: the octets; RSA: PKCS#1 v1.5. */
+export interface MadeSignature extends SigningTerms {
+  readonly signature: Uint8Array;
+}
+
+/**
+ * One format of signed firmware. `read` and `assemble` run where images are; `claims` and `compose` run in keyd too,
+ * which believes nobody: they parse the subject strictly and bound what they take.
+ */
+export interface FirmwareFormat {
+  readonly name: FirmwareFormatName;
+  /** For people: what it is and who verifies it. */
+  readonly title: string;
+  /**
+   * Puts together what is to be signed from raw bytes, where the format has a header that its tools would write.
+   * @throws KeysteadError `firmware.*` with the parameter.
+   */
+  readonly prepare?: (raw: ImageBytes, parameters: Readonly<Record<string, string>>) => Promise<ImageBytes>;
+  /** @throws KeysteadError `firmware.malformed` with what is wrong and where, `firmware.signed-already`. */
+  read(image: ImageBytes): Promise<FirmwareReading>;
+  /** What the subject says of itself, which must agree with the order. @throws KeysteadError `firmware.malformed`. */
+  claims(subject: Uint8Array): FirmwareClaims;
+  /**
+   * The bytes that the key signs (its hash belongs to the signature algorithm).
+   * @throws KeysteadError `firmware.malformed`, `firmware.key-unsuitable` where the format knows no such key.
+   */
+  compose(subject: Uint8Array, terms: SigningTerms): Uint8Array;
+  /** The signed image, or the detached signature, in pieces. */
+  assemble(image: ImageBytes, subject: Uint8Array, made: readonly MadeSignature[]): AsyncIterable<Uint8Array>;
+}

@@ -1,0 +1,3 @@
+export * from './format.ts';
+export * from './format-names.ts';
+export * from './image.ts';
