@@ -1324,6 +1324,17 @@ export const ERRORS = {
   },
   // ---- scans
   'scan.no-file': { kind: 'not-found', rule: 'what is to be scanned must be there' },
+  // ---- firmware and its signatures
+  'firmware.malformed': {
+    kind: 'invalid',
+    rule: 'an image must have the form of its format, whole and with nothing after it',
+  },
+  'firmware.signed-already': {
+    kind: 'conflict',
+    rule: 'an image that has a signature is not signed again',
+    remedy: 'give the image as it was built, before it was signed',
+  },
+  'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
   // ---- trust bundles and filters
   'trust-bundle.malformed': { kind: 'invalid', rule: 'a trust bundle must have the one form that is signed' },
   'trust-bundle.rule': {
