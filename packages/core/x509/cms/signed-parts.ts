@@ -88,7 +88,7 @@ export interface SignedDataParts {
   readonly contentType: string;
   /** The element that stands in the content's [0], DER; left out for a detached signature. */
   readonly content?: Uint8Array;
-  /** Each stands in the message once. */
+  /** Each stands in the message once; a message without certificates is one whose reader has them. */
   readonly certificates: readonly DerCertificate[];
   /** As {@link signerInfo} gave them. */
   readonly signers: readonly Uint8Array[];
@@ -106,7 +106,7 @@ export function signedDataOf(parts: SignedDataParts): Uint8Array {
       integer(version),
       setOf(...digests.map((digest) => digestIdentifier(digest, parameters))),
       encap,
-      context(0, ...once),
+      ...(once.length === 0 ? [] : [context(0, ...once)]),
       setOf(...signers),
     );
   } finally {
