@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { DerCertificate, Serial } from '../../bytes/index.ts';
 import type { SignatureAlgorithm } from '../../crypto/index.ts';
+import { KeysteadError } from '../../errors/index.ts';
 import type { CertificateInfo } from '../certificate.ts';
 import { contentInfo } from '../cms/content-info.ts';
 import type { CmsDigest } from '../cms/oids.ts';
@@ -16,7 +17,7 @@ import {
   sequence,
   tlv,
 } from '../der/writer.ts';
-import { IMPRINT_HASHES, type ImprintHash, TST_INFO } from './oids.ts';
+import { IMPRINT_HASHES, type ImprintHash, MOST_NONCE_OCTETS, TST_INFO } from './oids.ts';
 
 /** What a token says. */
 export interface TimestampFacts {
@@ -33,9 +34,16 @@ export interface TimestampFacts {
   readonly nonce?: Uint8Array;
 }
 
-/** TSTInfo (RFC 3161 section 2.4.2), DER. `ordering` is FALSE, its default: two tokens of one second are in no order. */
-export const tstInfo = ({ policy, hash, imprint, serial, time, accuracySeconds, nonce }: TimestampFacts): Uint8Array =>
-  sequence(
+/**
+ * TSTInfo (RFC 3161 section 2.4.2), DER. `ordering` is FALSE, its default: two tokens of one second are in no order.
+ * @throws KeysteadError `tsp.malformed` for an imprint that is not of the hash, or a nonce that is no INTEGER.
+ */
+export function tstInfo(facts: TimestampFacts): Uint8Array {
+  const { policy, hash, imprint, serial, time, accuracySeconds, nonce } = facts;
+  if (imprint.length !== IMPRINT_HASHES[hash].octets)
+    throw new KeysteadError('tsp.malformed', { field: 'imprint', seen: `${imprint.length} octets for ${hash}` });
+  if (nonce !== undefined) requireInteger(nonce);
+  return sequence(
     integer(1),
     oid(policy),
     // With the NULL that most clients write: some compare the imprint with their own to the octet.
@@ -45,6 +53,15 @@ export const tstInfo = ({ policy, hash, imprint, serial, time, accuracySeconds, 
     sequence(integer(accuracySeconds)),
     ...(nonce === undefined ? [] : [tlv(0x02, nonce)]),
   );
+}
+
+/** The content of an INTEGER has one form: no octet at its start that says nothing (X.690 section 8.3.2). */
+function requireInteger(nonce: Uint8Array): void {
+  const [first, second = 0] = nonce;
+  const padded = nonce.length > 1 && (first === 0 || first === 0xff) && (((first ?? 0) ^ second) & 0x80) === 0;
+  if (first !== undefined && nonce.length <= MOST_NONCE_OCTETS && !padded) return;
+  throw new KeysteadError('tsp.malformed', { field: 'nonce', seen: `${nonce.length} octets that are no INTEGER` });
+}
 
 /** Who signs a token. */
 export interface TimestampSigner {
