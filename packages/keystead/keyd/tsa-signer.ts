@@ -2,15 +2,28 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, fromPem, sameBytes, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { type IssuerId, profileOf, TSA_KEY, TSA_PROFILE } from '@keystead/core/lifecycle';
+import { type IssuerId, type OnlineCa, type Policy, profileOf, TSA_KEY, TSA_PROFILE } from '@keystead/core/lifecycle';
 import { type CertificateInfo, readCertificate } from '@keystead/core/x509';
 import { durableWrite } from '../files/durable.ts';
-import type { KeydContext } from './context.ts';
+import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
+import type { Hierarchy } from './hierarchy.ts';
+import type { Journal } from './journal.ts';
+import type { KeydState } from './state.ts';
 
 /** A certificate is replaced when this part of its life is over: each token can be verified for the rest of it. */
 const RENEW_AT = 0.1;
 /** How often the journal tells that time stamps were signed. A clock that went back by less than that is not noticed. */
 const MARK_EVERY_MS = 10_000;
+
+/** What it works with: all of it is keyd's context, as of the moment. */
+export interface TsaWork {
+  readonly hierarchy: Hierarchy;
+  readonly policy: Policy;
+  readonly state: KeydState;
+  readonly journal: Journal;
+  readonly signerOf: SignerOf;
+  issuing(ca: OnlineCa): CertificateAuthority;
+}
 
 export interface TsaCertificate {
   readonly issuer: IssuerId;
@@ -38,7 +51,7 @@ export class TsaSigner {
    * The certificate to sign by at `now`.
    * @throws KeysteadError `tsp.off` when it was revoked, and as `CertificateAuthority.issue` does.
    */
-  async at(keyd: KeydContext, now: Date): Promise<TsaCertificate> {
+  async at(keyd: TsaWork, now: Date): Promise<TsaCertificate> {
     this.#held ??= this.#read(keyd);
     const held = this.#held;
     if (held === undefined) return this.#make(keyd, now);
@@ -54,7 +67,7 @@ export class TsaSigner {
   }
 
   /** Writes down, from time to time, that time stamps are signed: from then on the clock does not go back before it. */
-  async mark(keyd: KeydContext, now: Date): Promise<void> {
+  async mark(keyd: TsaWork, now: Date): Promise<void> {
     this.#tokens += 1;
     if (now.getTime() - this.#markedAt < MARK_EVERY_MS) return;
     const before = { markedAt: this.#markedAt, tokens: this.#tokens };
@@ -70,7 +83,7 @@ export class TsaSigner {
   }
 
   /** What an earlier keyd has left; undefined for none, or one that is for another key. */
-  #read(keyd: KeydContext): TsaCertificate | undefined {
+  #read(keyd: TsaWork): TsaCertificate | undefined {
     let text: string;
     try {
       text = readFileSync(this.#path, 'latin1');
@@ -88,14 +101,14 @@ export class TsaSigner {
     return issuer === undefined ? undefined : { issuer: issuer.id, certificate };
   }
 
-  #make(keyd: KeydContext, now: Date): Promise<TsaCertificate> {
+  #make(keyd: TsaWork, now: Date): Promise<TsaCertificate> {
     this.#making ??= this.#certify(keyd, now).finally(() => {
       this.#making = undefined;
     });
     return this.#making;
   }
 
-  async #certify(keyd: KeydContext, now: Date): Promise<TsaCertificate> {
+  async #certify(keyd: TsaWork, now: Date): Promise<TsaCertificate> {
     const authority = keyd.issuing('server');
     const { certificate } = await authority.issue({
       profile: profileOf(keyd.policy, TSA_PROFILE),
@@ -113,7 +126,7 @@ export class TsaSigner {
 }
 
 /** Whether a token by it can be verified for long: its CA is not revoked, and most of its life is left. */
-function isFresh({ issuer, certificate }: TsaCertificate, { hierarchy }: KeydContext, now: Date): boolean {
+function isFresh({ issuer, certificate }: TsaCertificate, { hierarchy }: TsaWork, now: Date): boolean {
   if (hierarchy.pins.revoked.includes(issuer)) return false;
   const begin = certificate.notBefore.getTime();
   return now.getTime() < begin + (certificate.notAfter.getTime() - begin) * RENEW_AT;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { randomBytes } from '../../../crypto/index.ts';
 import { KeysteadError } from '../../../errors/index.ts';
 import { readCertificate } from '../../certificate.ts';
 import { booleanTrue, context, integer, octetString, oid, sequence } from '../../der/writer.ts';
