@@ -1,3 +1,4 @@
+export * from './anchors/index.ts';
 export * from './fit/index.ts';
 export * from './format.ts';
 export * from './format-names.ts';
