@@ -9,8 +9,8 @@ import { headline, keyLine, plain } from './c-source.ts';
 
 /**
  * An overlay for U-Boot's control device tree (`dtc -@`, `fdtoverlay`), which has what `mkimage -K -r` would write there:
- * no configuration boots without a signature by one of these keys. Several are alternatives (`required-mode = "any"`,
- * U-Boot 2020.10), as a rotation needs them.
+ * no configuration boots without a signature by one of these keys. Several are alternatives (`required-mode = "any"`),
+ * as a rotation needs them.
  * @throws KeysteadError `firmware.anchor-missing`, `firmware.key-unsuitable`.
  */
 export function uBootKeys(set: AnchorSet): string {

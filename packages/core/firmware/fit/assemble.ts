@@ -6,11 +6,11 @@ import type { MadeSignature } from '../format.ts';
 import { type ImageBytes, piecesOf } from '../image.ts';
 import { malformed } from '../malformed.ts';
 import { type Blob, blobHead } from './blob.ts';
-import { childOf } from './configuration.ts';
+import { childOf, usedImages } from './configuration.ts';
 import { FIT_ALGORITHMS, type SignaturePlace, signaturePlaces, WRITTEN } from './signature-node.ts';
 import { padded, readSignedTree, signedBytes, word } from './signed-tree.ts';
 import { PROPERTY } from './structure.ts';
-import { aligned, type ImageTree, readImageTree } from './tree.ts';
+import { aligned, checkHashes, type ImageTree, readImageTree } from './tree.ts';
 
 /** Octets that go into the structure block at a place. */
 interface Insertion {
@@ -35,6 +35,8 @@ export async function* assembleFit(
   if (!sameBytes(signedBytes(tree.root, hashedNodes, tree.strings.subarray(0, stringsBytes)), subject)) {
     throw malformed('image', 'another than what was signed');
   }
+  // The signature covers the hashes: data that was changed since would be found by the device alone.
+  for (const { node } of usedImages(tree.root, target)) await checkHashes(image, tree, node);
   const free = signaturePlaces(target).filter(({ signed }) => !signed);
   const strings = new Strings(tree.strings);
   const insertions: Insertion[] = [];

@@ -110,6 +110,12 @@ for (const [what, source, field, seen] of [
   ],
   ['with images that only CRC-32 protects', { hash: 'hash-1 { algo = "crc32"; };' }, /images\/kernel/, /not protected/],
   ['with images that only SHA-1 protects', { hash: 'hash-1 { algo = "sha1"; };' }, /images\/kernel/, /not protected/],
+  [
+    'with a hash that U-Boot is told to pass over',
+    { hash: 'hash-1 { algo = "sha256"; uboot-ignore; };' },
+    /hash-1: uboot-ignore/,
+    /not checked/,
+  ],
   ['that uses an image which is not there', { configuration: 'kernel = "karnel";' }, /conf-1: kernel/, /not there/],
   ['that uses one of two', { configuration: 'kernel = "kernel", "karnel";' }, /conf-1: kernel/, /not there/],
   ['that uses no image', { configuration: '' }, /conf-1/, /no image/],
@@ -198,6 +204,8 @@ test('FIT: a key for which the image has no place, or which U-Boot does not know
 test('FIT: an image that was swapped after it was approved is not assembled', async () => {
   const { subject } = await FIT.read(imageOf(image));
   const made = [key.made(FIT, subject)];
+  const data = replaced(image, new Uint8Array(8).fill(0x22), new Uint8Array(8).fill(0x23));
+  await assert.rejects(wholeOf(FIT.assemble(imageOf(data), subject, made)), refused('firmware.malformed', /hash-1/));
   const other = replaced(image, 'description\0', 'descriptiom\0');
   await assert.rejects(wholeOf(FIT.assemble(imageOf(other), subject, made)), refused('firmware.malformed', /^image$/));
 });
