@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { toHex } from '../../bytes/index.ts';
 import { type ImageBytes, piecesOf } from '../image.ts';
 import { malformed } from '../malformed.ts';
 import { type Blob, HEADER_BYTES, readBlob } from './blob.ts';
@@ -40,6 +39,10 @@ export async function readImageTree(image: ImageBytes): Promise<ImageTree> {
   const placed = nodes.map((node) => ({ node, ...placeOf(node, blob) }));
   const kinds = new Set(placed.map(({ kind }) => kind).filter((kind) => kind !== 'none'));
   if (kinds.size > 1) throw malformed('/images', 'both data-offset and data-position');
+  // What is hashed is then no longer than the file.
+  if (placed.reduce((sum, { range }) => sum + range.length, 0) > image.size) {
+    throw malformed('/images', 'data that overlaps, or is not there');
+  }
   const outside = placed.filter(({ kind }) => kind !== 'none');
   const end = Math.max(blob.totalBytes, ...outside.map(({ range }) => range.at + range.length));
   const slack = outside.length === 0 ? 0 : LARGEST_ALIGNMENT - 1;
@@ -91,18 +94,20 @@ function placeOf(node: TreeNode, blob: Blob): { readonly kind: ImageTree['extern
 }
 
 /**
- * Checks every strong hash of an image against its data, read as a stream: what is approved is what is there.
+ * Checks every strong hash of an image against its data, read once as a stream: what is approved is what is there.
  * @throws KeysteadError `firmware.malformed`.
  */
 export async function checkHashes(image: ImageBytes, tree: ImageTree, node: TreeNode): Promise<void> {
   const { at, length } = tree.data.get(node) ?? { at: 0, length: 0 };
-  for (const child of node.children.values()) {
+  const strong = [...node.children.values()].flatMap((child) => {
     const algorithm = stringOf(child, 'algo') ?? '';
-    if (!isHashNode(child) || !Object.hasOwn(STRONG_HASHES, algorithm)) continue;
-    const hash = createHash(algorithm);
-    for await (const piece of piecesOf(image, at, at + length)) hash.update(piece);
-    const digest = new Uint8Array(hash.digest());
-    if (toHex(digest) !== child.properties.get('value')?.value?.toString('hex')) {
+    return isHashNode(child) && Object.hasOwn(STRONG_HASHES, algorithm) ? [{ child, algorithm }] : [];
+  });
+  const hashes = new Map(strong.map(({ algorithm }) => [algorithm, createHash(algorithm)]));
+  for await (const piece of piecesOf(image, at, at + length)) for (const hash of hashes.values()) hash.update(piece);
+  const digests = new Map([...hashes].map(([algorithm, hash]) => [algorithm, hash.digest('hex')]));
+  for (const { child, algorithm } of strong) {
+    if (digests.get(algorithm) !== child.properties.get('value')?.value?.toString('hex')) {
       throw malformed(child.path, 'a value that is not the hash of the data');
     }
   }

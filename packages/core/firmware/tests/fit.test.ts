@@ -118,6 +118,12 @@ for (const [what, source, field, seen] of [
   ],
   ['that uses an image which is not there', { configuration: 'kernel = "karnel";' }, /conf-1: kernel/, /not there/],
   ['that uses one of two', { configuration: 'kernel = "kernel", "karnel";' }, /conf-1: kernel/, /not there/],
+  [
+    'that uses one image more often than anybody can look at',
+    { configuration: `loadables = ${Array(101).fill('"kernel"').join(', ')};` },
+    /conf-1: loadables/,
+    /101 images/,
+  ],
   ['that uses no image', { configuration: '' }, /conf-1/, /no image/],
   ['that reserves memory', { root: '}; /memreserve/ 0x1000 0x10; / {' }, /reserved|structure/, /./],
 ] as const) {
@@ -128,6 +134,15 @@ for (const [what, source, field, seen] of [
     await readRefused(bad, field, seen);
   });
 }
+
+test('FIT: images whose data overlaps are refused, so that a small file is not hashed for hours', async () => {
+  const overlapping = Buffer.concat([built({}, '-E'), Buffer.alloc(4000)]);
+  for (const name of ['kernel\0', 'initrd\0']) {
+    const size = overlapping.indexOf(Buffer.from([0, 0, 0, 100]), overlapping.indexOf(name));
+    overlapping.writeUInt32BE(4000, size);
+  }
+  await readRefused(overlapping, /images/, /overlaps/);
+});
 
 test('FIT: data that is not what its hash says is refused before anybody is asked to approve it', async () => {
   const bad = replaced(image, new Uint8Array(8).fill(0x22), new Uint8Array(8).fill(0x23));

@@ -119,6 +119,7 @@ for (const [what, change, field, seen] of [
   ['a protected area of another magic', [164, 0x07], /protected TLVs/, /magic/],
   ['a protected area of another length', [166, 0x1d], /protected TLVs/, /29 octets by its head/],
   ['a TLV beyond its area', [170, 0xff], /protected TLVs/, /beyond/],
+  ['a TLV that goes one octet beyond its area', [178, 0x0d], /protected TLVs/, /beyond/],
   ['a counter of another length', [170, 0x03], /security counter|protected/, /./],
   ['a filled pad', [169, 0x01], /protected TLVs/, /pad/],
   ['a signature among the protected', [168, 0x22], /protected TLVs/, /never protected/],
