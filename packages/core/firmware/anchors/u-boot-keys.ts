@@ -33,8 +33,8 @@ ${mode}${anchors.map(keyNode).join('')}      };
 }
 
 function keyNode(anchor: FirmwareAnchor): string {
-  const algorithm = FIT_ALGORITHMS[anchor.keyAlgorithm ?? 'Ed25519'];
-  if (algorithm === undefined || anchor.keyAlgorithm === undefined) {
+  const algorithm = anchor.keyAlgorithm === undefined ? undefined : FIT_ALGORITHMS[anchor.keyAlgorithm];
+  if (algorithm === undefined) {
     throw new KeysteadError('firmware.key-unsuitable', { field: anchor.id, seen: `${anchor.algorithm} for U-Boot` });
   }
   // Two ids that were spelt as one would be one node, and one key would be gone.

@@ -51,7 +51,8 @@ const READ = {
 
 /** @throws KeysteadError `firmware.parameter`, which names the parameter. */
 export function readParameters(given: Given): MCUbootParameters {
-  for (const name of Object.keys(given)) {
+  for (const [name, value] of Object.entries(given)) {
+    if (value.length > 1000) throw refused(name, `${value.length} characters`);
     if (!Object.hasOwn(READ, name)) throw refused(name, `one of ${Object.keys(READ).join(', ')} is known`);
   }
   const version = READ.version(given.version);

@@ -1,8 +1,8 @@
 import { encode } from 'cborg';
 import { sha256 } from '../../crypto/index.ts';
-import { KeysteadError } from '../../errors/index.ts';
 import { MOST_SUBJECT_BYTES } from '../format.ts';
 import { type ImageBytes, imageOf } from '../image.ts';
+import { malformed } from '../malformed.ts';
 import { FLAGS, HEADER_BYTES, IMAGE_MAGIC, PROTECTED_INFO_MAGIC, TLV, TLV_INFO_MAGIC } from './layout.ts';
 import { type MCUbootParameters, readParameters } from './parameters.ts';
 import { tlvArea } from './tlv.ts';
@@ -19,9 +19,10 @@ export async function prepareMCUboot(raw: ImageBytes, given: Readonly<Record<str
   const { headerBytes } = parameters;
   const most = MOST_SUBJECT_BYTES - headerBytes - protectedTlvs.length;
   if (raw.size === 0 || raw.size > most) {
-    throw new KeysteadError('firmware.malformed', { field: 'image', seen: `${raw.size} octets, not 1 to ${most}` });
+    throw malformed('image', `${raw.size} octets, not 1 to ${most}`);
   }
   const code = await raw.read(0, raw.size);
+  if (code.length !== raw.size) throw malformed('image', `${code.length} octets of ${raw.size}`);
   const head = new Uint8Array(headerBytes).fill(parameters.erased);
   head.set(header(parameters, code.length, protectedTlvs.length));
   const signed = Buffer.concat([head, code, protectedTlvs]);

@@ -11,23 +11,24 @@ import type { FirmwareFormat, MadeSignature, SigningTerms } from '../index.ts';
 /** What every signature of the tests is made at. */
 export const SIGNED_AT = new Date('2026-11-28T12:00:00Z');
 
-const GENPKEY: Readonly<Record<KeyAlgorithm, readonly string[]>> = {
+const GENPKEY = {
   'P-256': ['EC', '-pkeyopt', 'ec_paramgen_curve:P-256'],
   'P-384': ['EC', '-pkeyopt', 'ec_paramgen_curve:P-384'],
   Ed25519: ['ED25519'],
   'RSA-2048': ['RSA', '-pkeyopt', 'rsa_keygen_bits:2048'],
   'RSA-3072': ['RSA', '-pkeyopt', 'rsa_keygen_bits:3072'],
   'RSA-4096': ['RSA', '-pkeyopt', 'rsa_keygen_bits:4096'],
-};
+} as const satisfies Partial<Record<KeyAlgorithm, readonly string[]>>;
+export type SigningKeyAlgorithm = keyof typeof GENPKEY;
 
 /** A key with a certificate of itself, made by openssl in a directory of its own, as `dev.key`, `dev.crt`, `dev.pub`. */
 export class SigningKey {
-  readonly algorithm: KeyAlgorithm;
+  readonly algorithm: SigningKeyAlgorithm;
   readonly directory = mkdtempSync(join(tmpdir(), 'keystead-signing-key-'));
   readonly certificate: DerCertificate;
   readonly spki: DerSpki;
 
-  constructor(algorithm: KeyAlgorithm) {
+  constructor(algorithm: SigningKeyAlgorithm) {
     this.algorithm = algorithm;
     this.#openssl('genpkey', '-algorithm', ...GENPKEY[algorithm], '-out', 'dev.key');
     this.#openssl('req', '-new', '-x509', '-key', 'dev.key', '-subj', '/CN=dev', '-days', '30', '-out', 'dev.crt');
