@@ -76,6 +76,7 @@ for (const [algorithm, file, tlvs] of [
       size: raw.length,
       flags: 0x20,
       version: '2.10.3+77',
+      pad: 0,
       padding: [0xff],
       code: createHash('sha256').update(raw).digest('hex'),
       dependencies: [

@@ -38,11 +38,11 @@ def version(octets):
 
 image, spki, out = sys.argv[1:]
 data, spki = open(image, "rb").read(), open(spki, "rb").read()
-magic, load, header, protected, size, flags, ver, _ = struct.unpack_from("<IIHHII8sI", data, 0)
+magic, load, header, protected, size, flags, ver, pad = struct.unpack_from("<IIHHII8sI", data, 0)
 if magic != MAGIC:
     fail("magic")
 signed_end = header + size
-said = {"load": load, "header": header, "size": size, "flags": flags, "version": version(ver)}
+said = {"load": load, "header": header, "size": size, "flags": flags, "version": version(ver), "pad": pad}
 said["padding"] = sorted(set(data[32:header]))
 said["code"] = hashlib.sha256(data[header : header + size]).hexdigest()
 said["dependencies"], said["counter"], said["record"] = [], None, None
