@@ -1335,6 +1335,7 @@ export const ERRORS = {
     remedy: 'give the image as it was built, before it was signed',
   },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
+  'firmware.parameter': { kind: 'invalid', rule: 'a parameter of the image must be one that its header can carry' },
   // ---- trust bundles and filters
   'trust-bundle.malformed': { kind: 'invalid', rule: 'a trust bundle must have the one form that is signed' },
   'trust-bundle.rule': {
