@@ -9,9 +9,13 @@ export {
 export { type Agreement, agreementInfo } from './agreement-info.ts';
 export { type AgreementGroup, agreementOctets, agreementSpki, requireAgreementKey } from './agreement-key.ts';
 export {
+  type ClassicalKeyAlgorithm,
   DIGEST_OF,
   type GeneratedKeyAlgorithm,
+  isPostQuantum,
   type KeyAlgorithm,
+  POST_QUANTUM_ALGORITHMS,
+  type PostQuantumAlgorithm,
   SIGNATURE_OF,
   type SignatureAlgorithm,
 } from './algorithms.ts';
@@ -46,6 +50,7 @@ export type { KdfHash } from './kdf-bounds.ts';
 export { ed25519Octets, ed25519Spki, publicKeyOf } from './key.ts';
 export { type KeyTransport, softwareTransport, type TransportScheme, transportKey } from './key-transport.ts';
 export { unwrapKey, type WrapMode, wrapKey } from './key-wrap.ts';
+export { verifyHss, verifyLms } from './lms-verify.ts';
 export {
   type Encapsulation,
   generateMlKemKey,

@@ -79,6 +79,16 @@ test('an envelope names its signers, each once, whatever its keyids say', async 
   assert.deepEqual(dsseSigners({ ...envelope, signatures: envelope.signatures.slice(0, 2) }, [other.key.spki]), []);
 });
 
+test('an ML-DSA key signs beside one of today, by a certificate of its own', async () => {
+  const quantum = await newTestSigner('ML-DSA-87');
+  const image = imageOf(statement());
+  const { subject } = await dsse.read(image);
+  const made = [await signer.made(dsse, subject), await quantum.made(dsse, subject)];
+  const envelope = readDsseEnvelope(await together(dsse.assemble(image, subject, made)));
+  assert.deepEqual(dsseSigners(envelope, [quantum.key.spki, signer.key.spki]), [quantum.key.spki, signer.key.spki]);
+  assert.deepEqual(dsseSigners({ ...envelope, payload: text('x') }, [quantum.key.spki]), []);
+});
+
 test('plain bytes, a statement and an envelope that is not signed are each read for what they are', async () => {
   const type = async (bytes: Uint8Array) => readPae((await dsse.read(imageOf(bytes))).subject).payloadType;
   assert.equal(await type(text('firmware')), 'application/octet-stream');
