@@ -20,6 +20,15 @@ export {
   type SignatureAlgorithm,
 } from './algorithms.ts';
 export { type CbcContent, decryptCbc, encryptCbc } from './content-cipher.ts';
+export {
+  COSE_ALGORITHM,
+  type CoseKeyAlgorithm,
+  fromCoseSignature,
+  isCoseKey,
+  sign1Structure,
+  toCoseSignature,
+  verifyCoseSignature,
+} from './cose.ts';
 export { deviceKey } from './device-key.ts';
 export { type DiversifiedInput, diversifiedInput, keyCheckValue } from './diversified-key.ts';
 export { ecdsaNumbers, ecdsaSigValue } from './ecdsa-sig-value.ts';

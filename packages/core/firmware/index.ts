@@ -1,5 +1,7 @@
+export * from './cose/index.ts';
 export * from './dsse/index.ts';
 export * from './format.ts';
 export * from './format-names.ts';
 export * from './image.ts';
 export * from './sshsig/index.ts';
+export * from './suit/index.ts';
