@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { verifyHss, verifyLms } from '../index.ts';
+import { randomBytes, verifyHss, verifyLms } from '../index.ts';
 import { hex } from './support.ts';
 
 interface HssVector {
@@ -77,8 +77,8 @@ function foreignTree(type: number, oneTimeType: number, hashName: string, n: num
     24: { 1: 8, 2: 6, 4: 4, 8: 0 },
   };
   const [chains, shift] = [chainsOf[n]?.[w] ?? 0, shiftOf[n]?.[w] ?? 0];
-  const step = (q: number, i: number, from: number, to: number, start: Buffer): Buffer => {
-    let value = start;
+  const step = (q: number, i: number, from: number, to: number, start: Uint8Array): Uint8Array => {
+    let value: Uint8Array = start;
     for (let j = from; j < to; j += 1) value = hash(identifier, u32(q), Buffer.of(i >> 8, i & 255, j), value);
     return value;
   };

@@ -15,7 +15,7 @@ import { COSE_SHA256, composeSign1, HEADER, type Headers, makeSign1, readSign1Se
 const MOST_PAYLOAD_BYTES = MOST_SUBJECT_BYTES - 16;
 const NO_CLAIMS: FirmwareClaims = { product: null, version: null, securityCounter: null };
 const PLAIN: Headers = new Map();
-/** The payload is the hash of the image, and says so (draft-ietf-cose-hash-envelope). */
+/** The payload is the hash of the image, and says so (RFC 9995). */
 const HASHED: Headers = new Map([[HEADER.payloadHashAlg, COSE_SHA256]]);
 
 /** What is signed beside algorithm and key. */

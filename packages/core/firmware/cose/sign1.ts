@@ -14,7 +14,7 @@ import { malformed } from '../malformed.ts';
 import { signerKey, unsuitable } from '../signer-key.ts';
 import { cborTagged, decoded, sequenceOf, TAGS, Tagged } from './cbor.ts';
 
-/** Header parameters: RFC 9052 section 3.1, RFC 9360 section 2, draft-ietf-cose-hash-envelope section 4. */
+/** Header parameters: RFC 9052 section 3.1, RFC 9360 section 2, RFC 9995 section 3. */
 export const HEADER = { alg: 1, crit: 2, kid: 4, x5chain: 33, payloadHashAlg: 258 } as const;
 /** SHA-256 (RFC 9054 section 3.3). */
 export const COSE_SHA256 = -16;
