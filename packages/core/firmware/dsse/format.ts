@@ -5,7 +5,7 @@ import { KeysteadError } from '../../errors/index.ts';
 import { type FirmwareClaims, type FirmwareFormat, type FirmwareReading, MOST_SUBJECT_BYTES } from '../format.ts';
 import { type ImageBytes, imageOf, piecesOf } from '../image.ts';
 import { malformed } from '../malformed.ts';
-import { signerKey } from '../signer-key.ts';
+import { signerKey, unsuitable } from '../signer-key.ts';
 import { wholeOf } from '../whole.ts';
 import { dsseEnvelope, dsseKeyId, MOST_ENVELOPE_BYTES, readDsseEnvelope } from './envelope.ts';
 import { type DssePayload, pae, readPae, requirePayloadType } from './pae.ts';
@@ -47,6 +47,7 @@ export const dsse: FirmwareFormat = {
     return subject;
   },
   async *assemble(_image, subject, made) {
+    if (made.length === 0) throw unsuitable('no key');
     const signatures = made.map((one) => ({ keyid: dsseKeyId(signerKey(one).spki), sig: one.signature }));
     // Of the subject, which is what was signed, whatever the image is by now.
     yield dsseEnvelope({ ...readPae(subject), signatures });

@@ -6,6 +6,7 @@ import { KeysteadError } from '../../errors/index.ts';
 import { composeSign1, makeSign1, verifySign1 } from '../cose/sign1.ts';
 import type { FirmwareClaims, FirmwareFormat } from '../format.ts';
 import { type ImageBytes, imageOf, piecesOf } from '../image.ts';
+import { unsuitable } from '../signer-key.ts';
 import { wholeOf } from '../whole.ts';
 import { MOST_ENVELOPE_BYTES, makeEnvelope, readSuitEnvelope, type SuitEnvelope } from './envelope.ts';
 import {
@@ -47,6 +48,7 @@ export const suit: FirmwareFormat = {
     return composeSign1(manifestDigest(subject), NO_HEADERS, terms);
   },
   async *assemble(image, subject, made) {
+    if (made.length === 0) throw unsuitable('no key');
     const { payloads } = await envelopeOf(image);
     // Devices hold the key that they verify with: certificates would only make the manifest longer.
     const signatures = made.map((one) => makeSign1(null, NO_HEADERS, one, false));
@@ -76,6 +78,11 @@ function shownOf(manifest: Uint8Array, read: SuitManifest): { name: string; valu
     { name: 'manifest SHA-256', value: toHex(sha256(manifest)) },
     ...components.map((value) => ({ name: 'component', value })),
     ...read.parameters.map(([label, value]) => shownParameter(label, value)),
+    // Branches (15, 32) and what else a manifest can do are for whoever wrote it to explain: here stands that they are there.
+    { name: 'commands', value: read.commands.join(' ').slice(0, 300) },
+    ...(read.otherMembers.length === 0
+      ? []
+      : [{ name: 'members not looked into', value: read.otherMembers.join(' ').slice(0, 300) }]),
   ];
   return rows.length <= MOST_SHOWN
     ? rows

@@ -8,6 +8,9 @@ import { malformed } from '../malformed.ts';
 
 /** Numbers of draft-ietf-suit-manifest-34, section 11 and appendix A. */
 const MEMBER = { version: 1, sequenceNumber: 2, common: 3, validate: 7, install: 20 } as const;
+/** Validation, load, invocation, dependency resolution, payload fetch, candidate verification, installation. */
+const SEQUENCES = [7, 8, 9, 15, 16, 18, 20] as const;
+const KNOWN_MEMBERS: readonly number[] = [1, 2, 3, ...SEQUENCES];
 const COMMON = { components: 2, sharedSequence: 4 } as const;
 const CONDITION = { vendorIdentifier: 1, classIdentifier: 2, imageMatch: 3 } as const;
 const DIRECTIVE = { overrideParameters: 20, fetch: 21 } as const;
@@ -36,8 +39,12 @@ export interface SuitUpdate {
 export interface SuitManifest {
   readonly sequenceNumber: number;
   readonly components: readonly (readonly Uint8Array[])[];
-  /** The parameters of the shared sequence and of the installation, by number, in their order. */
+  /** What the command sequences set, by number, in their order; not what stands in branches of commands. */
   readonly parameters: readonly (readonly [number, unknown])[];
+  /** The commands of all sequences, by number, in their order. */
+  readonly commands: readonly number[];
+  /** Members that are not looked into. */
+  readonly otherMembers: readonly string[];
 }
 
 /** SUIT_Digest with SHA-256. */
@@ -108,26 +115,44 @@ export function readManifest(bytes: Uint8Array): SuitManifest {
   if (!Array.isArray(components) || components.length === 0 || !components.every(isComponent)) {
     throw malformed('components', 'no list of components');
   }
-  const sequences = [common.get(COMMON.sharedSequence), manifest.get(MEMBER.install)];
+  const sequences = [common.get(COMMON.sharedSequence), ...sequencesOf(manifest)];
+  const commands = sequences.flatMap((sequence) => (sequence === undefined ? [] : commandsOf(sequence)));
   return {
     sequenceNumber,
     components,
-    parameters: sequences.flatMap((sequence) => (sequence instanceof Uint8Array ? parametersOf(sequence) : [])),
+    parameters: commands.flatMap(([code, argument]) =>
+      code === DIRECTIVE.overrideParameters && argument instanceof Map ? [...argument].filter(isParameter) : [],
+    ),
+    commands: commands.map(([code]) => code),
+    otherMembers: [...manifest.keys()].filter((member) => !KNOWN_MEMBERS.includes(Number(member))).map(String),
   };
 }
 
-/** What a command sequence sets (section 8.4.10: overriding parameters), without what stands in its branches. */
-function parametersOf(sequence: Uint8Array): [number, unknown][] {
-  const commands = decoded(sequence, 'command sequence');
-  if (!Array.isArray(commands) || commands.length % 2 !== 0) throw malformed('command sequence', 'no pairs');
-  const set: [number, unknown][] = [];
-  for (let at = 0; at < commands.length; at += 2) {
-    const argument: unknown = commands[at + 1];
-    if (commands[at] !== DIRECTIVE.overrideParameters || !(argument instanceof Map)) continue;
-    for (const [label, value] of argument) if (typeof label === 'number') set.push([label, value]);
-  }
-  return set;
+/** The command sequences of a manifest. One that is severed is a digest here, of something that nobody has seen. */
+function sequencesOf(manifest: ReadonlyMap<unknown, unknown>): unknown[] {
+  return SEQUENCES.flatMap((member) => {
+    const sequence = manifest.get(member);
+    if (sequence === undefined) return [];
+    if (!(sequence instanceof Uint8Array)) throw malformed(`member ${member}`, 'severed, or no byte string');
+    return [sequence];
+  });
 }
+
+/** Commands and their arguments, one after the other; what is in the branches of one stays in its argument. */
+function commandsOf(sequence: unknown): [number, unknown][] {
+  if (!(sequence instanceof Uint8Array)) throw malformed('command sequence', 'no byte string');
+  const items = decoded(sequence, 'command sequence');
+  if (!Array.isArray(items) || items.length % 2 !== 0) throw malformed('command sequence', 'no pairs');
+  const commands: [number, unknown][] = [];
+  for (let at = 0; at < items.length; at += 2) {
+    const code: unknown = items[at];
+    if (typeof code !== 'number') throw malformed('command sequence', 'a command that is no number');
+    commands.push([code, items[at + 1]]);
+  }
+  return commands;
+}
+
+const isParameter = (entry: [unknown, unknown]): entry is [number, unknown] => typeof entry[0] === 'number';
 
 const isComponent = (value: unknown): value is Uint8Array[] =>
   Array.isArray(value) && value.every((part) => part instanceof Uint8Array);

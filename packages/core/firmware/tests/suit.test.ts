@@ -7,12 +7,14 @@ import { KeysteadError } from '../../errors/index.ts';
 import {
   cose,
   coseFormat,
+  dsse,
   imageOf,
   makeManifest,
   readManifest,
   readSign1,
   readSign1Sequence,
   readSuitEnvelope,
+  sshsig,
   suit,
   suitSigners,
   verifySign1,
@@ -189,6 +191,42 @@ test('an envelope with another digest, a severed member or no tag is refused by 
   );
   const image = imageOf(Buffer.concat([Buffer.of(0xd8, 107), severed]));
   await assert.rejects(suit.read(image), code('firmware.malformed', 'envelope'));
+});
+
+test('people see every command of a manifest, where else it fetches from, and that there is more', async () => {
+  const manifest = (more: readonly [number, unknown][]) => {
+    const members = new Map<number, unknown>([[1, 1], [2, 9], [3, encode(new Map([[2, [[Buffer.of(0)]]]]))], ...more]);
+    return encode(members);
+  };
+  const fetching = encode([20, new Map([[21, 'http://elsewhere.example']]), 21, 2, 32, encode([12, 0])]);
+  const bytes = manifest([
+    [16, fetching],
+    [23, encode(new Map())],
+  ]);
+  const digest = encode([-16, new Uint8Array(await digestOf(bytes))]);
+  const envelope = encode(
+    new Map([
+      [2, encode([digest])],
+      [3, bytes],
+    ]),
+  );
+  const { shown } = await suit.read(imageOf(Buffer.concat([Buffer.of(0xd8, 107), envelope])));
+  const value = (name: string) => shown.find((row) => row.name === name)?.value;
+  assert.equal(value('uri'), 'http://elsewhere.example');
+  assert.equal(value('commands'), '20 21 32');
+  assert.equal(value('members not looked into'), '23');
+  assert.throws(() => suit.claims(manifest([[20, [-16, Buffer.alloc(32)]]])), code('firmware.malformed', 'member 20'));
+});
+
+test('nothing is assembled without a signature', async () => {
+  const image = imageOf(Buffer.from('firmware'));
+  for (const format of [cose, dsse, sshsig]) {
+    const { subject } = await format.read(image);
+    await assert.rejects(together(format.assemble(image, subject, [])), code('firmware.key-unsuitable'), format.name);
+  }
+  const envelope = imageOf(await unsigned());
+  const { subject } = await suit.read(envelope);
+  await assert.rejects(together(suit.assemble(envelope, subject, [])), code('firmware.key-unsuitable'));
 });
 
 test('parameters of a manifest are refused by name', async () => {
