@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { KeyAlgorithm } from '../crypto/index.ts';
+import { type KeyAlgorithm, POST_QUANTUM_ALGORITHMS } from '../crypto/index.ts';
 import { EXTENDED_KEY_USAGES, type ExtendedKeyUsageName, KEY_USAGES } from './oids.ts';
 
 /**
@@ -16,6 +16,7 @@ const KEY_ALGORITHMS = [
   'RSA-2048',
   'RSA-3072',
   'RSA-4096',
+  ...POST_QUANTUM_ALGORITHMS,
 ] as const satisfies readonly KeyAlgorithm[];
 
 const extendedKeyUsage = z.enum(Object.keys(EXTENDED_KEY_USAGES) as [ExtendedKeyUsageName, ...ExtendedKeyUsageName[]]);
