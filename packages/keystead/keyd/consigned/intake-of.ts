@@ -15,6 +15,7 @@ import type { Journal } from '../journal.ts';
 import type { KeyLedger } from '../key-ledger.ts';
 import type { PolicyChain } from '../policy-chain.ts';
 import type { KeydState } from '../state.ts';
+import { profileFault } from './certificate-profile.ts';
 import { Intake } from './intake.ts';
 import type { ConsigningFactory } from './proof.ts';
 
@@ -45,6 +46,11 @@ export const intakeOf = (keyd: IntakeParts): Intake =>
     checkKey: ({ spki }) => {
       checkPublicKey(spki, profileOf(keyd.policy, 'idevid').keyAlgorithms);
     },
+    profileFault: (content, deviceId, { name, manufacturing }) => {
+      const { founding, steps } = keyd.policies;
+      const earlier = [...steps.map(({ file }) => file.policy).reverse(), founding.policy];
+      return profileFault(content, { factory: name, deviceId }, manufacturing, [keyd.policy, ...earlier]);
+    },
     append: (draft) => keyd.journal.append(draft),
     signer: {
       sign: (bytes) => {
@@ -55,13 +61,14 @@ export const intakeOf = (keyd: IntakeParts): Intake =>
   });
 
 /** By all that was ever ordered of it: what it made by an earlier certificate is as good as ever, also after its end. */
-function consigning({ name, acts }: Factory): ConsigningFactory {
+function consigning({ name, acts, closed }: Factory): ConsigningFactory {
   const info = (certificate: string) => readCertificate(fromBase64(certificate) as DerCertificate);
   return {
     name,
-    manufacturing: acts.map(({ certified }) => info(certified.manufacturing.certificate)),
+    manufacturing: acts.map(({ certified }) => info(certified.manufacturing.certificate)).reverse(),
     evidence: acts.map(({ certified }) => info(certified.evidence.certificate).spki),
     deviceIdPrefixes: [...new Set(acts.flatMap(({ deviceIdPrefixes }) => deviceIdPrefixes))],
+    closedAt: closed?.at,
   };
 }
 
