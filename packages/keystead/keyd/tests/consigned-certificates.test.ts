@@ -3,7 +3,8 @@ import { after, before, test } from 'node:test';
 import { type DerCertificate, toBase64, toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { parseConsignment, parseReceipt, parseTicket, signConsignment } from '@keystead/core/lifecycle';
-import type { Profile } from '@keystead/core/x509';
+import { type Profile, readCertificate } from '@keystead/core/x509';
+import { profileFault } from '../consigned/certificate-profile.ts';
 import { KeydBed, makeKey } from './bed.ts';
 import { commissioned, TestNode } from './factory-bed.ts';
 
@@ -97,13 +98,31 @@ test('TEST-KEY-19 headquarters takes what the profile gives, and quarantines eac
       /^certificate-differs profile-validity: an end/,
       (p) => ({ ...p, validity: { seconds: 86_400, backdateSeconds: 0 } }),
     ],
-    [/^certificate-differs profile-ocsp-no-check: present/, (p) => ({ ...p, ocspNoCheck: true })],
   ];
   for (const [index, [said, changed]] of cases.entries()) {
     const [first = '', ...more] = await take(berlin, `KS-001${index}`, { changed });
     assert.match(first, said);
     assert.deepEqual(more, []);
   }
+});
+
+test('another name, another organization or the device of another factory is none that the profile gives; a policy of before is as good as the one in force', async () => {
+  const { certificate } = await berlin.node.idevid(bed, berlin.sub, 'KS-0020');
+  const [info, issuer] = [readCertificate(certificate), readCertificate(berlin.sub)];
+  const of = { factory: 'berlin-1', deviceId: 'KS-0020' };
+  const other = { ...bed.policy, profiles: bed.policy.profiles.map((one) => ({ ...one, extKeyUsage: [] })) };
+  assert.equal(profileFault(info, of, [issuer], [other, bed.policy]), undefined);
+  assert.match(profileFault(info, of, [issuer], [other]) ?? '', /^profile-extended-key-usage: /);
+  for (const name of ['DNS:hq.example', 'URI:urn:keystead:device:KS-0001']) {
+    const more = { ...info, san: [...info.san, name] };
+    assert.match(profileFault(more, of, [issuer], [bed.policy]) ?? '', /^the alternative names /, name);
+  }
+  assert.match(profileFault({ ...info, san: [] }, of, [issuer], [bed.policy]) ?? '', /^the alternative names /);
+  for (const type of ['O', 'OU', 'CN']) {
+    const rdns = info.subject.rdns.map((one) => (one.type === type ? { ...one, value: 'another' } : one));
+    assert.match(profileFault({ ...info, subject: { rdns } }, of, [issuer], [bed.policy]) ?? '', /^the subject /, type);
+  }
+  assert.match(profileFault(info, { ...of, factory: 'lyon-2' }, [issuer], [bed.policy]) ?? '', /^the subject /);
 });
 
 test('a unit that is believed and comes again with a certificate of another kind is in quarantine with both', async () => {
