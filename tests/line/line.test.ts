@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { randomBytes } from '@keystead/core/crypto';
 import { newKey, Rig, type ServiceName } from '../faults/rig.ts';
-import { keystead } from '../interop/foreign.ts';
 import { Dice } from './dice.ts';
 import { FactoryLine, type NodeService, unitsIn } from './factory.ts';
 import { Link } from './link.ts';
+import { nothingIsWrong } from './verified.ts';
 
 /** A longer run is `KEYSTEAD_LINE_BLOWS=300 node --test tests/line/line.test.ts`; `KEYSTEAD_LINE_SEED` repeats one. */
 const BLOWS = Number(process.env.KEYSTEAD_LINE_BLOWS ?? 6);
@@ -137,8 +137,5 @@ test(`TEST-KEY-17 eight stations at full speed, the link cut, keyd and serve of 
   for (const [ticket, units] of perTicket) assert.ok(units.length <= QUOTA, `${ticket} gave ${units.length}`);
   for (const ticket of refused.keys()) assert.equal(perTicket.get(ticket)?.length, QUOTA, `${ticket} was full`);
   assert.match(await line.hqCommand('conflicts'), /none[\s\S]*no unit is in quarantine/);
-  for (const layout of [line.layout, hq.layout]) {
-    const verified = await keystead(['audit', 'verify', '--data', layout.data]);
-    assert.equal(verified.status, 0, verified.stdout + verified.stderr);
-  }
+  for (const layout of [line.layout, hq.layout]) await nothingIsWrong(layout);
 });

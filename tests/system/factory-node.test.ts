@@ -98,7 +98,9 @@ test('what belongs to headquarters is refused with where to go: REST, EST, ACME,
   }
   const told = (await node.ask('GET', '/api/v1/', lin)).body as { routes: string[][] };
   const paths = told.routes.map(([, path]) => path ?? '').join('\n');
-  assert.match(paths, /\/api\/v1\/units/);
+  // What a line cannot be run without: its units and their ways to a key, its stations, and the way back of a count.
+  for (const needed of ['units', 'unit-keys', 'attestations', 'chips', 'station-certificates', 'stations', 'recounts'])
+    assert.match(paths, new RegExp(`/api/v1/${needed}\\b`));
   assert.doesNotMatch(paths, /operator-certificates|decommission|backups|revocations|authorisations/);
 });
 

@@ -24,10 +24,15 @@ export { generalNamesDer } from './general-names.ts';
 export {
   checkModuli,
   checkPublicKey,
+  countWeakKeys,
+  isWeakModulus,
   type KnownGroup,
   MOST_PARTNERS,
+  NO_WEAK_KEYS,
+  readWeakKeys,
   rsaModulus,
   type SharedPair,
+  type WeakKeys,
 } from './goodkey/index.ts';
 export {
   checkDeviceId,

@@ -13,7 +13,7 @@ import type {
   SignedTicket,
 } from '@keystead/core/lifecycle';
 import { ROOT_CRL_KEY } from '@keystead/core/lifecycle';
-import { readCertificate } from '@keystead/core/x509';
+import { readCertificate, type WeakKeys } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
 import type { Attestation, Elements } from './attestation/index.ts';
@@ -74,6 +74,8 @@ export interface ContextParts {
   readonly software: string;
   /** What stands between keyd and the rest of the machine, as of its start. */
   readonly isolation: Isolation;
+  /** Of the lists that the deployment has. */
+  readonly weakKeys: WeakKeys;
 }
 
 /**
@@ -131,6 +133,7 @@ export class KeydContext {
   readonly startedAt: Date;
   readonly software: string;
   readonly isolation: Isolation;
+  readonly weakKeys: WeakKeys;
   readonly #clock: Clock;
   readonly #keys: ContextParts['keys'];
   #standing: Standing;
@@ -151,6 +154,7 @@ export class KeydContext {
     this.ceremonyRevocations = { rootCrls: parts.rootCrls, bundle: parts.lastBundle };
     this.software = software;
     this.isolation = parts.isolation;
+    this.weakKeys = parts.weakKeys;
     this.state = state;
     this.ledger = ledger;
     this.masters = parts.masters;
@@ -171,7 +175,16 @@ export class KeydContext {
     this.#keys = parts.keys;
     this.startedAt = parts.clock.now();
     this.evidence = signerOf('evidence');
-    this.#standing = { hierarchy, signerOf, state, journal, ledger, logOrigin: log.origin, software };
+    this.#standing = {
+      hierarchy,
+      signerOf,
+      state,
+      journal,
+      ledger,
+      logOrigin: log.origin,
+      software,
+      weakKeys: this.weakKeys,
+    };
     requireCustody(policies.inForce.policy, this.#keys);
     this.#inForce = new PolicyInForce(policies.inForce, this.#standing);
   }

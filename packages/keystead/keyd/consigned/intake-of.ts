@@ -9,7 +9,7 @@ import {
   type SignedTicket,
   verifyTicket,
 } from '@keystead/core/lifecycle';
-import { checkPublicKey, readCertificate } from '@keystead/core/x509';
+import { checkPublicKey, readCertificate, type WeakKeys } from '@keystead/core/x509';
 import type { Factory } from '../factories.ts';
 import type { Journal } from '../journal.ts';
 import type { KeyLedger } from '../key-ledger.ts';
@@ -27,6 +27,7 @@ export interface IntakeParts {
   readonly journal: Journal;
   readonly ledger: KeyLedger;
   readonly evidence: Signer;
+  readonly weakKeys: WeakKeys;
   now(): Date;
   /** @throws KeysteadError `ticket.*` */
   ticket(text: string): SignedTicket;
@@ -44,7 +45,7 @@ export const intakeOf = (keyd: IntakeParts): Intake =>
     },
     ticket: (text) => verifiedTicket(keyd, text),
     checkKey: ({ spki }) => {
-      checkPublicKey(spki, profileOf(keyd.policy, 'idevid').keyAlgorithms);
+      checkPublicKey(spki, profileOf(keyd.policy, 'idevid').keyAlgorithms, keyd.weakKeys);
     },
     profileFault: (content, deviceId, { name, manufacturing }) => {
       const { founding, steps } = keyd.policies;
