@@ -6,10 +6,11 @@ import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { toPem } from '@keystead/core/bytes';
 import { signTicket } from '@keystead/core/lifecycle';
+import type { Layout } from 'keystead/files/layout.ts';
 import { PIN, SOFTHSM, SoftHsm } from 'keystead/keystore/pkcs11/tests/softhsm.ts';
 import { personSigner } from 'keystead/start/operators.ts';
 import { type Answer, newKey, Rig } from '../faults/rig.ts';
-import { keystead } from '../interop/foreign.ts';
+import { keystead, openssl } from '../interop/foreign.ts';
 import { FactoryLine, unitsIn } from '../line/factory.ts';
 import { Link } from '../line/link.ts';
 import { nothingIsWrong, verified } from '../line/verified.ts';
@@ -26,6 +27,7 @@ let hq: Rig;
 let link: Link;
 let line: FactoryLine;
 let station: TestStation;
+let sixth: { key: string; cert: string };
 
 before(async () => {
   hsm = new SoftHsm();
@@ -55,12 +57,37 @@ async function passes(n: number): Promise<string> {
   return csr;
 }
 
+/** A unit as its device has it: key, certificate and the CAs between it and the root. */
+async function device(n: number): Promise<{ key: string; cert: string }> {
+  const { key, csr } = await newKey(unitId(n));
+  const made = await unit(n, toPem('CERTIFICATE REQUEST', csr));
+  assert.equal(verdict(made), 'pass 0 done', made.text);
+  const { certificate, chain } = told(made);
+  return { key, cert: `${String(certificate)}${String(chain)}` };
+}
+
 async function restart(between: () => void = () => {}): Promise<void> {
   await line.stop('serve');
   await line.stop('keyd');
   between();
   await line.start('keyd');
   await line.start('serve');
+}
+
+/** The records of the batch, and the birth certificate of a unit, from one side, verified with nothing but the root. */
+async function provenOf({ data, trust }: Layout): Promise<void> {
+  const [lot, birth] = [join(line.folder, 'lot'), join(line.folder, 'birth.pem')];
+  const exported = await keystead(['provisioning', 'export', '--batch', 'batch-life', '--out', lot, '--data', data]);
+  assert.equal(exported.status, 0, exported.stdout + exported.stderr);
+  const proven = await keystead(['provisioning', 'verify', lot, '--trust', trust]);
+  assert.equal(proven.status, 0, proven.stdout + proven.stderr);
+  assert.match(proven.stdout, /6/);
+  const born = await keystead(['provisioning', 'birth-certificate', unitId(1), '--out', birth, '--data', data]);
+  assert.equal(born.status, 0, born.stdout + born.stderr);
+  const verified = await keystead(['provisioning', 'verify', birth, '--trust', trust]);
+  assert.match(verified.stdout, /^L1-0001: provisioned .* by line-1 at line-1/, verified.stderr);
+  const root = ['-CAfile', join(trust, 'root.pem'), '-purpose', 'any'];
+  assert.match(await openssl('cms', '-verify', '-inform', 'PEM', '-in', birth, ...root), /device_id: "?L1-0001/);
 }
 
 test('TEST-KEY-11 the keys of a node are made on its token, its sub-CA is certified by headquarters, and its counter lies beside them', async () => {
@@ -131,7 +158,7 @@ test('TEST-KEY-17 a token that is unplugged in the middle of a batch is told to 
     back = await unit(5, csr);
   }
   assert.match(verdict(back), /^pass [01] /, back.text);
-  await passes(6);
+  sixth = await device(6);
   assert.equal(verdict(await unit(7, await csrOf(7))), 'fail 43 quota-reached');
 });
 
@@ -156,9 +183,11 @@ test('TEST-KEY-17 when the link is back headquarters has each unit once, its dev
   assert.match(await line.hqCommand('conflicts'), /none[\s\S]*no unit is in quarantine/);
   assert.match(await line.hqCommand('list'), /life-1 +commissioned .* L1- +6 /);
   for (const layout of [line.layout, hq.layout]) await nothingIsWrong(layout);
+  await provenOf(hq.layout);
+  await hq.ldevid(unitId(6), sixth);
   const count = (await verified(line.layout)).get('keyd.count');
   assert.match(`${count?.verdict}: ${count?.evidence}`, /^passed: /);
   const status = await keystead(['factory', 'status', '--data', line.layout.data]);
-  assert.match(status.stdout, /outbox +nothing waits/, status.stdout + status.stderr);
+  assert.match(status.stdout, /outbox +empty; last receipt 20/, status.stdout + status.stderr);
   assert.match(readFileSync(join(line.layout.keyd, 'counter.json'), 'utf8'), /"units"/);
 });

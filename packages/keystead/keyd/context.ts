@@ -27,6 +27,7 @@ import { requireCustody } from './custody.ts';
 import { Diversification } from './diversification.ts';
 import type { Provenance } from './documents.ts';
 import { requireHeadquarters } from './factory/node.ts';
+import { publishFactoryEvidence } from './factory-evidence.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
@@ -136,6 +137,7 @@ export class KeydContext {
   readonly weakKeys: WeakKeys;
   readonly #clock: Clock;
   readonly #keys: ContextParts['keys'];
+  readonly #publishedPolicy: string;
   #standing: Standing;
   #inForce: PolicyInForce;
 
@@ -173,6 +175,8 @@ export class KeydContext {
     this.policies = policies;
     this.#clock = parts.clock;
     this.#keys = parts.keys;
+    this.#publishedPolicy = parts.publishedPolicy;
+    this.publishFactories();
     this.startedAt = parts.clock.now();
     this.evidence = signerOf('evidence');
     this.#standing = {
@@ -187,6 +191,11 @@ export class KeydContext {
     };
     requireCustody(policies.inForce.policy, this.#keys);
     this.#inForce = new PolicyInForce(policies.inForce, this.#standing);
+  }
+
+  /** For those who verify what factories signed and cannot read the journal. */
+  publishFactories(): void {
+    publishFactoryEvidence(this.#publishedPolicy, this.state.factories);
   }
 
   /**
