@@ -26,7 +26,9 @@ export function readWeakKeyLists(keyd: string): WeakKeyLists {
   const names = readdirSync(dir).sort();
   const lists = names.map((name) => {
     const path = join(dir, name);
-    const { size } = statSync(path);
+    const found = statSync(path);
+    if (!found.isFile()) throw new KeysteadError('key-list.malformed', { field: path, seen: 'no file' });
+    const { size } = found;
     if (size > MOST_BYTES) throw new KeysteadError('key-list.malformed', { field: path, seen: `${size} bytes` });
     return { name: path, text: readFileSync(path, 'latin1') };
   });

@@ -53,5 +53,8 @@ test('a keyd that cannot read a list of weak keys does not start, and names the 
   writeFileSync(path, '8df20e6961a16398b85a\n8df20e69');
   await assert.rejects(bed.start(), { code: 'key-list.malformed', field: `${path} line 2` });
   rmSync(path);
+  mkdirSync(path);
+  await assert.rejects(bed.start(), { code: 'key-list.malformed', field: path });
+  rmSync(path, { recursive: true });
   await bed.start();
 });
