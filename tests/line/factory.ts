@@ -217,7 +217,7 @@ export class FactoryLine {
   }
 
   /** Consignments that wait for their receipt, once keyd has told of everything. */
-  async waiting(): Promise<{ made: number; settled: number; waiting: number }> {
+  async waiting(): Promise<{ made: number; settled: number; waiting: number; units: number }> {
     const answer = await this.ask('GET', '/factory/outbox', 'line-1');
     assert.equal(answer.status, 200, answer.text);
     return JSON.parse(answer.text).progress;
