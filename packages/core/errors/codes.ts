@@ -1340,6 +1340,16 @@ export const ERRORS = {
     remedy: 'give the image as it was built, before it was signed',
   },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
+  'firmware.anchor-missing': {
+    kind: 'not-found',
+    rule: 'every signing key of a product and environment has a certificate, and there is at least one',
+    remedy: 'give the certificates that the ceremony made, by the ids of the policy',
+  },
+  'firmware.anchor-differs': {
+    kind: 'conflict',
+    rule: 'a trust anchor is the key that the policy means, and no two ids are one key',
+  },
+  'firmware.parameter': { kind: 'invalid', rule: 'a parameter of the image must be one that its header can carry' },
   // ---- trust bundles and filters
   'trust-bundle.malformed': { kind: 'invalid', rule: 'a trust bundle must have the one form that is signed' },
   'trust-bundle.rule': {
