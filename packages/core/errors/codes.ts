@@ -78,6 +78,11 @@ export const ERRORS = {
     rule: 'the key is publicly known and may never be used',
     remedy: 'make a new key',
   },
+  'key-list.malformed': {
+    kind: 'invalid',
+    rule: 'a list of weak keys has lines of 20 lowercase hex digits, and comments that begin with #',
+    remedy: 'put the list back as its publisher has it, or take it out of weak-keys/ in the directory of keyd',
+  },
   'key.already-used': {
     kind: 'conflict',
     rule: 'a key belongs to one device and one certificate for all time',
