@@ -54,6 +54,12 @@ export const suitDigest = (digest: Uint8Array): Uint8Array => encode([COSE_SHA25
 export const manifestDigest = (manifest: Uint8Array): Uint8Array =>
   suitDigest(sha256(Buffer.concat([cborHead(2, manifest.length), manifest])));
 
+/** The hash in a SUIT_Digest with SHA-256; undefined for anything else, since devices may read that in another way. */
+export function suitSha256(digest: Uint8Array): Uint8Array | undefined {
+  const hash = digest.subarray(-32);
+  return hash.length === 32 && sameBytes(suitDigest(hash), digest) ? hash : undefined;
+}
+
 /** The manifest of an update: identifiers are checked, then the image is fetched, and it must match. */
 export function makeManifest(update: SuitUpdate): Uint8Array {
   const { sequenceNumber, component, vendorId, classId, digest, size, uri } = update;
@@ -124,7 +130,9 @@ export function readManifest(bytes: Uint8Array): SuitManifest {
       code === DIRECTIVE.overrideParameters && argument instanceof Map ? [...argument].filter(isParameter) : [],
     ),
     commands: commands.map(([code]) => code),
-    otherMembers: [...manifest.keys()].filter((member) => !KNOWN_MEMBERS.includes(Number(member))).map(String),
+    otherMembers: [...manifest.keys()]
+      .filter((member) => typeof member !== 'number' || !KNOWN_MEMBERS.includes(member))
+      .map(String),
   };
 }
 
