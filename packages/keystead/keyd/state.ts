@@ -31,6 +31,7 @@ import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
 import { EndedSignOns } from './sign-ons.ts';
 import { Stations } from './stations.ts';
+import { TsaCertificates } from './tsa-certificates.ts';
 
 type Recount = Omit<RecountJournalEntry, 'n' | 'kind'>;
 
@@ -50,7 +51,7 @@ interface Unit {
 /** What is remembered of a certificate besides the count. */
 type Certified = Pick<
   CertificateJournalEntry,
-  'serial' | 'issuer' | 'profile' | 'subject' | 'notAfter' | 'ticket' | 'shards'
+  'serial' | 'issuer' | 'profile' | 'subject' | 'spkiSha256' | 'notAfter' | 'ticket' | 'shards'
 >;
 
 /**
@@ -84,6 +85,8 @@ export class KeydState {
   /** The certificates of stations, and the sign-ons that were ended before their time. */
   readonly stations = new Stations();
   readonly endedSignOns = new EndedSignOns();
+  /** The certificates of keys that sign time stamps. */
+  readonly tsaCertificates = new TsaCertificates();
   /** The indirect CRL of the root. */
   readonly rootList = new RootList();
   readonly #issued = new Map<IssuerId, SerialSet>();
@@ -208,6 +211,7 @@ export class KeydState {
     const { serial, issuer, subject, notAfter, ticket, shards } = entry;
     this.#certificates += 1;
     this.stations.saw(entry);
+    this.tsaCertificates.saw(entry);
     this.sawSerial(issuer, serial as Serial);
     if (shards !== undefined) this.lists(issuer).sawSharding(shards, Date.parse(notAfter));
     const unit = ticket === undefined ? undefined : this.#units.get(subject);
