@@ -216,6 +216,14 @@ test('people see every command of a manifest, where else it fetches from, and th
   assert.equal(value('uri'), 'http://elsewhere.example');
   assert.equal(value('commands'), '20 21 32');
   assert.equal(value('members not looked into'), '23 20');
+  // Manifests that it depends on (draft-ietf-suit-trust-domains) stand in what is common.
+  const common = encode(
+    new Map<number, unknown>([
+      [1, new Map([[1, new Map()]])],
+      [2, [[Buffer.of(0)]]],
+    ]),
+  );
+  assert.equal((await shownOf(manifestWith([3, common])))('members not looked into'), 'common 1');
   assert.throws(
     () => suit.claims(manifestWith([20, [-16, Buffer.alloc(32)]])),
     code('firmware.malformed', 'member 20'),
