@@ -28,7 +28,7 @@ export function tufSubject(value: JsonValue): Uint8Array {
 export function signedBytes(subject: Uint8Array): Uint8Array {
   const text = Buffer.from(subject).toString('utf8');
   // Whole escapes are matched, so that a backslash before an n stays what it is.
-  const olpc = text.replace(/\\(.)/g, (escape, what: string) => (what === 'n' ? '\n' : escape));
+  const olpc = text.replace(/\\(.)/g, (whole, what: string) => (what === 'n' ? '\n' : whole));
   return new Uint8Array(Buffer.from(olpc, 'utf8'));
 }
 

@@ -60,7 +60,8 @@ function claimsOf(signed: QuorumSigned): Pick<FirmwareReading, 'product' | 'vers
   return { product: product ?? null, version: String(signed.version), securityCounter: signed.version };
 }
 
-function shownOf(signed: QuorumSigned): FirmwareReading['shown'] {
+/** What a person reads before they sign. */
+export function shownOf(signed: QuorumSigned): FirmwareReading['shown'] {
   const shown = [
     { name: 'role', value: signed._type },
     { name: 'version', value: String(signed.version) },

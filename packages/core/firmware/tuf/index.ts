@@ -1,6 +1,6 @@
-export { signedBytes } from './canonical.ts';
+export { signedBytes, tufSubject } from './canonical.ts';
 export * from './envelope.ts';
-export { tuf } from './format.ts';
+export { shownOf as tufShown, tuf } from './format.ts';
 export * from './key.ts';
 export * from './metadata.ts';
 export * from './root.ts';

@@ -42,16 +42,16 @@ export function proposeRoot(
 }
 
 /**
- * Whether `next` may follow `previous`: the very next version, not expired, signed by the thresholds of both (TUF 1.0
- * section 5.3.4 to 5.3.5). Without `previous` it is the first one, signed by its own.
- * @throws KeysteadError `firmware.tuf-version`, `firmware.tuf-expired`, `firmware.tuf-threshold`.
+ * Whether `next` may follow `previous`: the very next version, signed by the thresholds of both (TUF 1.0 sections 5.3.4
+ * and 5.3.5). Without `previous` it is the first one, signed by its own. It may have expired: only the last of a chain
+ * may not ({@link requireUnexpired}).
+ * @throws KeysteadError `firmware.tuf-version`, `firmware.tuf-threshold`.
  */
-export function requireNextRoot(previous: TufRoot | undefined, next: TufEnvelope<TufRoot>, now: Date): void {
+export function requireNextRoot(previous: TufRoot | undefined, next: TufEnvelope<TufRoot>): void {
   const wanted = (previous?.version ?? 0) + 1;
   if (next.signed.version !== wanted) {
     throw new KeysteadError('firmware.tuf-version', { field: 'root', seen: `${next.signed.version}, not ${wanted}` });
   }
-  requireUnexpired(next.signed, now);
   requireThreshold(next, next.signed, 'root');
   if (previous !== undefined) requireThreshold(next, previous, 'root');
 }

@@ -1,7 +1,7 @@
 import { toHex } from '../../bytes/index.ts';
 import { sha256 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import { readRole, requireThreshold, type TufEnvelope } from './envelope.ts';
+import { readRole, requireThreshold, signersOf, type TufEnvelope } from './envelope.ts';
 import {
   type TufFile,
   type TufRoot,
@@ -20,12 +20,6 @@ export interface StatusPolicy {
   readonly timestampSeconds: number;
 }
 
-/** What was said last. */
-export interface LastStatus {
-  readonly snapshot: TufSnapshot;
-  readonly timestamp: TufTimestamp;
-}
-
 /**
  * The snapshot that follows, of targets that are shown: their signatures are verified by `root`, their version never
  * falls, and one version never has two contents. `undefined` where the last one still holds.
@@ -35,7 +29,7 @@ export interface LastStatus {
 export function nextSnapshot(
   root: TufRoot,
   targets: Uint8Array,
-  last: TufSnapshot | undefined,
+  last: TufEnvelope<TufSnapshot> | undefined,
   { snapshotSeconds }: StatusPolicy,
   now: Date,
 ): TufSnapshot | undefined {
@@ -44,15 +38,17 @@ export function nextSnapshot(
   requireThreshold(envelope, root, 'targets');
   requireUnexpired(envelope.signed, now);
   const file = fileOf(envelope.signed.version, targets);
-  const before = last?.meta['targets.json'];
+  const before = last?.signed.meta['targets.json'];
   if (before !== undefined) requireForward('targets', before, file);
   if (last !== undefined && before?.version === file.version) {
-    const left = Date.parse(last.expires) - now.getTime();
-    if (left * 2 >= snapshotSeconds * 1000) return undefined;
+    const left = Date.parse(last.signed.expires) - now.getTime();
+    // A root that changed the online key leaves the last snapshot without its threshold.
+    const signed = signersOf(last, root, 'snapshot').length >= root.roles.snapshot.threshold;
+    if (signed && left * 2 >= snapshotSeconds * 1000) return undefined;
   }
   return {
     _type: 'snapshot',
-    ...tufCommon((last?.version ?? 0) + 1, new Date(now.getTime() + snapshotSeconds * 1000)),
+    ...tufCommon((last?.signed.version ?? 0) + 1, new Date(now.getTime() + snapshotSeconds * 1000)),
     meta: { 'targets.json': file },
   };
 }
