@@ -25,6 +25,7 @@ const STOPPED_BY_KEYD: ReadonlySet<KeyPurposeId> = new Set([
   'root-crl-signer',
   'ocsp-responder',
   'evidence-signer',
+  'tsa-signer',
   'transcript-signer',
 ]);
 

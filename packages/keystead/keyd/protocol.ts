@@ -25,6 +25,7 @@ import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
+import { SignTimestamp } from './wire/sign-timestamp.ts';
 import { SignOff, stationOrder } from './wire/station.ts';
 import { challengeElement, DeriveUnitKey, makeUnitKey, unitWay } from './wire/unit-ways.ts';
 import {
@@ -443,6 +444,8 @@ export const OPERATIONS = {
   signRootCrl: SignRootCrl,
   revokeCa: RevokeCa,
   recount: RecountOperation,
+  // Time stamps.
+  signTimestamp: SignTimestamp,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

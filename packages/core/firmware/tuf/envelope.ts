@@ -62,7 +62,7 @@ export function readRole<R extends TufRole>(role: R, bytes: Uint8Array): TufEnve
 
 /** The envelope, UTF-8, in its one spelling. */
 export const envelopeBytes = ({ signed, signatures }: Pick<TufEnvelope, 'signed' | 'signatures'>): Uint8Array =>
-  tufSubject({ signatures: signatures as unknown as JsonValue, signed: signed as JsonValue });
+  tufSubject({ signatures: signatures.map(({ keyid, sig }) => ({ keyid, sig })), signed });
 
 /** With one more signature; one by the same key is replaced. */
 export function withSignature<S extends TufSigned>(

@@ -16,10 +16,10 @@ import { rsaFault } from './rsa.ts';
  * @returns the algorithm
  * @throws KeysteadError `key.algorithm-forbidden`, `key.known-compromised`, `key.weak` (with what is wrong in `seen`)
  */
-export function checkPublicKey(spki: DerSpki, allowed: readonly KeyAlgorithm[]): KeyAlgorithm {
+export function checkPublicKey<A extends KeyAlgorithm>(spki: DerSpki, allowed: readonly A[]): A {
   const parts = read(spki);
-  const { keyAlgorithm } = parts;
-  if (keyAlgorithm === undefined || !allowed.includes(keyAlgorithm))
+  const keyAlgorithm = allowed.find((one) => one === parts.keyAlgorithm);
+  if (keyAlgorithm === undefined)
     throw new KeysteadError('key.algorithm-forbidden', { field: 'subjectPublicKeyInfo', seen: parts.described });
   if (isKnownKey(parts)) throw new KeysteadError('key.known-compromised', { field: 'subjectPublicKeyInfo' });
   const fault = faultOf(spki, parts);
