@@ -5,9 +5,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
-import { verifySignature } from '@keystead/core/crypto';
-import { signKeyOrder } from '@keystead/core/lifecycle';
+import { type Signer, verifySignature } from '@keystead/core/crypto';
+import {
+  DEMO_FIRMWARE,
+  formatStatements,
+  type Policy,
+  policyFile,
+  signKeyOrder,
+  signStatement,
+} from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
+import { seconds, successor } from '../../../core/lifecycle/tests/policy-parties.ts';
 import { FirmwareBed, type FirmwarePerson, type OrderParts, registerTestFormat, subjectOf } from './firmware-bed.ts';
 
 let bed: FirmwareBed;
@@ -34,13 +42,39 @@ async function counted(): Promise<number> {
   const { orders } = await bed.keyd.client.firmwareSignatures({ from: 0, limit: 500 });
   return orders.length;
 }
+/** Puts a change of the policy in force: pol proposes, pia approves. */
+async function change(edit: (policy: Policy) => void): Promise<void> {
+  const before = policyFile((await bed.keyd.client.trust()).policy);
+  const next = successor(before, edit);
+  const at = bed.keyd.clock.now();
+  const sign = (act: 'propose' | 'approve', name: string, signer: Signer) =>
+    signStatement(
+      {
+        act,
+        previousSha256: before.sha256,
+        policySha256: next.sha256,
+        version: next.policy.version,
+        proposer: 'pol',
+        role: 'policy-administrator',
+        signedAt: seconds(at.getTime()),
+        expiresAt: seconds(at.getTime() + 3_600_000),
+        signer: name,
+      },
+      signer,
+    );
+  const approvals = formatStatements([
+    await sign('propose', 'pol', bed.keyd.people.pol.signer),
+    await sign('approve', 'pia', bed.people.pia.signer),
+  ]);
+  await bed.keyd.client.changePolicy({ policy: next.bytes, approvals, requestId: `policy-${next.policy.version}` });
+}
 async function refused(code: string, parts: OrderParts, by: readonly FirmwarePerson[] = ['amy']): Promise<void> {
   const before = await counted();
   await assert.rejects(bed.sign(parts, by), { code });
   assert.equal(await counted(), before);
 }
 
-test('TEST-KEY-17 TEST-KEY-18 keyd signs by a quorum, and openssl verifies signature and path to the signing root with the usage of code [openssl: X.509 path codeSigning]', async () => {
+test('TEST-KEY-23 TEST-KEY-22 keyd signs by a quorum, and openssl verifies signature and path to the signing root with the usage of code [openssl: X.509 path codeSigning]', async () => {
   const { statements, subject, requestId } = await bed.approved();
   const made = await bed.keyd.client.signFirmware({ statements, subject, requestId });
   assert.deepEqual([made.by, made.approvers, made.signatures.length], ['rel', ['amy'], 1]);
@@ -63,7 +97,7 @@ test('TEST-KEY-17 TEST-KEY-18 keyd signs by a quorum, and openssl verifies signa
   assert.match(text, /OU = firmware production, CN = KS-PUMP-1 pump-1[\s\S]*Signing Root[\s\S]*Code Signing/);
 });
 
-test('TEST-KEY-17 the same order again has the same signatures, also after a restart and when its statements have ended; nothing is signed twice', async () => {
+test('TEST-KEY-23 the same order again has the same signatures, also after a restart and when its statements have ended; nothing is signed twice', async () => {
   const { statements, subject, requestId } = await bed.approved({ version: '1.0.1' });
   const made = await bed.keyd.client.signFirmware({ statements, subject, requestId });
   const before = await counted();
@@ -88,7 +122,7 @@ test('keyd that is restarted between approvals goes by what it is shown, and ask
   for (const one of all) assert.deepEqual(one, all[0]);
 });
 
-test('TEST-KEY-17 each fault of an order is refused by its name, and nothing is written or signed', async () => {
+test('TEST-KEY-23 each fault of an order is refused by its name, and nothing is written or signed', async () => {
   await refused('firmware-order.too-few', { version: '1.1.0' }, []);
   await refused('firmware-order.signer-forbidden', { version: '1.1.0' }, ['pia']);
   await refused('firmware-order.duplicate', { version: '1.1.0' }, ['amy', 'amy']);
@@ -175,7 +209,7 @@ test('a development key has no path to the signing root, and what it signs no pr
   );
 });
 
-test('TEST-KEY-18 a key that is reported compromised signs nothing more, and the journal lists what to sign again', async () => {
+test('a key that is reported compromised signs nothing more, and the journal lists what to sign again', async () => {
   const { keys } = await bed.keyd.client.keys();
   const key = keys.find(({ id }) => id === 'firmware-pump-1');
   assert.ok(key);
@@ -186,9 +220,8 @@ test('TEST-KEY-18 a key that is reported compromised signs nothing more, and the
       change: 'compromise',
       after: 0,
       reason: 'found on a laptop',
-      signedAt: `${bed.keyd.clock.now().toISOString().slice(0, 19)}Z`,
-      expiresAt: `${new Date(bed.keyd.clock.now().getTime() + 600_000).toISOString().slice(0, 19)}Z`,
-    } as Parameters<typeof signKeyOrder>[0],
+      at: bed.keyd.clock.now(),
+    },
     'ada',
     bed.keyd.people.ada.signer,
   );
@@ -220,4 +253,48 @@ test('what was taken and not yet signed when keyd was killed is signed once, wit
   const again = await bed.keyd.client.signFirmware({ statements, subject, requestId });
   assert.deepEqual([again.at, again.signatures[0]?.time], [made.at, made.signatures[0]?.time]);
   assert.equal(await counted(), before);
+});
+
+test('TEST-KEY-23 an approver who was removed after approving does not count, a key signs no more orders than the policy lets it, and a policy moves no key', async () => {
+  const { statements, subject, requestId } = await bed.approved({ version: '0.5.0', environment: 'development' });
+  await change((policy) => {
+    policy.operators = policy.operators.filter(({ name }) => name !== 'amy');
+    for (const key of policy.firmware?.keys ?? []) if (key.id === 'pump-1-dev') key.maxSignatures = 1;
+  });
+  const removed = bed.keyd.client.signFirmware({ statements, subject, requestId });
+  await assert.rejects(removed, { code: 'firmware-order.signer-unknown' });
+  await refused('firmware-key.exhausted', { version: '0.5.0', environment: 'development' }, ['ben']);
+  // What was certified as one thing is not made another by a policy, neither way.
+  const { keys: certified } = await bed.keyd.client.firmwareKeys();
+  await change(({ firmware }) => {
+    for (const key of firmware?.keys ?? [])
+      key.environment = key.environment === 'production' ? 'development' : 'production';
+    const { production, development } = firmware?.products[0]?.environments ?? {};
+    assert.ok(production && development);
+    production.keys = ['pump-1-dev'];
+    development.keys = ['pump-1'];
+  });
+  await refused('firmware-key.scope', { version: '9.0.0', securityCounter: 9, keys: ['pump-1-dev'] }, ['ben']);
+  await refused('firmware-key.scope', { version: '9.0.0', environment: 'development', keys: ['pump-1'] }, ['ben']);
+  await bed.keyd.restart();
+  await refused('firmware-key.uncertified', { version: '9.0.0', securityCounter: 9, keys: ['pump-1-dev'] }, ['ben']);
+  await refused('firmware-key.scope', { version: '9.0.0', environment: 'development', keys: ['pump-1'] }, ['ben']);
+  const moved = (await bed.keyd.client.firmwareKeys()).keys.find(({ id }) => id === 'pump-1');
+  assert.deepEqual(moved?.certificate, certified.find(({ id }) => id === 'pump-1')?.certificate);
+  // A key that the policy has from now on is made at the next start: for development with its certificate.
+  await change((policy) => {
+    const firmware = structuredClone(DEMO_FIRMWARE);
+    const [first] = firmware.keys;
+    assert.ok(first);
+    firmware.keys.push(
+      { ...first, id: 'pump-2' },
+      { ...first, id: 'pump-2-dev', environment: 'development', algorithm: 'Ed25519' },
+    );
+    firmware.products[0]?.environments.production?.keys.push('pump-2');
+    firmware.products[0]?.environments.development?.keys.push('pump-2-dev');
+    policy.firmware = firmware;
+  });
+  await bed.keyd.restart();
+  await bed.sign({ version: '9.0.0', environment: 'development', keys: ['pump-2-dev', 'pump-1-dev'] }, ['ben']);
+  await refused('firmware-key.uncertified', { version: '9.0.0', securityCounter: 9, keys: ['pump-2'] }, ['ben']);
 });
