@@ -7,6 +7,7 @@ export * from './dsse/index.ts';
 export * from './fit/index.ts';
 export * from './format.ts';
 export * from './format-names.ts';
+export { firmwareFormat } from './formats.ts';
 export * from './image.ts';
 export * from './mcuboot/index.ts';
 export { rauc } from './rauc/index.ts';
