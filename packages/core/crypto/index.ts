@@ -72,4 +72,5 @@ export { SecretBytes } from './secret.ts';
 export { type SessionKeys, sessionKeys } from './session-keys.ts';
 export { type Pieces, type Signer, signPieces, softwareSigner, verifiedPieces, verifySignature } from './signature.ts';
 export { twoStepKdf } from './two-step-kdf.ts';
+export * from './webauthn/index.ts';
 export { x963Kdf } from './x963-kdf.ts';

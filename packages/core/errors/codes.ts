@@ -2381,6 +2381,51 @@ export const ERRORS = {
     kind: 'unsupported',
     rule: 'master keys need a keystore that derives: a sealed file or a PKCS#11 token with CKM_SHA256_HMAC',
   },
+  // ---- keys of people who propose and approve
+  'webauthn.malformed': {
+    kind: 'invalid',
+    rule: 'what a browser and its authenticator answer must have the form of W3C WebAuthn, of bounded size',
+  },
+  'webauthn.type-differs': {
+    kind: 'forbidden',
+    rule: 'a registration is no assertion, and an assertion no registration',
+  },
+  'webauthn.challenge-differs': {
+    kind: 'forbidden',
+    rule: 'an assertion holds for the one challenge that it was made for: this very statement',
+    remedy: 'sign what is asked for now; an assertion of something else cannot be used again',
+  },
+  'webauthn.origin-foreign': {
+    kind: 'forbidden',
+    rule: 'an assertion is made at one of the origins that the policy names for the credential, in no frame of another page',
+    remedy: 'open the console under its own address; if somebody sent you a link, report it',
+  },
+  'webauthn.relying-party-foreign': {
+    kind: 'forbidden',
+    rule: 'an assertion is made for the relying party that the credential was registered for',
+  },
+  'webauthn.user-absent': { kind: 'forbidden', rule: 'somebody must have touched the authenticator' },
+  'webauthn.user-unverified': {
+    kind: 'forbidden',
+    rule: 'the authenticator must have verified who touches it, by PIN or biometrics',
+    remedy: 'set a PIN on the security key',
+  },
+  'webauthn.credential-differs': {
+    kind: 'forbidden',
+    rule: 'an assertion is made by a credential that the policy has for its signer',
+  },
+  'webauthn.algorithm-forbidden': {
+    kind: 'invalid',
+    rule: 'a credential signs by ES256 on P-256, EdDSA on Ed25519, or RS256',
+  },
+  'webauthn.attestation-refused': {
+    kind: 'invalid',
+    rule: 'an attestation is of the format none, or packed by the key of the credential itself',
+  },
+  'webauthn.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'the signature of an assertion must be by the key of its credential',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 /** A stable error code such as `csr.signature-invalid`. */
