@@ -1324,6 +1324,15 @@ export const ERRORS = {
   },
   // ---- scans
   'scan.no-file': { kind: 'not-found', rule: 'what is to be scanned must be there' },
+  // ---- SSH signatures
+  'ssh.malformed': {
+    kind: 'invalid',
+    rule: 'an SSH key or signature must have the form that OpenSSH gives it, and nothing after it',
+  },
+  'ssh.key-unsuitable': {
+    kind: 'invalid',
+    rule: 'an SSH key must be Ed25519, ECDSA on P-256 or P-384, RSA of 2048, 3072 or 4096 bits, or one of the first two in a security key',
+  },
   // ---- firmware and its signatures
   'firmware.malformed': {
     kind: 'invalid',
@@ -1335,6 +1344,7 @@ export const ERRORS = {
     remedy: 'give the image as it was built, before it was signed',
   },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
+  'firmware.parameter': { kind: 'invalid', rule: 'a parameter of the image must be one that its header can carry' },
   // ---- trust bundles and filters
   'trust-bundle.malformed': { kind: 'invalid', rule: 'a trust bundle must have the one form that is signed' },
   'trust-bundle.rule': {

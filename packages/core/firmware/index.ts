@@ -1,3 +1,5 @@
+export * from './dsse/index.ts';
 export * from './format.ts';
 export * from './format-names.ts';
 export * from './image.ts';
+export * from './sshsig/index.ts';
