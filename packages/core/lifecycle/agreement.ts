@@ -6,6 +6,7 @@ import { parseDocumentOf } from './operator-document.ts';
 import { OPERATOR_NAME, operatorOf, type Policy } from './policy.ts';
 import { type Permission, permits, ROLES, type Role } from './roles.ts';
 import { type DocumentKind, requireOperatorSignature } from './signed-payload.ts';
+import { type ProvenKey, requireHardware } from './signers/verify.ts';
 
 const time = z.iso.datetime({ offset: false, precision: 0 });
 
@@ -48,6 +49,8 @@ export interface OrderKind<O> extends DocumentKind<Statement<O>> {
 export interface ApprovalQuorum {
   readonly approvals: number;
   readonly roles: readonly Role[];
+  /** An approval counts only by a key that is held in hardware; of the proposal it is not asked. */
+  readonly hardware?: boolean;
 }
 
 /** An order with those who have signed it so far. */
@@ -79,7 +82,7 @@ export function verifyAgreement<O>(kind: OrderKind<O>, texts: readonly string[],
   const statements = texts.map((text) => {
     const document = parseDocumentOf(kind, text);
     const who = { permission: kind.permissions.sign, policy };
-    return { ...document, key: requireOperatorSignature(kind, document.payload, document, who) };
+    return { ...document, proven: requireOperatorSignature(kind, document.payload, document, who) };
   });
   const [first] = statements;
   if (first?.content.act !== 'propose') {
@@ -89,14 +92,15 @@ export function verifyAgreement<O>(kind: OrderKind<O>, texts: readonly string[],
   const quorum = kind.quorum(policy, order);
   const orderSha256 = orderSha256Of(order);
   const seen = new Set<string>();
-  statements.forEach(({ content, signer, key }, index) => {
+  statements.forEach(({ content, signer, proven }, index) => {
     const field = `statements[${index}]`;
     if (orderSha256Of(content.order) !== orderSha256 || content.proposer !== proposer) {
       throw new KeysteadError(kind.codes.otherOrder, { field: `${field}.order`, seen: `by ${signer}` });
     }
     requireTime(kind, content, policy, now, field);
     requirePart(kind, content, { signer, quorum, policy, field, first: index === 0 });
-    for (const mark of [`name ${signer}`, `key ${key}`]) {
+    if (index > 0) requireHeld(quorum, proven, signer, field);
+    for (const mark of [`name ${signer}`, `key ${proven.key}`]) {
       if (seen.has(mark)) throw new KeysteadError(kind.codes.duplicate, { field: `${field}.signer`, seen: signer });
       seen.add(mark);
     }
@@ -109,6 +113,11 @@ export function verifyAgreement<O>(kind: OrderKind<O>, texts: readonly string[],
     needed: quorum.approvals,
     expiresAt: statements.map(({ content }) => content.expiresAt).reduce((a, b) => (a < b ? a : b)),
   };
+}
+
+/** @throws KeysteadError `approval.hardware-required`. */
+function requireHeld({ hardware }: ApprovalQuorum, proven: ProvenKey, signer: string, field: string): void {
+  if (hardware === true) requireHardware(proven, signer, `${field}.signature`);
 }
 
 /** @throws KeysteadError the kind's `tooFew`. */
