@@ -14,8 +14,8 @@ import {
   requireOperatorSignature,
   signedBytes,
 } from './signed-payload.ts';
-import { payloadFor } from './signers/held-bytes.ts';
-import { type Proof, ProofShape, proofMembers, prove, type StatementSigner } from './signers/proof.ts';
+import { proveUnchanged } from './signers/held-bytes.ts';
+import { type Proof, ProofShape, proofMembers, type StatementSigner } from './signers/proof.ts';
 import { requireHardware } from './signers/verify.ts';
 
 /** More people than any quorum asks for. */
@@ -100,7 +100,7 @@ export async function signQuorumDocument<T>(
   if (signatures.length >= MOST_SIGNATURES) {
     throw malformed(kind, { field: 'signatures', seen: `${signatures.length} of at most ${MOST_SIGNATURES}` });
   }
-  const proof = await prove(signer, signedBytes(kind, payloadFor(signer, kind.context, payload)));
+  const proof = await proveUnchanged(signer, signedBytes(kind, payload));
   return format(payload, [...signatures, { signer: signerName, ...proof }]);
 }
 

@@ -98,8 +98,9 @@ if (process.argv.length <= 2) {
     await program.parseAsync(process.argv);
   } catch (thrown) {
     if (thrown instanceof CommanderError) process.exitCode = thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
-    else if (thrown instanceof BytesWritten) process.stdout.write(thrown.message);
-    else fail(thrown, process.argv.includes('--json'));
+    else if (thrown instanceof BytesWritten) {
+      process.stdout.write(thrown.print(process.argv.includes('--json')));
+    } else fail(thrown, process.argv.includes('--json'));
   }
 }
 

@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { fromPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { SSH_NAMESPACE } from '@keystead/core/lifecycle';
@@ -9,12 +11,14 @@ export const SSH_SIGNATURE = 'SSH SIGNATURE';
 /**
  * Has OpenSSH sign: it finds the key, asks for its passphrase or PIN on the terminal, and for the touch. Nothing of the
  * key comes here.
- * @param keyFile a private key, or the public half of one that the agent holds.
+ * @param keyFile a private key, or the public half of one that the agent holds; `~/` is the home directory, which no shell
+ *   puts there behind `ssh:`.
  * @returns the SSHSIG blob, without its armour.
  * @throws KeysteadError `approval.signer-failed`.
  */
 export async function signWithSsh(keyFile: string, data: Uint8Array): Promise<Uint8Array> {
-  const { code, stdout } = await run(['-Y', 'sign', '-n', SSH_NAMESPACE, '-f', keyFile], data);
+  const file = keyFile.startsWith('~/') ? join(homedir(), keyFile.slice(2)) : keyFile;
+  const { code, stdout } = await run(['-Y', 'sign', '-n', SSH_NAMESPACE, '-f', file], data);
   const [blob] = code === 0 ? fromPem(SSH_SIGNATURE, stdout) : [];
   if (blob !== undefined) return blob;
   throw new KeysteadError('approval.signer-failed', { field: `ssh:${keyFile}`, seen: `exit status ${code}` });

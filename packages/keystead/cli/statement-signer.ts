@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fromPem } from '@keystead/core/bytes';
-import { encodeAssertion, readAssertionJson, type Signer } from '@keystead/core/crypto';
+import { encodeAssertion, readAssertionJson, readSshSigBlob, type Signer, verifySshSig } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { type SignatureKind, SSH_NAMESPACE, type StatementSigner } from '@keystead/core/lifecycle';
 import { type Command, Option } from 'commander';
@@ -54,6 +54,17 @@ In two steps, the second with the same words as the first:
 /** Not a failure: the bytes are written, and the command ends here until their signature is there. */
 export class BytesWritten extends Error {
   override readonly name = 'BytesWritten';
+  readonly path: string;
+
+  constructor(path: string, text: string) {
+    super(text);
+    this.path = path;
+  }
+
+  /** What the command prints. */
+  print(json: boolean): string {
+    return json ? `${JSON.stringify({ bytesOut: this.path })}\n` : this.message;
+  }
 }
 
 /**
@@ -77,20 +88,22 @@ function writtenOut(path: string, data: Uint8Array): BytesWritten {
   if (existsSync(path)) throw new KeysteadError('ticket.file-exists', { field: '--bytes-out', seen: path });
   durableWrite(path, data, 0o644);
   return new BytesWritten(
+    path,
     `nobody has signed yet: the ${data.length} bytes are in ${path}\n` +
       `where the key is:  ssh-keygen -Y sign -n ${SSH_NAMESPACE} -f KEY ${path}\n` +
       `then repeat this command with --signature-in ${path}.sig instead of --bytes-out\n`,
   );
 }
 
-/** Above an SSHSIG of RSA-4096 in its armour, and above what a browser answers. */
-const MOST_SIGNATURE_BYTES = 16_384;
+/** Above any statement, an SSHSIG of RSA-4096 in its armour, and what a browser answers. */
+const MOST_BYTES = 32_768;
 
 /** A signature that was made elsewhere, of bytes that were written before: they lie beside it, without `.sig`. */
 function signedElsewhere(path: string): StatementSigner {
   if (!path.endsWith('.sig')) throw unreadable(path, "a name that does not end with '.sig'");
   const earlier = read(path.slice(0, -'.sig'.length));
   const { by, signature } = signatureOf(path, read(path));
+  if (by === 'ssh') requireSshSignature(path, signature, earlier);
   return {
     by,
     earlier,
@@ -114,6 +127,13 @@ function signatureOf(path: string, bytes: Uint8Array): { by: SignatureKind; sign
   return { by: 'pkcs11', signature: bytes };
 }
 
+/** Whose it is, the policy says; that it is one of these bytes can be told here, before anything is written. */
+function requireSshSignature(path: string, blob: Uint8Array, data: Uint8Array): void {
+  const verdict = verifySshSig(readSshSigBlob(blob), SSH_NAMESPACE, data);
+  if (verdict.verdict === 'valid') return;
+  throw new KeysteadError('approval.ssh-refused', { field: path, seen: verdict.why });
+}
+
 function sshBlob(text: string): Uint8Array | undefined {
   try {
     const [blob, second] = fromPem(SSH_SIGNATURE, text);
@@ -130,8 +150,8 @@ function read(path: string): Uint8Array {
   } catch (cause) {
     throw unreadable(path, 'no readable file', cause);
   }
-  if (bytes.length <= MOST_SIGNATURE_BYTES) return bytes;
-  throw unreadable(path, `${bytes.length} bytes of at most ${MOST_SIGNATURE_BYTES}`);
+  if (bytes.length <= MOST_BYTES) return bytes;
+  throw unreadable(path, `${bytes.length} bytes of at most ${MOST_BYTES}`);
 }
 
 const unreadable = (field: string, seen: string, cause?: unknown): KeysteadError =>

@@ -31,7 +31,7 @@ export function operators(found: Findings, before: Policy, after: Policy, live: 
         `another key: what ${old.name} signed with the old one is not accepted${tail}`,
       );
     }
-    otherKeys(found, old, next, field);
+    otherKeys(found, old, next, open.length);
     const lost = old.roles.filter((role) => !next.roles.includes(role));
     const gained = next.roles.filter((role) => !old.roles.includes(role));
     if (lost.length > 0) {
@@ -56,16 +56,20 @@ export function operators(found: Findings, before: Policy, after: Policy, live: 
 }
 
 /** What a security key, passkey or token is known by to people who compare two policies. */
-function otherKeys(found: Findings, old: PolicyOperator, next: PolicyOperator, field: string): void {
+function otherKeys(found: Findings, old: PolicyOperator, next: PolicyOperator, tickets: number): void {
+  const field = `operators.${old.name}.signers`;
+  const open =
+    tickets > 0 ? `; ${tickets} of the open tickets ${tickets === 1 ? 'is' : 'are'} signed by ${old.name}` : '';
   const [before, after] = [old, next].map(({ signers = [] }) => signers);
   if (before === undefined || after === undefined || sameJson(before, after)) return;
   const among = (signers: readonly OperatorSigner[], one: OperatorSigner) =>
     signers.some((other) => sameJson(other, one));
   for (const one of before.filter((signer) => !among(after, signer))) {
-    found.add('warns', `${field}.signers`, `no longer signs by ${signerText(one)}`);
+    const text = `no longer signs by ${signerText(one)}: what was signed with it is not accepted${open}`;
+    found.add('warns', field, text);
   }
   for (const one of after.filter((signer) => !among(before, signer))) {
-    found.add('warns', `${field}.signers`, `also signs by ${signerText(one)}`);
+    found.add('warns', field, `also signs by ${signerText(one)}`);
   }
 }
 

@@ -1,6 +1,6 @@
 import { canonicalJson, type JsonValue, sameBytes } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import type { StatementSigner } from './proof.ts';
+import { type Proof, prove, type StatementSigner } from './proof.ts';
 
 /**
  * The payload that a signer signs: `payload`, or the one that was written out earlier for them. That says the same but
@@ -21,6 +21,16 @@ export function payloadFor({ earlier }: StatementSigner, context: string, payloa
   );
   if (member === undefined) return held;
   throw differ(member, canonicalJson(then[member] ?? null).slice(0, 200));
+}
+
+/**
+ * Signs a payload that stays as it is, since others sign it, too.
+ * @param data the kind's context and the payload.
+ * @throws KeysteadError `approval.bytes-differ` for a signer who has signed other bytes.
+ */
+export function proveUnchanged(signer: StatementSigner, data: Uint8Array): Promise<Proof> {
+  if (signer.earlier === undefined || sameBytes(signer.earlier, data)) return prove(signer, data);
+  throw differ('payload', 'the bytes of another file');
 }
 
 const differ = (field: string, seen: string): KeysteadError =>

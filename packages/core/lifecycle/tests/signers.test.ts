@@ -10,8 +10,10 @@ import { encodeAssertion, generateSoftwareKey, softwareSigner, sshKeyBlob } from
 import { Authenticator } from '../../crypto/tests/authenticator.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import {
+  addTicketSignature,
   type CaRevocationOrder,
   checkPolicy,
+  draftTicket,
   formatStatements,
   type OperatorSigner,
   type Policy,
@@ -23,9 +25,11 @@ import {
   type SignedStatement,
   type StatementSigner,
   signCaRevocation,
+  signersOf,
   signKeyOrder,
   verifyCaRevocation,
   verifyKeyOrder,
+  verifyTicket,
   verifyUpdate,
   webauthnChallenge,
 } from '../index.ts';
@@ -491,4 +495,39 @@ test('a policy with keys of every kind is written and read back as it is', () =>
     anna: [ssh(new SecurityKey('P-256').line, { verify: true }), passkey(new Authenticator('Ed25519')), token('anna')],
   });
   assert.deepEqual(fileOf(file.policy).policy, file.policy);
+});
+
+test('a file that several people sign is signed elsewhere as it is, or not at all', async () => {
+  const { policy } = policyWith({});
+  const draft = (id: string) =>
+    draftTicket({
+      id,
+      model: 'KS-PUMP-1',
+      quota: 2,
+      notBefore: AT.toISOString(),
+      notAfter: new Date(AT.getTime() + 86_400_000).toISOString(),
+      lines: ['line-1'],
+      deviceIds: { prefix: 'KS-', from: 1, to: 2, width: 4 },
+      profile: 'idevid',
+    });
+  let bytes = new Uint8Array();
+  const keep: StatementSigner = {
+    sign: async (data) => {
+      bytes = Uint8Array.from(data);
+      return parties.signer('olga').sign(data);
+    },
+  };
+  await addTicketSignature(draft('t-1'), 'olga', keep);
+  const held: StatementSigner = { earlier: bytes, by: 'pkcs11', sign: (data) => parties.signer('olga').sign(data) };
+  const signed = await addTicketSignature(draft('t-1'), 'olga', held);
+  const both = await addTicketSignature(signed, 'paul', parties.signer('paul'));
+  assert.deepEqual(signersOf(verifyTicket(both, policy)), ['olga', 'paul']);
+  await assert.rejects(addTicketSignature(draft('t-2'), 'olga', held), { code: 'approval.bytes-differ' });
+  // Where the policy wants hardware of those who sign tickets, a signature of each is asked for it.
+  const strict = structuredClone(policy);
+  strict.quorums['batch-ticket'] = { signatures: 2, roles: ['policy-administrator', 'ca-operator'], hardware: true };
+  assert.throws(() => verifyTicket(both, strict), { code: 'approval.hardware-required' });
+  signs('olga', token('olga'))(strict);
+  signs('paul', token('paul'))(strict);
+  assert.deepEqual(signersOf(verifyTicket(both, strict)), ['olga', 'paul']);
 });

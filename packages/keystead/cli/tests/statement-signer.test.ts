@@ -258,7 +258,7 @@ test('a signature from elsewhere that cannot be read, or is of other bytes, is r
   writeFileSync(at('z'), 'another statement');
   writeFileSync(at('z.sig'), 'raw');
   writeFileSync(at('big'), 'a statement');
-  writeFileSync(at('big.sig'), Buffer.alloc(20_000));
+  writeFileSync(at('big.sig'), Buffer.alloc(40_000));
   writeFileSync(at('json'), 'a statement');
   writeFileSync(at('json.sig'), '{"id": "AA", "response": {}}');
   const read = (name: string) => async () => statementSigner({ signatureIn: at(name) }, own);
@@ -266,6 +266,11 @@ test('a signature from elsewhere that cannot be read, or is of other bytes, is r
   for (const name of ['x.sig', 'y.sig', 'z', 'absent.sig', 'big.sig'])
     await assert.rejects(read(name), unreadable, name);
   await assert.rejects(read('json.sig'), { code: 'webauthn.malformed' });
+  writeFileSync(at('s'), 'a statement');
+  execFileSync('ssh-keygen', ['-q', '-Y', 'sign', '-n', 'keystead-approval', '-f', at('anna'), at('s')]);
+  assert.equal(await codeOf({ signatureIn: at('s.sig') }), 'none');
+  writeFileSync(at('s'), 'a statement of something else');
+  await assert.rejects(read('s.sig'), { code: 'approval.ssh-refused' });
   assert.equal(await codeOf({ signatureIn: at('z.sig') }), 'approval.bytes-differ');
   assert.equal(existsSync(at('y')), false);
 });
