@@ -1,10 +1,9 @@
-import type { ApprovalQuorum } from '../agreement.ts';
 import { REVOCATION_ACTS } from '../certificate-states.ts';
 import { SENSITIVE_ACTS, type SensitiveAct } from '../keying.ts';
 import { operatorOf, type Policy, type PolicyOperator } from '../policy.ts';
 import { sameJson } from '../policy-update.ts';
 import { GIVEN_REASONS, REVOCATION_SELECTORS } from '../revocation-authority.ts';
-import { revocationQuorum } from '../revocation-rules.ts';
+import { revocationQuorum, revocationQuorumText } from '../revocation-rules.ts';
 import { ableFor } from '../signers/rules.ts';
 import type { OperatorSigner } from '../signers/schema.ts';
 import { signerText } from '../signers/text.ts';
@@ -188,19 +187,15 @@ export function revocationAuthority(found: Findings, before: Policy, after: Poli
     for (const act of REVOCATION_ACTS) {
       for (const reason of act === 'revoke' ? GIVEN_REASONS : [undefined]) {
         const [old, next] = [before, after].map((policy) => revocationQuorum(policy, { selector, act, reason }));
-        if (old === undefined || next === undefined || sameJson(asText(old), asText(next))) continue;
+        if (old === undefined || next === undefined || sameJson(revocationQuorumText(old), revocationQuorumText(next)))
+          continue;
         found.add(
           next.approvals < old.approvals ? 'warns' : 'notes',
           `revocation.authority.${selector}`,
-          `${act} of a ${selector}${reason === undefined ? '' : ` for ${reason}`}: ${asText(next)} instead of ${asText(old)}`,
+          `${act} of a ${selector}${reason === undefined ? '' : ` for ${reason}`}: ${revocationQuorumText(next)} instead of ${revocationQuorumText(old)}`,
         );
       }
     }
   }
   found.add('notes', 'revocation.authority', 'the rules are written otherwise');
 }
-
-const asText = ({ approvals, roles, hardware }: ApprovalQuorum): string =>
-  approvals === 0
-    ? 'one CA operator'
-    : `one CA operator and ${approvals} of ${roles.join(', ')}${hardware === true ? ' with keys held in hardware' : ''}`;

@@ -531,3 +531,29 @@ test('a file that several people sign is signed elsewhere as it is, or not at al
   signs('paul', token('paul'))(strict);
   assert.deepEqual(signersOf(verifyTicket(both, strict)), ['olga', 'paul']);
 });
+
+test('an order that was asked for keeps the id under which it was written out, and is approved under no other', async () => {
+  const order = (id: string): CaRevocationOrder => ({
+    id,
+    ca: 'operational',
+    spkiSha256: 'a'.repeat(64),
+    reason: 'cACompromise',
+  });
+  const times = { signedAt: seconds(AT.getTime()), expiresAt: seconds(AT.getTime() + 3_600_000) };
+  const say = (act: 'propose' | 'approve', id: string, by: StatementSigner) =>
+    signCaRevocation({ act, order: order(id), proposer: 'olga', role: 'approver', ...times }, 'anna', by);
+  for (const act of ['propose', 'approve'] as const) {
+    let bytes = new Uint8Array();
+    const keep: StatementSigner = {
+      sign: async (data) => {
+        bytes = Uint8Array.from(data);
+        return parties.signer('anna').sign(data);
+      },
+    };
+    await say(act, 'o-1', keep);
+    const held: StatementSigner = { earlier: bytes, sign: keep.sign };
+    const again = say(act, 'o-2', held);
+    if (act === 'approve') await assert.rejects(again, { code: 'approval.bytes-differ', field: 'order' });
+    else assert.match(Buffer.from(JSON.parse(await again).payload, 'base64url').toString(), /"id":"o-1"/);
+  }
+});
