@@ -250,6 +250,7 @@ test('a COSE key is exactly what its algorithm has, in the one encoding', () => 
     ['webauthn.malformed', Buffer.concat([publicKey, Uint8Array.of(0)])],
     ['webauthn.malformed', publicKey.subarray(0, 60)],
     ['webauthn.malformed', Buffer.from(toHex(publicKey).replace('0102', '011802'), 'hex')],
+    ['webauthn.malformed', Buffer.from(toHex(publicKey).replace('01020326', '03260102'), 'hex')],
     ['webauthn.algorithm-forbidden', members([[3, -35]])],
     ['webauthn.algorithm-forbidden', members([], [3])],
     ['webauthn.algorithm-forbidden', members([[-1, 2]])],

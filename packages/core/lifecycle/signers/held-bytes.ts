@@ -4,7 +4,7 @@ import { type Proof, prove, type StatementSigner } from './proof.ts';
 
 /**
  * The payload that a signer signs: `payload`, or the one that was written out earlier for them. That says the same but
- * for what is new in each statement: its times, and the random id of an order.
+ * for what is new in each statement: its times, and the random id of an order that is asked for.
  * @param payload canonical JSON.
  * @throws KeysteadError `approval.bytes-differ` with the member that is another.
  */
@@ -40,9 +40,9 @@ type Members = Readonly<Record<string, JsonValue>>;
 
 function lasting(payload: Uint8Array): Members {
   const { signedAt: _signedAt, expiresAt: _expiresAt, at: _at, order, ...rest } = objectOf(payload);
-  if (order === undefined || order === null || typeof order !== 'object' || Array.isArray(order)) {
-    return order === undefined ? rest : { ...rest, order };
-  }
+  if (order === undefined) return rest;
+  const isNew = rest.act === 'propose' && typeof order === 'object' && order !== null && !Array.isArray(order);
+  if (!isNew) return { ...rest, order };
   const { id: _id, ...what } = order as Members;
   return { ...rest, order: what };
 }

@@ -243,6 +243,14 @@ test('TEST-KEY-23 a person counts once whatever they sign with, and a key counts
   });
   assert.equal(plain?.key, held?.key);
   assert.deepEqual([plain?.hardware, held?.hardware], [false, true]);
+  // What is said of a key holds however it signs, in whichever order the policy says it.
+  const lists: OperatorSigner[][] = [
+    [asSsh, { kind: 'pkcs11', spki: asSpki.spki }],
+    [{ kind: 'pkcs11', spki: asSpki.spki }, asSsh],
+  ];
+  for (const signers of lists) {
+    assert.equal(provenKey({ ...asSpki, signers }, ['Ed25519'], data, { signature })?.hardware, true);
+  }
 });
 
 test('TEST-KEY-23 an agreement counts the SSH key and the certificate of two names as one signer', async () => {
