@@ -14,6 +14,7 @@ import {
   type CaRevocationOrder,
   checkPolicy,
   draftTicket,
+  firmwareQuorum,
   formatStatements,
   type OperatorSigner,
   type Policy,
@@ -251,6 +252,21 @@ test('TEST-KEY-23 a person counts once whatever they sign with, and a key counts
   for (const signers of lists) {
     assert.equal(provenKey({ ...asSpki, signers }, ['Ed25519'], data, { signature })?.hardware, true);
   }
+});
+
+test('a key that stands under two names signs a change of policy once, though no such policy is valid', async () => {
+  const sk = new SecurityKey('Ed25519');
+  const valid = policyWith({ anna: [ssh(sk.line)] });
+  const next = nextOf(valid);
+  const policy = structuredClone(valid.policy);
+  signs('axel', ssh(sk.line))(policy);
+  const step = [{ ...valid, policy }, next] as const;
+  const statements = [
+    await parties.statement('propose', 'paul', step, AT),
+    await parties.statement('approve', 'anna', step, AT, {}, sk.signer()),
+    await parties.statement('approve', 'axel', step, AT, {}, sk.signer()),
+  ];
+  assert.equal(verdict(step, statements), 'approval.duplicate: axel');
 });
 
 test('TEST-KEY-23 an agreement counts the SSH key and the certificate of two names as one signer', async () => {
@@ -564,4 +580,38 @@ test('an order that was asked for keeps the id under which it was written out, a
     if (act === 'approve') await assert.rejects(again, { code: 'approval.bytes-differ', field: 'order' });
     else assert.match(Buffer.from(JSON.parse(await again).payload, 'base64url').toString(), /"id":"o-1"/);
   }
+});
+
+test('TEST-KEY-23 the approvals of production firmware take hardware where the policy says so, of the product or of all', () => {
+  const scope = { product: 'pump', environment: 'production', rollback: false } as const;
+  const line = { keys: ['k'], formats: ['mcuboot' as const], approvals: 2, roles: ['approver' as const] };
+  const back = { approvals: 3, roles: ['approver' as const] };
+  const quorum = (own: object, rollback: object, all?: true, more: object = {}) =>
+    firmwareQuorum(
+      {
+        firmware: {
+          products: [
+            {
+              product: 'pump',
+              environments: {
+                production: { ...line, ...own, rollback: { ...back, ...rollback } },
+                development: { ...line, ...own },
+              },
+            },
+          ],
+          keys: [],
+        },
+        quorums: { 'firmware-signing': { hardware: all } },
+      },
+      { ...scope, ...more },
+    ).hardware;
+  assert.equal(quorum({}, {}), false);
+  assert.equal(quorum({ hardware: true }, {}), true);
+  assert.equal(quorum({}, {}, true), true);
+  assert.equal(quorum({}, {}, true, { environment: 'development' }), false);
+  assert.equal(quorum({}, { hardware: true }), false);
+  assert.equal(quorum({}, { hardware: true }, undefined, { rollback: true }), true);
+  // What goes back never takes less than what goes up.
+  assert.equal(quorum({ hardware: true }, {}, undefined, { rollback: true }), true);
+  assert.equal(quorum({}, {}, true, { rollback: true }), true);
 });
