@@ -1,5 +1,6 @@
 export * from './dsse/index.ts';
 export * from './format.ts';
 export * from './format-names.ts';
+export { firmwareFormat } from './formats.ts';
 export * from './image.ts';
 export * from './sshsig/index.ts';
