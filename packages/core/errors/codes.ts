@@ -1433,6 +1433,15 @@ export const ERRORS = {
   },
   'firmware.format-unknown': { kind: 'invalid', rule: 'the format must be one that this program signs' },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
+  'firmware.anchor-missing': {
+    kind: 'not-found',
+    rule: 'every signing key of a product and environment has a certificate, and there is at least one',
+    remedy: 'give the certificates that the ceremony made, by the ids of the policy',
+  },
+  'firmware.anchor-differs': {
+    kind: 'conflict',
+    rule: 'a trust anchor is the key that the policy means, and no two ids are one key',
+  },
   'firmware.parameter': { kind: 'invalid', rule: 'a parameter of the image must be one that its header can carry' },
   // ---- trust bundles and filters
   'trust-bundle.malformed': { kind: 'invalid', rule: 'a trust bundle must have the one form that is signed' },

@@ -1,6 +1,9 @@
+export * from './anchors/index.ts';
 export * from './dsse/index.ts';
+export * from './fit/index.ts';
 export * from './format.ts';
 export * from './format-names.ts';
 export { firmwareFormat } from './formats.ts';
 export * from './image.ts';
+export * from './mcuboot/index.ts';
 export * from './sshsig/index.ts';
