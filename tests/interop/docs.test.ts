@@ -210,6 +210,9 @@ test('every address that endpoints.json names answers', async () => {
   // An empty request is malformed: an OCSP answer that says so.
   const ocsp = ['--request', 'POST', '--header', 'Content-Type: application/ocsp-request', '--data', ''];
   for (const url of Object.values(urls.ocsp ?? {})) assert.match(await status(url, ...ocsp), /^(200|400)$/, url);
+  // So it is for the TSA: a rejection.
+  const tsp = ['--request', 'POST', '--header', 'Content-Type: application/timestamp-query', '--data', 'AAAA'];
+  assert.equal(await status(named('tsa'), ...tsp), '200');
   assert.notEqual(await status(named('backend')), '404');
 });
 
@@ -228,6 +231,7 @@ test('every link between the pages leads to a file', () => {
     'docs/scep.md',
     'docs/pkits.md',
     'docs/records.md',
+    'docs/signing-cms.md',
   ];
   const linked = [...page('README.md').matchAll(/\((docs\/[a-z-]+\.md)\)/g)].map((match) => match[1] ?? '');
   for (const path of new Set([...pages, ...linked])) {

@@ -1443,6 +1443,36 @@ export const ERRORS = {
     rule: 'a trust anchor is the key that the policy means, and no two ids are one key',
   },
   'firmware.parameter': { kind: 'invalid', rule: 'a parameter of the image must be one that its header can carry' },
+  // ---- time stamps (RFC 3161)
+  'tsp.malformed': {
+    kind: 'invalid',
+    rule: 'a request for a time stamp must be a TimeStampReq, DER (RFC 3161 section 2.4.1)',
+  },
+  'tsp.hash-unsupported': {
+    kind: 'unsupported',
+    rule: 'a time stamp is for a digest by SHA-256, SHA-384 or SHA-512',
+    remedy: 'hash the data again: openssl ts -query -sha256',
+  },
+  'tsp.policy-unknown': {
+    kind: 'unsupported',
+    rule: 'a time stamp is made under the one policy of this TSA',
+    remedy: 'ask without a policy',
+  },
+  'tsp.extension-unknown': {
+    kind: 'unsupported',
+    rule: 'a request for a time stamp with an extension that is not known gets none (RFC 3161 section 2.4.1)',
+  },
+  'tsp.off': {
+    kind: 'unavailable',
+    rule: 'time stamps need a key and a profile for them',
+    remedy:
+      "have a quorum add the profile 'tsa-signer' to the policy; a keyd that was founded without the key has none",
+  },
+  'tsp.busy': {
+    kind: 'too-many',
+    rule: 'the TSA stamps so many requests a second',
+    remedy: 'ask again in a second',
+  },
   // ---- trust bundles and filters
   'trust-bundle.malformed': { kind: 'invalid', rule: 'a trust bundle must have the one form that is signed' },
   'trust-bundle.rule': {

@@ -1,4 +1,7 @@
 export * from './anchors/index.ts';
+export { uefiCertificateLists, uefiDigestList } from './anchors/uefi-esl.ts';
+export { authenticode } from './authenticode/index.ts';
+export { cms } from './cms/index.ts';
 export * from './dsse/index.ts';
 export * from './fit/index.ts';
 export * from './format.ts';
@@ -6,4 +9,5 @@ export * from './format-names.ts';
 export { firmwareFormat } from './formats.ts';
 export * from './image.ts';
 export * from './mcuboot/index.ts';
+export { rauc } from './rauc/index.ts';
 export * from './sshsig/index.ts';

@@ -78,4 +78,5 @@ export { firstIssue } from './schema-field.ts';
 export * from './signers/index.ts';
 export * from './station/index.ts';
 export * from './ticket.ts';
+export * from './tsa.ts';
 export * from './unit-keys-policy.ts';

@@ -100,4 +100,5 @@ export {
 } from './revocation/rules.ts';
 export { newSerial, serialOf } from './serial.ts';
 export { CertificateTemplate } from './template.ts';
+export * from './tsp/index.ts';
 export { type CertificateValues, type Issuance, type IssuanceOptions, NO_END, type StatusUrls } from './values.ts';

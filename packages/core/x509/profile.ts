@@ -108,6 +108,8 @@ export const ProfileSchema = z
       broken('ocspNoCheck', 'only an OCSP responder is exempt from revocation checks (RFC 6960 section 4.2.2.2.1)');
     if (extended.has('OCSPSigning') && extended.size > 1)
       broken('extKeyUsage', 'an OCSP responder key has no other purpose');
+    if (extended.has('timeStamping') && extended.size > 1)
+      broken('extKeyUsage', 'the key of a TSA has no other purpose (RFC 3161 section 2.3)');
     if (profile.issuer === 'self' && !isCa) broken('issuer', 'only a CA signs itself');
     if (isCa && profile.san !== 'none') broken('san', 'a CA has no alternative name');
     if (profile.subject.serialNumber !== undefined && profile.subject.commonName !== 'device-id')

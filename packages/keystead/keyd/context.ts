@@ -43,6 +43,7 @@ import type { Requesters } from './requester.ts';
 import type { CeremonyRevocations } from './root-list.ts';
 import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
+import { TsaSigner } from './tsa-signer.ts';
 import { Turnstile } from './turnstile.ts';
 import { UnderWay } from './under-way.ts';
 import { UnitCount } from './unit-count.ts';
@@ -118,6 +119,8 @@ export class KeydContext {
   readonly crls: CrlMaker;
   readonly commissions: CommissionFiles;
   readonly policies: PolicyChain;
+  /** Who signs time stamps. */
+  readonly tsa: TsaSigner;
   /** Operations go through; a change of the policy goes through alone. */
   readonly turnstile = new Turnstile();
   readonly underWay = new UnderWay();
@@ -164,6 +167,7 @@ export class KeydContext {
     this.intake = intakeOf(this);
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
     this.commissions = new CommissionFiles(parts.dir);
+    this.tsa = new TsaSigner(parts.dir);
     this.log = log;
     this.policies = policies;
     this.#clock = parts.clock;

@@ -58,7 +58,7 @@ async function found(world: World): Promise<void> {
     origin: `keystead.local/${world.config.storeId}`,
   });
   const where = keystore.make === 'sealed' ? 'sealed' : 'on its token';
-  narrator.done(`keyd made its eight keys, ${where}, and wrote certification requests`);
+  narrator.done(`keyd made its nine keys, ${where}, and wrote certification requests`);
 
   const policyPath = join(layout.ceremony, 'policy.json');
   const base = world.httpUrl;
