@@ -2,11 +2,14 @@ import { z } from 'zod';
 import { canonicalJson, type JsonValue, toHex } from '../bytes/index.ts';
 import { sha256 } from '../crypto/index.ts';
 import { type ErrorCode, KeysteadError } from '../errors/index.ts';
+import type { ApprovalQuorum } from './approval-quorum.ts';
 import { parseDocumentOf } from './operator-document.ts';
 import { OPERATOR_NAME, operatorOf, type Policy } from './policy.ts';
-import { type Permission, permits, ROLES, type Role } from './roles.ts';
+import { type Permission, permits, ROLES } from './roles.ts';
 import { type DocumentKind, requireOperatorSignature } from './signed-payload.ts';
 import { type ProvenKey, requireHardware } from './signers/verify.ts';
+
+export type { ApprovalQuorum } from './approval-quorum.ts';
 
 const time = z.iso.datetime({ offset: false, precision: 0 });
 
@@ -43,14 +46,6 @@ export interface OrderKind<O> extends DocumentKind<Statement<O>> {
   /** To sign a statement of this kind at all, and to ask. */
   readonly permissions: { readonly sign: Permission; readonly propose: Permission };
   readonly quorum: (policy: Policy, order: O) => ApprovalQuorum;
-}
-
-/** How many approvals an order takes besides its proposal, and by which roles. */
-export interface ApprovalQuorum {
-  readonly approvals: number;
-  readonly roles: readonly Role[];
-  /** An approval counts only by a key that is held in hardware; of the proposal it is not asked. */
-  readonly hardware?: boolean;
 }
 
 /** An order with those who have signed it so far. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { KeysteadError } from '../../errors/index.ts';
 import { FIRMWARE_FORMATS, type FirmwareFormatName } from '../../firmware/index.ts';
-import type { ApprovalQuorum } from '../agreement.ts';
+import type { ApprovalQuorum } from '../approval-quorum.ts';
 import { ROLES } from '../roles.ts';
 
 /** Two worlds with keys of their own: what a development key signs starts on no device of production. */

@@ -1,5 +1,5 @@
 import { KeysteadError } from '../../errors/index.ts';
-import type { ApprovalQuorum } from '../agreement.ts';
+import type { ApprovalQuorum } from '../approval-quorum.ts';
 import type { Policy } from '../policy.ts';
 import { permits } from '../roles.ts';
 import { ableFor } from '../signers/rules.ts';
