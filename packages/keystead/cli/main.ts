@@ -20,6 +20,7 @@ import { revokeCaCommand } from './revoke-ca.ts';
 import { scanCommand } from './scan.ts';
 import { serviceCommands } from './services.ts';
 import { startCommand } from './start.ts';
+import { BytesWritten } from './statement-signer.ts';
 import { stationCommand } from './station.ts';
 import { ticketCommand } from './ticket.ts';
 import { tpmCommand } from './tpm.ts';
@@ -99,7 +100,9 @@ if (process.argv.length <= 2) {
     await program.parseAsync(process.argv);
   } catch (thrown) {
     if (thrown instanceof CommanderError) process.exitCode = thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
-    else fail(thrown, process.argv.includes('--json'));
+    else if (thrown instanceof BytesWritten) {
+      process.stdout.write(thrown.print(process.argv.includes('--json')));
+    } else fail(thrown, process.argv.includes('--json'));
   }
 }
 
