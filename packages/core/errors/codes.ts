@@ -1438,6 +1438,27 @@ export const ERRORS = {
   },
   'firmware.format-unknown': { kind: 'invalid', rule: 'the format must be one that this program signs' },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
+  // ---- repositories of The Update Framework
+  'firmware.tuf-threshold': {
+    kind: 'forbidden',
+    rule: 'metadata is signed by as many keys of its role as the root asks for',
+    remedy: 'have others of the role sign it: keystead tuf sign',
+  },
+  'firmware.tuf-version': {
+    kind: 'conflict',
+    rule: 'a version of metadata goes up, a root by one each time, and has one content for good',
+    remedy: 'propose it again from what is published',
+  },
+  'firmware.tuf-expired': {
+    kind: 'conflict',
+    rule: 'metadata is published and built upon before it expires',
+    remedy: 'propose a later one, signed by its role; look at the clock',
+  },
+  'firmware.tuf-target': {
+    kind: 'conflict',
+    rule: 'a target file must be there with the length and hash that signed metadata gives',
+  },
+  'firmware.tuf-repository': { kind: 'not-found', rule: 'there must be a TUF repository in the directory, whole' },
   'firmware.anchor-missing': {
     kind: 'not-found',
     rule: 'every signing key of a product and environment has a certificate, and there is at least one',
