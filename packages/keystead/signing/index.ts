@@ -1,5 +1,5 @@
 export type { OpenBlob } from './blob-store.ts';
-export type { AskedBy, SigningDeps } from './deps.ts';
+export type { AskedBy, FirmwareSigner, SigningDeps } from './deps.ts';
 export { DOCUMENT_KINDS, type DocumentKind } from './documents.ts';
 export { Signing } from './signing.ts';
 export { SIGNING_STEPS, stateAfter, statesMarkdown } from './states.ts';
