@@ -41,7 +41,10 @@ export function signingDomain(
     }
     const workload = await identified(token, { requestId, what });
     if (id === undefined || signing.submitterOf(id) === `workload:${workload.id}`) return;
-    const error = new KeysteadError('signing.workload-forbidden', { field: id, seen: `${workload.id} did not submit it` });
+    const error = new KeysteadError('signing.workload-forbidden', {
+      field: id,
+      seen: `${workload.id} did not submit it`,
+    });
     await access.refused(error, { requestId, what }, { kind: 'workload', id: workload.id });
     throw error;
   }
@@ -79,7 +82,8 @@ export function signingDomain(
         return await signing.files.take(pieces, { most: MOST_IMAGE_BYTES, expected: sha256 });
       } catch (error) {
         const { actor, requestId } = await submitter(caller, 'upload for signing');
-        if (error instanceof KeysteadError) await access.refused(error, { requestId, what: 'upload for signing' }, actor);
+        if (error instanceof KeysteadError)
+          await access.refused(error, { requestId, what: 'upload for signing' }, actor);
         throw error;
       }
     },
@@ -138,5 +142,8 @@ async function refusalOfSize(bytes: number | undefined, directory: string): Prom
   const { bavail, bsize } = await statfs(directory);
   const room = bavail * bsize - LEAST_FREE_BYTES;
   if ((bytes ?? 0) <= room) return undefined;
-  return new KeysteadError('signing.no-space', { field: 'Content-Length', seen: `${bytes ?? 'unknown'} bytes, with room for ${Math.max(0, room)}` });
+  return new KeysteadError('signing.no-space', {
+    field: 'Content-Length',
+    seen: `${bytes ?? 'unknown'} bytes, with room for ${Math.max(0, room)}`,
+  });
 }

@@ -1,0 +1,12 @@
+import { KeysteadError } from '@keystead/core/errors';
+import type { FirmwareFormat } from '@keystead/core/firmware';
+
+/** Every format that this version reads and puts together. */
+const FORMATS: readonly FirmwareFormat[] = [];
+
+/** The format of this name. @throws KeysteadError `signing.policy` where this version has none. */
+export function formatOf(name: string): FirmwareFormat {
+  const format = FORMATS.find((one) => one.name === name);
+  if (format === undefined) throw new KeysteadError('signing.policy', { field: 'format', seen: name });
+  return format;
+}
