@@ -420,6 +420,11 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'the policy must hold every profile that Keystead asks for by name',
   },
+  'policy.firmware-rule': {
+    kind: 'invalid',
+    rule: 'a key of the section firmware signs for one product in one environment, and each of these names keys of its own',
+  },
+  'policy.firmware-duplicate': { kind: 'invalid', rule: 'a product and a key stand once in the section firmware' },
   'policy.hierarchy': {
     kind: 'invalid',
     rule: 'a profile must keep its place in the hierarchy: roots sign themselves, the root signs the online CAs (pathLen 0), the online CAs sign the rest',
@@ -1334,6 +1339,86 @@ export const ERRORS = {
     rule: 'an image that has a signature is not signed again',
     remedy: 'give the image as it was built, before it was signed',
   },
+  // ---- orders to sign firmware (keyd)
+  'firmware-order.malformed': {
+    kind: 'invalid',
+    rule: 'a statement of an order to sign firmware must have the one form that is signed',
+  },
+  'firmware-order.signer-unknown': { kind: 'forbidden', rule: 'who signs must be an operator of the policy in force' },
+  'firmware-order.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'a release engineer asks, and who approves holds a role that the policy names for the product',
+  },
+  'firmware-order.signature-invalid': {
+    kind: 'forbidden',
+    rule: "the signature must be one of the operator's key in the policy in force",
+  },
+  'firmware-order.other-order': {
+    kind: 'invalid',
+    rule: 'every statement must be about the very same order, of the same proposer',
+  },
+  'firmware-order.expired': {
+    kind: 'forbidden',
+    rule: 'no statement may have ended',
+    remedy: 'have the order signed again by those whose statements have ended',
+  },
+  'firmware-order.not-yet-valid': { kind: 'forbidden', rule: 'a statement is of now, not of a time to come' },
+  'firmware-order.too-long': { kind: 'invalid', rule: 'a statement ends within approvals.maxSeconds of the policy' },
+  'firmware-order.self': { kind: 'forbidden', rule: 'nobody approves what they asked for' },
+  'firmware-order.duplicate': { kind: 'invalid', rule: 'one person and one key count once' },
+  'firmware-order.too-few': {
+    kind: 'forbidden',
+    rule: 'there must be as many approvals as the policy asks for',
+    remedy: 'have others approve: keystead sign approve',
+  },
+  'firmware-order.not-in-policy': {
+    kind: 'forbidden',
+    rule: 'the policy must have the product and its environment, with the format and the keys',
+    remedy: 'look at the section firmware of the policy; another policy takes its quorum',
+  },
+  'firmware-order.rollback-forbidden': {
+    kind: 'forbidden',
+    rule: 'version and security counter go back only where the policy has a quorum for it',
+  },
+  'firmware-order.id-reused': {
+    kind: 'conflict',
+    rule: 'one id is one order, which is carried out once',
+    remedy: 'ask again under another id',
+  },
+  'firmware-order.subject-differs': {
+    kind: 'conflict',
+    rule: 'the subject must have the SHA-256 that people approved',
+    remedy: 'find out who changed the image after it was approved; nothing was signed',
+  },
+  'firmware-order.claims-differ': {
+    kind: 'invalid',
+    rule: 'what the order says of an image must be what the image says of itself',
+  },
+  'firmware-order.version-taken': {
+    kind: 'conflict',
+    rule: 'one version of a product, for one target and environment, is one image',
+    remedy: 'build another version',
+  },
+  'firmware-order.rollback': {
+    kind: 'conflict',
+    rule: 'neither version nor security counter goes below what was signed before',
+    remedy: 'build a higher version; going back takes an order with rollback and its larger quorum',
+  },
+  'firmware-key.scope': {
+    kind: 'forbidden',
+    rule: 'a key signs for the product, the environment and the formats that its certificate and the policy name',
+  },
+  'firmware-key.uncertified': {
+    kind: 'unavailable',
+    rule: 'a production key must be certified by the signing root, and its certificate must not have ended',
+    remedy: 'hold a ceremony that certifies it',
+  },
+  'firmware-key.exhausted': {
+    kind: 'forbidden',
+    rule: 'a key signs no more orders than maxSignatures of the policy',
+    remedy: 'introduce its successor',
+  },
+  'firmware.format-unknown': { kind: 'invalid', rule: 'the format must be one that this program signs' },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
   // ---- requests for firmware signatures
   'signing.image-unknown': {
@@ -1361,30 +1446,6 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'an image that is signed must hold no private key in the clear',
     remedy: 'take the key out of the image, replace it, and see keystead scan for where it is',
-  },
-  'signing.wrong-product': {
-    kind: 'invalid',
-    rule: 'what the request says of an image must be what the image says of itself',
-  },
-  'signing.wrong-version': {
-    kind: 'invalid',
-    rule: 'what the request says of an image must be what the image says of itself',
-    remedy: 'ask for the version and the security counter that the image has, or build it anew',
-  },
-  'signing.rollback': {
-    kind: 'conflict',
-    rule: 'neither version nor security counter goes below what was signed before for the product, target and environment',
-    remedy:
-      'build a higher version; going back takes the larger quorum of the policy and keystead sign request --rollback',
-  },
-  'signing.version-taken': {
-    kind: 'conflict',
-    rule: 'one version of a product is one image: another request for it waits or was signed',
-    remedy: 'look at the request that is named; withdraw it, or build another version',
-  },
-  'signing.policy': {
-    kind: 'forbidden',
-    rule: 'the policy must have the product and its environment, with the format and the key',
   },
   'signing.document': {
     kind: 'invalid',

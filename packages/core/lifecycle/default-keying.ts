@@ -12,6 +12,7 @@ const PERIODS: Partial<Record<KeyPurposeId, readonly [originator: Period, recipi
   'evidence-signer': [3 * YEAR, 30 * YEAR],
   // Each ceremony certifies the key again, for at most two years.
   'root-crl-signer': [10 * YEAR, 10 * YEAR],
+  'firmware-signer': [3 * YEAR, 30 * YEAR],
   'transcript-signer': [7 * DAY, 30 * YEAR],
   log: [10 * YEAR, 40 * YEAR],
   'log-cosign': [10 * YEAR, 40 * YEAR],
@@ -36,6 +37,7 @@ const PLACES: Readonly<Record<KeyPurposeId, readonly KeyCustody[]>> = {
   'server-ca': KEYD,
   'operator-ca': KEYD,
   'root-crl-signer': KEYD,
+  'firmware-signer': KEYD,
   'ocsp-responder': ['memory'],
   'evidence-signer': KEYD,
   'transcript-signer': ['memory'],

@@ -28,6 +28,7 @@ export * from './cryptoperiod.ts';
 export * from './default-policy.ts';
 export { durationText } from './duration.ts';
 export * from './factory/index.ts';
+export * from './firmware/index.ts';
 export { DEFAULT_FLEET_KEYS, type FleetKeyPolicy } from './fleet-key-policy.ts';
 export * from './inventory.ts';
 export * from './issuer.ts';

@@ -23,6 +23,7 @@ const STOPPED_BY_KEYD: ReadonlySet<KeyPurposeId> = new Set([
   'server-ca',
   'operator-ca',
   'root-crl-signer',
+  'firmware-signer',
   'ocsp-responder',
   'evidence-signer',
   'transcript-signer',

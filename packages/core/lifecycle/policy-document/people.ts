@@ -62,7 +62,7 @@ const ENFORCED: Readonly<Record<SensitiveAct, string>> = {
   'ca-rotation': 'by procedure: it takes a ceremony',
   'ca-revocation':
     'serve verifies every signature for what the CA issued, unless revocation.authority says otherwise; the CA itself by procedure: it takes a ceremony',
-  'firmware-signing': 'by procedure',
+  'firmware-signing': 'keyd verifies every signature itself, where the policy has firmware',
   'ceremony-witnesses': 'the transcript names them; their number is by procedure',
 };
 
