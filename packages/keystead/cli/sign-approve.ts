@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { Role } from '@keystead/core/lifecycle';
+import { firmwareOrderSha256, parseFirmwareStatement, type Role } from '@keystead/core/lifecycle';
 import { Command } from 'commander';
 import { durableWrite } from '../files/durable.ts';
-import { firmwareOrderSha256, parseFirmwareStatement, type RequestView } from '../signing/index.ts';
+import type { RequestView } from '../signing/index.ts';
 import { offlineSigner } from './offline-signer.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
 import { requireOwnCopy, statementOf } from './sign-statement.ts';

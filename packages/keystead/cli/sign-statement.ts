@@ -1,9 +1,16 @@
 import { toHex } from '@keystead/core/bytes';
 import { type Signer, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { operatorOf, type Policy, permits, type Role } from '@keystead/core/lifecycle';
+import {
+  type FirmwareOrder,
+  operatorOf,
+  type Policy,
+  permits,
+  type Role,
+  signFirmwareStatement,
+} from '@keystead/core/lifecycle';
 import { systemClock } from '../clock/system.ts';
-import { type FirmwareOrder, formatOf, signFirmwareStatement } from '../signing/index.ts';
+import { formatOf } from '../signing/index.ts';
 import { localFile, withImage } from './sign-files.ts';
 
 /**

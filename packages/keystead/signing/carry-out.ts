@@ -1,10 +1,10 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import type { FirmwareOrder } from '@keystead/core/lifecycle';
 import type { SigningRequestRow } from '../store/index.ts';
 import type { Blob, BlobStore } from './blob-store.ts';
 import type { AskedBy, SigningDeps } from './deps.ts';
-import type { FirmwareOrder } from './order.ts';
 import { stateAfter } from './states.ts';
 import { eventOf, TOLD, textOf } from './told.ts';
 import { statementsOf } from './view.ts';

@@ -1,17 +1,17 @@
 import { canonicalJson, type JsonValue } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
+import {
+  type FirmwareOrder,
+  firmwareOrderSha256,
+  parseFirmwareStatement,
+  requireFirmwareQuorum,
+  verifyFirmwareStatements,
+} from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
 import type { SigningRequestRow, Tx } from '../store/index.ts';
 import { BlobStore, type OpenBlob } from './blob-store.ts';
 import { CarryOut } from './carry-out.ts';
 import type { AskedBy, SigningDeps } from './deps.ts';
-import {
-  type FirmwareOrder,
-  firmwareOrderSha256,
-  parseFirmwareStatement,
-  requireEnough,
-  verifyFirmwareStatements,
-} from './order.ts';
 import { requireHigher, requireVersionFree } from './rollback.ts';
 import { INITIAL, type SigningEvent, stateAfter } from './states.ts';
 import { type Reading, type Submission, Submissions } from './submission.ts';
@@ -107,7 +107,7 @@ export class Signing {
         requireHigher(tx.signing, agreed.order);
         requireVersionFree(tx.signing, agreed.order);
         const enough = agreed.approvers.length >= agreed.needed;
-        if (enough) requireEnough(agreed);
+        if (enough) requireFirmwareQuorum(agreed);
         const signed = { ...known, statements: JSON.stringify(statements), expiresAt: Date.parse(agreed.expiresAt) };
         const said = { signer, role: content.role, approvals: agreed.approvers.length, needed: agreed.needed };
         if (before.length === 0) {

@@ -2,6 +2,15 @@ import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type { FirmwareFormatName, FirmwareReading } from '@keystead/core/firmware';
+import {
+  checkFirmwareOrder,
+  type FirmwareEnvironment,
+  type FirmwareOrder,
+  firmwareKeyOf,
+  firmwareLine,
+  firmwareQuorum,
+  type Policy,
+} from '@keystead/core/lifecycle';
 import type { BlobStore } from './blob-store.ts';
 import type { SigningDeps } from './deps.ts';
 import {
@@ -11,7 +20,6 @@ import {
   MOST_DOCUMENT_BYTES,
   readDocument,
 } from './documents.ts';
-import { type FirmwareEnvironment, type FirmwareOrder, lineOf } from './order.ts';
 import { requireNoPrivateKey, type ScanNotes } from './private-keys.ts';
 
 /** What somebody asks to have signed. Hashes are hex. */
@@ -61,7 +69,9 @@ export class Submissions {
 
   async #read(asked: Submission): Promise<{ order: FirmwareOrder; reading: Reading }> {
     // Before the work: what the policy has no place for is not read.
-    const { keys } = lineOf(this.#deps.policy, asked);
+    const { policy } = this.#deps;
+    firmwareQuorum(policy, asked);
+    const keys = asked.keys ?? keysFor(policy, asked);
     const format = this.#deps.formatOf(asked.format);
     await using image = await this.#files.read(asked.image.sha256);
     await image.verify();
@@ -71,7 +81,7 @@ export class Submissions {
       throw new KeysteadError('firmware.signed-already', { field: 'image', seen: `${read.signatures} signatures` });
     const { product, version, securityCounter } = read;
     if (product !== null && product !== asked.product) {
-      throw new KeysteadError('signing.wrong-product', {
+      throw new KeysteadError('firmware-order.claims-differ', {
         field: 'product',
         seen: `${product} in the image, ${asked.product} asked for`,
       });
@@ -79,7 +89,7 @@ export class Submissions {
     requireSame('version', version, asked.version);
     if (asked.securityCounter !== undefined) requireSame('securityCounter', securityCounter, asked.securityCounter);
     const documents = await this.#documents(asked);
-    const order: FirmwareOrder = {
+    const order = checkFirmwareOrder({
       id: asked.id,
       product: asked.product,
       environment: asked.environment,
@@ -87,7 +97,7 @@ export class Submissions {
       version: asked.version,
       securityCounter: securityCounter ?? asked.securityCounter ?? null,
       format: asked.format,
-      keys: [...(asked.keys ?? keys)],
+      keys: [...keys],
       image: { sha256: image.sha256, bytes: image.size },
       subjectSha256: toHex(sha256(read.subject)),
       documents: DOCUMENT_KINDS.flatMap((name) => {
@@ -96,7 +106,7 @@ export class Submissions {
       }),
       reason: asked.reason,
       rollback: asked.rollback,
-    };
+    });
     return { order, reading: { shown: read.shown, documents, scan } };
   }
 
@@ -119,7 +129,13 @@ export class Submissions {
   }
 }
 
+/** The keys of a product and its environment that the policy has for the format. */
+function keysFor(policy: Policy, asked: Submission): string[] {
+  const { keys } = firmwareLine(policy, asked);
+  return keys.filter((id) => firmwareKeyOf(policy, id).formats.includes(asked.format));
+}
+
 function requireSame(field: string, image: string | number | null, asked: string | number): void {
   if (image === null || image === asked) return;
-  throw new KeysteadError('signing.wrong-version', { field, seen: `${image} in the image, ${asked} asked for` });
+  throw new KeysteadError('firmware-order.claims-differ', { field, seen: `${image} in the image, ${asked} asked for` });
 }

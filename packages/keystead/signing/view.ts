@@ -1,8 +1,8 @@
 import type { FirmwareReading } from '@keystead/core/firmware';
+import { type FirmwareOrder, firmwareQuorum, parseFirmwareStatement } from '@keystead/core/lifecycle';
 import type { SigningRequestRow, SigningState } from '../store/index.ts';
 import type { SigningDeps } from './deps.ts';
 import type { DocumentReading } from './documents.ts';
-import { type FirmwareOrder, firmwareQuorum, parseFirmwareStatement } from './order.ts';
 import type { ScanNotes } from './private-keys.ts';
 import type { Reading } from './submission.ts';
 

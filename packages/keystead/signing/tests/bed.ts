@@ -5,13 +5,20 @@ import { toHex } from '@keystead/core/bytes';
 import { SimulatedClock } from '@keystead/core/clock';
 import { generateSoftwareKey, type Signer, sha256, softwareSigner } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { demoPolicy, type Policy, type Role } from '@keystead/core/lifecycle';
+import {
+  demoPolicy,
+  type FirmwareOrder,
+  type Policy,
+  type Role,
+  requireFirmwareQuorum,
+  signFirmwareStatement,
+  verifyFirmwareStatements,
+} from '@keystead/core/lifecycle';
 import { RefusalLog } from '../../access/index.ts';
 import { type AuditEntry, appendAudit, parseEntry } from '../../audit/index.ts';
 import { openStore, type Store } from '../../store/index.ts';
 import type { AskedBy, FirmwareSigner } from '../deps.ts';
 import { type RequestView, Signing, type Submission } from '../index.ts';
-import { type FirmwareOrder, requireEnough, signFirmwareStatement, verifyFirmwareStatements } from '../order.ts';
 import { TEST_FORMAT } from './test-format.ts';
 
 const PEOPLE = {
@@ -43,7 +50,7 @@ export class StandIn implements FirmwareSigner {
   signFirmware: FirmwareSigner['signFirmware'] = async ({ statements, subject }) => {
     if (this.away) throw new KeysteadError('keyd.unreachable', { field: 'keyd' });
     const agreed = verifyFirmwareStatements(statements, this.#policy(), this.#clock.now());
-    requireEnough(agreed);
+    requireFirmwareQuorum(agreed);
     if (toHex(sha256(subject)) !== agreed.order.subjectSha256) throw new KeysteadError('signing.image-changed');
     const known = this.#journal.get(agreed.order.id);
     if (known === undefined) this.signed += 1;
@@ -76,9 +83,25 @@ export class SigningBed {
       return { name, roles, spki, signer: softwareSigner('P-256', pkcs8) };
     });
     this.#signers = Object.fromEntries(people.map(({ name, signer }) => [name, signer]));
-    const line = (approvals: number) => ({ keys: ['fw-1'], formats: ['sshsig'], approvals, roles: ['approver'] });
-    const firmware = { products: [{ product: 'pump', environments: { production: line(2), development: line(0) } }] };
-    this.policy = { ...demoPolicy({ operators: people, issued: this.clock.now() }), firmware } as Policy;
+    const line = (key: string, approvals: number) => ({
+      keys: [key],
+      formats: ['sshsig' as const],
+      approvals,
+      roles: ['approver' as const],
+      rollback: { approvals: approvals + 1, roles: ['approver' as const, 'policy-administrator' as const] },
+    });
+    const key = (id: string, environment: 'production' | 'development') => ({
+      ...{ id, environment, algorithm: 'P-256' as const, product: 'pump', formats: ['sshsig' as const] },
+    });
+    const environments = { production: line('fw-1', 2), development: line('fw-dev', 1) };
+    this.policy = demoPolicy({
+      operators: people,
+      issued: this.clock.now(),
+      firmware: {
+        products: [{ product: 'pump', environments }],
+        keys: [key('fw-1', 'production'), key('fw-dev', 'development')],
+      },
+    });
     this.keyd = new StandIn(() => this.policy, this.clock);
   }
 

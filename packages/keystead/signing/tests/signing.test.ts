@@ -51,9 +51,10 @@ test('the same request again, the same statement again, is the same; another und
   assert.deepEqual(await bed.signing.add(draft.id, statement, bed.by('anna')), first);
 });
 
-test('a development image, for which the policy asks for nobody else, is signed on its proposal', async () => {
+test('a development image takes the quorum of its own environment', async () => {
   const draft = await bed.submit(image, { environment: 'development' });
   await bed.add(draft, 'rita');
+  await bed.add(draft, 'anna');
   await bed.signing.settled();
   assert.equal(bed.signing.show(draft.id).state, 'signed');
 });
@@ -82,13 +83,25 @@ const REFUSED: readonly (readonly [what: string, code: string, submit: () => Pro
   ['a digest of no image', 'signing.image-unknown', () => bed.submit(image, { image: { sha256: '0'.repeat(64) } })],
   [
     'the image of another product',
-    'signing.wrong-product',
+    'firmware-order.claims-differ',
     () => bed.submit(testImage({ product: 'lamp', version: '1.2.0' })),
   ],
-  ['another version than the image has', 'signing.wrong-version', () => bed.submit(image, { version: '1.2.1' })],
-  ['another counter than the image has', 'signing.wrong-version', () => bed.submit(image, { securityCounter: 8 })],
-  ['a product that the policy does not have', 'signing.policy', () => bed.submit(image, { product: 'lamp' })],
-  ['a format that the policy does not have', 'signing.policy', () => bed.submit(image, { format: 'cms' })],
+  ['another version than the image has', 'firmware-order.claims-differ', () => bed.submit(image, { version: '1.2.1' })],
+  [
+    'another counter than the image has',
+    'firmware-order.claims-differ',
+    () => bed.submit(image, { securityCounter: 8 }),
+  ],
+  [
+    'a product that the policy does not have',
+    'firmware-order.not-in-policy',
+    () => bed.submit(image, { product: 'lamp' }),
+  ],
+  [
+    'a format that the policy does not have',
+    'firmware-order.not-in-policy',
+    () => bed.submit(image, { format: 'cms' }),
+  ],
   [
     'a document that was not handed in',
     'signing.image-unknown',
@@ -117,7 +130,7 @@ test('a version or a counter that goes back is refused at once, and not where th
   await bed.signed(image);
   const old = testImage({ product: 'pump', version: '1.1.9', counter: 7 });
   await assert.rejects(bed.submit(old, { id: 'order-2', version: '1.1.9' }), {
-    code: 'signing.rollback',
+    code: 'firmware-order.rollback',
     field: 'version',
   });
   const counter = testImage({ product: 'pump', version: '1.3.0', counter: 6 });
@@ -133,8 +146,8 @@ test('of two requests for one version the second is refused when it is asked for
     id: 'order-2',
   });
   await bed.add(two, 'rolf', { proposer: 'rolf' });
-  await assert.rejects(bed.add(one, 'rita'), { code: 'signing.version-taken' });
-  await assert.rejects(bed.submit(image, { id: 'order-3' }), { code: 'signing.version-taken' });
+  await assert.rejects(bed.add(one, 'rita'), { code: 'firmware-order.version-taken' });
+  await assert.rejects(bed.submit(image, { id: 'order-3' }), { code: 'firmware-order.version-taken' });
   await bed.signing.withdraw(two.id, bed.by('rolf'));
   assert.equal((await bed.add(one, 'rita')).state, 'waiting', 'what was withdrawn takes no version');
 });
