@@ -1493,6 +1493,16 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'a workload may only submit, for the products that its claims are configured for, and look at its own',
   },
+  'firmware.anchor-missing': {
+    kind: 'not-found',
+    rule: 'every signing key of a product and environment has a certificate, and there is at least one',
+    remedy: 'give the certificates that the ceremony made, by the ids of the policy',
+  },
+  'firmware.anchor-differs': {
+    kind: 'conflict',
+    rule: 'a trust anchor is the key that the policy means, and no two ids are one key',
+  },
+  'firmware.parameter': { kind: 'invalid', rule: 'a parameter of the image must be one that its header can carry' },
   // ---- trust bundles and filters
   'trust-bundle.malformed': { kind: 'invalid', rule: 'a trust bundle must have the one form that is signed' },
   'trust-bundle.rule': {

@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, statSync } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
-import type { ImageBytes } from '@keystead/core/firmware';
 import type { RestClient } from '../client/rest.ts';
 import { StagedFile } from '../files/staged.ts';
 import { progressOf } from './progress.ts';
@@ -68,27 +66,4 @@ export async function fetchTo(client: RestClient, path: string, out: string, sha
   }
   staged.put();
   return staged.bytes;
-}
-
-/** A local image as a format reads it; `use` ends before the file is closed. */
-export async function withImage<T>(path: string, use: (image: ImageBytes) => Promise<T>): Promise<T> {
-  const file = await open(path, 'r');
-  try {
-    const { size } = await file.stat();
-    return await use({
-      size,
-      async read(offset, length) {
-        const bytes = new Uint8Array(Math.max(0, Math.min(length, size - offset)));
-        let done = 0;
-        while (done < bytes.length) {
-          const { bytesRead } = await file.read(bytes, done, bytes.length - done, offset + done);
-          if (bytesRead === 0) break;
-          done += bytesRead;
-        }
-        return bytes.subarray(0, done);
-      },
-    });
-  } finally {
-    await file.close();
-  }
 }

@@ -10,8 +10,9 @@ import {
   signFirmwareStatement,
 } from '@keystead/core/lifecycle';
 import { systemClock } from '../clock/system.ts';
+import { openImage } from '../files/image-file.ts';
 import { formatOf } from '../signing/index.ts';
-import { localFile, withImage } from './sign-files.ts';
+import { localFile } from './sign-files.ts';
 
 /**
  * What a person's own copy of an image gives, against the order that they are about to sign: nobody signs for a digest
@@ -22,7 +23,8 @@ export async function requireOwnCopy(order: FirmwareOrder, path: string, quiet: 
   const file = await localFile(path, quiet);
   requireEqual('image.sha256', file.sha256, order.image.sha256);
   requireEqual('image.bytes', file.bytes, order.image.bytes);
-  const read = await withImage(path, (image) => formatOf(order.format).read(image));
+  await using image = await openImage(path);
+  const read = await formatOf(order.format).read(image);
   requireEqual('subjectSha256', toHex(sha256(read.subject)), order.subjectSha256);
   if (read.version !== null) requireEqual('version', read.version, order.version);
   if (read.securityCounter !== null) requireEqual('securityCounter', read.securityCounter, order.securityCounter);

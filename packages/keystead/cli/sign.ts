@@ -1,6 +1,8 @@
 import { Command } from 'commander';
 import { EXIT } from './exit.ts';
+import { anchorsCommand } from './sign-anchors.ts';
 import { approveCommand } from './sign-approve.ts';
+import { inspectCommand, prepareCommand } from './sign-image.ts';
 import { fetchCommand, listCommand, showCommand, statusCommand, withdrawCommand } from './sign-look.ts';
 import { requestCommand } from './sign-request.ts';
 
@@ -17,6 +19,9 @@ export function signCommand(): Command {
     fetchCommand(),
     listCommand(),
     withdrawCommand(),
+    inspectCommand(),
+    prepareCommand(),
+    anchorsCommand(),
   ])
     sign.addCommand(command);
   return sign.addHelpText(

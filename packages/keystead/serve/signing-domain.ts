@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { KeysteadError } from '@keystead/core/errors';
 import { piecesOf } from '@keystead/core/firmware';
-import { type Permission, permits } from '@keystead/core/lifecycle';
+import type { Permission } from '@keystead/core/lifecycle';
 import { actorOf, type OperatorClient } from '../access/index.ts';
 import type { Caller } from '../protocols/rest/domain.ts';
 import type { SigningCaller, SigningContent, SigningDomain } from '../protocols/rest/signing.ts';
@@ -116,12 +116,8 @@ export function signingDomain(
     },
     async addSigningStatement(caller, id, statement) {
       // Whose signature it is decides; who brings it is one of those who sign such things.
-      const { requestId } = caller;
-      const asked = { requestId, what: 'sign a firmware request' };
-      const client = await access.identify(caller.certificate, asked);
-      const asks = client.kind === 'operator' && permits(client.roles, 'signing.request');
-      await access.authorise(client, asks ? 'signing.request' : 'approval.give', asked);
-      return signing.add(id, statement, { actor: actorOf(client), requestId });
+      const client = await person(caller, 'signing.sign', 'sign a firmware request');
+      return signing.add(id, statement, { actor: actorOf(client), requestId: caller.requestId });
     },
     async withdrawSigning(caller, id) {
       const client = await person(caller, 'signing.request', 'withdraw a firmware request');

@@ -1,8 +1,8 @@
 import { KeysteadError } from '@keystead/core/errors';
-import type { FirmwareFormat } from '@keystead/core/firmware';
+import { FIT, type FirmwareFormat, MCUBOOT } from '@keystead/core/firmware';
 
 /** Every format that this version reads and puts together. */
-const FORMATS: readonly FirmwareFormat[] = [];
+const FORMATS: readonly FirmwareFormat[] = [MCUBOOT, FIT];
 
 /** The format of this name. @throws KeysteadError `firmware.format-unknown` where this version has none. */
 export function formatOf(name: string): FirmwareFormat {

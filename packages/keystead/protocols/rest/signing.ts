@@ -155,7 +155,7 @@ export const SIGNING_ROUTES = [
   ],
   ['GET', '/api/v1/signing/requests ?after', 'signing.read'],
   ['GET', '/api/v1/signing/requests/:id', 'signing.read, or the token of the workload that submitted it'],
-  ['POST', '/api/v1/signing/requests/:id/statements {statement}', 'signing.request or approval.give'],
+  ['POST', '/api/v1/signing/requests/:id/statements {statement}', 'signing.sign'],
   ['POST', '/api/v1/signing/requests/:id/withdrawal', 'signing.request'],
   ['GET', '/api/v1/signing/requests/:id/result', 'signing.read, or the token of the workload that submitted it'],
 ] as const;

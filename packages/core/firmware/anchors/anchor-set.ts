@@ -1,0 +1,92 @@
+import type { DerCertificate, DerSpki } from '../../bytes/index.ts';
+import { type KeyAlgorithm, spkiSha256 } from '../../crypto/index.ts';
+import { KeysteadError } from '../../errors/index.ts';
+import { readCertificate } from '../../x509/index.ts';
+import type { FirmwareFormatName } from '../format-names.ts';
+
+/** A signing key as the policy has it: whose firmware it signs, and as what. */
+export interface ScopedKey {
+  readonly id: string;
+  readonly algorithm: string;
+  readonly product: string;
+  readonly environment: string;
+  readonly formats: readonly FirmwareFormatName[];
+}
+
+/** What a device is to trust: which of the policy's keys. */
+export interface AnchorScope {
+  readonly product: string;
+  readonly environment: string;
+}
+
+export interface FirmwareAnchor {
+  /** Of the policy. */
+  readonly id: string;
+  readonly algorithm: string;
+  readonly formats: readonly FirmwareFormatName[];
+  readonly spki: DerSpki;
+  /** Undefined for an algorithm whose numbers are not taken apart here (ML-DSA). */
+  readonly keyAlgorithm: KeyAlgorithm | undefined;
+  readonly certificate: DerCertificate;
+}
+
+/** The keys that may sign the firmware of one product in one environment, in the order of the policy. */
+export interface AnchorSet extends AnchorScope {
+  readonly anchors: readonly FirmwareAnchor[];
+}
+
+/**
+ * What a device of a product trusts, from the same list of keys by which keyd signs: nothing can be signed by the policy
+ * that would not boot, and nothing boots that the policy does not let sign.
+ * @param certificates of every key of the scope, by its id in the policy; those of other keys are checked too.
+ * @throws KeysteadError `firmware.anchor-missing` for a scope without keys and a key without certificate,
+ *   `firmware.anchor-differs` where a certificate is not of the key that the policy means.
+ */
+export function anchorSet(
+  keys: readonly ScopedKey[],
+  certificates: ReadonlyMap<string, DerCertificate>,
+  { product, environment }: AnchorScope,
+): AnchorSet {
+  for (const id of certificates.keys()) {
+    if (!keys.some((key) => key.id === id))
+      throw new KeysteadError('firmware.anchor-differs', { field: id, seen: 'no key of the policy' });
+  }
+  const owners = new Map<string, ScopedKey>();
+  const anchors: FirmwareAnchor[] = [];
+  for (const key of keys) {
+    const inScope = key.product === product && key.environment === environment;
+    const certificate = certificates.get(key.id);
+    if (certificate === undefined) {
+      if (!inScope) continue;
+      throw new KeysteadError('firmware.anchor-missing', { field: key.id, seen: 'no certificate' });
+    }
+    const { spki, keyAlgorithm } = readCertificate(certificate);
+    if (keyAlgorithm !== undefined && keyAlgorithm !== key.algorithm) {
+      const seen = `a certificate for ${keyAlgorithm}, the policy has ${key.algorithm}`;
+      throw new KeysteadError('firmware.anchor-differs', { field: key.id, seen });
+    }
+    // A development key under another name would boot what nobody approved.
+    const owner = owners.get(spkiSha256(spki));
+    if (owner !== undefined) {
+      throw new KeysteadError('firmware.anchor-differs', { field: key.id, seen: `the key of ${owner.id}` });
+    }
+    owners.set(spkiSha256(spki), key);
+    const { id, algorithm, formats } = key;
+    if (inScope) anchors.push({ id, algorithm, formats, spki, keyAlgorithm, certificate });
+  }
+  if (anchors.length === 0) {
+    throw new KeysteadError('firmware.anchor-missing', {
+      field: `${product} ${environment}`,
+      seen: 'no key of the policy',
+    });
+  }
+  return { product, environment, anchors };
+}
+
+/** Those of a set that sign one format. @throws KeysteadError `firmware.anchor-missing` where none does. */
+export function anchorsFor(set: AnchorSet, format: FirmwareFormatName): readonly FirmwareAnchor[] {
+  const anchors = set.anchors.filter(({ formats }) => formats.includes(format));
+  if (anchors.length > 0) return anchors;
+  const field = `${set.product} ${set.environment}`;
+  throw new KeysteadError('firmware.anchor-missing', { field, seen: `no key of the policy signs ${format}` });
+}

@@ -1,0 +1,18 @@
+import type { AnchorSet, FirmwareAnchor } from './anchor-set.ts';
+
+/** What may stand in a comment or a string of C and of a device tree: the rest of a name is replaced. */
+export const plain = (text: string): string => text.replaceAll(/[^A-Za-z0-9 ._-]/g, '_').slice(0, 128);
+
+/** The first words of every file of anchors. It says no time, so that the same policy gives the same file. */
+export const headline = ({ product, environment }: AnchorSet): string =>
+  `Firmware trust anchors of ${plain(product)}, ${plain(environment)}. Made by keystead sign anchors, do not edit.`;
+
+/** Which key stands below. */
+export const keyLine = ({ id, algorithm }: FirmwareAnchor): string => `${plain(id)}, ${plain(algorithm)}`;
+
+/** Lines of eight octets, as `imgtool getpub` writes them. */
+export function octetLines(bytes: Uint8Array): string {
+  const octets = Array.from(bytes, (octet) => `0x${octet.toString(16).padStart(2, '0')},`);
+  const lines = octets.flatMap((_, at) => (at % 8 === 0 ? [`    ${octets.slice(at, at + 8).join(' ')}`] : []));
+  return lines.join('\n');
+}

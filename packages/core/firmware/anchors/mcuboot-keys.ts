@@ -1,0 +1,49 @@
+import type { KeyAlgorithm } from '../../crypto/index.ts';
+import { KeysteadError } from '../../errors/index.ts';
+import { type AnchorSet, anchorsFor } from './anchor-set.ts';
+import { headline, keyLine, octetLines } from './c-source.ts';
+
+/** `shortname` of imgtool/keys/*.py. */
+const SHORT_NAMES: Readonly<Partial<Record<KeyAlgorithm, string>>> = {
+  'P-256': 'ecdsa',
+  'P-384': 'ecdsap384',
+  Ed25519: 'ed25519',
+};
+
+/**
+ * The file that `imgtool getpub` writes, `ecdsa_pub_key` and `ecdsa_pub_key_len`, for every key; a second of a kind has
+ * `_2` behind its name. With KEYSTEAD_BOOTUTIL_KEYS defined it is also the table that bootutil looks through
+ * (bootutil/sign_key.h), in place of a port's own keys.c, which knows one key alone.
+ * @throws KeysteadError `firmware.anchor-missing`, `firmware.key-unsuitable`.
+ */
+export function mcubootKeys(set: AnchorSet): string {
+  const seen = new Map<string, number>();
+  const keys = anchorsFor(set, 'mcuboot').map((anchor) => {
+    const short = anchor.keyAlgorithm === undefined ? undefined : SHORT_NAMES[anchor.keyAlgorithm];
+    if (short === undefined) {
+      throw new KeysteadError('firmware.key-unsuitable', { field: anchor.id, seen: `${anchor.algorithm} for MCUboot` });
+    }
+    const number = (seen.get(short) ?? 0) + 1;
+    seen.set(short, number);
+    return { anchor, name: `${short}_pub_key${number === 1 ? '' : `_${number}`}` };
+  });
+  const arrays = keys.map(
+    ({ anchor, name }) => `/* ${keyLine(anchor)} */
+const unsigned char ${name}[] = {
+${octetLines(anchor.spki)}
+};
+const unsigned int ${name}_len = ${anchor.spki.length};
+`,
+  );
+  const rows = keys.map(({ name }) => `    { .key = ${name}, .len = &${name}_len },\n`);
+  return `/* ${headline(set)} */
+${arrays.join('\n')}
+#ifdef KEYSTEAD_BOOTUTIL_KEYS
+#include <bootutil/sign_key.h>
+
+const struct bootutil_key bootutil_keys[] = {
+${rows.join('')}};
+const int bootutil_key_cnt = sizeof(bootutil_keys) / sizeof(bootutil_keys[0]);
+#endif
+`;
+}

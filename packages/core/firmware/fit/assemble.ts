@@ -1,0 +1,158 @@
+import { sameBytes } from '../../bytes/index.ts';
+import { ecdsaNumbers, type KeyAlgorithm } from '../../crypto/index.ts';
+import { KeysteadError } from '../../errors/index.ts';
+import { readCertificate } from '../../x509/index.ts';
+import type { MadeSignature } from '../format.ts';
+import { type ImageBytes, piecesOf } from '../image.ts';
+import { malformed } from '../malformed.ts';
+import { type Blob, blobHead } from './blob.ts';
+import { childOf, usedImages } from './configuration.ts';
+import { FIT_ALGORITHMS, type SignaturePlace, signaturePlaces, WRITTEN } from './signature-node.ts';
+import { padded, readSignedTree, signedBytes, word } from './signed-tree.ts';
+import { PROPERTY } from './structure.ts';
+import { aligned, checkHashes, type ImageTree, readImageTree } from './tree.ts';
+
+/** Octets that go into the structure block at a place. */
+interface Insertion {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * The image with its signatures in their places, each with what mkimage writes beside it. Names of properties that are
+ * new go behind the strings that were hashed; all else stands as it stood.
+ * @throws KeysteadError `firmware.malformed` for an image that was swapped, `firmware.key-unsuitable` where a key has no place.
+ */
+export async function* assembleFit(
+  image: ImageBytes,
+  subject: Uint8Array,
+  made: readonly MadeSignature[],
+): AsyncGenerator<Uint8Array> {
+  if (made.length === 0) throw new RangeError('no signature');
+  const tree = await readImageTree(image);
+  const { configuration, hashedNodes, stringsBytes } = readSignedTree(subject);
+  const target = childOf(childOf(tree.root, 'configurations'), configuration.name);
+  if (!sameBytes(signedBytes(tree.root, hashedNodes, tree.strings.subarray(0, stringsBytes)), subject)) {
+    throw malformed('image', 'another than what was signed');
+  }
+  // The signature covers the hashes: data that was changed since would be found by the device alone.
+  for (const { node } of usedImages(tree.root, target)) await checkHashes(image, tree, node);
+  const free = signaturePlaces(target).filter(({ signed }) => !signed);
+  const strings = new Strings(tree.strings);
+  const insertions: Insertion[] = [];
+  for (const one of made) {
+    const { place, value } = placed(one, free);
+    free.splice(free.indexOf(place), 1);
+    insertions.push({
+      at: place.node.propertiesAt,
+      bytes: writtenProperties(strings, { value, time: one.time, hashedNodes, stringsBytes }),
+    });
+  }
+  insertions.sort((a, b) => a.at - b.at);
+  yield* pieces(image, tree, insertions, strings.bytes);
+}
+
+function placed(one: MadeSignature, free: readonly SignaturePlace[]): { place: SignaturePlace; value: Uint8Array } {
+  const { keyAlgorithm } = readCertificate(one.signer);
+  const algorithm = fitAlgorithm(keyAlgorithm);
+  const place = free.find((each) => each.algorithm === algorithm);
+  if (place === undefined) {
+    const seen = `${algorithm}; the image has places for ${free.map((each) => each.algorithm).join(' and ') || 'none'}`;
+    throw new KeysteadError('firmware.key-unsuitable', { field: 'signer', seen });
+  }
+  return { place, value: keyAlgorithm === 'P-256' ? ecdsaNumbers(one.signature, 32) : one.signature };
+}
+
+/** @throws KeysteadError `firmware.key-unsuitable`. */
+export function fitAlgorithm(keyAlgorithm: KeyAlgorithm | undefined): string {
+  const algorithm = keyAlgorithm === undefined ? undefined : FIT_ALGORITHMS[keyAlgorithm];
+  if (algorithm !== undefined) return algorithm;
+  throw new KeysteadError('firmware.key-unsuitable', {
+    field: 'signer',
+    seen: `${keyAlgorithm ?? 'another algorithm'}; U-Boot takes ${Object.keys(FIT_ALGORITHMS).join(', ')}`,
+  });
+}
+
+/** What stands in a signed place, the last that libfdt would set first. @param time seconds are kept, in 32 bits. */
+function writtenProperties(
+  strings: Strings,
+  written: { value: Uint8Array; time: Date; hashedNodes: readonly string[]; stringsBytes: number },
+): Uint8Array {
+  const values: Readonly<Record<(typeof WRITTEN)[number], Uint8Array>> = {
+    value: written.value,
+    'signer-name': Buffer.from('keystead\0'),
+    // Of the form of what is signed, not of the program: it must not change a byte when the program is updated.
+    'signer-version': Buffer.from('1\0'),
+    timestamp: word(Math.floor(written.time.getTime() / 1000) >>> 0),
+    'hashed-nodes': Buffer.from(`${written.hashedNodes.join('\0')}\0`, 'latin1'),
+    // The first number is a legacy offset that must be 0.
+    'hashed-strings': Buffer.concat([word(0), word(written.stringsBytes)]),
+  };
+  const properties = WRITTEN.map((name) => {
+    const value = values[name];
+    return Buffer.concat([word(PROPERTY), word(value.length), word(strings.offsetOf(name)), padded(value)]);
+  });
+  return Buffer.concat(properties.reverse());
+}
+
+/** A strings block that grows at its end. */
+class Strings {
+  bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  /** Also within a longer one, as libfdt looks for it. */
+  offsetOf(name: string): number {
+    const text = Buffer.from(`${name}\0`, 'latin1');
+    const found = this.bytes.indexOf(text);
+    if (found !== -1) return found;
+    const offset = this.bytes.length;
+    this.bytes = Buffer.concat([this.bytes, text]);
+    return offset;
+  }
+}
+
+async function* pieces(
+  image: ImageBytes,
+  tree: ImageTree,
+  insertions: readonly Insertion[],
+  strings: Buffer,
+): AsyncGenerator<Uint8Array> {
+  const { structureAt, structureBytes, totalBytes } = tree.blob;
+  const blob = grown(tree.blob, insertions, strings);
+  yield blobHead(blob);
+  let at = structureAt;
+  for (const { at: place, bytes } of insertions) {
+    yield* piecesOf(image, at, structureAt + place);
+    yield bytes;
+    at = structureAt + place;
+  }
+  yield* piecesOf(image, at, structureAt + structureBytes);
+  yield strings;
+  yield Buffer.alloc(blob.totalBytes - blob.stringsAt - blob.stringsBytes);
+  if (tree.external === 'offset') yield* piecesOf(image, aligned(totalBytes));
+  if (tree.external === 'position') {
+    const room = tree.externalAt - blob.totalBytes;
+    if (room < 0) throw malformed('data-position', `no room for a signature, ${-room} octets are missing`);
+    yield Buffer.alloc(room);
+    yield* piecesOf(image, tree.externalAt);
+  }
+}
+
+function grown(blob: Blob, insertions: readonly Insertion[], strings: Buffer): Blob {
+  const structureBytes = blob.structureBytes + insertions.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  const [reservedAt, structureAt] = [40, 56];
+  const stringsAt = structureAt + structureBytes;
+  const stringsBytes = strings.length;
+  return {
+    ...blob,
+    reservedAt,
+    structureAt,
+    structureBytes,
+    stringsAt,
+    stringsBytes,
+    totalBytes: aligned(stringsAt + stringsBytes),
+  };
+}

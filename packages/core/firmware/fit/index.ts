@@ -1,0 +1,1 @@
+export { FIT } from './format.ts';

@@ -1,0 +1,154 @@
+import type { DerSpki } from '../../bytes/index.ts';
+import { sameBytes, toHex } from '../../bytes/index.ts';
+import { sha256, sha384 } from '../../crypto/index.ts';
+import { KeysteadError } from '../../errors/index.ts';
+import { readCertificate } from '../../x509/index.ts';
+import {
+  type FirmwareClaims,
+  type FirmwareFormat,
+  type FirmwareReading,
+  type MadeSignature,
+  MOST_SUBJECT_BYTES,
+  type SigningTerms,
+} from '../format.ts';
+import { type ImageBytes, piecesOf } from '../image.ts';
+import { malformed } from '../malformed.ts';
+import { FLAGS, HEADER_BYTES, isOfEncryption, isOfSignature, TLV, TLV_INFO_BYTES, TLV_INFO_MAGIC } from './layout.ts';
+import { prepareMCUboot } from './prepare.ts';
+import { readHeader, readSignedPart, type SignedPart } from './signed-part.ts';
+import { readTlvArea, tlvArea, tlvName } from './tlv.ts';
+import { formatVersion } from './version.ts';
+
+interface Scheme {
+  readonly hashTlv: number;
+  readonly hash: (bytes: Uint8Array) => Uint8Array;
+  readonly signatureTlv: number;
+  /** Whether the key signs the digest (PureEdDSA over it) or hashes the signed part itself. */
+  readonly signs: 'digest' | 'signed part';
+}
+
+/** By imgtool: `sign` of ECDSA takes the payload, `sign_digest` of Ed25519 its digest (imgtool/keys/*.py). */
+const SCHEMES: Readonly<Record<string, Scheme>> = {
+  'P-256': { hashTlv: TLV.sha256, hash: sha256, signatureTlv: TLV.ecdsaSignature, signs: 'signed part' },
+  'P-384': { hashTlv: TLV.sha384, hash: sha384, signatureTlv: TLV.ecdsaSignature, signs: 'signed part' },
+  Ed25519: { hashTlv: TLV.sha256, hash: sha256, signatureTlv: TLV.ed25519Signature, signs: 'digest' },
+};
+/** What an unsigned image may end in: imgtool without a key writes the digest alone. */
+const HASHES: Readonly<Record<number, (bytes: Uint8Array) => Uint8Array>> = {
+  [TLV.sha256]: sha256,
+  [TLV.sha384]: sha384,
+};
+
+/** An image for a microcontroller, as MCUboot verifies it before it runs. */
+export const MCUBOOT: FirmwareFormat = {
+  name: 'mcuboot',
+  title: 'MCUboot image: header, code and TLVs, verified by MCUboot (imgtool verify)',
+  prepare: prepareMCUboot,
+  read: readMCUboot,
+  claims: (subject) => claimsOf(readSignedPart(bounded(subject))),
+  compose: (subject, { signer }) => {
+    readSignedPart(bounded(subject));
+    const { scheme } = schemeOf(signer);
+    return scheme.signs === 'digest' ? scheme.hash(subject) : subject;
+  },
+  assemble: assembleMCUboot,
+};
+
+async function readMCUboot(image: ImageBytes): Promise<FirmwareReading> {
+  const subject = await signedPartOf(image);
+  const part = readSignedPart(subject);
+  return { format: 'mcuboot', ...claimsOf(part), shown: shownOf(part, subject), signatures: 0, subject };
+}
+
+/** Its signed part; what follows must be the digest of it and nothing else. */
+async function signedPartOf(image: ImageBytes): Promise<Uint8Array> {
+  const { signedBytes } = readHeader(buffer(await image.read(0, HEADER_BYTES)));
+  if (signedBytes > MOST_SUBJECT_BYTES) throw malformed('image', `${signedBytes} octets, above ${MOST_SUBJECT_BYTES}`);
+  // TLV areas count their octets in 16 bits.
+  if (image.size < signedBytes + TLV_INFO_BYTES || image.size > signedBytes + 0xffff) {
+    throw malformed('image', `${image.size} octets, ${signedBytes} and TLVs by its header`);
+  }
+  const whole = buffer(await image.read(0, image.size));
+  if (whole.length !== image.size) throw malformed('image', `${whole.length} octets of ${image.size}`);
+  const subject = whole.subarray(0, signedBytes);
+  const tlvs = readTlvArea(whole.subarray(signedBytes), TLV_INFO_MAGIC, 'TLVs');
+  const signed = tlvs.find(({ type }) => isOfSignature(type));
+  if (signed !== undefined) {
+    throw new KeysteadError('firmware.signed-already', { field: 'TLVs', seen: tlvName(signed.type) });
+  }
+  for (const { type, value } of tlvs) {
+    const hash = HASHES[type];
+    if (hash === undefined) {
+      const why = isOfEncryption(type) ? 'an encrypted image' : 'which nobody signs here';
+      throw malformed('TLVs', `${tlvName(type)}, ${why}`);
+    }
+    if (!sameBytes(hash(subject), value)) throw malformed(tlvName(type), 'a digest of other bytes');
+  }
+  if (tlvs.length === 0) throw malformed('TLVs', 'no digest of the image');
+  return new Uint8Array(subject);
+}
+
+/** The image as it stands, and then digest, key hash and signature of each key, in the order in which they are given. */
+async function* assembleMCUboot(
+  image: ImageBytes,
+  subject: Uint8Array,
+  made: readonly MadeSignature[],
+): AsyncGenerator<Uint8Array> {
+  if (!sameBytes(await signedPartOf(image), subject)) throw malformed('image', 'another than what was signed');
+  if (made.length === 0) throw new RangeError('no signature');
+  const signers = made.map(({ signer, signature }) => ({ ...schemeOf(signer), signature }));
+  const hashes = new Map(signers.map(({ scheme }) => [scheme.hashTlv, scheme.hash(subject)]));
+  const tlvs = [
+    ...[...hashes].map(([type, value]) => ({ type, value })),
+    ...signers.flatMap(({ scheme, spki, signature }) => [
+      { type: TLV.keyHash, value: scheme.hash(spki) },
+      { type: scheme.signatureTlv, value: signature },
+    ]),
+  ];
+  yield* piecesOf(image, 0, subject.length);
+  yield tlvArea(TLV_INFO_MAGIC, tlvs);
+}
+
+function schemeOf(signer: SigningTerms['signer']): { readonly scheme: Scheme; readonly spki: DerSpki } {
+  const { keyAlgorithm, spki } = readCertificate(signer);
+  const scheme = SCHEMES[keyAlgorithm ?? ''];
+  if (scheme !== undefined) return { scheme, spki };
+  throw new KeysteadError('firmware.key-unsuitable', {
+    field: 'signer',
+    seen: `${keyAlgorithm ?? 'another algorithm'}; MCUboot takes ${Object.keys(SCHEMES).join(', ')}`,
+  });
+}
+
+const claimsOf = ({ version, securityCounter }: SignedPart): FirmwareClaims => ({
+  // An image says which part of a device it is for by where it is written, not in itself.
+  product: null,
+  version: formatVersion(version),
+  securityCounter,
+});
+
+function shownOf(part: SignedPart, subject: Uint8Array): FirmwareReading['shown'] {
+  const flags = Object.entries(FLAGS).filter(([, flag]) => (part.flags & flag) !== 0);
+  return [
+    { name: 'version', value: formatVersion(part.version) },
+    { name: 'security counter', value: part.securityCounter === null ? 'none' : `${part.securityCounter}` },
+    { name: 'load address', value: hexOf(part.loadAddress) },
+    { name: 'flags', value: flags.map(([name]) => name).join(', ') || 'none' },
+    { name: 'header size', value: hexOf(part.headerBytes) },
+    { name: 'image size', value: `${part.imageBytes}` },
+    ...part.dependencies.map(({ image, atLeast }) => ({
+      name: `dependency: image ${image}`,
+      value: `at least ${formatVersion(atLeast)}`,
+    })),
+    ...(part.bootRecord === null ? [] : [{ name: 'boot record', value: toHex(part.bootRecord).slice(0, 128) }]),
+    ...part.others.slice(0, 32).map(({ type, value }) => ({ name: tlvName(type), value: toHex(value).slice(0, 128) })),
+    { name: 'SHA-256 of what is signed', value: toHex(sha256(subject)) },
+  ];
+}
+
+function bounded(subject: Uint8Array): Uint8Array {
+  if (subject.length <= MOST_SUBJECT_BYTES) return subject;
+  throw malformed('image', `${subject.length} octets to sign, above ${MOST_SUBJECT_BYTES}`);
+}
+
+const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+const hexOf = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;

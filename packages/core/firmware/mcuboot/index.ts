@@ -1,0 +1,1 @@
+export { MCUBOOT } from './format.ts';

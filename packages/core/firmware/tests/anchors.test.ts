@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { after, test } from 'node:test';
+import type { DerCertificate } from '../../bytes/index.ts';
+import { type ErrorCode, KeysteadError } from '../../errors/index.ts';
+import { ANCHOR_FORMATS, anchorSet, type ScopedKey } from '../index.ts';
+import { SigningKey } from './signing-key.ts';
+
+const keys = { a: new SigningKey('P-256'), b: new SigningKey('Ed25519'), rsa: new SigningKey('RSA-2048') };
+after(() => {
+  for (const { directory } of Object.values(keys)) rmSync(directory, { recursive: true });
+});
+
+const scoped = (id: string, algorithm: string, environment = 'production'): ScopedKey => ({
+  id,
+  algorithm,
+  product: 'pump',
+  environment,
+  formats: ['mcuboot'],
+});
+const PRODUCTION = { product: 'pump', environment: 'production' };
+const POLICY = [scoped('a', 'P-256'), scoped('b', 'Ed25519', 'development')];
+const certificates = (...ids: (keyof typeof keys)[]): Map<string, DerCertificate> =>
+  new Map(ids.map((id) => [id, keys[id].certificate]));
+
+const refused = (code: ErrorCode, field: string, seen: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof KeysteadError, String(error));
+  assert.deepEqual([error.code, error.field], [code, field]);
+  assert.match(error.seen ?? '', seen);
+  return true;
+};
+
+test('a device of production is given no key of development, and the other way round', () => {
+  const both = certificates('a', 'b');
+  assert.deepEqual(
+    anchorSet(POLICY, both, PRODUCTION).anchors.map(({ id }) => id),
+    ['a'],
+  );
+  const development = anchorSet(POLICY, both, { product: 'pump', environment: 'development' });
+  assert.deepEqual(
+    development.anchors.map(({ id }) => id),
+    ['b'],
+  );
+  const text = ANCHOR_FORMATS['c-header'].write(anchorSet(POLICY, both, PRODUCTION));
+  assert.doesNotMatch(text, /Ed25519/);
+});
+
+test('a key of the policy without a certificate is missed: a device without it would not boot what it signs', () => {
+  assert.throws(
+    () => anchorSet(POLICY, certificates('b'), PRODUCTION),
+    refused('firmware.anchor-missing', 'a', /no certificate/),
+  );
+  assert.throws(
+    () => anchorSet(POLICY, certificates('a'), { product: 'vent', environment: 'production' }),
+    refused('firmware.anchor-missing', 'vent production', /no key/),
+  );
+});
+
+test('a certificate of a key that the policy does not mean is refused, whichever way it got there', () => {
+  assert.throws(
+    () => anchorSet(POLICY, certificates('a', 'rsa'), PRODUCTION),
+    refused('firmware.anchor-differs', 'rsa', /no key of the policy/),
+  );
+  assert.throws(
+    () => anchorSet(POLICY, new Map([['a', keys.b.certificate]]), PRODUCTION),
+    refused('firmware.anchor-differs', 'a', /Ed25519, the policy has P-256/),
+  );
+  const twice = [scoped('a', 'P-256'), scoped('b', 'P-256', 'development')];
+  const same = new Map([
+    ['a', keys.a.certificate],
+    ['b', keys.a.certificate],
+  ]);
+  assert.throws(() => anchorSet(twice, same, PRODUCTION), refused('firmware.anchor-differs', 'b', /the key of a/));
+});
+
+test('a key that a boot chain does not take is refused by its id, and so is a set without one for it', () => {
+  const policy = [scoped('rsa', 'RSA-2048')];
+  const set = anchorSet(policy, certificates('rsa'), PRODUCTION);
+  assert.throws(() => ANCHOR_FORMATS.mcuboot.write(set), refused('firmware.key-unsuitable', 'rsa', /MCUboot/));
+  assert.throws(
+    () => ANCHOR_FORMATS['u-boot'].write(set),
+    refused('firmware.anchor-missing', 'pump production', /signs fit/),
+  );
+});
+
+test('a name from a policy ends no comment and no string of C or of a device tree', () => {
+  const evil = '*/ int x; /* "\\\n';
+  const policy = [{ ...scoped(evil, 'P-256'), product: evil, formats: ['mcuboot', 'fit'] as const }];
+  const set = anchorSet(policy, new Map([[evil, keys.a.certificate]]), { ...PRODUCTION, product: evil });
+  for (const [name, { write }] of Object.entries(ANCHOR_FORMATS)) {
+    if (name === 'u-boot')
+      assert.throws(() => write(set), refused('firmware.key-unsuitable', '__ int x_ __ ___', /node/));
+    else assert.doesNotMatch(write(set), /int x;|\\$/m);
+  }
+});
+
+test('the same policy gives the same file', () => {
+  for (const { write } of [
+    ANCHOR_FORMATS.pem,
+    ANCHOR_FORMATS['c-header'],
+    ANCHOR_FORMATS.mbedtls,
+    ANCHOR_FORMATS.mcuboot,
+  ]) {
+    const texts = [1, 2].map(() => write(anchorSet(POLICY, certificates('a', 'b'), PRODUCTION)));
+    assert.equal(texts[0], texts[1]);
+  }
+});

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { imageOf, MCUBOOT } from '@keystead/core/firmware';
+import { SigningKey, wholeOf } from '../../packages/core/firmware/tests/signing-key.ts';
+import { ok, run } from './foreign.ts';
+
+const READER = fileURLToPath(new URL('mcuboot_reader.py', import.meta.url));
+const OPENSBI = '/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_jump.bin';
+const UBOOT = '/usr/lib/u-boot/qemu_arm/u-boot.bin';
+const directory = mkdtempSync(join(tmpdir(), 'keystead-mcuboot-'));
+const keys: SigningKey[] = [];
+after(() => {
+  for (const folder of [directory, ...keys.map((key) => key.directory)]) rmSync(folder, { recursive: true });
+});
+
+const keyOf = (algorithm: 'P-256' | 'P-384' | 'Ed25519'): SigningKey => {
+  const key = new SigningKey(algorithm);
+  keys.push(key);
+  return key;
+};
+
+/** What the reader in Python says of a signed image; the signature by `key` that it found is checked by openssl. */
+async function verified(signed: Uint8Array, key: SigningKey): Promise<Record<string, unknown>> {
+  const [image, spki, out] = ['image.bin', 'spki.der', 'out'].map((name) => join(directory, name));
+  assert.ok(image && spki && out);
+  writeFileSync(image, signed);
+  writeFileSync(spki, key.spki);
+  const said = await ok('python3', [READER, image, spki, out]);
+  const verify =
+    key.algorithm === 'Ed25519'
+      ? ['pkeyutl', '-verify', '-pubin', '-inkey', key.file('dev.pub'), '-rawin', '-in', `${out}.message`]
+      : ['dgst', key.algorithm === 'P-384' ? '-sha384' : '-sha256', '-verify', key.file('dev.pub')];
+  const signature =
+    key.algorithm === 'Ed25519'
+      ? ['-sigfile', `${out}.signature`]
+      : ['-signature', `${out}.signature`, `${out}.message`];
+  assert.match(
+    await ok('openssl', [...verify, ...signature]),
+    /Verified (OK|Successfully)|Signature Verified Successfully/,
+  );
+  return JSON.parse(said) as Record<string, unknown>;
+}
+
+const zeros = '00'.repeat(32);
+const PARAMETERS = {
+  version: '2.10.3+77',
+  'header-size': '0x200',
+  'load-addr': '0x20001000',
+  'security-counter': '42',
+  'boot-record': 'NSPE',
+  dependencies: '(1, 1.4.0+9), (2, 3.0)',
+};
+
+for (const [algorithm, file, tlvs] of [
+  ['P-256', UBOOT, [0x10, 0x01, 0x22]],
+  ['P-384', OPENSBI, [0x11, 0x01, 0x22]],
+  ['Ed25519', OPENSBI, [0x10, 0x01, 0x24]],
+] as const) {
+  test(`an MCUboot image of real firmware, signed with ${algorithm}, says to a reader of the published layout what was asked, and openssl takes the signature [python3: MCUboot read] [openssl: MCUboot ${algorithm} verify]`, async () => {
+    const [key, raw] = [keyOf(algorithm), new Uint8Array(readFileSync(file))];
+    const prepared = await MCUBOOT.prepare?.(imageOf(raw), PARAMETERS);
+    assert.ok(prepared);
+    const { subject, version, securityCounter } = await MCUBOOT.read(prepared);
+    assert.deepEqual([version, securityCounter], ['2.10.3+77', 42]);
+    const made = key.made(MCUBOOT, subject);
+    const signed = await wholeOf(MCUBOOT.assemble(prepared, subject, [made]));
+    const said = await verified(signed, key);
+    assert.deepEqual(said, {
+      load: 0x20001000,
+      header: 0x200,
+      size: raw.length,
+      flags: 0x20,
+      version: '2.10.3+77',
+      pad: 0,
+      padding: [0xff],
+      code: createHash('sha256').update(raw).digest('hex'),
+      dependencies: [
+        [1, '1.4.0+9'],
+        [2, '3.0.0+0'],
+      ],
+      counter: 42,
+      record: ['a5', '01644e535045', '0466322e31302e33', '055820', zeros, '0666534841323536', '025820', zeros].join(''),
+      protected: [0x50, 0x60, 0x40, 0x40],
+      tlvs: [...tlvs],
+    });
+  });
+}
+
+test('an image with two signatures holds for a bootloader that has either key [python3: MCUboot read] [openssl: MCUboot P-256 verify, MCUboot Ed25519 verify]', async () => {
+  const both = [keyOf('P-256'), keyOf('Ed25519')];
+  const prepared = await MCUBOOT.prepare?.(imageOf(new Uint8Array(readFileSync(OPENSBI))), { version: '1' });
+  assert.ok(prepared);
+  const { subject } = await MCUBOOT.read(prepared);
+  const made = both.map((key) => key.made(MCUBOOT, subject));
+  const signed = await wholeOf(MCUBOOT.assemble(prepared, subject, made));
+  for (const key of both) {
+    assert.deepEqual((await verified(signed, key)).tlvs, [0x10, 0x01, 0x22, 0x01, 0x24]);
+  }
+});
+
+test('the reader in Python refuses an image of which any octet that is signed was changed, and one that is cut off', async () => {
+  const key = keyOf('P-256');
+  const prepared = await MCUBOOT.prepare?.(imageOf(new Uint8Array(4000).fill(7)), { version: '1.0.0' });
+  assert.ok(prepared);
+  const { subject } = await MCUBOOT.read(prepared);
+  const signed = await wholeOf(MCUBOOT.assemble(prepared, subject, [key.made(MCUBOOT, subject)]));
+  const changed = Uint8Array.from(signed, (octet, at) => (at === 3000 ? octet ^ 1 : octet));
+  const image = join(directory, 'bad.bin');
+  writeFileSync(join(directory, 'bad.der'), key.spki);
+  for (const bad of [changed, signed.subarray(0, -1)]) {
+    writeFileSync(image, bad);
+    assert.equal((await run('python3', [READER, image, join(directory, 'bad.der'), '-'])).status, 1);
+  }
+});
