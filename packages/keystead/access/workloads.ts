@@ -81,6 +81,7 @@ class Issuer {
     const rules = {
       ...{ issuer, audience, currentDate, algorithms: ALGORITHMS, clockTolerance: SKEW_SECONDS },
       requiredClaims: ['sub', 'iat', 'exp'],
+      maxTokenAge: MOST_LIFE_SECONDS,
     };
     try {
       try {

@@ -1,4 +1,4 @@
-import { canonicalJson, type JsonValue } from '@keystead/core/bytes';
+import { canonicalJson } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type FirmwareOrder,
@@ -62,7 +62,7 @@ export class Signing {
   submit(asked: Submission, by: AskedBy): Promise<RequestView> {
     return this.#audited('request a firmware signature', by, { request: asked.id }, async () => {
       const { order, reading } = await this.#submissions.read(asked);
-      const text = canonicalJson(order as unknown as JsonValue);
+      const text = canonicalJson(order);
       const now = this.#deps.clock.now().getTime();
       const row = await this.#deps.store.commit((tx) => {
         const known = tx.signing.request(order.id);
@@ -260,7 +260,7 @@ const refusalOf = ({ id, refusal }: SigningRequestRow): KeysteadError =>
 
 /** What was signed must be this request, and not another of the same name. @throws KeysteadError. */
 function requireThisOrder(row: SigningRequestRow, order: FirmwareOrder): void {
-  if (canonicalJson(order as unknown as JsonValue) === row.order) return;
+  if (canonicalJson(order) === row.order) return;
   throw new KeysteadError('signing.request-differs', {
     field: 'statement',
     seen: `another order than that of ${row.id}`,

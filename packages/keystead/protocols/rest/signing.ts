@@ -25,7 +25,7 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-ca
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 letters, digits, . _ -');
 const File = z.strictObject({ sha256 });
 const Id = z.strictObject({ id: name });
-const Statement = z.strictObject({ statement: z.string().min(1).max(32_768) });
+const Statement = z.strictObject({ statement: z.string().min(1).max(20_480) });
 const Page = z.strictObject({ after: name.optional() });
 const Request = z.strictObject({
   /** Chosen by who asks: the same id with the same content is the same request. */
