@@ -1404,6 +1404,10 @@ export const ERRORS = {
     rule: 'neither version nor security counter goes below what was signed before',
     remedy: 'build a higher version; going back takes an order with rollback and its larger quorum',
   },
+  'ceremony.firmware-key': {
+    kind: 'invalid',
+    rule: 'a key for firmware that a ceremony certifies must be a production key of the policy',
+  },
   'firmware-key.scope': {
     kind: 'forbidden',
     rule: 'a key signs for the product, the environment and the formats that its certificate and the policy name',

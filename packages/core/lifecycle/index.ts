@@ -12,6 +12,7 @@ export * from './ceremony/rehearsal.ts';
 export * from './ceremony/renewal.ts';
 export {
   type CeremonyRequest,
+  firmwareCsrs,
   formatCeremonyRequest,
   type OptionalSlot,
   parseCeremonyRequest,

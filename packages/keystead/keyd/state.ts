@@ -14,6 +14,7 @@ import { Chips } from './attestation/chips.ts';
 import { AuthorisationUses } from './authorisation-uses.ts';
 import { KnownMasters } from './diversification.ts';
 import { Factories } from './factories.ts';
+import { FirmwareOrders } from './firmware-orders.ts';
 import { Holds } from './holds.ts';
 import { Injections } from './injections.ts';
 import { IssuerLists } from './issuer-lists.ts';
@@ -86,6 +87,8 @@ export class KeydState {
   readonly endedSignOns = new EndedSignOns();
   /** The indirect CRL of the root. */
   readonly rootList = new RootList();
+  /** The orders to sign firmware. */
+  readonly firmware = new FirmwareOrders();
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -101,6 +104,7 @@ export class KeydState {
     if (entry.kind === 'release') this.holds.release(entry);
     if (entry.kind === 'sign-off') this.endedSignOns.end(entry);
     this.rootList.replay(entry);
+    this.firmware.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
     if (entry.kind === 'factory') this.factories.replay(entry);

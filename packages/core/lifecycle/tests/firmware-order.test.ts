@@ -109,7 +109,7 @@ function codeOf(work: () => void): string {
 const judged = (texts: readonly string[], policy = policyOf(2), now = NOW): string =>
   codeOf(() => requireFirmwareQuorum(verifyFirmwareStatements(texts, policy, now)));
 
-test('TEST-KEY-17 an order to sign firmware holds with a proposal and as many approvals as the policy wants, and each fault is refused by its name', async () => {
+test('TEST-KEY-23 an order to sign firmware holds with a proposal and as many approvals as the policy wants, and each fault is refused by its name', async () => {
   const [rel, amy, ben] = [await signed('rel'), await signed('amy'), await signed('ben')];
   assert.equal(judged([rel, amy, ben]), 'agreed');
   assert.equal(judged([rel, amy]), 'firmware-order.too-few');
@@ -136,7 +136,7 @@ test('TEST-KEY-17 an order to sign firmware holds with a proposal and as many ap
   assert.equal(judged([rel, amy, ben], policyOf(2, ['ben'])), 'firmware-order.signer-unknown');
 });
 
-test('TEST-KEY-17 going back takes the larger quorum, and none of it where the policy has no such quorum', async () => {
+test('TEST-KEY-23 going back takes the larger quorum, and none of it where the policy has no such quorum', async () => {
   const order = { ...ORDER, rollback: true };
   const texts = await Promise.all((['rel', 'amy', 'ben', 'pia'] as const).map((by) => signed(by, { order })));
   assert.equal(judged(texts.slice(0, 3)), 'firmware-order.too-few');
@@ -147,7 +147,7 @@ test('TEST-KEY-17 going back takes the larger quorum, and none of it where the p
   assert.equal(judged([await signed('rel', { order: unknown })]), 'firmware-order.not-in-policy');
 });
 
-test('TEST-KEY-17 whatever statements come together, an order holds only by a proposer who may and enough distinct others with a role that counts', async () => {
+test('TEST-KEY-23 whatever statements come together, an order holds only by a proposer who may and enough distinct others with a role that counts', async () => {
   const texts = new Map<string, string>();
   for (const by of NAMES) {
     for (const act of ['propose', 'approve'] as const) {

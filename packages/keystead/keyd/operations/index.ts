@@ -8,6 +8,7 @@ import { changePolicy, policyHistory, policyUpdate } from './change-policy.ts';
 import { commissionFactory } from './commission-factory.ts';
 import { deriveUnitKey } from './derive-unit-key.ts';
 import { factories, factoryCommission } from './factories.ts';
+import { firmwareKeys, firmwareSignatures, signFirmware } from './firmware.ts';
 import { issue } from './issue.ts';
 import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
@@ -68,6 +69,9 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signRootCrl,
   revokeCa,
   recount,
+  signFirmware,
+  firmwareSignatures,
+  firmwareKeys,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */
