@@ -1,6 +1,7 @@
 import { toHex } from '@keystead/core/bytes';
 import { type Signer, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import { firmwareFormat } from '@keystead/core/firmware';
 import {
   type FirmwareOrder,
   operatorOf,
@@ -11,7 +12,6 @@ import {
 } from '@keystead/core/lifecycle';
 import { systemClock } from '../clock/system.ts';
 import { openImage } from '../files/image-file.ts';
-import { formatOf } from '../signing/index.ts';
 import { localFile } from './sign-files.ts';
 
 /**
@@ -24,7 +24,7 @@ export async function requireOwnCopy(order: FirmwareOrder, path: string, quiet: 
   requireEqual('image.sha256', file.sha256, order.image.sha256);
   requireEqual('image.bytes', file.bytes, order.image.bytes);
   await using image = await openImage(path);
-  const read = await formatOf(order.format).read(image);
+  const read = await firmwareFormat(order.format).read(image);
   requireEqual('subjectSha256', toHex(sha256(read.subject)), order.subjectSha256);
   if (read.version !== null) requireEqual('version', read.version, order.version);
   if (read.securityCounter !== null) requireEqual('securityCounter', read.securityCounter, order.securityCounter);

@@ -1,6 +1,7 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
+import { firmwareFormat } from '@keystead/core/firmware';
 import type { IssuerId, Policy } from '@keystead/core/lifecycle';
 import { HEADQUARTERS } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
@@ -16,14 +17,13 @@ import type { WorkloadIssuer } from '../files/workload-settings.ts';
 import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import { type Outbox, Provisioning, Stations } from '../provisioning/index.ts';
-import { formatOf, Signing } from '../signing/index.ts';
+import { Signing } from '../signing/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
 import { CaRevocations } from './ca-revocations.ts';
 import { FactoryRecords } from './factory-records.ts';
 import { recordCommission } from './factory-role.ts';
-import { firmwareSigner } from './firmware-signer.ts';
 import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
 import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
@@ -167,7 +167,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   // ---- end of the indirect CRL of the root
   // ---- firmware signing
   const signing = new Signing({
-    ...{ store, keyd: firmwareSigner(keyd), clock, audit, refusals, log, formatOf },
+    ...{ store, keyd, clock, audit, refusals, log, formatOf: firmwareFormat },
     directory: layout.signing,
     get policy() {
       return policies.policy;

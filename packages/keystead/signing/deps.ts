@@ -1,5 +1,5 @@
 import type { Clock } from '@keystead/core/clock';
-import type { FirmwareFormat, MadeSignature } from '@keystead/core/firmware';
+import type { FirmwareFormat, FirmwareFormatName, MadeSignature } from '@keystead/core/firmware';
 import type { Policy } from '@keystead/core/lifecycle';
 import type { Logger } from 'pino';
 import type { AppendAudit, RefusalLog } from '../access/index.ts';
@@ -23,7 +23,7 @@ export interface SigningDeps {
   readonly policy: Policy;
   readonly log: Pick<Logger, 'error'>;
   /** The format of this name. @throws KeysteadError where there is none. */
-  readonly formatOf: (name: string) => FirmwareFormat;
+  readonly formatOf: (name: FirmwareFormatName) => FirmwareFormat;
   /** Where images, documents and results are kept. */
   readonly directory: string;
 }
