@@ -1425,6 +1425,7 @@ export const ERRORS = {
   'firmware.format-unknown': { kind: 'invalid', rule: 'the format must be one that this program signs' },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
   // ---- requests for firmware signatures
+  'signing.no-file': { kind: 'not-found', rule: 'a file that is named must be there, and readable' },
   'signing.image-unknown': {
     kind: 'not-found',
     rule: 'an image or a document must have been handed in before it is asked for',

@@ -110,6 +110,6 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new KeysteadError('config.missing', { field: path, seen: 'no readable file', cause });
+    throw new KeysteadError('signing.no-file', { field: path, seen: 'no readable file', cause });
   }
 }

@@ -15,9 +15,9 @@ export interface LocalFile {
   readonly bytes: number;
 }
 
-/** Hashes a file as a stream. @throws KeysteadError `config.missing`. */
+/** Hashes a file as a stream. @throws KeysteadError `signing.no-file`. */
 export async function localFile(path: string, quiet: boolean): Promise<LocalFile> {
-  if (!existsSync(path)) throw new KeysteadError('config.missing', { field: path, seen: 'no readable file' });
+  if (!existsSync(path)) throw new KeysteadError('signing.no-file', { field: path, seen: 'no readable file' });
   const { size } = statSync(path);
   const progress = progressOf(`hashing ${basename(path)}`, quiet);
   const hash = createHash('sha256');

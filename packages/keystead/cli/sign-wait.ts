@@ -44,14 +44,14 @@ export function requireAlive({ id, state, refusal }: RequestView): void {
 }
 
 /** How far a request is, in a few words. */
-export function progressOf({ id, state, approvers, needed, expiresAt }: RequestView): string {
+export function progressOf({ id, state, approvers, needed, expiresAt, late }: RequestView): string {
   switch (state) {
     case 'draft':
       return `${id}: a draft; a release engineer signs that they ask for it`;
     case 'waiting':
       return `${id}: ${approvers.length} of ${needed ?? '?'} approvals, until ${expiresAt}`;
     case 'approved':
-      return `${id}: approved; keyd is asked`;
+      return `${id}: approved; ${late === null ? 'keyd is asked' : `not signed yet: ${late}`}`;
     default:
       return `${id}: ${state}`;
   }

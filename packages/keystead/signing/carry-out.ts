@@ -22,6 +22,7 @@ export class CarryOut {
   readonly #deps: SigningDeps;
   readonly #files: BlobStore;
   readonly #running = new Map<string, Promise<void>>();
+  readonly #late = new Map<string, string>();
 
   constructor(deps: SigningDeps, files: BlobStore) {
     this.#deps = deps;
@@ -33,6 +34,11 @@ export class CarryOut {
     if (this.#running.has(id)) return;
     const run = this.#try(id).finally(() => this.#running.delete(id));
     this.#running.set(id, run);
+  }
+
+  /** Why an approved request is not signed yet, as the last try found it. */
+  late(id: string): string | null {
+    return this.#late.get(id) ?? null;
   }
 
   /** Begins with all that are approved. */
@@ -55,11 +61,14 @@ export class CarryOut {
       const asked = { ...by, requestId: row.requestId };
       try {
         await this.#signed(row, asked);
+        this.#late.delete(id);
       } catch (error) {
         if (!(error instanceof KeysteadError) || error.kind === 'unavailable' || error.kind === 'internal') throw error;
         await this.#end(row, 'refuse', asked, { refusal: textOf(error) });
+        this.#late.delete(id);
       }
     } catch (error) {
+      this.#late.set(id, error instanceof KeysteadError ? textOf(error) : 'an unexpected failure: see the log of serve');
       this.#deps.log.error({ err: error, request: id }, 'a firmware signature could not be made; it is tried again');
     }
   }

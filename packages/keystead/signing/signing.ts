@@ -78,7 +78,7 @@ export class Signing {
         this.#deps.audit(tx, eventOf('signing.submitted', made, by, { reason: order.reason }));
         return made;
       });
-      return viewOf(row, this.#deps);
+      return this.#viewOf(row);
     });
   }
 
@@ -121,7 +121,7 @@ export class Signing {
       });
       if (row.state === 'refused') throw refusalOf(row);
       if (row.state === 'approved') this.#carryOut.begin(id);
-      return viewOf(row, this.#deps);
+      return this.#viewOf(row);
     });
   }
 
@@ -142,7 +142,7 @@ export class Signing {
         }
         return this.#step(tx, open, 'withdraw', by, {});
       });
-      return viewOf(row, this.#deps);
+      return this.#viewOf(row);
     });
   }
 
@@ -150,7 +150,7 @@ export class Signing {
   show(id: string): RequestView {
     const row = this.#deps.store.read((records) => records.signing.request(id));
     if (row === undefined) throw new KeysteadError('signing.request-unknown', { field: 'id', seen: id });
-    return viewOf(row, this.#deps);
+    return this.#viewOf(row);
   }
 
   /** Who submitted it, as audit entries name them. @throws KeysteadError `signing.request-unknown`. */
@@ -164,7 +164,7 @@ export class Signing {
       signing.requests(after === undefined ? undefined : signing.request(after), LISTED),
     );
     const next = rows.length === LISTED ? (rows.at(-1)?.id ?? null) : null;
-    return { requests: rows.map((row) => viewOf(row, this.#deps)), next };
+    return { requests: rows.map((row) => this.#viewOf(row)), next };
   }
 
   /** What was signed. @throws KeysteadError `signing.not-signed`, `signing.image-changed`. */
@@ -223,9 +223,13 @@ export class Signing {
   #open(tx: Tx, id: string): SigningRequestRow {
     const row = tx.signing.request(id);
     if (row === undefined) throw new KeysteadError('signing.request-unknown', { field: 'id', seen: id });
-    const { state } = viewOf(row, this.#deps);
+    const { state } = this.#viewOf(row);
     if (state === 'draft' || state === 'waiting' || state === 'approved') return row;
     throw new KeysteadError('signing.request-closed', { field: id, seen: state });
+  }
+
+  #viewOf(row: SigningRequestRow): RequestView {
+    return { ...viewOf(row, this.#deps), late: row.state === 'approved' ? this.#carryOut.late(row.id) : null };
   }
 
   #step(

@@ -24,6 +24,8 @@ export interface RequestView {
   readonly needed: number | null;
   readonly roles: readonly string[];
   readonly expiresAt: string | null;
+  /** Why what is approved is not signed yet. */
+  readonly late: string | null;
   /** Why it was refused. */
   readonly refusal: string | null;
   readonly result: { readonly sha256: string; readonly bytes: number } | null;
@@ -36,7 +38,7 @@ export interface RequestView {
 export const statementsOf = ({ statements }: Pick<SigningRequestRow, 'statements'>): string[] =>
   JSON.parse(statements) as string[];
 
-export function viewOf(row: SigningRequestRow, { policy, clock }: Pick<SigningDeps, 'policy' | 'clock'>): RequestView {
+export function viewOf(row: SigningRequestRow, { policy, clock }: Pick<SigningDeps, 'policy' | 'clock'>): Omit<RequestView, 'late'> {
   const order = JSON.parse(row.order) as FirmwareOrder;
   const { shown, documents, scan } = JSON.parse(row.reading) as Reading;
   const statements = statementsOf(row);

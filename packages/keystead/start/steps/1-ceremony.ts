@@ -56,6 +56,7 @@ async function found(world: World): Promise<void> {
   const people = await makePeopleKeys(layout, passphrases.operators);
   const { path: request } = await initKeyd(layout, passphrases.keyd, clock, {
     origin: `keystead.local/${world.config.storeId}`,
+    firmware: DEMO_FIRMWARE.keys,
   });
   const where = keystore.make === 'sealed' ? 'sealed' : 'on its token';
   narrator.done(`keyd made its eight keys, ${where}, and wrote certification requests`);
