@@ -272,6 +272,26 @@ test('TEST-KEY-13 the indirect CRL of the root: it can have one made, has no say
   await done('signRootCrl', {});
 });
 
+test('TEST-KEY-13 it can have any digest stamped, and has no say in when, by what policy or under what number', async () => {
+  const stamp = { hash: 'sha256', imprint: toBase64(randomBytes(32)), certReq: true, requestId: 'stamp' };
+  await done('signTimestamp', stamp);
+  await done('signTimestamp', { ...stamp, nonce: toBase64(Uint8Array.of(0x7f, 1)), certReq: false });
+  for (const more of [
+    { time: '2020-01-01T00:00:00Z' },
+    { serial: '01' },
+    { accuracySeconds: 0 },
+    { tsa: 'another' },
+    { info: toBase64(randomBytes(64)) },
+    { hash: 'sha1', imprint: toBase64(randomBytes(20)) },
+    { nonce: toBase64(randomBytes(64)) },
+    { policy: 'any' },
+  ])
+    await refused('request.malformed', 'signTimestamp', { ...stamp, ...more });
+  await refused('tsp.policy-unknown', 'signTimestamp', { ...stamp, policy: '1.2.3' });
+  await refused('tsp.malformed', 'signTimestamp', { ...stamp, imprint: toBase64(randomBytes(33)) });
+  await refused('tsp.malformed', 'signTimestamp', { ...stamp, nonce: toBase64(Uint8Array.of(0, 1)) });
+});
+
 test('TEST-KEY-13 it has no say in how long a certificate lives, when it begins, or what its number is', async () => {
   const { device, idevid } = shown(0);
   const requester = { kind: 'device', id: device, certificate: idevid };
@@ -761,6 +781,16 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     ],
     ['firmwareSignatures', { key: 'pump-1', from: 0, limit: 10 }],
     ['firmwareKeys', {}],
+    [
+      'signTimestamp',
+      {
+        hash: 'sha256',
+        imprint: toBase64(randomBytes(32)),
+        nonce: toBase64(Uint8Array.of(1, 2, 3)),
+        certReq: true,
+        requestId: 'stamp',
+      },
+    ],
     ['revokeCa', { statements: [await signedBy(siege.bed, 'ada', release)], requestId: 'ca' }],
     ['issue', { ...orderOf(toBase64(await csrFor(device))), requester }],
     [

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type DerCertificate, fromBase64, type Serial, toHex, toPem } from '@keystead/core/bytes';
+import { type DerCertificate, fromBase64, fromPem, type Serial, toHex, toPem } from '@keystead/core/bytes';
 import { sha256, verifySignature } from '@keystead/core/crypto';
 import {
   isInRange,
@@ -11,6 +11,8 @@ import {
   ocspResponderProfile,
   parseTicket,
   profileOf,
+  TSA_ACCURACY_SECONDS,
+  TSA_POLICY,
 } from '@keystead/core/lifecycle';
 import { Frontier, openCheckpoint, parseVerifierKey } from '@keystead/core/log';
 import {
@@ -21,6 +23,9 @@ import {
   readCertificate,
   readCrl,
   readRevocationList,
+  readSigned,
+  tstInfo,
+  verifySigned,
 } from '@keystead/core/x509';
 import { parse } from 'yaml';
 import type { Siege, Signed } from './siege.ts';
@@ -46,6 +51,7 @@ export function judge(siege: Siege): string[] {
     ...firmware(siege),
     ...checkpoints(siege),
     ...documents(siege),
+    ...timestamps(siege),
   ];
 }
 
@@ -299,6 +305,41 @@ function checkpoints({ bed, trust, signed }: Siege): string[] {
     if (!Buffer.from(tree.root()).equals(root)) found.push(`a checkpoint of size ${size} of another tree`);
   }
   return found;
+}
+
+/**
+ * Time stamps: each says the digest that was asked for, keyd's time and serial number, and nothing else; and each is signed
+ * by the one key that is certified for it.
+ */
+function timestamps({ bed, signed, entries, began }: Siege): string[] {
+  const serials = new Set<unknown>();
+  const certified = entries.flatMap((one) =>
+    one.kind === 'certificate' && one.profile === 'tsa-signer' ? [one.spkiSha256] : [],
+  );
+  const made = signed.filter(({ op }) => op === 'signTimestamp');
+  const [der] =
+    made.length === 0 ? [] : fromPem('CERTIFICATE', readFileSync(join(bed.dir, 'tsa-signer.pem'), 'latin1'));
+  return made.flatMap(({ params, ok }) => {
+    const message = readSigned(fromBase64(String(ok.token)));
+    const time = new Date(String(ok.time));
+    const serial = String(ok.serial) as Serial;
+    const found: string[] = [];
+    const expected = tstInfo({
+      ...{ policy: TSA_POLICY, serial, time, accuracySeconds: TSA_ACCURACY_SECONDS },
+      ...{ hash: params.hash as 'sha256', imprint: fromBase64(String(params.imprint)) },
+      ...(params.nonce === undefined ? {} : { nonce: fromBase64(String(params.nonce)) }),
+    });
+    if (!Buffer.from(message.content ?? new Uint8Array()).equals(expected))
+      found.push(`time stamp ${serial} says more`);
+    if (time.getTime() < began - 1000 || time.getTime() > Date.now() + 1000)
+      found.push(`time stamp ${serial}: ${time}`);
+    if (serials.has(serial)) found.push(`time stamp ${serial} twice`);
+    serials.add(serial);
+    const info = readCertificate(der ?? new Uint8Array());
+    if (!certified.includes(info.spkiSha256)) found.push(`time stamp ${serial} by a key without a certificate`);
+    verifySigned(message, info.spki);
+    return found;
+  });
 }
 
 /** Records and evidence: signed by the evidence key, of devices that were provisioned, each in the journal. */

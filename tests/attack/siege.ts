@@ -35,6 +35,7 @@ const SIGNING = new Set([
   'signFirmware',
   'signCheckpoint',
   'signEvidence',
+  'signTimestamp',
 ]);
 
 /** keyd as a process of its own, on the machine's clock, before a front end that was taken over and holds the key. */

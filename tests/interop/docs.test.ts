@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -34,6 +43,13 @@ before(async () => {
   await factory(deployment.world);
   writeEndpoints(deployment.world);
   endpoints = JSON.parse(readFileSync(deployment.layout.endpoints, 'utf8')) as Endpoints;
+  // The operator of a node has brought what `keystead factory init` made there.
+  const pass = join(folder, 'berlin.pass');
+  writeFileSync(pass, 'the passphrase of the node', { mode: 0o600 });
+  const node = ['--name', 'berlin-1', '--data', join(folder, 'berlin'), '--passphrase-file', pass];
+  const { status, stderr } = await keystead(['factory', 'init', ...node]);
+  assert.equal(status, 0, stderr);
+  copyFileSync(join(folder, 'berlin/factory/factory-request.json'), join(folder, 'request.json'));
   // The pages are read in the project's directory, where npx finds keystead; here it is put in its way.
   tools = join(folder, 'tools');
   mkdirSync(tools);
@@ -69,6 +85,11 @@ function shell(block: string): Promise<string> {
 /** What a block must print to have done what its page says. */
 const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['openssl ocsp', /: good/],
+  ['factory approve order', /Approved by architect[\s\S]*berlin-1 commissioned, commission 1/],
+  ['factory list', /berlin-1 +commissioned[\s\S]*1 +commission/],
+  ['factory renew', /commission 2, until/],
+  ['factory close', /berlin-1 closed, commission 3/],
+  ['factory conflicts', /no unit is in quarantine/],
   ['station enrol', /st-3\.line-1\.plant\.example: certificate [0-9a-f]+ until/],
   ['--rig ./rig.sh', /TRY-0092\n {2}The unit has its certificate\./],
   ['/api/v1/station/sign-on', /"operator":"line-1"[\s\S]*done-before[\s\S]*"signedOn":null/],
@@ -132,6 +153,8 @@ for (const path of [
   'docs/verifying.md',
   'docs/station.md',
   'docs/records.md',
+  'docs/factory-headquarters.md',
+  'docs/factory-reconciliation.md',
 ]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {
@@ -199,6 +222,9 @@ test('every address that endpoints.json names answers', async () => {
   // An empty request is malformed: an OCSP answer that says so.
   const ocsp = ['--request', 'POST', '--header', 'Content-Type: application/ocsp-request', '--data', ''];
   for (const url of Object.values(urls.ocsp ?? {})) assert.match(await status(url, ...ocsp), /^(200|400)$/, url);
+  // So it is for the TSA: a rejection.
+  const tsp = ['--request', 'POST', '--header', 'Content-Type: application/timestamp-query', '--data', 'AAAA'];
+  assert.equal(await status(named('tsa'), ...tsp), '200');
   assert.notEqual(await status(named('backend')), '404');
 });
 
@@ -217,6 +243,7 @@ test('every link between the pages leads to a file', () => {
     'docs/scep.md',
     'docs/pkits.md',
     'docs/records.md',
+    'docs/signing-cms.md',
   ];
   const linked = [...page('README.md').matchAll(/\((docs\/[a-z-]+\.md)\)/g)].map((match) => match[1] ?? '');
   for (const path of new Set([...pages, ...linked])) {

@@ -21,7 +21,7 @@ export function run(
     const child = execFile(
       command,
       args,
-      { cwd: options.cwd, env: options.env, timeout: 30_000, maxBuffer: 16 << 20 },
+      { cwd: options.cwd, env: options.env, timeout: 120_000, maxBuffer: 16 << 20 },
       (error, stdout, stderr) => {
         if (error === null) resolve({ status: 0, stdout, stderr });
         else if (typeof error.code === 'number') resolve({ status: error.code, stdout, stderr });

@@ -10,14 +10,13 @@ import { systemClock } from 'keystead/clock/system.ts';
 import { type Config, openConfig } from 'keystead/files/config.ts';
 import { Layout } from 'keystead/files/layout.ts';
 import { importCommission } from 'keystead/keyd/factory/import.ts';
-import { factoryRequestPath, initFactoryNode } from 'keystead/keyd/factory/init.ts';
+import { factoryRequestPath } from 'keystead/keyd/factory/init.ts';
 import { personSigner } from 'keystead/start/operators.ts';
 import { Service } from 'keystead/start/process.ts';
-import { type Answer, askServer, type Rig } from '../faults/rig.ts';
+import { type Answer, type Ask, askServer, type Rig } from '../faults/rig.ts';
 import { keystead } from '../interop/foreign.ts';
 
 const PASSPHRASE = 'the passphrase of the node';
-const secret = (): SecretBytes => SecretBytes.take(new TextEncoder().encode(PASSPHRASE));
 /** Ports of the node, below those that the kernel gives to outgoing connections and above those of a deployment. */
 const firstPort = 32_000 + (process.pid % 190) * 4;
 
@@ -31,6 +30,16 @@ export interface UnitRow {
   readonly ticket: string;
 }
 
+/** A token that holds the keys of the node, and the counter of its units. */
+export interface NodeToken {
+  /** Path of its PKCS#11 module. */
+  readonly module: string;
+  readonly label: string;
+  readonly pin: string;
+  /** What the counter is called on it. */
+  readonly counter: string;
+}
+
 /** A factory node in processes of its own, commissioned by a headquarters in others, each of which a test can kill. */
 export class FactoryLine {
   readonly name: string;
@@ -39,28 +48,57 @@ export class FactoryLine {
   readonly layout = new Layout(join(this.folder, 'data'));
   readonly #channelKey = SecretBytes.random(32).use((key) => Buffer.from(key).toString('base64'));
   readonly #services = new Map<NodeService, { service: Service; ended: Promise<string> }>();
+  readonly #token: NodeToken | undefined;
   #config: Config | undefined;
 
-  private constructor(hq: Rig, name: string) {
+  private constructor(hq: Rig, name: string, token: NodeToken | undefined) {
     this.hq = hq;
     this.name = name;
+    this.#token = token;
   }
 
-  /** @param headquarters where the node finds headquarters. */
-  static async found(hq: Rig, name: string, headquarters: string): Promise<FactoryLine> {
-    const line = new FactoryLine(hq, name);
+  /** The people are those of headquarters, with the same keys. */
+  get world(): Rig['world'] {
+    return this.hq.world;
+  }
+
+  /**
+   * @param headquarters where the node finds headquarters.
+   * @param token where its keys and its counter live; a sealed file and no counter unless told.
+   */
+  static async found(hq: Rig, name: string, headquarters: string, token?: NodeToken): Promise<FactoryLine> {
+    const line = new FactoryLine(hq, name, token);
     chmodSync(line.folder, 0o711);
     mkdirSync(line.layout.data, { recursive: true, mode: 0o700 });
     const ports = { https: firstPort, http: firstPort + 1, backend: firstPort + 2 };
     const config = await openConfig(line.layout, systemClock, 3600, ports);
     writeFileSync(line.layout.config, JSON.stringify({ ...config, headquarters }));
     line.#config = config;
-    using passphrase = secret();
-    await initFactoryNode(line.layout, passphrase, systemClock, { name });
+    await line.#makeKeys();
     await line.#commission();
     await line.start('keyd');
     await line.start('serve');
     return line;
+  }
+
+  get #secret(): string {
+    return this.#token?.pin ?? PASSPHRASE;
+  }
+
+  /** As docs/factory.md and docs/tickets.md tell the person in front of the machine. */
+  async #makeKeys(): Promise<void> {
+    const unlock = join(this.folder, 'pin');
+    writeFileSync(unlock, this.#secret, { mode: 0o600 });
+    const at = ['--data', this.layout.data, '--passphrase-file', unlock];
+    const run = async (...args: string[]) => {
+      const done = await keystead([...args, ...at]);
+      assert.equal(done.status, 0, done.stdout + done.stderr);
+    };
+    if (this.#token === undefined) return run('factory', 'init', '--name', this.name);
+    const { module, label, counter } = this.#token;
+    await run('keystore', 'init', '--module', module, '--token-label', label);
+    await run('factory', 'init', '--name', this.name, '--counter', 'pkcs11');
+    await run('keystore', 'counter', 'init', '--token', counter);
   }
 
   async #commission(): Promise<void> {
@@ -89,7 +127,7 @@ export class FactoryLine {
     await importCommission(this.layout, systemClock, {
       file: readFileSync(file),
       rootSha256: certSha256(root as Parameters<typeof certSha256>[0]),
-      passphrase: async () => secret(),
+      passphrase: async () => SecretBytes.take(new TextEncoder().encode(this.#secret)),
     });
   }
 
@@ -105,7 +143,7 @@ export class FactoryLine {
     const ended = new Promise<string>((resolve) => {
       tell = resolve;
     });
-    const secrets = { channelKey: this.#channelKey, ...(name === 'keyd' ? { passphrase: PASSPHRASE } : {}) };
+    const secrets = { channelKey: this.#channelKey, ...(name === 'keyd' ? { passphrase: this.#secret } : {}) };
     const service = new Service({
       name,
       args: [name, '--data', this.layout.data, '--secrets-fd', '3', '--with-parent'],
@@ -139,12 +177,17 @@ export class FactoryLine {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
+  /** Any request to the node, on a connection of its own. */
+  https(method: string, path: string, ask: Ask = {}): Promise<Answer> {
+    const url = new URL(path, `https://localhost:${this.#config?.ports.https}`);
+    return askServer(url, this.hq.world.rootPem, method, ask);
+  }
+
   /** A request to the node by one of headquarters' people. */
   ask(method: string, path: string, person: string, body?: unknown): Promise<Answer> {
-    const url = new URL(`https://localhost:${this.#config?.ports.https}/api/v1${path}`);
     const text = body === undefined ? undefined : JSON.stringify(body);
     const sent = text === undefined ? {} : { body: text, type: 'application/json' };
-    return askServer(url, this.hq.world.rootPem, method, { identity: this.hq.person(person), ...sent });
+    return this.https(method, `/api/v1${path}`, { identity: this.hq.person(person), ...sent });
   }
 
   /** Opens a batch of this factory with ids `L1-<tag>0001` and up. */
@@ -174,7 +217,7 @@ export class FactoryLine {
   }
 
   /** Consignments that wait for their receipt, once keyd has told of everything. */
-  async waiting(): Promise<{ made: number; settled: number; waiting: number }> {
+  async waiting(): Promise<{ made: number; settled: number; waiting: number; units: number }> {
     const answer = await this.ask('GET', '/factory/outbox', 'line-1');
     assert.equal(answer.status, 200, answer.text);
     return JSON.parse(answer.text).progress;

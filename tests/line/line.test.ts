@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { randomBytes } from '@keystead/core/crypto';
 import { newKey, Rig, type ServiceName } from '../faults/rig.ts';
-import { keystead } from '../interop/foreign.ts';
 import { Dice } from './dice.ts';
 import { FactoryLine, type NodeService, unitsIn } from './factory.ts';
 import { Link } from './link.ts';
+import { nothingIsWrong } from './verified.ts';
 
 /** A longer run is `KEYSTEAD_LINE_BLOWS=300 node --test tests/line/line.test.ts`; `KEYSTEAD_LINE_SEED` repeats one. */
 const BLOWS = Number(process.env.KEYSTEAD_LINE_BLOWS ?? 6);
@@ -39,6 +39,9 @@ test(`TEST-KEY-17 eight stations at full speed, the link cut, keyd and serve of 
   const refused = new Map<string, number>();
   const wrong: string[] = [];
   const batches = new Map<number, Promise<void>>();
+  const blows = new Map<string, number>();
+  const waits: number[] = [];
+  let repeated = 0;
   let taken = 0;
   let running = true;
 
@@ -64,14 +67,17 @@ test(`TEST-KEY-17 eight stations at full speed, the link cut, keyd and serve of 
       batches.set(n, opened);
       await opened;
       const { csr } = await newKey(device);
+      const asked = Date.now();
       for (let tries = 1; ; tries += 1) {
         assert.ok(tries < MOST_TRIES, `${device} has no answer`);
         const answer = await line.unit(`B-${n}`, device, csr).catch(() => undefined);
         if (answer === undefined || answer.status === 503) {
+          repeated += 1;
           await pause(100);
           continue;
         }
         if (answer.status === 200) {
+          waits.push(Date.now() - asked);
           given.push({ device, ticket: `B-${n}`, serial: JSON.parse(answer.text).serial });
           // Power cuts at the device: it comes again, and has its own.
           if (device.endsWith('5')) {
@@ -89,11 +95,13 @@ test(`TEST-KEY-17 eight stations at full speed, the link cut, keyd and serve of 
       }
     }
   };
+  const began = Date.now();
   const stations = Array.from({ length: STATIONS }, () => station());
 
   for (let blow = 0; blow < BLOWS; blow += 1) {
     await pause(200 + dice.below(900));
     const what = dice.oneOf(['node serve', 'node serve', 'node keyd', 'hq serve', 'hq keyd', 'link'] as const);
+    blows.set(what, (blows.get(what) ?? 0) + 1);
     if (what === 'link') {
       link.cut();
       await pause(dice.below(1500));
@@ -111,6 +119,7 @@ test(`TEST-KEY-17 eight stations at full speed, the link cut, keyd and serve of 
   }
   running = false;
   await Promise.all(stations);
+  const seconds = (Date.now() - began) / 1000;
 
   // All up again, after an end in good order: by then everything must fit together.
   await line.stop('serve');
@@ -126,7 +135,19 @@ test(`TEST-KEY-17 eight stations at full speed, the link cut, keyd and serve of 
   assert.equal(progress.waiting, 0, `a receipt for each: ${JSON.stringify(progress)}, seed ${SEED}`);
 
   const [made, known] = [unitsIn(line.layout), unitsIn(hq.layout)];
-  t.diagnostic(JSON.stringify({ seed: SEED, given: given.length, atNode: made.length, known: known.length, progress }));
+  // As an engineer asks: how many, how fast, how long a rig stood still, and what was done to it meanwhile.
+  waits.sort((a, b) => a - b);
+  const wait = (share: number): string =>
+    `${((waits[Math.floor(share * (waits.length - 1))] ?? 0) / 1000).toFixed(1)} s`;
+  const done = [...blows].map(([what, times]) => `${what} ${times}`).join(', ');
+  for (const said of [
+    `${given.length} units in ${seconds.toFixed(0)} s at ${STATIONS} stations, ${((given.length * 3600) / seconds).toFixed(0)} an hour`,
+    `a unit waited ${wait(0.5)} (half of them), ${wait(0.95)} (95 in a hundred), ${wait(1)} at most; ${repeated} requests were sent again`,
+    `killed or cut meanwhile: ${done}; seed ${SEED}`,
+    `${made.length} at the node, ${known.length} at headquarters, in ${progress.made} consignments; ${progress.units - made.length} certificates that nobody was given`,
+    `${[...refused.values()].reduce((sum, n) => sum + n, 0)} units refused for a quota that was reached, in ${refused.size} batches`,
+  ])
+    t.diagnostic(said);
   assert.deepEqual(known, made, 'headquarters knows each unit of the node, and no other');
   for (const { device, serial } of given) {
     const row = made.find((one) => one.device === device);
@@ -137,8 +158,5 @@ test(`TEST-KEY-17 eight stations at full speed, the link cut, keyd and serve of 
   for (const [ticket, units] of perTicket) assert.ok(units.length <= QUOTA, `${ticket} gave ${units.length}`);
   for (const ticket of refused.keys()) assert.equal(perTicket.get(ticket)?.length, QUOTA, `${ticket} was full`);
   assert.match(await line.hqCommand('conflicts'), /none[\s\S]*no unit is in quarantine/);
-  for (const layout of [line.layout, hq.layout]) {
-    const verified = await keystead(['audit', 'verify', '--data', layout.data]);
-    assert.equal(verified.status, 0, verified.stdout + verified.stderr);
-  }
+  for (const layout of [line.layout, hq.layout]) await nothingIsWrong(layout);
 });

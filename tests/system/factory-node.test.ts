@@ -75,6 +75,14 @@ test('an operator of headquarters opens a batch and provisions a unit; openssl v
   assert.match(execFileSync('openssl', [...args, file('idevid.pem', certificate)], { encoding: 'utf8' }), /: OK/);
   const again = await node.ask('POST', '/api/v1/units', lin, unit);
   assert.equal((again.body as { certificate: string }).certificate, certificate);
+  // What travels with the device is a moment away: the published log must have its record.
+  const { birthCertificate } = made.body as { birthCertificate: string };
+  let born = await node.ask('GET', birthCertificate, lin);
+  for (let tries = 0; tries < 100 && born.status === 503; tries += 1) {
+    await setTimeout(100);
+    born = await node.ask('GET', birthCertificate, lin);
+  }
+  assert.match((born.body as { birthCertificate: string }).birthCertificate, /^-----BEGIN CMS-----/);
   const outside = { ...unit, deviceId: 'B2-0001', csr: await csrOf('B2-0001') };
   const refused = await node.ask('POST', '/api/v1/units', lin, outside);
   assert.ok(refused.status >= 400);
@@ -98,7 +106,9 @@ test('what belongs to headquarters is refused with where to go: REST, EST, ACME,
   }
   const told = (await node.ask('GET', '/api/v1/', lin)).body as { routes: string[][] };
   const paths = told.routes.map(([, path]) => path ?? '').join('\n');
-  assert.match(paths, /\/api\/v1\/units/);
+  // What a line cannot be run without: its units and their ways to a key, its stations, and the way back of a count.
+  for (const needed of ['units', 'unit-keys', 'attestations', 'chips', 'station-certificates', 'stations', 'recounts'])
+    assert.match(paths, new RegExp(`/api/v1/${needed}\\b`));
   assert.doesNotMatch(paths, /operator-certificates|decommission|backups|revocations|authorisations/);
 });
 

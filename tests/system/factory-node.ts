@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, SecretBytes, type Signer, softwareSigner } from '@keystead/core/crypto';
-import { type BatchTicketDraft, profileOf, signTicket } from '@keystead/core/lifecycle';
+import { type BatchTicketDraft, profileOf } from '@keystead/core/lifecycle';
 import { systemClock } from 'keystead/clock/system.ts';
 import { type Config, openConfig } from 'keystead/files/config.ts';
 import { Layout } from 'keystead/files/layout.ts';
@@ -136,23 +136,7 @@ export class RunningNode {
   }
 
   ticket(more: Partial<BatchTicketDraft> = {}): Promise<string> {
-    const now = systemClock.now().getTime();
-    return signTicket(
-      {
-        id: 'batch-1',
-        factory: 'berlin-1',
-        model: 'KS-PUMP-1',
-        quota: 10,
-        notBefore: new Date(now - 60_000).toISOString(),
-        notAfter: new Date(now + 20 * 86_400_000).toISOString(),
-        lines: ['line-1'],
-        deviceIds: { prefix: 'B1-', from: 1, to: 100, width: 4 },
-        profile: 'idevid',
-        ...more,
-      },
-      'ada',
-      this.headquarters.people.ada,
-    );
+    return this.headquarters.ticket(more);
   }
 
   /** The anchor that a station trusts, as a file. */

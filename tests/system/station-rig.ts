@@ -12,15 +12,18 @@ import { keystead } from '../interop/foreign.ts';
 export const ST_3 = 'st-3.line-1.plant.example';
 const second = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
+/** Where a station stands: headquarters of a rig, or a node of a factory, with the people's keys in its data directory. */
+export type Site = Pick<Rig, 'folder' | 'layout' | 'world' | 'https'> & { readonly name?: string };
+
 /** A station of a rig, enrolled by the command line, with its key opened so that each request costs no passphrase. */
 export class TestStation {
-  readonly rig: Rig;
+  readonly rig: Site;
   readonly name: string;
   readonly dir: string;
   readonly passFile: string;
   readonly identity: Identity;
 
-  private constructor(rig: Rig, name: string, dir: string, passFile: string) {
+  private constructor(rig: Site, name: string, dir: string, passFile: string) {
     this.rig = rig;
     this.name = name;
     this.dir = dir;
@@ -31,7 +34,7 @@ export class TestStation {
     this.identity = { cert, key: key.export({ format: 'pem', type: 'pkcs8' }).toString() };
   }
 
-  static async enrol(rig: Rig, name = ST_3): Promise<TestStation> {
+  static async enrol(rig: Site, name = ST_3): Promise<TestStation> {
     const dir = join(rig.folder, 'stations', name);
     mkdirSync(dir, { recursive: true });
     const passFile = `${dir}.pass`;
@@ -53,7 +56,7 @@ export class TestStation {
   async statement(more: Partial<SignOn> = {}, by = 'line-1'): Promise<object> {
     const now = Date.now();
     const validity = { notBefore: second(now), notAfter: second(now + 3_600_000) };
-    const place = { factory: 'headquarters', station: this.name, line: 'line-1' };
+    const place = { factory: this.rig.name ?? 'headquarters', station: this.name, line: 'line-1' };
     const signer = personSigner(this.rig.layout, by, this.rig.world.passphrases.operators);
     const id = toHex(randomBytes(16));
     return JSON.parse(await signSignOn({ id, ...place, ...validity, ...more }, by, signer));

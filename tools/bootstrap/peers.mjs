@@ -32,6 +32,7 @@ const PEERS = [
     says: /tcti-swtpm\.c/,
   },
   { package: 'age', command: 'age', args: ['--version'] },
+  { package: 'openssh-client', command: 'ssh', args: ['-V'], says: /OpenSSH/ },
   { package: 'sbsigntool', command: 'sbverify', args: ['--version'] },
   { package: 'u-boot-tools', command: 'dumpimage', args: ['-V'] },
   { package: 'device-tree-compiler', command: 'dtc', args: ['--version'] },

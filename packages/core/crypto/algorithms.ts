@@ -1,5 +1,21 @@
 /** Keys that Keystead knows. RSA-2048 (112 bits, SP 800-57 pt 1 r5 table 2) is accepted from others, never made. */
-export type KeyAlgorithm = 'P-256' | 'P-384' | 'Ed25519' | 'RSA-2048' | 'RSA-3072' | 'RSA-4096';
+export type KeyAlgorithm = 'P-256' | 'P-384' | 'Ed25519' | 'RSA-2048' | 'RSA-3072' | 'RSA-4096' | PostQuantumAlgorithm;
+
+/**
+ * Against quantum computers, as second signatures of firmware: FIPS 204, and FIPS 205 in its small sets of SHA-2, for who
+ * trusts hashes alone. A key and its signature have one name, as in RFC 9881 and RFC 9909.
+ */
+export const POST_QUANTUM_ALGORITHMS = [
+  'ML-DSA-65',
+  'ML-DSA-87',
+  'SLH-DSA-SHA2-128s',
+  'SLH-DSA-SHA2-192s',
+  'SLH-DSA-SHA2-256s',
+] as const;
+export type PostQuantumAlgorithm = (typeof POST_QUANTUM_ALGORITHMS)[number];
+
+export const isPostQuantum = (algorithm: string): algorithm is PostQuantumAlgorithm =>
+  POST_QUANTUM_ALGORITHMS.some((one) => one === algorithm);
 
 /** Signatures, by their X.509 names (RFC 5758 section 3.2, RFC 8410 section 3, RFC 8017 appendix A.2.4). */
 export type SignatureAlgorithm =
@@ -7,10 +23,14 @@ export type SignatureAlgorithm =
   | 'ecdsa-with-SHA384'
   | 'Ed25519'
   | 'sha256WithRSAEncryption'
-  | 'sha384WithRSAEncryption';
+  | 'sha384WithRSAEncryption'
+  | PostQuantumAlgorithm;
 
 /** Keys that Keystead makes: at least 128 bits of strength. */
 export type GeneratedKeyAlgorithm = Exclude<KeyAlgorithm, 'RSA-2048'>;
+
+/** Of these, what tokens and TPMs can make; keys against quantum computers are kept in a sealed file. */
+export type ClassicalKeyAlgorithm = Exclude<GeneratedKeyAlgorithm, PostQuantumAlgorithm>;
 
 /** The one signature that a key of each algorithm makes: a hash of at least the key's strength (SP 800-57 pt 1 r5 table 3). */
 export const SIGNATURE_OF: Readonly<Record<KeyAlgorithm, SignatureAlgorithm>> = {
@@ -20,13 +40,23 @@ export const SIGNATURE_OF: Readonly<Record<KeyAlgorithm, SignatureAlgorithm>> = 
   'RSA-2048': 'sha256WithRSAEncryption',
   'RSA-3072': 'sha256WithRSAEncryption',
   'RSA-4096': 'sha384WithRSAEncryption',
+  'ML-DSA-65': 'ML-DSA-65',
+  'ML-DSA-87': 'ML-DSA-87',
+  'SLH-DSA-SHA2-128s': 'SLH-DSA-SHA2-128s',
+  'SLH-DSA-SHA2-192s': 'SLH-DSA-SHA2-192s',
+  'SLH-DSA-SHA2-256s': 'SLH-DSA-SHA2-256s',
 };
 
-/** The hash under each signature, by its OpenSSL name; null where the scheme has its own (Ed25519, RFC 8032). */
+/** The hash under each signature, by its OpenSSL name; null where the scheme has its own (RFC 8032, FIPS 204, FIPS 205). */
 export const DIGEST_OF: Readonly<Record<SignatureAlgorithm, 'sha256' | 'sha384' | null>> = {
   'ecdsa-with-SHA256': 'sha256',
   'ecdsa-with-SHA384': 'sha384',
   Ed25519: null,
   sha256WithRSAEncryption: 'sha256',
   sha384WithRSAEncryption: 'sha384',
+  'ML-DSA-65': null,
+  'ML-DSA-87': null,
+  'SLH-DSA-SHA2-128s': null,
+  'SLH-DSA-SHA2-192s': null,
+  'SLH-DSA-SHA2-256s': null,
 };

@@ -13,8 +13,9 @@ export interface SoftwareKey {
 }
 
 /**
- * A key pair by FIPS 186-5, from OpenSSL's DRBG, which passes its health test first. The pair is tried on one
- * signature before it is given out (pairwise consistency, FIPS 140-3 IG 10.3.A). RSA blocks for up to a second.
+ * A key pair by FIPS 186-5, FIPS 204 or FIPS 205, from OpenSSL's DRBG, which passes its health test first. The pair is tried on one
+ * signature before it is given out (pairwise consistency, FIPS 140-3 IG 10.3.A). RSA and SLH-DSA block for up to a
+ * second.
  * REQ-KEY-GEN-01.
  * @throws KeysteadError `rng.unhealthy`, `key.inconsistent`.
  */
@@ -39,6 +40,16 @@ function generatePair(algorithm: GeneratedKeyAlgorithm): { privateKey: KeyObject
       return generateKeyPairSync('rsa', { modulusLength: 3072, publicExponent: 65537 });
     case 'RSA-4096':
       return generateKeyPairSync('rsa', { modulusLength: 4096, publicExponent: 65537 });
+    case 'ML-DSA-65':
+      return generateKeyPairSync('ml-dsa-65');
+    case 'ML-DSA-87':
+      return generateKeyPairSync('ml-dsa-87');
+    case 'SLH-DSA-SHA2-128s':
+      return generateKeyPairSync('slh-dsa-sha2-128s');
+    case 'SLH-DSA-SHA2-192s':
+      return generateKeyPairSync('slh-dsa-sha2-192s');
+    case 'SLH-DSA-SHA2-256s':
+      return generateKeyPairSync('slh-dsa-sha2-256s');
   }
 }
 

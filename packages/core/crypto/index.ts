@@ -9,13 +9,26 @@ export {
 export { type Agreement, agreementInfo } from './agreement-info.ts';
 export { type AgreementGroup, agreementOctets, agreementSpki, requireAgreementKey } from './agreement-key.ts';
 export {
+  type ClassicalKeyAlgorithm,
   DIGEST_OF,
   type GeneratedKeyAlgorithm,
+  isPostQuantum,
   type KeyAlgorithm,
+  POST_QUANTUM_ALGORITHMS,
+  type PostQuantumAlgorithm,
   SIGNATURE_OF,
   type SignatureAlgorithm,
 } from './algorithms.ts';
 export { type CbcContent, decryptCbc, encryptCbc } from './content-cipher.ts';
+export {
+  COSE_ALGORITHM,
+  type CoseKeyAlgorithm,
+  fromCoseSignature,
+  isCoseKey,
+  sign1Structure,
+  toCoseSignature,
+  verifyCoseSignature,
+} from './cose.ts';
 export { deviceKey } from './device-key.ts';
 export { type DiversifiedInput, diversifiedInput, keyCheckValue } from './diversified-key.ts';
 export { ecdsaNumbers, ecdsaSigValue } from './ecdsa-sig-value.ts';
@@ -46,6 +59,7 @@ export type { KdfHash } from './kdf-bounds.ts';
 export { ed25519Octets, ed25519Spki, publicKeyOf } from './key.ts';
 export { type KeyTransport, softwareTransport, type TransportScheme, transportKey } from './key-transport.ts';
 export { unwrapKey, type WrapMode, wrapKey } from './key-wrap.ts';
+export { verifyHss, verifyLms } from './lms-verify.ts';
 export {
   type Encapsulation,
   generateMlKemKey,
@@ -71,5 +85,6 @@ export { openBytes, sealBytes } from './seal.ts';
 export { SecretBytes } from './secret.ts';
 export { type SessionKeys, sessionKeys } from './session-keys.ts';
 export { type Pieces, type Signer, signPieces, softwareSigner, verifiedPieces, verifySignature } from './signature.ts';
+export * from './ssh/index.ts';
 export { twoStepKdf } from './two-step-kdf.ts';
 export { x963Kdf } from './x963-kdf.ts';

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { type DerSpki, sameBytes } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
-import type { KeyAlgorithm } from './algorithms.ts';
+import { type KeyAlgorithm, POST_QUANTUM_ALGORITHMS } from './algorithms.ts';
 import type { SecretBytes } from './secret.ts';
 
 /** OpenSSL's names of the two curves. */
@@ -10,9 +10,11 @@ const CURVES: Readonly<Record<string, KeyAlgorithm>> = { prime256v1: 'P-256', se
 /** The algorithm of a key, or undefined when it is none that Keystead knows. */
 export function algorithmOf(key: KeyObject): KeyAlgorithm | undefined {
   const details = key.asymmetricKeyDetails;
+  // OpenSSL's name of a post-quantum algorithm is that of its standard in small letters.
+  const type = key.asymmetricKeyType?.toLowerCase();
   if (key.asymmetricKeyType === 'ed25519') return 'Ed25519';
   if (key.asymmetricKeyType === 'ec') return CURVES[details?.namedCurve ?? ''];
-  if (key.asymmetricKeyType !== 'rsa') return undefined;
+  if (key.asymmetricKeyType !== 'rsa') return POST_QUANTUM_ALGORITHMS.find((one) => one.toLowerCase() === type);
   if (details?.modulusLength === 2048) return 'RSA-2048';
   if (details?.modulusLength === 3072) return 'RSA-3072';
   return details?.modulusLength === 4096 ? 'RSA-4096' : undefined;

@@ -13,7 +13,8 @@ export interface Signer {
   readonly spki: DerSpki;
   /**
    * Signs `data` as it is (the hash belongs to the signature algorithm). ECDSA: DER Ecdsa-Sig-Value (RFC 3279
-   * section 2.2.3); Ed25519: 64 bytes (RFC 8032); RSA: PKCS#1 v1.5 (RFC 8017 section 8.2).
+   * section 2.2.3); Ed25519: 64 bytes (RFC 8032); ML-DSA and SLH-DSA: the pure variants with an empty context (FIPS 204
+   * section 5.2, FIPS 205 section 10.2), hedged; RSA: PKCS#1 v1.5 (RFC 8017 section 8.2).
    * @throws KeysteadError `rng.unhealthy`, and what the keystore behind it throws.
    */
   sign(data: Uint8Array): Promise<Uint8Array>;
@@ -34,6 +35,11 @@ const KEYS_FOR: Readonly<Record<SignatureAlgorithm, readonly KeyAlgorithm[]>> = 
   Ed25519: ['Ed25519'],
   sha256WithRSAEncryption: ['RSA-2048', 'RSA-3072', 'RSA-4096'],
   sha384WithRSAEncryption: ['RSA-2048', 'RSA-3072', 'RSA-4096'],
+  'ML-DSA-65': ['ML-DSA-65'],
+  'ML-DSA-87': ['ML-DSA-87'],
+  'SLH-DSA-SHA2-128s': ['SLH-DSA-SHA2-128s'],
+  'SLH-DSA-SHA2-192s': ['SLH-DSA-SHA2-192s'],
+  'SLH-DSA-SHA2-256s': ['SLH-DSA-SHA2-256s'],
 };
 
 /** These take less time than handing the work to another thread does (18 µs and 30 µs). */

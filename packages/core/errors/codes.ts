@@ -78,6 +78,11 @@ export const ERRORS = {
     rule: 'the key is publicly known and may never be used',
     remedy: 'make a new key',
   },
+  'key-list.malformed': {
+    kind: 'invalid',
+    rule: 'a list of weak keys has lines of 20 lowercase hex digits, and comments that begin with #',
+    remedy: 'put the list back as its publisher has it, or take it out of weak-keys/ in the directory of keyd',
+  },
   'key.already-used': {
     kind: 'conflict',
     rule: 'a key belongs to one device and one certificate for all time',
@@ -1329,6 +1334,15 @@ export const ERRORS = {
   },
   // ---- scans
   'scan.no-file': { kind: 'not-found', rule: 'what is to be scanned must be there' },
+  // ---- SSH signatures
+  'ssh.malformed': {
+    kind: 'invalid',
+    rule: 'an SSH key or signature must have the form that OpenSSH gives it, and nothing after it',
+  },
+  'ssh.key-unsuitable': {
+    kind: 'invalid',
+    rule: 'an SSH key must be Ed25519, ECDSA on P-256 or P-384, RSA of 2048, 3072 or 4096 bits, or one of the first two in a security key',
+  },
   // ---- firmware and its signatures
   'firmware.malformed': {
     kind: 'invalid',
@@ -1508,6 +1522,36 @@ export const ERRORS = {
     rule: 'a trust anchor is the key that the policy means, and no two ids are one key',
   },
   'firmware.parameter': { kind: 'invalid', rule: 'a parameter of the image must be one that its header can carry' },
+  // ---- time stamps (RFC 3161)
+  'tsp.malformed': {
+    kind: 'invalid',
+    rule: 'a request for a time stamp must be a TimeStampReq, DER (RFC 3161 section 2.4.1)',
+  },
+  'tsp.hash-unsupported': {
+    kind: 'unsupported',
+    rule: 'a time stamp is for a digest by SHA-256, SHA-384 or SHA-512',
+    remedy: 'hash the data again: openssl ts -query -sha256',
+  },
+  'tsp.policy-unknown': {
+    kind: 'unsupported',
+    rule: 'a time stamp is made under the one policy of this TSA',
+    remedy: 'ask without a policy',
+  },
+  'tsp.extension-unknown': {
+    kind: 'unsupported',
+    rule: 'a request for a time stamp with an extension that is not known gets none (RFC 3161 section 2.4.1)',
+  },
+  'tsp.off': {
+    kind: 'unavailable',
+    rule: 'time stamps need a key and a profile for them',
+    remedy:
+      "have a quorum add the profile 'tsa-signer' to the policy; a keyd that was founded without the key has none",
+  },
+  'tsp.busy': {
+    kind: 'too-many',
+    rule: 'the TSA stamps so many requests a second',
+    remedy: 'ask again in a second',
+  },
   // ---- trust bundles and filters
   'trust-bundle.malformed': { kind: 'invalid', rule: 'a trust bundle must have the one form that is signed' },
   'trust-bundle.rule': {

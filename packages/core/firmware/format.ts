@@ -43,6 +43,8 @@ export interface SigningTerms {
 /** A signature as keyd gave it. ECDSA: DER Ecdsa-Sig-Value; Ed25519 and ML-DSA: the octets; RSA: PKCS#1 v1.5. */
 export interface MadeSignature extends SigningTerms {
   readonly signature: Uint8Array;
+  /** A TimeStampToken (RFC 3161) over `signature`, DER; formats without a place for it pass it over. */
+  readonly timestamp?: Uint8Array;
 }
 
 /**

@@ -1,13 +1,20 @@
 import { KeysteadError } from '../errors/index.ts';
+import { authenticode } from './authenticode/index.ts';
+import { cms } from './cms/index.ts';
+import { cose } from './cose/index.ts';
+import { dsse } from './dsse/index.ts';
 import { FIT } from './fit/index.ts';
 import type { FirmwareFormat } from './format.ts';
 import type { FirmwareFormatName } from './format-names.ts';
 import { MCUBOOT } from './mcuboot/index.ts';
+import { rauc } from './rauc/index.ts';
+import { sshsig } from './sshsig/index.ts';
+import { suit } from './suit/index.ts';
+
+const ALL: readonly FirmwareFormat[] = [MCUBOOT, FIT, cms, rauc, authenticode, cose, suit, dsse, sshsig];
 
 /** Every format that this program signs, by its name. Not part of the room's face: tests alone put one of theirs here. */
-export const FORMATS = new Map<FirmwareFormatName, FirmwareFormat>(
-  [MCUBOOT, FIT].map((format) => [format.name, format]),
-);
+export const FORMATS = new Map<FirmwareFormatName, FirmwareFormat>(ALL.map((format) => [format.name, format]));
 
 /** A format by its name. @throws KeysteadError `firmware.format-unknown`. */
 export function firmwareFormat(name: FirmwareFormatName): FirmwareFormat {

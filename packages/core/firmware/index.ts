@@ -1,7 +1,15 @@
 export * from './anchors/index.ts';
+export { uefiCertificateLists, uefiDigestList } from './anchors/uefi-esl.ts';
+export { authenticode } from './authenticode/index.ts';
+export { cms } from './cms/index.ts';
+export * from './cose/index.ts';
+export * from './dsse/index.ts';
 export * from './fit/index.ts';
 export * from './format.ts';
 export * from './format-names.ts';
 export { firmwareFormat } from './formats.ts';
 export * from './image.ts';
 export * from './mcuboot/index.ts';
+export { rauc } from './rauc/index.ts';
+export * from './sshsig/index.ts';
+export * from './suit/index.ts';

@@ -12,6 +12,7 @@ import { checkPolicy } from './policy-check.ts';
 import type { Role } from './roles.ts';
 import { ROOT_CRL_PROFILE } from './root-crl.ts';
 import { STATION_PROFILE } from './station/rules.ts';
+import { TSA_PROFILE } from './tsa.ts';
 
 const HOUR = 3600;
 const DAY = 86_400;
@@ -150,6 +151,20 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
     },
     {
       ...endEntity,
+      id: TSA_PROFILE,
+      description: 'Signs time stamps (RFC 3161); keyd certifies it for itself, and again each year',
+      issuer: 'server',
+      subject: { commonName: { fixed: `${organization} time-stamping authority` }, organization },
+      san: 'none',
+      extKeyUsage: ['timeStamping'],
+      csrExtensions: [],
+      // A time stamp is verified long after it was made; the CA's own end comes before this one.
+      validity: { seconds: 10 * YEAR, backdateSeconds: 0 },
+      keyAlgorithms: ['P-256'],
+      requesters: [],
+    },
+    {
+      ...endEntity,
       id: 'transcript-signer',
       description: 'One-time key that signs the transcript of a ceremony and is wiped',
       issuer: 'root',
@@ -265,6 +280,8 @@ export interface DemoPolicyOptions {
   firmware?: Policy['firmware'];
   /** False for a policy of before the indirect CRL of the root: nobody signs one. */
   rootCrlSigner?: boolean;
+  /** False for a policy of before time stamps: nobody signs one. */
+  tsaSigner?: boolean;
   /** With it there can be factory nodes: the CAs above their sub-CAs are certified for longer paths. */
   factory?: Partial<FactoryPolicy>;
 }
@@ -279,11 +296,11 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...options.lifetimes,
   };
   const all = defaultProfiles(options.organization);
-  const absent = new Set<string>([
-    ...(options.rootCrlSigner === false ? [ROOT_CRL_PROFILE, 'root-crl-signer'] : []),
-    ...(options.firmware === undefined ? [FIRMWARE_PROFILE] : []),
+  const left = new Set<string>([
+    ...(options.rootCrlSigner === false ? [ROOT_CRL_PROFILE] : []),
+    ...(options.tsaSigner === false ? [TSA_PROFILE] : []),
   ]);
-  const wanted = all.filter(({ id }) => !absent.has(id));
+  const wanted = all.filter(({ id }) => !left.has(id) && (id !== FIRMWARE_PROFILE || options.firmware !== undefined));
   const paths = options.factory === undefined ? {} : FACTORY_PATHS;
   const profiles = wanted.map((profile) => ({
     ...profile,
@@ -292,7 +309,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
   }));
   const keying = defaultKeying(profiles, options.demonstration ?? true);
   const named = <T extends { purpose: KeyPurposeId }>(entries: readonly T[]): T[] =>
-    entries.filter(({ purpose }) => !absent.has(purpose));
+    entries.filter(({ purpose }) => !left.has(purpose));
   const revocation = {
     crlSeconds: HOUR,
     crlRefreshSeconds: 20 * 60,

@@ -77,4 +77,5 @@ export * from './root-crl.ts';
 export { firstIssue } from './schema-field.ts';
 export * from './station/index.ts';
 export * from './ticket.ts';
+export * from './tsa.ts';
 export * from './unit-keys-policy.ts';

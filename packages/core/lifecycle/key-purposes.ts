@@ -153,6 +153,15 @@ export const KEY_PURPOSES = {
     ceiling: { originator: 3 * YEAR, recipient: 40 * YEAR, why: `${SIGNATURE}; ${VERIFIED_LATER}` },
     atEnd: 'keyd signs no further record with it',
   },
+  'tsa-signer': {
+    title: 'time-stamping authority',
+    use: 'signs time stamps (RFC 3161), so that a signature is known to be older than the end of its certificate',
+    keyType: 'private signature key',
+    owner: 'ca-operator',
+    profiles: ['tsa-signer'],
+    ceiling: { originator: 3 * YEAR, recipient: 15 * YEAR, why: `${SIGNATURE}; ${VERIFIED_LATER}` },
+    atEnd: 'keyd signs no further time stamp with it',
+  },
   'transcript-signer': {
     title: 'transcript signer',
     use: 'signs the transcript of one ceremony',
@@ -308,7 +317,7 @@ export const KEY_PURPOSES = {
 export type KeyPurposeId = keyof typeof KEY_PURPOSES;
 
 /** Purposes of keys that a deployment may be without: a policy that has none of their profiles need not name them. */
-export const OPTIONAL_PURPOSES: readonly KeyPurposeId[] = ['root-crl-signer', 'firmware-signer'];
+export const OPTIONAL_PURPOSES: readonly KeyPurposeId[] = ['root-crl-signer', 'tsa-signer', 'firmware-signer'];
 export const KEY_PURPOSE_IDS = Object.keys(KEY_PURPOSES) as [KeyPurposeId, ...KeyPurposeId[]];
 
 /** The purpose with its type made wide, so that its lists can be searched. */

@@ -26,6 +26,7 @@ const STOPPED_BY_KEYD: ReadonlySet<KeyPurposeId> = new Set([
   'firmware-signer',
   'ocsp-responder',
   'evidence-signer',
+  'tsa-signer',
   'transcript-signer',
 ]);
 

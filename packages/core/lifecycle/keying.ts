@@ -42,13 +42,19 @@ export type CustodyRule = z.infer<typeof CustodySchema>;
 const bits = z.union([z.literal(112), z.literal(128), z.literal(192), z.literal(256)]);
 
 /** Bits of security strength, SP 800-57 pt 1 r5 table 2. RSA-4096 counts as 3072: it is below 7680, which has 192. */
-export const STRENGTH_BITS: Readonly<Record<KeyAlgorithm, 112 | 128 | 192>> = {
+export const STRENGTH_BITS: Readonly<Record<KeyAlgorithm, 112 | 128 | 192 | 256>> = {
   'P-256': 128,
   'P-384': 192,
   Ed25519: 128,
   'RSA-2048': 112,
   'RSA-3072': 128,
   'RSA-4096': 128,
+  // NIST's categories 1, 3 and 5, which are as hard as AES of 128, 192 and 256 bits (FIPS 204, FIPS 205).
+  'ML-DSA-65': 192,
+  'ML-DSA-87': 256,
+  'SLH-DSA-SHA2-128s': 128,
+  'SLH-DSA-SHA2-192s': 192,
+  'SLH-DSA-SHA2-256s': 256,
 };
 
 /** The acts that need several people, and what each is called in a document. */

@@ -9,6 +9,7 @@ import { EXCLUSIVE_ROLES } from './roles.ts';
 import { ROOT_CRL_PROFILE } from './root-crl.ts';
 import { checkStationRules } from './station/check.ts';
 import { STATION_PROFILE } from './station/rules.ts';
+import { TSA_PROFILE } from './tsa.ts';
 import { checkUnitKeys } from './unit-keys-policy.ts';
 
 const DAY = 86_400;
@@ -55,6 +56,7 @@ export const VALIDITY_CEILINGS: Readonly<Record<string, number>> = {
   [FIRMWARE_PROFILE]: 5 * YEAR,
   'scep-ra': 30 * DAY,
   'evidence-signer': 3 * YEAR,
+  [TSA_PROFILE]: 15 * YEAR,
   'transcript-signer': 7 * DAY,
   [STATION_PROFILE]: 2 * YEAR,
 };
@@ -150,6 +152,15 @@ function checkProfilePlace(policy: Policy, profile: Profile, field: string): voi
     });
   }
   if (id === FIRMWARE_PROFILE) checkFirmwareSigner(profile, field);
+  // And what signs time stamps has one name too: whoever else could have such a certificate could say when.
+  const stamps = profile.extKeyUsage.includes('timeStamping');
+  if ((id === TSA_PROFILE) !== stamps || (stamps && (issuer !== 'server' || profile.requesters.length > 0))) {
+    throw new KeysteadError('policy.hierarchy', {
+      field: `${field}.extKeyUsage`,
+      seen: `${id} with ${profile.extKeyUsage.join(', ')}, issued by ${issuer} to ${profile.requesters.join(', ')}`,
+      remedy: `'${TSA_PROFILE}' alone has timeStamping; keyd certifies it for itself by the server CA`,
+    });
+  }
   checkPathLength(policy, profile, field);
   checkKeydSets(profile, field);
   checkValidity(policy, profile, field);

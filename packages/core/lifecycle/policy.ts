@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { fromBase64 } from '../bytes/index.ts';
+import { POST_QUANTUM_ALGORITHMS } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { type CaRole, type Profile, ProfileSchema, type StatusUrls } from '../x509/index.ts';
 import { AttestationPolicySchema } from './attestation-policy.ts';
@@ -52,7 +53,9 @@ export const PolicySchema = z.strictObject({
   name: z.string().min(1).max(128),
   issued: z.iso.datetime({ offset: false }),
   /** Key algorithms that may be certified at all. A profile can only narrow this. */
-  algorithms: z.array(z.enum(['P-256', 'P-384', 'Ed25519', 'RSA-2048', 'RSA-3072', 'RSA-4096'])).min(1),
+  algorithms: z
+    .array(z.enum(['P-256', 'P-384', 'Ed25519', 'RSA-2048', 'RSA-3072', 'RSA-4096', ...POST_QUANTUM_ALGORITHMS]))
+    .min(1),
   profiles: z.array(ProfileSchema).min(1),
   operators: z.array(OperatorSchema),
   tickets: z.strictObject({

@@ -1,4 +1,5 @@
 import {
+  isPostQuantum,
   type KeyAlgorithm,
   type PeerSignatureAlgorithm,
   SIGNATURE_OF,
@@ -12,7 +13,8 @@ const isRsa = (algorithm: string): boolean => algorithm.endsWith('RSAEncryption'
 
 /**
  * AlgorithmIdentifiers with exactly the parameters that their sources ask for: NULL for RSA (RFC 4055 section 5),
- * none for ECDSA (RFC 5758 section 3.2) and Ed25519 (RFC 8410 section 3).
+ * none for ECDSA (RFC 5758 section 3.2), Ed25519 (RFC 8410 section 3), ML-DSA (RFC 9881 section
+ * 2) and SLH-DSA (RFC 9909 section 3).
  */
 const IDENTIFIERS = new Map<SignatureAlgorithm, Uint8Array>(
   (Object.entries(SIGNATURE_OIDS) as [SignatureAlgorithm, string][]).map(([name, dotted]) => [
@@ -94,6 +96,6 @@ export const signatureAlgorithmFor = (key: KeyAlgorithm): SignatureAlgorithm => 
 
 /** Whether a key of `key` can make a signature of `algorithm`. */
 export function canSign(key: KeyAlgorithm, algorithm: SignatureAlgorithm): boolean {
-  if (key === 'Ed25519') return algorithm === 'Ed25519';
+  if (key === 'Ed25519' || isPostQuantum(key)) return algorithm === key;
   return key.startsWith('RSA') ? isRsa(algorithm) : algorithm.startsWith('ecdsa');
 }

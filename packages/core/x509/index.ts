@@ -24,10 +24,15 @@ export { generalNamesDer } from './general-names.ts';
 export {
   checkModuli,
   checkPublicKey,
+  countWeakKeys,
+  isWeakModulus,
   type KnownGroup,
   MOST_PARTNERS,
+  NO_WEAK_KEYS,
+  readWeakKeys,
   rsaModulus,
   type SharedPair,
+  type WeakKeys,
 } from './goodkey/index.ts';
 export {
   checkDeviceId,
@@ -41,7 +46,7 @@ export {
 } from './identity.ts';
 export { ipOctets, ipText } from './ip-address.ts';
 export { keyIdentifier } from './key-identifier.ts';
-export { LINT_RULES, lintCertificate } from './lint/certificate.ts';
+export { LINT_RULES, lintCertificate, lintInfo } from './lint/certificate.ts';
 export type { LintFinding } from './lint/finding.ts';
 export { lintValues } from './lint/values.ts';
 export { isHostWithin } from './name-constraints.ts';
@@ -100,4 +105,5 @@ export {
 } from './revocation/rules.ts';
 export { newSerial, serialOf } from './serial.ts';
 export { CertificateTemplate } from './template.ts';
+export * from './tsp/index.ts';
 export { type CertificateValues, type Issuance, type IssuanceOptions, NO_END, type StatusUrls } from './values.ts';

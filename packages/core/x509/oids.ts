@@ -92,6 +92,15 @@ export const REQUEST_ATTRIBUTES = {
   asymmetricDecryptKeyIdentifier: '1.2.840.113549.1.9.16.2.54',
 } as const;
 
+/** Keys and their signatures alike: RFC 9881 section 2, RFC 9909 section 3; without parameters. */
+export const POST_QUANTUM_OIDS = {
+  'ML-DSA-65': '2.16.840.1.101.3.4.3.18',
+  'ML-DSA-87': '2.16.840.1.101.3.4.3.19',
+  'SLH-DSA-SHA2-128s': '2.16.840.1.101.3.4.3.20',
+  'SLH-DSA-SHA2-192s': '2.16.840.1.101.3.4.3.22',
+  'SLH-DSA-SHA2-256s': '2.16.840.1.101.3.4.3.24',
+} as const;
+
 /** Public keys: RFC 5480 section 2.1.1, RFC 8410 section 3, RFC 3279 section 2.3.1. */
 export const KEY_OIDS = {
   ecPublicKey: '1.2.840.10045.2.1',
@@ -99,6 +108,7 @@ export const KEY_OIDS = {
   secp384r1: '1.3.132.0.34',
   Ed25519: '1.3.101.112',
   rsaEncryption: '1.2.840.113549.1.1.1',
+  ...POST_QUANTUM_OIDS,
 } as const;
 
 /** Signatures: RFC 5758 section 3.2, RFC 8410 section 3, RFC 4055 section 5. */
@@ -108,6 +118,7 @@ export const SIGNATURE_OIDS = {
   Ed25519: '1.3.101.112',
   sha256WithRSAEncryption: '1.2.840.113549.1.1.11',
   sha384WithRSAEncryption: '1.2.840.113549.1.1.12',
+  ...POST_QUANTUM_OIDS,
 } as const;
 
 /** The name for which `table` holds `oid`, or the dotted OID itself. */

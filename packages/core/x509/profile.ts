@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { KeyAlgorithm } from '../crypto/index.ts';
+import { type KeyAlgorithm, POST_QUANTUM_ALGORITHMS } from '../crypto/index.ts';
 import { EXTENDED_KEY_USAGES, type ExtendedKeyUsageName, KEY_USAGES } from './oids.ts';
 
 /**
@@ -16,6 +16,7 @@ const KEY_ALGORITHMS = [
   'RSA-2048',
   'RSA-3072',
   'RSA-4096',
+  ...POST_QUANTUM_ALGORITHMS,
 ] as const satisfies readonly KeyAlgorithm[];
 
 const extendedKeyUsage = z.enum(Object.keys(EXTENDED_KEY_USAGES) as [ExtendedKeyUsageName, ...ExtendedKeyUsageName[]]);
@@ -108,6 +109,8 @@ export const ProfileSchema = z
       broken('ocspNoCheck', 'only an OCSP responder is exempt from revocation checks (RFC 6960 section 4.2.2.2.1)');
     if (extended.has('OCSPSigning') && extended.size > 1)
       broken('extKeyUsage', 'an OCSP responder key has no other purpose');
+    if (extended.has('timeStamping') && extended.size > 1)
+      broken('extKeyUsage', 'the key of a TSA has no other purpose (RFC 3161 section 2.3)');
     if (profile.issuer === 'self' && !isCa) broken('issuer', 'only a CA signs itself');
     if (isCa && profile.san !== 'none') broken('san', 'a CA has no alternative name');
     if (profile.subject.serialNumber !== undefined && profile.subject.commonName !== 'device-id')

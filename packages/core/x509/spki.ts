@@ -1,7 +1,7 @@
 import { type DerSpki, toHex } from '../bytes/index.ts';
-import type { KeyAlgorithm } from '../crypto/index.ts';
+import { isPostQuantum, type KeyAlgorithm, type PostQuantumAlgorithm } from '../crypto/index.ts';
 import { DerError, type DerNode, readDer, readOctetBits, readOid } from './der/strict.ts';
-import { KEY_OIDS } from './oids.ts';
+import { KEY_OIDS, nameOf, POST_QUANTUM_OIDS } from './oids.ts';
 
 /** A SubjectPublicKeyInfo taken apart. */
 export interface PublicKeyParts {
@@ -20,11 +20,19 @@ const CURVES: Readonly<Record<string, { name: KeyAlgorithm; octets: number }>> =
   [KEY_OIDS.prime256v1]: { name: 'P-256', octets: 65 },
   [KEY_OIDS.secp384r1]: { name: 'P-384', octets: 97 },
 };
+/** Octets: FIPS 204 table 2, FIPS 205 table 2. */
+export const POST_QUANTUM_KEY_OCTETS: Readonly<Record<PostQuantumAlgorithm, number>> = {
+  'ML-DSA-65': 1952,
+  'ML-DSA-87': 2592,
+  'SLH-DSA-SHA2-128s': 32,
+  'SLH-DSA-SHA2-192s': 48,
+  'SLH-DSA-SHA2-256s': 64,
+};
 const RSA_SIZES: Readonly<Record<number, KeyAlgorithm>> = { 2048: 'RSA-2048', 3072: 'RSA-3072', 4096: 'RSA-4096' };
 
 /**
  * Takes a SubjectPublicKeyInfo apart. Each key has one encoding only, since the index of used keys is over its hash:
- * the parameters are exactly those of RFC 5480, 8410 and 3279, and points are uncompressed.
+ * the parameters are exactly those of RFC 5480, 8410, 3279, 9881 and 9909, and points are uncompressed.
  * Says nothing of whether the key is good; that is `checkPublicKey`.
  * @throws DerError for anything that is not a SubjectPublicKeyInfo, or another encoding of one.
  */
@@ -59,6 +67,13 @@ export function readPublicKey(node: DerNode): PublicKeyParts {
     const bits = modulus.length * 8 - Math.clz32(modulus[0] ?? 0) + 24;
     const keyAlgorithm = RSA_SIZES[bits];
     return { spki, keyAlgorithm, described: `RSA-${bits}`, keyBits, rsa: { modulus, exponent } };
+  }
+  const name = nameOf(POST_QUANTUM_OIDS, id);
+  if (isPostQuantum(name)) {
+    if (parameters !== undefined) throw new DerError(`${name} has no parameters`);
+    const octets = POST_QUANTUM_KEY_OCTETS[name];
+    if (keyBits.length !== octets) throw new DerError(`a key of ${name} has ${octets} octets`);
+    return { spki, keyAlgorithm: name, described: name, keyBits };
   }
   return { spki, keyAlgorithm: undefined, described: `the algorithm ${id}`, keyBits };
 }

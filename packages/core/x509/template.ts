@@ -121,8 +121,11 @@ export class CertificateTemplate implements Issuance {
       }
     }
     yield extension('keyUsage', namedBits(profile.keyUsage.map((usage) => KEY_USAGES.indexOf(usage))), true);
-    if (profile.extKeyUsage.length > 0)
-      yield extension('extKeyUsage', sequence(...profile.extKeyUsage.map((usage) => oid(EXTENDED_KEY_USAGES[usage]))));
+    if (profile.extKeyUsage.length > 0) {
+      const usages = profile.extKeyUsage.map((usage) => oid(EXTENDED_KEY_USAGES[usage]));
+      // RFC 3161 section 2.3: of a TSA it is critical; of others RFC 5280 leaves it open.
+      yield extension('extKeyUsage', sequence(...usages), profile.extKeyUsage.includes('timeStamping'));
+    }
     // RFC 6960 section 4.2.2.2.1: the value is NULL and it is not critical.
     if (profile.ocspNoCheck) yield extension('ocspNoCheck', nullValue());
     if (urls.crl !== undefined || urls.crlIssuer !== undefined)

@@ -8,6 +8,8 @@ export interface KeyClaim {
   /** `device:<id>`, `operator:<name>` or `system:<name>`. */
   readonly owner: string;
   readonly profile: string;
+  /** The batch in which a unit is counted: the same key for another one is another claim. */
+  readonly ticketId?: string;
   /** SHA-256 of the DER request, hex. */
   readonly csrSha256: string;
   readonly requestId: string;
@@ -100,4 +102,4 @@ export class KeyClaims {
 }
 
 const sameClaim = (a: KeyClaim, b: KeyClaim): boolean =>
-  a.owner === b.owner && a.profile === b.profile && a.csrSha256 === b.csrSha256;
+  a.owner === b.owner && a.profile === b.profile && a.csrSha256 === b.csrSha256 && a.ticketId === b.ticketId;

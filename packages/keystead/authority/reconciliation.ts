@@ -12,7 +12,7 @@ type JournalEntry = Result<'journal'>['certificates'][number];
 const WATERMARK = 'keyd.journal.next';
 const PAGE = 2000;
 /** What keyd makes for itself and never gives to anybody who could lose it. */
-const OWN_PROFILES = new Set(['ocsp-responder', 'evidence-signer']);
+const OWN_PROFILES = new Set(['ocsp-responder', 'evidence-signer', 'tsa-signer']);
 /** Whose a key is, by the profile of its certificate and the name in the journal. */
 const OWNERS: Readonly<Record<string, string>> = { idevid: 'device', ldevid: 'device', operator: 'operator' };
 

@@ -8,6 +8,7 @@ import {
   type KeyState,
   type Policy,
   stateAt,
+  TSA_PROFILE,
 } from '@keystead/core/lifecycle';
 import { CA_ROLES, readCertificate } from '@keystead/core/x509';
 import type { Device, JournalCertificate, KeyEventRow, Reader, ServiceKey } from '../store/index.ts';
@@ -204,8 +205,8 @@ export class Inventory {
   }
 
   #ofJournal(made: JournalCertificate): KeyRecord[] {
-    // The signer of evidence has a row of its own; an abandoned key that was certified later has its certificate's.
-    if (made.profile === 'evidence-signer') return [];
+    // The signers of evidence and of time stamps have rows of their own; an abandoned key that was certified later has its certificate's.
+    if (made.profile === 'evidence-signer' || made.profile === TSA_PROFILE) return [];
     const use = made.fate === 'abandoned' ? this.#records.keyUse(made.spkiSha256) : undefined;
     if (use?.serial != null) return [];
     const next = made.fate === 'own' ? this.#records.nextJournalCertificate(made) : undefined;

@@ -213,6 +213,11 @@ export class KeydClient {
     return this.#call('takeCrls', params);
   }
 
+  /** A time stamp (RFC 3161) of a digest. */
+  signTimestamp(params: Params<'signTimestamp'>): Promise<Result<'signTimestamp'>> {
+    return this.#call('signTimestamp', params);
+  }
+
   /** What this factory node says of itself to headquarters. */
   signHello(params: Params<'signHello'>): Promise<Result<'signHello'>> {
     return this.#call('signHello', params);

@@ -115,6 +115,15 @@ export class CertificateAuthority {
    *   `keyd.journal-failed`, `keyd.signature-faulty`.
    */
   async issue(order: CertificateOrder): Promise<IssuedCertificate> {
+    return this.prepare(order)();
+  }
+
+  /**
+   * Everything that can be refused without a step on the disk, in one turn: what was prepared is then either carried out
+   * or dropped, and who takes something for it (a unit of a ticket) takes it in between.
+   * @returns what carries it out. @throws KeysteadError as {@link issue} does.
+   */
+  prepare(order: CertificateOrder): () => Promise<IssuedCertificate> {
     this.#requireKey(order);
     const values = this.#values(order);
     const { serial, notBefore } = values;
@@ -139,6 +148,16 @@ export class CertificateAuthority {
       keyOrigin: order.keyOrigin,
       chips: order.chips,
     } as const;
+    return () => this.#carryOut(order, values, tbs, { entry, notAfter });
+  }
+
+  async #carryOut(
+    order: CertificateOrder,
+    values: CertificateValues,
+    tbs: Uint8Array,
+    { entry, notAfter }: { readonly entry: Omit<CertificateJournalEntry, 'n'>; readonly notAfter: Date },
+  ): Promise<IssuedCertificate> {
+    const { serial, notBefore } = values;
     await this.#journal.append(entry);
     this.#state.takeCertificate(entry);
     // An order that came while the journal was written holds too: the entry then tells of no certificate.
@@ -147,7 +166,7 @@ export class CertificateAuthority {
     const signature = await this.signer.sign(tbs);
     const issuer = this.id;
     const certificate = await this.#checks.signed({ tbs, signature, algorithm: signatureAlgorithm, values, issuer });
-    return { certificate, issuer, spkiSha256: spki, serial, notBefore, notAfter };
+    return { certificate, issuer, spkiSha256: spkiSha256(order.spki), serial, notBefore, notAfter };
   }
 
   /** Its root has revoked it, or a quorum of operators has: it answers for what it issued and issues nothing. */

@@ -47,8 +47,8 @@ export class CheckPool {
 
   /** @param size threads besides this one; by default one less than there are processors. */
   constructor(facts: CheckFacts, size = Math.min(availableParallelism() - 1, MOST_THREADS)) {
-    const { policy, issuers } = facts;
-    this.#facts = { policy, issuers: issuers.map(({ id, certificate }) => ({ id, certificate })) };
+    const { policy, issuers, weakKeys } = facts;
+    this.#facts = { policy, issuers: issuers.map(({ id, certificate }) => ({ id, certificate })), weakKeys };
     this.#here = new Checks(facts);
     this.#size = size;
   }

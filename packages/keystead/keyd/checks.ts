@@ -13,6 +13,7 @@ import {
   type RequestFormat,
   rereadIssued,
   verifyProofOfPossession,
+  type WeakKeys,
 } from '@keystead/core/x509';
 
 /** A certification request to check before anything is decided on it. */
@@ -42,6 +43,8 @@ export type Check = RequestCheck | SignedCheck;
 export interface CheckFacts {
   readonly policy: Policy;
   readonly issuers: readonly { readonly id: IssuerId; readonly certificate: DerCertificate }[];
+  /** Of the lists that the deployment has. */
+  readonly weakKeys?: WeakKeys;
 }
 
 /**
@@ -50,10 +53,12 @@ export interface CheckFacts {
  */
 export class Checks {
   readonly #policy: Policy;
+  readonly #weakKeys: WeakKeys | undefined;
   readonly #issuers = new Map<IssuerId, KeyObject>();
 
-  constructor({ policy, issuers }: CheckFacts) {
+  constructor({ policy, issuers, weakKeys }: CheckFacts) {
     this.#policy = policy;
+    this.#weakKeys = weakKeys;
     for (const { id, certificate } of issuers) this.#issuers.set(id, new X509Certificate(certificate).publicKey);
   }
 
@@ -73,7 +78,7 @@ export class Checks {
   #request({ csr: der, format, profile: id, named }: RequestCheck): DerSpki {
     const profile = profileOf(this.#policy, id);
     const csr = parseRequest(der, format);
-    checkPublicKey(csr.spki, profile.keyAlgorithms);
+    checkPublicKey(csr.spki, profile.keyAlgorithms, this.#weakKeys);
     checkRequest(csr, profile, named);
     verifyProofOfPossession(csr);
     return csr.spki;

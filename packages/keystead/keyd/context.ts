@@ -13,7 +13,7 @@ import type {
   SignedTicket,
 } from '@keystead/core/lifecycle';
 import { ROOT_CRL_KEY } from '@keystead/core/lifecycle';
-import { readCertificate } from '@keystead/core/x509';
+import { readCertificate, type WeakKeys } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
 import type { Attestation, Elements } from './attestation/index.ts';
@@ -27,6 +27,7 @@ import { requireCustody } from './custody.ts';
 import { Diversification } from './diversification.ts';
 import type { Provenance } from './documents.ts';
 import { requireHeadquarters } from './factory/node.ts';
+import { publishFactoryEvidence } from './factory-evidence.ts';
 import { openFirmwareKeys } from './firmware-keys.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
@@ -43,6 +44,7 @@ import type { Requesters } from './requester.ts';
 import type { CeremonyRevocations } from './root-list.ts';
 import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
+import { TsaSigner } from './tsa-signer.ts';
 import { Turnstile } from './turnstile.ts';
 import { UnderWay } from './under-way.ts';
 import { UnitCount } from './unit-count.ts';
@@ -73,6 +75,8 @@ export interface ContextParts {
   readonly software: string;
   /** What stands between keyd and the rest of the machine, as of its start. */
   readonly isolation: Isolation;
+  /** Of the lists that the deployment has. */
+  readonly weakKeys: WeakKeys;
 }
 
 /**
@@ -118,6 +122,8 @@ export class KeydContext {
   readonly crls: CrlMaker;
   readonly commissions: CommissionFiles;
   readonly policies: PolicyChain;
+  /** Who signs time stamps. */
+  readonly tsa: TsaSigner;
   /** Operations go through; a change of the policy goes through alone. */
   readonly turnstile = new Turnstile();
   readonly underWay = new UnderWay();
@@ -130,8 +136,10 @@ export class KeydContext {
   readonly startedAt: Date;
   readonly software: string;
   readonly isolation: Isolation;
+  readonly weakKeys: WeakKeys;
   readonly #clock: Clock;
   readonly #keys: readonly KeyInfo[];
+  readonly #publishedPolicy: string;
   #standing: Standing;
   #inForce: PolicyInForce;
 
@@ -150,6 +158,7 @@ export class KeydContext {
     this.ceremonyRevocations = { rootCrls: parts.rootCrls, bundle: parts.lastBundle };
     this.software = software;
     this.isolation = parts.isolation;
+    this.weakKeys = parts.weakKeys;
     this.state = state;
     this.ledger = ledger;
     this.masters = parts.masters;
@@ -164,15 +173,32 @@ export class KeydContext {
     this.intake = intakeOf(this);
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
     this.commissions = new CommissionFiles(parts.dir);
+    this.tsa = new TsaSigner(parts.dir);
     this.log = log;
     this.policies = policies;
     this.#clock = parts.clock;
     this.#keys = parts.keys;
+    this.#publishedPolicy = parts.publishedPolicy;
+    this.publishFactories();
     this.startedAt = parts.clock.now();
     this.evidence = signerOf('evidence');
-    this.#standing = { hierarchy, signerOf, state, journal, ledger, logOrigin: log.origin, software };
+    this.#standing = {
+      hierarchy,
+      signerOf,
+      state,
+      journal,
+      ledger,
+      logOrigin: log.origin,
+      software,
+      weakKeys: this.weakKeys,
+    };
     requireCustody(policies.inForce.policy, this.#keys);
     this.#inForce = new PolicyInForce(policies.inForce, this.#standing);
+  }
+
+  /** For those who verify what factories signed and cannot read the journal. */
+  publishFactories(): void {
+    publishFactoryEvidence(this.#publishedPolicy, this.state.factories);
   }
 
   /**

@@ -8,6 +8,7 @@ import {
   OPTIONAL_PURPOSES,
   type Policy,
   ROOT_CRL_KEY,
+  TSA_KEY,
 } from '@keystead/core/lifecycle';
 import type { KeyInfo } from '../keystore/index.ts';
 
@@ -15,6 +16,7 @@ import type { KeyInfo } from '../keystore/index.ts';
 const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
   evidence: 'evidence-signer',
   [ROOT_CRL_KEY]: 'root-crl-signer',
+  [TSA_KEY]: 'tsa-signer',
   log: 'log',
   'log-cosign': 'log-cosign',
 };

@@ -14,6 +14,7 @@ import {
   type RequestSlot,
   ROOT_CRL_KEY,
   requestName,
+  TSA_KEY,
 } from '@keystead/core/lifecycle';
 import { formatVerifierKey } from '@keystead/core/log';
 import { certificationRequest } from '@keystead/core/x509';
@@ -30,6 +31,7 @@ export const KEYD_KEYS: Readonly<Record<string, { algorithm: GeneratedKeyAlgorit
   'ca-operator': { algorithm: 'P-256', purpose: 'certificate authority: operator' },
   evidence: { algorithm: 'P-256', purpose: 'provisioning records and evidence' },
   [ROOT_CRL_KEY]: { algorithm: 'P-256', purpose: 'indirect CRL of the root' },
+  [TSA_KEY]: { algorithm: 'P-256', purpose: 'time stamps' },
   log: { algorithm: 'Ed25519', purpose: 'checkpoints of the audit log' },
   'log-cosign': { algorithm: 'Ed25519', purpose: 'timestamps on checkpoints of the audit log' },
 };

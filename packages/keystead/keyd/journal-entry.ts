@@ -175,6 +175,14 @@ const RootCrlEntry = z.strictObject({
   nextUpdate: isoTime,
 });
 
+/** That time stamps were signed: at most one entry in ten seconds, so that whoever asks for many does not fill the disk. */
+const TimestampsEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('timestamps'),
+  /** How many since the entry before of this kind, or since the start; the one that is about to be signed is among them. */
+  tokens: z.int().min(1),
+});
+
 /** An order of operators that revoked a CA of keyd between ceremonies. */
 const CaRevocationEntry = z.strictObject({
   ...numbered,
@@ -259,6 +267,7 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   CaRevocationEntry,
   FirmwareOrderEntry,
   FirmwareSignatureEntry,
+  TimestampsEntry,
 ]);
 
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;

@@ -135,6 +135,11 @@ export class KeyLedger {
     throw new KeysteadError('key.use-forbidden', { field: id, seen: `${verdict.why}${by}`, remedy });
   }
 
+  /** Whether the keystore has a key with this id. */
+  has(id: string): boolean {
+    return this.#keys.has(id);
+  }
+
   /** Whether a CA's key is known to be in foreign hands: then it vouches for nothing. */
   isCompromised(issuer: IssuerId): boolean {
     return this.#held(issuerKeyId(issuer)).standing.state === 'compromised';

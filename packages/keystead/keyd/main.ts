@@ -33,6 +33,7 @@ import { becomeSole } from './single.ts';
 import { keydSocketPath, makeSocketDirectory } from './socket-path.ts';
 import { tpmGroups } from './tpm-group.ts';
 import type { CountReport } from './unit-count.ts';
+import { readWeakKeyLists } from './weak-keys.ts';
 
 export interface RunKeydOptions {
   /** The data directory. */
@@ -103,6 +104,8 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
     undo.unshift(() => keystore.close());
     requireLogKeys(hierarchy, keystore);
     const isolation = readIsolation();
+    const { weakKeys, names, count } = readWeakKeyLists(layout.keyd);
+    if (count > 0) log.info({ lists: names, keys: count }, 'keys on these lists are refused');
     const context = await KeydContext.open({
       dir: layout.keyd,
       crls: { dir: layout.crlFiles, shared: socketMode === 0o660 },
@@ -118,6 +121,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       clock,
       software: SOFTWARE,
       isolation,
+      weakKeys,
     });
     undo.unshift(() => context.close());
     const socketPath = keydSocketPath(layout);

@@ -9,6 +9,7 @@ import {
   verifyAuthorisation,
   verifyTicket,
 } from '@keystead/core/lifecycle';
+import type { WeakKeys } from '@keystead/core/x509';
 import { Attestation, Elements } from './attestation/index.ts';
 import { CertificateAuthority, type SignerOf } from './certificate-authority.ts';
 import { CheckPool } from './check-pool.ts';
@@ -36,6 +37,8 @@ export interface Standing {
   readonly ledger: KeyLedger;
   readonly logOrigin: string;
   readonly software: string;
+  /** RSA keys that nobody is certified for, whatever the policy. */
+  readonly weakKeys: WeakKeys;
 }
 
 /** Everything in keyd that is made from the policy, so that another policy is another one of these and nothing else. */
@@ -60,13 +63,13 @@ export class PolicyInForce {
   readonly #authorisations = new Map<string, SignedAuthorisation>();
 
   constructor(file: PolicyFile, standing: Standing) {
-    const { signerOf, state, journal, ledger, logOrigin, software } = standing;
+    const { signerOf, state, journal, ledger, logOrigin, software, weakKeys } = standing;
     const { node } = standing.hierarchy;
     if (node !== undefined) checkFactoryPolicy(file.policy);
     this.policy = node === undefined ? file.policy : factoryPolicy(file.policy, node.name);
     const hierarchy: Hierarchy = { ...standing.hierarchy, policy: this.policy };
     this.file = file;
-    this.checks = new CheckPool(hierarchy);
+    this.checks = new CheckPool({ policy: hierarchy.policy, issuers: hierarchy.issuers, weakKeys });
     const parts = { state, journal, ledger, checks: this.checks };
     const authorities = hierarchy.issuers.map((issuer) => new CertificateAuthority(issuer, hierarchy, signerOf, parts));
     this.authorities = new Map(authorities.map((authority) => [authority.id, authority]));

@@ -26,6 +26,7 @@ import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
+import { SignTimestamp } from './wire/sign-timestamp.ts';
 import { SignOff, stationOrder } from './wire/station.ts';
 import { challengeElement, DeriveUnitKey, makeUnitKey, unitWay } from './wire/unit-ways.ts';
 import {
@@ -448,6 +449,8 @@ export const OPERATIONS = {
   signFirmware: SignFirmware,
   firmwareSignatures: FirmwareSignatures,
   firmwareKeys: FirmwareKeys,
+  // Time stamps.
+  signTimestamp: SignTimestamp,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

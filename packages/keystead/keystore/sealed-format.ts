@@ -1,5 +1,5 @@
 import { fromBase64, toBase64 } from '@keystead/core/bytes';
-import { type PasswordKdf, sha256 } from '@keystead/core/crypto';
+import { type GeneratedKeyAlgorithm, type PasswordKdf, POST_QUANTUM_ALGORITHMS, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { z } from 'zod';
 
@@ -22,7 +22,7 @@ export interface SealedHeader {
 
 export interface SealedKey {
   readonly id: string;
-  readonly algorithm: 'P-256' | 'P-384' | 'Ed25519' | 'RSA-3072' | 'RSA-4096' | 'HMAC-SHA256';
+  readonly algorithm: GeneratedKeyAlgorithm | 'HMAC-SHA256';
   readonly purpose: string;
   readonly createdAt: string;
   /** AES-256-GCM over the PKCS#8 key, or over the 32 bytes of a master for HMAC-SHA256; bound to the header and to this key's other fields. */
@@ -54,7 +54,7 @@ const HeaderJson = z.strictObject({
 
 const KeyJson = z.strictObject({
   id: KeyId,
-  algorithm: z.enum(['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096', 'HMAC-SHA256']),
+  algorithm: z.enum(['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096', ...POST_QUANTUM_ALGORITHMS, 'HMAC-SHA256']),
   purpose: z.string().max(200),
   createdAt: Time,
   sealed: Binary,

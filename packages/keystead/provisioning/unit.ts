@@ -73,7 +73,7 @@ export async function provisionUnit(deps: ProvisioningDeps, order: UnitOrder): P
     }
     // Not by the request: a device that lost power signs a new one with the same key. But what is asked for with
     // attestation never gets the outcome of what was asked for without.
-    const unit = { ...claim, csrSha256: wayOf(order) ?? '' };
+    const unit = { ...claim, ticketId: order.ticketId, csrSha256: wayOf(order) ?? '' };
     const { value, shared } = await deps.claims.share(unit, () => signAndRecord(deps, order, claim, before.ticket));
     await exportRecords(deps);
     return { ...value, repeated: shared };

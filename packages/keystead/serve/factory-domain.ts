@@ -14,11 +14,11 @@ export function factoryDomain(
   return {
     async factories(caller) {
       await operator(caller, 'factory.read', 'list factories');
-      return { factories: factories.all.map(viewOf) };
+      return { factories: (await factories.ask()).map(viewOf) };
     },
     async factory(caller, name) {
       await operator(caller, 'factory.read', 'show factory');
-      return viewOf(factories.one(name));
+      return viewOf(factories.one(name, await factories.ask()));
     },
     async factoryCommission(caller, name, number) {
       await operator(caller, 'factory.read', 'fetch commission');

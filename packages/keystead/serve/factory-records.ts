@@ -99,9 +99,14 @@ export class FactoryRecords {
     return this.#known;
   }
 
+  /** As keyd knows them now: how many units were taken from each changes all the time. */
+  async ask(): Promise<readonly Known[]> {
+    return (await this.#deps.keyd.factories()).factories;
+  }
+
   /** @throws KeysteadError `factory.unknown`. */
-  one(name: string): Known {
-    const found = this.#known.find((factory) => factory.name === name);
+  one(name: string, known = this.#known): Known {
+    const found = known.find((factory) => factory.name === name);
     if (found === undefined) throw new KeysteadError('factory.unknown', { field: 'factory', seen: name.slice(0, 64) });
     return found;
   }

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
+import type { TimestampRequest } from '@keystead/core/x509';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { systemClock } from '../clock/system.ts';
@@ -17,6 +18,7 @@ import { registerEst } from '../protocols/est/routes.ts';
 import { createHttpsServer, replaceIdentity } from '../protocols/http/server.ts';
 import { registerRest } from '../protocols/rest/routes.ts';
 import { registerStation } from '../protocols/station/index.ts';
+import { registerTsp, TspResponder } from '../protocols/tsp/index.ts';
 import { cmpDomain } from './cmp-domain.ts';
 import { estDomain } from './est-domain.ts';
 import { hearHeadquarters } from './factory-crls.ts';
@@ -102,6 +104,10 @@ export async function runServe(options: RunServeOptions): Promise<void> {
       ...(factory === undefined ? {} : { factory: (await keyd.status()).factory }),
     }));
     const plain = createPublicServer({ rooms, keyd, layout, clock, log, cmp });
+    if (factory === undefined) {
+      const stamp = (request: TimestampRequest, requestId: string) => keyd.signTimestamp({ ...request, requestId });
+      registerTsp(plain.app, new TspResponder({ clock, stamp }), log);
+    }
     if (config.scep === true && factory === undefined) {
       const scep = await startScep(plain.app, rooms, { log });
       undo.unshift(() => scep.close());

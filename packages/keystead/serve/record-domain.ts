@@ -39,8 +39,9 @@ export function recordDomain(
     async birthCertificate(caller, deviceId) {
       await operator(caller, 'device.read', 'birth certificate');
       const found = recordOf(deviceId);
-      const { date, keys } = parse(found.record) as { date: string; keys: { bootstrap_ca: string } };
-      const chain = documentChain(layout, new Date(date), keys.bootstrap_ca.replace(/^sha256:/, ''));
+      const record = parse(found.record) as { date: string; keys: { bootstrap_ca: string }; signer_cert: string };
+      const anchor = record.keys.bootstrap_ca.replace(/^sha256:/, '');
+      const chain = documentChain(layout, new Date(record.date), record.signer_cert, anchor);
       const proof = await inLog(proofFor(layout.log, found.auditSeq, checkpointKeys(layout.trust)));
       return { birthCertificate: birthCertificatePem(birthCertificate(found, chain, proof)) };
     },

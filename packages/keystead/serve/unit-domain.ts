@@ -14,10 +14,11 @@ export function unitDomain(
   operator: (caller: Caller, permission: Permission, what: string) => Promise<OperatorClient>,
   view: (issued: Issued) => IssuedView,
 ): UnitDomain {
-  const unitView = (issued: ProvisionedUnit): UnitView => ({
+  const unitView = (issued: ProvisionedUnit, deviceId: string): UnitView => ({
     ...view(issued),
     record: issued.record,
     signature: toBase64(issued.signature),
+    birthCertificate: `/api/v1/records/${deviceId}/birth-certificate`,
   });
   return {
     async challengeUnit(caller, unit) {
@@ -42,11 +43,11 @@ export function unitDomain(
       if (way?.kind === 'injected') {
         const { kind: _, ...order } = way;
         const injected = await provisioning.injectUnit({ ...at, ...order });
-        return { ...unitView(injected), envelope: toBase64(injected.envelope) };
+        return { ...unitView(injected, unit.deviceId), envelope: toBase64(injected.envelope) };
       }
       if (csr === undefined) throw new KeysteadError('request.malformed', { field: 'csr', seen: 'none' });
       const evidence = { ...(way === undefined ? {} : { way }), ...(attestation === undefined ? {} : { attestation }) };
-      return unitView(await provisioning.provisionUnit({ ...at, ...evidence, csr }));
+      return unitView(await provisioning.provisionUnit({ ...at, ...evidence, csr }), unit.deviceId);
     },
     async challengeChip(caller, unit) {
       const { id } = await operator(caller, 'unit.provision', 'challenge chip');

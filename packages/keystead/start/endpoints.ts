@@ -33,6 +33,7 @@ export function writeEndpoints(world: World): void {
       ocsp: each((ca) => `${httpUrl}/ocsp/${ca}`, cas.slice(2)),
       crl: each((ca) => `${httpUrl}/crl/${ca}.crl`),
       ca_certificates: each((ca) => `${httpUrl}/ca/${ca}.cer`),
+      tsa: `${httpUrl}/tsa`,
       log: `${httpUrl}/log`,
       log_checkpoint: `${httpUrl}/log/checkpoint`,
       backend: `https://${config.host}:${config.ports.backend}`,

@@ -45,6 +45,7 @@ export const NODE_CHECKLIST: readonly Check[] = [
   ...POLICY_CHECKS,
   ...STORAGE_CHECKS,
   ...ISOLATION_CHECKS,
+  ...COUNT_CHECKS,
   ...RECORD_CHECKS,
   ...SCEP_CHECKS,
   ...KEY_CHECKS,

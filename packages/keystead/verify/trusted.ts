@@ -12,9 +12,10 @@ import {
   rootId,
   transitionEnd,
 } from '@keystead/core/lifecycle';
-import { type CaRole, checkPath, readCertificate } from '@keystead/core/x509';
+import { type CaRole, checkPath } from '@keystead/core/x509';
 import type { Layout } from '../files/layout.ts';
 import { aboveFile } from '../keyd/factory/publish.ts';
+import { factoryEvidencePath } from '../keyd/factory-evidence.ts';
 
 /** The certificate in a PEM file of `trust/` or `ceremony/`. @throws KeysteadError `cert.not-der` when there is none. */
 export function certificateIn(path: string): DerCertificate {
@@ -88,24 +89,33 @@ export interface DocumentChain {
   readonly root: DerCertificate;
 }
 
+/** Every certificate by which documents of this house are signed, its factories' among them, in no order. */
+function evidenceSigners(layout: Layout): DerCertificate[] {
+  const names = readdirSync(layout.trust).filter((name) => /^evidence-signer(-\d+)?\.pem$/.test(name));
+  const factories = factoryEvidencePath(layout.policy);
+  const theirs = existsSync(factories) ? fromPem('CERTIFICATE', readFileSync(factories, 'utf8')) : [];
+  return [...names.map((name) => certificateIn(join(layout.trust, name))), ...(theirs as DerCertificate[])];
+}
+
 /**
+ * @param signer the certificate that the document names as its signer's, as `sha256:` and hex.
  * @param anchor SHA-256 of the root's certificate that the document names, hex; any root when it names none.
  * @throws KeysteadError `record.unproven` when no certificates of that time are here.
  */
-export function documentChain(layout: Layout, date: Date, anchor?: string): DocumentChain {
-  const named = trustedRoots(layout).filter(({ certificate }) => certSha256(certificate) === anchor);
-  const roots = named.length > 0 ? named : trustedRoots(layout).toReversed();
-  const names = readdirSync(layout.trust).filter((name) => /^evidence-signer(-\d+)?\.pem$/.test(name));
+export function documentChain(layout: Layout, date: Date, signer: string, anchor?: string): DocumentChain {
+  const anchored = trustedRoots(layout).filter(({ certificate }) => certSha256(certificate) === anchor);
+  const roots = anchored.length > 0 ? anchored : trustedRoots(layout).toReversed();
   const below = intermediates(layout);
-  // The newest that fits first: a certificate is dated back a little, and two may have been in force at once.
-  const byAge = (a: DerCertificate, b: DerCertificate): number =>
-    readCertificate(b).notBefore.getTime() - readCertificate(a).notBefore.getTime();
-  for (const evidenceSigner of names.map((name) => certificateIn(join(layout.trust, name))).sort(byAge)) {
+  const named = evidenceSigners(layout).filter((der) => `sha256:${certSha256(der)}` === signer);
+  for (const evidenceSigner of named) {
     for (const { certificate: root } of roots) {
       const path = checkPath(evidenceSigner, below, [root], { now: date });
       if (!path.ok) continue;
       return { evidenceSigner, intermediates: path.chain.slice(1, -1).map(({ der }) => der), root };
     }
   }
-  throw new KeysteadError('record.unproven', { field: 'signer', seen: `no certificate of ${date.toISOString()}` });
+  throw new KeysteadError('record.unproven', {
+    field: 'signer',
+    seen: `${signer}: no certificate here of ${date.toISOString()}`,
+  });
 }

@@ -23,6 +23,8 @@ export const CONFLICTS = {
   'out-of-range': 'the device id is not one of the ticket, or not one of this factory',
   'out-of-time': 'it was made outside the validity of the ticket',
   'key-refused': 'the key is weak, known or of an algorithm that the policy refuses',
+  'certificate-differs': 'its certificate has what no policy of headquarters gives to a device of that factory',
+  'after-close': 'it was made after its factory was closed',
 } as const;
 export type Conflict = keyof typeof CONFLICTS;
 export const CONFLICT_NAMES = Object.keys(CONFLICTS) as [Conflict, ...Conflict[]];

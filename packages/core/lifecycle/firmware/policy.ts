@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { KeysteadError } from '../../errors/index.ts';
 import { FIRMWARE_FORMATS, type FirmwareFormatName } from '../../firmware/index.ts';
-import type { ApprovalQuorum } from '../agreement.ts';
+import type { Quorum } from '../keying.ts';
 import { ROLES } from '../roles.ts';
 
 /** Two worlds with keys of their own: what a development key signs starts on no device of production. */
@@ -96,7 +96,7 @@ export function firmwareKeyOf(policy: WithFirmware, id: string): FirmwareKey {
  * How many people an order takes. One that goes back takes the larger quorum.
  * @throws KeysteadError `firmware-order.not-in-policy`, `firmware-order.rollback-forbidden`.
  */
-export function firmwareQuorum(policy: WithFirmware, order: FirmwareScope & { rollback: boolean }): ApprovalQuorum {
+export function firmwareQuorum(policy: WithFirmware, order: FirmwareScope & { rollback: boolean }): Quorum {
   const line = firmwareLine(policy, order);
   if (!order.rollback) return { approvals: line.approvals, roles: line.roles };
   if (line.rollback !== undefined) return line.rollback;

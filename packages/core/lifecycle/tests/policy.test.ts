@@ -19,6 +19,7 @@ import {
   ROOT_CRL_PROFILE,
   STATION_PROFILE,
   statusUrls,
+  TSA_PROFILE,
 } from '../index.ts';
 
 const issued = new Date('2026-01-05T08:00:00Z');
@@ -51,12 +52,20 @@ const at = (id: string): number => policy().profiles.findIndex((profile) => prof
 const edit = (id: string, change: (profile: Policy['profiles'][number]) => void) => (broken: Policy) =>
   change(profileOf(broken, id));
 
-test('the default profiles hold each profile that Keystead asks for by name, once, and those of CMP, SCEP, stations, firmware and the CRL signer of the root, which may be missing', () => {
+test('the default profiles hold each profile that Keystead asks for by name, once, and those of CMP, SCEP, stations, time stamps, firmware and the CRL signer of the root, which may be missing', () => {
   assert.deepEqual(
     defaultProfiles()
       .map((profile) => profile.id)
       .sort(),
-    [...REQUIRED_PROFILES, CMP_RA_PROFILE, 'scep-ra', ROOT_CRL_PROFILE, STATION_PROFILE, FIRMWARE_PROFILE].sort(),
+    [
+      ...REQUIRED_PROFILES,
+      CMP_RA_PROFILE,
+      'scep-ra',
+      ROOT_CRL_PROFILE,
+      STATION_PROFILE,
+      TSA_PROFILE,
+      FIRMWARE_PROFILE,
+    ].sort(),
   );
 });
 
@@ -104,7 +113,9 @@ test('a rule between the parts of a policy is named with its field when it is br
   refused('policy.algorithm-not-listed', `profiles[${at('root-ca')}].keyAlgorithms`, (broken) =>
     Object.assign(broken, { algorithms: ['P-256'] }),
   );
-  refused('policy.profile-duplicate', 'profiles[17].id', (broken) => broken.profiles.push(profileOf(broken, 'ldevid')));
+  refused('policy.profile-duplicate', `profiles[${policy().profiles.length}].id`, (broken) =>
+    broken.profiles.push(profileOf(broken, 'ldevid')),
+  );
   refused('policy.profile-missing', 'profiles', (broken) =>
     Object.assign(broken, { profiles: broken.profiles.filter((profile) => profile.id !== 'ocsp-responder') }),
   );
@@ -145,6 +156,28 @@ test('a validity above the ceiling of its profile, or above its issuer, is refus
     'policy.validity-too-long',
     field('ldevid'),
     edit('ldevid', (profile) => Object.assign(profile.validity, { seconds: 'none' })),
+  );
+});
+
+test('no policy lets anybody but keyd itself have a certificate for time stamps', () => {
+  const change = (id: string, more: object) =>
+    refused(
+      'policy.hierarchy',
+      `profiles[${at(id)}].extKeyUsage`,
+      edit(id, (profile) => Object.assign(profile, more)),
+    );
+  change('tls-server', { extKeyUsage: ['timeStamping'] });
+  change(TSA_PROFILE, { requesters: ['system'] });
+  change(TSA_PROFILE, { issuer: 'operational' });
+  change(TSA_PROFILE, { extKeyUsage: [] });
+  refused(
+    'policy.malformed',
+    `profiles[${at(TSA_PROFILE)}].extKeyUsage`,
+    edit(TSA_PROFILE, (profile) => Object.assign(profile, { extKeyUsage: ['timeStamping', 'codeSigning'] })),
+  );
+  assert.equal(
+    demoPolicy({ operators: [], issued, tsaSigner: false }).profiles.some(({ id }) => id === TSA_PROFILE),
+    false,
   );
 });
 

@@ -2,12 +2,14 @@ import { encode } from 'cborg';
 import type { DerSpki } from '../../bytes/index.ts';
 import { fromHex, sameBytes, toHex } from '../../bytes/index.ts';
 import {
-  ecdsaNumbers,
-  ecdsaSigValue,
+  COSE_ALGORITHM as COMMON,
+  fromCoseSignature,
   type KeyAlgorithm,
   SIGNATURE_OF,
   type Signer,
+  sign1Structure,
   spkiSha256,
+  toCoseSignature,
   verifySignature,
 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
@@ -18,12 +20,12 @@ import { SIGNER_ALGORITHMS } from './rules.ts';
 
 type SignerAlgorithm = (typeof SIGNER_ALGORITHMS)[number];
 
-/** IANA COSE Algorithms; Ed25519 is the fully specified one of RFC 9864. */
-const COSE_ALGORITHM: Readonly<Record<SignerAlgorithm, number>> = { 'P-256': -7, 'P-384': -35, Ed25519: -19 };
-/** Octets of one number of an ECDSA signature (RFC 9053 section 2.1). */
-const NUMBER_OCTETS: Readonly<Record<SignerAlgorithm, number>> = { 'P-256': 32, 'P-384': 48, Ed25519: 0 };
-/** RFC 9052 section 4.2: what is signed beside the content, so that a signature is never one of something else. */
-const CONTEXT = 'Signature1';
+/** Ed25519 is the fully specified one of RFC 9864 here. */
+const COSE_ALGORITHM: Readonly<Record<SignerAlgorithm, number>> = {
+  'P-256': COMMON['P-256'],
+  'P-384': COMMON['P-384'],
+  Ed25519: -19,
+};
 const CONTENT_TYPE = 'application/vnd.keystead.trust-bundle+cbor';
 const HEADER = { alg: 1, contentType: 3, kid: 4 };
 /** Content of 128 KiB, and what is around it. */
@@ -38,10 +40,6 @@ export interface SignedBundle {
   readonly signed: Uint8Array;
   readonly signature: Uint8Array;
 }
-
-/** What COSE signs (RFC 9052 section 4.4). */
-const sigStructure = (header: Uint8Array, payload: Uint8Array): Uint8Array =>
-  encode([CONTEXT, header, new Uint8Array(), payload]);
 
 const headerOf = (algorithm: SignerAlgorithm, kid: string): Uint8Array =>
   encode(
@@ -60,10 +58,8 @@ export async function signBundle(content: BundleContent, signer: Signer): Promis
   const algorithm = requireAlgorithm(checkPublicKey(signer.spki, SIGNER_ALGORITHMS));
   const header = headerOf(algorithm, spkiSha256(signer.spki));
   const payload = cborOfContent(content);
-  const der = await signer.sign(sigStructure(header, payload));
-  const octets = NUMBER_OCTETS[algorithm];
-  const signature = octets === 0 ? der : ecdsaNumbers(der, octets);
-  return encode([header, new Map(), payload, signature]);
+  const der = await signer.sign(sign1Structure(header, payload));
+  return encode([header, new Map(), payload, toCoseSignature(algorithm, der)]);
 }
 
 /**
@@ -81,7 +77,13 @@ export function parseBundle(bytes: Uint8Array): SignedBundle {
   if (!(unprotected instanceof Map) || unprotected.size > 0) throw malformed('an unprotected header');
   const { algorithm, kid } = readHeader(header);
   if (!sameBytes(encode([header, new Map(), payload, signature]), bytes)) throw malformed('another encoding');
-  return { content: contentOfCbor(payload), signer: kid, algorithm, signed: sigStructure(header, payload), signature };
+  return {
+    content: contentOfCbor(payload),
+    signer: kid,
+    algorithm,
+    signed: sign1Structure(header, payload),
+    signature,
+  };
 }
 
 /** The three members, no other, and in the one encoding. */
@@ -101,10 +103,8 @@ export function requireSignature({ signer, algorithm, signed, signature }: Signe
   const field = 'signature';
   if (spkiSha256(spki) !== signer)
     throw new KeysteadError('trust-bundle.signature-invalid', { field, seen: 'another key' });
-  const octets = NUMBER_OCTETS[algorithm];
-  const whole = octets === 0 || signature.length === 2 * octets;
-  const der = octets === 0 ? signature : ecdsaSigValue(signature.subarray(0, octets), signature.subarray(octets));
-  if (whole && verifySignature(SIGNATURE_OF[algorithm], spki, signed, der)) return;
+  const der = fromCoseSignature(algorithm, signature);
+  if (der !== undefined && verifySignature(SIGNATURE_OF[algorithm], spki, signed, der)) return;
   throw new KeysteadError('trust-bundle.signature-invalid', { field, seen: 'one that does not verify' });
 }
 

@@ -2,7 +2,7 @@ export { type CertificateName, readIssuerAndSerial, readIssuerAndSubject } from 
 export { certsOnly, crlsOnly, readCertsOnly } from './certs-only.ts';
 export { contentInfo } from './content-info.ts';
 export { type EnvelopedContent, envelopedData } from './enveloped-data.ts';
-export { CMS_ATTRIBUTES, type CmsDigest, CONTENT_TYPES, type ContentType } from './oids.ts';
+export { CMS_ATTRIBUTES, type CmsDigest, CONTENT_TYPES, type ContentType, TIMESTAMP_TOKEN } from './oids.ts';
 export {
   type PlainContent,
   type PlainMessage,
@@ -14,4 +14,16 @@ export {
 export { type EnvelopedMessage, openEnveloped, readEnveloped, type TransportRecipient } from './read-enveloped.ts';
 export { type CmsValue, readSigned, type SignedMessage, verifySigned } from './read-signed.ts';
 export type { CmsRecipient, RecipientKey } from './recipient.ts';
-export { type CmsAttribute, issuerAndSerial, type SignedContent, signedData } from './signed-data.ts';
+export { type SignedContent, signedData } from './signed-data.ts';
+export {
+  type CmsAttribute,
+  type DigestParameters,
+  digestIdentifier,
+  issuerAndSerial,
+  type SignedDataParts,
+  type SignerParts,
+  signedAttributes,
+  signedDataOf,
+  signerInfo,
+} from './signed-parts.ts';
+export { signingCertificateV2 } from './signing-certificate.ts';

@@ -16,7 +16,14 @@ export const CMS_ATTRIBUTES = {
   messageDigest: '1.2.840.113549.1.9.4',
   /** RFC 2634 section 2.9: what is inside, in words, and its type. */
   contentHint: '1.2.840.113549.1.9.16.2.4',
+  /** RFC 5652 section 11.3. */
+  signingTime: '1.2.840.113549.1.9.5',
+  /** RFC 5035 section 3: which certificate is the signer's. */
+  signingCertificateV2: '1.2.840.113549.1.9.16.2.47',
 } as const;
+
+/** Unsigned attribute: a TimeStampToken over the signature (RFC 3161 appendix A). */
+export const TIMESTAMP_TOKEN = '1.2.840.113549.1.9.16.2.14';
 
 /** RFC 5754 section 2. SHA-1 and MD5 are left out on purpose. */
 export const DIGESTS = {

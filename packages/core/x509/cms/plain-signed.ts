@@ -6,7 +6,7 @@ import { context, integer, octetString, oid, sequence, setOf, tlv } from '../der
 import { SIGNATURE_OIDS } from '../oids.ts';
 import { contentInfo, readContentInfo } from './content-info.ts';
 import { CONTENT_TYPES, DIGESTS } from './oids.ts';
-import { issuerAndSerial } from './signed-data.ts';
+import { issuerAndSerial } from './signed-parts.ts';
 
 const MAX_CERTIFICATES = 8;
 const MAX_UNSIGNED = 4;

@@ -15,7 +15,7 @@ import { bitString, context, integer, nullValue, octetString, oid, sequence, tlv
 import { keyIdentifier } from '../key-identifier.ts';
 import { readSpki } from '../spki.ts';
 import { AES256_WRAP, DIGESTS, ECDH_SCHEMES, KEY_TRANSPORT, MGF1 } from './oids.ts';
-import { issuerAndSerial } from './signed-data.ts';
+import { issuerAndSerial } from './signed-parts.ts';
 
 /**
  * A public key that content is wrapped to without a certificate: an ephemeral key, or one that a chip holds. It is named

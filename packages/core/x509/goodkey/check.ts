@@ -7,21 +7,31 @@ import { ed25519Fault } from './ed25519.ts';
 import { isKnownKey } from './known-keys.ts';
 import { publicKeyOf } from './public-key.ts';
 import { rsaFault } from './rsa.ts';
+import { isWeakModulus, NO_WEAK_KEYS, type WeakKeys } from './weak-list.ts';
 
 /**
  * Checks a public key before anything is certified for it: that it is of an allowed algorithm, that it is a valid
  * key of it (SP 800-56A section 5.6.2.3.3 for curves, SP 800-89 section 5.3.3 for RSA), and that its private half is
  * neither published nor easy to find. That no other device has it is for the store to say. REQ-KEY-PROV-03
  * @param spki SubjectPublicKeyInfo, DER.
+ * @param weakKeys moduli of generators that are known to be broken, where a deployment has a list.
  * @returns the algorithm
  * @throws KeysteadError `key.algorithm-forbidden`, `key.known-compromised`, `key.weak` (with what is wrong in `seen`)
  */
-export function checkPublicKey(spki: DerSpki, allowed: readonly KeyAlgorithm[]): KeyAlgorithm {
+export function checkPublicKey<A extends KeyAlgorithm>(
+  spki: DerSpki,
+  allowed: readonly A[],
+  weakKeys: WeakKeys = NO_WEAK_KEYS,
+): A {
   const parts = read(spki);
-  const { keyAlgorithm } = parts;
-  if (keyAlgorithm === undefined || !allowed.includes(keyAlgorithm))
+  const keyAlgorithm = allowed.find((one) => one === parts.keyAlgorithm);
+  if (keyAlgorithm === undefined)
     throw new KeysteadError('key.algorithm-forbidden', { field: 'subjectPublicKeyInfo', seen: parts.described });
   if (isKnownKey(parts)) throw new KeysteadError('key.known-compromised', { field: 'subjectPublicKeyInfo' });
+  if (parts.rsa !== undefined && isWeakModulus(parts.rsa.modulus, weakKeys)) {
+    const seen = 'a key on a list of weak keys, as CVE-2008-0166 made them';
+    throw new KeysteadError('key.known-compromised', { field: 'subjectPublicKeyInfo', seen });
+  }
   const fault = faultOf(spki, parts);
   if (fault !== undefined) throw new KeysteadError('key.weak', { field: 'subjectPublicKeyInfo', seen: fault });
   return keyAlgorithm;

@@ -8,8 +8,9 @@ export interface PublishedKeys {
 /**
  * Keys whose private half is published, so that anyone can sign with them. Only fingerprints stand here: no private
  * key is needed to know one again. Keys of less than 112 bits are not listed, since they are refused for their size.
- * Two kinds of publicly known keys are not here: the keys of Debian's OpenSSL of 2006 to 2008 (CVE-2008-0166), whose
- * lists are for RSA sizes that are refused, and the ssl-cert snakeoil key, which each machine makes for itself.
+ * Two kinds of publicly known keys are not here: the keys of Debian's OpenSSL of 2006 to 2008 (CVE-2008-0166), which are
+ * some hundred thousand for each size and come as a list of the deployment's own (`readWeakKeys`), and the ssl-cert
+ * snakeoil key, which each machine makes for itself.
  */
 export const PUBLISHED_KEYS: readonly PublishedKeys[] = [
   {

@@ -325,6 +325,13 @@ export const RFC5280_RULES: readonly Rule[] = [
         return usages !== undefined && !usages.some((usage) => info.keyUsage.includes(usage));
       });
       if (wrong !== undefined) return `${wrong} without a key usage that it needs`;
+      const stamps = info.extKeyUsage.includes('timeStamping');
+      // RFC 3161 section 2.3: alone, and critical.
+      if (
+        stamps &&
+        (info.extKeyUsage.length > 1 || findExtension(info.extensions, EXTENSIONS.extKeyUsage)?.critical !== true)
+      )
+        return 'timeStamping that is not critical, or not alone';
       return info.extKeyUsage.includes('2.5.29.37.0') ? 'anyExtendedKeyUsage' : undefined;
     },
   },

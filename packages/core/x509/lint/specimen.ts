@@ -1,5 +1,5 @@
 import type { DerSpki, Serial } from '../../bytes/index.ts';
-import type { KeyAlgorithm } from '../../crypto/index.ts';
+import { isPostQuantum, type KeyAlgorithm } from '../../crypto/index.ts';
 import { signatureAlgorithmFor } from '../algorithms.ts';
 import type { CertificateInfo } from '../certificate.ts';
 import { readDer } from '../der/strict.ts';
@@ -8,6 +8,7 @@ import { findExtension } from '../extensions.ts';
 import { ipText } from '../ip-address.ts';
 import { EXTENSIONS, KEY_OIDS } from '../oids.ts';
 import { namesFor } from '../profile-names.ts';
+import { POST_QUANTUM_KEY_OCTETS } from '../spki.ts';
 import type { CertificateValues, Issuance } from '../values.ts';
 
 /**
@@ -67,6 +68,9 @@ function specimenDer(algorithm: KeyAlgorithm): Uint8Array {
       sequence(oid(KEY_OIDS.ecPublicKey), oid(curve)),
       bitString(Buffer.from(BASE_POINTS[algorithm], 'hex')),
     );
+  }
+  if (isPostQuantum(algorithm)) {
+    return sequence(sequence(oid(KEY_OIDS[algorithm])), bitString(new Uint8Array(POST_QUANTUM_KEY_OCTETS[algorithm])));
   }
   const modulus = new Uint8Array(Number(algorithm.slice(4)) / 8).fill(0xff);
   const key = sequence(integerFromBytes(modulus), integer(65_537));

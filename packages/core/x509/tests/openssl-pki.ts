@@ -14,7 +14,7 @@ export interface ForeignCertificate {
   readonly subject?: string;
   /** Name of an earlier certificate; itself when left out. */
   readonly issuer?: string;
-  readonly algorithm?: 'P-256' | 'P-384' | 'Ed25519' | 'RSA-3072';
+  readonly algorithm?: 'P-256' | 'P-384' | 'Ed25519' | 'RSA-2048' | 'RSA-3072' | 'RSA-4096';
   /** Lines of an extension section of OpenSSL. */
   readonly extensions: readonly string[];
   /** Hex, without 0x. */
@@ -35,7 +35,9 @@ const GENERATE: Readonly<Record<NonNullable<ForeignCertificate['algorithm']>, st
   'P-256': ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256'],
   'P-384': ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-384'],
   Ed25519: ['-algorithm', 'ED25519'],
+  'RSA-2048': ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048'],
   'RSA-3072': ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:3072'],
+  'RSA-4096': ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:4096'],
 };
 
 /** A small PKI whose certificates and keys are made by OpenSSL, in a directory that `remove` deletes. */

@@ -126,9 +126,12 @@ test('a device that is blocked between the signature and the record gets nothing
 test("keyd's own certificates are recorded as its own, once, and are good", async () => {
   const certId = new OcspIssuer(bed.cas.operational).certId('0a' as Serial);
   await bed.keyd.client.signOcsp({ issuer: 'operational', responses: [{ certId, status: 'unknown' }] });
+  const digest = { hash: 'sha256', imprint: new Uint8Array(32), certReq: false, requestId: 'stamp' } as const;
+  await bed.keyd.client.signTimestamp(digest);
   await bed.authority.reconcile();
   const own = bed.entries('keyd.certificate-made');
-  assert.deepEqual(new Set(own.map(({ subject }) => subject.profile)), new Set(['evidence-signer', 'ocsp-responder']));
+  const profiles = new Set(own.map(({ subject }) => subject.profile));
+  assert.deepEqual(profiles, new Set(['evidence-signer', 'ocsp-responder', 'tsa-signer']));
   for (const { subject } of own) {
     assert.deepEqual(bed.authority.statusOf(subject.issuer as OnlineCa, subject.serial as Serial), { status: 'good' });
   }

@@ -80,6 +80,7 @@ test('TEST-KEY-26 the log and the inventory begin with every key of the ceremony
       'root-crl',
       'signing-root',
       'transcript-signer',
+      'tsa',
     ],
   );
   assert.deepEqual(told.toSorted(), house.toSorted());

@@ -9,12 +9,13 @@ import {
   type SignedTicket,
   verifyTicket,
 } from '@keystead/core/lifecycle';
-import { checkPublicKey, readCertificate } from '@keystead/core/x509';
+import { checkPublicKey, readCertificate, type WeakKeys } from '@keystead/core/x509';
 import type { Factory } from '../factories.ts';
 import type { Journal } from '../journal.ts';
 import type { KeyLedger } from '../key-ledger.ts';
 import type { PolicyChain } from '../policy-chain.ts';
 import type { KeydState } from '../state.ts';
+import { profileFault } from './certificate-profile.ts';
 import { Intake } from './intake.ts';
 import type { ConsigningFactory } from './proof.ts';
 
@@ -26,6 +27,7 @@ export interface IntakeParts {
   readonly journal: Journal;
   readonly ledger: KeyLedger;
   readonly evidence: Signer;
+  readonly weakKeys: WeakKeys;
   now(): Date;
   /** @throws KeysteadError `ticket.*` */
   ticket(text: string): SignedTicket;
@@ -43,7 +45,12 @@ export const intakeOf = (keyd: IntakeParts): Intake =>
     },
     ticket: (text) => verifiedTicket(keyd, text),
     checkKey: ({ spki }) => {
-      checkPublicKey(spki, profileOf(keyd.policy, 'idevid').keyAlgorithms);
+      checkPublicKey(spki, profileOf(keyd.policy, 'idevid').keyAlgorithms, keyd.weakKeys);
+    },
+    profileFault: (content, deviceId, { name, manufacturing }) => {
+      const { founding, steps } = keyd.policies;
+      const earlier = [...steps.map(({ file }) => file.policy).reverse(), founding.policy];
+      return profileFault(content, { factory: name, deviceId }, manufacturing, [keyd.policy, ...earlier]);
     },
     append: (draft) => keyd.journal.append(draft),
     signer: {
@@ -55,13 +62,14 @@ export const intakeOf = (keyd: IntakeParts): Intake =>
   });
 
 /** By all that was ever ordered of it: what it made by an earlier certificate is as good as ever, also after its end. */
-function consigning({ name, acts }: Factory): ConsigningFactory {
+function consigning({ name, acts, closed }: Factory): ConsigningFactory {
   const info = (certificate: string) => readCertificate(fromBase64(certificate) as DerCertificate);
   return {
     name,
-    manufacturing: acts.map(({ certified }) => info(certified.manufacturing.certificate)),
+    manufacturing: acts.map(({ certified }) => info(certified.manufacturing.certificate)).reverse(),
     evidence: acts.map(({ certified }) => info(certified.evidence.certificate).spki),
     deviceIdPrefixes: [...new Set(acts.flatMap(({ deviceIdPrefixes }) => deviceIdPrefixes))],
+    closedAt: closed?.at,
   };
 }
 

@@ -26,6 +26,12 @@ export interface IntakeDeps {
   ticket(text: string): SignedTicket;
   /** @throws KeysteadError `key.*` for a key that no IDevID may have. */
   checkKey(content: ReturnType<typeof verifyContent>): void;
+  /** What the certificate of a unit has that no profile gives it; undefined where there is nothing. */
+  profileFault(
+    content: ReturnType<typeof verifyContent>,
+    deviceId: string,
+    factory: ConsigningFactory,
+  ): string | undefined;
   /** Resolves when the entry is durable. */
   append(draft: JournalDraft): Promise<void>;
   readonly signer: Pick<Signer, 'sign'>;
@@ -54,6 +60,8 @@ export interface Intaken {
 
 /** Signatures are verified for so many units between two turns of the event loop. */
 const UNITS_A_TURN = 16;
+/** What a conflict says of the other side, characters: the form of receipts has no more. */
+const MOST_SAID = 160;
 
 /**
  * Takes consignments of factories in, one at a time: what proves itself is judged, decided about, and durable in one
@@ -194,6 +202,7 @@ export class Intake {
       const facts = {
         ticket: tickets.get(`${unit.ticket.id} ${unit.ticket.sha256}`),
         keyRefused: info === undefined ? undefined : this.#keyRefused(info),
+        certificateDiffers: info && this.#deps.profileFault(info, unit.deviceId, factory)?.slice(0, MOST_SAID),
         seen: seen.filter((one) => one.index === index).map(({ conflict, with: other }) => ({ conflict, with: other })),
         now,
       };
@@ -207,7 +216,7 @@ export class Intake {
       this.#deps.checkKey(info);
       return undefined;
     } catch (error) {
-      if (error instanceof KeysteadError) return `${error.code} ${error.seen ?? ''}`.trim().slice(0, 160);
+      if (error instanceof KeysteadError) return `${error.code} ${error.seen ?? ''}`.trim().slice(0, MOST_SAID);
       throw error;
     }
   }

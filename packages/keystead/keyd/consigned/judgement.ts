@@ -12,6 +12,8 @@ export interface UnitFacts {
   readonly ticket: SignedTicket | undefined;
   /** Why its key is refused, in a few words. */
   readonly keyRefused?: string;
+  /** What its certificate has that no profile gives it, in a few words. */
+  readonly certificateDiffers?: string;
   /** What the records of headquarters have against it, which know keys that are no IDevID's. */
   readonly seen: readonly UnitConflict[];
   readonly now: Date;
@@ -33,20 +35,25 @@ export function judgeUnit(
   const taken: TakenUnit = { deviceId, serial, spkiSha256, ticket, at, ...(isVoid ? { void: true } : {}) };
   const known = fleet.same(factory.name, taken);
   const conflicts = known === undefined ? conflictsOf(unit, factory, fleet, facts) : again(known, facts);
-  return conflicts.length === 0 ? taken : { ...taken, conflicts };
+  if (conflicts.length === 0) return taken;
+  // Operators have decided that the unit is the right one; a certificate of another kind is none of it.
+  return { ...taken, ...(known?.standing === 'released' ? { void: true as const } : {}), conflicts };
 }
 
-function again({ standing, conflicts }: FleetUnit, { keyRefused }: UnitFacts): UnitConflict[] {
+function again({ standing, conflicts }: FleetUnit, { keyRefused, certificateDiffers }: UnitFacts): UnitConflict[] {
   if (standing === 'quarantined' || standing === 'rejected') return [...conflicts];
-  // Its key is seen for the first time with its first certificate.
-  return standing === 'void' && keyRefused !== undefined ? [{ conflict: 'key-refused', with: keyRefused }] : [];
+  const found: UnitConflict[] = [];
+  // Its key is seen for the first time with its first certificate; each certificate is another one.
+  if (standing === 'void' && keyRefused !== undefined) found.push({ conflict: 'key-refused', with: keyRefused });
+  if (certificateDiffers !== undefined) found.push({ conflict: 'certificate-differs', with: certificateDiffers });
+  return found;
 }
 
 function conflictsOf(
   unit: ConsignedUnit,
   factory: ConsigningFactory,
   fleet: FleetUnits,
-  { ticket, keyRefused, seen, now }: UnitFacts,
+  { ticket, keyRefused, certificateDiffers, seen, now }: UnitFacts,
 ): UnitConflict[] {
   const { deviceId, at } = unit;
   const found = fleet.conflictsOf(factory.name, unit);
@@ -64,7 +71,11 @@ function conflictsOf(
   if (!factory.deviceIdPrefixes.some((prefix) => deviceId.startsWith(prefix)))
     addOnce(found, { conflict: 'out-of-range', with: factory.name });
   if (Date.parse(at) > now.getTime() + CLOCK_SKEW_MS) addOnce(found, { conflict: 'out-of-time', with: at });
+  // What was made before comes as late as it may.
+  if (factory.closedAt !== undefined && Date.parse(at) >= factory.closedAt.getTime())
+    found.push({ conflict: 'after-close', with: `${factory.name} closed ${factory.closedAt.toISOString()}` });
   if (keyRefused !== undefined) addOnce(found, { conflict: 'key-refused', with: keyRefused });
+  if (certificateDiffers !== undefined) found.push({ conflict: 'certificate-differs', with: certificateDiffers });
   return found;
 }
 

@@ -19,6 +19,8 @@ export interface ConsigningFactory {
   readonly evidence: readonly DerSpki[];
   /** What its device ids begin with. */
   readonly deviceIdPrefixes: readonly string[];
+  /** When it was closed; undefined while it works. */
+  readonly closedAt: Date | undefined;
 }
 
 const EVIDENCE_KEYS = ['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096'] as const;

@@ -194,6 +194,7 @@ async function carryOut(keyd: KeydContext, allowed: Allowed): Promise<FactoryJou
   };
   await keyd.journal.append(entry);
   keyd.state.factories.replay({ n: 1, ...entry });
+  keyd.publishFactories();
   return { n: 1, ...entry };
 }
 

@@ -28,6 +28,7 @@ import { signEvidence } from './sign-evidence.ts';
 import { signHello } from './sign-hello.ts';
 import { signOcsp } from './sign-ocsp.ts';
 import { signOff } from './sign-off.ts';
+import { signTimestamp } from './sign-timestamp.ts';
 import { takeConsignment } from './take-consignment.ts';
 import { takeCrls } from './take-crls.ts';
 
@@ -72,6 +73,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signFirmware,
   firmwareSignatures,
   firmwareKeys,
+  signTimestamp,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

@@ -27,11 +27,10 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
   const spki = await keyd.checks.request({ csr: params.csr, profile: profile.id, named });
   const { origin, chips = [] } = keyWay(keyd, { signed, unit }, spki, params, now);
   const key = await withSymmetric(keyd, origin, deviceId, spkiSha256(spki), now);
-  // From here to the order of the certificate in one step: what was free is taken.
+  // From here to the order of the certificate in one step: what was free is taken, and what is refused took nothing.
   keyd.state.chips.require(deviceId, chips);
-  keyd.state.takeUnit(signed, deviceId, spkiSha256(spki));
-  keyd.state.chips.take(deviceId, chips);
-  const issued = await authority.issue({
+  keyd.state.requireUnit(signed, deviceId, spkiSha256(spki));
+  const issue = authority.prepare({
     profile,
     named,
     spki,
@@ -42,6 +41,9 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
     ...(chips.length === 0 ? {} : { chips: [...chips] }),
     ...(key.origin === 'injected' ? { keyOrigin: 'keyd' } : {}),
   });
+  keyd.state.takeUnit(signed, deviceId, spkiSha256(spki));
+  keyd.state.chips.take(deviceId, chips);
+  const issued = await issue();
   const record = provisioningRecord(
     {
       deviceId,

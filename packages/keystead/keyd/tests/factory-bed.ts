@@ -23,6 +23,7 @@ import {
   certificationRequest,
   namesFor,
   newSerial,
+  type Profile,
   readCertificate,
 } from '@keystead/core/x509';
 import type { TakenUnit } from '../consigned/entries.ts';
@@ -102,9 +103,10 @@ export class TestNode {
     deviceId: string,
     key: TestKey = makeKey(),
     factory = this.name,
+    changed: (profile: Profile) => Profile = (profile) => profile,
   ): Promise<{ certificate: DerCertificate; unit: TakenUnit; key: TestKey }> {
     const policy = factoryPolicy(bed.policy, factory);
-    const profile = profileOf(policy, 'idevid');
+    const profile = changed(profileOf(policy, 'idevid'));
     const hq = readCertificate(certificate);
     const { crl } = statusUrls(policy, 'manufacturing');
     const urls =
@@ -115,7 +117,7 @@ export class TestNode {
       ...namesFor(profile, { deviceId }),
       serial,
       notBefore: new Date(Math.floor(bed.clock.now().getTime() / 1000) * 1000),
-      notAfter: 'none',
+      notAfter: profile.validity.seconds === 'none' ? 'none' : new Date(bed.clock.now().getTime() + 86_400_000),
       spki: key.spki,
       signatureAlgorithm: signer.signatureAlgorithm,
     });

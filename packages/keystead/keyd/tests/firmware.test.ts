@@ -128,7 +128,7 @@ test('TEST-KEY-23 each fault of an order is refused by its name, and nothing is 
   await refused('firmware-order.duplicate', { version: '1.1.0' }, ['amy', 'amy']);
   await refused('firmware-order.not-in-policy', { version: '1.1.0', product: 'KS-OTHER' });
   await refused('firmware-order.not-in-policy', { version: '1.1.0', keys: ['nobody'] });
-  await refused('firmware.format-unknown', { version: '1.1.0', format: 'fit' });
+  await refused('firmware.format-unknown', { version: '1.1.0', format: 'tuf' });
   await refused('firmware-key.scope', { version: '1.1.0', keys: ['pump-1-dev'] });
   await refused('firmware-key.scope', { version: '1.1.0', environment: 'development', keys: ['pump-1'] });
   await refused('firmware-key.scope', { version: '1.1.0', keys: ['pump-1', 'pump-1-dev'] });

@@ -54,6 +54,8 @@ export class ModelNode {
   readonly underWay = new Set<string>();
   readonly evidence: TestKey;
   readonly #ca: Awaited<ReturnType<typeof newHierarchy>>['ca'];
+  /** When headquarters closed it. */
+  closedAt: Date | undefined;
   readonly contents = new Map<string, NonNullable<Parcel['contents'][number]>>();
   #units = this.#open();
 
@@ -74,6 +76,7 @@ export class ModelNode {
       manufacturing: [readCertificate(this.#ca.certificate)],
       evidence: [this.evidence.spki],
       deviceIdPrefixes: ['KS-'],
+      closedAt: this.closedAt,
     };
   }
 
@@ -194,15 +197,17 @@ export class ModelNode {
 export class ModelHeadquarters {
   readonly journal = new MemoryJournal();
   readonly evidence = makeKey();
-  readonly #factories: ReadonlyMap<string, ConsigningFactory>;
+  readonly #factories: ReadonlyMap<string, ModelNode>;
   readonly #tickets: ReadonlyMap<string, SignedTicket>;
+  /** What is found in certificates that are not as the profile says, by serial number. */
+  readonly faults = new Map<string, string>();
   /** What headquarters provisioned itself: device id to key. */
   readonly own = new Map<string, string>();
   consigned = this.#replayed();
   #intake = this.#open();
 
   constructor(nodes: readonly ModelNode[], tickets: ReadonlyMap<string, SignedTicket>) {
-    this.#factories = new Map(nodes.map((node) => [node.name, node.known]));
+    this.#factories = new Map(nodes.map((node) => [node.name, node]));
     this.#tickets = tickets;
   }
 
@@ -221,13 +226,14 @@ export class ModelHeadquarters {
   #open(): Intake {
     return new Intake({
       consigned: this.consigned,
-      factoryOf: (name) => this.#factories.get(name),
+      factoryOf: (name) => this.#factories.get(name)?.known,
       ticket: (text) => {
         const ticket = this.#tickets.get(text);
         if (ticket === undefined) throw new KeysteadError('ticket.signature-invalid', { field: 'signature' });
         return ticket;
       },
       checkKey: () => {},
+      profileFault: (content) => this.faults.get(content.serial),
       append: (draft) => this.journal.append(draft),
       signer: this.evidence.signer,
     });

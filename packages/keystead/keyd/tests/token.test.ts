@@ -43,10 +43,10 @@ async function refusal(answer: Promise<unknown>): Promise<{ code: string; kind: 
 
 const leaf = (): Uint8Array[] => [new Uint8Array(32).fill(7)];
 
-test('TEST-KEY-11: keyd makes its eight keys on the token, and its directory holds none', () => {
+test('TEST-KEY-11: keyd makes its nine keys on the token, and its directory holds none', () => {
   const { text } = hsm.tool('keyd', '--pin', KEYD_PASSPHRASE, '--list-objects', '--type', 'privkey');
   for (const id of Object.keys(KEYD_KEYS)) assert.match(text, new RegExp(`label: +${id}\\n`));
-  assert.equal(text.match(/sensitive, always sensitive, never extractable, local/g)?.length, 8);
+  assert.equal(text.match(/sensitive, always sensitive, never extractable, local/g)?.length, 9);
   assert.equal(existsSync(join(bed.dir, 'keystore.sealed')), false);
 });
 

@@ -1,8 +1,10 @@
 import type { DerSpki } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import {
+  type ClassicalKeyAlgorithm,
   ecPoint,
   type GeneratedKeyAlgorithm,
+  isPostQuantum,
   kbkdfInput,
   SecretBytes,
   SIGNATURE_OF,
@@ -120,6 +122,9 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
   }
 
   async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo> {
+    if (isPostQuantum(algorithm)) {
+      throw new KeysteadError('keystore.mechanism-unsupported', { field: 'algorithm', seen: algorithm });
+    }
     return (await this.#make(id, 'sign', algorithm, purpose)).info as KeyInfo;
   }
 
@@ -133,7 +138,7 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
 
   signer(id: string): Signer {
     const { ref, record } = this.#key(id, 'sign');
-    const keyAlgorithm = record.algorithm as GeneratedKeyAlgorithm;
+    const keyAlgorithm = record.algorithm as ClassicalKeyAlgorithm;
     return {
       keyAlgorithm,
       signatureAlgorithm: SIGNATURE_OF[keyAlgorithm],
@@ -247,7 +252,7 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
 
   /** Pairwise consistency (FIPS 140-3 IG 10.3.A): a signature on the token, verified outside of it. */
   async #requireConsistent({ ref, record }: Held): Promise<void> {
-    const algorithm = record.algorithm as GeneratedKeyAlgorithm;
+    const algorithm = record.algorithm as ClassicalKeyAlgorithm;
     const signature = await this.#pool.sign(ref, PROBE);
     if (!verifySignature(SIGNATURE_OF[algorithm], ref.spki as DerSpki, PROBE, signature)) {
       throw new KeysteadError('key.inconsistent', { field: `key ${record.id}`, seen: algorithm });

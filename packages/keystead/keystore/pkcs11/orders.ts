@@ -1,4 +1,4 @@
-import type { GeneratedKeyAlgorithm } from '@keystead/core/crypto';
+import type { ClassicalKeyAlgorithm } from '@keystead/core/crypto';
 import type { ErrorCode } from '@keystead/core/errors';
 import type { CounterReading } from '../counter/counter.ts';
 import type { Refusal } from './errors.ts';
@@ -33,7 +33,7 @@ export type SecretKeyAlgorithm = 'AES-256' | 'HMAC-SHA256';
 /** A key for the threads: they find its object by CKA_ID. */
 export interface KeyRef {
   readonly objectId: Uint8Array;
-  readonly algorithm: GeneratedKeyAlgorithm | SecretKeyAlgorithm;
+  readonly algorithm: ClassicalKeyAlgorithm | SecretKeyAlgorithm;
   /** SubjectPublicKeyInfo, DER; none for a secret key. */
   readonly spki?: Uint8Array;
 }

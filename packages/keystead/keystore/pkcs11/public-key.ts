@@ -1,5 +1,5 @@
 import type { DerSpki } from '@keystead/core/bytes';
-import { algorithmOfSpki, ecSpki, ed25519Spki, type GeneratedKeyAlgorithm, rsaSpki } from '@keystead/core/crypto';
+import { algorithmOfSpki, type ClassicalKeyAlgorithm, ecSpki, ed25519Spki, rsaSpki } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 
 /** The public half of a key as a token gives it. */
@@ -17,14 +17,14 @@ const POINT_BYTES = { 'P-256': 65, 'P-384': 97, Ed25519: 32 } as const;
  * the size that was asked for, and in RSA with the exponent that was asked for.
  * @throws KeysteadError `key.weak`, `key.algorithm-mismatch`.
  */
-export function spkiFromToken(algorithm: GeneratedKeyAlgorithm, numbers: PublicNumbers): DerSpki {
+export function spkiFromToken(algorithm: ClassicalKeyAlgorithm, numbers: PublicNumbers): DerSpki {
   const spki = decoded(algorithm, numbers);
   const seen = algorithmOfSpki(spki);
   if (seen === algorithm) return spki;
   throw mismatch(algorithm, seen ?? 'another key');
 }
 
-function decoded(algorithm: GeneratedKeyAlgorithm, numbers: PublicNumbers): DerSpki {
+function decoded(algorithm: ClassicalKeyAlgorithm, numbers: PublicNumbers): DerSpki {
   if (algorithm === 'RSA-3072' || algorithm === 'RSA-4096') {
     if (!('modulus' in numbers)) throw mismatch(algorithm, 'a point');
     const exponent = Buffer.from(numbers.exponent).toString('hex').replace(/^0+/, '');

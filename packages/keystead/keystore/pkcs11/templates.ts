@@ -1,4 +1,4 @@
-import type { GeneratedKeyAlgorithm } from '@keystead/core/crypto';
+import type { ClassicalKeyAlgorithm } from '@keystead/core/crypto';
 import type { Pkcs11Configuration } from './configuration.ts';
 import { COUNTER_APPLICATION } from './counter.ts';
 import {
@@ -33,7 +33,7 @@ const PUBLIC_EXPONENT = Buffer.from('010001', 'hex');
 
 /** The mechanism that makes a key of each algorithm, and its CKA_KEY_TYPE. */
 export const MADE_BY: Readonly<
-  Record<GeneratedKeyAlgorithm | SecretKeyAlgorithm, { mechanism: number; keyType: number }>
+  Record<ClassicalKeyAlgorithm | SecretKeyAlgorithm, { mechanism: number; keyType: number }>
 > = {
   'P-256': { mechanism: CKM.EC_KEY_PAIR_GEN, keyType: CKK_EC },
   'P-384': { mechanism: CKM.EC_KEY_PAIR_GEN, keyType: CKK_EC },

@@ -3,6 +3,7 @@ import { type DerSpki, sameBytes, toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import {
   type GeneratedKeyAlgorithm,
+  isPostQuantum,
   type SecretBytes,
   SIGNATURE_OF,
   type Signer,
@@ -158,7 +159,7 @@ class Tpm2Keystore implements AgreementKeystore {
   }
 
   async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo> {
-    if (algorithm === 'Ed25519') throw this.#unsupported(algorithm);
+    if (algorithm === 'Ed25519' || isPostQuantum(algorithm)) throw this.#unsupported(algorithm);
     return this.#make(id, algorithm, 'sign', purpose);
   }
 

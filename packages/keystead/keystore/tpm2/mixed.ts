@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Clock } from '@keystead/core/clock';
-import type { GeneratedKeyAlgorithm, SecretBytes, Signer } from '@keystead/core/crypto';
+import { type GeneratedKeyAlgorithm, isPostQuantum, type SecretBytes, type Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type { AgreementKeystore, KeyAgreement, KeyInfo, Keystore } from '../keystore.ts';
 import { createSealedKeystore, openSealedKeystore } from '../sealed.ts';
@@ -76,7 +76,8 @@ class MixedKeystore implements AgreementKeystore {
 
   async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo> {
     this.#requireFree(id);
-    return (algorithm === 'Ed25519' ? this.#sealed : this.#tpm).generate(id, algorithm, purpose);
+    const foreign = algorithm === 'Ed25519' || isPostQuantum(algorithm);
+    return (foreign ? this.#sealed : this.#tpm).generate(id, algorithm, purpose);
   }
 
   async generateAgreement(id: string, algorithm: 'P-256' | 'P-384', purpose: string): Promise<KeyInfo> {

@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { type DerSpki, toBase64url } from '@keystead/core/bytes';
-import { type KeyAlgorithm, sha256 } from '@keystead/core/crypto';
+import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { checkPublicKey } from '@keystead/core/x509';
 import { z } from 'zod';
@@ -11,7 +11,7 @@ export type JwsAlgorithm = (typeof JWS_ALGORITHMS)[number];
 
 const KEY_ALGORITHMS = ['P-256', 'P-384', 'Ed25519', 'RSA-2048', 'RSA-3072', 'RSA-4096'] as const;
 /** The one signature of each kind of key. */
-const ALGORITHM_OF: Readonly<Record<KeyAlgorithm, JwsAlgorithm>> = {
+const ALGORITHM_OF: Readonly<Record<(typeof KEY_ALGORITHMS)[number], JwsAlgorithm>> = {
   'P-256': 'ES256',
   'P-384': 'ES384',
   Ed25519: 'EdDSA',

@@ -1,4 +1,4 @@
-import type { KeyAlgorithm } from '@keystead/core/crypto';
+import { isPostQuantum, type KeyAlgorithm } from '@keystead/core/crypto';
 import {
   ATTRIBUTE_TYPES,
   context,
@@ -97,14 +97,14 @@ const extension = (name: Wanted['name'], value: Uint8Array | undefined): Uint8Ar
 
 /** RFC 9908 section 3.3: an EC key by its curve, an RSA key by its bits, Ed25519 by its name alone. */
 function keyAttribute(key: KeyAlgorithm): Uint8Array {
-  if (key === 'Ed25519') return oid(KEY_OIDS.Ed25519);
+  if (key === 'Ed25519' || isPostQuantum(key)) return oid(KEY_OIDS[key]);
   if (key.startsWith('RSA')) return attribute(KEY_OIDS.rsaEncryption, integer(Number(key.slice(4))));
   return attribute(KEY_OIDS.ecPublicKey, oid(curveOf(key)));
 }
 
 /** AlgorithmIdentifier of a SubjectPublicKeyInfoTemplate. */
 function keyIdentifier(key: KeyAlgorithm): Uint8Array {
-  if (key === 'Ed25519') return sequence(oid(KEY_OIDS.Ed25519));
+  if (key === 'Ed25519' || isPostQuantum(key)) return sequence(oid(KEY_OIDS[key]));
   if (key.startsWith('RSA')) return sequence(oid(KEY_OIDS.rsaEncryption), nullValue());
   return sequence(oid(KEY_OIDS.ecPublicKey), oid(curveOf(key)));
 }

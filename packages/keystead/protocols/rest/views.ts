@@ -13,6 +13,8 @@ export interface UnitView extends IssuedView {
   readonly record: string;
   /** DER ECDSA signature over the record, base64. */
   readonly signature: string;
+  /** Where operators have its birth certificate, once the published log has its record; a station is told of none. */
+  readonly birthCertificate?: string;
   /** The key that keyd made for the unit, wrapped to it: CMS, DER, base64. */
   readonly envelope?: string;
 }

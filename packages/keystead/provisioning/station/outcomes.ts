@@ -388,6 +388,8 @@ export const OUTCOMES = [
       'Leave the unit where it is. Check that the module is plugged in, and call the engineer.',
     ],
     'keystore.',
+    // The counter of units is in the module too: whichever is asked first finds it away.
+    'keyd.counter-failed',
   ),
   outcome(
     83,

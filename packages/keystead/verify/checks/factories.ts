@@ -11,7 +11,7 @@ import { type Check, failed, passed, weak } from '../check.ts';
 import { trustedIssuers, trustedRoots } from '../trusted.ts';
 
 /** What keyd's journal says of the factories. */
-function factoriesOf(layout: Layout): Factories {
+export function factoriesOf(layout: Layout): Factories {
   const state = new KeydState();
   for (const entry of readJournal(join(layout.keyd, 'journal')).entries) state.replay(entry);
   return state.factories;

@@ -166,7 +166,12 @@ export class RecordExport {
     if (!known) {
       // Those that were in force when it was signed: a CA or a root may have another key since.
       const anchor = keys?.bootstrap_ca?.replace(/^sha256:/, '');
-      const { evidenceSigner, intermediates, root } = documentChain(this.#layout, new Date(date), anchor);
+      const { evidenceSigner, intermediates, root } = documentChain(
+        this.#layout,
+        new Date(date),
+        record.signer_cert ?? '',
+        anchor,
+      );
       keep(state.certificates['evidence-signer'], evidenceSigner);
       for (const der of intermediates) keep(state.certificates.server, der);
       keep(state.certificates.root, root);

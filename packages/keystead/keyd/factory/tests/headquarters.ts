@@ -2,6 +2,7 @@ import { type DerCertificate, type DerCrl, fromPem, type Serial, toBase64, toHex
 import type { Clock } from '@keystead/core/clock';
 import { certSha256, generateSoftwareKey, type Signer, sha256, softwareSigner } from '@keystead/core/crypto';
 import {
+  type BatchTicketDraft,
   type Commission,
   caProfile,
   certify,
@@ -15,6 +16,7 @@ import {
   parseFactoryRequest,
   profileOf,
   signCommission,
+  signTicket,
 } from '@keystead/core/lifecycle';
 import { formatVerifierKey } from '@keystead/core/log';
 import {
@@ -152,6 +154,27 @@ export class FakeHeadquarters {
   ): Promise<DerCertificate> {
     const profile = profileOf(this.policy, profileId);
     return issue(profile, named, key, this.cas[by], this.clock.now());
+  }
+
+  /** A ticket for ten units of `berlin-1` with the ids B1-0001 to B1-0100, signed by ada. */
+  ticket(more: Partial<BatchTicketDraft> = {}): Promise<string> {
+    const now = this.clock.now().getTime();
+    return signTicket(
+      {
+        id: 'batch-1',
+        factory: 'berlin-1',
+        model: 'KS-PUMP-1',
+        quota: 10,
+        notBefore: new Date(now - 60_000).toISOString(),
+        notAfter: new Date(now + 20 * 86_400_000).toISOString(),
+        lines: ['line-1'],
+        deviceIds: { prefix: 'B1-', from: 1, to: 100, width: 4 },
+        profile: 'idevid',
+        ...more,
+      },
+      'ada',
+      this.people.ada,
+    );
   }
 
   /** The certificate of an operator, for the key that stands in the policy. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SimulatedClock } from '@keystead/core/clock';
 import { SecretBytes } from '@keystead/core/crypto';
-import { type BatchTicketDraft, type DemoPolicyOptions, signTicket } from '@keystead/core/lifecycle';
+import type { BatchTicketDraft, DemoPolicyOptions } from '@keystead/core/lifecycle';
 import { pino } from 'pino';
 import { Layout } from '../../../files/layout.ts';
 import { KeydClient, type Result } from '../../../keyd-client/index.ts';
@@ -97,23 +97,7 @@ export class NodeBed {
 
   /** A ticket for ten units with the ids B1-0001 to B1-0100, signed by ada. */
   ticket(more: Partial<BatchTicketDraft> = {}): Promise<string> {
-    const now = this.clock.now().getTime();
-    return signTicket(
-      {
-        id: 'batch-1',
-        factory: 'berlin-1',
-        model: 'KS-PUMP-1',
-        quota: 10,
-        notBefore: new Date(now - 60_000).toISOString(),
-        notAfter: new Date(now + 20 * 86_400_000).toISOString(),
-        lines: ['line-1'],
-        deviceIds: { prefix: 'B1-', from: 1, to: 100, width: 4 },
-        profile: 'idevid',
-        ...more,
-      },
-      'ada',
-      this.headquarters.people.ada,
-    );
+    return this.headquarters.ticket(more);
   }
 
   async provision(deviceId: string, ticket: string, key: TestKey = makeKey()): Promise<Result<'provision'>> {

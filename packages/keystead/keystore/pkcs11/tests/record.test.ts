@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type GeneratedKeyAlgorithm, generateSoftwareKey } from '@keystead/core/crypto';
+import { type ClassicalKeyAlgorithm, generateSoftwareKey } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import fc from 'fast-check';
 import { parseKeystoreConfig } from '../../config.ts';
@@ -14,7 +14,7 @@ const record = fc.record(
     version: fc.constant(1 as const),
     id: fc.stringMatching(/^[A-Za-z0-9._-]{1,64}$/),
     use: fc.constant('sign' as const),
-    algorithm: fc.constantFrom<GeneratedKeyAlgorithm[]>('P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096'),
+    algorithm: fc.constantFrom<ClassicalKeyAlgorithm[]>('P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096'),
     purpose: fc.string({ maxLength: 200, unit: 'grapheme-ascii' }),
     createdAt: fc
       .date({ min: new Date(0), max: new Date('2099-01-01'), noInvalidDate: true })

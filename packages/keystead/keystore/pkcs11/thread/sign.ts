@@ -1,8 +1,8 @@
 import { toHex } from '@keystead/core/bytes';
 import {
+  type ClassicalKeyAlgorithm,
   DIGEST_OF,
   ecdsaSigValue,
-  type GeneratedKeyAlgorithm,
   SIGNATURE_OF,
   sha256,
   sha384,
@@ -34,7 +34,7 @@ const output = Buffer.alloc(LONGEST_SIGNATURE);
  * @throws CallRefused. @throws KeysteadError `keyd.signature-faulty`.
  */
 export function signOne(at: TokenSession, key: KeyRef, data: Uint8Array): Uint8Array {
-  const algorithm = key.algorithm as GeneratedKeyAlgorithm;
+  const algorithm = key.algorithm as ClassicalKeyAlgorithm;
   const isNew = !at.handles.has(toHex(key.objectId));
   const handle = keyHandle(at, key);
   const signature = signed(at, handle, algorithm, data);
@@ -50,7 +50,7 @@ export function signOne(at: TokenSession, key: KeyRef, data: Uint8Array): Uint8A
   });
 }
 
-function signed(at: TokenSession, key: Handle, algorithm: GeneratedKeyAlgorithm, data: Uint8Array): Uint8Array {
+function signed(at: TokenSession, key: Handle, algorithm: ClassicalKeyAlgorithm, data: Uint8Array): Uint8Array {
   const digest = DIGEST_OF[SIGNATURE_OF[algorithm]];
   const hashed = digest === null ? data : digest === 'sha256' ? sha256(data) : sha384(data);
   switch (algorithm) {

@@ -1,0 +1,58 @@
+import type { DerCertificate } from '../../bytes/index.ts';
+
+/**
+ * EFI_SIGNATURE_LIST (UEFI specification, section 32.4.1): what the variables PK, KEK, db and dbx hold. Little-endian; a
+ * GUID has its first three fields little-endian too.
+ */
+
+/** EFI_CERT_X509_GUID: a certificate, DER. */
+const X509 = 'a5c059a1-94e4-4aa7-87b5-ab155c2bf072';
+/** EFI_CERT_SHA256_GUID: the Authenticode digest of an image. */
+const SHA256 = 'c1c41626-504c-4092-aca9-41f936934328';
+
+const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const GUID_OCTETS = 16;
+const LIST_HEADER_OCTETS = 28;
+const SHA256_OCTETS = 32;
+
+/**
+ * The certificates whose signatures firmware shall believe (db), or no more (dbx): a list for each, since all entries of
+ * a list have one size.
+ * @param owner the GUID of whoever puts them there, as text.
+ * @throws RangeError for an owner that is no GUID.
+ */
+export const uefiCertificateLists = (certificates: readonly DerCertificate[], owner: string): Uint8Array =>
+  Buffer.concat(certificates.map((der) => list(X509, owner, [der])));
+
+/**
+ * The images that firmware shall believe whoever signed them, or no more, by their Authenticode digests, SHA-256: one list.
+ * @throws RangeError for an owner that is no GUID, no digest at all, or one of another length.
+ */
+export function uefiDigestList(digests: readonly Uint8Array[], owner: string): Uint8Array {
+  const wrong = digests.find(({ length }) => length !== SHA256_OCTETS);
+  if (wrong !== undefined || digests.length === 0)
+    throw new RangeError('a list has digests of 32 octets, one at least');
+  return list(SHA256, owner, digests);
+}
+
+/** One list; its entries are of one size. */
+function list(type: string, owner: string, entries: readonly Uint8Array[]): Uint8Array {
+  const size = GUID_OCTETS + (entries[0]?.length ?? 0);
+  const header = Buffer.alloc(LIST_HEADER_OCTETS);
+  header.set(guid(type), 0);
+  header.writeUInt32LE(LIST_HEADER_OCTETS + entries.length * size, 16);
+  // No header of the type's own.
+  header.writeUInt32LE(0, 20);
+  header.writeUInt32LE(size, 24);
+  return Buffer.concat([header, ...entries.flatMap((entry) => [guid(owner), entry])]);
+}
+
+/** EFI_GUID. @throws RangeError */
+function guid(text: string): Uint8Array {
+  if (!GUID.test(text)) throw new RangeError(`${text} is no GUID`);
+  const bytes = Buffer.from(text.replaceAll('-', ''), 'hex');
+  bytes.subarray(0, 4).reverse();
+  bytes.subarray(4, 6).reverse();
+  bytes.subarray(6, 8).reverse();
+  return bytes;
+}

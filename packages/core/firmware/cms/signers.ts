@@ -1,0 +1,36 @@
+import type { DerCertificate } from '../../bytes/index.ts';
+import { DIGEST_OF, SIGNATURE_OF, type SignatureAlgorithm } from '../../crypto/index.ts';
+import { KeysteadError } from '../../errors/index.ts';
+import { type CertificateInfo, type CmsDigest, readCertificate } from '../../x509/index.ts';
+import type { MadeSignature } from '../format.ts';
+
+/** Who signs a CMS message, and how. */
+export interface CmsSigner {
+  readonly certificate: CertificateInfo;
+  readonly algorithm: SignatureAlgorithm;
+  readonly digest: CmsDigest;
+}
+
+/**
+ * The signer with its algorithms.
+ * @param digests that the format knows; a CMS message is hashed as its signature is (RFC 5652 section 5.4).
+ * @throws KeysteadError `firmware.key-unsuitable`, `cert.not-der`.
+ */
+export function cmsSigner(der: DerCertificate, digests: readonly CmsDigest[] = ['sha256', 'sha384']): CmsSigner {
+  const certificate = readCertificate(der);
+  const { keyAlgorithm } = certificate;
+  const algorithm = keyAlgorithm === undefined ? undefined : SIGNATURE_OF[keyAlgorithm];
+  const digest = algorithm === undefined ? null : DIGEST_OF[algorithm];
+  if (algorithm !== undefined && digest !== null && digests.includes(digest)) return { certificate, algorithm, digest };
+  throw new KeysteadError('firmware.key-unsuitable', {
+    field: 'signer',
+    seen: keyAlgorithm ?? 'an algorithm that is not known here',
+    remedy: `sign with a key whose signatures are over ${digests.join(' or ').toUpperCase().replaceAll('SHA', 'SHA-')}`,
+  });
+}
+
+/** What stands in the message besides the signers' certificates. @throws KeysteadError `firmware.malformed` for none. */
+export function certificatesOf(made: readonly MadeSignature[]): readonly DerCertificate[] {
+  if (made.length === 0) throw new KeysteadError('firmware.malformed', { field: 'signatures', seen: 'none' });
+  return made.flatMap(({ signer, chain }) => [signer, ...chain]);
+}

@@ -1,0 +1,1 @@
+export { sshsig, sshsigFormat } from './format.ts';

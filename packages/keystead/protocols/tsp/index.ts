@@ -1,0 +1,2 @@
+export { type TspAnswer, type TspDomain, TspResponder } from './responder.ts';
+export { registerTsp } from './routes.ts';
