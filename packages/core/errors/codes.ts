@@ -1512,6 +1512,27 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: 'a workload may only submit, for the products that its claims are configured for, and look at its own',
   },
+  // ---- repositories of The Update Framework
+  'firmware.tuf-threshold': {
+    kind: 'forbidden',
+    rule: 'metadata is signed by as many keys of its role as the root asks for',
+    remedy: 'have others of the role sign it: keystead tuf sign',
+  },
+  'firmware.tuf-version': {
+    kind: 'conflict',
+    rule: 'a version of metadata goes up, a root by one each time, and has one content for good',
+    remedy: 'propose it again from what is published',
+  },
+  'firmware.tuf-expired': {
+    kind: 'conflict',
+    rule: 'metadata is published and built upon before it expires',
+    remedy: 'propose a later one, signed by its role; look at the clock',
+  },
+  'firmware.tuf-target': {
+    kind: 'conflict',
+    rule: 'a target file must be there with the length and hash that signed metadata gives',
+  },
+  'firmware.tuf-repository': { kind: 'not-found', rule: 'there must be a TUF repository in the directory, whole' },
   'firmware.anchor-missing': {
     kind: 'not-found',
     rule: 'every signing key of a product and environment has a certificate, and there is at least one',

@@ -13,3 +13,4 @@ export * from './mcuboot/index.ts';
 export { rauc } from './rauc/index.ts';
 export * from './sshsig/index.ts';
 export * from './suit/index.ts';
+export * from './tuf/index.ts';

@@ -25,6 +25,7 @@ import { stationCommand } from './station.ts';
 import { ticketCommand } from './ticket.ts';
 import { tpmCommand } from './tpm.ts';
 import { traceCommand } from './trace.ts';
+import { tufCommand } from './tuf.ts';
 import { verifyCommand } from './verify.ts';
 
 // First of all: most commands hold a passphrase or a key sooner or later.
@@ -91,6 +92,7 @@ program.addCommand(tpmCommand());
 program.addCommand(crlCommand());
 program.addCommand(verifyCommand());
 program.addCommand(scanCommand());
+program.addCommand(tufCommand());
 program.addCommand(traceCommand());
 for (const command of program.commands) inheritExitOverride(command);
 

@@ -68,7 +68,10 @@ export class CarryOut {
         this.#late.delete(id);
       }
     } catch (error) {
-      this.#late.set(id, error instanceof KeysteadError ? textOf(error) : 'an unexpected failure: see the log of serve');
+      this.#late.set(
+        id,
+        error instanceof KeysteadError ? textOf(error) : 'an unexpected failure: see the log of serve',
+      );
       this.#deps.log.error({ err: error, request: id }, 'a firmware signature could not be made; it is tried again');
     }
   }

@@ -38,7 +38,10 @@ export interface RequestView {
 export const statementsOf = ({ statements }: Pick<SigningRequestRow, 'statements'>): string[] =>
   JSON.parse(statements) as string[];
 
-export function viewOf(row: SigningRequestRow, { policy, clock }: Pick<SigningDeps, 'policy' | 'clock'>): Omit<RequestView, 'late'> {
+export function viewOf(
+  row: SigningRequestRow,
+  { policy, clock }: Pick<SigningDeps, 'policy' | 'clock'>,
+): Omit<RequestView, 'late'> {
   const order = JSON.parse(row.order) as FirmwareOrder;
   const { shown, documents, scan } = JSON.parse(row.reading) as Reading;
   const statements = statementsOf(row);
