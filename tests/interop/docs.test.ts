@@ -153,6 +153,7 @@ for (const path of [
   'docs/verifying.md',
   'docs/station.md',
   'docs/records.md',
+  'docs/signing.md',
   'docs/factory-headquarters.md',
   'docs/factory-reconciliation.md',
 ]) {

@@ -125,7 +125,7 @@ test('what is truncated, signed already, of another version or product, or goes 
   assert.deepEqual(now, before);
 });
 
-test('an upload that is not what its hash says is refused, and a workload without a token that is believed submits nothing', async () => {
+test('an upload that is not what its hash says is refused and leaves nothing behind', async () => {
   const client = deployment.world.as('release');
   const put = client.upload(`/api/v1/signing/files/${'0'.repeat(64)}`, [Buffer.from('another')], 7);
   await assert.rejects(put, { code: 'signing.image-differs' });
