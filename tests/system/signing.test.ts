@@ -136,6 +136,20 @@ test('an upload that is not what its hash says is refused and leaves nothing beh
   );
 });
 
+test('keyd and serve that are started again between proposal and approval go on where they were, and sign once', async () => {
+  const path = await image('six.bin', '1.3.5', 5);
+  const view = await request(path, '1.3.5');
+  await deployment.stop(true);
+  deployment = await Deployment.at(deployment.folder);
+  const approved = await sign('approve', view.id, '--image', path);
+  assert.equal(approved.status, 0, approved.stderr);
+  assert.equal((await sign('status', view.id, '--wait', '60s')).status, 0);
+  const { requests } = await deployment.world
+    .as('auditor')
+    .get<{ requests: RequestView[] }>('/api/v1/signing/requests');
+  assert.equal(requests.filter(({ order, state }) => order.version === '1.3.5' && state === 'signed').length, 1);
+});
+
 test('an image that is swapped in the data directory after it was approved is refused, and nothing is signed', async () => {
   const path = await image('five.bin', '1.4.0', 5);
   const view = await request(path, '1.4.0');
