@@ -2619,6 +2619,86 @@ export const ERRORS = {
     kind: 'unsupported',
     rule: 'master keys need a keystore that derives: a sealed file or a PKCS#11 token with CKM_SHA256_HMAC',
   },
+  // ---- keys of people who propose and approve
+  'approval.hardware-required': {
+    kind: 'forbidden',
+    rule: 'where the policy says so, an approval counts only by a key that is held in hardware: a security key, a passkey that cannot be copied, a token',
+    remedy: 'sign with the security key or token that the policy has for you, or have a quorum put one there',
+  },
+  'approval.signer-failed': {
+    kind: 'invalid',
+    rule: 'what --sign-with names must be able to sign: ssh:FILE for ssh-keygen, or pkcs11:URI for a token',
+    remedy: 'what ssh-keygen or the token said stands above; try it by hand',
+  },
+  'approval.signature-unreadable': {
+    kind: 'invalid',
+    rule: 'a signature that was made elsewhere lies in FILE.sig, beside the FILE of bytes that was written for it',
+    remedy:
+      'write the bytes with --bytes-out FILE, sign them with ssh-keygen -Y sign, and give the FILE.sig that it made',
+  },
+  'approval.ssh-refused': {
+    kind: 'forbidden',
+    rule: 'an SSH signature of a statement must be for the namespace keystead-approval, of these very bytes, and by a security key that was touched',
+    remedy: 'ssh-keygen -Y sign -n keystead-approval -f KEY FILE, with the FILE of --bytes-out as it is',
+  },
+  'approval.bytes-differ': {
+    kind: 'conflict',
+    rule: 'the bytes that were written out to be signed elsewhere must be of the same statement as the one that is completed with their signature',
+    remedy: 'repeat the command just as it was when it wrote the bytes, or write them out anew',
+  },
+  'policy.signer-unfit': {
+    kind: 'invalid',
+    rule: 'each key by which an operator signs must be of an algorithm of the policy, and neither weak nor published',
+  },
+  'policy.hardware-unenforced': {
+    kind: 'invalid',
+    rule: 'a policy demands hardware-held keys only of approvals whose signatures are verified',
+    remedy: 'leave `hardware` out: how this quorum comes together is by procedure',
+  },
+  'webauthn.malformed': {
+    kind: 'invalid',
+    rule: 'what a browser and its authenticator answer must have the form of W3C WebAuthn, of bounded size',
+  },
+  'webauthn.type-differs': {
+    kind: 'forbidden',
+    rule: 'a registration is no assertion, and an assertion no registration',
+  },
+  'webauthn.challenge-differs': {
+    kind: 'forbidden',
+    rule: 'an assertion holds for the one challenge that it was made for: this very statement',
+    remedy: 'sign what is asked for now; an assertion of something else cannot be used again',
+  },
+  'webauthn.origin-foreign': {
+    kind: 'forbidden',
+    rule: 'an assertion is made at one of the origins that the policy names for the credential, in no frame of another page',
+    remedy: 'open the console under its own address; if somebody sent you a link, report it',
+  },
+  'webauthn.relying-party-foreign': {
+    kind: 'forbidden',
+    rule: 'an assertion is made for the relying party that the credential was registered for',
+  },
+  'webauthn.user-absent': { kind: 'forbidden', rule: 'somebody must have touched the authenticator' },
+  'webauthn.user-unverified': {
+    kind: 'forbidden',
+    rule: 'the authenticator must have verified who touches it, by PIN or biometrics',
+    remedy: 'set a PIN on the security key',
+  },
+  'webauthn.credential-differs': {
+    kind: 'forbidden',
+    rule: 'an assertion is made by a credential that the policy has for its signer',
+  },
+  'webauthn.algorithm-forbidden': {
+    kind: 'invalid',
+    rule: 'a credential signs by ES256 on P-256, EdDSA on Ed25519, or RS256',
+  },
+  'webauthn.attestation-refused': {
+    kind: 'invalid',
+    rule: 'an attestation is of the format none, or packed by the key of the credential itself',
+  },
+  'webauthn.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'the signature of an assertion must be by the key of its credential',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 /** A stable error code such as `csr.signature-invalid`. */

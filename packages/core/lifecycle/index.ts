@@ -75,6 +75,7 @@ export * from './revocation-statement.ts';
 export * from './roles.ts';
 export * from './root-crl.ts';
 export { firstIssue } from './schema-field.ts';
+export * from './signers/index.ts';
 export * from './station/index.ts';
 export * from './ticket.ts';
 export * from './tsa.ts';

@@ -7,6 +7,7 @@ import { FIRMWARE_PROFILE } from './firmware/profile.ts';
 import { CMP_RA_PROFILE, type Policy } from './policy.ts';
 import { EXCLUSIVE_ROLES } from './roles.ts';
 import { ROOT_CRL_PROFILE } from './root-crl.ts';
+import { checkSigners } from './signers/rules.ts';
 import { checkStationRules } from './station/check.ts';
 import { STATION_PROFILE } from './station/rules.ts';
 import { TSA_PROFILE } from './tsa.ts';
@@ -73,6 +74,7 @@ export function checkPolicyRules(policy: Policy): void {
   checkRevocation(policy);
   checkTransition(policy);
   checkOperators(policy);
+  checkSigners(policy);
   checkBackupRules(policy);
   checkEst(policy);
   checkAttestationRules(policy);

@@ -14,6 +14,7 @@ import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
 import { RevocationAuthoritySchema } from './revocation-authority.ts';
 import { ROLES } from './roles.ts';
+import { OperatorSignersSchema } from './signers/schema.ts';
 import { StationsPolicySchema } from './station/rules.ts';
 import { UnitKeysSchema } from './unit-keys-policy.ts';
 
@@ -35,6 +36,8 @@ const OperatorSchema = z.strictObject({
   roles: z.array(z.enum(ROLES)).min(1),
   /** SubjectPublicKeyInfo, base64 DER: keyd gives this operator a certificate for this key and no other. */
   spki: base64,
+  /** Other keys by which they sign statements: a security key, a passkey, a smart card. */
+  signers: OperatorSignersSchema.optional(),
 });
 
 const profileId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must be the id of a profile');

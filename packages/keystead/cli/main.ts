@@ -21,6 +21,7 @@ import { scanCommand } from './scan.ts';
 import { serviceCommands } from './services.ts';
 import { signCommand } from './sign.ts';
 import { startCommand } from './start.ts';
+import { BytesWritten } from './statement-signer.ts';
 import { stationCommand } from './station.ts';
 import { ticketCommand } from './ticket.ts';
 import { tpmCommand } from './tpm.ts';
@@ -104,7 +105,9 @@ if (process.argv.length <= 2) {
     await program.parseAsync(process.argv);
   } catch (thrown) {
     if (thrown instanceof CommanderError) process.exitCode = thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
-    else fail(thrown, process.argv.includes('--json'));
+    else if (thrown instanceof BytesWritten) {
+      process.stdout.write(thrown.print(process.argv.includes('--json')));
+    } else fail(thrown, process.argv.includes('--json'));
   }
 }
 

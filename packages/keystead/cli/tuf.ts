@@ -13,21 +13,17 @@ import {
 } from '@keystead/core/firmware';
 import { Command } from 'commander';
 import { systemClock } from '../clock/system.ts';
+import { durableWrite } from '../files/durable.ts';
 import { beginRepository, checkRepository, publish, TufRepository, type Versions } from '../signing/tuf/index.ts';
 import { EXIT } from './exit.ts';
-import { offlineSigner } from './offline-signer.ts';
+import { type OfflineSignerOptions, offlineSigner } from './offline-signer.ts';
 import { table } from './operator.ts';
-import { joinCommand, type QuorumFile, signCommand } from './quorum-files.ts';
+import { joinCommand, type QuorumFile, readText } from './quorum-files.ts';
 import { period, rootCommand, targetsCommand } from './tuf-propose.ts';
 
-const METADATA: QuorumFile = {
+const METADATA: Omit<QuorumFile, 'sign'> = {
   what: 'a root or targets of a TUF repository',
   example: 'root.json',
-  async sign(text, _name, signer) {
-    const envelope = readEnvelope(Buffer.from(text));
-    const signature = await signer.sign(signedBytes(envelope.subject));
-    return textOf(withSignature(envelope, tufKeyId(tufKeyOf(signer.spki)), signature));
-  },
   join: (texts) => textOf(joinEnvelopes(texts.map((text) => readEnvelope(Buffer.from(text))))),
   show(text) {
     const { signed, signatures } = readEnvelope(Buffer.from(text));
@@ -44,13 +40,38 @@ export function tufCommand(): Command {
   const command = new Command('tuf').description('an update repository (TUF): roots, targets, publication');
   command.addCommand(rootCommand());
   command.addCommand(targetsCommand());
-  command.addCommand(signCommand(METADATA, 'tuf'));
+  command.addCommand(signMetadata());
   command.addCommand(joinCommand(METADATA, 'tuf'));
   command.addCommand(initCommand());
   command.addCommand(publishCommand());
   command.addCommand(statusCommand());
   return command;
 }
+
+/** Metadata is signed as it is: no context goes before it, so that no key of another kind of statement serves. */
+const signMetadata = (): Command =>
+  new Command('sign')
+    .description(
+      'sign a root or targets with your own key, offline; the file gets the signature, or --out a copy of it',
+    )
+    .argument('<file>', 'the file')
+    .requiredOption('--as <operator>', 'who signs: whose key it is in the data directory, unless --key names it')
+    .option('--data <dir>', 'data directory, where the key is unless --key names it', './keystead-data')
+    .option('--key <file>', 'encrypted PKCS#8 PEM; the key in the data directory unless told')
+    .option('--passphrase-fd <n>', "read the key's passphrase from this file descriptor")
+    .option('--out <file>', 'write the signed copy here and leave the file as it is')
+    .addHelpText('after', '\nExample:\n  $ keystead tuf sign root.json --as ada --key ada.key.pem')
+    .action(async (path: string, options: OfflineSignerOptions & { out?: string }) => {
+      const text = readText(path);
+      // What is signed is what was shown: it is read once.
+      process.stdout.write(METADATA.show(text));
+      const envelope = readEnvelope(Buffer.from(text));
+      const signer = await offlineSigner(options);
+      const signature = await signer.sign(signedBytes(envelope.subject));
+      const signed = textOf(withSignature(envelope, tufKeyId(tufKeyOf(signer.spki)), signature));
+      durableWrite(options.out ?? path, signed, 0o644);
+      process.stdout.write(`${options.as} signed; it is in ${options.out ?? path}\n`);
+    });
 
 function initCommand(): Command {
   return new Command('init')

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { KeysteadError } from '../../errors/index.ts';
 import { FIRMWARE_FORMATS, type FirmwareFormatName } from '../../firmware/index.ts';
-import type { Quorum } from '../keying.ts';
+import type { ApprovalQuorum } from '../approval-quorum.ts';
 import { ROLES } from '../roles.ts';
 
 /** Two worlds with keys of their own: what a development key signs starts on no device of production. */
@@ -23,6 +23,8 @@ const quorum = {
   approvals: z.int().min(1).max(16),
   /** Who may be one of them: holders of any of these roles. */
   roles: z.array(z.enum(ROLES)).min(1),
+  /** Their approvals count only by keys that are held in hardware. */
+  hardware: z.literal(true).optional(),
 };
 
 const LineSchema = z.strictObject({
@@ -63,6 +65,8 @@ export type FirmwarePolicy = z.infer<typeof FirmwarePolicySchema>;
 
 interface WithFirmware {
   readonly firmware?: FirmwarePolicy | undefined;
+  /** What all production has in common. */
+  readonly quorums?: { readonly 'firmware-signing': { readonly hardware?: true | undefined } };
 }
 
 /** What is asked for, as far as the policy has a say in it. */
@@ -93,13 +97,16 @@ export function firmwareKeyOf(policy: WithFirmware, id: string): FirmwareKey {
 }
 
 /**
- * How many people an order takes. One that goes back takes the larger quorum.
+ * How many people an order takes, and with which keys. One that goes back takes the larger quorum; where all production,
+ * or what goes up, takes keys that are held in hardware, so does it.
  * @throws KeysteadError `firmware-order.not-in-policy`, `firmware-order.rollback-forbidden`.
  */
-export function firmwareQuorum(policy: WithFirmware, order: FirmwareScope & { rollback: boolean }): Quorum {
+export function firmwareQuorum(policy: WithFirmware, order: FirmwareScope & { rollback: boolean }): ApprovalQuorum {
   const line = firmwareLine(policy, order);
-  if (!order.rollback) return { approvals: line.approvals, roles: line.roles };
-  if (line.rollback !== undefined) return line.rollback;
+  const general = order.environment === 'production' && policy.quorums?.['firmware-signing'].hardware === true;
+  const hardware = general || line.hardware === true;
+  if (!order.rollback) return { approvals: line.approvals, roles: line.roles, hardware };
+  if (line.rollback !== undefined) return { ...line.rollback, hardware: hardware || line.rollback.hardware === true };
   throw new KeysteadError('firmware-order.rollback-forbidden', {
     field: 'rollback',
     seen: `${order.product} in ${order.environment} has no quorum for it`,

@@ -1,6 +1,8 @@
 import { KeysteadError } from '../../errors/index.ts';
+import type { ApprovalQuorum } from '../approval-quorum.ts';
 import type { Policy } from '../policy.ts';
-import { permits, type Role } from '../roles.ts';
+import { permits } from '../roles.ts';
+import { ableFor } from '../signers/rules.ts';
 import { FIRMWARE_ENVIRONMENTS, type FirmwareLine } from './policy.ts';
 import { FIRMWARE_PROFILE, firmwareProfile } from './profile.ts';
 
@@ -45,7 +47,9 @@ export function checkFirmwareRules(policy: Policy): void {
 }
 
 function checkQuorums(policy: Policy, line: FirmwareLine, field: string, production: boolean): void {
-  checkReachable(policy, line, field);
+  const general = production && policy.quorums['firmware-signing'].hardware === true;
+  const hardware = general || line.hardware === true;
+  checkReachable(policy, { ...line, hardware }, field);
   const least = policy.quorums['firmware-signing'].approvals;
   if (production && line.approvals < least) {
     const seen = `${line.approvals}, where quorums.firmware-signing has ${least}`;
@@ -53,18 +57,15 @@ function checkQuorums(policy: Policy, line: FirmwareLine, field: string, product
   }
   const { rollback } = line;
   if (rollback === undefined) return;
-  checkReachable(policy, rollback, `${field}.rollback`);
+  checkReachable(policy, { ...rollback, hardware: hardware || rollback.hardware === true }, `${field}.rollback`);
   if (rollback.approvals > line.approvals) return;
   const seen = `${rollback.approvals}, where ${line.approvals} sign what goes up`;
   throw new KeysteadError('policy.quorum-too-small', { field: `${field}.rollback.approvals`, seen });
 }
 
 /** An order that nobody could ever agree to would only be found out on the day of a release. */
-function checkReachable(
-  policy: Policy,
-  { approvals, roles }: { approvals: number; roles: readonly Role[] },
-  field: string,
-): void {
+function checkReachable(policy: Policy, quorum: ApprovalQuorum, field: string): void {
+  const { approvals, roles, hardware } = quorum;
   const never = roles.find((role) => !permits([role], 'signing.sign') || permits([role], 'signing.request'));
   if (never !== undefined) {
     throw new KeysteadError('policy.quorum-impossible', {
@@ -72,8 +73,8 @@ function checkReachable(
       seen: `${never}, who approves none`,
     });
   }
-  if (policy.demonstration) return;
-  const able = policy.operators.filter((operator) => operator.roles.some((role) => roles.includes(role)));
+  if (policy.demonstration && hardware !== true) return;
+  const able = ableFor(policy, quorum);
   const askers = policy.operators.filter((operator) => permits(operator.roles, 'signing.request'));
   if (askers.some(({ name }) => able.filter((operator) => operator.name !== name).length >= approvals)) return;
   const seen = `${approvals} besides a release engineer, of ${able.length} who may`;

@@ -18,6 +18,10 @@ export function firmware(found: Findings, before: Policy, after: Policy): void {
       found.add(now.approvals < line.approvals ? 'warns' : 'notes', `${field}.approvals`, text);
     }
     for (const part of ['keys', 'formats', 'roles'] as const) changed(found, `${field}.${part}`, line[part], now[part]);
+    if (line.hardware !== now.hardware) {
+      const which = now.hardware === true ? 'only by keys' : 'also by keys that are not';
+      found.add('warns', `${field}.hardware`, `approvals count ${which} held in hardware`);
+    }
     if (!sameJson(line.rollback ?? null, now.rollback ?? null))
       found.add('warns', `${field}.rollback`, `going back takes ${goingBack(now)}, and took ${goingBack(line)}`);
   }
@@ -39,7 +43,9 @@ const linesOf = (section: FirmwarePolicy | undefined): Map<string, Line> =>
   );
 
 const goingBack = ({ rollback }: Line): string =>
-  rollback === undefined ? 'nobody: it is refused' : `${rollback.approvals} of ${rollback.roles.join(', ')}`;
+  rollback === undefined
+    ? 'nobody: it is refused'
+    : `${rollback.approvals} of ${rollback.roles.join(', ')}${rollback.hardware === true ? ' with keys held in hardware' : ''}`;
 
 function changed(found: Findings, field: string, old: readonly string[], next: readonly string[]): void {
   const gone = old.filter((one) => !next.includes(one));

@@ -1,9 +1,10 @@
-import { FIRMWARE_ENVIRONMENTS } from '../firmware/policy.ts';
+import { FIRMWARE_ENVIRONMENTS, firmwareQuorum } from '../firmware/policy.ts';
 import type { Policy } from '../policy.ts';
 import { type Block, list, paragraph, section, table } from './content.ts';
 
 /** What firmware is signed, by which keys and by whose agreement. */
-export function firmwareSections({ firmware }: Policy): Block[] {
+export function firmwareSections(policy: Policy): Block[] {
+  const { firmware } = policy;
   if (firmware === undefined) return [];
   return [
     section('Firmware signing'),
@@ -16,9 +17,13 @@ export function firmwareSections({ firmware }: Policy): Block[] {
         FIRMWARE_ENVIRONMENTS.flatMap((environment) => {
           const line = environments[environment];
           if (line === undefined) return [];
-          const { keys, formats, approvals, roles, rollback } = line;
-          const back = rollback === undefined ? 'refused' : `${rollback.approvals} of ${rollback.roles.join(', ')}`;
-          return [[product, environment, keys.join(', '), formats.join(', '), `${approvals}`, roles.join(', '), back]];
+          const { keys, formats, approvals, rollback } = line;
+          const by = (back: boolean): string => {
+            const { roles, hardware } = firmwareQuorum(policy, { product, environment, rollback: back });
+            return `${roles.join(', ')}${hardware === true ? ', with keys held in hardware' : ''}`;
+          };
+          const back = rollback === undefined ? 'refused' : `${rollback.approvals} of ${by(true)}`;
+          return [[product, environment, keys.join(', '), formats.join(', '), `${approvals}`, by(false), back]];
         }),
       ),
     ),
