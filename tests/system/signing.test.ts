@@ -125,7 +125,7 @@ test('what is truncated, signed already, of another version or product, or goes 
   assert.deepEqual(now, before);
 });
 
-test('an upload that is not what its hash says is refused, and a workload without a token that is believed submits nothing', async () => {
+test('an upload that is not what its hash says is refused and leaves nothing behind', async () => {
   const client = deployment.world.as('release');
   const put = client.upload(`/api/v1/signing/files/${'0'.repeat(64)}`, [Buffer.from('another')], 7);
   await assert.rejects(put, { code: 'signing.image-differs' });
@@ -134,6 +134,20 @@ test('an upload that is not what its hash says is refused, and a workload withou
     kept.every((name) => /^[0-9a-f]{64}$/.test(name)),
     'nothing is left of it',
   );
+});
+
+test('keyd and serve that are started again between proposal and approval go on where they were, and sign once', async () => {
+  const path = await image('six.bin', '1.3.5', 5);
+  const view = await request(path, '1.3.5');
+  await deployment.stop(true);
+  deployment = await Deployment.at(deployment.folder);
+  const approved = await sign('approve', view.id, '--image', path);
+  assert.equal(approved.status, 0, approved.stderr);
+  assert.equal((await sign('status', view.id, '--wait', '60s')).status, 0);
+  const { requests } = await deployment.world
+    .as('auditor')
+    .get<{ requests: RequestView[] }>('/api/v1/signing/requests');
+  assert.equal(requests.filter(({ order, state }) => order.version === '1.3.5' && state === 'signed').length, 1);
 });
 
 test('an image that is swapped in the data directory after it was approved is refused, and nothing is signed', async () => {

@@ -4,7 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Pieces } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type ImageBytes, piecesOf } from '@keystead/core/firmware';
+import type { ImageBytes } from '@keystead/core/firmware';
 import { StagedFile } from '../files/staged.ts';
 
 /** What is kept, by what it is known. */
@@ -18,6 +18,8 @@ export interface Blob {
 /** A blob that is open: its bytes can be had until it is closed. */
 export interface OpenBlob extends ImageBytes, AsyncDisposable {
   readonly sha256: string;
+  /** SHA-256 of what lies on the disk now, hex. */
+  hash(): Promise<string>;
   /**
    * Hashes it from one end to the other: what lies on a disk is believed by its hash alone.
    * @throws KeysteadError `signing.image-changed`.
@@ -25,6 +27,8 @@ export interface OpenBlob extends ImageBytes, AsyncDisposable {
   verify(): Promise<void>;
 }
 
+/** Octets that are read at once where a file is hashed. */
+const PIECE = 512 * 1024;
 const NAME = /^[0-9a-f]{64}$/;
 
 /**
@@ -117,8 +121,27 @@ class BlobFile implements OpenBlob {
     return bytes.subarray(0, done);
   }
 
+  /** SHA-256 of the whole file, hex: one piece is read while the one before is hashed, and nothing is allocated twice. */
+  async hash(): Promise<string> {
+    const hash = createHash('sha256');
+    const [one, two] = [Buffer.allocUnsafe(PIECE), Buffer.allocUnsafe(PIECE)];
+    let [now, next] = [one, two];
+    let at = 0;
+    let reading = this.#file.read(now, 0, PIECE, at);
+    for (;;) {
+      const { bytesRead } = await reading;
+      if (bytesRead === 0) return hash.digest('hex');
+      at += bytesRead;
+      reading = this.#file.read(next, 0, PIECE, at);
+      // What is read ahead fails, if it fails, where it is waited for.
+      reading.catch(() => undefined);
+      hash.update(bytesRead === PIECE ? now : now.subarray(0, bytesRead));
+      [now, next] = [next, now];
+    }
+  }
+
   async verify(): Promise<void> {
-    const seen = await sha256Of(this);
+    const seen = await this.hash();
     if (seen === this.sha256) return;
     throw new KeysteadError('signing.image-changed', { field: this.sha256, seen });
   }
@@ -126,13 +149,6 @@ class BlobFile implements OpenBlob {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#file.close();
   }
-}
-
-/** SHA-256 of an image as a stream, hex: memory does not grow with it. */
-export async function sha256Of(image: ImageBytes): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const piece of piecesOf(image)) hash.update(piece);
-  return hash.digest('hex');
 }
 
 async function* bounded(pieces: Pieces, most: number): AsyncGenerator<Uint8Array> {

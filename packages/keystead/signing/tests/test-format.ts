@@ -1,6 +1,6 @@
+import { createHash } from 'node:crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { type FirmwareFormat, type ImageBytes, piecesOf } from '@keystead/core/firmware';
-import { sha256Of } from '../blob-store.ts';
 
 /**
  * A small format for tests, under the name of one whose own comes from another room: a line of JSON with product, version
@@ -58,3 +58,9 @@ export const TEST_FORMAT: FirmwareFormat = {
     yield Buffer.from(`signed ${made.map(({ signature }) => Buffer.from(signature).toString('base64')).join(' ')}\n`);
   },
 };
+
+async function sha256Of(image: ImageBytes): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const piece of piecesOf(image)) hash.update(piece);
+  return hash.digest('hex');
+}
