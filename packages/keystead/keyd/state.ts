@@ -14,6 +14,7 @@ import { Chips } from './attestation/chips.ts';
 import { AuthorisationUses } from './authorisation-uses.ts';
 import { KnownMasters } from './diversification.ts';
 import { Factories } from './factories.ts';
+import { FirmwareOrders } from './firmware-orders.ts';
 import { Holds } from './holds.ts';
 import { Injections } from './injections.ts';
 import { IssuerLists } from './issuer-lists.ts';
@@ -89,6 +90,8 @@ export class KeydState {
   readonly tsaCertificates = new TsaCertificates();
   /** The indirect CRL of the root. */
   readonly rootList = new RootList();
+  /** The orders to sign firmware. */
+  readonly firmware = new FirmwareOrders();
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -104,6 +107,7 @@ export class KeydState {
     if (entry.kind === 'release') this.holds.release(entry);
     if (entry.kind === 'sign-off') this.endedSignOns.end(entry);
     this.rootList.replay(entry);
+    this.firmware.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
     if (entry.kind === 'factory') this.factories.replay(entry);
@@ -186,7 +190,7 @@ export class KeydState {
    */
   requireAfterRestore(
     { notBefore }: Pick<BatchTicket, 'notBefore'>,
-    what: 'ticket' | 'authorisation' | 'sign-on' = 'ticket',
+    what: 'ticket' | 'authorisation' | 'sign-on' | 'firmware-order' = 'ticket',
   ): void {
     const isAfter = (last: { time: string } | undefined): boolean =>
       last === undefined || Date.parse(notBefore) > Date.parse(last.time);
