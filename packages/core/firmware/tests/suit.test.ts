@@ -223,7 +223,7 @@ test('people see every command of a manifest, where else it fetches from, and th
       [2, [[Buffer.of(0)]]],
     ]),
   );
-  assert.equal((await shownOf(manifestWith([3, common])))('members not looked into'), 'common 1');
+  assert.equal((await shownOf(manifestWith([3, common], [16, fetching])))('members not looked into'), 'common 1');
   assert.throws(
     () => suit.claims(manifestWith([20, [-16, Buffer.alloc(32)]])),
     code('firmware.malformed', 'member 20'),
