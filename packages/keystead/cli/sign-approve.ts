@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { firmwareOrderSha256, parseFirmwareStatement, type Role } from '@keystead/core/lifecycle';
 import { Command } from 'commander';
@@ -10,8 +9,9 @@ import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts
 import { requireOwnCopy, statementOf } from './sign-statement.ts';
 import { printView, requestText } from './sign-text.ts';
 import { duration, lookUp, REQUESTS } from './sign-wait.ts';
+import { elsewhereOptions, type SignWithOptions, statementSigner } from './statement-signer.ts';
 
-interface ApproveOptions extends OperatorOptions {
+interface ApproveOptions extends OperatorOptions, SignWithOptions {
   image?: string;
   request?: string;
   statement?: string;
@@ -23,12 +23,9 @@ interface ApproveOptions extends OperatorOptions {
 
 const HOLDS_SECONDS = 86_400;
 
-/** Whose key signs an approval. Other keys of approvers than files come in here. */
-type ApproverKey = (options: ApproveOptions) => Promise<Signer>;
-const keyOf: ApproverKey = (options) => offlineSigner(options);
-
 export function approveCommand(): Command {
-  return operatorOptions(new Command('approve').argument('<request>', 'its id'), 'approver')
+  const command = new Command('approve').argument('<request>', 'its id');
+  return elsewhereOptions(operatorOptions(command, 'approver'))
     .description("sign that you agree to another person's request; with the last approval keyd signs")
     .option('--image <file>', 'your own copy of the image: it is hashed and read, and must be what the order says')
     .option('--request <file>', 'what keystead sign show --out wrote: nothing is asked of the service')
@@ -57,7 +54,7 @@ Examples:
       const { as: signer, role, for: seconds } = options;
       const statement = await statementOf(
         { act: 'approve', order, proposer, signer, role, seconds },
-        await keyOf(options),
+        statementSigner(options, () => offlineSigner(options)),
       );
       if (options.statementOut === undefined) return printSent(options, await send(id, statement, options));
       durableWrite(options.statementOut, `${statement}\n`, 0o644);

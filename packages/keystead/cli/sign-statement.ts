@@ -1,5 +1,5 @@
 import { toHex } from '@keystead/core/bytes';
-import { type Signer, sha256 } from '@keystead/core/crypto';
+import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { firmwareFormat } from '@keystead/core/firmware';
 import {
@@ -8,6 +8,7 @@ import {
   type Policy,
   permits,
   type Role,
+  type StatementSigner,
   signFirmwareStatement,
 } from '@keystead/core/lifecycle';
 import { systemClock } from '../clock/system.ts';
@@ -53,7 +54,7 @@ export function statementOf(
     readonly role: Role;
     readonly seconds: number;
   },
-  key: Signer,
+  key: StatementSigner,
 ): Promise<string> {
   const now = systemClock.now().getTime();
   const times = { signedAt: wholeSecond(now), expiresAt: wholeSecond(now + seconds * 1000) };

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { Signer } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { FIRMWARE_FORMATS } from '../../firmware/index.ts';
 import {
@@ -13,6 +12,7 @@ import {
 import { type OperatorDocument, parseDocumentOf, signDocumentOf } from '../operator-document.ts';
 import type { Policy } from '../policy.ts';
 import { firstIssue } from '../schema-field.ts';
+import type { StatementSigner } from '../signers/index.ts';
 import { FIRMWARE_ENVIRONMENTS, firmwareKeyId, firmwareQuorum, productName } from './policy.ts';
 import { MOST_VERSION, VERSION } from './version.ts';
 
@@ -89,7 +89,7 @@ export type AgreedFirmware = Agreed<FirmwareOrder>;
 export const signFirmwareStatement = (
   draft: Omit<FirmwareStatement, 'v'>,
   signerName: string,
-  signer: Signer,
+  signer: StatementSigner,
 ): Promise<string> => signDocumentOf(KIND, { v: 1, ...draft }, signerName, signer);
 
 /** Reads a statement; verifies nothing. @throws KeysteadError `firmware-order.malformed`. */
