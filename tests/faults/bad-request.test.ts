@@ -265,6 +265,23 @@ function routes(): readonly (readonly [method: string, path: string, body?: unkn
     ['POST', '/revocation-requests', { statement: '{}' }],
     ['POST', '/revocation-requests/a1/approvals', { statement: '{}' }],
     ['POST', '/revocation-requests/a1/withdrawal', {}],
+    // Of a file not even the type is looked at before it is known who sends it.
+    ['PUT', `/signing/files/${'0'.repeat(64)}`, {}],
+    ['GET', `/signing/files/${'0'.repeat(64)}`],
+    ['GET', `/signing/files/${'0'.repeat(64)}/content`],
+    ['GET', '/signing/requests'],
+    [
+      'POST',
+      '/signing/requests',
+      {
+        ...{ id: 'a1', product: 'p', environment: 'production', target: 't', version: '1.0', format: 'mcuboot' },
+        ...{ image: { sha256: '0'.repeat(64) }, reason: 'a test' },
+      },
+    ],
+    ['GET', '/signing/requests/a1'],
+    ['POST', '/signing/requests/a1/statements', { statement: '{}' }],
+    ['POST', '/signing/requests/a1/withdrawal', {}],
+    ['GET', '/signing/requests/a1/result'],
     ['POST', '/authorisations', { document: '{}', secret: 'x' }],
     ['GET', '/authorisations'],
     ['POST', '/authorisations/a1/withdrawal', {}],

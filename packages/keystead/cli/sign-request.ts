@@ -12,7 +12,7 @@ import { handIn, type LocalFile, localFile } from './sign-files.ts';
 import { askingRole, requireOwnCopy, statementOf } from './sign-statement.ts';
 import { printView, requestText } from './sign-text.ts';
 import { duration, REQUESTS, waitFor } from './sign-wait.ts';
-import { type SignWithOptions, signWithOptions } from './statement-signer.ts';
+import { elsewhereOptions, type SignWithOptions } from './statement-signer.ts';
 
 interface RequestOptions extends OperatorOptions, SignWithOptions {
   product: string;
@@ -39,8 +39,8 @@ interface RequestOptions extends OperatorOptions, SignWithOptions {
 const HOLDS_SECONDS = 86_400;
 
 export function requestCommand(): Command {
-  const image = new Command('request').argument('<image>', 'the image as it was built, not signed');
-  return signWithOptions(operatorOptions(image, 'release'))
+  const command = new Command('request').argument('<image>', 'the image as it was built, not signed');
+  return elsewhereOptions(operatorOptions(command, 'release'))
     .description('hand in an image and sign that you ask for its signature; the same again is the same request')
     .requiredOption('--product <product>', 'as the policy names it')
     .addOption(
@@ -60,7 +60,7 @@ export function requestCommand(): Command {
     .option('--for <time>', 'how long the request is good, for example 12h', duration, HOLDS_SECONDS)
     .option('--rollback', 'it goes back behind what was signed before: takes the larger quorum of the policy')
     .option('--draft', 'hand it in and sign nothing: a release engineer asks for it later, with the same command')
-    .option('--wait [time]', 'wait until it is signed, 1h unless told', waiting)
+    .addOption(new Option('--wait [time]', 'wait until it is signed').preset('1h').argParser(duration))
     .option('--token-fd <n>', 'submit a draft as a workload, with the OIDC token from this file descriptor')
     .option('--url <url>', 'with --token-fd: where the service is')
     .option('--anchor <file>', "with --token-fd: PEM of the root of the service's certificate")
@@ -168,5 +168,3 @@ function counter(text: string): number {
   if (!/^\d{1,10}$/.test(text) || value > 0xffff_ffff) throw new InvalidArgumentError('A number of at most 32 bits.');
   return value;
 }
-
-const waiting = (text: string): number => duration(text);
