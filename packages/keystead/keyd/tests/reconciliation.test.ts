@@ -400,6 +400,30 @@ test('another factory that names the ticket of this one takes nothing of its quo
   assert.deepEqual(conflictsIn(honest.receipt), []);
 });
 
+test('TEST-KEY-19 a device id that is none of its factory, claimed without a certificate, is in quarantine and stands in the way of nobody', async () => {
+  const ticket = ticketFor('berlin-1');
+  const elsewhere = ticketFor('lyon-2', { deviceIds: { prefix: 'KS-', from: 5000, to: 5999, width: 4 } });
+  const [berlin, lyon] = [await ModelNode.make('berlin-1'), await ModelNode.make('lyon-2')];
+  const hq = new ModelHeadquarters([berlin, lyon], tickets);
+  const key = makeKey();
+  // Whoever has the evidence key of a factory, and not the key of its sub-CA, has no certificate to show.
+  await lyon.certify('KS-0001', elsewhere.signed, key);
+  const lie = await hq.take(lyon.parcel((await lyon.consign()) ?? '', [elsewhere.text]));
+  assert.deepEqual(conflictsIn(lie.receipt), [{ deviceId: 'KS-0001', conflicts: ['out-of-range T-lyon-2'] }]);
+  assert.equal(hq.consigned.units.unitOf('KS-0001'), undefined, 'headquarters itself can make it');
+  assert.equal(hq.consigned.units.ownerOf(spkiSha256(key.spki)), undefined);
+  hq.crash();
+  await berlin.provision('KS-0001', ticket.signed, key);
+  const honest = await hq.take(berlin.parcel((await berlin.consign()) ?? '', [ticket.text]));
+  assert.deepEqual(conflictsIn(honest.receipt), []);
+  // With a certificate there are two devices of one id, and both are reported.
+  await lyon.provision('KS-0002', elsewhere.signed);
+  await berlin.provision('KS-0002', ticket.signed);
+  await hq.take(lyon.parcel((await lyon.consign()) ?? '', [elsewhere.text]));
+  const second = await hq.take(berlin.parcel((await berlin.consign()) ?? '', [ticket.text]));
+  assert.deepEqual(conflictsIn(second.receipt), [{ deviceId: 'KS-0002', conflicts: ['device-known lyon-2 KS-0002'] }]);
+});
+
 test('a disk that is full when headquarters writes leaves nothing taken, and the next try takes all', async () => {
   const ticket = ticketFor('berlin-1');
   const node = await ModelNode.make('berlin-1');
