@@ -341,6 +341,26 @@ test('a parcel that was changed after keyd signed is refused with the unit and w
   assert.equal((await hq.take(parcel)).repeated, false);
 });
 
+test('TEST-KEY-17 whoever carries a parcel leaves out no certificate, ticket or signature of a ticket: the node has sealed it', async () => {
+  const ticket = ticketFor('berlin-1');
+  const node = await ModelNode.make('berlin-1');
+  const hq = new ModelHeadquarters([node], tickets);
+  await node.provision('KS-0001', ticket.signed);
+  const parcel = await node.seal(node.parcel((await node.consign()) ?? '', [ticket.text]));
+  await node.provision('KS-0002', ticket.signed);
+  const next = await node.seal(node.parcel((await node.consign()) ?? '', [ticket.text]));
+  const stranger = await (await ModelNode.make('berlin-1')).seal(parcel);
+  await assert.rejects(hq.take({ ...parcel, contents: [null] }), code('consignment.seal-broken'));
+  await assert.rejects(hq.take({ ...parcel, tickets: [] }), code('consignment.seal-broken'));
+  await assert.rejects(hq.take({ ...parcel, tickets: [`${ticket.text} `] }), code('consignment.seal-broken'));
+  await assert.rejects(hq.take({ ...parcel, seal: next.seal }), code('consignment.seal-broken'));
+  await assert.rejects(hq.take(stranger), code('factory.signature-invalid'));
+  await assert.rejects(hq.take({ ...parcel, seal: '{}' }), code('factory.document-malformed'));
+  assert.equal(hq.journal.entries.length, 0);
+  const { receipt } = await hq.take(parcel);
+  assert.equal(parseReceipt(receipt).content.taken, 1);
+});
+
 const content = (document: string) => {
   const { v: _, ...rest } = parseConsignment(document).content;
   return rest;

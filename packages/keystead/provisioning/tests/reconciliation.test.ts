@@ -29,7 +29,7 @@ test('TEST-KEY-17 units of a factory come into the records of headquarters once,
   assert.ok(made);
   await assert.rejects(hq.keyd.enrol('KS-0001', made.certificate), code('requester.not-reconciled'));
   const parcel = await berlin.parcel(1);
-  assert.deepEqual(await berlin.parcel(1), parcel, 'the same number is the same consignment');
+  assert.equal((await berlin.parcel(1)).consignment, parcel.consignment, 'the same number is the same consignment');
   const first = await hq.provisioning.takeParcel(parcel, 'exchange-1');
   const again = await hq.provisioning.takeParcel(parcel, 'exchange-2');
   assert.deepEqual([first.taken, first.repeated, again.repeated], [1, false, true]);
