@@ -182,7 +182,9 @@ export class FleetUnits {
       held.conflicts = unit.conflicts;
     }
     if (!isVoid && held.standing === 'void') held.standing = 'taken';
-    held.serials.set(serial, isVoid);
+    // What was given once was given: who has the evidence key alone takes no certificate back.
+    const wasGiven = unit.conflicts === undefined && held.serials.get(serial) === false;
+    held.serials.set(serial, isVoid && !wasGiven);
     const key = `${factory} ${serial}`;
     if (!this.#bySerial.has(key)) this.#bySerial.set(key, held);
     if (!isVoid && (held.idevid === undefined || held.idevid.at <= unit.at)) held.idevid = { serial, at: unit.at };

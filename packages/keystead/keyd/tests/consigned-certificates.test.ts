@@ -149,8 +149,11 @@ test('of a factory that was closed, what was made before comes as late as it may
   const before = bed.clock.now();
   bed.clock.advance(60);
   await commissioned(bed, berlin.node, { act: 'close' });
-  assert.deepEqual(await take(berlin, 'KS-0003', { at: before }), []);
+  const key = makeKey();
+  assert.deepEqual(await take(berlin, 'KS-0003', { at: before, key }), []);
   bed.clock.advance(1);
+  const known = await take(berlin, 'KS-0003', { key });
+  assert.match(known.join(), /^after-close /, 'another certificate for a device that is known');
   const [said = '', ...more] = await take(berlin, 'KS-0004');
   assert.match(said, /^after-close berlin-1 closed 20/);
   assert.deepEqual(more, []);

@@ -444,6 +444,23 @@ test('TEST-KEY-19 a device id that is none of its factory, claimed without a cer
   assert.deepEqual(conflictsIn(second.receipt), [{ deviceId: 'KS-0002', conflicts: ['device-known lyon-2 KS-0002'] }]);
 });
 
+test('a certificate that was given stays given, whatever the evidence key of its factory says later', async () => {
+  const ticket = ticketFor('berlin-1');
+  const node = await ModelNode.make('berlin-1');
+  const hq = new ModelHeadquarters([node], tickets);
+  await node.provision('KS-0001', ticket.signed);
+  const first = (await node.consign()) ?? '';
+  await hq.take(node.parcel(first, [ticket.text]));
+  const { units, ...more } = content(first);
+  const gone = units.map((unit) => ({ ...unit, recordSha256: null, keyOrigin: null }));
+  const chained = { ...more, units: gone, number: 2, previousSha256: parseConsignment(first).sha256 };
+  const lie = await signConsignment(chained, node.evidence.signer);
+  await hq.take(node.parcel(lie, [ticket.text]));
+  assert.ok(hq.consigned.units.believes('berlin-1', node.certified()[0] ?? ''));
+  hq.crash();
+  assert.ok(hq.consigned.units.believes('berlin-1', node.certified()[0] ?? ''));
+});
+
 test('a disk that is full when headquarters writes leaves nothing taken, and the next try takes all', async () => {
   const ticket = ticketFor('berlin-1');
   const node = await ModelNode.make('berlin-1');
