@@ -163,6 +163,7 @@ for (const path of [
   'docs/verifying.md',
   'docs/station.md',
   'docs/records.md',
+  'docs/signing.md',
   'docs/factory-headquarters.md',
   'docs/factory-reconciliation.md',
   'docs/approver-keys.md',

@@ -1422,6 +1422,16 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a key for firmware that a ceremony certifies must be a production key of the policy',
   },
+  'firmware-order.before-restore': {
+    kind: 'conflict',
+    rule: 'a statement is of after the last restore: what was carried out before it may be forgotten',
+    remedy: 'have the order signed again, and see in the audit log which version was signed last',
+  },
+  'firmware-order.before-recount': {
+    kind: 'conflict',
+    rule: 'a statement is of after the last recount: what was carried out before it may be forgotten',
+    remedy: 'have the order signed again, and see in the audit log which version was signed last',
+  },
   'firmware-key.scope': {
     kind: 'forbidden',
     rule: 'a key signs for the product, the environment and the formats that its certificate and the policy name',
@@ -1438,6 +1448,80 @@ export const ERRORS = {
   },
   'firmware.format-unknown': { kind: 'invalid', rule: 'the format must be one that this program signs' },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
+  // ---- requests for firmware signatures
+  'signing.no-file': { kind: 'not-found', rule: 'a file that is named must be there, and readable' },
+  'signing.image-unknown': {
+    kind: 'not-found',
+    rule: 'an image or a document must have been handed in before it is asked for',
+    remedy: 'upload it with PUT /api/v1/signing/images; keystead sign request --image does',
+  },
+  'signing.image-differs': {
+    kind: 'invalid',
+    rule: 'what is handed in must have the SHA-256 that was told with it',
+    remedy: 'compare the file with the one that was built, and send it again',
+  },
+  'signing.image-changed': {
+    kind: 'conflict',
+    rule: 'the image that is kept must have the SHA-256 that people approved',
+    remedy: 'find out who changed the data directory; nothing is signed',
+  },
+  'signing.image-too-large': { kind: 'too-large', rule: 'an image must be no larger than the service keeps' },
+  'signing.no-space': {
+    kind: 'unavailable',
+    rule: 'what is kept for firmware signing must leave the disk room for the records',
+    remedy: 'make room in the data directory',
+  },
+  'signing.private-key': {
+    kind: 'invalid',
+    rule: 'an image that is signed must hold no private key in the clear',
+    remedy: 'take the key out of the image, replace it, and see keystead scan for where it is',
+  },
+  'signing.document': {
+    kind: 'invalid',
+    rule: 'an attached document must be what it is attached as, and a provenance must name the image',
+  },
+  'signing.request-unknown': {
+    kind: 'not-found',
+    rule: 'a request for a firmware signature must be one that was made',
+  },
+  'signing.request-differs': {
+    kind: 'conflict',
+    rule: 'one id is one request: the same again must say the same',
+    remedy: 'leave --id away, or give another',
+  },
+  'signing.request-closed': {
+    kind: 'conflict',
+    rule: 'a request that has ended stays as it is',
+    remedy: 'ask again under another id: keystead sign request --id',
+  },
+  'signing.not-yours': {
+    kind: 'forbidden',
+    rule: 'who asks brings their own proposal, who approves their own approval, and who submitted withdraws',
+  },
+  'signing.too-many': {
+    kind: 'too-many',
+    rule: 'only so many requests for firmware signatures may be open at once',
+    remedy: 'withdraw what nobody needs any more',
+  },
+  'signing.not-signed': { kind: 'not-found', rule: 'a result is there when a request is signed' },
+  'signing.ended-unsigned': {
+    kind: 'conflict',
+    rule: 'a request that is waited for must end signed',
+    remedy: 'keystead sign show tells why it ended',
+  },
+  'signing.still-waiting': {
+    kind: 'unavailable',
+    rule: 'a request that is waited for must be signed within the time',
+    remedy: 'wait longer, or ask the approvers',
+  },
+  'signing.workload': {
+    kind: 'unauthenticated',
+    rule: 'a workload must show a token of an issuer that serve is configured to believe, for it, in force',
+  },
+  'signing.workload-forbidden': {
+    kind: 'forbidden',
+    rule: 'a workload may only submit, for the products that its claims are configured for, and look at its own',
+  },
   // ---- repositories of The Update Framework
   'firmware.tuf-threshold': {
     kind: 'forbidden',

@@ -19,6 +19,7 @@ import { revokeCommand } from './revoke.ts';
 import { revokeCaCommand } from './revoke-ca.ts';
 import { scanCommand } from './scan.ts';
 import { serviceCommands } from './services.ts';
+import { signCommand } from './sign.ts';
 import { startCommand } from './start.ts';
 import { BytesWritten } from './statement-signer.ts';
 import { stationCommand } from './station.ts';
@@ -40,6 +41,8 @@ for (const stream of [process.stdout, process.stderr]) {
 const program = new Command('keystead')
   .description('Key management for medical-device fleets: from ceremony to destruction, with the proof of it.')
   .version('0.1.0')
+  // An option of a command is the command's, also where it is called --version.
+  .enablePositionalOptions()
   .showHelpAfterError('(keystead --help shows what there is)')
   .exitOverride()
   .addHelpText(
@@ -59,6 +62,7 @@ Examples:
   $ keystead keys --ending-within 90d        the keys whose time is nearly over
   $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
   $ keystead revoke --device KS-0003 --reason keyCompromise --dry-run
+  $ keystead sign request pump.bin --help    firmware signatures: ask, approve, wait, fetch
   $ keystead scan firmware.bin               private keys in an image or a file tree
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
@@ -79,6 +83,7 @@ program.addCommand(authorisationCommand());
 program.addCommand(acmeCommand());
 program.addCommand(revokeCommand());
 program.addCommand(revokeCaCommand());
+program.addCommand(signCommand());
 program.addCommand(keysCommand());
 program.addCommand(policyCommand());
 program.addCommand(auditCommand());

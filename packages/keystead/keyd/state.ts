@@ -187,7 +187,7 @@ export class KeydState {
    */
   requireAfterRestore(
     { notBefore }: Pick<BatchTicket, 'notBefore'>,
-    what: 'ticket' | 'authorisation' | 'sign-on' = 'ticket',
+    what: 'ticket' | 'authorisation' | 'sign-on' | 'firmware-order' = 'ticket',
   ): void {
     const isAfter = (last: { time: string } | undefined): boolean =>
       last === undefined || Date.parse(notBefore) > Date.parse(last.time);

@@ -1,5 +1,6 @@
 export {
   type AgreedFirmware,
+  checkFirmwareOrder,
   type FirmwareOrder,
   type FirmwareStatement,
   firmwareOrderSha256,

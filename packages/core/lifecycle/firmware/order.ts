@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Signer } from '../../crypto/index.ts';
+import { KeysteadError } from '../../errors/index.ts';
 import { FIRMWARE_FORMATS } from '../../firmware/index.ts';
 import {
   type Agreed,
@@ -11,6 +11,8 @@ import {
 } from '../agreement.ts';
 import { type OperatorDocument, parseDocumentOf, signDocumentOf } from '../operator-document.ts';
 import type { Policy } from '../policy.ts';
+import { firstIssue } from '../schema-field.ts';
+import type { StatementSigner } from '../signers/proof.ts';
 import { FIRMWARE_ENVIRONMENTS, firmwareKeyId, firmwareQuorum, productName } from './policy.ts';
 import { MOST_VERSION, VERSION } from './version.ts';
 
@@ -46,6 +48,13 @@ const OrderSchema = z.strictObject({
 });
 export type FirmwareOrder = z.infer<typeof OrderSchema>;
 
+/** An order as people sign it. @throws KeysteadError `firmware-order.malformed` with the field. */
+export function checkFirmwareOrder(order: unknown): FirmwareOrder {
+  const parsed = OrderSchema.safeParse(order);
+  if (parsed.success) return parsed.data;
+  throw new KeysteadError('firmware-order.malformed', firstIssue(parsed.error, 'order'));
+}
+
 const StatementSchema = statementSchema(OrderSchema);
 export type FirmwareStatement = z.infer<typeof StatementSchema>;
 
@@ -80,7 +89,7 @@ export type AgreedFirmware = Agreed<FirmwareOrder>;
 export const signFirmwareStatement = (
   draft: Omit<FirmwareStatement, 'v'>,
   signerName: string,
-  signer: Signer,
+  signer: StatementSigner,
 ): Promise<string> => signDocumentOf(KIND, { v: 1, ...draft }, signerName, signer);
 
 /** Reads a statement; verifies nothing. @throws KeysteadError `firmware-order.malformed`. */
