@@ -53,6 +53,8 @@ test('a node that is killed goes on with the next number, and gives out an earli
   assert.equal((await berlin.parcel(1)).consignment, before.consignment);
   assert.equal((await berlin.client.signConsignment({ number: 2, requestId: 'r' })).document, null);
   await assert.rejects(berlin.client.signConsignment({ number: 4, requestId: 'r' }), code('consignment.number-ahead'));
+  const hashes = { consignmentSha256: 'a'.repeat(64), contentsSha256: 'b'.repeat(64), requestId: 'r' };
+  await assert.rejects(berlin.client.sealParcel({ number: 2, ...hashes }), code('consignment.number-ahead'));
   await assert.rejects(hq.keyd.client.signConsignment({ number: 1, requestId: 'r' }), code('consignment.not-a-node'));
 });
 
