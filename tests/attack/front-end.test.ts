@@ -920,6 +920,7 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
       },
     ],
     ['takeCrls', { crls: [toBase64(randomBytes(64))] }],
+    ['sealParcel', { number: 1, consignmentSha256: 'a'.repeat(64), contentsSha256: 'b'.repeat(64), requestId: 's' }],
     ['signHello', { requestId: 'h' }],
     ['policyUpdate', { version: 2 }],
     ['journal', { from: 0, limit: 10 }],

@@ -46,7 +46,7 @@ const draft = {
 test('what no commissioned factory has signed is not taken in, whoever hands it over', async () => {
   const node = await ModelNode.make('berlin-1');
   const consignment = await signConsignment(draft, node.evidence.signer);
-  const parcel = { consignment, tickets: [], contents: [null], seen: [] };
+  const parcel = { consignment, tickets: [], contents: [null], seal: '{}', seen: [] };
   await refused('consignment.factory-unknown', 'takeConsignment', parcel);
   await refused('factory.document-malformed', 'takeConsignment', { ...parcel, consignment: '{}' });
   for (const more of [
@@ -65,6 +65,10 @@ test('headquarters signs no consignment, and its evidence key nothing that a fro
   await refused('consignment.not-a-node', 'signConsignment', { number: 1 });
   await refused('request.malformed', 'signConsignment', { number: 1, units: [unit] });
   await refused('request.malformed', 'signConsignment', { number: 0 });
+  const packed = { number: 1, consignmentSha256: 'a'.repeat(64), contentsSha256: 'b'.repeat(64) };
+  await refused('consignment.not-a-node', 'sealParcel', packed);
+  await refused('request.malformed', 'sealParcel', { ...packed, factory: 'berlin-1' });
+  await refused('request.malformed', 'sealParcel', { ...packed, contentsSha256: 'b' });
   await refused('factory.not-a-node', 'signHello', {});
   await refused('request.malformed', 'signHello', { factory: 'berlin-1', at: NOW.toISOString() });
   await refused('request.malformed', 'signHello', { document: '{}' });

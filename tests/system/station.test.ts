@@ -181,6 +181,12 @@ test('TEST-KEY-17 tickets at the line: forged, over, for another line, used up, 
   const other = await ticketText(rig, { id: 'batch-e', deviceIds: ids('PE-'), lines: ['line-2'] });
   assert.equal((await open(other)).status, 200);
   await refused('fail 46 wrong-line', 'ticket.line-forbidden', () => station.unit('PE-0001'));
+  const elsewhere = await ticketText(rig, { id: 'batch-g', deviceIds: ids('PG-'), stations: ['st-9.line-1'] });
+  assert.equal((await open(elsewhere)).status, 200);
+  await refused('fail 47 wrong-station', 'ticket.station-forbidden', () => station.unit('PG-0001'));
+  const abroad = await ticketText(rig, { id: 'batch-h', deviceIds: ids('PH-'), factory: 'graz-1' });
+  assert.equal((await open(abroad)).status, 200);
+  await refused('fail 50 wrong-factory', 'ticket.other-factory', () => station.unit('PH-0001'));
   assert.equal((await open(good)).status, 200);
   const units = await Promise.all(['PB-0001', 'PB-0002', 'PB-0003'].map((id) => station.unit(id)));
   assert.deepEqual(units.map(verdict).sort(), ['fail 43 quota-reached', 'fail 43 quota-reached', 'pass 0 done']);

@@ -2358,6 +2358,11 @@ export const ERRORS = {
     rule: 'certificate, record and signature must be those of the unit that the consignment tells of',
     remedy: 'the parcel was changed after keyd signed the consignment: fetch it from the node again',
   },
+  'consignment.seal-broken': {
+    kind: 'forbidden',
+    rule: 'a parcel must be as its node has packed it, with each certificate and each ticket',
+    remedy: 'the parcel was changed on the way: fetch it from the node again',
+  },
   'consignment.forked': {
     kind: 'conflict',
     rule: 'a factory node signs each number once, and each consignment after the one before',

@@ -188,6 +188,11 @@ export class KeydClient {
     return this.#call('signConsignment', params);
   }
 
+  /** Seals the parcel of a consignment of this factory node. */
+  sealParcel(params: Params<'sealParcel'>): Promise<Result<'sealParcel'>> {
+    return this.#call('sealParcel', params);
+  }
+
   /** Takes a consignment of a factory in, at headquarters; durable when it resolves. */
   takeConsignment(params: Params<'takeConsignment'>): Promise<Result<'takeConsignment'>> {
     return this.#call('takeConsignment', params);

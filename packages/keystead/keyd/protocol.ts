@@ -21,7 +21,7 @@ import { factoryStatus, factoryTrust, TakeCrls } from './wire/factory-node.ts';
 import { FirmwareKeys, FirmwareSignatures, SignFirmware } from './wire/firmware.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
-import { Reconciliation, Resolve, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
+import { Reconciliation, Resolve, SealParcel, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
 import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
 import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
@@ -435,6 +435,7 @@ export const OPERATIONS = {
   factories: Factories,
   factoryCommission: FactoryCommission,
   signConsignment: SignConsignment,
+  sealParcel: SealParcel,
   takeConsignment: TakeConsignment,
   resolve: Resolve,
   reconciliation: Reconciliation,

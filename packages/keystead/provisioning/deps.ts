@@ -14,6 +14,7 @@ export interface ProvisioningDeps {
     | 'challengeAttestation'
     | 'signEvidence'
     | 'signConsignment'
+    | 'sealParcel'
     | 'takeConsignment'
     | 'resolve'
     | 'challengeElement'

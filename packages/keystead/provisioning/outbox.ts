@@ -2,14 +2,16 @@ import { type DerSpki, toBase64 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type Consignment,
+  contentsSha256,
   formatParcel,
+  type Parcel,
   type ParcelContent,
   parseConsignment,
   parseReceipt,
   verifyReceipt,
 } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
-import type { OutboxRow, Reader } from '../store/index.ts';
+import type { Reader } from '../store/index.ts';
 import type { ProvisioningDeps } from './deps.ts';
 
 /** A consignment that is ready to leave, with its file: one line. */
@@ -21,7 +23,7 @@ export interface ReadyParcel {
 
 /** What an outbox stands on. */
 export interface OutboxDeps extends Pick<ProvisioningDeps, 'store' | 'audit' | 'clock'> {
-  readonly keyd: Pick<ProvisioningDeps['keyd'], 'signConsignment'>;
+  readonly keyd: Pick<ProvisioningDeps['keyd'], 'signConsignment' | 'sealParcel'>;
 }
 
 const SYSTEM: AuditEvent['actor'] = { kind: 'system', id: 'outbox' };
@@ -77,17 +79,24 @@ export class Outbox {
 
   /**
    * The next consignments that wait for their receipt, from the one after `after` on, as far as their units are settled:
-   * one whose unit is being recorded at this moment comes the next time.
+   * one whose unit is being recorded at this moment comes the next time. keyd seals each.
+   * @throws KeysteadError of keyd.
    */
-  ready(after: number, count: number): ReadyParcel[] {
-    return this.#deps.store.read((records) => {
-      const parcels: ReadyParcel[] = [];
-      for (const row of records.reconciliation.waiting(after, count)) {
-        const text = assemble(records, row);
-        if (text !== undefined) parcels.push({ number: row.number, sha256: row.sha256, text });
-      }
-      return parcels;
-    });
+  async ready(after: number, count: number, requestId: string): Promise<ReadyParcel[]> {
+    const { store, keyd } = this.#deps;
+    const packed = store.read((records) =>
+      records.reconciliation.waiting(after, count).flatMap(({ number, sha256, document }) => {
+        const parcel = assemble(records, document);
+        return parcel === undefined ? [] : [{ number, sha256, parcel }];
+      }),
+    );
+    return Promise.all(
+      packed.map(async ({ number, sha256, parcel }) => {
+        const hashes = { consignmentSha256: sha256, contentsSha256: contentsSha256(parcel) };
+        const { seal } = await keyd.sealParcel({ number, ...hashes, requestId });
+        return { number, sha256, text: formatParcel({ ...parcel, seal }) };
+      }),
+    );
   }
 
   /**
@@ -194,8 +203,8 @@ function refusalOf(records: Reader): OutboxRefusal | undefined {
 }
 
 /** The parcel of a consignment; undefined while a unit of it is neither recorded nor given up. */
-function assemble(records: Reader, row: OutboxRow): string | undefined {
-  const { units } = parseConsignment(row.document).content;
+function assemble(records: Reader, document: string): Omit<Parcel, 'v' | 'seal'> | undefined {
+  const { units } = parseConsignment(document).content;
   const contents: (ParcelContent | null)[] = [];
   for (const unit of units) {
     const content = contentOf(records, unit);
@@ -204,7 +213,7 @@ function assemble(records: Reader, row: OutboxRow): string | undefined {
   }
   const ids = new Set(units.map(({ ticket }) => ticket.id));
   const tickets = [...ids].flatMap((id) => records.ticket(id)?.text ?? []);
-  return formatParcel({ consignment: row.document, tickets, contents });
+  return { consignment: document, tickets, contents };
 }
 
 /** Null for a certificate that a crash kept from its device: it is on the list of those that were abandoned. */

@@ -63,7 +63,7 @@ export class OutboxDrain {
     await outbox.collect(requestId);
     let settled = 0;
     for (let after = 0; !this.#ended; ) {
-      const parcels = outbox.ready(after, AT_ONCE);
+      const parcels = await outbox.ready(after, AT_ONCE, requestId);
       const last = parcels.at(-1);
       if (last === undefined) break;
       for (const parcel of parcels) if (await this.#send(parcel, requestId)) settled += 1;

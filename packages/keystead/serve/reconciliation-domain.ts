@@ -57,7 +57,7 @@ export function reconciliationDomain(
       const parcels: string[] = [];
       let bytes = 0;
       let next: number | null = null;
-      for (const { number, text } of box.ready(after, LISTED)) {
+      for (const { number, text } of await box.ready(after, LISTED, caller.requestId)) {
         bytes += text.length;
         // One at least, however large.
         if (parcels.length > 0 && bytes > MOST_PARCEL_BYTES) break;

@@ -9,4 +9,5 @@ export * from './profiles.ts';
 export * from './receipt.ts';
 export * from './request.ts';
 export * from './resolution.ts';
+export * from './seal.ts';
 export type { EvidenceDocument } from './signed.ts';

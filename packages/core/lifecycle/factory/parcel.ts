@@ -20,7 +20,7 @@ export type ParcelContent = z.infer<typeof ContentSchema>;
 
 /**
  * A consignment with what its units are proven by: everything that headquarters needs to take them in. The consignment is
- * what keyd signed; the rest is put to it by the front end and proves itself.
+ * what keyd signed; the rest is put to it by the front end and proves itself, and keyd seals that it is all there.
  */
 const ParcelSchema = z.strictObject({
   v: z.literal(1),
@@ -33,6 +33,8 @@ const ParcelSchema = z.strictObject({
   tickets: z.array(z.string().min(1).max(65_536)).max(MOST_CONSIGNED),
   /** For each unit of the consignment, in its order; null where nobody was given the certificate. */
   contents: z.array(ContentSchema.nullable()).max(MOST_CONSIGNED),
+  /** See `signSeal`. */
+  seal: z.string().min(1).max(4096),
 });
 export type Parcel = z.infer<typeof ParcelSchema>;
 

@@ -115,6 +115,7 @@ export class DomainBed {
         signEvidence: (end) => keyd.signEvidence(end),
         challengeAttestation: (unit) => client.challengeAttestation(unit),
         signConsignment: (wanted) => client.signConsignment(wanted),
+        sealParcel: (parcel) => client.sealParcel(parcel),
         takeConsignment: (parcel) => client.takeConsignment(parcel),
         resolve: (order) => client.resolve(order),
         challengeElement: (unit) => client.challengeElement(unit),

@@ -70,11 +70,12 @@ export class FleetUnits {
 
   /**
    * What contradicts this unit: another one with its device id, its key, or its certificate's serial number. Compared
-   * with every unit that is known, whatever became of it: what people have not decided is never guessed.
+   * with every unit that is known, whatever became of it: what people have not decided is never guessed. A mere claim
+   * is none, see `stands`.
    */
   conflictsOf(factory: string, unit: Pick<TakenUnit, 'deviceId' | 'spkiSha256' | 'serial'>): UnitConflict[] {
     const found: UnitConflict[] = [];
-    const device = this.#byDevice.get(unit.deviceId)?.[0] ?? this.#bySerial.get(`${factory} ${unit.serial}`);
+    const device = this.#byDevice.get(unit.deviceId)?.find(stands) ?? this.#bySerial.get(`${factory} ${unit.serial}`);
     const ownDevice = this.#own.unitOf(unit.deviceId);
     if (ownDevice !== undefined) {
       found.push({ conflict: 'device-known', with: `${HEADQUARTERS} ${unit.deviceId}` });
@@ -82,7 +83,7 @@ export class FleetUnits {
       found.push({ conflict: 'device-known', with: `${device.factory} ${device.deviceId}` });
     }
     const ownOwner = this.#own.ownerOf(unit.spkiSha256);
-    const owner = this.#byKey.get(unit.spkiSha256)?.find(({ deviceId }) => deviceId !== unit.deviceId);
+    const owner = this.#byKey.get(unit.spkiSha256)?.find((one) => one.deviceId !== unit.deviceId && stands(one));
     if (ownOwner !== undefined && ownOwner !== unit.deviceId) {
       found.push({ conflict: 'key-known', with: `${HEADQUARTERS} ${ownOwner}` });
     } else if (owner !== undefined) {
@@ -181,7 +182,9 @@ export class FleetUnits {
       held.conflicts = unit.conflicts;
     }
     if (!isVoid && held.standing === 'void') held.standing = 'taken';
-    held.serials.set(serial, isVoid);
+    // What was given once was given: who has the evidence key alone takes no certificate back.
+    const wasGiven = unit.conflicts === undefined && held.serials.get(serial) === false;
+    held.serials.set(serial, isVoid && !wasGiven);
     const key = `${factory} ${serial}`;
     if (!this.#bySerial.has(key)) this.#bySerial.set(key, held);
     if (!isVoid && (held.idevid === undefined || held.idevid.at <= unit.at)) held.idevid = { serial, at: unit.at };
@@ -195,7 +198,7 @@ export class FleetUnits {
   /** The unit of a factory whose certificates are believed, by its device id. */
   unitOf(deviceId: string): FleetUnit | undefined {
     const units = this.#byDevice.get(deviceId);
-    return units?.find(believed) ?? units?.[0];
+    return units?.find(believed) ?? units?.find(stands);
   }
 
   /** The units of a factory with this device id, whatever became of them. */
@@ -205,7 +208,7 @@ export class FleetUnits {
 
   /** The device of a factory that has this key, whatever became of it. */
   ownerOf(spkiSha256: string): string | undefined {
-    return this.#byKey.get(spkiSha256)?.[0]?.deviceId;
+    return this.#byKey.get(spkiSha256)?.find(stands)?.deviceId;
   }
 
   /** Whether this very certificate is one that a device may show: taken in, given out, and not in quarantine. */
@@ -262,6 +265,13 @@ export class FleetUnits {
     unit.standing = 'released';
   }
 }
+
+/**
+ * Whether it stands against others. A device id that is none of its factory's or ticket's, without a certificate, is a
+ * mere claim: who has stolen the evidence key of one factory must not keep the units of the others from being taken.
+ */
+const stands = ({ standing, idevid, conflicts }: FleetUnit): boolean =>
+  standing === 'released' || idevid !== undefined || !conflicts.some(({ conflict }) => conflict === 'out-of-range');
 
 const believed = ({ standing }: FleetUnit): boolean => standing === 'taken' || standing === 'released';
 

@@ -3,6 +3,7 @@ import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type Consignment,
+  contentsSha256,
   type EvidenceDocument,
   type Parcel,
   parseConsignment,
@@ -11,6 +12,7 @@ import {
   signReceipt,
   type UnitConflict,
   verifyConsignment,
+  verifySeal,
 } from '@keystead/core/lifecycle';
 import type { JournalDraft } from '../journal-entry.ts';
 import type { Consigned } from './consigned.ts';
@@ -94,6 +96,8 @@ export class Intake {
     if (factory === undefined) throw new KeysteadError('consignment.factory-unknown', { field: 'factory', seen: name });
     const document = verifyByAny(parcel.consignment, factory);
     const { content, sha256 } = document;
+    const packed = { factory: name, number: content.number, consignmentSha256: sha256 };
+    verifySeal(parcel.seal, factory.evidence, { ...packed, contentsSha256: contentsSha256(parcel) });
     const known = consigned.histories.receipt(name, sha256);
     // What came before is looked at again: what is recorded of it must prove itself each time.
     const infos = await this.#proven(content, parcel, factory);

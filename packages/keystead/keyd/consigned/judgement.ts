@@ -34,15 +34,21 @@ export function judgeUnit(
   const { deviceId, serial, spkiSha256, ticket, at } = unit;
   const taken: TakenUnit = { deviceId, serial, spkiSha256, ticket, at, ...(isVoid ? { void: true } : {}) };
   const known = fleet.same(factory.name, taken);
-  const conflicts = known === undefined ? conflictsOf(unit, factory, fleet, facts) : again(known, facts);
+  const conflicts = known === undefined ? conflictsOf(unit, factory, fleet, facts) : again(known, unit, factory, facts);
   if (conflicts.length === 0) return taken;
   // Operators have decided that the unit is the right one; a certificate of another kind is none of it.
   return { ...taken, ...(known?.standing === 'released' ? { void: true as const } : {}), conflicts };
 }
 
-function again({ standing, conflicts }: FleetUnit, { keyRefused, certificateDiffers }: UnitFacts): UnitConflict[] {
+function again(
+  { standing, conflicts, serials }: FleetUnit,
+  { serial, at }: ConsignedUnit,
+  factory: ConsigningFactory,
+  { keyRefused, certificateDiffers }: UnitFacts,
+): UnitConflict[] {
   if (standing === 'quarantined' || standing === 'rejected') return [...conflicts];
   const found: UnitConflict[] = [];
+  if (!serials.has(serial)) found.push(...afterClose(at, factory));
   // Its key is seen for the first time with its first certificate; each certificate is another one.
   if (standing === 'void' && keyRefused !== undefined) found.push({ conflict: 'key-refused', with: keyRefused });
   if (certificateDiffers !== undefined) found.push({ conflict: 'certificate-differs', with: certificateDiffers });
@@ -71,13 +77,17 @@ function conflictsOf(
   if (!factory.deviceIdPrefixes.some((prefix) => deviceId.startsWith(prefix)))
     addOnce(found, { conflict: 'out-of-range', with: factory.name });
   if (Date.parse(at) > now.getTime() + CLOCK_SKEW_MS) addOnce(found, { conflict: 'out-of-time', with: at });
-  // What was made before comes as late as it may.
-  if (factory.closedAt !== undefined && Date.parse(at) >= factory.closedAt.getTime())
-    found.push({ conflict: 'after-close', with: `${factory.name} closed ${factory.closedAt.toISOString()}` });
+  found.push(...afterClose(at, factory));
   if (keyRefused !== undefined) addOnce(found, { conflict: 'key-refused', with: keyRefused });
   if (certificateDiffers !== undefined) found.push({ conflict: 'certificate-differs', with: certificateDiffers });
   return found;
 }
+
+/** What was made before comes as late as it may. */
+const afterClose = (at: string, { name, closedAt }: ConsigningFactory): UnitConflict[] =>
+  closedAt !== undefined && Date.parse(at) >= closedAt.getTime()
+    ? [{ conflict: 'after-close', with: `${name} closed ${closedAt.toISOString()}` }]
+    : [];
 
 function addOnce(found: UnitConflict[], one: UnitConflict): void {
   if (!found.some(({ conflict }) => conflict === one.conflict)) found.push(one);

@@ -20,6 +20,7 @@ import { recount } from './recount.ts';
 import { releaseHold } from './release-hold.ts';
 import { resolve } from './resolve.ts';
 import { revokeCa, signRootCrl } from './root-crl.ts';
+import { sealParcel } from './seal-parcel.ts';
 import { signBackupManifest } from './sign-backup.ts';
 import { signCheckpoint } from './sign-checkpoint.ts';
 import { signConsignment } from './sign-consignment.ts';
@@ -60,6 +61,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   factories,
   factoryCommission,
   signConsignment,
+  sealParcel,
   takeConsignment,
   resolve,
   reconciliation,

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, toBase64, toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
-import { parseConsignment, parseReceipt, parseTicket, signConsignment } from '@keystead/core/lifecycle';
+import {
+  contentsSha256,
+  parseConsignment,
+  parseReceipt,
+  parseTicket,
+  signConsignment,
+  signSeal,
+} from '@keystead/core/lifecycle';
 import { type Profile, readCertificate } from '@keystead/core/x509';
 import { profileFault } from '../consigned/certificate-profile.ts';
 import { KeydBed, makeKey } from './bed.ts';
@@ -69,9 +76,11 @@ async function take(
   );
   of.previous = parseConsignment(consignment).sha256;
   const signature = toBase64(await node.keys.evidence.signer.sign(Buffer.from(record)));
+  const packed = { tickets: [ticket], contents: [{ certificate: toBase64(certificate), record, signature }] };
+  const hashes = { consignmentSha256: of.previous, contentsSha256: contentsSha256(packed) };
+  const seal = await signSeal({ factory: node.name, number, ...hashes }, node.keys.evidence.signer);
   const taken = await bed.client.takeConsignment({
-    ...{ consignment, tickets: [ticket], seen: [], requestId: `take-${number}` },
-    contents: [{ certificate: toBase64(certificate), record, signature }],
+    ...{ consignment, ...packed, seal, seen: [], requestId: `take-${number}` },
   });
   const { quarantined } = parseReceipt(taken.receipt).content;
   const conflicts = quarantined.flatMap((one) => one.conflicts).map((one) => `${one.conflict} ${one.with}`);
@@ -140,8 +149,11 @@ test('of a factory that was closed, what was made before comes as late as it may
   const before = bed.clock.now();
   bed.clock.advance(60);
   await commissioned(bed, berlin.node, { act: 'close' });
-  assert.deepEqual(await take(berlin, 'KS-0003', { at: before }), []);
+  const key = makeKey();
+  assert.deepEqual(await take(berlin, 'KS-0003', { at: before, key }), []);
   bed.clock.advance(1);
+  const known = await take(berlin, 'KS-0003', { key });
+  assert.match(known.join(), /^after-close /, 'another certificate for a device that is known');
   const [said = '', ...more] = await take(berlin, 'KS-0004');
   assert.match(said, /^after-close berlin-1 closed 20/);
   assert.deepEqual(more, []);

@@ -3,10 +3,12 @@ import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type ConsignedUnit,
+  contentsSha256,
   type Parcel,
   parseConsignment,
   type SignedTicket,
   signConsignment,
+  signSeal,
 } from '@keystead/core/lifecycle';
 import { CertificateTemplate, newSerial, readCertificate } from '@keystead/core/x509';
 import { IDEVID, issue, newHierarchy, URLS, valuesOf } from '../../../core/x509/tests/profiles.ts';
@@ -46,6 +48,9 @@ export interface MadeUnit {
   readonly unit: ConsignedUnit;
   readonly content: Parcel['contents'][number];
 }
+
+/** A parcel before its seal. */
+export type Packed = Omit<Parcel, 'seal'>;
 
 /** A factory with its sub-CA, and what its node's keyd would have written. */
 export class ModelNode {
@@ -175,7 +180,7 @@ export class ModelNode {
   }
 
   /** What the front end makes of a consignment. */
-  parcel(document: string, tickets: readonly string[]): Parcel {
+  parcel(document: string, tickets: readonly string[]): Packed {
     const { units } = parseConsignment(document).content;
     return {
       v: 1,
@@ -185,6 +190,14 @@ export class ModelNode {
         recordSha256 === null ? null : (this.contents.get(serial) ?? null),
       ),
     };
+  }
+
+  /** As keyd seals what the front end has packed. */
+  async seal(packed: Packed): Promise<Parcel> {
+    const { content, sha256: consignmentSha256 } = parseConsignment(packed.consignment);
+    const about = { factory: this.name, number: content.number, consignmentSha256 };
+    const seal = await signSeal({ ...about, contentsSha256: contentsSha256(packed) }, this.evidence.signer);
+    return { ...packed, seal };
   }
 
   /** Every certificate in its journal, by serial number. */
@@ -245,7 +258,10 @@ export class ModelHeadquarters {
     this.#intake = this.#open();
   }
 
-  take(parcel: Parcel, seen: Parameters<Intake['take']>[0]['seen'] = []): ReturnType<Intake['take']> {
+  /** @param packed with its seal; without one it gets that of its factory. */
+  async take(packed: Packed | Parcel, seen: Parameters<Intake['take']>[0]['seen'] = []): ReturnType<Intake['take']> {
+    const node = this.#factories.get(parseConsignment(packed.consignment).content.factory);
+    const parcel = 'seal' in packed ? packed : ((await node?.seal(packed)) ?? { ...packed, seal: 'none' });
     return this.#intake.take({ parcel, seen, requestId: 'exchange', now: NOW });
   }
 

@@ -341,6 +341,26 @@ test('a parcel that was changed after keyd signed is refused with the unit and w
   assert.equal((await hq.take(parcel)).repeated, false);
 });
 
+test('TEST-KEY-17 whoever carries a parcel leaves out no certificate, ticket or signature of a ticket: the node has sealed it', async () => {
+  const ticket = ticketFor('berlin-1');
+  const node = await ModelNode.make('berlin-1');
+  const hq = new ModelHeadquarters([node], tickets);
+  await node.provision('KS-0001', ticket.signed);
+  const parcel = await node.seal(node.parcel((await node.consign()) ?? '', [ticket.text]));
+  await node.provision('KS-0002', ticket.signed);
+  const next = await node.seal(node.parcel((await node.consign()) ?? '', [ticket.text]));
+  const stranger = await (await ModelNode.make('berlin-1')).seal(parcel);
+  await assert.rejects(hq.take({ ...parcel, contents: [null] }), code('consignment.seal-broken'));
+  await assert.rejects(hq.take({ ...parcel, tickets: [] }), code('consignment.seal-broken'));
+  await assert.rejects(hq.take({ ...parcel, tickets: [`${ticket.text} `] }), code('consignment.seal-broken'));
+  await assert.rejects(hq.take({ ...parcel, seal: next.seal }), code('consignment.seal-broken'));
+  await assert.rejects(hq.take(stranger), code('factory.signature-invalid'));
+  await assert.rejects(hq.take({ ...parcel, seal: '{}' }), code('factory.document-malformed'));
+  assert.equal(hq.journal.entries.length, 0);
+  const { receipt } = await hq.take(parcel);
+  assert.equal(parseReceipt(receipt).content.taken, 1);
+});
+
 const content = (document: string) => {
   const { v: _, ...rest } = parseConsignment(document).content;
   return rest;
@@ -398,6 +418,47 @@ test('another factory that names the ticket of this one takes nothing of its quo
   assert.equal(parseReceipt(lie.receipt).content.quarantined.length, 3);
   const honest = await hq.take(berlin.parcel((await berlin.consign()) ?? '', [ticket.text]));
   assert.deepEqual(conflictsIn(honest.receipt), []);
+});
+
+test('TEST-KEY-19 a device id that is none of its factory, claimed without a certificate, is in quarantine and stands in the way of nobody', async () => {
+  const ticket = ticketFor('berlin-1');
+  const elsewhere = ticketFor('lyon-2', { deviceIds: { prefix: 'KS-', from: 5000, to: 5999, width: 4 } });
+  const [berlin, lyon] = [await ModelNode.make('berlin-1'), await ModelNode.make('lyon-2')];
+  const hq = new ModelHeadquarters([berlin, lyon], tickets);
+  const key = makeKey();
+  // Whoever has the evidence key of a factory, and not the key of its sub-CA, has no certificate to show.
+  await lyon.certify('KS-0001', elsewhere.signed, key);
+  const lie = await hq.take(lyon.parcel((await lyon.consign()) ?? '', [elsewhere.text]));
+  assert.deepEqual(conflictsIn(lie.receipt), [{ deviceId: 'KS-0001', conflicts: ['out-of-range T-lyon-2'] }]);
+  assert.equal(hq.consigned.units.unitOf('KS-0001'), undefined, 'headquarters itself can make it');
+  assert.equal(hq.consigned.units.ownerOf(spkiSha256(key.spki)), undefined);
+  hq.crash();
+  await berlin.provision('KS-0001', ticket.signed, key);
+  const honest = await hq.take(berlin.parcel((await berlin.consign()) ?? '', [ticket.text]));
+  assert.deepEqual(conflictsIn(honest.receipt), []);
+  // With a certificate there are two devices of one id, and both are reported.
+  await lyon.provision('KS-0002', elsewhere.signed);
+  await berlin.provision('KS-0002', ticket.signed);
+  await hq.take(lyon.parcel((await lyon.consign()) ?? '', [elsewhere.text]));
+  const second = await hq.take(berlin.parcel((await berlin.consign()) ?? '', [ticket.text]));
+  assert.deepEqual(conflictsIn(second.receipt), [{ deviceId: 'KS-0002', conflicts: ['device-known lyon-2 KS-0002'] }]);
+});
+
+test('a certificate that was given stays given, whatever the evidence key of its factory says later', async () => {
+  const ticket = ticketFor('berlin-1');
+  const node = await ModelNode.make('berlin-1');
+  const hq = new ModelHeadquarters([node], tickets);
+  await node.provision('KS-0001', ticket.signed);
+  const first = (await node.consign()) ?? '';
+  await hq.take(node.parcel(first, [ticket.text]));
+  const { units, ...more } = content(first);
+  const gone = units.map((unit) => ({ ...unit, recordSha256: null, keyOrigin: null }));
+  const chained = { ...more, units: gone, number: 2, previousSha256: parseConsignment(first).sha256 };
+  const lie = await signConsignment(chained, node.evidence.signer);
+  await hq.take(node.parcel(lie, [ticket.text]));
+  assert.ok(hq.consigned.units.believes('berlin-1', node.certified()[0] ?? ''));
+  hq.crash();
+  assert.ok(hq.consigned.units.believes('berlin-1', node.certified()[0] ?? ''));
 });
 
 test('a disk that is full when headquarters writes leaves nothing taken, and the next try takes all', async () => {

@@ -20,6 +20,13 @@ export const SignConsignment = {
   }),
 };
 
+/** The seal of a parcel of this factory node. */
+export const SealParcel = {
+  params: z.strictObject({ number, consignmentSha256: hash, contentsSha256: hash, requestId }),
+  /** As `signSeal` writes it. */
+  result: z.strictObject({ seal: z.string() }),
+};
+
 /** A parcel of a factory, at headquarters. */
 export const TakeConsignment = {
   params: z.strictObject({
@@ -39,6 +46,7 @@ export const TakeConsignment = {
           .nullable(),
       )
       .max(MOST_CONSIGNED),
+    seal: z.string().min(1).max(4096),
     /**
      * What the records have against units, by their place in the consignment: keys that are in use for something else than
      * an IDevID. It can only put a unit into quarantine.

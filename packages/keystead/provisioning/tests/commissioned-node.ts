@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DerCertificate, type DerCrl, toBase64, toHex } from '@keystead/core/bytes';
 import { certSha256, SecretBytes, sha256 } from '@keystead/core/crypto';
-import { type Parcel, parseConsignment } from '@keystead/core/lifecycle';
+import { contentsSha256, type Parcel, parseConsignment } from '@keystead/core/lifecycle';
 import { pino } from 'pino';
 import { csrFor, type DomainBed, makeKey, type TestKey } from '../../authority/tests/bed.ts';
 import { Layout } from '../../files/layout.ts';
@@ -106,12 +106,16 @@ export class CommissionedNode {
   async parcel(number: number): Promise<Parcel> {
     const { document } = await this.client.signConsignment({ number, requestId: 'consign' });
     assert.ok(document !== null);
-    const contents = parseConsignment(document).content.units.map(({ serial }) => {
+    const { content, sha256: consignmentSha256 } = parseConsignment(document);
+    const contents = content.units.map(({ serial }) => {
       const made = this.made.get(serial);
       if (made === undefined) return null;
       const { certificate, record, signature } = made;
       return { certificate: toBase64(certificate), record, signature: toBase64(signature) };
     });
-    return { v: 1, consignment: document, tickets: [await this.ticket()], contents };
+    const packed = { tickets: [await this.ticket()], contents };
+    const hashes = { consignmentSha256, contentsSha256: contentsSha256(packed) };
+    const { seal } = await this.client.sealParcel({ number, ...hashes, requestId: 'seal' });
+    return { v: 1, consignment: document, ...packed, seal };
   }
 }

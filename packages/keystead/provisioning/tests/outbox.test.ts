@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { KeysteadError } from '@keystead/core/errors';
-import { draftTicket, parseConsignment, parseParcel, parseTicket, signReceipt } from '@keystead/core/lifecycle';
+import {
+  contentsSha256,
+  draftTicket,
+  parseConsignment,
+  parseParcel,
+  parseTicket,
+  signReceipt,
+  signSeal,
+  verifySeal,
+} from '@keystead/core/lifecycle';
 import { appendAudit } from '../../audit/index.ts';
 import { makeKey } from '../../keyd/tests/bed.ts';
 import { ModelNode } from '../../keyd/tests/reconciliation-model.ts';
+import type { Params } from '../../keyd-client/index.ts';
 import { StoreBed } from '../../store/tests/bed.ts';
 import { Outbox } from '../outbox.ts';
 import { recordTakenUnit } from '../taken-unit.ts';
@@ -38,8 +48,11 @@ async function set(t: { after(fn: () => unknown): void }) {
     }
     return { document: documents[number - 1] ?? null };
   };
+  const sealParcel = async ({ requestId: _, ...packed }: Params<'sealParcel'>) => ({
+    seal: await signSeal({ factory: 'berlin-1', ...packed }, node.evidence.signer),
+  });
   const audit: Parameters<typeof recordTakenUnit>[1]['audit'] = (tx, event) => appendAudit(tx, event, bed.clock);
-  const deps = { store, audit, clock: bed.clock, keyd: { signConsignment } };
+  const deps = { store, audit, clock: bed.clock, keyd: { signConsignment, sealParcel } };
   const open = () => new Outbox(deps, headquarters.spki);
   /** The node's serve records a unit. */
   const recorded = async (serial: string): Promise<void> => {
@@ -71,16 +84,18 @@ test('TEST-KEY-17 a consignment leaves when each of its units is recorded or giv
   assert.equal(await outbox.collect('r'), 0);
   await node.provision('KS-0001', signed);
   assert.equal(await outbox.collect('r'), 1);
-  assert.deepEqual(outbox.ready(0, 8), [], 'its unit is being recorded');
+  assert.deepEqual(await outbox.ready(0, 8, 'r'), [], 'its unit is being recorded');
   const [serial = ''] = node.contents.keys();
   await recorded(serial);
-  const [parcel] = outbox.ready(0, 8);
+  const [parcel] = await outbox.ready(0, 8, 'r');
   assert.ok(parcel);
-  const { consignment, contents, tickets } = parseParcel(parcel.text);
+  const { consignment, contents, tickets, seal } = parseParcel(parcel.text);
+  const packed = { factory: 'berlin-1', number: 1, consignmentSha256: parcel.sha256 };
+  verifySeal(seal, [node.evidence.spki], { ...packed, contentsSha256: contentsSha256({ tickets, contents }) });
   assert.deepEqual([consignment, contents, tickets], [documents[0], [node.contents.get(serial)], [text]]);
   assert.equal(await outbox.settle(await receipt(consignment), 'r'), true);
   assert.equal(await outbox.settle(await receipt(consignment), 'r'), false, 'the same again changes nothing');
-  assert.deepEqual(outbox.ready(0, 8), []);
+  assert.deepEqual(await outbox.ready(0, 8, 'r'), []);
   const { made, settled, waiting } = outbox.progress();
   assert.deepEqual([made, settled, waiting], [1, 1, 0]);
 });
@@ -93,7 +108,7 @@ test('a front end that lost what keyd gave out, or was killed in between, has th
   assert.equal(await open().collect('r'), 1);
   assert.equal(await open().collect('r'), 0);
   for (const serial of node.contents.keys()) await recorded(serial);
-  const [parcel] = open().ready(0, 8);
+  const [parcel] = await open().ready(0, 8, 'r');
   assert.equal(parseParcel(parcel?.text ?? '').consignment, lost);
 });
 

@@ -213,7 +213,7 @@ test('the body of a parcel is read when it is admitted and not before, and one t
   left.length = 0;
   assert.equal(await send('{'), 400);
   assert.equal(await send('{"v":1}'), 400);
-  assert.equal(await send(JSON.stringify({ v: 1, consignment: 'x', tickets: [], contents: [] })), 500);
+  assert.equal(await send(JSON.stringify({ v: 1, consignment: 'x', tickets: [], contents: [], seal: 'x' })), 500);
   assert.deepEqual(left, [true, true, false]);
   full = true;
   try {
