@@ -11,6 +11,7 @@ import { ocspFigures } from './ocsp.ts';
 import { pkcs11Figures } from './pkcs11.ts';
 import { provisionFigures } from './provision.ts';
 import { Rig } from './rig.ts';
+import { signFigures } from './sign.ts';
 
 /** In this order: issue and crl need keyd alone, and moduli nothing. */
 const PARTS: Readonly<Record<string, (bench: Bench, rig: Rig) => Promise<Figure[]>>> = {
@@ -18,6 +19,7 @@ const PARTS: Readonly<Record<string, (bench: Bench, rig: Rig) => Promise<Figure[
   pkcs11: pkcs11Figures,
   provision: provisionFigures,
   filter: filterFigures,
+  sign: signFigures,
   enrol: enrolFigures,
   ocsp: ocspFigures,
   issue: issueFigures,

@@ -774,6 +774,13 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
       },
     ],
     ['signRootCrl', {}],
+    // tests/attack/firmware.test.ts has what is approved: here nothing is.
+    [
+      'signFirmware',
+      { statements: [await signedBy(siege.bed, 'ada', release)], subject: toBase64(randomBytes(32)), requestId: 'fw' },
+    ],
+    ['firmwareSignatures', { key: 'pump-1', from: 0, limit: 10 }],
+    ['firmwareKeys', {}],
     [
       'signTimestamp',
       {

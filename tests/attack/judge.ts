@@ -48,6 +48,7 @@ export function judge(siege: Siege): string[] {
     ...openssl(siege),
     ...ONLINE_CAS.flatMap((issuer) => [...lists(siege, issuer), ...answers(siege, issuer)]),
     ...rootLists(siege),
+    ...firmware(siege),
     ...checkpoints(siege),
     ...documents(siege),
     ...timestamps(siege),
@@ -229,6 +230,10 @@ function rootLists({ trust, signed }: Siege): string[] {
       return found;
     });
 }
+
+/** Firmware: none, for nobody ordered any. */
+const firmware = ({ signed }: Siege): string[] =>
+  signed.filter(({ op }) => op === 'signFirmware').map(({ ok }) => `firmware of order ${ok.order}`);
 
 /** What came off its hold by an order of operators. */
 const releasedOf = (entries: Siege['entries'], issuer: OnlineCa): ReadonlySet<string> =>

@@ -32,6 +32,7 @@ const SIGNING = new Set([
   'signOcsp',
   'signCrl',
   'signRootCrl',
+  'signFirmware',
   'signCheckpoint',
   'signEvidence',
   'signTimestamp',

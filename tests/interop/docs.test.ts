@@ -135,6 +135,16 @@ const PRINTS: readonly (readonly [in_: string, said: RegExp])[] = [
   ['recordSha256', /([0-9a-f]{64}) {2}KS-0001\.yaml\n.*\1/],
   ['openssl cms -verify', /CMS Verification successful/],
   ['check-fleet', /RSA keys: none shares a factor/],
+  ['policy check signers.json', /warns +operators\.approver\.signers: also signs by SSH key [0-9a-f]{16}/],
+  [
+    '--sign-with ssh:./approver-key',
+    /approver signed, as approver[\s\S]*version \d+ is in force since .*\n[^\n]*approved by approver/,
+  ],
+  [
+    '--signature-in statement.sig',
+    /keystead policy statement v1\n\{[\s\S]*version \d+ is in force since .*\n[^\n]*approved by approver/,
+  ],
+  ['ssh-keygen -Y verify', /Good "keystead-approval" signature for approver/],
   ['policy apply next.json', /version 2 is in force since .*\n[^\n]*approved by approver/],
 ];
 
@@ -153,8 +163,10 @@ for (const path of [
   'docs/verifying.md',
   'docs/station.md',
   'docs/records.md',
+  'docs/signing.md',
   'docs/factory-headquarters.md',
   'docs/factory-reconciliation.md',
+  'docs/approver-keys.md',
 ]) {
   const blocks = [...page(path).matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   for (const [index, block] of blocks.entries()) {

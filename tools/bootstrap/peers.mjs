@@ -51,6 +51,8 @@ const PEERS = [
   // By their paths: an ordinary user's PATH has no sbin.
   { package: 'nginx-light', command: '/usr/sbin/nginx', args: ['-v'] },
   { package: 'mosquitto', command: '/usr/sbin/mosquitto', args: ['-h'] },
+  // A browser to register passkeys with. Its version is told without a window and without a profile.
+  { package: 'chromium', command: 'chromium', args: ['--version'] },
   { package: 'mosquitto-clients', command: 'mosquitto_pub', args: ['--help'] },
 ];
 

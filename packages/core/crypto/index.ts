@@ -87,4 +87,5 @@ export { type SessionKeys, sessionKeys } from './session-keys.ts';
 export { type Pieces, type Signer, signPieces, softwareSigner, verifiedPieces, verifySignature } from './signature.ts';
 export * from './ssh/index.ts';
 export { twoStepKdf } from './two-step-kdf.ts';
+export * from './webauthn/index.ts';
 export { x963Kdf } from './x963-kdf.ts';

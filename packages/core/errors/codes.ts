@@ -425,6 +425,11 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'the policy must hold every profile that Keystead asks for by name',
   },
+  'policy.firmware-rule': {
+    kind: 'invalid',
+    rule: 'a key of the section firmware signs for one product in one environment, and each of these names keys of its own',
+  },
+  'policy.firmware-duplicate': { kind: 'invalid', rule: 'a product and a key stand once in the section firmware' },
   'policy.hierarchy': {
     kind: 'invalid',
     rule: 'a profile must keep its place in the hierarchy: roots sign themselves, the root signs the online CAs (pathLen 0), the online CAs sign the rest',
@@ -1348,7 +1353,196 @@ export const ERRORS = {
     rule: 'an image that has a signature is not signed again',
     remedy: 'give the image as it was built, before it was signed',
   },
+  // ---- orders to sign firmware (keyd)
+  'firmware-order.malformed': {
+    kind: 'invalid',
+    rule: 'a statement of an order to sign firmware must have the one form that is signed',
+  },
+  'firmware-order.signer-unknown': { kind: 'forbidden', rule: 'who signs must be an operator of the policy in force' },
+  'firmware-order.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'a release engineer asks, and who approves holds a role that the policy names for the product',
+  },
+  'firmware-order.signature-invalid': {
+    kind: 'forbidden',
+    rule: "the signature must be one of the operator's key in the policy in force",
+  },
+  'firmware-order.other-order': {
+    kind: 'invalid',
+    rule: 'every statement must be about the very same order, of the same proposer',
+  },
+  'firmware-order.expired': {
+    kind: 'forbidden',
+    rule: 'no statement may have ended',
+    remedy: 'have the order signed again by those whose statements have ended',
+  },
+  'firmware-order.not-yet-valid': { kind: 'forbidden', rule: 'a statement is of now, not of a time to come' },
+  'firmware-order.too-long': { kind: 'invalid', rule: 'a statement ends within approvals.maxSeconds of the policy' },
+  'firmware-order.self': { kind: 'forbidden', rule: 'nobody approves what they asked for' },
+  'firmware-order.duplicate': { kind: 'invalid', rule: 'one person and one key count once' },
+  'firmware-order.too-few': {
+    kind: 'forbidden',
+    rule: 'there must be as many approvals as the policy asks for',
+    remedy: 'have others approve: keystead sign approve',
+  },
+  'firmware-order.not-in-policy': {
+    kind: 'forbidden',
+    rule: 'the policy must have the product and its environment, with the format and the keys',
+    remedy: 'look at the section firmware of the policy; another policy takes its quorum',
+  },
+  'firmware-order.rollback-forbidden': {
+    kind: 'forbidden',
+    rule: 'version and security counter go back only where the policy has a quorum for it',
+  },
+  'firmware-order.id-reused': {
+    kind: 'conflict',
+    rule: 'one id is one order, which is carried out once',
+    remedy: 'ask again under another id',
+  },
+  'firmware-order.subject-differs': {
+    kind: 'conflict',
+    rule: 'the subject must have the SHA-256 that people approved',
+    remedy: 'find out who changed the image after it was approved; nothing was signed',
+  },
+  'firmware-order.claims-differ': {
+    kind: 'invalid',
+    rule: 'what the order says of an image must be what the image says of itself',
+  },
+  'firmware-order.version-taken': {
+    kind: 'conflict',
+    rule: 'one version of a product, for one target and environment, is one image',
+    remedy: 'build another version',
+  },
+  'firmware-order.rollback': {
+    kind: 'conflict',
+    rule: 'neither version nor security counter goes below what was signed before',
+    remedy: 'build a higher version; going back takes an order with rollback and its larger quorum',
+  },
+  'ceremony.firmware-key': {
+    kind: 'invalid',
+    rule: 'a key for firmware that a ceremony certifies must be a production key of the policy',
+  },
+  'firmware-order.before-restore': {
+    kind: 'conflict',
+    rule: 'a statement is of after the last restore: what was carried out before it may be forgotten',
+    remedy: 'have the order signed again, and see in the audit log which version was signed last',
+  },
+  'firmware-order.before-recount': {
+    kind: 'conflict',
+    rule: 'a statement is of after the last recount: what was carried out before it may be forgotten',
+    remedy: 'have the order signed again, and see in the audit log which version was signed last',
+  },
+  'firmware-key.scope': {
+    kind: 'forbidden',
+    rule: 'a key signs for the product, the environment and the formats that its certificate and the policy name',
+  },
+  'firmware-key.uncertified': {
+    kind: 'unavailable',
+    rule: 'a production key must be certified by the signing root, and its certificate must not have ended',
+    remedy: 'hold a ceremony that certifies it',
+  },
+  'firmware-key.exhausted': {
+    kind: 'forbidden',
+    rule: 'a key signs no more orders than maxSignatures of the policy',
+    remedy: 'introduce its successor',
+  },
+  'firmware.format-unknown': { kind: 'invalid', rule: 'the format must be one that this program signs' },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
+  // ---- requests for firmware signatures
+  'signing.no-file': { kind: 'not-found', rule: 'a file that is named must be there, and readable' },
+  'signing.image-unknown': {
+    kind: 'not-found',
+    rule: 'an image or a document must have been handed in before it is asked for',
+    remedy: 'upload it with PUT /api/v1/signing/images; keystead sign request --image does',
+  },
+  'signing.image-differs': {
+    kind: 'invalid',
+    rule: 'what is handed in must have the SHA-256 that was told with it',
+    remedy: 'compare the file with the one that was built, and send it again',
+  },
+  'signing.image-changed': {
+    kind: 'conflict',
+    rule: 'the image that is kept must have the SHA-256 that people approved',
+    remedy: 'find out who changed the data directory; nothing is signed',
+  },
+  'signing.image-too-large': { kind: 'too-large', rule: 'an image must be no larger than the service keeps' },
+  'signing.no-space': {
+    kind: 'unavailable',
+    rule: 'what is kept for firmware signing must leave the disk room for the records',
+    remedy: 'make room in the data directory',
+  },
+  'signing.private-key': {
+    kind: 'invalid',
+    rule: 'an image that is signed must hold no private key in the clear',
+    remedy: 'take the key out of the image, replace it, and see keystead scan for where it is',
+  },
+  'signing.document': {
+    kind: 'invalid',
+    rule: 'an attached document must be what it is attached as, and a provenance must name the image',
+  },
+  'signing.request-unknown': {
+    kind: 'not-found',
+    rule: 'a request for a firmware signature must be one that was made',
+  },
+  'signing.request-differs': {
+    kind: 'conflict',
+    rule: 'one id is one request: the same again must say the same',
+    remedy: 'leave --id away, or give another',
+  },
+  'signing.request-closed': {
+    kind: 'conflict',
+    rule: 'a request that has ended stays as it is',
+    remedy: 'ask again under another id: keystead sign request --id',
+  },
+  'signing.not-yours': {
+    kind: 'forbidden',
+    rule: 'who asks brings their own proposal, who approves their own approval, and who submitted withdraws',
+  },
+  'signing.too-many': {
+    kind: 'too-many',
+    rule: 'only so many requests for firmware signatures may be open at once',
+    remedy: 'withdraw what nobody needs any more',
+  },
+  'signing.not-signed': { kind: 'not-found', rule: 'a result is there when a request is signed' },
+  'signing.ended-unsigned': {
+    kind: 'conflict',
+    rule: 'a request that is waited for must end signed',
+    remedy: 'keystead sign show tells why it ended',
+  },
+  'signing.still-waiting': {
+    kind: 'unavailable',
+    rule: 'a request that is waited for must be signed within the time',
+    remedy: 'wait longer, or ask the approvers',
+  },
+  'signing.workload': {
+    kind: 'unauthenticated',
+    rule: 'a workload must show a token of an issuer that serve is configured to believe, for it, in force',
+  },
+  'signing.workload-forbidden': {
+    kind: 'forbidden',
+    rule: 'a workload may only submit, for the products that its claims are configured for, and look at its own',
+  },
+  // ---- repositories of The Update Framework
+  'firmware.tuf-threshold': {
+    kind: 'forbidden',
+    rule: 'metadata is signed by as many keys of its role as the root asks for',
+    remedy: 'have others of the role sign it: keystead tuf sign',
+  },
+  'firmware.tuf-version': {
+    kind: 'conflict',
+    rule: 'a version of metadata goes up, a root by one each time, and has one content for good',
+    remedy: 'propose it again from what is published',
+  },
+  'firmware.tuf-expired': {
+    kind: 'conflict',
+    rule: 'metadata is published and built upon before it expires',
+    remedy: 'propose a later one, signed by its role; look at the clock',
+  },
+  'firmware.tuf-target': {
+    kind: 'conflict',
+    rule: 'a target file must be there with the length and hash that signed metadata gives',
+  },
+  'firmware.tuf-repository': { kind: 'not-found', rule: 'there must be a TUF repository in the directory, whole' },
   'firmware.anchor-missing': {
     kind: 'not-found',
     rule: 'every signing key of a product and environment has a certificate, and there is at least one',
@@ -2434,6 +2628,86 @@ export const ERRORS = {
   'diversify.unsupported': {
     kind: 'unsupported',
     rule: 'master keys need a keystore that derives: a sealed file or a PKCS#11 token with CKM_SHA256_HMAC',
+  },
+  // ---- keys of people who propose and approve
+  'approval.hardware-required': {
+    kind: 'forbidden',
+    rule: 'where the policy says so, an approval counts only by a key that is held in hardware: a security key, a passkey that cannot be copied, a token',
+    remedy: 'sign with the security key or token that the policy has for you, or have a quorum put one there',
+  },
+  'approval.signer-failed': {
+    kind: 'invalid',
+    rule: 'what --sign-with names must be able to sign: ssh:FILE for ssh-keygen, or pkcs11:URI for a token',
+    remedy: 'what ssh-keygen or the token said stands above; try it by hand',
+  },
+  'approval.signature-unreadable': {
+    kind: 'invalid',
+    rule: 'a signature that was made elsewhere lies in FILE.sig, beside the FILE of bytes that was written for it',
+    remedy:
+      'write the bytes with --bytes-out FILE, sign them with ssh-keygen -Y sign, and give the FILE.sig that it made',
+  },
+  'approval.ssh-refused': {
+    kind: 'forbidden',
+    rule: 'an SSH signature of a statement must be for the namespace keystead-approval, of these very bytes, and by a security key that was touched',
+    remedy: 'ssh-keygen -Y sign -n keystead-approval -f KEY FILE, with the FILE of --bytes-out as it is',
+  },
+  'approval.bytes-differ': {
+    kind: 'conflict',
+    rule: 'the bytes that were written out to be signed elsewhere must be of the same statement as the one that is completed with their signature',
+    remedy: 'repeat the command just as it was when it wrote the bytes, or write them out anew',
+  },
+  'policy.signer-unfit': {
+    kind: 'invalid',
+    rule: 'each key by which an operator signs must be of an algorithm of the policy, and neither weak nor published',
+  },
+  'policy.hardware-unenforced': {
+    kind: 'invalid',
+    rule: 'a policy demands hardware-held keys only of approvals whose signatures are verified',
+    remedy: 'leave `hardware` out: how this quorum comes together is by procedure',
+  },
+  'webauthn.malformed': {
+    kind: 'invalid',
+    rule: 'what a browser and its authenticator answer must have the form of W3C WebAuthn, of bounded size',
+  },
+  'webauthn.type-differs': {
+    kind: 'forbidden',
+    rule: 'a registration is no assertion, and an assertion no registration',
+  },
+  'webauthn.challenge-differs': {
+    kind: 'forbidden',
+    rule: 'an assertion holds for the one challenge that it was made for: this very statement',
+    remedy: 'sign what is asked for now; an assertion of something else cannot be used again',
+  },
+  'webauthn.origin-foreign': {
+    kind: 'forbidden',
+    rule: 'an assertion is made at one of the origins that the policy names for the credential, in no frame of another page',
+    remedy: 'open the console under its own address; if somebody sent you a link, report it',
+  },
+  'webauthn.relying-party-foreign': {
+    kind: 'forbidden',
+    rule: 'an assertion is made for the relying party that the credential was registered for',
+  },
+  'webauthn.user-absent': { kind: 'forbidden', rule: 'somebody must have touched the authenticator' },
+  'webauthn.user-unverified': {
+    kind: 'forbidden',
+    rule: 'the authenticator must have verified who touches it, by PIN or biometrics',
+    remedy: 'set a PIN on the security key',
+  },
+  'webauthn.credential-differs': {
+    kind: 'forbidden',
+    rule: 'an assertion is made by a credential that the policy has for its signer',
+  },
+  'webauthn.algorithm-forbidden': {
+    kind: 'invalid',
+    rule: 'a credential signs by ES256 on P-256, EdDSA on Ed25519, or RS256',
+  },
+  'webauthn.attestation-refused': {
+    kind: 'invalid',
+    rule: 'an attestation is of the format none, or packed by the key of the credential itself',
+  },
+  'webauthn.signature-invalid': {
+    kind: 'forbidden',
+    rule: 'the signature of an assertion must be by the key of its credential',
   },
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -2,10 +2,14 @@ import { z } from 'zod';
 import { canonicalJson, type JsonValue, toHex } from '../bytes/index.ts';
 import { sha256 } from '../crypto/index.ts';
 import { type ErrorCode, KeysteadError } from '../errors/index.ts';
+import type { ApprovalQuorum } from './approval-quorum.ts';
 import { parseDocumentOf } from './operator-document.ts';
 import { OPERATOR_NAME, operatorOf, type Policy } from './policy.ts';
-import { type Permission, permits, ROLES, type Role } from './roles.ts';
+import { type Permission, permits, ROLES } from './roles.ts';
 import { type DocumentKind, requireOperatorSignature } from './signed-payload.ts';
+import { type ProvenKey, requireHardware } from './signers/verify.ts';
+
+export type { ApprovalQuorum } from './approval-quorum.ts';
 
 const time = z.iso.datetime({ offset: false, precision: 0 });
 
@@ -44,12 +48,6 @@ export interface OrderKind<O> extends DocumentKind<Statement<O>> {
   readonly quorum: (policy: Policy, order: O) => ApprovalQuorum;
 }
 
-/** How many approvals an order takes besides its proposal, and by which roles. */
-export interface ApprovalQuorum {
-  readonly approvals: number;
-  readonly roles: readonly Role[];
-}
-
 /** An order with those who have signed it so far. */
 export interface Agreed<O> {
   readonly order: O;
@@ -79,7 +77,7 @@ export function verifyAgreement<O>(kind: OrderKind<O>, texts: readonly string[],
   const statements = texts.map((text) => {
     const document = parseDocumentOf(kind, text);
     const who = { permission: kind.permissions.sign, policy };
-    return { ...document, key: requireOperatorSignature(kind, document.payload, document, who) };
+    return { ...document, proven: requireOperatorSignature(kind, document.payload, document, who) };
   });
   const [first] = statements;
   if (first?.content.act !== 'propose') {
@@ -89,14 +87,15 @@ export function verifyAgreement<O>(kind: OrderKind<O>, texts: readonly string[],
   const quorum = kind.quorum(policy, order);
   const orderSha256 = orderSha256Of(order);
   const seen = new Set<string>();
-  statements.forEach(({ content, signer, key }, index) => {
+  statements.forEach(({ content, signer, proven }, index) => {
     const field = `statements[${index}]`;
     if (orderSha256Of(content.order) !== orderSha256 || content.proposer !== proposer) {
       throw new KeysteadError(kind.codes.otherOrder, { field: `${field}.order`, seen: `by ${signer}` });
     }
     requireTime(kind, content, policy, now, field);
     requirePart(kind, content, { signer, quorum, policy, field, first: index === 0 });
-    for (const mark of [`name ${signer}`, `key ${key}`]) {
+    if (index > 0) requireHeld(quorum, proven, signer, field);
+    for (const mark of [`name ${signer}`, `key ${proven.key}`]) {
       if (seen.has(mark)) throw new KeysteadError(kind.codes.duplicate, { field: `${field}.signer`, seen: signer });
       seen.add(mark);
     }
@@ -109,6 +108,11 @@ export function verifyAgreement<O>(kind: OrderKind<O>, texts: readonly string[],
     needed: quorum.approvals,
     expiresAt: statements.map(({ content }) => content.expiresAt).reduce((a, b) => (a < b ? a : b)),
   };
+}
+
+/** @throws KeysteadError `approval.hardware-required`. */
+function requireHeld({ hardware }: ApprovalQuorum, proven: ProvenKey, signer: string, field: string): void {
+  if (hardware === true) requireHardware(proven, signer, `${field}.signature`);
 }
 
 /** @throws KeysteadError the kind's `tooFew`. */

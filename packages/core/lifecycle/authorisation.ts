@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { toBase64url } from '../bytes/index.ts';
-import type { Signer } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { hostSan, ipOctets, ipText } from '../x509/index.ts';
 import {
@@ -11,6 +10,7 @@ import {
   verifyDocumentOf,
 } from './operator-document.ts';
 import type { Policy } from './policy.ts';
+import type { StatementSigner } from './signers/proof.ts';
 import { DeviceIds, isInRange } from './ticket.ts';
 
 /** The protocols by which somebody without a certificate of ours may come. */
@@ -93,8 +93,11 @@ const KIND: DocumentKind<Authorisation> = {
  * Signs an authorisation. Returns one line of JSON. REQ-KEY-STO-03
  * @throws KeysteadError `authorisation.malformed` with the field.
  */
-export const signAuthorisation = (draft: AuthorisationDraft, signerName: string, signer: Signer): Promise<string> =>
-  signDocumentOf(KIND, { v: 1, ...draft }, signerName, signer);
+export const signAuthorisation = (
+  draft: AuthorisationDraft,
+  signerName: string,
+  signer: StatementSigner,
+): Promise<string> => signDocumentOf(KIND, { v: 1, ...draft }, signerName, signer);
 
 /** Reads an authorisation; verifies nothing. @throws KeysteadError `authorisation.malformed`. */
 export const parseAuthorisation = (text: string): SignedAuthorisation => parseDocumentOf(KIND, text);

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { Signer } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import {
   type Agreed,
@@ -13,6 +12,7 @@ import { type IssuerId, isIssuerId } from './issuer.ts';
 import { type OperatorDocument, parseDocumentOf, signDocumentOf } from './operator-document.ts';
 import type { Policy } from './policy.ts';
 import { REVOCATION_ORDER_CODES } from './revocation-statement.ts';
+import type { StatementSigner } from './signers/proof.ts';
 
 /** Why a CA is revoked (RFC 5280 section 5.3.1). A CA is never on hold. */
 export const CA_REVOCATION_REASONS = ['unspecified', 'cACompromise', 'superseded', 'cessationOfOperation'] as const;
@@ -55,7 +55,7 @@ const KIND: OrderKind<CaRevocationOrder> = {
 export const signCaRevocation = (
   draft: Omit<CaRevocationStatement, 'v'>,
   signerName: string,
-  signer: Signer,
+  signer: StatementSigner,
 ): Promise<string> => signDocumentOf(KIND, { v: 1, ...draft }, signerName, signer);
 
 /** Reads a statement; verifies nothing. @throws KeysteadError `revocation-request.malformed`. */

@@ -12,6 +12,7 @@ const PERIODS: Partial<Record<KeyPurposeId, readonly [originator: Period, recipi
   'evidence-signer': [3 * YEAR, 30 * YEAR],
   // Each ceremony certifies the key again, for at most two years.
   'root-crl-signer': [10 * YEAR, 10 * YEAR],
+  'firmware-signer': [3 * YEAR, 30 * YEAR],
   // The certificate of each token was made in the year before.
   'tsa-signer': [3 * YEAR, 15 * YEAR],
   'transcript-signer': [7 * DAY, 30 * YEAR],
@@ -38,6 +39,7 @@ const PLACES: Readonly<Record<KeyPurposeId, readonly KeyCustody[]>> = {
   'server-ca': KEYD,
   'operator-ca': KEYD,
   'root-crl-signer': KEYD,
+  'firmware-signer': KEYD,
   'ocsp-responder': ['memory'],
   'evidence-signer': KEYD,
   'tsa-signer': KEYD,

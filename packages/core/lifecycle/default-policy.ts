@@ -1,7 +1,10 @@
 import { toBase64 } from '../bytes/index.ts';
+import { FIRMWARE_FORMATS } from '../firmware/index.ts';
 import type { Profile } from '../x509/index.ts';
 import { defaultKeying } from './default-keying.ts';
 import { DEFAULT_FACTORY_POLICY, type FactoryPolicy } from './factory/policy.ts';
+import type { FirmwarePolicy } from './firmware/policy.ts';
+import { FIRMWARE_PROFILE } from './firmware/profile.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import type { Cryptoperiod } from './keying.ts';
 import { CMP_RA_PROFILE, type OnlineCa, type Policy } from './policy.ts';
@@ -229,6 +232,19 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       keyAlgorithms: ['P-256'],
       requesters: [],
     },
+    {
+      ...endEntity,
+      id: FIRMWARE_PROFILE,
+      description: 'Signs firmware of one product in one environment; keyd sets both in the subject',
+      issuer: 'signing-root',
+      subject: { commonName: { fixed: 'firmware' }, organization },
+      san: 'none',
+      extKeyUsage: ['codeSigning'],
+      csrExtensions: [],
+      validity: { seconds: 3 * YEAR, backdateSeconds: CA_BACKDATE },
+      keyAlgorithms: ['P-256', 'P-384', 'Ed25519'],
+      requesters: [],
+    },
   ];
 }
 
@@ -260,6 +276,8 @@ export interface DemoPolicyOptions {
   deviceProof?: Policy['deviceProof'];
   roots?: Policy['roots'];
   stations?: Policy['stations'];
+  /** What firmware is signed; without it the policy has neither keys nor a profile for it. */
+  firmware?: Policy['firmware'];
   /** False for a policy of before the indirect CRL of the root: nobody signs one. */
   rootCrlSigner?: boolean;
   /** False for a policy of before time stamps: nobody signs one. */
@@ -282,7 +300,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.rootCrlSigner === false ? [ROOT_CRL_PROFILE] : []),
     ...(options.tsaSigner === false ? [TSA_PROFILE] : []),
   ]);
-  const wanted = all.filter(({ id }) => !left.has(id));
+  const wanted = all.filter(({ id }) => !left.has(id) && (id !== FIRMWARE_PROFILE || options.firmware !== undefined));
   const paths = options.factory === undefined ? {} : FACTORY_PATHS;
   const profiles = wanted.map((profile) => ({
     ...profile,
@@ -336,9 +354,46 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.roots === undefined ? {} : { roots: options.roots }),
     ...(options.factory === undefined ? {} : { factory: { ...DEFAULT_FACTORY_POLICY, ...options.factory } }),
     ...(options.stations === undefined ? {} : { stations: options.stations }),
+    ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }
 
 /** The bytes of a policy's file: JSON for people, UTF-8. Its SHA-256 is what a ceremony approves. */
 export const formatPolicy = (policy: Policy): string => `${JSON.stringify(policy, null, 2)}\n`;
+
+/** The firmware of the demonstration: one product, a key for production and one for development. */
+export const DEMO_FIRMWARE: FirmwarePolicy = {
+  products: [
+    {
+      product: 'KS-PUMP-1',
+      environments: {
+        production: {
+          keys: ['pump-1'],
+          formats: [...FIRMWARE_FORMATS],
+          approvals: 1,
+          roles: ['approver'],
+          rollback: { approvals: 2, roles: ['approver', 'policy-administrator'] },
+        },
+        development: { keys: ['pump-1-dev'], formats: [...FIRMWARE_FORMATS], approvals: 1, roles: ['approver'] },
+      },
+    },
+  ],
+  keys: [
+    {
+      id: 'pump-1',
+      algorithm: 'P-256',
+      product: 'KS-PUMP-1',
+      environment: 'production',
+      formats: [...FIRMWARE_FORMATS],
+      maxSignatures: 10_000,
+    },
+    {
+      id: 'pump-1-dev',
+      algorithm: 'P-256',
+      product: 'KS-PUMP-1',
+      environment: 'development',
+      formats: [...FIRMWARE_FORMATS],
+    },
+  ],
+};

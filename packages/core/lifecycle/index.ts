@@ -12,6 +12,7 @@ export * from './ceremony/rehearsal.ts';
 export * from './ceremony/renewal.ts';
 export {
   type CeremonyRequest,
+  firmwareCsrs,
   formatCeremonyRequest,
   type OptionalSlot,
   parseCeremonyRequest,
@@ -28,6 +29,7 @@ export * from './cryptoperiod.ts';
 export * from './default-policy.ts';
 export { durationText } from './duration.ts';
 export * from './factory/index.ts';
+export * from './firmware/index.ts';
 export { DEFAULT_FLEET_KEYS, type FleetKeyPolicy } from './fleet-key-policy.ts';
 export * from './inventory.ts';
 export * from './issuer.ts';
@@ -73,6 +75,7 @@ export * from './revocation-statement.ts';
 export * from './roles.ts';
 export * from './root-crl.ts';
 export { firstIssue } from './schema-field.ts';
+export * from './signers/index.ts';
 export * from './station/index.ts';
 export * from './ticket.ts';
 export * from './tsa.ts';

@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { canonicalJson, type DerSpki, fromBase64, type SpkiSha256, sameBytes, toBase64url } from '../bytes/index.ts';
-import { type Signer, verifySignature } from '../crypto/index.ts';
+import { canonicalJson, type SpkiSha256, sameBytes, toBase64url } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
-import { checkPublicKey, signatureAlgorithmFor } from '../x509/index.ts';
 import { OPERATOR_NAME, operatorOf, type Policy } from './policy.ts';
 import { permits } from './roles.ts';
 import { firstIssue } from './schema-field.ts';
+import { payloadFor } from './signers/held-bytes.ts';
+import { ProofShape, proofMembers, prove, type StatementSigner } from './signers/proof.ts';
+import { requireProof } from './signers/verify.ts';
 
 /** What may be ordered of a key of keyd's. Generation, activation and destruction are acts of their own. */
 export const KEY_CHANGES = ['suspend', 'resume', 'deactivate', 'compromise'] as const;
@@ -39,8 +40,7 @@ const EnvelopeSchema = z.strictObject({
   /** RFC 8785 canonical JSON, base64url. */
   payload: z.string().max(4096),
   signer: z.string().regex(OPERATOR_NAME),
-  /** As the operator's key signs: ECDSA in DER, base64url. */
-  signature: z.string().max(2048),
+  ...ProofShape,
 });
 
 /** An order whose signature and signer are verified. */
@@ -50,8 +50,8 @@ export interface SignedKeyOrder {
 }
 
 /** What goes before the payload, so that this signature is never one of something else by the same key. */
-const CONTEXT = Buffer.from('keystead key order v1\n', 'latin1');
-const signedBytes = (payload: Uint8Array): Uint8Array => Buffer.concat([CONTEXT, payload]);
+const CONTEXT = 'keystead key order v1\n';
+const signedBytes = (payload: Uint8Array): Uint8Array => Buffer.concat([Buffer.from(CONTEXT, 'latin1'), payload]);
 const encode = (order: KeyOrder): Uint8Array => Buffer.from(canonicalJson(order), 'utf8');
 
 /**
@@ -59,11 +59,11 @@ const encode = (order: KeyOrder): Uint8Array => Buffer.from(canonicalJson(order)
  * @param signerName the operator whose key `signer` is, as the policy names them.
  * @throws KeysteadError `key-order.malformed` with the field.
  */
-export async function signKeyOrder(draft: KeyOrderDraft, signerName: string, signer: Signer): Promise<string> {
+export async function signKeyOrder(draft: KeyOrderDraft, signerName: string, signer: StatementSigner): Promise<string> {
   const at = `${draft.at.toISOString().slice(0, 19)}Z`;
-  const payload = encode(check({ ...draft, v: 1, at }));
-  const signature = await signer.sign(signedBytes(payload));
-  return JSON.stringify({ payload: toBase64url(payload), signer: signerName, signature: toBase64url(signature) });
+  const payload = payloadFor(signer, CONTEXT, encode(check({ ...draft, v: 1, at })));
+  const proof = await prove(signer, signedBytes(payload));
+  return JSON.stringify({ payload: toBase64url(payload), signer: signerName, ...proofMembers(proof) });
 }
 
 /**
@@ -88,12 +88,9 @@ export function verifyKeyOrder(text: string, policy: Policy, now: Date): SignedK
         : `${signer}: ${operator.roles.join(', ')}`;
     throw new KeysteadError('key-order.signer-forbidden', { field: order.change, seen });
   }
-  const spki = fromBase64(operator.spki) as DerSpki;
-  const algorithm = signatureAlgorithmFor(checkPublicKey(spki, policy.algorithms));
-  const signature = fromBase64url(envelope.data.signature, 'signature');
-  if (!verifySignature(algorithm, spki, signedBytes(payload), signature)) {
-    throw new KeysteadError('key-order.signature-invalid', { field: 'signature', seen: `not one of ${signer}` });
-  }
+  const proof = { by: envelope.data.by, signature: fromBase64url(envelope.data.signature, 'signature') };
+  const otherwise = { code: 'key-order.signature-invalid', field: 'signature' } as const;
+  requireProof(operator, policy.algorithms, signedBytes(payload), proof, otherwise);
   const age = now.getTime() - Date.parse(order.at);
   if (age > GOOD_FOR_MS || age < -AHEAD_MS) throw new KeysteadError('key-order.stale', { field: 'at', seen: order.at });
   return { order, signer };

@@ -122,6 +122,19 @@ export const KEY_PURPOSES = {
     },
     atEnd: 'keyd signs no further list with it',
   },
+  'firmware-signer': {
+    title: 'signer of firmware',
+    use: 'signs firmware of one product in one environment, by order of a quorum',
+    keyType: 'private signature key',
+    owner: 'release-engineer',
+    profiles: ['firmware-signer'],
+    ceiling: {
+      originator: 5 * YEAR,
+      recipient: 40 * YEAR,
+      why: `longer than table 1: each use takes several people, and devices know few keys; ${VERIFIED_LATER}`,
+    },
+    atEnd: 'keyd signs no further firmware with it; what it signed stays as the devices trust it',
+  },
   'ocsp-responder': {
     title: 'OCSP responder',
     use: 'signs answers on the status of certificates, delegated by one CA (RFC 6960 section 4.2.2.2)',
@@ -304,7 +317,7 @@ export const KEY_PURPOSES = {
 export type KeyPurposeId = keyof typeof KEY_PURPOSES;
 
 /** Purposes of keys that a deployment may be without: a policy that has none of their profiles need not name them. */
-export const OPTIONAL_PURPOSES: readonly KeyPurposeId[] = ['root-crl-signer', 'tsa-signer'];
+export const OPTIONAL_PURPOSES: readonly KeyPurposeId[] = ['root-crl-signer', 'tsa-signer', 'firmware-signer'];
 export const KEY_PURPOSE_IDS = Object.keys(KEY_PURPOSES) as [KeyPurposeId, ...KeyPurposeId[]];
 
 /** The purpose with its type made wide, so that its lists can be searched. */

@@ -11,6 +11,7 @@ import type { KeyCustody } from './keying.ts';
 import { SENSITIVE_ACTS, type SensitiveAct, STRENGTH_BITS } from './keying.ts';
 import type { Policy } from './policy.ts';
 import { permits } from './roles.ts';
+import { ableFor } from './signers/rules.ts';
 
 const asNumber = (period: Period): number => (period === 'none' ? Number.POSITIVE_INFINITY : period);
 
@@ -23,6 +24,7 @@ const STOPPED_BY_KEYD: ReadonlySet<KeyPurposeId> = new Set([
   'server-ca',
   'operator-ca',
   'root-crl-signer',
+  'firmware-signer',
   'ocsp-responder',
   'evidence-signer',
   'tsa-signer',
@@ -179,16 +181,31 @@ function checkQuorums(policy: Policy): void {
       throw new KeysteadError('policy.quorum-too-small', { field: `${field}.approvals`, seen: String(approvals) });
     }
   }
-  if (policy.demonstration) return;
+  checkHardwareQuorums(policy);
+  const { approvals, hardware } = policy.quorums['policy-change'];
+  if (policy.demonstration && hardware === undefined) return;
   // Without these people no policy could ever follow this one.
-  const { approvals, roles } = policy.quorums['policy-change'];
-  const able = policy.operators.filter((operator) => operator.roles.some((role) => roles.includes(role)));
+  const able = ableFor(policy, policy.quorums['policy-change']);
   const proposers = policy.operators.filter((operator) => operator.roles.includes('policy-administrator'));
   const reachable = proposers.some(({ name }) => able.filter((operator) => operator.name !== name).length >= approvals);
   if (!reachable) {
     throw new KeysteadError('policy.quorum-impossible', {
       field: 'quorums.policy-change.approvals',
       seen: `${approvals} besides a policy administrator, of ${able.length} who may`,
+    });
+  }
+}
+
+/** Who demands hardware of people that have none has locked the door with the key inside. */
+function checkHardwareQuorums(policy: Policy): void {
+  for (const act of Object.keys(SENSITIVE_ACTS) as SensitiveAct[]) {
+    const quorum = policy.quorums[act];
+    if (quorum.hardware !== true) continue;
+    const able = ableFor(policy, quorum);
+    if (able.length >= quorum.approvals) continue;
+    throw new KeysteadError('policy.quorum-impossible', {
+      field: `quorums.${act}.hardware`,
+      seen: `${quorum.approvals} with a hardware-held key, of ${able.length} who have one and may`,
     });
   }
 }
@@ -206,11 +223,11 @@ function checkTicketQuorum(policy: Policy): void {
       seen: `${never}, who may not sign tickets`,
     });
   }
-  if (policy.demonstration) return;
-  if (signatures < LEAST_APPROVALS) {
+  if (policy.demonstration && quorum.hardware === undefined) return;
+  if (signatures < LEAST_APPROVALS && !policy.demonstration) {
     throw new KeysteadError('policy.quorum-too-small', { field: `${field}.signatures`, seen: String(signatures) });
   }
-  const able = policy.operators.filter((operator) => operator.roles.some((role) => roles.includes(role)));
+  const able = ableFor(policy, quorum);
   if (able.length >= signatures) return;
   throw new KeysteadError('policy.quorum-impossible', {
     field: `${field}.signatures`,
@@ -220,8 +237,9 @@ function checkTicketQuorum(policy: Policy): void {
 
 /** A revocation that nobody could ever agree to is worse than one that a single person may order. */
 function checkRevocationAuthority(policy: Policy): void {
-  policy.revocation.authority?.forEach(({ approvals, roles }, index) => {
-    const able = policy.operators.filter((operator) => roles.some((role) => operator.roles.includes(role)));
+  policy.revocation.authority?.forEach((rule, index) => {
+    const { approvals } = rule;
+    const able = ableFor(policy, rule);
     const askers = policy.operators.filter((operator) => permits(operator.roles, 'revocation.propose'));
     const reachable = askers.some(({ name }) => able.filter((operator) => operator.name !== name).length >= approvals);
     if (approvals === 0 || reachable) return;

@@ -73,6 +73,8 @@ const QuorumSchema = z.strictObject({
   approvals: z.int().min(1).max(16),
   /** Who may be one of them: holders of any of these roles. Witnesses of a ceremony need none, so it may be empty there. */
   roles: z.array(z.enum(ROLES)),
+  /** Approvals count only by keys that are held in hardware. */
+  hardware: z.literal(true).optional(),
 });
 export type Quorum = z.infer<typeof QuorumSchema>;
 
@@ -81,6 +83,8 @@ const TicketQuorumSchema = z.strictObject({
   signatures: z.int().min(1).max(16),
   /** Who may be one of them: holders of any of these roles that may sign tickets at all. */
   roles: z.array(z.enum(ROLES)).min(1),
+  /** Signatures count only by keys that are held in hardware. */
+  hardware: z.literal(true).optional(),
 });
 
 export const KeyingShape = {

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { toBase64url } from '../bytes/index.ts';
-import type { Signer } from '../crypto/index.ts';
 import { OPERATOR_NAME, type Policy } from './policy.ts';
 import type { Permission } from './roles.ts';
 import {
@@ -13,6 +12,8 @@ import {
   requireOperatorSignature,
   signedBytes,
 } from './signed-payload.ts';
+import { payloadFor } from './signers/held-bytes.ts';
+import { type Proof, ProofShape, proofMembers, prove, type StatementSigner } from './signers/proof.ts';
 
 export type { DocumentKind } from './signed-payload.ts';
 
@@ -20,30 +21,28 @@ const EnvelopeSchema = z.strictObject({
   /** RFC 8785 canonical JSON, base64url. */
   payload: z.string().max(16_384),
   signer: z.string().regex(OPERATOR_NAME),
-  /** As the operator's key signs: ECDSA in DER, base64url. */
-  signature: z.string().max(2048),
+  ...ProofShape,
 });
 
 /** A document as it was read, whose signature is not yet verified. */
-export interface OperatorDocument<T> extends ReadPayload<T> {
+export interface OperatorDocument<T> extends ReadPayload<T>, Proof {
   readonly signer: string;
-  readonly signature: Uint8Array;
 }
 
 /**
  * Signs what an operator says. Returns one line of JSON without its end.
  * @param signerName the operator whose key `signer` is, as the policy names them.
- * @throws KeysteadError the kind's `malformed` with the field.
+ * @throws KeysteadError the kind's `malformed` with the field, `approval.bytes-differ`.
  */
 export async function signDocumentOf<T>(
   kind: DocumentKind<T>,
   content: T,
   signerName: string,
-  signer: Signer,
+  signer: StatementSigner,
 ): Promise<string> {
-  const payload = encodePayload(kind, content);
-  const signature = await signer.sign(signedBytes(kind, payload));
-  return JSON.stringify({ payload: toBase64url(payload), signer: signerName, signature: toBase64url(signature) });
+  const payload = payloadFor(signer, kind.context, encodePayload(kind, content));
+  const proof = await prove(signer, signedBytes(kind, payload));
+  return JSON.stringify({ payload: toBase64url(payload), signer: signerName, ...proofMembers(proof) });
 }
 
 /**
@@ -51,8 +50,8 @@ export async function signDocumentOf<T>(
  * @throws KeysteadError the kind's `malformed` with the field.
  */
 export function parseDocumentOf<T>(kind: DocumentKind<T>, text: string): OperatorDocument<T> {
-  const { payload, signer, signature } = readEnvelope(kind, EnvelopeSchema, text);
-  return { ...readPayload(kind, payload), signer, signature: readBase64url(kind, signature, 'signature') };
+  const { payload, signer, by, signature } = readEnvelope(kind, EnvelopeSchema, text);
+  return { ...readPayload(kind, payload), signer, by, signature: readBase64url(kind, signature, 'signature') };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { KeysteadError } from '../errors/index.ts';
+import { checkFirmwareRules } from './firmware/rules.ts';
 import { checkKeyingRules } from './keying-rules.ts';
 import { type Policy, PolicySchema } from './policy.ts';
 import { checkPolicyRules } from './policy-rules.ts';
@@ -17,6 +18,7 @@ export function checkPolicy(value: unknown): Policy {
   }
   checkPolicyRules(parsed.data);
   checkKeyingRules(parsed.data);
+  checkFirmwareRules(parsed.data);
   return parsed.data;
 }
 

@@ -3,9 +3,11 @@ import { KeysteadError } from '../errors/index.ts';
 import type { Profile } from '../x509/index.ts';
 import { checkAttestationRules } from './attestation-policy.ts';
 import { checkBackupRules } from './backup/custodians.ts';
+import { FIRMWARE_PROFILE } from './firmware/profile.ts';
 import { CMP_RA_PROFILE, type Policy } from './policy.ts';
 import { EXCLUSIVE_ROLES } from './roles.ts';
 import { ROOT_CRL_PROFILE } from './root-crl.ts';
+import { checkSigners } from './signers/rules.ts';
 import { checkStationRules } from './station/check.ts';
 import { STATION_PROFILE } from './station/rules.ts';
 import { TSA_PROFILE } from './tsa.ts';
@@ -52,6 +54,7 @@ export const VALIDITY_CEILINGS: Readonly<Record<string, number>> = {
   operator: 3 * YEAR,
   'ocsp-responder': 30 * DAY,
   [ROOT_CRL_PROFILE]: 2 * YEAR,
+  [FIRMWARE_PROFILE]: 5 * YEAR,
   'scep-ra': 30 * DAY,
   'evidence-signer': 3 * YEAR,
   [TSA_PROFILE]: 15 * YEAR,
@@ -71,6 +74,7 @@ export function checkPolicyRules(policy: Policy): void {
   checkRevocation(policy);
   checkTransition(policy);
   checkOperators(policy);
+  checkSigners(policy);
   checkBackupRules(policy);
   checkEst(policy);
   checkAttestationRules(policy);
@@ -137,7 +141,9 @@ function checkProfilePlace(policy: Policy, profile: Profile, field: string): voi
     throw new KeysteadError('policy.hierarchy', { field: `${field}.issuer`, seen: `${id} issued by ${issuer}` });
   }
   const ofRoot = id === 'transcript-signer' || id === ROOT_CRL_PROFILE;
-  if (!isCa && (issuer === 'self' || issuer === 'signing-root' || (issuer === 'root' && !ofRoot))) {
+  // Firmware hangs from the signing root, and nothing else does (docs/decisions/0038).
+  const misplaced = (issuer === 'signing-root') !== (id === FIRMWARE_PROFILE);
+  if (!isCa && (issuer === 'self' || misplaced || (issuer === 'root' && !ofRoot))) {
     throw new KeysteadError('policy.hierarchy', { field: `${field}.issuer`, seen: `${id} issued by ${issuer}` });
   }
   // What signs CRLs and is no CA has one name here: keyd composes that list alone (docs/decisions/0028).
@@ -147,6 +153,7 @@ function checkProfilePlace(policy: Policy, profile: Profile, field: string): voi
       seen: `${id} with ${profile.keyUsage.join(', ')}`,
     });
   }
+  if (id === FIRMWARE_PROFILE) checkFirmwareSigner(profile, field);
   // And what signs time stamps has one name too: whoever else could have such a certificate could say when.
   const stamps = profile.extKeyUsage.includes('timeStamping');
   if ((id === TSA_PROFILE) !== stamps || (stamps && (issuer !== 'server' || profile.requesters.length > 0))) {
@@ -180,6 +187,20 @@ function checkPathLength({ factory }: Policy, { id, ca }: Profile, field: string
   if (id === 'root-ca' ? pathLength === null || pathLength >= needed : pathLength === needed) return;
   const seen = `${pathLength}, where a sub-CA of a factory needs ${needed}`;
   throw new KeysteadError('policy.factory-hierarchy', { field: `${field}.ca.pathLength`, seen });
+}
+
+/** A key that signs firmware does nothing else, and nobody asks for its certificate but a ceremony. */
+function checkFirmwareSigner({ keyUsage, extKeyUsage, requesters, subject }: Profile, field: string): void {
+  const wrong =
+    (keyUsage.join() !== 'digitalSignature' && 'keyUsage') ||
+    (extKeyUsage.join() !== 'codeSigning' && 'extKeyUsage') ||
+    (requesters.length > 0 && 'requesters') ||
+    (typeof subject.commonName === 'string' && 'subject.commonName');
+  if (wrong === false) return;
+  throw new KeysteadError('policy.hierarchy', {
+    field: `${field}.${wrong}`,
+    seen: 'more than a signer of firmware does',
+  });
 }
 
 /** What keyd puts into a profile is not for a policy to say. */

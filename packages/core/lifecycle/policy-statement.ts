@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import type { DerSpki } from '../bytes/index.ts';
-import { canonicalJson, fromBase64, sameBytes, toBase64url } from '../bytes/index.ts';
-import { type Signer, verifySignature } from '../crypto/index.ts';
+import { canonicalJson, sameBytes, toBase64url } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
-import { checkPublicKey, signatureAlgorithmFor } from '../x509/index.ts';
 import { OPERATOR_NAME, operatorOf, type Policy } from './policy.ts';
 import { ROLES } from './roles.ts';
 import { firstIssue } from './schema-field.ts';
+import { payloadFor } from './signers/held-bytes.ts';
+import { type Proof, ProofShape, proofMembers, prove, type StatementSigner } from './signers/proof.ts';
+import { type ProvenKey, requireProof } from './signers/verify.ts';
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex');
 const name = z.string().regex(OPERATOR_NAME, 'must be the name of an operator');
@@ -36,8 +36,7 @@ export type PolicyStatement = z.infer<typeof StatementSchema>;
 const EnvelopeSchema = z.strictObject({
   /** The statement's JSON in its one form (RFC 8785), base64url. */
   payload: z.string().max(4096),
-  /** As the operator's key signs: ECDSA in DER, base64url. */
-  signature: z.string().max(2048),
+  ...ProofShape,
 });
 
 /** A policy needs at most 16 approvals. */
@@ -45,33 +44,35 @@ const MOST_STATEMENTS = 32;
 const FileSchema = z.strictObject({ v: z.literal(1), statements: z.array(EnvelopeSchema).max(MOST_STATEMENTS) });
 
 /** A statement as it was read, whose signature is not yet verified. */
-export interface SignedStatement {
+export interface SignedStatement extends Proof {
   readonly statement: PolicyStatement;
   readonly payload: Uint8Array;
-  readonly signature: Uint8Array;
 }
 
 /** What goes before the payload, so that this signature is never one of something else by the same key. */
-const CONTEXT = Buffer.from('keystead policy statement v1\n', 'latin1');
+const CONTEXT = 'keystead policy statement v1\n';
 
 /** The bytes that are signed: this context line and the payload. */
-export const statementBytes = (payload: Uint8Array): Uint8Array => Buffer.concat([CONTEXT, payload]);
+export const statementBytes = (payload: Uint8Array): Uint8Array =>
+  Buffer.concat([Buffer.from(CONTEXT, 'latin1'), payload]);
 
 /**
  * Signs a statement with an operator's key.
- * @throws KeysteadError `approval.malformed` with the field.
+ * @throws KeysteadError `approval.malformed` with the field, `approval.bytes-differ`.
  */
-export async function signStatement(statement: Omit<PolicyStatement, 'v'>, signer: Signer): Promise<SignedStatement> {
-  const checked = check({ v: 1, ...statement });
-  const payload = encode(checked);
-  return { statement: checked, payload, signature: await signer.sign(statementBytes(payload)) };
+export async function signStatement(
+  statement: Omit<PolicyStatement, 'v'>,
+  signer: StatementSigner,
+): Promise<SignedStatement> {
+  const payload = payloadFor(signer, CONTEXT, encode(check({ v: 1, ...statement })));
+  return { ...readPayload(payload, 'payload'), ...(await prove(signer, statementBytes(payload))) };
 }
 
 /** The approvals file that lies beside a policy: JSON, UTF-8, the statements in the order in which they were given. */
 export function formatStatements(statements: readonly SignedStatement[]): string {
-  const envelopes = statements.map(({ payload, signature }) => ({
+  const envelopes = statements.map(({ payload, by, signature }) => ({
     payload: toBase64url(payload),
-    signature: toBase64url(signature),
+    ...proofMembers({ by, signature }),
   }));
   return `${JSON.stringify({ v: 1, statements: envelopes }, null, 2)}\n`;
 }
@@ -85,31 +86,29 @@ export function parseStatements(text: string): SignedStatement[] {
   if (!file.success) throw malformed(firstIssue(file.error, 'approvals'), file.error);
   return file.data.statements.map((envelope, index) => {
     const field = `statements[${index}]`;
-    const payload = fromBase64url(envelope.payload, `${field}.payload`);
-    const statement = check(jsonOf(utf8Of(payload, `${field}.payload`), `${field}.payload`), `${field}.payload`);
-    if (!sameBytes(payload, encode(statement))) {
-      throw malformed({ field: `${field}.payload`, seen: 'another encoding of the statement' });
-    }
-    return { statement, payload, signature: fromBase64url(envelope.signature, `${field}.signature`) };
+    const read = readPayload(fromBase64url(envelope.payload, `${field}.payload`), `${field}.payload`);
+    return { ...read, by: envelope.by, signature: fromBase64url(envelope.signature, `${field}.signature`) };
   });
 }
 
+function readPayload(payload: Uint8Array, field: string): Pick<SignedStatement, 'statement' | 'payload'> {
+  const statement = check(jsonOf(utf8Of(payload, field), field), field);
+  if (sameBytes(payload, encode(statement))) return { statement, payload };
+  throw malformed({ field, seen: 'another encoding of the statement' });
+}
+
 /**
- * Verifies that the operator whom a statement names has signed it, with the key that stands in `policy`.
+ * Verifies that the operator whom a statement names has signed it, with a key that stands in `policy`.
+ * @returns the key.
  * @throws KeysteadError `approval.signer-unknown`, `approval.signature-invalid`, `key.*` for a key that is unfit.
  */
-export function verifyStatement({ statement, payload, signature }: SignedStatement, policy: Policy): void {
+export function verifyStatement({ statement, payload, ...proof }: SignedStatement, policy: Policy): ProvenKey {
   const operator = operatorOf(policy, statement.signer);
   if (operator === undefined) {
     throw new KeysteadError('approval.signer-unknown', { field: 'signer', seen: statement.signer });
   }
-  const spki = fromBase64(operator.spki) as DerSpki;
-  const algorithm = signatureAlgorithmFor(checkPublicKey(spki, policy.algorithms));
-  if (verifySignature(algorithm, spki, statementBytes(payload), signature)) return;
-  throw new KeysteadError('approval.signature-invalid', {
-    field: 'signature',
-    seen: `not one by the key of ${statement.signer}`,
-  });
+  const otherwise = { code: 'approval.signature-invalid', field: 'signature' } as const;
+  return requireProof(operator, policy.algorithms, statementBytes(payload), proof, otherwise);
 }
 
 const encode = (statement: PolicyStatement): Uint8Array => Buffer.from(canonicalJson(statement), 'utf8');

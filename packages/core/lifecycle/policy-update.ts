@@ -5,6 +5,7 @@ import { operatorOf, type Policy } from './policy.ts';
 import { parsePolicy } from './policy-check.ts';
 import { type PolicyStatement, parseStatements, verifyStatement } from './policy-statement.ts';
 import { permits, type Role } from './roles.ts';
+import { requireHardware } from './signers/verify.ts';
 
 /** A policy with the very bytes of its file. */
 export interface PolicyFile {
@@ -91,16 +92,18 @@ function verifyQuorum(current: PolicyFile, next: PolicyFile, approvals: string, 
   signed.forEach((one, index) => {
     const { statement } = one;
     const field = `statements[${index}]`;
-    verifyStatement(one, current.policy);
+    const proven = verifyStatement(one, current.policy);
     requireThisStep(statement, current, next, field);
     requireTime(statement, current.policy, at, field);
     requirePart(statement, proposer, current.policy, field);
-    const key = operatorOf(current.policy, statement.signer)?.spki ?? '';
-    if (names.has(statement.signer) || keys.has(key)) {
+    if (current.policy.quorums['policy-change'].hardware === true && statement.act === 'approve') {
+      requireHardware(proven, statement.signer, `${field}.signature`);
+    }
+    if (names.has(statement.signer) || keys.has(proven.key)) {
       throw new KeysteadError('approval.duplicate', { field: `${field}.signer`, seen: statement.signer });
     }
     names.add(statement.signer);
-    keys.add(key);
+    keys.add(proven.key);
     const { signer, role, signedAt } = statement;
     if (statement.act === 'approve') approvers.push({ name: signer, role, signedAt });
   });

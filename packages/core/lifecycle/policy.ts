@@ -7,12 +7,14 @@ import { AttestationPolicySchema } from './attestation-policy.ts';
 import { BackupPolicySchema } from './backup/custodians.ts';
 import { crlListName, MOST_SHARDS, type Shard } from './crl-lists.ts';
 import { FactoryPolicySchema } from './factory/policy.ts';
+import { FirmwarePolicySchema } from './firmware/policy.ts';
 import { FleetKeyPolicySchema } from './fleet-key-policy.ts';
 import { type IssuerId, OFFLINE_CAS, type RootId } from './issuer.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
 import { RevocationAuthoritySchema } from './revocation-authority.ts';
 import { ROLES } from './roles.ts';
+import { OperatorSignersSchema } from './signers/schema.ts';
 import { StationsPolicySchema } from './station/rules.ts';
 import { UnitKeysSchema } from './unit-keys-policy.ts';
 
@@ -34,6 +36,8 @@ const OperatorSchema = z.strictObject({
   roles: z.array(z.enum(ROLES)).min(1),
   /** SubjectPublicKeyInfo, base64 DER: keyd gives this operator a certificate for this key and no other. */
   spki: base64,
+  /** Other keys by which they sign statements: a security key, a passkey, a smart card. */
+  signers: OperatorSignersSchema.optional(),
 });
 
 const profileId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must be the id of a profile');
@@ -140,6 +144,8 @@ export const PolicySchema = z.strictObject({
   unitKeys: UnitKeysSchema.optional(),
   /** Factory nodes; without it there can be none. */
   factory: FactoryPolicySchema.optional(),
+  /** What firmware is signed; without it, none. */
+  firmware: FirmwarePolicySchema.optional(),
   /** Broken RSA keys of the fleet; without it, what fleet-key-policy.ts says. */
   fleetKeys: FleetKeyPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { toBase64url } from '../bytes/index.ts';
-import type { Signer } from '../crypto/index.ts';
 import { type ErrorCode, KeysteadError } from '../errors/index.ts';
 import { OPERATOR_NAME, type Policy } from './policy.ts';
 import type { Permission, Role } from './roles.ts';
@@ -15,6 +14,9 @@ import {
   requireOperatorSignature,
   signedBytes,
 } from './signed-payload.ts';
+import { proveUnchanged } from './signers/held-bytes.ts';
+import { type Proof, ProofShape, proofMembers, type StatementSigner } from './signers/proof.ts';
+import { requireHardware } from './signers/verify.ts';
 
 /** More people than any quorum asks for. */
 const MOST_SIGNATURES = 16;
@@ -27,8 +29,7 @@ const EnvelopeSchema = z.strictObject({
     .array(
       z.strictObject({
         signer: z.string().regex(OPERATOR_NAME),
-        /** As the operator's key signs: ECDSA in DER, base64url. */
-        signature: z.string().max(2048),
+        ...ProofShape,
       }),
     )
     .max(MOST_SIGNATURES),
@@ -49,11 +50,12 @@ export interface QuorumKind<T> extends Omit<DocumentKind<T>, 'codes'> {
 export interface SigningQuorum {
   readonly signatures: number;
   readonly roles: readonly Role[];
+  /** Only keys that are held in hardware count. */
+  readonly hardware?: boolean;
 }
 
-export interface QuorumSignature {
+export interface QuorumSignature extends Proof {
   readonly signer: string;
-  readonly signature: Uint8Array;
 }
 
 /** A document as it was read, whose signatures are not yet verified. Its hash is the same however many have signed. */
@@ -72,8 +74,9 @@ export const draftQuorumDocument = <T>(kind: QuorumKind<T>, content: T): string 
  */
 export function parseQuorumDocument<T>(kind: QuorumKind<T>, text: string): QuorumDocument<T> {
   const envelope = readEnvelope(kind, EnvelopeSchema, text);
-  const signatures = envelope.signatures.map(({ signer, signature }, index) => ({
+  const signatures = envelope.signatures.map(({ signer, by, signature }, index) => ({
     signer,
+    by,
     signature: readBase64url(kind, signature, `signatures[${index}].signature`),
   }));
   return { ...readPayload(kind, envelope.payload), signatures };
@@ -82,13 +85,13 @@ export function parseQuorumDocument<T>(kind: QuorumKind<T>, text: string): Quoru
 /**
  * Adds a signature. Returns the document with it: one line of JSON. Each signer does this where their key is.
  * @param signerName the operator whose key `signer` is, as the policy names them.
- * @throws KeysteadError the kind's `malformed`, `signerTwice`.
+ * @throws KeysteadError the kind's `malformed`, `signerTwice`, `approval.bytes-differ`.
  */
 export async function signQuorumDocument<T>(
   kind: QuorumKind<T>,
   text: string,
   signerName: string,
-  signer: Signer,
+  signer: StatementSigner,
 ): Promise<string> {
   const { payload, signatures } = parseQuorumDocument(kind, text);
   if (signatures.some((one) => one.signer === signerName)) {
@@ -97,8 +100,8 @@ export async function signQuorumDocument<T>(
   if (signatures.length >= MOST_SIGNATURES) {
     throw malformed(kind, { field: 'signatures', seen: `${signatures.length} of at most ${MOST_SIGNATURES}` });
   }
-  const signature = await signer.sign(signedBytes(kind, payload));
-  return format(payload, [...signatures, { signer: signerName, signature }]);
+  const proof = await proveUnchanged(signer, signedBytes(kind, payload));
+  return format(payload, [...signatures, { signer: signerName, ...proof }]);
 }
 
 /**
@@ -137,12 +140,13 @@ export function verifyQuorumDocument<T>(
   signatures.forEach((one, index) => {
     const { permission, quorum, policy } = who;
     const allowed = { permission, roles: quorum.roles, policy };
-    const key = requireOperatorSignature(kind, document.payload, one, allowed, `signatures[${index}].`);
-    if (names.has(one.signer) || keys.has(key)) {
+    const proven = requireOperatorSignature(kind, document.payload, one, allowed, `signatures[${index}].`);
+    if (quorum.hardware === true) requireHardware(proven, one.signer, `signatures[${index}].signature`);
+    if (names.has(one.signer) || keys.has(proven.key)) {
       throw new KeysteadError(kind.codes.signerTwice, { field: `signatures[${index}].signer`, seen: one.signer });
     }
     names.add(one.signer);
-    keys.add(key);
+    keys.add(proven.key);
   });
   requireEnough(
     kind,
@@ -162,6 +166,6 @@ export function requireEnough<T>(kind: QuorumKind<T>, signers: readonly string[]
 }
 
 const format = (payload: Uint8Array, signatures: readonly QuorumSignature[]): string => {
-  const written = signatures.map(({ signer, signature }) => ({ signer, signature: toBase64url(signature) }));
+  const written = signatures.map(({ signer, ...proof }) => ({ signer, ...proofMembers(proof) }));
   return `${JSON.stringify({ payload: toBase64url(payload), signatures: written })}\n`;
 };

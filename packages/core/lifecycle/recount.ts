@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { Signer } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import type { Policy } from './policy.ts';
 import {
@@ -11,6 +10,7 @@ import {
   signQuorumDocument,
   verifyQuorumDocument,
 } from './quorum-document.ts';
+import type { StatementSigner } from './signers/proof.ts';
 import { ticketQuorum } from './ticket.ts';
 
 const time = z.iso.datetime({ offset: false, precision: 0 });
@@ -63,7 +63,7 @@ export const draftRecount = ({ at, expiresAt, ...draft }: RecountDraft): string 
   draftQuorumDocument(KIND, { v: 1, ...draft, at: wholeSecond(at), expiresAt: wholeSecond(expiresAt) });
 
 /** Adds a signature to an order. @throws KeysteadError `recount.malformed`, `recount.signer-twice`. */
-export const addRecountSignature = (text: string, signerName: string, signer: Signer): Promise<string> =>
+export const addRecountSignature = (text: string, signerName: string, signer: StatementSigner): Promise<string> =>
   signQuorumDocument(KIND, text, signerName, signer);
 
 /** Joins copies of one order that were signed apart. @throws KeysteadError `recount.malformed`, `recount.other-order`. */

@@ -34,6 +34,8 @@ export const RevocationAuthoritySchema = z.array(
     approvals: z.int().min(0).max(16),
     /** Who may be one of them. */
     roles: z.array(z.enum(REVOCATION_APPROVERS)).min(1),
+    /** Approvals count only by keys that are held in hardware. */
+    hardware: z.literal(true).optional(),
   }),
 );
 export type RevocationAuthorityRule = z.infer<typeof RevocationAuthoritySchema>[number];

@@ -71,6 +71,12 @@ export function revocationQuorum(policy: Policy, kind: RevocationKind): Approval
   return { approvals: 0, roles: [] };
 }
 
+/** Who must agree, in words. */
+export const revocationQuorumText = ({ approvals, roles, hardware }: ApprovalQuorum): string =>
+  approvals === 0
+    ? 'one CA operator'
+    : `one CA operator and ${approvals} of ${roles.join(', ')}${hardware === true ? ' with keys held in hardware' : ''}`;
+
 /** RFC 5280 section 5.3.2: when the key was lost or the certificate became invalid, which is not in the future. */
 export function requireInvalidityDate(invalidityDate: Date | undefined, now: Date): void {
   if (invalidityDate === undefined) return;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Serial, type SpkiSha256, toHex } from '../bytes/index.ts';
-import { type Signer, sha256 } from '../crypto/index.ts';
+import { sha256 } from '../crypto/index.ts';
 import {
   type Agreed,
   type OrderKind,
@@ -15,6 +15,7 @@ import { type OperatorDocument, parseDocumentOf, signDocumentOf } from './operat
 import type { Policy } from './policy.ts';
 import { GIVEN_REASONS, type RevocationSelectorKind } from './revocation-authority.ts';
 import { type RevocationKind, revocationQuorum } from './revocation-rules.ts';
+import type { StatementSigner } from './signers/proof.ts';
 
 const issuer = z.custom<ListedIssuer>((value) => typeof value === 'string' && isListedIssuer(value), {
   message: 'must be an issuer, such as operational, operational.2 or factory.berlin-1',
@@ -104,7 +105,7 @@ export function revocationListSha256(list: readonly ListedCertificate[]): string
 export const signRevocationStatement = (
   draft: Omit<RevocationStatement, 'v'>,
   signerName: string,
-  signer: Signer,
+  signer: StatementSigner,
 ): Promise<string> => signDocumentOf(KIND, { v: 1, ...draft }, signerName, signer);
 
 /** Reads a statement; verifies nothing. @throws KeysteadError `revocation-request.malformed`. */

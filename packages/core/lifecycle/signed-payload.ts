@@ -1,20 +1,12 @@
 import type { z } from 'zod';
-import {
-  canonicalJson,
-  type DerSpki,
-  fromBase64,
-  type JsonValue,
-  sameBytes,
-  toBase64,
-  toBase64url,
-  toHex,
-} from '../bytes/index.ts';
-import { sha256, verifySignature } from '../crypto/index.ts';
+import { canonicalJson, type JsonValue, sameBytes, toBase64url, toHex } from '../bytes/index.ts';
+import { sha256 } from '../crypto/index.ts';
 import { type ErrorCode, KeysteadError } from '../errors/index.ts';
-import { checkPublicKey, signatureAlgorithmFor } from '../x509/index.ts';
 import { operatorOf, type Policy } from './policy.ts';
 import { type Permission, permits, type Role } from './roles.ts';
 import { firstIssue } from './schema-field.ts';
+import type { Proof } from './signers/proof.ts';
+import { type ProvenKey, requireProof } from './signers/verify.ts';
 
 /** What tells one kind of signed document from another, as far as reading it goes. */
 export interface PayloadKind<T> {
@@ -83,7 +75,7 @@ export const malformed = <T>(kind: PayloadKind<T>, facts: { field: string; seen:
   new KeysteadError(kind.codes.malformed, facts);
 
 /**
- * Verifies one operator's signature of a payload, and that one of their roles lets them.
+ * Verifies one operator's signature of a payload, by any of their keys, and that one of their roles lets them.
  * @param place of the signature in its document, with a dot behind it; empty where it is the only one.
  * @returns the key by which it verified, in one spelling: two names with one key are one signer.
  * @throws KeysteadError the kind's codes.
@@ -91,10 +83,10 @@ export const malformed = <T>(kind: PayloadKind<T>, facts: { field: string; seen:
 export function requireOperatorSignature<T>(
   kind: DocumentKind<T>,
   payload: Uint8Array,
-  { signer, signature }: { readonly signer: string; readonly signature: Uint8Array },
+  { signer, ...proof }: Proof & { readonly signer: string },
   who: { readonly permission: Permission; readonly roles?: readonly Role[]; readonly policy: Policy },
   place = '',
-): string {
+): ProvenKey {
   const { permission, roles, policy } = who;
   const operator = operatorOf(policy, signer);
   const field = `${place}signer`;
@@ -104,12 +96,10 @@ export function requireOperatorSignature<T>(
     const seen = `${signer}, who is ${operator.roles.join(', ')}`;
     throw new KeysteadError(kind.codes.signerForbidden, { field, seen });
   }
-  const spki = fromBase64(operator.spki) as DerSpki;
-  const algorithm = signatureAlgorithmFor(checkPublicKey(spki, policy.algorithms));
-  if (!verifySignature(algorithm, spki, signedBytes(kind, payload), signature)) {
-    throw new KeysteadError(kind.codes.signatureInvalid, { field: `${place}signature`, seen: `not one of ${signer}` });
-  }
-  return toBase64(spki);
+  return requireProof(operator, policy.algorithms, signedBytes(kind, payload), proof, {
+    code: kind.codes.signatureInvalid,
+    field: `${place}signature`,
+  });
 }
 
 const encode = (content: unknown): Uint8Array => Buffer.from(canonicalJson(content as JsonValue), 'utf8');

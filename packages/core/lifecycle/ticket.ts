@@ -1,9 +1,8 @@
 import { z } from 'zod';
-import type { Signer } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { FACTORY_NAME, HEADQUARTERS } from './factory/name.ts';
-import { type DocumentKind, type OperatorDocument, parseDocumentOf, verifyDocumentOf } from './operator-document.ts';
-import { operatorOf, type Policy } from './policy.ts';
+import { type DocumentKind, type OperatorDocument, parseDocumentOf } from './operator-document.ts';
+import type { Policy } from './policy.ts';
 import {
   draftQuorumDocument,
   joinQuorumDocuments,
@@ -16,6 +15,9 @@ import {
   signQuorumDocument,
   verifyQuorumDocument,
 } from './quorum-document.ts';
+import { requireOperatorSignature } from './signed-payload.ts';
+import type { StatementSigner } from './signers/proof.ts';
+import { requireHardware } from './signers/verify.ts';
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 letters, digits, . _ -');
 const time = z.iso.datetime({ offset: false, precision: 0 });
@@ -142,7 +144,7 @@ export function draftTicket(draft: BatchTicketDraft): string {
  * @param signerName the operator whose key `signer` is, as the policy names them.
  * @throws KeysteadError `ticket.malformed`, `ticket.signer-twice`.
  */
-export const addTicketSignature = (text: string, signerName: string, signer: Signer): Promise<string> =>
+export const addTicketSignature = (text: string, signerName: string, signer: StatementSigner): Promise<string> =>
   signQuorumDocument(KIND, text, signerName, signer);
 
 /**
@@ -155,8 +157,11 @@ export const joinTickets = (texts: readonly string[]): string => joinQuorumDocum
  * Writes a ticket and signs it, by one person. Returns its file: one line of JSON, UTF-8. REQ-KEY-PROV-01
  * @throws KeysteadError `ticket.malformed` with the field.
  */
-export const signTicket = async (draft: BatchTicketDraft, signerName: string, signer: Signer): Promise<string> =>
-  addTicketSignature(draftTicket(draft), signerName, signer);
+export const signTicket = async (
+  draft: BatchTicketDraft,
+  signerName: string,
+  signer: StatementSigner,
+): Promise<string> => addTicketSignature(draftTicket(draft), signerName, signer);
 
 /**
  * Reads a ticket; verifies nothing. A ticket has one encoding only: what two readers could read differently is
@@ -192,17 +197,13 @@ export function verifyTicket(text: string, policy: Policy): SignedTicket {
 }
 
 function verifyFirst(text: string, quorum: SigningQuorum, policy: Policy): SignedTicket {
-  const signed = firstTicket(verifyDocumentOf(FIRST_KIND, text, 'ticket.sign', policy));
-  const [signer = ''] = signersOf(signed);
-  const roles = operatorOf(policy, signer)?.roles ?? [];
-  if (!roles.some((role) => quorum.roles.includes(role))) {
-    throw new KeysteadError('ticket.signer-forbidden', {
-      field: 'signer',
-      seen: `${signer}, who is ${roles.join(', ')}`,
-    });
-  }
+  const read = parseDocumentOf(FIRST_KIND, text);
+  const { signer } = read;
+  const who = { permission: 'ticket.sign', roles: quorum.roles, policy } as const;
+  const proven = requireOperatorSignature(FIRST_KIND, read.payload, read, who);
+  if (quorum.hardware === true) requireHardware(proven, signer, 'signature');
   requireEnough(KIND, [signer], quorum);
-  return signed;
+  return firstTicket(read);
 }
 
 /** The form of before quorums had `signature`; whatever else there is is judged as the present form. */
@@ -217,7 +218,7 @@ function isFirstForm(text: string): boolean {
 
 const firstTicket = (read: OperatorDocument<z.infer<typeof FirstTicketSchema>>): SignedTicket => ({
   ticket: withFactory(read.content),
-  signatures: [{ signer: read.signer, signature: read.signature }],
+  signatures: [{ signer: read.signer, by: read.by, signature: read.signature }],
   payload: read.payload,
   sha256: read.sha256,
 });

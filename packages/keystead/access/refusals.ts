@@ -22,6 +22,8 @@ export interface Refusal {
 const ANONYMOUS_PER_SECOND = 5;
 /** How many refusals of one device do: a device that was opened has a key that proves itself, and all the time there is. */
 const DEVICE_PER_SECOND = 20;
+/** Whose refusals are counted beyond that. */
+const BOUNDED: ReadonlySet<AuditEvent['actor']['kind']> = new Set(['anonymous', 'device', 'authorised', 'workload']);
 /** Text that a stranger chose stands in an entry only so far. */
 const MOST_SEEN = 240;
 
@@ -81,7 +83,7 @@ export class RefusalLog {
   }
 
   #admit(actor: AuditEvent['actor']): boolean {
-    if (actor.kind !== 'anonymous' && actor.kind !== 'device' && actor.kind !== 'authorised') return true;
+    if (!BOUNDED.has(actor.kind)) return true;
     const second = Math.floor(this.#clock.now().getTime() / 1000);
     if (second !== this.#second) {
       this.#second = second;

@@ -12,7 +12,7 @@ const EventFields = {
   type: z.string().regex(/^[a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)+$/),
   /** Who caused it. */
   actor: z.strictObject({
-    kind: z.enum(['operator', 'device', 'station', 'system', 'anonymous', 'authorised']),
+    kind: z.enum(['operator', 'device', 'station', 'system', 'anonymous', 'authorised', 'workload']),
     id: z.string(),
   }),
   /** The request that it belongs to: the same id stands in the service's log lines and in keyd's journal. */

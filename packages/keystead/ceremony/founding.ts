@@ -1,14 +1,32 @@
 import type { DerCertificate, DerCrl } from '@keystead/core/bytes';
-import { type CeremonyBundle, OFFLINE_CAS, ONLINE_CAS, ROOT_CRL_KEY } from '@keystead/core/lifecycle';
+import {
+  type CeremonyBundle,
+  FIRMWARE_PROFILE,
+  type FirmwareSigner,
+  firmwareKeystoreId,
+  firmwareProfileOf,
+  OFFLINE_CAS,
+  ONLINE_CAS,
+  profileOf,
+  ROOT_CRL_KEY,
+} from '@keystead/core/lifecycle';
 import type { CaRole } from '@keystead/core/x509';
 import { fingerprintRows } from '../files/fingerprint.ts';
 import { crlSignerStep, WITHOUT_CRL_SIGNER } from './crl-signer.ts';
-import { certifyOnlineCa, certifyRoot, type Making, type OfflineRoot, rootAlgorithm, rootCrl } from './hierarchy.ts';
+import {
+  certifyFirmwareSigner,
+  certifyOnlineCa,
+  certifyRoot,
+  type Making,
+  type OfflineRoot,
+  rootAlgorithm,
+  rootCrl,
+} from './hierarchy.ts';
 import type { CeremonyOfKind } from './hold.ts';
-import type { CeremonyInputs } from './inputs.ts';
+import type { CeremonyInputs, FirmwareRequest } from './inputs.ts';
 import type { Plan } from './plan.ts';
 import type { OfflineCa, RootKeys } from './root-keys.ts';
-import { duration, profileLines } from './script.ts';
+import { describeProfile, duration, profileLines } from './script.ts';
 import type { Step } from './session.ts';
 
 /** What a founding has made so far. */
@@ -17,6 +35,7 @@ interface Made {
   readonly certificates: Map<CaRole, DerCertificate>;
   readonly crls: Map<OfflineCa, DerCrl>;
   crlSigner?: DerCertificate;
+  readonly firmware: FirmwareSigner[];
 }
 
 /** Takes what an earlier step must have left. The driver keeps the order, so it is there. */
@@ -34,7 +53,7 @@ export const founding = (inputs: CeremonyInputs): CeremonyOfKind => ({
 
 function planOf(inputs: CeremonyInputs, making: Making, keys: RootKeys | undefined): Plan {
   const { policy, policyBytes, policySha256, requestSha256 } = inputs;
-  const state: Made = { roots: new Map(), certificates: new Map(), crls: new Map() };
+  const state: Made = { roots: new Map(), certificates: new Map(), crls: new Map(), firmware: [] };
   for (const role of OFFLINE_CAS) keys?.requireFree(role, 1);
   return {
     kind: 'founding',
@@ -47,6 +66,7 @@ function planOf(inputs: CeremonyInputs, making: Making, keys: RootKeys | undefin
       ...OFFLINE_CAS.map((role) => rootStep(role, making, keys, state)),
       ...signerSteps(inputs, making, state),
       ...ONLINE_CAS.map((role) => certificateStep(role, inputs, making, state)),
+      ...inputs.firmware.map((asked) => firmwareStep(asked, making, state)),
       crlStep(making, state),
     ],
     certifier: () => made(state.roots, 'root'),
@@ -64,6 +84,7 @@ function planOf(inputs: CeremonyInputs, making: Making, keys: RootKeys | undefin
       rollovers: [],
       earlier: [],
       ...(state.crlSigner === undefined ? {} : { crlSigner: state.crlSigner }),
+      ...(state.firmware.length === 0 ? {} : { firmware: state.firmware }),
     }),
   };
 }
@@ -80,7 +101,7 @@ function signerSteps({ crlSigner }: CeremonyInputs, making: Making, state: Made)
 }
 
 function inputsStep(inputs: CeremonyInputs): Step {
-  const { policy, policySha256, requestSha256, keys, request, crlSigner } = inputs;
+  const { policy, policySha256, requestSha256, keys, request, crlSigner, firmware } = inputs;
   return {
     title: 'Inputs',
     critical: true,
@@ -102,6 +123,7 @@ function inputsStep(inputs: CeremonyInputs): Step {
         spkiSha256: {
           ...Object.fromEntries(Object.entries(keys).map(([slot, key]) => [slot, key.spkiSha256])),
           ...(crlSigner === undefined ? {} : { [ROOT_CRL_KEY]: crlSigner.spkiSha256 }),
+          ...Object.fromEntries(firmware.map(({ key, proven }) => [firmwareKeystoreId(key.id), proven.spkiSha256])),
         },
         logVkey: request.log.vkey,
         cosignVkey: request.log.cosignVkey,
@@ -155,6 +177,24 @@ function certificateStep(
       );
       state.certificates.set(role, certificate);
       session.certified('certificate', role, certificate);
+    },
+  };
+}
+
+function firmwareStep({ key, proven }: FirmwareRequest, making: Making, state: Made): Step {
+  const profile = firmwareProfileOf(profileOf(making.policy, FIRMWARE_PROFILE), key);
+  return {
+    title: `Certificate of the firmware key ${key.id}`,
+    what: [
+      `Signed by the signing root: it signs firmware of ${key.product} for production, and nothing else. For the key`,
+      'with this SHA-256:',
+      fingerprintRows(proven.spkiSha256, '  '),
+      ...describeProfile(profile),
+    ],
+    async act(session) {
+      const certificate = await certifyFirmwareSigner(made(state.roots, 'signing-root'), key, proven.spki, making);
+      state.firmware.push({ key: key.id, certificate });
+      session.certified('certificate', firmwareKeystoreId(key.id), certificate);
     },
   };
 }

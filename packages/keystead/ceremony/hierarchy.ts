@@ -4,6 +4,9 @@ import type { Signer } from '@keystead/core/crypto';
 import {
   caProfile,
   certify,
+  FIRMWARE_PROFILE,
+  type FirmwareKey,
+  firmwareProfileOf,
   indirectUrls,
   type OnlineCa,
   type Policy,
@@ -98,6 +101,26 @@ export const certifyCrlSigner = (
     signer: root.signer,
     spki,
     urls: statusUrls(policy, rootId('root', root.generation)),
+    now: clock.now(),
+    rehearsal,
+  });
+
+/**
+ * The certificate of a key that signs firmware of production, by the signing root. @throws KeysteadError
+ * `profile.unknown`, `certificate.lint-failed`.
+ */
+export const certifyFirmwareSigner = (
+  root: OfflineRoot,
+  key: FirmwareKey,
+  spki: DerSpki,
+  { policy, rehearsal, clock }: Making,
+): Promise<DerCertificate> =>
+  certify({
+    profile: firmwareProfileOf(profileOf(policy, FIRMWARE_PROFILE), key),
+    issuer: root.certificate,
+    signer: root.signer,
+    spki,
+    urls: statusUrls(policy, rootId('signing-root', root.generation)),
     now: clock.now(),
     rehearsal,
   });

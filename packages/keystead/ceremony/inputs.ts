@@ -1,10 +1,14 @@
-import type { DerSpki, SpkiSha256 } from '@keystead/core/bytes';
+import type { DerCsr, DerSpki, SpkiSha256 } from '@keystead/core/bytes';
 import { toHex } from '@keystead/core/bytes';
 import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type CeremonyRequest,
   caProfile,
+  type FirmwareKey,
+  firmwareCsrs,
+  firmwareKeystoreId,
+  firmwareProfile,
   type OptionalSlot,
   type Policy,
   parseCeremonyRequest,
@@ -38,6 +42,14 @@ export interface CeremonyInputs {
   readonly keys: Readonly<Record<RequestSlot, ProvenKey>>;
   /** For the signer of the indirect CRL of the root: where keyd asks for it, and the policy has its profile. */
   readonly crlSigner: ProvenKey | undefined;
+  /** For keys that sign firmware of production: those that keyd asks for and the policy names. */
+  readonly firmware: readonly FirmwareRequest[];
+}
+
+/** A key for firmware whose possession the request has proven. */
+export interface FirmwareRequest {
+  readonly key: FirmwareKey;
+  readonly proven: ProvenKey;
 }
 
 /**
@@ -51,7 +63,12 @@ export function readInputs(policyBytes: Uint8Array, requestBytes: Uint8Array): C
   const keys = Object.fromEntries(REQUEST_SLOTS.map((slot) => [slot, provenKey(policy, request, slot)]));
   const asked = request.certificateRequests[ROOT_CRL_KEY] !== undefined && rootCrlProfile(policy) !== undefined;
   const crlSigner = asked ? provenKey(policy, request, ROOT_CRL_KEY) : undefined;
-  requireDifferent(crlSigner === undefined ? keys : { ...keys, [ROOT_CRL_KEY]: crlSigner });
+  const firmware = firmwareRequests(policy, request);
+  requireDifferent({
+    ...keys,
+    ...(crlSigner === undefined ? {} : { [ROOT_CRL_KEY]: crlSigner }),
+    ...Object.fromEntries(firmware.map(({ key, proven }) => [firmwareKeystoreId(key.id), proven])),
+  });
   return {
     policy,
     policyBytes,
@@ -61,17 +78,38 @@ export function readInputs(policyBytes: Uint8Array, requestBytes: Uint8Array): C
     requestSha256: toHex(sha256(requestBytes)),
     keys: keys as Record<RequestSlot, ProvenKey>,
     crlSigner,
+    firmware,
   };
 }
 
 function provenKey(policy: Policy, request: CeremonyRequest, slot: RequestSlot | OptionalSlot): ProvenKey {
-  const field = `certificateRequests.${slot}`;
+  const asked = () => requestedCsr(request, slot);
+  return proven(`certificateRequests.${slot}`, requestName(slot), profileOfSlot(policy, slot), asked);
+}
+
+/** @throws KeysteadError `ceremony.firmware-key` for a key that the policy has not so. */
+function firmwareRequests(policy: Policy, request: CeremonyRequest): FirmwareRequest[] {
+  return firmwareCsrs(request).map(({ key: id, name, csr }, index) => {
+    const field = `firmware[${index}]`;
+    const key = policy.firmware?.keys.find((one) => one.id === id);
+    const profile = firmwareProfile(policy);
+    if (profile === undefined || key?.environment !== 'production')
+      throw new KeysteadError('ceremony.firmware-key', { field, seen: `${id}, no production key of the policy` });
+    return { key, proven: proven(field, name, { ...profile, keyAlgorithms: [key.algorithm] }, () => csr) };
+  });
+}
+
+function proven(
+  field: string,
+  wanted: string,
+  profile: Pick<Profile, 'csrExtensions' | 'keyAlgorithms'>,
+  asked: () => DerCsr,
+): ProvenKey {
   try {
-    const csr = parseCsr(requestedCsr(request, slot));
+    const csr = parseCsr(asked());
     const name = formatName(csr.subject);
     // The name ties the request to its place: else two CAs' requests could be swapped unseen.
-    if (name !== `CN=${requestName(slot)}`) throw new KeysteadError('csr.subject-mismatch', { seen: name });
-    const profile = profileOfSlot(policy, slot);
+    if (name !== `CN=${wanted}`) throw new KeysteadError('csr.subject-mismatch', { seen: name });
     const forbidden = csr.requested.names.find((extension) => !profile.csrExtensions.includes(extension));
     if (forbidden !== undefined) throw new KeysteadError('csr.extension-forbidden', { seen: forbidden });
     checkPublicKey(csr.spki, profile.keyAlgorithms);

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
-import { formatBundle, ROOT_CRL_PROFILE } from '@keystead/core/lifecycle';
+import { firmwareKeystoreId, formatBundle, ROOT_CRL_PROFILE } from '@keystead/core/lifecycle';
 import { durableWrite } from '../files/durable.ts';
 import type { Plan } from './plan.ts';
 
@@ -27,6 +27,7 @@ export function outputFiles(
     ]),
     ...Object.entries(bundle.crls).map(([role, der]): [string, Uint8Array] => [`${role}.crl`, der]),
     ...signerFiles(bundle),
+    ...firmwareFiles(bundle),
     ['bundle.json', utf8(formatBundle(bundle))],
     ['transcript-signer.pem', certificateFile(transcriptSigner)],
   ]);
@@ -37,6 +38,10 @@ export function outputFiles(
 /** The certificate of who signs the indirect CRL of the root, where there is one. */
 export const signerFiles = ({ crlSigner }: ReturnType<Plan['bundle']>): [string, Uint8Array][] =>
   crlSigner === undefined ? [] : [[`${ROOT_CRL_PROFILE}.pem`, certificateFile(crlSigner)]];
+
+/** The certificates of the keys that sign firmware of production. */
+export const firmwareFiles = ({ firmware = [] }: ReturnType<Plan['bundle']>): [string, Uint8Array][] =>
+  firmware.map(({ key, certificate }) => [`${firmwareKeystoreId(key)}.pem`, certificateFile(certificate)]);
 
 /** Each old root by its generation, and the two certificates that lead from it to its successor and back. */
 export function rolloverFiles({ rollovers }: ReturnType<Plan['bundle']>): [string, Uint8Array][] {

@@ -14,7 +14,7 @@ import {
 import { formatName, readCertificate, readCrl } from '@keystead/core/x509';
 import { type CeremonyOutputs, readCeremony, readOutput } from '../files/ceremony-outputs.ts';
 import { fingerprintRows } from '../files/fingerprint.ts';
-import { rolloverFiles, signerFiles } from './outputs.ts';
+import { firmwareFiles, rolloverFiles, signerFiles } from './outputs.ts';
 
 /** One thing that an auditor wants to know, and what was seen. */
 export interface Finding {
@@ -110,7 +110,12 @@ function listedFiles(dir: string, { transcript, bundle, read, transcriptSigner }
   for (const [role, der] of Object.entries(bundle.certificates)) same(`${role}.pem`, der);
   same('transcript-signer.pem', transcriptSigner);
   const plain: [string, Uint8Array][] = Object.entries(bundle.crls).map(([role, crl]) => [`${role}.crl`, crl]);
-  for (const [name, content] of [...plain, ...signerFiles(bundle), ...rolloverFiles(bundle)]) {
+  for (const [name, content] of [
+    ...plain,
+    ...signerFiles(bundle),
+    ...firmwareFiles(bundle),
+    ...rolloverFiles(bundle),
+  ]) {
     if (sameBytes(read(name), content)) continue;
     throw new KeysteadError('bundle.altered', { field: name, seen: 'not the one in bundle.json' });
   }

@@ -10,8 +10,9 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import type { AuthorisationView, EnrolmentRequestView } from '../protocols/rest/authorisations.ts';
 import { asOperator, asSigningOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
+import { type SignWithOptions, signWithOptions } from './statement-signer.ts';
 
-interface CreateOptions extends OperatorOptions {
+interface CreateOptions extends OperatorOptions, SignWithOptions {
   id?: string;
   profile: string;
   host: string[];
@@ -53,7 +54,7 @@ const print = (options: OperatorOptions, value: unknown, text: string): void => 
 };
 
 function createCommand(): Command {
-  return operatorOptions(new Command('create'), 'pki')
+  return signWithOptions(operatorOptions(new Command('create'), 'pki'))
     .description('sign an authorisation, register it, and print its secret, which is never shown again')
     .option('--id <id>', 'its name; a random one unless given')
     .option('--profile <profile>', 'the profile of every certificate that it gives', 'tls-server')
@@ -158,10 +159,10 @@ const named = ({ subject }: EnrolmentRequestView): string =>
   'deviceId' in subject ? subject.deviceId : subject.hosts.join(' ');
 
 function approveCommand(): Command {
-  return operatorOptions(new Command('approve').argument('<request>'), 'pki')
+  return signWithOptions(operatorOptions(new Command('approve').argument('<request>'), 'pki'))
     .description('sign the approval of one request, bound to its hash')
     .addHelpText('after', '\nExample:\n  $ keystead authorisation approve 5f0c9a1b2d3e4f50')
-    .action(async (id: string, options: OperatorOptions) => {
+    .action(async (id: string, options: OperatorOptions & SignWithOptions) => {
       const now = systemClock.now().getTime();
       const path = `/api/v1/enrolment-requests/${encodeURIComponent(id)}`;
       const answer = await asSigningOperator(options, async (client, signer) => {

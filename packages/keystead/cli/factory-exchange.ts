@@ -18,6 +18,7 @@ import type { Result } from '../keyd-client/index.ts';
 import type { ExchangeView, OutboxView } from '../protocols/rest/reconciliation.ts';
 import { asOperator, asSigningOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { type QuorumFile, readText, signCommand, writeDraft } from './quorum-files.ts';
+import { type SignWithOptions, signWithOptions } from './statement-signer.ts';
 
 /** How long a decision holds: others have to sign it too. */
 const RESOLUTION_MS = 24 * 3_600_000;
@@ -163,7 +164,7 @@ function conflictsCommand(): Command {
     });
 }
 
-interface ResolveOptions extends OperatorOptions {
+interface ResolveOptions extends OperatorOptions, SignWithOptions {
   act: 'release' | 'reject' | 'accept';
   factory: string;
   reason: string;
@@ -175,7 +176,7 @@ interface ResolveOptions extends OperatorOptions {
 }
 
 function resolveCommand(): Command {
-  return operatorOptions(new Command('resolve'), 'pki')
+  return signWithOptions(operatorOptions(new Command('resolve'), 'pki'))
     .description('at headquarters: decide about a unit in quarantine, or about a second history, with your signature')
     .addOption(
       new Option(

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { toBase64, toHex } from '@keystead/core/bytes';
-import { randomBytes, type Signer, sha256 } from '@keystead/core/crypto';
+import { randomBytes, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type CommissionOrder,
@@ -22,10 +22,11 @@ import { readPassphrase } from '../keystore/index.ts';
 import type { FactoryView } from '../protocols/rest/factories.ts';
 import { personSigner } from '../start/operators.ts';
 import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
+import { elsewhereOptions, type SignWithOptions, statementSigner } from './statement-signer.ts';
 
 const DAY = 86_400;
 
-interface SigningOptions {
+interface SigningOptions extends SignWithOptions {
   data: string;
   as: string;
   passphraseFd?: string;
@@ -69,7 +70,7 @@ export function addHeadquartersCommands(factory: Command): void {
 }
 
 function signing(command: Command, as: string): Command {
-  return command
+  return elsewhereOptions(command)
     .option('--data <dir>', 'data directory with the policy and your key', './keystead-data')
     .option('--as <operator>', 'whose key signs', as)
     .option('--passphrase-fd <n>', "read the key's passphrase from this file descriptor instead of the unlock file")
@@ -104,7 +105,7 @@ async function order(name: string, act: CommissionOrder['act'], options: OrderOp
   const statement = await sign(content, 'propose', options.as, options);
   durableWrite(options.out, `${statement}\n`, 0o644);
   process.stdout.write(
-    `${orderText(content)}\nSigned by ${options.as}. Have it approved: keystead factory approve ${options.out}\n`,
+    `${orderText(parseCommissionStatement(statement).content.order)}\nSigned by ${options.as}. Have it approved: keystead factory approve ${options.out}\n`,
   );
 }
 
@@ -186,12 +187,14 @@ async function sign(
     const seen = `${options.as}, who is ${roles.join(', ') || 'nobody in the policy'}`;
     throw new KeysteadError('commission.signer-forbidden', { field: 'role', seen });
   }
-  using passphrase = await readPassphrase(
-    options.passphraseFd === undefined
-      ? { file: layout.passphrase('operators') }
-      : { fd: Number(options.passphraseFd) },
-  );
-  const signer: Signer = personSigner(layout, options.as, passphrase);
+  const signer = statementSigner(options, async () => {
+    using passphrase = await readPassphrase(
+      options.passphraseFd === undefined
+        ? { file: layout.passphrase('operators') }
+        : { fd: Number(options.passphraseFd) },
+    );
+    return personSigner(layout, options.as, passphrase);
+  });
   const now = systemClock.now().getTime();
   const times = { signedAt: wholeSecond(now), expiresAt: wholeSecond(now + options.for * 1000) };
   return signCommissionStatement({ act, order: content, proposer, role, ...times }, options.as, signer);

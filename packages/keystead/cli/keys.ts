@@ -17,6 +17,7 @@ import { checkFleetCommand } from './fleet-keys.ts';
 import { type KeySource, recordsOf, serviceOf } from './key-source.ts';
 import { keyPage, keyTable, lifecyclePage, nameOf } from './key-tables.ts';
 import { asSigningOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
+import { elsewhereOptions, type SignWithOptions } from './statement-signer.ts';
 
 interface ReadOptions extends OperatorOptions {
   offline?: boolean;
@@ -127,11 +128,11 @@ const CHANGES: Readonly<Record<KeyChange, { readonly does: string; readonly as: 
 
 function changeCommand(change: KeyChange): Command {
   const { does, as } = CHANGES[change];
-  return operatorOptions(new Command(change).argument('<key>'), as)
+  return elsewhereOptions(operatorOptions(new Command(change).argument('<key>'), as))
     .description(does)
     .requiredOption('--reason <text>', 'why: it stands in the journal of keyd and in the audit log')
     .addHelpText('after', `\nExample:\n  $ keystead keys ${change} ca-operational --reason 'inquiry 17'`)
-    .action(async (name: string, options: OperatorOptions & { reason: string }) => {
+    .action(async (name: string, options: OperatorOptions & SignWithOptions & { reason: string }) => {
       const answer = await asSigningOperator(options, async (client, signer) => {
         const key = await client.get<KeyView & { history: KeyEventView[] }>(`/api/v1/keys/${encodeURIComponent(name)}`);
         const order = await signKeyOrder(

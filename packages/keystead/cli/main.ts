@@ -19,11 +19,14 @@ import { revokeCommand } from './revoke.ts';
 import { revokeCaCommand } from './revoke-ca.ts';
 import { scanCommand } from './scan.ts';
 import { serviceCommands } from './services.ts';
+import { signCommand } from './sign.ts';
 import { startCommand } from './start.ts';
+import { BytesWritten } from './statement-signer.ts';
 import { stationCommand } from './station.ts';
 import { ticketCommand } from './ticket.ts';
 import { tpmCommand } from './tpm.ts';
 import { traceCommand } from './trace.ts';
+import { tufCommand } from './tuf.ts';
 import { verifyCommand } from './verify.ts';
 
 // First of all: most commands hold a passphrase or a key sooner or later.
@@ -38,6 +41,8 @@ for (const stream of [process.stdout, process.stderr]) {
 const program = new Command('keystead')
   .description('Key management for medical-device fleets: from ceremony to destruction, with the proof of it.')
   .version('0.1.0')
+  // An option of a command is the command's, also where it is called --version.
+  .enablePositionalOptions()
   .showHelpAfterError('(keystead --help shows what there is)')
   .exitOverride()
   .addHelpText(
@@ -57,6 +62,7 @@ Examples:
   $ keystead keys --ending-within 90d        the keys whose time is nearly over
   $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
   $ keystead revoke --device KS-0003 --reason keyCompromise --dry-run
+  $ keystead sign request pump.bin --help    firmware signatures: ask, approve, wait, fetch
   $ keystead scan firmware.bin               private keys in an image or a file tree
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
@@ -77,6 +83,7 @@ program.addCommand(authorisationCommand());
 program.addCommand(acmeCommand());
 program.addCommand(revokeCommand());
 program.addCommand(revokeCaCommand());
+program.addCommand(signCommand());
 program.addCommand(keysCommand());
 program.addCommand(policyCommand());
 program.addCommand(auditCommand());
@@ -86,6 +93,7 @@ program.addCommand(tpmCommand());
 program.addCommand(crlCommand());
 program.addCommand(verifyCommand());
 program.addCommand(scanCommand());
+program.addCommand(tufCommand());
 program.addCommand(traceCommand());
 for (const command of program.commands) inheritExitOverride(command);
 
@@ -97,7 +105,9 @@ if (process.argv.length <= 2) {
     await program.parseAsync(process.argv);
   } catch (thrown) {
     if (thrown instanceof CommanderError) process.exitCode = thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
-    else fail(thrown, process.argv.includes('--json'));
+    else if (thrown instanceof BytesWritten) {
+      process.stdout.write(thrown.print(process.argv.includes('--json')));
+    } else fail(thrown, process.argv.includes('--json'));
   }
 }
 

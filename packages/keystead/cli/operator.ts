@@ -1,13 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import type { StatementSigner } from '@keystead/core/lifecycle';
 import type { Command } from 'commander';
 import { RestClient } from '../client/rest.ts';
 import { readConfig } from '../files/config.ts';
 import { Layout } from '../files/layout.ts';
 import { readPassphrase } from '../keystore/index.ts';
 import { personSigner } from '../start/operators.ts';
+import { type SignWithOptions, statementSigner } from './statement-signer.ts';
 
 /** The options that say where the server is and as whom to act. */
 export interface OperatorOptions {
@@ -32,12 +33,12 @@ export async function asOperator<T>(options: OperatorOptions, act: (client: Rest
 }
 
 /**
- * The same for an operator who also signs something with their own key. A descriptor can be read once, so both share
- * the passphrase.
+ * The same for an operator who also signs something with a key of theirs: that of their certificate, or the one that
+ * `--sign-with` names. A descriptor can be read once, so the two uses of the first share the passphrase.
  */
 export async function asSigningOperator<T>(
-  options: OperatorOptions,
-  act: (client: RestClient, sign: () => Signer) => Promise<T>,
+  options: OperatorOptions & SignWithOptions,
+  act: (client: RestClient, sign: () => StatementSigner) => Promise<T>,
 ): Promise<T> {
   const layout = new Layout(options.data);
   const { host, ports } = readConfig(layout);
@@ -60,7 +61,7 @@ export async function asSigningOperator<T>(
     },
   });
   try {
-    return await act(client, () => personSigner(layout, options.as, passphrase));
+    return await act(client, () => statementSigner(options, () => personSigner(layout, options.as, passphrase)));
   } finally {
     client.close();
   }

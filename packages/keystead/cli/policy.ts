@@ -26,6 +26,7 @@ import {
 import { EXIT } from './exit.ts';
 import { offlineSigner } from './offline-signer.ts';
 import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
+import { elsewhereOptions, type SignWithOptions, statementSigner } from './statement-signer.ts';
 
 const DATA = ['--data <dir>', 'data directory', './keystead-data'] as const;
 const JSON_OPTION = ['--json', 'machine-readable output'] as const;
@@ -115,7 +116,7 @@ function differencesText(differences: readonly PolicyDifference[]): string {
   return `${lines.join('\n')}\n`;
 }
 
-interface SigningOptions {
+interface SigningOptions extends SignWithOptions {
   data: string;
   as: string;
   current?: string;
@@ -134,7 +135,7 @@ function days(text: string): number {
 
 /** `propose` and `approve` differ in what they sign, not in how they are asked for. */
 function signing(name: 'propose' | 'approve', what: string, act: typeof propose): Command {
-  return new Command(name)
+  return elsewhereOptions(new Command(name))
     .description(what)
     .argument('<new>', 'the file of the new policy')
     .requiredOption('--as <operator>', 'who signs: a name of the policy in force')
@@ -161,7 +162,7 @@ Examples:
         options.current === undefined ? policyInPlace(layout).file : readPolicyFile(options.current);
       const next = readPolicyFile(path);
       const approvals = options.approvals ?? approvalsPathOf(path);
-      const signer = await offlineSigner(options);
+      const signer = statementSigner(options, () => offlineSigner(options));
       const seconds = Math.round(options.days * 86_400);
       const statement = await act({
         current,

@@ -1,28 +1,29 @@
 import { existsSync, readFileSync } from 'node:fs';
-import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import type { StatementSigner } from '@keystead/core/lifecycle';
 import { Command } from 'commander';
 import { durableWrite } from '../files/durable.ts';
 import { type OfflineSignerOptions, offlineSigner } from './offline-signer.ts';
+import { elsewhereOptions, type SignWithOptions, statementSigner } from './statement-signer.ts';
 
 /** A kind of file that several people sign, each where their key is. */
 export interface QuorumFile {
   /** What people call it, with its article. */
   readonly what: string;
   readonly example: string;
-  sign(text: string, signerName: string, signer: Signer): Promise<string>;
+  sign(text: string, signerName: string, signer: StatementSigner): Promise<string>;
   join(texts: readonly string[]): string;
   /** What it says and who has signed, for people who are to sign it. */
   show(text: string): string;
 }
 
-interface SignOptions extends OfflineSignerOptions {
+interface SignOptions extends OfflineSignerOptions, SignWithOptions {
   out?: string;
 }
 
 /** `sign`: adds the signature of one person to a file, offline. */
 export const signCommand = ({ what, example, sign, show }: Omit<QuorumFile, 'join'>, name: string): Command =>
-  new Command('sign')
+  elsewhereOptions(new Command('sign'))
     .description(`sign ${what} with your own key, offline; the file gets the signature, or --out a copy of it`)
     .argument('<file>', 'the file')
     .requiredOption('--as <operator>', 'who signs: a name of the policy in force')
@@ -35,13 +36,14 @@ export const signCommand = ({ what, example, sign, show }: Omit<QuorumFile, 'joi
       const text = readText(path);
       // What is signed is what was shown: it is read once.
       process.stdout.write(show(text));
-      const signed = await sign(text, options.as, await offlineSigner(options));
+      const signer = statementSigner(options, () => offlineSigner(options));
+      const signed = await sign(text, options.as, signer);
       durableWrite(options.out ?? path, signed, 0o644);
       process.stdout.write(`${options.as} signed; it is in ${options.out ?? path}\n`);
     });
 
 /** `join`: makes one file of copies that were signed apart. */
-export const joinCommand = ({ what, example, join, show }: QuorumFile, name: string): Command =>
+export const joinCommand = ({ what, example, join, show }: Omit<QuorumFile, 'sign'>, name: string): Command =>
   new Command('join')
     .description(`join copies of ${what} that were signed apart`)
     .argument('<file...>', 'the copies')

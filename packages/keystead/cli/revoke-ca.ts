@@ -21,6 +21,7 @@ import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
 import type { KeyView } from '../inventory/index.ts';
 import { asOperator, asSigningOperator, type OperatorOptions, operatorOptions } from './operator.ts';
+import { elsewhereOptions, type SignWithOptions } from './statement-signer.ts';
 
 /** How long a statement holds unless the command says otherwise. */
 const HOLDS_SECONDS = 86_400;
@@ -42,7 +43,8 @@ export function revokeCaCommand(): Command {
 }
 
 function proposeCommand(): Command {
-  return operatorOptions(new Command('propose').argument('<ca>', 'for example operational, or operational.2'), 'pki')
+  const command = new Command('propose').argument('<ca>', 'for example operational, or operational.2');
+  return elsewhereOptions(operatorOptions(command, 'pki'))
     .description('ask for it: begins the file that others add their approvals to')
     .addOption(new Option('--reason <reason>', 'why').choices(CA_REVOCATION_REASONS).makeOptionMandatory())
     .option('--invalid-since <time>', 'since when the key may be in other hands, UTC, for example 2026-11-01T00:00:00Z')
@@ -54,7 +56,7 @@ function proposeCommand(): Command {
     .action(
       async (
         ca: string,
-        options: OperatorOptions & { reason: CaRevocationReason; invalidSince?: string; out: string },
+        options: OperatorOptions & SignWithOptions & { reason: CaRevocationReason; invalidSince?: string; out: string },
       ) => {
         if (!isIssuerId(ca)) throw new InvalidArgumentError('a CA of keyd, such as operational or operational.2');
         if (existsSync(options.out)) throw new KeysteadError('approval.proposal-exists', { field: options.out });
@@ -84,10 +86,10 @@ function proposeCommand(): Command {
 }
 
 function approveCommand(): Command {
-  return operatorOptions(new Command('approve'), 'architect')
+  return elsewhereOptions(operatorOptions(new Command('approve'), 'architect'))
     .description("add this operator's approval to the file; look at what it says first")
     .requiredOption('--in <file>', 'the statements')
-    .action(async (options: FileOptions) => {
+    .action(async (options: FileOptions & SignWithOptions) => {
       const statements = readStatements(options.in);
       const { content } = parseCaRevocation(statements[0] ?? '');
       process.stdout.write(`${describe(statements[0] ?? '')}\n`);

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type SpkiSha256, toHex } from '@keystead/core/bytes';
-import { randomBytes, type Signer } from '@keystead/core/crypto';
+import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   GIVEN_REASONS,
@@ -15,6 +15,7 @@ import {
   permits,
   type RevocationStatement,
   type Role,
+  type StatementSigner,
   signKeyOrder,
   signRevocationStatement,
 } from '@keystead/core/lifecycle';
@@ -26,8 +27,9 @@ import { Layout } from '../files/layout.ts';
 import type { KeyEventView, KeyView } from '../inventory/index.ts';
 import { asSigningOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { requireTrue, type ShownCertificate } from './revocation-check.ts';
+import { elsewhereOptions, type SignWithOptions, signWithOptions } from './statement-signer.ts';
 
-interface RevokeOptions extends OperatorOptions {
+interface RevokeOptions extends OperatorOptions, SignWithOptions {
   serial?: string;
   issuer?: string;
   certificate?: string;
@@ -85,7 +87,7 @@ Reasons: ${GIVEN_REASONS.join(', ')}; cACompromise is for a CA alone.
 Exit codes: 0 done, or asked for with --propose; 2 wrong command line; 3 refused; 4 try again.`;
 
 function orderCommand(): Command {
-  return operatorOptions(new Command('order'), 'pki')
+  return signWithOptions(operatorOptions(new Command('order'), 'pki'))
     .description('revoke what one of these names; this is what keystead revoke does')
     .option('--serial <hex>', 'a certificate by its serial number, in the form of any tool')
     .option('--issuer <ca>', `which CA issued that: ${ONLINE_CAS.join(', ')}; operational.2 is its second key`)
@@ -164,12 +166,12 @@ function showCommand(): Command {
 }
 
 function approveCommand(): Command {
-  return operatorOptions(new Command('approve').argument('<request>'), 'approver')
+  return elsewhereOptions(operatorOptions(new Command('approve').argument('<request>'), 'approver'))
     .description("sign that you agree to another person's request; with the last approval it is carried out")
     .option('--for <time>', 'how long the approval is good', duration, 24 * 3600)
     .option('--yes', `do not ask, also when it is a batch, a CA or more than ${LARGE} certificates`)
     .addHelpText('after', '\nExample:\n  $ keystead revoke approve 5b1f0c9a2e7d4411 --as approver')
-    .action(async (id: string, options: OperatorOptions & { for: number; yes?: boolean }) => {
+    .action(async (id: string, options: OperatorOptions & SignWithOptions & { for: number; yes?: boolean }) => {
       const done = await asSigningOperator(options, async (client, signer) => {
         const view = await client.get<ActAnswer>(`${REQUESTS}/${encodeURIComponent(id)}`);
         const proposal = parseRevocationStatement(view.statements[0] ?? '').content;
@@ -201,7 +203,7 @@ function withdrawCommand(): Command {
 }
 
 /** Signs a request for what the service showed; of a release, only after looking at the certificates themselves. */
-function ask(census: Shown, options: RevokeOptions, signer: () => Signer): Promise<string> {
+function ask(census: Shown, options: RevokeOptions, signer: () => StatementSigner): Promise<string> {
   const { selector, act, reason, count, listSha256 } = census;
   if (act === 'release') requireTrue(census, new Layout(options.data));
   const order: RevocationStatement['order'] = {
@@ -218,7 +220,7 @@ function ask(census: Shown, options: RevokeOptions, signer: () => Signer): Promi
 function sign(
   draft: Pick<RevocationStatement, 'act' | 'order' | 'proposer'>,
   options: OperatorOptions & { for: number },
-  signer: () => Signer,
+  signer: () => StatementSigner,
   may: (role: Role) => boolean,
 ): Promise<string> {
   const policy = parsePolicy(readFileSync(new Layout(options.data).policy));
@@ -238,7 +240,7 @@ async function stopCa(
   client: RestClient,
   { selector }: Shown,
   options: RevokeOptions,
-  signer: () => Signer,
+  signer: () => StatementSigner,
 ): Promise<void> {
   // The key of a factory's CA is not keyd's: the factory is closed instead.
   if (selector.kind !== 'ca' || !isIssuerId(selector.ca)) return;

@@ -1,4 +1,8 @@
+import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { Pieces } from '@keystead/core/crypto';
 import { ERRORS, type ErrorCode, KeysteadError } from '@keystead/core/errors';
 
 export interface RestClientOptions {
@@ -9,17 +13,37 @@ export interface RestClientOptions {
   /** PEM: the client's certificate with its intermediate, and its private key (encrypted, with its passphrase). */
   readonly identity?: { readonly cert: string; readonly key: string; readonly passphrase?: string };
   readonly timeoutMs?: number;
+  /** A bearer token (RFC 6750), for a workload that has no certificate. */
+  readonly token?: string;
 }
+
+/** A body that goes out in pieces. */
+interface FileBody {
+  readonly pieces: Pieces;
+  readonly bytes: number;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+/** An image is hashed and made durable before the answer. */
+const LONG_ANSWER_MS = 600_000;
+/** How long the reason is waited for when a body was cut off. */
+const AFTER_REFUSAL_MS = 1000;
 
 /** Calls the REST interface over mutual TLS. Failures come back as the KeysteadError that the server had. */
 export class RestClient {
   readonly #base: URL;
   readonly #agent: Agent;
   readonly #timeoutMs: number;
+  readonly #headers: Readonly<Record<string, string>>;
 
   constructor(options: RestClientOptions) {
     this.#base = new URL(options.baseUrl);
     this.#timeoutMs = options.timeoutMs ?? 30_000;
+    this.#headers = options.token === undefined ? {} : { Authorization: `Bearer ${options.token}` };
     this.#agent = new Agent({
       keepAlive: true,
       maxSockets: 8,
@@ -48,6 +72,30 @@ export class RestClient {
     return this.#send(method, path, text).then(({ status, text: answer }) => ({ status, body: parse(answer) }));
   }
 
+  /**
+   * Sends a body that may be larger than memory; a refusal ends it where it is. The answer may be late, for what came is
+   * made durable first.
+   */
+  async upload<T>(path: string, pieces: Pieces, bytes: number): Promise<T> {
+    const { status, text } = await this.#send('PUT', path, undefined, { pieces, bytes });
+    if (status < 300) return parse(text) as T;
+    throw fromAnswer(status, text);
+  }
+
+  /** A body that may be larger than memory, as it comes. @throws KeysteadError of the server, `service.*`. */
+  async download(path: string): Promise<Readable> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const from = { agent: this.#agent, timeout: this.#timeoutMs, headers: this.#headers };
+      const call = request(new URL(path, this.#base), from, resolve);
+      call.on('timeout', () => call.destroy(new Error('no answer in time')));
+      call.on('error', (cause) => reject(unreachable(this.#base, cause)));
+      call.end();
+    });
+    if (response.statusCode === 200) return response;
+    const text = Buffer.concat(await response.toArray()).toString('utf8');
+    throw fromAnswer(response.statusCode ?? 500, text);
+  }
+
   close(): void {
     this.#agent.destroy();
   }
@@ -58,16 +106,15 @@ export class RestClient {
     throw fromAnswer(status, text);
   }
 
-  #send(method: string, path: string, body: string | undefined): Promise<{ status: number; text: string }> {
+  #send(method: string, path: string, body: string | undefined, file?: FileBody): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const call = request(
         new URL(path, this.#base),
         {
           method,
           agent: this.#agent,
-          timeout: this.#timeoutMs,
-          headers:
-            body === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) },
+          timeout: file === undefined ? this.#timeoutMs : LONG_ANSWER_MS,
+          headers: { ...this.#headers, ...headersOf(body, file) },
         },
         (response) => {
           const parts: Buffer[] = [];
@@ -80,10 +127,27 @@ export class RestClient {
         },
       );
       call.on('timeout', () => call.destroy(new Error('no answer in time')));
-      call.on('error', (cause) => reject(unreachable(this.#base, cause)));
-      call.end(body);
+      // What breaks off a file is told below, after the answer had its time.
+      call.on('error', (cause) => {
+        if (file === undefined) reject(unreachable(this.#base, cause));
+      });
+      if (file === undefined) {
+        call.end(body);
+        return;
+      }
+      // A refusal may come before the whole body is sent: the answer tells then, and not the pipe that broke.
+      pipeline(file.pieces, call).catch((cause: Error) => {
+        call.destroy();
+        setTimeout(() => reject(unreachable(this.#base, cause)), AFTER_REFUSAL_MS).unref();
+      });
     });
   }
+}
+
+function headersOf(body: string | undefined, file: FileBody | undefined): Record<string, string | number> {
+  if (file !== undefined) return { 'Content-Type': 'application/octet-stream', 'Content-Length': file.bytes };
+  if (body === undefined) return {};
+  return { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) };
 }
 
 function parse(text: string): unknown {

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { type AcmeSettings, AcmeSettingsSchema } from './acme-settings.ts';
 import { durableWrite } from './durable.ts';
 import type { Layout } from './layout.ts';
+import { WorkloadIssuerSchema } from './workload-settings.ts';
 
 const port = z.int().min(1).max(65_535);
 const ConfigSchema = z.strictObject({
@@ -29,6 +30,8 @@ const ConfigSchema = z.strictObject({
   tryBatch: z.strictObject({ ticketId: z.string() }),
   /** At a factory node: where headquarters is, for example `https://hq.example:8443`; without it, files travel. */
   headquarters: z.url({ protocol: /^https$/ }).optional(),
+  /** Whose tokens of CI systems are believed, for submitting firmware only; without it nobody's. */
+  workloads: z.array(WorkloadIssuerSchema).max(16).optional(),
   /** How serve speaks ACME; without it, as acme-settings.ts says. */
   acme: AcmeSettingsSchema.optional(),
 });

@@ -77,6 +77,10 @@ export class Layout {
   get evidence(): string {
     return this.#in('evidence');
   }
+  /** What firmware signing keeps by its hash: images as they came, documents bound to them, and what was signed. */
+  get signing(): string {
+    return this.#in('signing');
+  }
   get operators(): string {
     return this.#in('operators');
   }

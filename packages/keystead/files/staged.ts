@@ -68,10 +68,14 @@ export class StagedFile {
     return StagedFile.write(path, createReadStream(from, { highWaterMark: 256 * 1024 }), options);
   }
 
-  /** Puts it in place: readers see the old content or this one. @throws Error of node:fs. */
-  put(): void {
-    renameSync(this.#temporary, this.#path);
-    if (this.#durable) syncDirectory(dirname(this.#path));
+  /**
+   * Puts it in place: readers see the old content or this one.
+   * @param path another place in the same directory, for what is known by its hash.
+   * @throws Error of node:fs.
+   */
+  put(path = this.#path): void {
+    renameSync(this.#temporary, path);
+    if (this.#durable) syncDirectory(dirname(path));
   }
 
   discard(): void {

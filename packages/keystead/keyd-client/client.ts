@@ -243,6 +243,21 @@ export class KeydClient {
     return this.#call('revokeCa', params);
   }
 
+  /** Signs firmware by an order that a quorum signed; durable when it resolves. The same order again has the same answer. */
+  signFirmware(params: Params<'signFirmware'>): Promise<Result<'signFirmware'>> {
+    return this.#call('signFirmware', params);
+  }
+
+  /** What was signed: of each order, or of those that one key signed. */
+  firmwareSignatures(params: Params<'firmwareSignatures'>): Promise<Result<'firmwareSignatures'>> {
+    return this.#call('firmwareSignatures', params);
+  }
+
+  /** The keys for firmware of the policy in force, with their certificates. */
+  firmwareKeys(): Promise<Result<'firmwareKeys'>> {
+    return this.#call('firmwareKeys', {});
+  }
+
   /** Ends the connection and wipes the channel key. What still waits fails. */
   close(): void {
     this.#closed = true;

@@ -28,6 +28,7 @@ import { Diversification } from './diversification.ts';
 import type { Provenance } from './documents.ts';
 import { requireHeadquarters } from './factory/node.ts';
 import { publishFactoryEvidence } from './factory-evidence.ts';
+import { openFirmwareKeys } from './firmware-keys.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
@@ -65,8 +66,6 @@ export interface ContextParts {
   readonly signerOf: SignerOf;
   /** For the masters of device keys. */
   readonly keystore: Keystore;
-  /** Every key of the keystore. */
-  readonly keys: readonly KeyInfo[];
   /** The keys that seal the keystore. */
   readonly masters: Result<'keys'>['masters'];
   /** What the journal is tied to, and the value with which it was made; undefined where the disk is all there is. */
@@ -139,13 +138,13 @@ export class KeydContext {
   readonly isolation: Isolation;
   readonly weakKeys: WeakKeys;
   readonly #clock: Clock;
-  readonly #keys: ContextParts['keys'];
+  readonly #keys: readonly KeyInfo[];
   readonly #publishedPolicy: string;
   #standing: Standing;
   #inForce: PolicyInForce;
 
   private constructor(
-    parts: ContextParts,
+    parts: ContextParts & { readonly keys: readonly KeyInfo[] },
     state: KeydState,
     journal: Journal,
     count: UnitCount,
@@ -208,8 +207,8 @@ export class KeydContext {
    *   files throw.
    */
   static async open(parts: ContextParts): Promise<KeydContext> {
-    const { dir, hierarchy, founding, signerOf } = parts;
-    const { vkey, cosignVkey } = hierarchy.pins;
+    const { dir, founding, signerOf } = parts;
+    const { vkey, cosignVkey } = parts.hierarchy.pins;
     const origin = vkey.slice(0, vkey.indexOf('+'));
     const state = new KeydState();
     state.injections.within(dir);
@@ -226,7 +225,16 @@ export class KeydContext {
     try {
       await count.start();
       const policies = PolicyChain.open({ dir, published: parts.publishedPolicy }, founding, changes);
-      const ledger = new KeyLedger(hierarchy, parts.keys, () => policies.inForce.policy, orders);
+      const { keystore, clock } = parts;
+      const { policy } = policies.inForce;
+      // At a factory node there is none: it signs no firmware.
+      const firmware =
+        parts.hierarchy.node === undefined
+          ? await openFirmwareKeys(dir, keystore, policy, parts.hierarchy.firmware, clock.now())
+          : parts.hierarchy.firmware;
+      const hierarchy = { ...parts.hierarchy, firmware };
+      const keys = keystore.list();
+      const ledger = new KeyLedger(hierarchy, keys, () => policies.inForce.policy, orders);
       const log = await LogSigner.open(dir, {
         log: { name: origin, signer: signerOf('log') },
         cosigner: { name: cosignName(origin), signer: signerOf('log-cosign') },
@@ -244,7 +252,7 @@ export class KeydContext {
       for (const { issuer, certificate } of hierarchy.formerEvidence) {
         state.sawSerial(issuer, readCertificate(certificate).serial);
       }
-      return new KeydContext(parts, state, journal, count, log, policies, ledger);
+      return new KeydContext({ ...parts, hierarchy, keys }, state, journal, count, log, policies, ledger);
     } catch (error) {
       await journal.close();
       throw error;

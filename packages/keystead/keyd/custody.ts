@@ -2,6 +2,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import {
   caOf,
   custodyOf,
+  firmwareIdOf,
   issuerOfKey,
   type KeyPurposeId,
   OPTIONAL_PURPOSES,
@@ -23,6 +24,7 @@ const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
 /** What a key of keyd's keystore is for, by its id there; undefined for one that is none of keyd's. */
 export function purposeOfKey(id: string): KeyPurposeId | undefined {
   const issuer = issuerOfKey(id);
+  if (firmwareIdOf(id) !== undefined) return 'firmware-signer';
   return issuer === undefined ? PURPOSES[id] : `${caOf(issuer)}-ca`;
 }
 

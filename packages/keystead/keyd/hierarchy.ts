@@ -5,7 +5,9 @@ import { certSha256, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   CEREMONY_KIND_NAMES,
+  type CeremonyBundle,
   caOf,
+  firmwareKeystoreId,
   firstIssue,
   generationOfIssuer,
   type IssuerId,
@@ -86,6 +88,8 @@ export const PinsSchema = z.strictObject({
   revoked: z.array(issuerName).default([]),
   /** The certificate of who signs the indirect CRL of the root, where a ceremony has certified one. */
   crlSigner: hash.optional(),
+  /** The certificate of each key that signs firmware of production, by its id in the policy. */
+  firmware: z.record(z.string(), hash).default({}),
   /** While `trust/` may still be as it was before the last import. */
   publishing: z.boolean().default(false),
 });
@@ -125,6 +129,8 @@ export interface Hierarchy {
   readonly rollovers: readonly PinnedRollover[];
   /** Of who signs the indirect CRL of the root; undefined where no ceremony has certified one. */
   readonly crlSigner: DerCertificate | undefined;
+  /** Of the keys that sign firmware, by the id of each in the policy: production by the signing root, development by itself. */
+  readonly firmware: ReadonlyMap<string, DerCertificate>;
   readonly pins: CeremonyPins;
   /** At a factory node the commission that it works by; undefined at headquarters. */
   readonly node?: FactoryNode;
@@ -142,6 +148,12 @@ export const trustFile = (layout: Layout, role: CaRole | 'evidence-signer'): str
   join(layout.trust, `${role}.pem`);
 /** The certificate of who signs the indirect CRL of the root, in `trust/`. */
 export const crlSignerFile = (layout: Layout): string => join(layout.trust, `${ROOT_CRL_PROFILE}.pem`);
+/** The certificate of a key that signs firmware of production, in `trust/`. */
+export const firmwareFile = (layout: Layout, key: string): string =>
+  join(layout.trust, `${firmwareKeystoreId(key)}.pem`);
+/** What is pinned of the keys for firmware. */
+export const firmwarePins = ({ firmware = [] }: CeremonyBundle): CeremonyPins['firmware'] =>
+  Object.fromEntries(firmware.map(({ key, certificate }) => [key, certSha256(certificate)]));
 /** The certificate of an earlier key, in `trust/`: `operational-1.pem`, as a ceremony names earlier roots. */
 export const formerFile = (layout: Layout, issuer: IssuerId): string =>
   join(layout.trust, `${caOf(issuer)}-${generationOfIssuer(issuer)}.pem`);
@@ -208,6 +220,9 @@ export function loadHierarchy(layout: Layout): Hierarchy {
     issuers: ONLINE_CAS.flatMap((ca) => issuersOf(layout, pins, ca, certificates[ca])),
     rollovers: rolloversOf(layout, pins),
     crlSigner: pins.crlSigner === undefined ? undefined : pinnedCertificate(crlSignerFile(layout), pins.crlSigner),
+    firmware: new Map(
+      Object.entries(pins.firmware).map(([key, pinned]) => [key, pinnedCertificate(firmwareFile(layout, key), pinned)]),
+    ),
     pins,
   };
 }

@@ -9,6 +9,7 @@ import {
   certificateOf,
   certify,
   checkBundle,
+  firmwareKeystoreId,
   ONLINE_CAS,
   type OptionalSlot,
   profileOf,
@@ -23,7 +24,7 @@ import { durableWrite } from '../files/durable.ts';
 import { readFingerprint } from '../files/fingerprint.ts';
 import type { Layout } from '../files/layout.ts';
 import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
-import { type CeremonyPins, pinsPath, readPins, trustFile } from './hierarchy.ts';
+import { type CeremonyPins, firmwarePins, pinsPath, readPins, trustFile } from './hierarchy.ts';
 import { requestPath } from './init.ts';
 import { publishCertificates, publishRootCrls } from './publish-trust.ts';
 
@@ -101,7 +102,8 @@ export function requireRoot(root: DerCertificate, vouched: string | undefined): 
 }
 
 /** Each CA certificate is for our own key. */
-function requireOwnKeys({ certificates, evidenceSpkiSha256, crlSigner }: CeremonyBundle, keystore: Keystore): void {
+function requireOwnKeys(bundle: CeremonyBundle, keystore: Keystore): void {
+  const { certificates, evidenceSpkiSha256, crlSigner, firmware = [] } = bundle;
   const ours = (slot: RequestSlot | OptionalSlot) => spkiSha256(keystore.signer(requestName(slot)).spki);
   const differs = (field: string, seen: string) =>
     new KeysteadError('bundle.foreign', { field, seen: `a key with SHA-256 ${seen}` });
@@ -110,6 +112,10 @@ function requireOwnKeys({ certificates, evidenceSpkiSha256, crlSigner }: Ceremon
     if (theirs !== ours(role)) throw differs(`certificates.${role}`, theirs);
   }
   if (evidenceSpkiSha256 !== ours('evidence')) throw differs('evidenceSpkiSha256', evidenceSpkiSha256);
+  for (const { key, certificate } of firmware) {
+    const { spkiSha256: theirs } = readCertificate(certificate);
+    if (theirs !== spkiSha256(keystore.signer(firmwareKeystoreId(key)).spki)) throw differs(`firmware ${key}`, theirs);
+  }
   if (crlSigner === undefined) return;
   const { spkiSha256: signs } = readCertificate(crlSigner);
   if (signs !== ours(ROOT_CRL_KEY)) throw differs('crlSigner', signs);
@@ -168,6 +174,7 @@ async function takeOver(
     rollovers: [],
     revoked: [],
     ...(bundle.crlSigner === undefined ? {} : { crlSigner: certSha256(bundle.crlSigner) }),
+    firmware: firmwarePins(bundle),
     publishing: false,
   };
   for (const dir of [layout.trust, layout.crl]) mkdirSync(dir, { recursive: true, mode: 0o700 });

@@ -5,6 +5,8 @@ import type { Clock } from '@keystead/core/clock';
 import { type GeneratedKeyAlgorithm, type SecretBytes, sha256 } from '@keystead/core/crypto';
 import {
   type CeremonyRequest,
+  type FirmwareKey,
+  firmwareKeystoreId,
   formatCeremonyRequest,
   type OptionalSlot,
   parseCeremonyRequest,
@@ -19,6 +21,7 @@ import { certificationRequest } from '@keystead/core/x509';
 import { durableWrite } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
 import { type Keystore, openOrCreateKeystore, readKeystoreConfig } from '../keystore/index.ts';
+import { makeFirmwareKey } from './firmware-keys.ts';
 
 /** Every key that keyd holds for good, by id in its keystore. */
 export const KEYD_KEYS: Readonly<Record<string, { algorithm: GeneratedKeyAlgorithm; purpose: string }>> = {
@@ -57,7 +60,12 @@ export async function initKeyd(
   layout: Layout,
   passphrase: SecretBytes,
   clock: Clock,
-  options: { readonly origin: string; readonly fips?: boolean },
+  options: {
+    readonly origin: string;
+    readonly fips?: boolean;
+    /** The keys for firmware that the policy of the founding will name; those of production are to be certified in it. */
+    readonly firmware?: readonly FirmwareKey[];
+  },
 ): Promise<KeydRequest> {
   for (const dir of [layout.keyd, layout.ceremony]) mkdirSync(dir, { recursive: true, mode: 0o700 });
   const config = readKeystoreConfig(layout.keyd);
@@ -67,9 +75,11 @@ export async function initKeyd(
     for (const [id, { algorithm, purpose }] of Object.entries(KEYD_KEYS)) {
       if (!present.has(id)) await keystore.generate(id, algorithm, purpose);
     }
+    const firmware = (options.firmware ?? []).filter(({ environment }) => environment === 'production');
+    for (const key of firmware) await makeFirmwareKey(keystore, key);
     const path = requestPath(layout);
     if (!existsSync(path)) {
-      durableWrite(path, formatCeremonyRequest(await requestOf(keystore, clock, options.origin)), 0o644);
+      durableWrite(path, formatCeremonyRequest(await requestOf(keystore, clock, options.origin, firmware)), 0o644);
     }
     const bytes = readFileSync(path);
     return { request: parseCeremonyRequest(bytes), path, sha256: toHex(sha256(bytes)) };
@@ -78,7 +88,12 @@ export async function initKeyd(
   }
 }
 
-async function requestOf(keystore: Keystore, clock: Clock, origin: string): Promise<CeremonyRequest> {
+async function requestOf(
+  keystore: Keystore,
+  clock: Clock,
+  origin: string,
+  firmware: readonly FirmwareKey[],
+): Promise<CeremonyRequest> {
   const csrs = await Promise.all(
     [...REQUEST_SLOTS, ROOT_CRL_KEY as OptionalSlot].map(
       async (slot): Promise<[RequestSlot | OptionalSlot, string]> => {
@@ -87,6 +102,12 @@ async function requestOf(keystore: Keystore, clock: Clock, origin: string): Prom
       },
     ),
   );
+  const asked: NonNullable<CeremonyRequest['firmware']> = [];
+  for (const { id } of firmware) {
+    const name = firmwareKeystoreId(id);
+    const csr = await certificationRequest(name, keystore.signer(name));
+    asked.push({ key: id, certificateRequest: toPem('CERTIFICATE REQUEST', csr) });
+  }
   return {
     version: 1,
     createdAt: clock.now().toISOString(),
@@ -95,5 +116,6 @@ async function requestOf(keystore: Keystore, clock: Clock, origin: string): Prom
       vkey: formatVerifierKey(origin, 'ed25519', keystore.signer('log').spki),
       cosignVkey: formatVerifierKey(cosignName(origin), 'cosignature-v1', keystore.signer('log-cosign').spki),
     },
+    ...(asked.length === 0 ? {} : { firmware: asked }),
   };
 }

@@ -2,6 +2,7 @@ import { CA_REVOCATION_REASONS, KEY_CHANGES, KEY_ORIGINS } from '@keystead/core/
 import { z } from 'zod';
 import { ConsignmentEntry, ForkedEntry, ResolvedEntry, TakenEntry } from './consigned/entries.ts';
 import { FactoryEntry } from './factory-entry.ts';
+import { FirmwareOrderEntry, FirmwareSignatureEntry } from './firmware-entries.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
 import { issuerId, listedIssuer, perIssuer } from './wire-types.ts';
 
@@ -264,6 +265,8 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   RecountEntry,
   RootCrlEntry,
   CaRevocationEntry,
+  FirmwareOrderEntry,
+  FirmwareSignatureEntry,
   TimestampsEntry,
 ]);
 

@@ -4,6 +4,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import {
   caProfileId,
   cryptoperiodOf,
+  firmwareIdOf,
   generatedKey,
   generationOfIssuer,
   type IssuerId,
@@ -246,7 +247,8 @@ interface Certified {
 }
 
 /** When a key came into use, and when its certificate ends. A certificate is dated back, by what its profile says. */
-function certified({ issuers, evidenceSigner, crlSigner, policy, pins }: Hierarchy, { id }: KeyInfo): Certified {
+function certified(hierarchy: Hierarchy, { id }: KeyInfo): Certified {
+  const { issuers, evidenceSigner, crlSigner, policy, pins } = hierarchy;
   const imported = Date.parse(pins.importedAt);
   const dated = (der: DerCertificate, profile: string, began: number) => {
     const { notBefore, notAfter } = readCertificate(der);
@@ -258,6 +260,14 @@ function certified({ issuers, evidenceSigner, crlSigner, policy, pins }: Hierarc
   if (id === ROOT_CRL_KEY) {
     if (crlSigner === undefined || rootCrlProfile(policy) === undefined) return { from: undefined };
     return dated(crlSigner, ROOT_CRL_PROFILE, imported);
+  }
+  const firmware = firmwareIdOf(id);
+  if (firmware !== undefined) {
+    const der = hierarchy.firmware.get(firmware);
+    if (der === undefined) return { from: undefined };
+    const { notBefore, notAfter } = readCertificate(der);
+    // The ledger takes the later of this and the time when the key was made: how far it is dated back is of no matter.
+    return { from: notBefore.getTime(), end: notAfter.getTime() };
   }
   const name = issuerOfKey(id);
   if (name === undefined) return { from: imported };

@@ -15,7 +15,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { readCertificate, readCrl } from '@keystead/core/x509';
 import type { Layout } from '../files/layout.ts';
-import type { Hierarchy } from './hierarchy.ts';
+import { firmwarePins, type Hierarchy } from './hierarchy.ts';
 import { lastBundle } from './publish-trust.ts';
 
 /** What a ceremony after the founding changes of the hierarchy that keyd works with. */
@@ -52,6 +52,7 @@ export function changesOf(bundle: CeremonyBundle, hierarchy: Hierarchy): LaterCh
     throw new KeysteadError('bundle.foreign', { field: 'evidenceSpkiSha256', seen: bundle.evidenceSpkiSha256 });
   }
   requireCrlSigner(bundle, hierarchy);
+  requireFirmware(bundle, hierarchy);
   const [successor] = successors;
   return { renewed: changed.filter((ca) => ca !== successor?.ca), successor };
 }
@@ -60,6 +61,15 @@ export function changesOf(bundle: CeremonyBundle, hierarchy: Hierarchy): LaterCh
 function requireCrlSigner({ crlSigner }: CeremonyBundle, { crlSigner: known }: Hierarchy): void {
   const keyOf = (der: DerCertificate | undefined) => (der === undefined ? 'none' : readCertificate(der).spkiSha256);
   if (keyOf(crlSigner) !== keyOf(known)) throw unexpected('crlSigner', keyOf(crlSigner));
+}
+
+/** The keys for firmware are those that the founding certified, with the certificates that they had. */
+function requireFirmware(bundle: CeremonyBundle, { pins }: Hierarchy): void {
+  const told = firmwarePins(bundle);
+  const differs = [...new Set([...Object.keys(told), ...Object.keys(pins.firmware)])].find(
+    (key) => told[key] !== pins.firmware[key],
+  );
+  if (differs !== undefined) throw unexpected(`firmware ${differs}`, told[differs] ?? 'none');
 }
 
 /** Every key that keyd knows of a CA is there as it was; one more may follow. Returns that one. */

@@ -116,7 +116,6 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       founding: foundingPolicy(layout, hierarchy.pins),
       signerOf: (id) => keystore.signer(id),
       keystore,
-      keys: keystore.list(),
       masters: keystoreMasters(keystoreConfig),
       counter,
       clock,

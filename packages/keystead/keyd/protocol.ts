@@ -18,6 +18,7 @@ import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from '
 import { CommissionFactory, Factories, FactoryCommission } from './wire/commission-factory.ts';
 import { PolicyUpdate, SignHello } from './wire/factory-news.ts';
 import { factoryStatus, factoryTrust, TakeCrls } from './wire/factory-node.ts';
+import { FirmwareKeys, FirmwareSignatures, SignFirmware } from './wire/firmware.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { Reconciliation, Resolve, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
@@ -444,6 +445,10 @@ export const OPERATIONS = {
   signRootCrl: SignRootCrl,
   revokeCa: RevokeCa,
   recount: RecountOperation,
+  // Firmware.
+  signFirmware: SignFirmware,
+  firmwareSignatures: FirmwareSignatures,
+  firmwareKeys: FirmwareKeys,
   // Time stamps.
   signTimestamp: SignTimestamp,
 } as const;

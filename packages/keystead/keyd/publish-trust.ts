@@ -15,6 +15,7 @@ import {
   type CeremonyPins,
   ceremonyCopy,
   crlSignerFile,
+  firmwareFile,
   formerEvidenceFile,
   formerFile,
   pinsPath,
@@ -61,6 +62,7 @@ export function publishCertificates(layout: Layout, bundle: CeremonyBundle): voi
     put(files.oldWithNew, oldWithNew);
     if (role === 'root') across.push(newWithOld, oldWithNew);
   }
+  for (const { key, certificate } of bundle.firmware ?? []) put(firmwareFile(layout, key), certificate);
   if (bundle.crlSigner !== undefined) put(crlSignerFile(layout), bundle.crlSigner);
   // What a relying party needs between a leaf and whichever root it knows; the signing root is another tree.
   const chain = [

@@ -1,5 +1,4 @@
 import { existsSync, readFileSync } from 'node:fs';
-import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   formatStatements,
@@ -13,6 +12,7 @@ import {
   requireNextVersion,
   requireSameFoundation,
   type SignedStatement,
+  type StatementSigner,
   signStatement,
   verifyStatement,
 } from '@keystead/core/lifecycle';
@@ -25,7 +25,7 @@ export interface SigningOrder {
   readonly path: string;
   /** The operator who signs, as the policy in force names them. */
   readonly name: string;
-  readonly signer: Signer;
+  readonly signer: StatementSigner;
   readonly now: Date;
   /** How long the statement holds. */
   readonly seconds: number;

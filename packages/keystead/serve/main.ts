@@ -72,7 +72,16 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     undo.unshift(() => sealingKey.wipe());
     const keyd = await KeydClient.connect(keydSocketPath(layout), channelKey);
     undo.unshift(() => keyd.close());
-    const rooms = await openRooms({ layout, keyd, clock, log, channelKeyId: channelId, sealingKey, acme: config.acme });
+    const rooms = await openRooms({
+      layout,
+      keyd,
+      clock,
+      log,
+      channelKeyId: channelId,
+      sealingKey,
+      acme: config.acme,
+      workloads: config.workloads,
+    });
     undo.unshift(() => rooms.close());
     await rooms.start();
 

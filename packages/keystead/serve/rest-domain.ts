@@ -15,6 +15,7 @@ import { reconciliationDomain } from './reconciliation-domain.ts';
 import { recordDomain } from './record-domain.ts';
 import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
+import { signingDomain } from './signing-domain.ts';
 import { stationOperatorDomain } from './station-domain.ts';
 import { unitDomain } from './unit-domain.ts';
 
@@ -44,6 +45,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...factoryDomain(rooms.factories, operator),
     ...stationOperatorDomain(rooms, operator, view),
     ...recordDomain(rooms, operator),
+    ...signingDomain(rooms, operator),
     async revokeCa(caller, statements) {
       const client = await operator(caller, 'revocation.propose', 'revoke CA');
       const asked = { actor: actorOf(client), requestId: caller.requestId };

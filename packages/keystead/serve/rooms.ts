@@ -1,20 +1,23 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
+import { firmwareFormat } from '@keystead/core/firmware';
 import type { IssuerId, Policy } from '@keystead/core/lifecycle';
 import { HEADQUARTERS } from '@keystead/core/lifecycle';
 import { parseVerifierKey } from '@keystead/core/log';
 import { type CaRole, readCertificate } from '@keystead/core/x509';
 import type { Logger } from 'pino';
-import { Access, type AppendAudit, OutsideOperators, RefusalLog } from '../access/index.ts';
+import { Access, type AppendAudit, OutsideOperators, RefusalLog, Workloads } from '../access/index.ts';
 import type { Acme } from '../acme/index.ts';
 import { appendAudit, LogPublisher } from '../audit/index.ts';
 import { Authority, KeyClaims, RootCrlPublisher } from '../authority/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
+import type { WorkloadIssuer } from '../files/workload-settings.ts';
 import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import { type Outbox, Provisioning, Stations } from '../provisioning/index.ts';
+import { Signing } from '../signing/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
@@ -37,6 +40,8 @@ export interface RoomsOptions {
   readonly channelKeyId?: string;
   /** Seals secrets in the database, 32 bytes; stays with the caller. */
   readonly sealingKey: SecretBytes;
+  /** Whose tokens are believed of CI systems; without it nobody's. */
+  readonly workloads?: readonly WorkloadIssuer[];
   /** How ACME is spoken; without it, as the defaults say. */
   readonly acme?: AcmeSettings;
   /** The least time between two checkpoints, milliseconds. */
@@ -69,6 +74,9 @@ export interface Rooms {
   /** The indirect CRL of the root; undefined where no ceremony has certified who signs it. */
   readonly rootCrl: RootCrlPublisher | undefined;
   readonly caRevocations: CaRevocations;
+  readonly signing: Signing;
+  /** Who may submit images without a certificate. */
+  readonly workloads: Workloads;
   /** Repairs what a crash left; before the first request is taken. */
   start(): Promise<void>;
   /** Writes down and publishes what is still on its way, and closes the records. */
@@ -157,6 +165,16 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     issuers: trust.issuers,
   });
   // ---- end of the indirect CRL of the root
+  // ---- firmware signing
+  const signing = new Signing({
+    ...{ store, keyd, clock, audit, refusals, log, formatOf: firmwareFormat },
+    directory: layout.signing,
+    get policy() {
+      return policies.policy;
+    },
+  });
+  const workloads = new Workloads(options.workloads ?? [], clock, layout.data);
+  // ---- end of firmware signing
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
   const recounts = new Recounts({ store, keyd, audit, refusals });
@@ -192,7 +210,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
       })
       .catch(() => {});
-    for (const part of [authority, keys, fleetKeys, ...(rootCrl === undefined ? [] : [rootCrl])]) {
+    for (const part of [authority, keys, fleetKeys, signing, ...(rootCrl === undefined ? [] : [rootCrl])]) {
       part
         .tick()
         .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
@@ -220,6 +238,8 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     recounts,
     rootCrl,
     caRevocations,
+    signing,
+    workloads,
     certificates,
     hierarchy,
     async start() {
@@ -254,11 +274,13 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       await provisioning.start();
       if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
       await keys.tick();
+      await signing.start();
       if (factory === undefined) acme.start();
     },
     async close() {
       clearInterval(tick);
       await fleetKeys.close();
+      await signing.settled();
       await acme.close();
       await refusals.flush();
       await publisher.close();

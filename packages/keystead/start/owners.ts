@@ -76,6 +76,7 @@ const serveDirectories = (layout: Layout): string[] => [
   layout.crl,
   layout.records,
   layout.evidence,
+  layout.signing,
 ];
 
 function handOver(layout: Layout, keyd: User, serve: User): void {

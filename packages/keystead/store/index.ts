@@ -30,6 +30,9 @@ export type {
   Ticket,
 } from './rows.ts';
 export type { CertificateState, DeviceState, JournalFate } from './schema.ts';
+export { SigningReader, SigningWriter } from './signing-records.ts';
+export type { SigningRequestRow } from './signing-rows.ts';
+export type { SigningState } from './signing-schema.ts';
 export { type StationCounts, StationReader, StationWriter } from './station-records.ts';
 export type { StationResultRow, StationSignOnRow } from './station-rows.ts';
 export { type LockWait, Store } from './store.ts';

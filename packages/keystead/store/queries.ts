@@ -11,6 +11,7 @@ import { recordQueries } from './record-queries.ts';
 import { revocationQueries } from './revocation-queries.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
+import { signingQueries } from './signing-queries.ts';
 import { stationQueries } from './station-queries.ts';
 import { transactionQueries } from './transaction-queries.ts';
 
@@ -248,6 +249,7 @@ export function compileQueries(dialect: Dialect) {
     ...reconciliationQueries(dialect),
     ...stationQueries(dialect),
     ...recordQueries(dialect),
+    ...signingQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

@@ -21,6 +21,7 @@ import type {
   Ticket,
 } from './rows.ts';
 import type { CertificateState } from './schema.ts';
+import { SigningReader } from './signing-records.ts';
 import type { Prepared } from './statement.ts';
 import { StationReader } from './station-records.ts';
 import type { EnrolmentTransactionRow } from './transaction-rows.ts';
@@ -314,6 +315,11 @@ export class Reader {
   /** How many of this requester's have not ended. */
   countOpenTransactions(requester: string): number {
     return this.statements.countOpenTransactions.first({ requester })?.count ?? 0;
+  }
+
+  /** The records of firmware signing. */
+  get signing(): SigningReader {
+    return new SigningReader(this.statements);
   }
 
   /** The records of stations. */

@@ -4,6 +4,7 @@ import type { AcmeAccountTable, AcmeAuthorizationTable, AcmeChallengeTable, Acme
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
 import type { ConsignmentTable, OutboxTable, QuarantinedUnitTable } from './reconciliation-schema.ts';
 import type { RevocationActTable } from './revocation-schema.ts';
+import type { SigningRequestTable } from './signing-schema.ts';
 import type { StationResultTable, StationSignOnTable } from './station-schema.ts';
 import type { EnrolmentTransactionTable } from './transaction-schema.ts';
 
@@ -222,6 +223,7 @@ export interface Schema {
   consignment: ConsignmentTable;
   quarantined_unit: QuarantinedUnitTable;
   outbox: OutboxTable;
+  signing_request: SigningRequestTable;
   station_sign_on: StationSignOnTable;
   station_result: StationResultTable;
   meta: MetaTable;

@@ -20,6 +20,7 @@ import type {
   Ticket,
 } from './rows.ts';
 import type { CertificateState, DeviceState } from './schema.ts';
+import { SigningWriter } from './signing-records.ts';
 import type { Prepared } from './statement.ts';
 import { StationWriter } from './station-records.ts';
 import type { EnrolmentTransactionRow } from './transaction-rows.ts';
@@ -240,6 +241,10 @@ export class Tx extends Reader {
 
   forgetTransactions(endedBefore: number, waitingBefore: number): void {
     this.statements.forgetTransactions.run({ endedBefore, waitingBefore });
+  }
+
+  override get signing(): SigningWriter {
+    return new SigningWriter(this.statements);
   }
 
   override get stations(): StationWriter {

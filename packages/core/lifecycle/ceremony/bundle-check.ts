@@ -12,6 +12,7 @@ import {
   readCrl,
   sameName,
 } from '../../x509/index.ts';
+import { firmwareProfile, firmwareProfileOf } from '../firmware/profile.ts';
 import { type IssuerId, MOST_GENERATIONS, type RootId, rootId } from '../issuer.ts';
 import { caProfile, OFFLINE_CAS, ONLINE_CAS, type Policy } from '../policy.ts';
 import { crlIssuerOf, rootCrlProfile } from '../root-crl.ts';
@@ -50,6 +51,7 @@ export function checkBundle(bundle: CeremonyBundle, policy: Policy, now: Date): 
   });
   checkEarlier(bundle);
   checkCrlSigner(bundle, used, now);
+  checkFirmwareSigners(bundle, used);
   return revokedIssuers(bundle);
 }
 
@@ -157,6 +159,44 @@ function checkCrlSigner(bundle: CeremonyBundle, policy: Policy, now: Date): void
   const anchors = [bundle.certificates.root, root.certificate];
   const path = checkPath(crlSigner, [], anchors, { now, rehearsal });
   if (!path.ok) throw new KeysteadError('bundle.altered', { field, seen: `${path.rule} at ${path.at}` });
+}
+
+/**
+ * Each key for firmware was certified for production of its product by a key of the signing root, and is no other key.
+ * A certificate that has ended stays: what it signed is verified by it.
+ */
+function checkFirmwareSigners(bundle: CeremonyBundle, policy: Policy): void {
+  const roots = [
+    ...bundle.rollovers.filter(({ role }) => role === 'signing-root').map(({ old }) => old),
+    bundle.certificates['signing-root'],
+  ];
+  const owners = new Map<string, string>(
+    [...OFFLINE_CAS, ...ONLINE_CAS].map((role) => [readCertificate(bundle.certificates[role]).spkiSha256, role]),
+  );
+  if (bundle.crlSigner !== undefined) owners.set(readCertificate(bundle.crlSigner).spkiSha256, 'crlSigner');
+  const ids = new Set<string>();
+  (bundle.firmware ?? []).forEach(({ key: id, certificate }, index) => {
+    const field = `firmware[${index}]`;
+    const altered = (seen: string) => new KeysteadError('bundle.altered', { field, seen });
+    const profile = firmwareProfile(policy);
+    const key = policy.firmware?.keys.find((one) => one.id === id);
+    if (profile === undefined || key?.environment !== 'production')
+      throw altered(`${id}, no production key of the policy`);
+    if (ids.has(id)) throw altered(`${id} twice`);
+    ids.add(id);
+    const root = rootOf(
+      certificate,
+      roots.map((one) => ({ certificate: one, crl: bundle.crls['signing-root'] })),
+    );
+    if (root === undefined) throw altered('a signature of no key of the signing root');
+    requireProfile(certificate, firmwareProfileOf(profile, key), root.certificate, field, {
+      rehearsal: bundle.rehearsal,
+    });
+    const { spkiSha256 } = readCertificate(certificate);
+    const owner = owners.get(spkiSha256);
+    if (owner !== undefined) throw altered(`the key of '${owner}'`);
+    owners.set(spkiSha256, id);
+  });
 }
 
 /** The certificates of a root's next key: old and new, and each by the other (RFC 9810 section 4.4). */

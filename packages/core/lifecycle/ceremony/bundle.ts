@@ -3,6 +3,7 @@ import type { DerCertificate, DerCrl } from '../../bytes/index.ts';
 import { fromBase64, fromPem, toBase64, toPem } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import type { CaRole } from '../../x509/index.ts';
+import { firmwareKeyId } from '../firmware/policy.ts';
 import { OFFLINE_CAS, ONLINE_CAS } from '../policy.ts';
 import { firstIssue } from '../schema-field.ts';
 import type { EarlierCertificate } from './generation.ts';
@@ -71,6 +72,12 @@ const BundleSchema = z.strictObject({
     .optional(),
   /** The certificate of who signs the indirect CRL of the root; left out where there is none. */
   crlSigner: pem.optional(),
+  /** The certificates of the keys that sign firmware of production; left out where there is none. */
+  firmware: z
+    .array(z.strictObject({ key: firmwareKeyId, certificate: pem }))
+    .min(1)
+    .max(256)
+    .optional(),
 });
 
 /** A change of a root's key: the old anchor, and the certificates that lead from each key to the other. */
@@ -98,6 +105,14 @@ export interface CeremonyBundle {
   readonly earlier: readonly EarlierCertificate[];
   /** Of who signs the indirect CRL of the root, where there is one. */
   readonly crlSigner?: DerCertificate;
+  /** Of the keys that sign firmware of production, by the id of each in the policy. */
+  readonly firmware?: readonly FirmwareSigner[];
+}
+
+/** A key that signs firmware, with what the signing root says of it. */
+export interface FirmwareSigner {
+  readonly key: string;
+  readonly certificate: DerCertificate;
 }
 
 /** The bundle's file: JSON, UTF-8, in the one form that {@link parseBundle} takes. */
@@ -133,6 +148,9 @@ export function formatBundle(bundle: CeremonyBundle): string {
       ? {}
       : { earlier: bundle.earlier.map(({ role, certificate }) => ({ role, certificate: pemOf(certificate) })) }),
     ...(bundle.crlSigner === undefined ? {} : { crlSigner: pemOf(bundle.crlSigner) }),
+    ...(bundle.firmware === undefined || bundle.firmware.length === 0
+      ? {}
+      : { firmware: bundle.firmware.map(({ key, certificate }) => ({ key, certificate: pemOf(certificate) })) }),
   };
   return `${JSON.stringify(file, null, 2)}\n`;
 }
@@ -166,7 +184,7 @@ function requireVersion(value: unknown): void {
 }
 
 function bundleOf(file: z.infer<typeof BundleSchema>): CeremonyBundle {
-  const { version: _version, certificates, crls, rollovers, earlier, crlSigner, ...facts } = file;
+  const { version: _version, certificates, crls, rollovers, earlier, crlSigner, firmware, ...facts } = file;
   const der = (role: CaRole) => certificateOf(certificates[role], `certificates.${role}`);
   return {
     ...facts,
@@ -191,6 +209,14 @@ function bundleOf(file: z.infer<typeof BundleSchema>): CeremonyBundle {
       certificate: certificateOf(certificate, `earlier[${index}].certificate`),
     })),
     ...(crlSigner === undefined ? {} : { crlSigner: certificateOf(crlSigner, 'crlSigner') }),
+    ...(firmware === undefined
+      ? {}
+      : {
+          firmware: firmware.map(({ key, certificate }, index) => ({
+            key,
+            certificate: certificateOf(certificate, `firmware[${index}].certificate`),
+          })),
+        }),
   };
 }
 

@@ -2,6 +2,8 @@ import { z } from 'zod';
 import type { DerCsr } from '../../bytes/index.ts';
 import { fromPem } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
+import { firmwareKeyId } from '../firmware/policy.ts';
+import { firmwareKeystoreId } from '../firmware/profile.ts';
 import { ONLINE_CAS, type OnlineCa } from '../policy.ts';
 import { ROOT_CRL_KEY } from '../root-crl.ts';
 import { firstIssue } from '../schema-field.ts';
@@ -30,6 +32,12 @@ const RequestSchema = z.strictObject({
   }),
   /** The verifier keys of the log and of its cosigner, in the text form of C2SP signed-note. */
   log: z.strictObject({ vkey: z.string().min(1).max(512), cosignVkey: z.string().min(1).max(512) }),
+  /** For keys that sign firmware of production; left out where keyd has none. */
+  firmware: z
+    .array(z.strictObject({ key: firmwareKeyId, certificateRequest: csr }))
+    .min(1)
+    .max(256)
+    .optional(),
 });
 
 export type CeremonyRequest = z.infer<typeof RequestSchema>;
@@ -76,6 +84,14 @@ export function requireSize(bytes: Uint8Array): void {
 /** The DER of the request for `slot`. @throws KeysteadError `ceremony.request-malformed` when the PEM is none. */
 export const requestedCsr = (request: CeremonyRequest, slot: RequestSlot | OptionalSlot): DerCsr =>
   csrOf(request.certificateRequests[slot] ?? '', `certificateRequests.${slot}`);
+
+/** The keys for firmware that a request is about, with the request of each; its common name is the key's in the keystore. */
+export const firmwareCsrs = (request: CeremonyRequest): { key: string; name: string; csr: DerCsr }[] =>
+  (request.firmware ?? []).map(({ key, certificateRequest }, index) => ({
+    key,
+    name: firmwareKeystoreId(key),
+    csr: csrOf(certificateRequest, `firmware[${index}].certificateRequest`),
+  }));
 
 /** The one request of a PEM text. @throws KeysteadError `ceremony.request-malformed` */
 export function csrOf(text: string, field: string): DerCsr {

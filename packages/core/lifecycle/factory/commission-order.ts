@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { Signer } from '../../crypto/index.ts';
 import {
   type Agreed,
   type OrderKind,
@@ -11,6 +10,7 @@ import {
 import type { Quorum } from '../keying.ts';
 import { type OperatorDocument, parseDocumentOf, signDocumentOf } from '../operator-document.ts';
 import type { Policy } from '../policy.ts';
+import type { StatementSigner } from '../signers/proof.ts';
 import { deviceIdPrefix, documentId, hash, serverName } from './fields.ts';
 import { factoryName } from './name.ts';
 
@@ -79,7 +79,7 @@ export const commissionOrderSha256 = (order: CommissionOrder): string => orderSh
 export const signCommissionStatement = (
   draft: Omit<CommissionStatement, 'v'>,
   signerName: string,
-  signer: Signer,
+  signer: StatementSigner,
 ): Promise<string> => signDocumentOf(KIND, { v: 1, ...draft }, signerName, signer);
 
 /** Reads a statement; verifies nothing. @throws KeysteadError `commission.malformed`. */

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { Signer } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import type { Policy } from '../policy.ts';
 import {
@@ -10,6 +9,7 @@ import {
   signQuorumDocument,
   verifyQuorumDocument,
 } from '../quorum-document.ts';
+import type { StatementSigner } from '../signers/proof.ts';
 import { ticketQuorum } from '../ticket.ts';
 import { deviceId, documentId, hash, serial, wholeSecond } from './fields.ts';
 import { factoryName } from './name.ts';
@@ -55,11 +55,15 @@ const KIND: QuorumKind<Resolution> = {
 const CLOCK_SKEW_MS = 60_000;
 
 /** Drafts a resolution and signs it. Returns its file, one line of JSON. @throws KeysteadError `resolution.malformed`. */
-export const signResolution = (draft: Draft<Resolution>, signerName: string, signer: Signer): Promise<string> =>
+export const signResolution = (
+  draft: Draft<Resolution>,
+  signerName: string,
+  signer: StatementSigner,
+): Promise<string> =>
   signQuorumDocument(KIND, draftQuorumDocument(KIND, { v: 1, ...draft } as Resolution), signerName, signer);
 
 /** Adds a signature to a resolution. @throws KeysteadError `resolution.malformed`, `resolution.signer-twice`. */
-export const addResolutionSignature = (text: string, signerName: string, signer: Signer): Promise<string> =>
+export const addResolutionSignature = (text: string, signerName: string, signer: StatementSigner): Promise<string> =>
   signQuorumDocument(KIND, text, signerName, signer);
 
 /** Reads a resolution; verifies nothing. @throws KeysteadError `resolution.malformed`. */

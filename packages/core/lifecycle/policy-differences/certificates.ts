@@ -5,6 +5,7 @@ import { durationText } from '../duration.ts';
 import type { Period } from '../key-purposes.ts';
 import type { Policy } from '../policy.ts';
 import { sameJson } from '../policy-update.ts';
+import { keysOf } from '../signers/keys.ts';
 import { change, count, type Findings, type LiveCertificate, type LiveInventory, longer, named } from './findings.ts';
 
 /** At 75 % of a certificate's life, at the latest, a device renews (agent/renewal/schedule.ts). */
@@ -13,7 +14,9 @@ const LATEST_RENEWAL = 0.75;
 export function algorithms(found: Findings, before: Policy, after: Policy, live: LiveInventory | undefined): void {
   for (const algorithm of before.algorithms.filter((one) => !after.algorithms.includes(one))) {
     const held = live?.certificates.filter((one) => one.keyAlgorithm === algorithm) ?? [];
-    const people = after.operators.filter(({ spki }) => algorithmOf(spki) === algorithm).map(({ name }) => name);
+    const people = after.operators
+      .filter((one) => [...keysOf(one).keys()].some((key) => algorithmOf(key) === algorithm))
+      .map(({ name }) => name);
     if (held.length > 0) {
       found.add(
         'breaks',

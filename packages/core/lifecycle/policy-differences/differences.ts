@@ -4,6 +4,7 @@ import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-u
 import { algorithms, profiles } from './certificates.ts';
 import { est } from './est.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
+import { firmware } from './firmware.ts';
 import { fleetKeys } from './fleet-keys.ts';
 import { attestation } from './makers.ts';
 import { authorisations, backups, deviceProof } from './outsiders.ts';
@@ -43,6 +44,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   stations(found, before, after);
   unitKeys(found, before, after);
   fleetKeys(found, before, after);
+  firmware(found, before, after);
   found.rest(before, after);
   return found.sorted();
 }

@@ -1,9 +1,12 @@
 import { REVOCATION_ACTS } from '../certificate-states.ts';
 import { SENSITIVE_ACTS, type SensitiveAct } from '../keying.ts';
-import { operatorOf, type Policy } from '../policy.ts';
+import { operatorOf, type Policy, type PolicyOperator } from '../policy.ts';
 import { sameJson } from '../policy-update.ts';
 import { GIVEN_REASONS, REVOCATION_SELECTORS } from '../revocation-authority.ts';
-import { revocationQuorum } from '../revocation-rules.ts';
+import { revocationQuorum, revocationQuorumText } from '../revocation-rules.ts';
+import { ableFor } from '../signers/rules.ts';
+import type { OperatorSigner } from '../signers/schema.ts';
+import { signerText } from '../signers/text.ts';
 import { ticketQuorum } from '../ticket.ts';
 import { change, count, type Findings, type LiveInventory, named } from './findings.ts';
 
@@ -27,6 +30,7 @@ export function operators(found: Findings, before: Policy, after: Policy, live: 
         `another key: what ${old.name} signed with the old one is not accepted${tail}`,
       );
     }
+    otherKeys(found, old, next, open.length);
     const lost = old.roles.filter((role) => !next.roles.includes(role));
     const gained = next.roles.filter((role) => !old.roles.includes(role));
     if (lost.length > 0) {
@@ -48,6 +52,24 @@ export function operators(found: Findings, before: Policy, after: Policy, live: 
   const had = new Set(before.operators.flatMap(({ roles }) => roles));
   const have = new Set(after.operators.flatMap(({ roles }) => roles));
   for (const role of had) if (!have.has(role)) found.add('breaks', 'operators', `nobody is ${role} any more`);
+}
+
+/** What a security key, passkey or token is known by to people who compare two policies. */
+function otherKeys(found: Findings, old: PolicyOperator, next: PolicyOperator, tickets: number): void {
+  const field = `operators.${old.name}.signers`;
+  const open =
+    tickets > 0 ? `; ${tickets} of the open tickets ${tickets === 1 ? 'is' : 'are'} signed by ${old.name}` : '';
+  const [before, after] = [old, next].map(({ signers = [] }) => signers);
+  if (before === undefined || after === undefined || sameJson(before, after)) return;
+  const among = (signers: readonly OperatorSigner[], one: OperatorSigner) =>
+    signers.some((other) => sameJson(other, one));
+  for (const one of before.filter((signer) => !among(after, signer))) {
+    const text = `no longer signs by ${signerText(one)}: what was signed with it is not accepted${open}`;
+    found.add('warns', field, text);
+  }
+  for (const one of after.filter((signer) => !among(before, signer))) {
+    found.add('warns', field, `also signs by ${signerText(one)}`);
+  }
 }
 
 export function tickets(found: Findings, before: Policy, after: Policy, live: LiveInventory | undefined): void {
@@ -89,6 +111,7 @@ export function quorums(found: Findings, before: Policy, after: Policy): void {
         `${SENSITIVE_ACTS[act]} needs ${next.approvals} instead of ${old.approvals}${weaker ? ': fewer people can do it together' : ''}`,
       );
     }
+    hardware(found, field, old, next);
     if (!sameJson(old.roles, next.roles)) {
       found.add(
         'warns',
@@ -96,7 +119,7 @@ export function quorums(found: Findings, before: Policy, after: Policy): void {
         `${SENSITIVE_ACTS[act]} is approved by ${who(next.roles)} instead of ${who(old.roles)}`,
       );
     }
-    const able = after.operators.filter(({ roles }) => roles.some((role) => next.roles.includes(role)));
+    const able = ableFor(after, next);
     if (act !== 'ceremony-witnesses' && able.length < next.approvals) {
       found.add(
         'breaks',
@@ -124,6 +147,7 @@ export function ticketSigners(found: Findings, before: Policy, after: Policy, li
         : '';
     found.add(short.length > 0 ? 'breaks' : weaker ? 'warns' : 'notes', `${field}.signatures`, `${text}${tail}`);
   }
+  hardware(found, field, old, next);
   if (!sameJson(old.roles, next.roles)) {
     found.add(
       'warns',
@@ -131,7 +155,7 @@ export function ticketSigners(found: Findings, before: Policy, after: Policy, li
       `batch tickets are signed by ${next.roles.join(', ')} instead of ${old.roles.join(', ')}`,
     );
   }
-  const able = after.operators.filter(({ roles }) => roles.some((role) => next.roles.includes(role)));
+  const able = ableFor(after, next);
   if (able.length < next.signatures) {
     found.add(
       'breaks',
@@ -141,6 +165,21 @@ export function ticketSigners(found: Findings, before: Policy, after: Policy, li
   }
 }
 
+/** To let go of hardware is what somebody should know before they sign; to ask for it stops what is signed already. */
+function hardware(
+  found: Findings,
+  field: string,
+  old: { readonly hardware?: boolean | undefined },
+  next: { readonly hardware?: boolean | undefined },
+): void {
+  if (old.hardware === next.hardware) return;
+  const text =
+    next.hardware === true
+      ? 'signatures count only by keys that are held in hardware'
+      : 'signatures count also by keys that are not held in hardware';
+  found.add('warns', `${field}.hardware`, text);
+}
+
 /** Who must agree to a revocation: fewer people is what somebody should know before they sign. */
 export function revocationAuthority(found: Findings, before: Policy, after: Policy): void {
   if (sameJson(before.revocation.authority ?? null, after.revocation.authority ?? null)) return;
@@ -148,17 +187,15 @@ export function revocationAuthority(found: Findings, before: Policy, after: Poli
     for (const act of REVOCATION_ACTS) {
       for (const reason of act === 'revoke' ? GIVEN_REASONS : [undefined]) {
         const [old, next] = [before, after].map((policy) => revocationQuorum(policy, { selector, act, reason }));
-        if (old === undefined || next === undefined || sameJson(asText(old), asText(next))) continue;
+        if (old === undefined || next === undefined || sameJson(revocationQuorumText(old), revocationQuorumText(next)))
+          continue;
         found.add(
           next.approvals < old.approvals ? 'warns' : 'notes',
           `revocation.authority.${selector}`,
-          `${act} of a ${selector}${reason === undefined ? '' : ` for ${reason}`}: ${asText(next)} instead of ${asText(old)}`,
+          `${act} of a ${selector}${reason === undefined ? '' : ` for ${reason}`}: ${revocationQuorumText(next)} instead of ${revocationQuorumText(old)}`,
         );
       }
     }
   }
   found.add('notes', 'revocation.authority', 'the rules are written otherwise');
 }
-
-const asText = ({ approvals, roles }: { approvals: number; roles: readonly string[] }): string =>
-  approvals === 0 ? 'one CA operator' : `one CA operator and ${approvals} of ${roles.join(', ')}`;

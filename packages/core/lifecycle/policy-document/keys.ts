@@ -1,5 +1,5 @@
 import { durationText } from '../duration.ts';
-import { KEY_PURPOSE_IDS, keyPurpose } from '../key-purposes.ts';
+import { KEY_PURPOSE_IDS, type KeyPurposeId, keyPurpose } from '../key-purposes.ts';
 import { KEY_STATES, KEY_TRANSITIONS } from '../key-states.ts';
 import { STRENGTH_BITS } from '../keying.ts';
 import { cryptoperiodOf, custodyOf, type Policy } from '../policy.ts';
@@ -14,6 +14,12 @@ export const keySections = (policy: Policy): Block[] => [
   ...custody(policy),
 ];
 
+/** Those that the policy names: it may be without some. */
+const purposesIn = ({ custody, cryptoperiods }: Policy): KeyPurposeId[] =>
+  KEY_PURPOSE_IDS.filter((id) =>
+    [custody, cryptoperiods].every((rules) => rules.some(({ purpose }) => purpose === id)),
+  );
+
 const inventory = (policy: Policy): Block[] => [
   section('Key inventory by purpose'),
   paragraph(
@@ -21,7 +27,7 @@ const inventory = (policy: Policy): Block[] => [
   ),
   table(
     ['Key', 'Use', 'Type', 'Owner'],
-    KEY_PURPOSE_IDS.map((id) => {
+    purposesIn(policy).map((id) => {
       const { title, use, keyType } = keyPurpose(id);
       return [[`${title} `, code(id)], use, keyType, custodyOf(policy, id).owner];
     }),
@@ -63,7 +69,7 @@ const cryptoperiods = (policy: Policy): Block[] => [
   ),
   table(
     ['Key', 'Originator usage', 'Recipient usage', 'Warning before the end', 'At the end'],
-    KEY_PURPOSE_IDS.map((id): Text[] => {
+    purposesIn(policy).map((id): Text[] => {
       const { originatorSeconds, recipientSeconds, warnSeconds } = cryptoperiodOf(policy, id);
       const { title, atEnd } = keyPurpose(id);
       const warned = originatorSeconds === 'none' ? 'none' : durationText(warnSeconds);
@@ -74,7 +80,7 @@ const cryptoperiods = (policy: Policy): Block[] => [
   paragraph('No policy may give a key longer than this. Where that is more than NIST suggests, the reason is stated.'),
   table(
     ['Key', 'Longest originator usage', 'Basis'],
-    KEY_PURPOSE_IDS.map((id) => {
+    purposesIn(policy).map((id) => {
       const { title, ceiling } = keyPurpose(id);
       return [title, durationText(ceiling.originator), ceiling.why];
     }),
@@ -140,7 +146,7 @@ const custody = (policy: Policy): Block[] => [
   ),
   table(
     ['Key', 'May live in', 'Module: FIPS 140 level at least'],
-    KEY_PURPOSE_IDS.map((id) => {
+    purposesIn(policy).map((id) => {
       const { allowed, fips140 } = custodyOf(policy, id);
       return [keyPurpose(id).title, allowed.join(', '), fips140 === 'none' ? 'none required' : `${fips140}`];
     }),

@@ -1,6 +1,8 @@
 import { SENSITIVE_ACTS, type SensitiveAct } from '../keying.ts';
 import type { Policy } from '../policy.ts';
 import { EXCLUSIVE_ROLES, PERMISSIONS, type Permission, permits, ROLES, type Role } from '../roles.ts';
+import { isHeldInHardware } from '../signers/keys.ts';
+import { signerText } from '../signers/text.ts';
 import { ticketQuorum } from '../ticket.ts';
 import { type Block, code, list, paragraph, section, subsection, type Text, table } from './content.ts';
 
@@ -47,7 +49,23 @@ export const roleSections = (policy: Policy): Block[] => [
   subsection('Separation of duties'),
   paragraph('One person may not hold both roles of a pair:'),
   list(...EXCLUSIVE_ROLES.map(([a, b]) => `${a} and ${b}`)),
+  ...keysOfPeople(policy),
 ];
+
+/** Where nobody has another key than that of their certificate, there is nothing to say. REQ-KEY-SOD-02 */
+function keysOfPeople({ operators }: Policy): Block[] {
+  const rows = operators.flatMap(({ name, signers = [] }) =>
+    signers.map((signer): Text[] => [name, signerText(signer), isHeldInHardware(signer) ? 'yes' : 'no']),
+  );
+  if (rows.length === 0) return [];
+  return [
+    subsection('Keys by which people sign'),
+    paragraph(
+      'Besides the key of their certificate, these people sign requests and approvals with the following keys. A person counts once, and so does a key, whichever of them is used. That a key is in hardware is what those who approved this policy have seen; a passkey that says of itself that it can be copied does not count as such.',
+    ),
+    table(['Person', 'Key, with the beginning of the SHA-256 of its public half', 'Held in hardware'], rows),
+  ];
+}
 
 const holders = (policy: Policy, roles: readonly Role[]): string =>
   policy.operators
@@ -62,7 +80,7 @@ const ENFORCED: Readonly<Record<SensitiveAct, string>> = {
   'ca-rotation': 'by procedure: it takes a ceremony',
   'ca-revocation':
     'serve verifies every signature for what the CA issued, unless revocation.authority says otherwise; the CA itself by procedure: it takes a ceremony',
-  'firmware-signing': 'by procedure',
+  'firmware-signing': 'keyd verifies every signature itself, where the policy has firmware',
   'ceremony-witnesses': 'the transcript names them; their number is by procedure',
 };
 
@@ -74,8 +92,9 @@ export const quorumSections = (policy: Policy): Block[] => [
   table(
     ['Act', 'Approvals besides the one who asks', 'By', 'Who may', 'Enforced'],
     (Object.keys(SENSITIVE_ACTS) as SensitiveAct[]).map((act): Text[] => {
-      const { approvals, roles } = policy.quorums[act];
-      const who = roles.length === 0 ? 'anybody, named in the transcript' : roles.join(', ');
+      const { approvals, roles, hardware } = policy.quorums[act];
+      const keys = hardware === true ? ', with keys that are held in hardware' : '';
+      const who = roles.length === 0 ? 'anybody, named in the transcript' : `${roles.join(', ')}${keys}`;
       return [SENSITIVE_ACTS[act], `${approvals}`, who, holders(policy, roles) || '-', ENFORCED[act]];
     }),
   ),
@@ -84,10 +103,11 @@ export const quorumSections = (policy: Policy): Block[] => [
 
 /** It is no act of one person to whom others agree: whoever signs asks. */
 function batchTickets(policy: Policy): Block {
-  const { signatures, roles } = ticketQuorum(policy);
+  const { signatures, roles, hardware } = ticketQuorum(policy);
   const who = holders(policy, roles) || 'nobody';
+  const keys = hardware === true ? ', with keys that are held in hardware' : '';
   return paragraph(
-    `A batch ticket, by which one node provisions so many units, is signed by at least ${signatures} of those who are ${roles.join(' or ')} (${who}). keyd verifies every signature itself, by the policy in force; a person counts once.`,
+    `A batch ticket, by which one node provisions so many units, is signed by at least ${signatures} of those who are ${roles.join(' or ')} (${who})${keys}. keyd verifies every signature itself, by the policy in force; a person counts once.`,
   );
 }
 

@@ -4,7 +4,7 @@ import { durationText } from '../duration.ts';
 import { DEFAULT_FLEET_KEYS } from '../fleet-key-policy.ts';
 import { cryptoperiodOf, type Policy, profileOf } from '../policy.ts';
 import { GIVEN_REASONS, REVOCATION_SELECTORS, type RevocationSelectorKind } from '../revocation-authority.ts';
-import { REASON_RULES, revocationQuorum } from '../revocation-rules.ts';
+import { REASON_RULES, revocationQuorum, revocationQuorumText } from '../revocation-rules.ts';
 import { stationRules } from '../station/rules.ts';
 import { type Block, code, list, paragraph, section, steps, subsection, table } from './content.ts';
 
@@ -172,8 +172,7 @@ function takes(policy: Policy, selector: RevocationSelectorKind): string {
   const reasons = GIVEN_REASONS.filter((reason) => REASON_RULES[reason].operator.includes(selector));
   const byText = new Map<string, string[]>();
   for (const reason of reasons) {
-    const { approvals, roles } = revocationQuorum(policy, { selector, act: 'revoke', reason });
-    const text = approvals === 0 ? 'one CA operator' : `one CA operator and ${approvals} of ${roles.join(', ')}`;
+    const text = revocationQuorumText(revocationQuorum(policy, { selector, act: 'revoke', reason }));
     byText.set(text, [...(byText.get(text) ?? []), reason]);
   }
   if (byText.size === 1) return [...byText.keys()].join('');

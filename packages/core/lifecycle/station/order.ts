@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { Signer } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { type DocumentKind, type OperatorDocument, signDocumentOf, verifyDocumentOf } from '../operator-document.ts';
 import type { Policy } from '../policy.ts';
+import type { StatementSigner } from '../signers/proof.ts';
 import { siteName, stationName, wholeSecond } from './fields.ts';
 
 /** An order is carried out at once; a day leaves room for a machine that is not on the network. */
@@ -40,8 +40,11 @@ const KIND: DocumentKind<StationOrder> = {
 };
 
 /** Signs an order. Returns one line of JSON. REQ-KEY-PROV-01 @throws KeysteadError `station-order.malformed`. */
-export const signStationOrder = (draft: Omit<StationOrder, 'v'>, signerName: string, signer: Signer): Promise<string> =>
-  signDocumentOf(KIND, { v: 1, ...draft }, signerName, signer);
+export const signStationOrder = (
+  draft: Omit<StationOrder, 'v'>,
+  signerName: string,
+  signer: StatementSigner,
+): Promise<string> => signDocumentOf(KIND, { v: 1, ...draft }, signerName, signer);
 
 /**
  * Verifies an order: by an operator who may enrol stations, good now, and for this very request.

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { Signer } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import {
   type DocumentKind,
@@ -9,6 +8,7 @@ import {
   verifyDocumentOf,
 } from '../operator-document.ts';
 import type { Policy } from '../policy.ts';
+import type { StatementSigner } from '../signers/proof.ts';
 import { lineName, siteName, stationName, wholeSecond } from './fields.ts';
 import { stationRules } from './rules.ts';
 
@@ -49,7 +49,7 @@ const KIND: DocumentKind<SignOn> = {
 const CLOCK_SKEW_MS = 60_000;
 
 /** Signs a sign-on. Returns one line of JSON. REQ-KEY-PROV-01 @throws KeysteadError `sign-on.malformed`. */
-export const signSignOn = (draft: Omit<SignOn, 'v'>, signerName: string, signer: Signer): Promise<string> =>
+export const signSignOn = (draft: Omit<SignOn, 'v'>, signerName: string, signer: StatementSigner): Promise<string> =>
   signDocumentOf(KIND, { v: 1, ...draft }, signerName, signer);
 
 /** Reads a sign-on; verifies nothing. @throws KeysteadError `sign-on.malformed`. */

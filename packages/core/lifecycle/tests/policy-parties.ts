@@ -10,6 +10,7 @@ import {
   policyFile,
   type Role,
   type SignedStatement,
+  type StatementSigner,
   signStatement,
 } from '../index.ts';
 
@@ -59,7 +60,7 @@ export class PolicyParties {
     [current, next]: readonly [PolicyFile, PolicyFile],
     at: Date,
     more: Partial<PolicyStatement> = {},
-    by: Signer = this.signer(name),
+    by: StatementSigner = this.signer(name),
   ): Promise<SignedStatement> {
     const { v: _, ...rest } = { v: 1, ...more };
     return signStatement(

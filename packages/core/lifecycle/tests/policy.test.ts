@@ -9,6 +9,7 @@ import {
   checkPolicy,
   defaultProfiles,
   demoPolicy,
+  FIRMWARE_PROFILE,
   formatPolicy,
   ocspResponderProfile,
   type Policy,
@@ -51,12 +52,20 @@ const at = (id: string): number => policy().profiles.findIndex((profile) => prof
 const edit = (id: string, change: (profile: Policy['profiles'][number]) => void) => (broken: Policy) =>
   change(profileOf(broken, id));
 
-test('the default profiles hold each profile that Keystead asks for by name, once, and those of CMP, SCEP, stations, time stamps and the CRL signer of the root, which may be missing', () => {
+test('the default profiles hold each profile that Keystead asks for by name, once, and those of CMP, SCEP, stations, time stamps, firmware and the CRL signer of the root, which may be missing', () => {
   assert.deepEqual(
     defaultProfiles()
       .map((profile) => profile.id)
       .sort(),
-    [...REQUIRED_PROFILES, CMP_RA_PROFILE, 'scep-ra', ROOT_CRL_PROFILE, STATION_PROFILE, TSA_PROFILE].sort(),
+    [
+      ...REQUIRED_PROFILES,
+      CMP_RA_PROFILE,
+      'scep-ra',
+      ROOT_CRL_PROFILE,
+      STATION_PROFILE,
+      TSA_PROFILE,
+      FIRMWARE_PROFILE,
+    ].sort(),
   );
 });
 

@@ -12,6 +12,7 @@ test('an auditor reads everything and changes nothing', () => {
     'enrolment.read',
     'operator.enrol',
     'policy.read',
+    'signing.read',
     'audit.read',
     'key.read',
   ]);

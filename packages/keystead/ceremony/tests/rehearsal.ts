@@ -38,7 +38,10 @@ export class Rehearsal {
   ): Promise<Rehearsal> {
     const rehearsal = new Rehearsal(clock);
     prepare(rehearsal.layout);
-    await initKeyd(rehearsal.layout, passphrase('the passphrase of keyd'), clock, { origin: 'rehearsal.example/log' });
+    await initKeyd(rehearsal.layout, passphrase('the passphrase of keyd'), clock, {
+      origin: 'rehearsal.example/log',
+      firmware: policy.firmware?.keys,
+    });
     const operator = { name: 'ada', roles: ['ca-operator'], spki: generateSoftwareKey('P-256').spki } as const;
     const urls = {
       crl: 'http://localhost:8080/crl/{ca}.crl',

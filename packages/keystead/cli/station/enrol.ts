@@ -14,12 +14,13 @@ import { readPassphrase, writeSealedPkcs8Pem } from '../../keystore/index.ts';
 import type { IssuedView } from '../../protocols/rest/domain.ts';
 import type { StateView } from '../../protocols/station/index.ts';
 import { asSigningOperator, type OperatorOptions, operatorOptions } from '../operator.ts';
+import { type SignWithOptions, signWithOptions } from '../statement-signer.ts';
 import { keyPassphrase, type PlaceOptions, placeOptions, STATION_FILES, writeSettings } from './place.ts';
 
 /** An order is carried out at once. */
 const ORDER_MS = 3_600_000;
 
-interface EnrolOptions extends OperatorOptions, PlaceOptions {
+interface EnrolOptions extends OperatorOptions, SignWithOptions, PlaceOptions {
   csr?: string;
   url?: string;
   site?: string;
@@ -33,7 +34,7 @@ export function enrolCommands(station: Command): void {
     .action(async (name: string, options: PlaceOptions) => {
       process.stdout.write(toPem('CERTIFICATE REQUEST', await makeKey(name, options)));
     });
-  placeOptions(operatorOptions(station.command('enrol <name>'), 'pki'))
+  placeOptions(signWithOptions(operatorOptions(station.command('enrol <name>'), 'pki')))
     .description('sign that a station shall have a certificate, get it, and write what the station needs into --dir')
     .option('--csr <file>', 'the request that the station made itself; without it the key is made here')
     .option('--url <url>', 'where the station reaches the node; as this machine does unless told')

@@ -75,6 +75,8 @@ function nodeHierarchy(layout: Layout, pins: NodePins): Hierarchy {
     })),
     // A node signs no list of the root.
     crlSigner: undefined,
+    // Nor firmware.
+    firmware: new Map(),
     rollovers: [],
     pins: asPins,
     node,
@@ -118,6 +120,7 @@ function ceremonyPins(
     formerEvidence: [],
     rollovers: [],
     revoked: [],
+    firmware: {},
     publishing: false,
   };
 }

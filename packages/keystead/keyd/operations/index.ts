@@ -8,6 +8,7 @@ import { changePolicy, policyHistory, policyUpdate } from './change-policy.ts';
 import { commissionFactory } from './commission-factory.ts';
 import { deriveUnitKey } from './derive-unit-key.ts';
 import { factories, factoryCommission } from './factories.ts';
+import { firmwareKeys, firmwareSignatures, signFirmware } from './firmware.ts';
 import { issue } from './issue.ts';
 import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
@@ -69,6 +70,9 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signRootCrl,
   revokeCa,
   recount,
+  signFirmware,
+  firmwareSignatures,
+  firmwareKeys,
   signTimestamp,
 };
 

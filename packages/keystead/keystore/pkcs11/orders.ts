@@ -50,6 +50,21 @@ export interface StoredKey {
   readonly numbers?: PublicNumbers;
 }
 
+/** A key of a person, by what its maker called it: CKA_LABEL, CKA_ID or both. */
+export interface PersonKeyName {
+  readonly label?: string;
+  readonly objectId?: Uint8Array;
+}
+
+/** What a token shows of the key of a person, which Keystead did not make. */
+export interface FoundKey {
+  readonly objectId: Uint8Array;
+  /** Undefined for a kind or size by which nothing is signed here. */
+  readonly algorithm?: ClassicalKeyAlgorithm;
+  /** Undefined where the token has no public key of the same CKA_ID. */
+  readonly numbers?: PublicNumbers;
+}
+
 export interface SignItem {
   /** Index into the batch's keys. */
   readonly key: number;
@@ -67,6 +82,8 @@ export interface Orders {
   random: { order: { readonly bytes: number }; answer: Uint8Array };
   /** Every record of Keystead on the token, with what stands there of its key. */
   read: { order: object; answer: StoredKey[] };
+  /** Every private key of that name. */
+  findKeys: { order: PersonKeyName; answer: FoundKey[] };
   generate: { order: { readonly record: KeyRecord }; answer: StoredKey };
   destroy: { order: { readonly id: string }; answer: undefined };
   sign: {

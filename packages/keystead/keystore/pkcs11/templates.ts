@@ -21,13 +21,13 @@ export type Template = { type: number; value: number | boolean | string | Buffer
 type Quirks = Pkcs11Configuration['quirks'];
 
 /** CKA_EC_PARAMS: the curve's object identifier, DER (RFC 5480 section 2.1.1.1, RFC 8410 section 3). */
-const CURVE_OID = {
+export const CURVE_OID = {
   'P-256': Buffer.from('06082a8648ce3d030107', 'hex'),
   'P-384': Buffer.from('06052b81040022', 'hex'),
   Ed25519: Buffer.from('06032b6570', 'hex'),
 } as const;
 /** PrintableString "edwards25519" (PKCS#11 v3.0 section 2.3.5). */
-const EDWARDS_NAME = Buffer.from('130c656477617264733235353139', 'hex');
+export const EDWARDS_NAME = Buffer.from('130c656477617264733235353139', 'hex');
 /** 65537 (FIPS 186-5 section 5.4). */
 const PUBLIC_EXPONENT = Buffer.from('010001', 'hex');
 

@@ -6,6 +6,7 @@ import { randomBytes } from '@keystead/core/crypto';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { boundConnections } from './bounds.ts';
+import { onClientError } from './long-body.ts';
 import { asKeysteadError, HTTP_STATUS } from './status.ts';
 
 /** EST and REST bodies are small: a CSR with an RSA-4096 key is under 2 KiB, a batch ticket under 1 KiB. */
@@ -51,6 +52,7 @@ export function createHttpsServer(identity: TlsIdentity, log: Logger): { app: Fa
     genReqId: () => newRequestId(),
     exposeHeadRoutes: false,
     logger: false,
+    clientErrorHandler: onClientError,
   });
   // Only JSON and what a protocol adds: everything else is a wrong content type.
   app.removeContentTypeParser('text/plain');

@@ -9,6 +9,7 @@ import type { ReconciliationDomain } from './reconciliation.ts';
 import type { RecordDomain } from './records.ts';
 import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
+import type { SigningDomain } from './signing.ts';
 import type { StationOperatorDomain } from './stations.ts';
 import type { UnitDomain } from './units.ts';
 import type { IssuedView } from './views.ts';
@@ -42,6 +43,7 @@ export interface RestDomain
     FactoryDomain,
     StationOperatorDomain,
     CaRevocationDomain,
+    SigningDomain,
     RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;

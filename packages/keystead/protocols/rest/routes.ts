@@ -27,6 +27,7 @@ import {
   RecountOrder,
   SignBackup,
 } from './schemas.ts';
+import { SIGNING_ROUTES, signingRoutes } from './signing.ts';
 import { STATION_OPERATOR_ROUTES, stationOperatorRoutes } from './stations.ts';
 import { UNIT_ROUTES, unitRoutes } from './units.ts';
 
@@ -97,6 +98,7 @@ export function registerRest(
       revocationRoutes(api, domain, { read, caller, parameter });
       factoryRoutes(api, domain, { read, caller, parameter });
       stationOperatorRoutes(api, domain, { read, caller, parameter });
+      signingRoutes(api, domain, { read, caller, parameter });
       caRevocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
@@ -163,6 +165,7 @@ const ROUTES = [
   ...STATION_OPERATOR_ROUTES,
   ...STATION_ROUTES,
   ...CA_REVOCATION_ROUTES,
+  ...SIGNING_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/count', 'batch.open'],
   ['POST', '/api/v1/recounts {order}', 'ticket.sign'],

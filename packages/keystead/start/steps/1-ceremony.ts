@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { demoPolicy, formatPolicy } from '@keystead/core/lifecycle';
+import { DEMO_FIRMWARE, demoPolicy, formatPolicy } from '@keystead/core/lifecycle';
 import { spawnCeremony } from '../../ceremony/index.ts';
 import { durableWrite } from '../../files/durable.ts';
 import { importBundle, isImported } from '../../keyd/import.ts';
@@ -56,9 +56,10 @@ async function found(world: World): Promise<void> {
   const people = await makePeopleKeys(layout, passphrases.operators);
   const { path: request } = await initKeyd(layout, passphrases.keyd, clock, {
     origin: `keystead.local/${world.config.storeId}`,
+    firmware: DEMO_FIRMWARE.keys,
   });
   const where = keystore.make === 'sealed' ? 'sealed' : 'on its token';
-  narrator.done(`keyd made its nine keys, ${where}, and wrote certification requests`);
+  narrator.done(`keyd made its ten keys, ${where}, and wrote certification requests`);
 
   const policyPath = join(layout.ceremony, 'policy.json');
   const base = world.httpUrl;
@@ -68,6 +69,7 @@ async function found(world: World): Promise<void> {
     backup: await makeCustodianKeys(layout, passphrases.operators),
     est: { serverKeys: ['ldevid'] },
     factory: {},
+    firmware: DEMO_FIRMWARE,
     lifetimes: { ldevid: { seconds: world.config.ldevidSeconds, backdateSeconds: 10 } },
     urls: { crl: `${base}/crl/{ca}.crl`, ocsp: `${base}/ocsp/{ca}`, caIssuers: `${base}/ca/{ca}.cer` },
   });

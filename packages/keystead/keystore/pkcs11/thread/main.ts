@@ -5,6 +5,7 @@ import type { Answer, Failure, Order, OrderKind, Reply } from '../orders.ts';
 import { CallRefused, call } from './addon.ts';
 import { agree } from './agree.ts';
 import { makeTokenCounter, raiseTokenCounter, readTokenCounter } from './counter.ts';
+import { findKeys } from './find-keys.ts';
 import { makeKey, removeKey } from './make.ts';
 import { readAll } from './objects.ts';
 import { TokenSession } from './session.ts';
@@ -35,6 +36,7 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
   random: ({ bytes }) =>
     new Uint8Array(call('C_GenerateRandom', () => token.module.C_GenerateRandom(token.session, Buffer.alloc(bytes)))),
   read: () => readAll(token),
+  findKeys: (order) => findKeys(token, order),
   generate: ({ record }) => makeKey(token, record),
   destroy({ id }) {
     removeKey(token, id);

@@ -107,7 +107,7 @@ function attributesOf(at: TokenSession, key: Handle): Attributes {
   return attributes;
 }
 
-function numbersOf(at: TokenSession, publicKey: Handle): PublicNumbers | undefined {
+export function numbersOf(at: TokenSession, publicKey: Handle): PublicNumbers | undefined {
   const type = attribute(at, publicKey, CKA.KEY_TYPE)?.readUInt32LE();
   if (type === CKK_AES || type === CKK_GENERIC_SECRET) return undefined;
   const read = (wanted: number): Uint8Array => new Uint8Array(attribute(at, publicKey, wanted) ?? []);

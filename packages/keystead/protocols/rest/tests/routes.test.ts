@@ -80,6 +80,16 @@ const domain: RestDomain = {
   resolveConflict: ask('resolveConflict'),
   outbox: ask('outbox'),
   settle: ask('settle'),
+  admitSigningFile: async () => {},
+  keepSigningFile: ask('keepSigningFile'),
+  signingFile: ask('signingFile'),
+  signingContent: ask('signingContent'),
+  requestSigning: ask('requestSigning'),
+  signingRequests: ask('signingRequests'),
+  signingRequest: ask('signingRequest'),
+  addSigningStatement: ask('addSigningStatement'),
+  withdrawSigning: ask('withdrawSigning'),
+  signingResult: ask('signingResult'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },
@@ -100,6 +110,10 @@ const shown = {
   ...{ keyPublic: 'AAAA', attest: 'AAAA', signature: 'AAAA' },
 };
 const ended = '/devices/KS-0001/decommission';
+const firmware = {
+  ...{ id: 'a', product: 'p', environment: 'production', target: 't', version: '1.0', format: 'mcuboot' },
+  ...{ image: { sha256: '0'.repeat(64) }, reason: 'r' },
+};
 const MALFORMED: readonly (readonly [field: string, method: 'GET' | 'POST', path: string, body?: unknown])[] = [
   ['serial', 'GET', '/certificates/not-hex'],
   ['serial', 'GET', '/certificates/abc'],
@@ -142,6 +156,18 @@ const MALFORMED: readonly (readonly [field: string, method: 'GET' | 'POST', path
   ['force', 'POST', '/policy', { policy: '{}', approvals: '{}', force: true }],
   ['csr', 'POST', '/operator-certificates', { name: 'ada', csr: '-----BEGIN' }],
   ['hosts', 'POST', '/server-certificates', { csr, hosts: [] }],
+  ['sha256', 'GET', '/signing/files/abc'],
+  ['sha256', 'GET', '/signing/files/..%2f..%2fkeyd/content'],
+  ['id', 'GET', '/signing/requests/a%20b'],
+  ['id', 'GET', '/signing/requests/a%20b/result'],
+  ['after', 'GET', '/signing/requests?after=a%20b'],
+  ['environment', 'POST', '/signing/requests', { ...firmware, environment: 'test' }],
+  ['format', 'POST', '/signing/requests', { ...firmware, format: 'zip' }],
+  ['image.sha256', 'POST', '/signing/requests', { ...firmware, image: { sha256: 'ab' } }],
+  ['documents.sbom', 'POST', '/signing/requests', { ...firmware, documents: { sbom: 'ab' } }],
+  ['keys', 'POST', '/signing/requests', { ...firmware, keys: [] }],
+  ['approvals', 'POST', '/signing/requests', { ...firmware, approvals: 0 }],
+  ['statement', 'POST', '/signing/requests/a/statements', {}],
   ['wiped', 'POST', ended, { wiped: 'all' }],
   ['roles', 'POST', ended, { roles: ['ca-operator'] }],
 ];

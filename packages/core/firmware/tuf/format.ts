@@ -1,0 +1,85 @@
+import type { DerSpki } from '../../bytes/index.ts';
+import { sameBytes } from '../../bytes/index.ts';
+import { readCertificate } from '../../x509/index.ts';
+import { type FirmwareFormat, type FirmwareReading, MOST_SUBJECT_BYTES, type SigningTerms } from '../format.ts';
+import type { ImageBytes } from '../image.ts';
+import { malformed, signedBytes } from './canonical.ts';
+import { envelopeBytes, readEnvelope, type TufEnvelope, withSignature } from './envelope.ts';
+import { tufKeyId, tufKeyOf } from './key.ts';
+import { parseSubject, TUF_ROLES, type TufRoot, type TufSigned, type TufTargets } from './metadata.ts';
+
+/** What a quorum signs; snapshot and timestamp are the online key's (`status.ts`). */
+type QuorumSigned = TufRoot | TufTargets;
+
+/**
+ * TUF repository metadata of the roles that people sign, root and targets. The image is the signed part in JSON, or the
+ * envelope with the signatures so far: several keys sign one after the other, until the threshold is reached.
+ */
+export const tuf: FirmwareFormat = {
+  name: 'tuf',
+  title: 'TUF root and targets metadata, verified by TUF clients (tuf-js, python-tuf, go-tuf)',
+  async read(image) {
+    const envelope = await wholeOf(image);
+    const signed = requireQuorumSigned(envelope.signed);
+    return {
+      format: 'tuf',
+      ...claimsOf(signed),
+      shown: shownOf(signed),
+      signatures: envelope.signatures.length,
+      subject: envelope.subject,
+    };
+  },
+  claims: (subject) => claimsOf(requireQuorumSigned(parseSubject(subject))),
+  compose(subject, terms) {
+    requireQuorumSigned(parseSubject(subject));
+    keyOf(terms);
+    return signedBytes(subject);
+  },
+  async *assemble(image, subject, made) {
+    let envelope = await wholeOf(image);
+    if (!sameBytes(envelope.subject, subject)) throw malformed('signed', 'another image than the one that was signed');
+    for (const { signature, ...terms } of made) envelope = withSignature(envelope, tufKeyId(keyOf(terms)), signature);
+    yield envelopeBytes(envelope);
+  },
+};
+
+const keyOf = ({ signer }: Pick<SigningTerms, 'signer'>) => tufKeyOf(readCertificate(signer).spki as DerSpki);
+
+async function wholeOf(image: ImageBytes): Promise<TufEnvelope> {
+  if (image.size > MOST_SUBJECT_BYTES) throw malformed('metadata', `${image.size} octets`);
+  return readEnvelope(await image.read(0, image.size));
+}
+
+function requireQuorumSigned(signed: TufSigned): QuorumSigned {
+  if (signed._type === 'root' || signed._type === 'targets') return signed;
+  throw malformed('signed._type', `${signed._type}, which the online key signs`);
+}
+
+function claimsOf(signed: QuorumSigned): Pick<FirmwareReading, 'product' | 'version' | 'securityCounter'> {
+  const product = signed._type === 'targets' ? Object.values(signed.targets)[0]?.custom?.product : undefined;
+  return { product: product ?? null, version: String(signed.version), securityCounter: signed.version };
+}
+
+/** What a person reads before they sign. */
+export function shownOf(signed: QuorumSigned): FirmwareReading['shown'] {
+  const shown = [
+    { name: 'role', value: signed._type },
+    { name: 'version', value: String(signed.version) },
+    { name: 'expires', value: signed.expires },
+  ];
+  if (signed._type === 'root') {
+    for (const role of TUF_ROLES) {
+      const { threshold, keyids } = signed.roles[role];
+      shown.push({ name: `${role} keys`, value: `${threshold} of ${keyids.length}` });
+      for (const id of keyids) shown.push({ name: `${role} key`, value: `${id} ${signed.keys[id]?.scheme ?? ''}` });
+    }
+    return shown;
+  }
+  for (const [path, { length, hashes, custom }] of Object.entries(signed.targets)) {
+    const { product, version, securityCounter } = custom ?? {};
+    const says = [product, version, securityCounter === undefined ? undefined : `counter ${securityCounter}`];
+    const more = says.filter((word) => word !== undefined).join(' ');
+    shown.push({ name: path, value: `${length} octets, SHA-256 ${hashes.sha256}${more === '' ? '' : `, ${more}`}` });
+  }
+  return shown;
+}

@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import { KeysteadError } from '../../errors/index.ts';
+import { FIRMWARE_FORMATS, type FirmwareFormatName } from '../../firmware/index.ts';
+import type { ApprovalQuorum } from '../approval-quorum.ts';
+import { ROLES } from '../roles.ts';
+
+/** Two worlds with keys of their own: what a development key signs starts on no device of production. */
+export const FIRMWARE_ENVIRONMENTS = ['production', 'development'] as const;
+export type FirmwareEnvironment = (typeof FIRMWARE_ENVIRONMENTS)[number];
+
+/** Algorithms that a key for firmware may have. */
+export const FIRMWARE_KEY_ALGORITHMS = ['P-256', 'P-384', 'Ed25519'] as const;
+
+/** A product stands in the common name of its keys' certificates, with the key's id: 64 characters are all there is. */
+export const productName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/, 'must be 1 to 32 letters, digits, . _ -');
+export const firmwareKeyId = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,30}$/, 'must be 1 to 31 of a-z 0-9 . -');
+
+const formats = z.array(z.enum(FIRMWARE_FORMATS)).min(1).max(FIRMWARE_FORMATS.length);
+const quorum = {
+  /** How many people must agree, besides the one who asks. */
+  approvals: z.int().min(1).max(16),
+  /** Who may be one of them: holders of any of these roles. */
+  roles: z.array(z.enum(ROLES)).min(1),
+  /** Their approvals count only by keys that are held in hardware. */
+  hardware: z.literal(true).optional(),
+};
+
+const LineSchema = z.strictObject({
+  /** The keys that sign for it, by their ids; an order names some of them. */
+  keys: z.array(firmwareKeyId).min(1).max(16),
+  formats,
+  ...quorum,
+  /** Who may let version or security counter go back; without it nobody may. */
+  rollback: z.strictObject(quorum).optional(),
+});
+export type FirmwareLine = z.infer<typeof LineSchema>;
+
+const KeySchema = z.strictObject({
+  id: firmwareKeyId,
+  algorithm: z.enum(FIRMWARE_KEY_ALGORITHMS),
+  product: productName,
+  environment: z.enum(FIRMWARE_ENVIRONMENTS),
+  formats,
+  /** How many orders it signs at the most; without it, as many as its certificate lives for. */
+  maxSignatures: z.int().min(1).optional(),
+});
+export type FirmwareKey = z.infer<typeof KeySchema>;
+
+/** What firmware is signed, by which keys, and by whose agreement. A policy without it signs none. */
+export const FirmwarePolicySchema = z.strictObject({
+  products: z
+    .array(
+      z.strictObject({
+        product: productName,
+        environments: z.strictObject({ production: LineSchema.optional(), development: LineSchema.optional() }),
+      }),
+    )
+    .min(1)
+    .max(256),
+  keys: z.array(KeySchema).min(1).max(256),
+});
+export type FirmwarePolicy = z.infer<typeof FirmwarePolicySchema>;
+
+interface WithFirmware {
+  readonly firmware?: FirmwarePolicy | undefined;
+  /** What all production has in common. */
+  readonly quorums?: { readonly 'firmware-signing': { readonly hardware?: true | undefined } };
+}
+
+/** What is asked for, as far as the policy has a say in it. */
+export interface FirmwareScope {
+  readonly product: string;
+  readonly environment: FirmwareEnvironment;
+  readonly format?: FirmwareFormatName;
+}
+
+/** What the policy says of a product in an environment. @throws KeysteadError `firmware-order.not-in-policy`. */
+export function firmwareLine(policy: WithFirmware, { product, environment, format }: FirmwareScope): FirmwareLine {
+  const line = policy.firmware?.products.find((one) => one.product === product)?.environments[environment];
+  if (line === undefined) {
+    throw new KeysteadError('firmware-order.not-in-policy', { field: 'product', seen: `${product} in ${environment}` });
+  }
+  if (format === undefined || line.formats.includes(format)) return line;
+  throw new KeysteadError('firmware-order.not-in-policy', {
+    field: 'format',
+    seen: `${format}, where ${product} in ${environment} has ${line.formats.join(', ')}`,
+  });
+}
+
+/** A key of the policy. @throws KeysteadError `firmware-order.not-in-policy`. */
+export function firmwareKeyOf(policy: WithFirmware, id: string): FirmwareKey {
+  const key = policy.firmware?.keys.find((one) => one.id === id);
+  if (key === undefined) throw new KeysteadError('firmware-order.not-in-policy', { field: 'keys', seen: id });
+  return key;
+}
+
+/**
+ * How many people an order takes, and with which keys. One that goes back takes the larger quorum; where all production,
+ * or what goes up, takes keys that are held in hardware, so does it.
+ * @throws KeysteadError `firmware-order.not-in-policy`, `firmware-order.rollback-forbidden`.
+ */
+export function firmwareQuorum(policy: WithFirmware, order: FirmwareScope & { rollback: boolean }): ApprovalQuorum {
+  const line = firmwareLine(policy, order);
+  const general = order.environment === 'production' && policy.quorums?.['firmware-signing'].hardware === true;
+  const hardware = general || line.hardware === true;
+  if (!order.rollback) return { approvals: line.approvals, roles: line.roles, hardware };
+  if (line.rollback !== undefined) return { ...line.rollback, hardware: hardware || line.rollback.hardware === true };
+  throw new KeysteadError('firmware-order.rollback-forbidden', {
+    field: 'rollback',
+    seen: `${order.product} in ${order.environment} has no quorum for it`,
+  });
+}

@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { KeysteadError } from '@keystead/core/errors';
+import type { RestClient } from '../client/rest.ts';
+import { StagedFile } from '../files/staged.ts';
+import { progressOf } from './progress.ts';
+
+const FILES = '/api/v1/signing/files';
+
+/** A file of this machine, as it was hashed. */
+export interface LocalFile {
+  readonly path: string;
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+/** Hashes a file as a stream. @throws KeysteadError `signing.no-file`. */
+export async function localFile(path: string, quiet: boolean): Promise<LocalFile> {
+  if (!existsSync(path)) throw new KeysteadError('signing.no-file', { field: path, seen: 'no readable file' });
+  const { size } = statSync(path);
+  const progress = progressOf(`hashing ${basename(path)}`, quiet);
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) {
+    hash.update(piece);
+    bytes += piece.length;
+    progress.at(bytes, size);
+  }
+  progress.end();
+  return { path, sha256: hash.digest('hex'), bytes };
+}
+
+/** Hands a file in unless the service has it. */
+export async function handIn(client: RestClient, file: LocalFile, quiet: boolean): Promise<void> {
+  const { status, body } = await client.ask('GET', `${FILES}/${file.sha256}`);
+  // A part that an earlier upload left is never told of: what is there, is there whole.
+  if (status === 200 && (body as { bytes?: number }).bytes === file.bytes) return;
+  const progress = progressOf(`sending ${basename(file.path)}`, quiet);
+  let sent = 0;
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    for await (const piece of createReadStream(file.path, { highWaterMark: 256 * 1024 })) {
+      sent += piece.length;
+      progress.at(sent, file.bytes);
+      yield piece;
+    }
+  }
+  try {
+    await client.upload(`${FILES}/${file.sha256}`, pieces(), file.bytes);
+  } finally {
+    progress.end();
+  }
+}
+
+/** Fetches a result to a file, whole or not at all. @throws KeysteadError `signing.image-differs`. */
+export async function fetchTo(client: RestClient, path: string, out: string, sha256: string): Promise<number> {
+  const staged = await StagedFile.write(join(dirname(out), basename(out)), await client.download(path), {
+    mode: 0o644,
+  });
+  if (staged.sha256 !== sha256) {
+    staged.discard();
+    throw new KeysteadError('signing.image-differs', {
+      field: out,
+      seen: `${staged.sha256}, where ${sha256} was told`,
+    });
+  }
+  staged.put();
+  return staged.bytes;
+}

@@ -1,0 +1,52 @@
+import { FIRMWARE_FORMATS } from '@keystead/core/firmware';
+import { FIRMWARE_ENVIRONMENTS } from '@keystead/core/lifecycle';
+import { z } from 'zod';
+import { hex, isoTime, numbered } from './journal-fields.ts';
+
+/**
+ * An order to sign firmware that a quorum signed and keyd has taken: from here on it counts, whatever becomes of the
+ * signature. REQ-KEY-SOD-02, REQ-KEY-STO-03
+ */
+export const FirmwareOrderEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('firmware-order'),
+  order: z.string(),
+  orderSha256: hex,
+  product: z.string(),
+  environment: z.enum(FIRMWARE_ENVIRONMENTS),
+  target: z.string(),
+  version: z.string(),
+  securityCounter: z.int().min(0).nullable(),
+  format: z.enum(FIRMWARE_FORMATS),
+  /** Which keys sign, by their ids in the policy, and which keys those were. */
+  keys: z.array(z.strictObject({ id: z.string(), spkiSha256: hex })).min(1),
+  image: z.strictObject({ sha256: hex, bytes: z.int().min(0) }),
+  subjectSha256: hex,
+  documents: z.array(z.strictObject({ name: z.string(), sha256: hex })),
+  reason: z.string(),
+  rollback: z.boolean(),
+  by: z.string(),
+  approvers: z.array(z.string()),
+  requestId: z.string(),
+});
+export type FirmwareOrderJournalEntry = z.infer<typeof FirmwareOrderEntry>;
+
+/** The signatures that were made for an order, before they are given out: the same order again has these. */
+export const FirmwareSignatureEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('firmware-signature'),
+  orderSha256: hex,
+  /** The time that was signed, where the format names one. */
+  signedAt: isoTime,
+  signatures: z
+    .array(
+      z.strictObject({
+        key: z.string(),
+        /** DER in base64: what stands in a later `trust/` may be another. */
+        certificate: z.base64(),
+        signature: z.base64(),
+      }),
+    )
+    .min(1),
+});
+export type FirmwareSignatureJournalEntry = z.infer<typeof FirmwareSignatureEntry>;

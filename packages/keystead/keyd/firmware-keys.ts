@@ -1,0 +1,92 @@
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type DerCertificate, sameBytes, toPem } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  certificateOf,
+  certify,
+  FIRMWARE_PROFILE,
+  type FirmwareKey,
+  firmwareKeystoreId,
+  firmwareProfile,
+  firmwareProfileOf,
+  type Policy,
+  profileOf,
+} from '@keystead/core/lifecycle';
+import { formatName, namesFor, readCertificate } from '@keystead/core/x509';
+import { durableWrite, removeUnfinished } from '../files/durable.ts';
+import type { Keystore } from '../keystore/index.ts';
+
+/** Makes a key for firmware, unless it is there. */
+export async function makeFirmwareKey(keystore: Keystore, key: FirmwareKey): Promise<void> {
+  const { id, algorithm, product, environment } = key;
+  const name = firmwareKeystoreId(id);
+  if (keystore.list().some((one) => one.id === name)) return;
+  await keystore.generate(name, algorithm, `firmware of ${product}, ${environment}`);
+}
+
+/** Where keyd keeps the certificate of a development key, in its own directory. */
+export const developmentFile = (dir: string, key: string): string => join(dir, 'firmware', `${key}.pem`);
+
+/**
+ * The certificates of the keys for firmware, at a start. A key that the policy names and the keystore has not is made. A
+ * development key certifies itself, once: nothing that anybody else vouches for leads to it. A production key is
+ * certified by the signing root in a ceremony, and until then has none. docs/decisions/0038, REQ-KEY-SOD-01
+ * @param production what the ceremonies certified.
+ * @throws KeysteadError `keystore.*`, `keyd.not-ready` where the file of a certificate is damaged.
+ */
+export async function openFirmwareKeys(
+  dir: string,
+  keystore: Keystore,
+  policy: Policy,
+  production: ReadonlyMap<string, DerCertificate>,
+  now: Date,
+): Promise<ReadonlyMap<string, DerCertificate>> {
+  const certificates = new Map(production);
+  for (const key of policy.firmware?.keys ?? []) {
+    await makeFirmwareKey(keystore, key);
+    // What was once of production never becomes one of development: it keeps the certificate that it has.
+    if (key.environment === 'production' || production.has(key.id)) continue;
+    certificates.set(key.id, await developmentCertificate(dir, keystore, policy, key, now));
+  }
+  return certificates;
+}
+
+async function developmentCertificate(
+  dir: string,
+  keystore: Keystore,
+  policy: Policy,
+  key: FirmwareKey,
+  now: Date,
+): Promise<DerCertificate> {
+  const signer = keystore.signer(firmwareKeystoreId(key.id));
+  const path = developmentFile(dir, key.id);
+  if (existsSync(path)) {
+    const left = certificateOf(readFileSync(path, 'latin1'), path);
+    if (sameBytes(readCertificate(left).spki, signer.spki)) return left;
+    throw new KeysteadError('keyd.not-ready', { field: path, seen: 'a certificate for another key' });
+  }
+  const profile = firmwareProfileOf(profileOf(policy, FIRMWARE_PROFILE), key);
+  const made = await certify({ profile, issuer: 'self', signer, spki: signer.spki, urls: {}, now });
+  mkdirSync(join(dir, 'firmware'), { recursive: true, mode: 0o700 });
+  removeUnfinished(path);
+  durableWrite(path, toPem('CERTIFICATE', made), 0o600);
+  return made;
+}
+
+/**
+ * Whether a certificate is for this key as the policy in force has it: the product and the environment that stand in
+ * it are those that the key was made for, and no policy changes them.
+ */
+export function isCertifiedFor(certificate: DerCertificate, policy: Policy, key: FirmwareKey): boolean {
+  const profile = firmwareProfile(policy);
+  if (profile === undefined) return false;
+  const { subject, issuerDer, subjectDer, keyAlgorithm } = readCertificate(certificate);
+  const wanted = namesFor(firmwareProfileOf(profile, key), {}).subject;
+  const itself = sameBytes(issuerDer, subjectDer);
+  return (
+    formatName(subject) === formatName(wanted) &&
+    itself === (key.environment === 'development') &&
+    keyAlgorithm === key.algorithm
+  );
+}

@@ -1,0 +1,118 @@
+import { KeysteadError } from '@keystead/core/errors';
+import { compareVersions, type FirmwareOrder } from '@keystead/core/lifecycle';
+import type { FirmwareOrderJournalEntry, FirmwareSignatureJournalEntry } from './firmware-entries.ts';
+import type { JournalEntry } from './journal-entry.ts';
+import { Turnstile } from './turnstile.ts';
+
+type Order = Omit<FirmwareOrderJournalEntry, 'n' | 'kind'>;
+type Signed = Omit<FirmwareSignatureJournalEntry, 'n' | 'kind'>;
+
+/** An order that was taken, and the signatures where they are made. */
+export interface TakenOrder {
+  readonly order: Order;
+  readonly signed?: Signed;
+}
+
+/** The highest that was signed for one target. */
+interface Highest {
+  version: string;
+  versionBy: string;
+  securityCounter: number | null;
+  counterBy: string;
+}
+
+/**
+ * The orders to sign firmware, made again from the journal at each start: which were carried out and with what, how
+ * high versions and counters are, and how often each key was used. No front end lowers any of it. REQ-KEY-STO-03
+ */
+export class FirmwareOrders {
+  /** One order at a time is judged and carried out. */
+  readonly turnstile = new Turnstile();
+  /** By the hash of the order, in the order in which they were taken. */
+  readonly #taken = new Map<string, TakenOrder>();
+  readonly #ids = new Map<string, string>();
+  readonly #highest = new Map<string, Highest>();
+  /** The image of each version. */
+  readonly #images = new Map<string, Order>();
+  readonly #uses = new Map<string, number>();
+
+  replay(entry: JournalEntry): void {
+    if (entry.kind === 'firmware-order') this.take(entry);
+    if (entry.kind === 'firmware-signature') this.sign(entry);
+  }
+
+  /** Takes an order into account whose entry is durable. */
+  take(order: Order): void {
+    this.#taken.set(order.orderSha256, { order });
+    this.#ids.set(order.order, order.orderSha256);
+    const version = versionOf(order);
+    if (!this.#images.has(version)) this.#images.set(version, order);
+    for (const { spkiSha256 } of order.keys) this.#uses.set(spkiSha256, this.uses(spkiSha256) + 1);
+    const target = targetOf(order);
+    const highest = this.#highest.get(target) ?? {
+      version: order.version,
+      versionBy: order.order,
+      securityCounter: null,
+      counterBy: order.order,
+    };
+    this.#highest.set(target, highest);
+    if (compareVersions(order.version, highest.version) > 0) {
+      highest.version = order.version;
+      highest.versionBy = order.order;
+    }
+    if ((order.securityCounter ?? -1) > (highest.securityCounter ?? -1)) {
+      highest.securityCounter = order.securityCounter;
+      highest.counterBy = order.order;
+    }
+  }
+
+  /** Takes the signatures of an order into account whose entry is durable. */
+  sign(signed: Signed): void {
+    const taken = this.#taken.get(signed.orderSha256);
+    if (taken !== undefined) this.#taken.set(signed.orderSha256, { order: taken.order, signed });
+  }
+
+  /** What became of an order. */
+  of(orderSha256: string): TakenOrder | undefined {
+    return this.#taken.get(orderSha256);
+  }
+
+  /** Every order that was taken, the oldest first. */
+  list(): readonly TakenOrder[] {
+    return [...this.#taken.values()];
+  }
+
+  /** How many orders a key was used for. */
+  uses(spkiSha256: string): number {
+    return this.#uses.get(spkiSha256) ?? 0;
+  }
+
+  /**
+   * Whether an order may follow on what was taken before: its id is new, its version is no other image, and it goes back
+   * only where it says so.
+   * @throws KeysteadError `firmware-order.id-reused`, `firmware-order.version-taken`, `firmware-order.rollback`.
+   */
+  requireNext(order: FirmwareOrder): void {
+    if (this.#ids.has(order.id)) throw new KeysteadError('firmware-order.id-reused', { field: 'id', seen: order.id });
+    const same = this.#images.get(versionOf(order));
+    if (same !== undefined && same.image.sha256 !== order.image.sha256) {
+      const seen = `${order.version}, which ${same.order} signed as another image`;
+      throw new KeysteadError('firmware-order.version-taken', { field: 'version', seen });
+    }
+    const highest = this.#highest.get(targetOf(order));
+    if (highest === undefined || order.rollback) return;
+    if (compareVersions(order.version, highest.version) < 0) {
+      const seen = `${order.version}, where ${highest.versionBy} signed ${highest.version}`;
+      throw new KeysteadError('firmware-order.rollback', { field: 'version', seen });
+    }
+    if ((order.securityCounter ?? -1) < (highest.securityCounter ?? -1)) {
+      const seen = `${order.securityCounter ?? 'none'}, where ${highest.counterBy} signed ${highest.securityCounter}`;
+      throw new KeysteadError('firmware-order.rollback', { field: 'securityCounter', seen });
+    }
+  }
+}
+
+type Target = Pick<Order, 'product' | 'environment' | 'target' | 'version'>;
+/** None of the parts has a blank in it. */
+const targetOf = ({ product, environment, target }: Target): string => `${product} ${environment} ${target}`;
+const versionOf = (of: Target): string => `${targetOf(of)} ${of.version}`;

@@ -1,0 +1,195 @@
+import { type DerCertificate, fromBase64, toBase64, toHex } from '@keystead/core/bytes';
+import { sha256, spkiSha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { type FirmwareFormat, firmwareFormat } from '@keystead/core/firmware';
+import {
+  type FirmwareOrder,
+  firmwareKeystoreId,
+  firmwareOrderSha256,
+  parseFirmwareStatement,
+  requireFirmwareQuorum,
+  verifyFirmwareStatements,
+} from '@keystead/core/lifecycle';
+import { readCertificate } from '@keystead/core/x509';
+import type { KeydContext } from '../context.ts';
+import type { TakenOrder } from '../firmware-orders.ts';
+import { type FirmwareSigner, requireFirmwareSigner, requireUsable } from '../firmware-signer.ts';
+import type { Params, Result } from '../protocol.ts';
+import { signVerified } from '../sign-verified.ts';
+
+/**
+ * Signs firmware. keyd verifies each statement by the policy in force now, that they are as many as it asks for, that
+ * subject and order agree, that every key may, and that version and security counter do not go back unless a larger
+ * quorum says so; writes the order into its journal, composes what is signed itself, verifies the signatures, and writes
+ * them down too before anybody has them. The same order again has the same signatures, from the journal: there is never
+ * a second one. REQ-KEY-SOD-02, REQ-KEY-STO-03
+ * @throws KeysteadError `firmware-order.*`, `firmware-key.*`, `firmware.*`, `key.use-forbidden`,
+ *   `key.cryptoperiod-ended`, `clock.went-back`, `keyd.journal-failed`, `keyd.signature-faulty`; nothing is given out
+ *   then, and but for the last two nothing was signed.
+ */
+export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>): Promise<Result<'signFirmware'>> {
+  return keyd.state.firmware.turnstile.alone(async () => {
+    const now = keyd.now();
+    const { firmware } = keyd.state;
+    const { order } = parseFirmwareStatement(params.statements[0] ?? '').content;
+    const orderSha256 = firmwareOrderSha256(order);
+    const before = firmware.of(orderSha256);
+    if (before?.signed !== undefined) return tell(before);
+    const agreed = verifyFirmwareStatements(params.statements, keyd.policy, now);
+    requireFirmwareQuorum(agreed);
+    const format = firmwareFormat(order.format);
+    requireSubject(order, params.subject, format);
+    const signers = order.keys.map((id) => requireFirmwareSigner(keyd, id, order, now));
+    if (before === undefined) {
+      requireAfterRestore(keyd, params.statements);
+      requireUses(keyd, signers);
+      firmware.requireNext(order);
+    } else requireSameKeys(before, signers);
+    const at = before === undefined ? now : new Date(before.order.time);
+    // What the format cannot sign by such a key is refused before anything is written down.
+    const composed = signers.map((one) => ({ ...one, bytes: composeFor(format, params.subject, one, at) }));
+    if (before === undefined) {
+      const { id, ...facts } = order;
+      const entry = {
+        time: at.toISOString(),
+        kind: 'firmware-order' as const,
+        ...facts,
+        order: id,
+        orderSha256,
+        keys: signers.map(({ key, spkiSha256: spki }) => ({ id: key.id, spkiSha256: spki })),
+        by: agreed.proposer,
+        approvers: [...agreed.approvers],
+        requestId: params.requestId,
+      };
+      await keyd.journal.append(entry);
+      firmware.take(entry);
+    }
+    const signatures = [];
+    for (const { key, certificate, signer, bytes } of composed) {
+      // A key that was stopped while the journal was written signs nothing any more.
+      keyd.ledger.require(firmwareKeystoreId(key.id), 'protect', keyd.now());
+      const signature = toBase64(await signVerified(signer, bytes));
+      signatures.push({ key: key.id, certificate: toBase64(certificate), signature });
+    }
+    const signed = { time: keyd.now().toISOString(), orderSha256, signedAt: at.toISOString(), signatures };
+    await keyd.journal.append({ kind: 'firmware-signature', ...signed });
+    firmware.sign(signed);
+    return tell(firmware.of(orderSha256));
+  });
+}
+
+const composeFor = (format: FirmwareFormat, subject: Uint8Array, { certificate }: FirmwareSigner, time: Date) =>
+  format.compose(subject, { signer: certificate, chain: [], time });
+
+/** @throws KeysteadError `firmware-order.subject-differs`, `firmware-order.claims-differ`, `firmware.malformed`. */
+function requireSubject(order: FirmwareOrder, subject: Uint8Array, format: FirmwareFormat): void {
+  const seen = toHex(sha256(subject));
+  if (seen !== order.subjectSha256)
+    throw new KeysteadError('firmware-order.subject-differs', { field: 'subject', seen });
+  const claims = format.claims(subject);
+  for (const field of ['product', 'version', 'securityCounter'] as const) {
+    // Where the format has no place for it, people's word is all there is.
+    if (claims[field] === null || claims[field] === order[field]) continue;
+    const differs = `${order[field] ?? 'none'}, where the image says ${claims[field]}`;
+    throw new KeysteadError('firmware-order.claims-differ', { field, seen: differs });
+  }
+}
+
+/**
+ * Orders that were carried out after a backup are forgotten with its restore: none of that time is carried out again.
+ * @throws KeysteadError `firmware-order.before-restore`, `firmware-order.before-recount`.
+ */
+function requireAfterRestore(keyd: KeydContext, statements: readonly string[]): void {
+  for (const text of statements)
+    keyd.state.requireAfterRestore({ notBefore: parseFirmwareStatement(text).content.signedAt }, 'firmware-order');
+}
+
+/** @throws KeysteadError `firmware-key.exhausted`. */
+function requireUses(keyd: KeydContext, signers: readonly FirmwareSigner[]): void {
+  for (const { key, spkiSha256: spki } of signers) {
+    const uses = keyd.state.firmware.uses(spki);
+    if (key.maxSignatures === undefined || uses < key.maxSignatures) continue;
+    throw new KeysteadError('firmware-key.exhausted', { field: 'keys', seen: `${key.id}, after ${uses} orders` });
+  }
+}
+
+/** An order that was taken before a stop goes on with the keys that it was taken for. */
+function requireSameKeys({ order }: TakenOrder, signers: readonly FirmwareSigner[]): void {
+  const other = signers.find((one, at) => one.spkiSha256 !== order.keys[at]?.spkiSha256);
+  if (other === undefined) return;
+  throw new KeysteadError('firmware-key.scope', { field: 'keys', seen: `${other.key.id}, which is another key now` });
+}
+
+function tell(taken: TakenOrder | undefined): Result<'signFirmware'> {
+  if (taken?.signed === undefined) throw new KeysteadError('internal.unexpected', { field: 'firmware' });
+  const { order, time, by, approvers } = taken.order;
+  const { signedAt, signatures } = taken.signed;
+  return {
+    order,
+    at: new Date(time),
+    by,
+    approvers,
+    signatures: signatures.map(({ key, certificate, signature }) => ({
+      key,
+      signer: fromBase64(certificate) as DerCertificate,
+      chain: [],
+      time: new Date(signedAt),
+      signature: fromBase64(signature),
+    })),
+  };
+}
+
+/**
+ * What was signed, the oldest first. Of a key that is compromised it is the worklist: each image that its signature
+ * makes a device believe, to be signed again by another key. REQ-KEY-ROT-02
+ */
+export async function firmwareSignatures(
+  keyd: KeydContext,
+  { key, from, limit }: Params<'firmwareSignatures'>,
+): Promise<Result<'firmwareSignatures'>> {
+  const all = keyd.state.firmware.list();
+  const found = all.filter(({ order }) => key === undefined || order.keys.some(({ id }) => id === key));
+  const orders = found.slice(from, from + limit).map(({ order: { time, ...order }, signed }) => ({
+    ...facts(order),
+    at: new Date(time),
+    signed: signed !== undefined,
+  }));
+  const next = from + orders.length;
+  return { orders, next, end: next >= found.length };
+}
+
+/** Without what the journal alone has: a replayed entry carries its number and kind. */
+function facts<T extends object>(entry: T): Omit<T, 'n' | 'kind'> {
+  const { n: _n, kind: _kind, ...rest } = entry as T & { n?: unknown; kind?: unknown };
+  return rest;
+}
+
+/** The keys for firmware of the policy in force, and why one of them signs nothing. */
+export async function firmwareKeys(keyd: KeydContext): Promise<Result<'firmwareKeys'>> {
+  const now = keyd.now();
+  const keys = keyd.policy.firmware?.keys ?? [];
+  return {
+    keys: keys.map((key) => {
+      const { id, algorithm, product, environment, formats, maxSignatures } = key;
+      const certificate = keyd.hierarchy.firmware.get(id) ?? null;
+      const orders = certificate === null ? 0 : keyd.state.firmware.uses(spkiSha256(readCertificate(certificate).spki));
+      return {
+        ...{ id, keystoreId: firmwareKeystoreId(id), algorithm, product, environment, formats: [...formats] },
+        certificate,
+        orders,
+        maxSignatures: maxSignatures ?? null,
+        refused: whyNot(() => requireUsable(keyd, key, now)),
+      };
+    }),
+  };
+}
+
+function whyNot(look: () => unknown): string | null {
+  try {
+    look();
+    return null;
+  } catch (error) {
+    if (error instanceof KeysteadError) return error.message;
+    throw error;
+  }
+}

@@ -1,0 +1,297 @@
+import { canonicalJson } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  type FirmwareOrder,
+  firmwareOrderSha256,
+  parseFirmwareStatement,
+  requireFirmwareQuorum,
+  verifyFirmwareStatements,
+} from '@keystead/core/lifecycle';
+import type { AuditEvent } from '../audit/index.ts';
+import type { SigningRequestRow, Tx } from '../store/index.ts';
+import { BlobStore, type OpenBlob } from './blob-store.ts';
+import { CarryOut } from './carry-out.ts';
+import type { AskedBy, SigningDeps } from './deps.ts';
+import { requireHigher, requireVersionFree } from './rollback.ts';
+import { INITIAL, type SigningEvent, stateAfter } from './states.ts';
+import { type Reading, type Submission, Submissions } from './submission.ts';
+import { eventOf, TOLD, textOf } from './told.ts';
+import { type RequestView, statementsOf, viewOf } from './view.ts';
+
+/** A draft that nobody signs for in so long is over. */
+const DRAFT_MS = 7 * 86_400_000;
+/** Drafts, and requests that wait: beyond, somebody asks without end. */
+const MOST_OPEN = 500;
+/** The most that one answer lists. */
+const LISTED = 200;
+
+/**
+ * Requests for firmware signatures: an image that is kept by its hash, what people sign of it, and what keyd signs when
+ * there are enough of them. Every step and its audit entry are one transaction; a request that is approved is carried out
+ * at the next start when everything stops in the middle. REQ-KEY-SOD-02
+ */
+export class Signing {
+  readonly files: BlobStore;
+  readonly #deps: SigningDeps;
+  readonly #submissions: Submissions;
+  readonly #carryOut: CarryOut;
+
+  constructor(deps: SigningDeps) {
+    this.#deps = deps;
+    this.files = new BlobStore(deps.directory);
+    this.#submissions = new Submissions(deps, this.files);
+    this.#carryOut = new CarryOut(deps, this.files);
+  }
+
+  /** Makes the directory, and goes on with what was approved when everything stopped. */
+  async start(): Promise<void> {
+    this.files.open();
+    await this.tick();
+  }
+
+  /** Ends what has run out, and tries again what keyd was not there for. */
+  async tick(): Promise<void> {
+    await this.#expire();
+    await this.#carryOut.all();
+  }
+
+  /**
+   * Takes a request as a draft: the image is read and scanned, and shown. The same again changes nothing.
+   * @throws KeysteadError `signing.*`, `firmware.*`, audited; nothing is recorded then.
+   */
+  submit(asked: Submission, by: AskedBy): Promise<RequestView> {
+    return this.#audited('request a firmware signature', by, { request: asked.id }, async () => {
+      const { order, reading } = await this.#submissions.read(asked);
+      const text = canonicalJson(order);
+      const now = this.#deps.clock.now().getTime();
+      const row = await this.#deps.store.commit((tx) => {
+        const known = tx.signing.request(order.id);
+        if (known !== undefined) {
+          if (known.order === text) return known;
+          throw new KeysteadError('signing.request-differs', { field: 'id', seen: order.id });
+        }
+        requireHigher(tx.signing, order);
+        requireVersionFree(tx.signing, order);
+        requireRoom(tx);
+        const made = newRow(order, text, reading, by, now);
+        tx.signing.insert(made);
+        this.#deps.audit(tx, eventOf('signing.submitted', made, by, { reason: order.reason }));
+        return made;
+      });
+      return this.#viewOf(row);
+    });
+  }
+
+  /**
+   * Adds what one person signed of a request: the proposal first, then approvals. It may be brought by somebody else, from
+   * a machine that is offline. With the last approval that is needed keyd is asked.
+   * @throws KeysteadError `firmware-order.*`, `signing.*`, audited; the request stays as it was, unless one of those who
+   *   signed before may no longer: then it is refused for good.
+   */
+  add(id: string, statement: string, by: AskedBy): Promise<RequestView> {
+    return this.#audited('sign a firmware request', by, { request: id }, async () => {
+      const { signer, content } = parseFirmwareStatement(statement);
+      const row = await this.#deps.store.commit((tx) => {
+        const known = this.#open(tx, id);
+        const before = statementsOf(known);
+        if (before.includes(statement)) return known;
+        requireThisOrder(known, content.order);
+        if (known.state === 'approved')
+          throw new KeysteadError('signing.request-closed', { field: id, seen: known.state });
+        if (before.length > 0) {
+          const spoiled = this.#spoiled(before);
+          if (spoiled !== undefined) return this.#step(tx, known, 'refuse', by, { refusal: spoiled });
+        }
+        const statements = [...before, statement];
+        const agreed = verifyFirmwareStatements(statements, this.#deps.policy, this.#deps.clock.now());
+        requireHigher(tx.signing, agreed.order);
+        requireVersionFree(tx.signing, agreed.order);
+        const enough = agreed.approvers.length >= agreed.needed;
+        if (enough) requireFirmwareQuorum(agreed);
+        const signed = { ...known, statements: JSON.stringify(statements), expiresAt: Date.parse(agreed.expiresAt) };
+        const said = { signer, role: content.role, approvals: agreed.approvers.length, needed: agreed.needed };
+        if (before.length === 0) {
+          const waiting = this.#step(tx, signed, 'propose', by, said);
+          return enough ? this.#step(tx, waiting, 'approve', by, said) : waiting;
+        }
+        if (enough) return this.#step(tx, signed, 'approve', by, said);
+        tx.signing.step({ ...signed, changedAt: this.#deps.clock.now().getTime() });
+        this.#deps.audit(tx, eventOf('signing.approved', signed, by, said));
+        return signed;
+      });
+      if (row.state === 'refused') throw refusalOf(row);
+      if (row.state === 'approved') this.#carryOut.begin(id);
+      return this.#viewOf(row);
+    });
+  }
+
+  /** Ends a request that nobody has signed yet, or that waits. @throws KeysteadError `signing.*`, audited. */
+  withdraw(id: string, by: AskedBy): Promise<RequestView> {
+    return this.#audited('withdraw a firmware request', by, { request: id }, async () => {
+      const row = await this.#deps.store.commit((tx) => {
+        const known = tx.signing.request(id);
+        if (known?.state === 'withdrawn') return known;
+        const open = this.#open(tx, id);
+        const [first] = statementsOf(open);
+        const proposer = first === undefined ? undefined : parseFirmwareStatement(first).signer;
+        if (proposer !== undefined && proposer !== by.actor.id) {
+          throw new KeysteadError('signing.not-yours', {
+            field: id,
+            seen: `${by.actor.id}, where ${proposer} asked for it`,
+          });
+        }
+        return this.#step(tx, open, 'withdraw', by, {});
+      });
+      return this.#viewOf(row);
+    });
+  }
+
+  /** @throws KeysteadError `signing.request-unknown`. */
+  show(id: string): RequestView {
+    const row = this.#deps.store.read((records) => records.signing.request(id));
+    if (row === undefined) throw new KeysteadError('signing.request-unknown', { field: 'id', seen: id });
+    return this.#viewOf(row);
+  }
+
+  /** Who submitted it, as audit entries name them. @throws KeysteadError `signing.request-unknown`. */
+  submitterOf(id: string): string {
+    return this.show(id).submittedBy;
+  }
+
+  /** The newest first. @param after the id of the last one of the page before. */
+  list(after?: string): { requests: RequestView[]; next: string | null } {
+    const rows = this.#deps.store.read(({ signing }) =>
+      signing.requests(after === undefined ? undefined : signing.request(after), LISTED),
+    );
+    const next = rows.length === LISTED ? (rows.at(-1)?.id ?? null) : null;
+    return { requests: rows.map((row) => this.#viewOf(row)), next };
+  }
+
+  /** What was signed. @throws KeysteadError `signing.not-signed`, `signing.image-changed`. */
+  async result(id: string): Promise<OpenBlob> {
+    const { state, result } = this.show(id);
+    if (result === null) throw new KeysteadError('signing.not-signed', { field: id, seen: state });
+    return this.verified(result.sha256);
+  }
+
+  /** A file that is kept, whose bytes have been hashed again. The caller closes it. */
+  async verified(sha256: string): Promise<OpenBlob> {
+    const file = await this.files.read(sha256);
+    try {
+      await file.verify();
+    } catch (error) {
+      await file[Symbol.asyncDispose]();
+      throw error;
+    }
+    return file;
+  }
+
+  /** Resolves when nothing is being carried out any more. */
+  settled(): Promise<void> {
+    return this.#carryOut.settled();
+  }
+
+  /** Why what was signed so far no longer counts; undefined where it does. What has merely ended, expires. */
+  #spoiled(statements: readonly string[]): string | undefined {
+    try {
+      verifyFirmwareStatements(statements, this.#deps.policy, this.#deps.clock.now());
+      return undefined;
+    } catch (error) {
+      if (error instanceof KeysteadError && error.code !== 'clock.went-back') return textOf(error);
+      throw error;
+    }
+  }
+
+  async #expire(): Promise<void> {
+    const now = this.#deps.clock.now().getTime();
+    const due = this.#deps.store.read(({ signing }) => [
+      ...signing.requestsIn('draft', MOST_OPEN).filter(({ createdAt }) => createdAt + DRAFT_MS <= now),
+      ...signing.requestsIn('waiting', MOST_OPEN).filter(({ expiresAt }) => expiresAt !== null && expiresAt <= now),
+    ]);
+    if (due.length === 0) return;
+    const by: AskedBy = { actor: { kind: 'system', id: 'serve' }, requestId: 'none' };
+    await this.#deps.store.commit((tx) => {
+      for (const { id } of due) {
+        const row = tx.signing.request(id);
+        if (row?.state === 'draft' || row?.state === 'waiting')
+          this.#step(tx, row, 'expire', { ...by, requestId: row.requestId }, {});
+      }
+    });
+  }
+
+  /** A request that may still change. @throws KeysteadError `signing.request-unknown`, `signing.request-closed`. */
+  #open(tx: Tx, id: string): SigningRequestRow {
+    const row = tx.signing.request(id);
+    if (row === undefined) throw new KeysteadError('signing.request-unknown', { field: 'id', seen: id });
+    const { state } = this.#viewOf(row);
+    if (state === 'draft' || state === 'waiting' || state === 'approved') return row;
+    throw new KeysteadError('signing.request-closed', { field: id, seen: state });
+  }
+
+  #viewOf(row: SigningRequestRow): RequestView {
+    return { ...viewOf(row, this.#deps), late: row.state === 'approved' ? this.#carryOut.late(row.id) : null };
+  }
+
+  #step(
+    tx: Tx,
+    row: SigningRequestRow,
+    event: SigningEvent,
+    by: AskedBy,
+    said: NonNullable<AuditEvent['detail']>,
+  ): SigningRequestRow {
+    const refusal = event === 'refuse' ? String(said.refusal) : null;
+    const state = stateAfter(row.id, row.state, event);
+    const after = { ...row, state, refusal, changedAt: this.#deps.clock.now().getTime() };
+    tx.signing.step(after);
+    this.#deps.audit(tx, eventOf(TOLD[state], after, by, said));
+    return after;
+  }
+
+  async #audited<T>(what: string, by: AskedBy, subject: AuditEvent['subject'], act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      if (error instanceof KeysteadError && error.kind !== 'unavailable') {
+        await this.#deps.refusals.refused({ what, error, ...by, subject });
+      }
+      throw error;
+    }
+  }
+}
+
+const refusalOf = ({ id, refusal }: SigningRequestRow): KeysteadError =>
+  new KeysteadError('signing.request-closed', { field: id, seen: `refused: ${refusal}` });
+
+/** What was signed must be this request, and not another of the same name. @throws KeysteadError. */
+function requireThisOrder(row: SigningRequestRow, order: FirmwareOrder): void {
+  if (canonicalJson(order) === row.order) return;
+  throw new KeysteadError('signing.request-differs', {
+    field: 'statement',
+    seen: `another order than that of ${row.id}`,
+  });
+}
+
+function requireRoom(tx: Tx): void {
+  const open = (['draft', 'waiting'] as const).reduce(
+    (sum, state) => sum + tx.signing.requestsIn(state, MOST_OPEN).length,
+    0,
+  );
+  if (open >= MOST_OPEN) throw new KeysteadError('signing.too-many', { field: 'requests', seen: `${open} are open` });
+}
+
+function newRow(order: FirmwareOrder, text: string, reading: Reading, by: AskedBy, now: number): SigningRequestRow {
+  const { id, product, environment, target, version, format, image, subjectSha256 } = order;
+  return {
+    ...{ id, product, environment, target, version, format, subjectSha256 },
+    state: INITIAL,
+    order: text,
+    orderSha256: firmwareOrderSha256(order),
+    imageSha256: image.sha256,
+    reading: JSON.stringify(reading),
+    statements: '[]',
+    actor: `${by.actor.kind}:${by.actor.id}`,
+    requestId: by.requestId,
+    ...{ expiresAt: null, refusal: null, resultSha256: null, resultBytes: null },
+    ...{ createdAt: now, changedAt: now },
+  };
+}

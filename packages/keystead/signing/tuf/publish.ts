@@ -1,0 +1,150 @@
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Signer } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  envelopeBytes,
+  nextSnapshot,
+  nextTimestamp,
+  readRole,
+  requireNextRoot,
+  requireThreshold,
+  requireUnexpired,
+  type StatusPolicy,
+  signedBytes,
+  type TufRoot,
+  type TufSnapshot,
+  type TufTargets,
+  type TufTimestamp,
+  tufKeyId,
+  tufKeyOf,
+  tufSubject,
+  withSignature,
+} from '@keystead/core/firmware';
+import { StagedFile } from '../../files/staged.ts';
+import type { TufRepository } from './repository.ts';
+
+const MODE = 0o644;
+
+/** What goes out, and by which key. */
+export interface Publication {
+  /** The next root, signed. */
+  readonly root?: Uint8Array;
+  /** The next targets, signed. */
+  readonly targets?: Uint8Array;
+  /** Where the files of new targets lie, by their paths. */
+  readonly files?: string;
+  /** Of snapshot and timestamp. */
+  readonly online: Signer;
+  readonly policy: StatusPolicy;
+  readonly now: Date;
+}
+
+/** What is in force after a publication. */
+export interface Versions {
+  readonly root: number;
+  readonly targets: number;
+  readonly snapshot: number;
+  readonly timestamp: number;
+  /** ISO 8601; clients refuse everything after it. */
+  readonly until: string;
+}
+
+/** Begins a repository with its first root. @throws KeysteadError `firmware.*`; nothing is written then. */
+export function beginRepository(repository: TufRepository, root: Uint8Array, now: Date): void {
+  const first = readRole('root', root);
+  requireNextRoot(undefined, first);
+  requireUnexpired(first.signed, now);
+  repository.prepare();
+  repository.write('root', 1, root);
+}
+
+/**
+ * Publishes: everything is verified and signed before anything is written, files and metadata that nobody looks for yet
+ * come first, and the timestamp, which puts them in force, last. After a kill the same publication can be made again. One
+ * publisher at a time.
+ * @throws KeysteadError `firmware.*` with what is wrong; what was in force is in force then. Error of node:fs.
+ */
+export async function publish(repository: TufRepository, publication: Publication): Promise<Versions> {
+  const { online, policy, now } = publication;
+  const root = nextRootOf(repository, publication);
+  const last = repository.inForce();
+  const targetBytes = publication.targets ?? last?.targets.bytes;
+  if (targetBytes === undefined)
+    throw new KeysteadError('firmware.tuf-repository', { field: 'targets', seen: 'none yet' });
+  const made = nextSnapshot(root, targetBytes, last?.snapshot, policy, now);
+  const targets = readRole('targets', targetBytes).signed;
+  const snapshot = made ?? last?.snapshot.signed;
+  if (snapshot === undefined)
+    throw new KeysteadError('firmware.tuf-repository', { field: 'snapshot', seen: 'none yet' });
+  const snapshotBytes = made === undefined ? last?.snapshot.bytes : await signStatus(made, root, online);
+  if (snapshotBytes === undefined) throw new KeysteadError('firmware.tuf-repository', { field: 'snapshot' });
+  const timestamp = nextTimestamp(root, snapshotBytes, last?.timestamp.signed, policy, now);
+  const timestampBytes = await signStatus(timestamp, root, online);
+
+  await putTargets(repository, targets, last?.targets.signed, publication.files);
+  repository.write('targets', targets.version, targetBytes);
+  repository.write('snapshot', snapshot.version, snapshotBytes);
+  if (publication.root !== undefined) repository.write('root', root.version, publication.root);
+  repository.write('timestamp', timestamp.version, timestampBytes);
+  return {
+    root: root.version,
+    targets: targets.version,
+    snapshot: snapshot.version,
+    timestamp: timestamp.version,
+    until: [root, targets, snapshot, timestamp].map(({ expires }) => expires).reduce((a, b) => (a < b ? a : b)),
+  };
+}
+
+/** The root that will be in force. The same root once more is no fault: a kill may have come after it was written. */
+function nextRootOf(repository: TufRepository, { root: bytes, now }: Publication): TufRoot {
+  const current = repository.root();
+  if (bytes === undefined) return current;
+  const next = readRole('root', bytes);
+  if (next.signed.version === current.version) {
+    repository.write('root', current.version, bytes);
+    return current;
+  }
+  requireNextRoot(current, next);
+  requireUnexpired(next.signed, now);
+  return next.signed;
+}
+
+/** @throws KeysteadError `firmware.tuf-threshold` where the key is not the role's. */
+async function signStatus(signed: TufSnapshot | TufTimestamp, root: TufRoot, online: Signer): Promise<Uint8Array> {
+  const subject = tufSubject(signed);
+  const signature = await online.sign(signedBytes(subject));
+  const envelope = withSignature({ signed, subject, signatures: [] }, tufKeyId(tufKeyOf(online.spki)), signature);
+  requireThreshold(envelope, root, signed._type);
+  return envelopeBytes(envelope);
+}
+
+/** Copies the files of targets that are new, each held against its length and hash before it is in place. */
+async function putTargets(
+  repository: TufRepository,
+  { targets }: TufTargets,
+  before: TufTargets | undefined,
+  files: string | undefined,
+): Promise<void> {
+  for (const [path, target] of Object.entries(targets)) {
+    if (before?.targets[path]?.hashes.sha256 === target.hashes.sha256) continue;
+    if (await repository.holds(path, target)) continue;
+    if (files === undefined) throw new KeysteadError('firmware.tuf-target', { field: path, seen: 'no file' });
+    const to = repository.targetPath(path, target);
+    mkdirSync(dirname(to), { recursive: true, mode: 0o755 });
+    let staged: StagedFile;
+    try {
+      staged = await StagedFile.copy(join(files, path), to, { mode: MODE });
+    } catch (cause) {
+      throw new KeysteadError('firmware.tuf-target', { field: path, seen: 'no readable file', cause });
+    }
+    if (staged.sha256 !== target.hashes.sha256 || staged.bytes !== target.length) {
+      staged.discard();
+      throw new KeysteadError('firmware.tuf-target', {
+        field: path,
+        seen: `${staged.bytes} octets, SHA-256 ${staged.sha256}`,
+      });
+    }
+    staged.put();
+  }
+}
