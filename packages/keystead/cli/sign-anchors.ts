@@ -65,7 +65,7 @@ Formats:
 ${formats.join('\n')}
 
 The same policy and certificates give the same bytes. A key of the policy without a certificate is an error, and so is
-a certificate of another key: what boots and what signs stay the same.
+a certificate of another algorithm. Whether it is of keyd's key is not checked: verify it under the signing root first.
 
 Example:
   $ keystead sign anchors --product pump-7 --environment production --format mcuboot \\

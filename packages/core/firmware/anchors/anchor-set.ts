@@ -1,5 +1,5 @@
 import type { DerCertificate, DerSpki } from '../../bytes/index.ts';
-import { type KeyAlgorithm, spkiSha256 } from '../../crypto/index.ts';
+import { type KeyAlgorithm, SIGNATURE_OF, spkiSha256 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { readCertificate } from '../../x509/index.ts';
 import type { FirmwareFormatName } from '../format-names.ts';
@@ -61,8 +61,9 @@ export function anchorSet(
       throw new KeysteadError('firmware.anchor-missing', { field: key.id, seen: 'no certificate' });
     }
     const { spki, keyAlgorithm } = readCertificate(certificate);
-    if (keyAlgorithm !== undefined && keyAlgorithm !== key.algorithm) {
-      const seen = `a certificate for ${keyAlgorithm}, the policy has ${key.algorithm}`;
+    // ML-DSA is not taken apart here; what is must be what the policy says.
+    if (keyAlgorithm !== key.algorithm && (keyAlgorithm !== undefined || Object.hasOwn(SIGNATURE_OF, key.algorithm))) {
+      const seen = `a certificate for ${keyAlgorithm ?? 'another algorithm'}, the policy has ${key.algorithm}`;
       throw new KeysteadError('firmware.anchor-differs', { field: key.id, seen });
     }
     // A development key under another name would boot what nobody approved.

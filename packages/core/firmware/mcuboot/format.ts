@@ -139,8 +139,8 @@ function shownOf(part: SignedPart, subject: Uint8Array): FirmwareReading['shown'
       name: `dependency: image ${image}`,
       value: `at least ${formatVersion(atLeast)}`,
     })),
-    ...(part.bootRecord === null ? [] : [{ name: 'boot record', value: toHex(part.bootRecord).slice(0, 128) }]),
-    ...part.others.slice(0, 32).map(({ type, value }) => ({ name: tlvName(type), value: toHex(value).slice(0, 128) })),
+    ...(part.bootRecord === null ? [] : [{ name: 'boot record', value: shortHex(part.bootRecord) }]),
+    ...part.others.map(({ type, value }) => ({ name: tlvName(type), value: shortHex(value) })),
     { name: 'SHA-256 of what is signed', value: toHex(sha256(subject)) },
   ];
 }
@@ -151,4 +151,9 @@ function bounded(subject: Uint8Array): Uint8Array {
 }
 
 const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+/** What is cut says so, by its length and digest: two that differ never look the same. */
+const shortHex = (bytes: Uint8Array): string =>
+  bytes.length <= 64
+    ? toHex(bytes)
+    : `${toHex(bytes.subarray(0, 16))}… ${bytes.length} octets, sha256 ${toHex(sha256(bytes))}`;
 const hexOf = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;

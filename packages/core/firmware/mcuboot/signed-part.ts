@@ -40,6 +40,7 @@ export interface SignedPart extends ImageHeader {
 }
 
 const KNOWN_FLAGS = Object.values(FLAGS).reduce((all, flag) => all | flag, 0);
+const MOST_OTHERS = 32;
 const DEPENDENCY_BYTES = 4 + VERSION_BYTES;
 
 /** @param bytes at least the first 32 octets, where the image has them. @throws KeysteadError `firmware.malformed`. */
@@ -104,6 +105,8 @@ function readProtected(tlvs: readonly Tlv[]) {
       throw malformed('protected TLVs', `${tlvName(type)}, which is never protected`);
     } else others.push(tlv);
   }
+  // All of them are shown to people, who would not look through thousands.
+  if (others.length > MOST_OTHERS) throw malformed('protected TLVs', `${others.length} of other types, above 32`);
   return { securityCounter, dependencies, bootRecord, others };
 }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { after, test } from 'node:test';
 import type { DerCertificate } from '../../bytes/index.ts';
@@ -71,6 +72,17 @@ test('a certificate of a key that the policy does not mean is refused, whichever
     ['b', keys.a.certificate],
   ]);
   assert.throws(() => anchorSet(twice, same, PRODUCTION), refused('firmware.anchor-differs', 'b', /the key of a/));
+});
+
+test('a certificate of an algorithm that nothing here knows is not taken for that of the policy', () => {
+  const args = ['req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-521', '-nodes'];
+  const der = execFileSync('openssl', [...args, '-keyout', '/dev/null', '-subj', '/CN=a', '-outform', 'DER'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  assert.throws(
+    () => anchorSet(POLICY, new Map([['a', new Uint8Array(der) as DerCertificate]]), PRODUCTION),
+    refused('firmware.anchor-differs', 'a', /another algorithm, the policy has P-256/),
+  );
 });
 
 test('a key that a boot chain does not take is refused by its id, and so is a set without one for it', () => {

@@ -259,6 +259,13 @@ test('FIT: keyd takes no subject that covers more or less than U-Boot hashes', a
   }
 });
 
+test('FIT: lists that name more images than U-Boot hashes are refused before the images are looked at', async () => {
+  const sixty = Array(60).fill('"kernel"').join(', ');
+  const wide = built({ configuration: `kernel = "kernel"; one = ${sixty}; two = ${sixty}; three = ${sixty};` });
+  // dtc keeps the order: the second list is one too many, whatever is behind it.
+  await readRefused(wide, /^\/configurations\/conf-1: two$/, /^121 images, above 100$/);
+});
+
 test('FIT: whatever bytes come, the reader answers, and with errors of its own', async () => {
   const { subject } = await FIT.read(imageOf(image));
   const outside = built({}, '-E');

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
@@ -141,6 +142,33 @@ test('MCUboot: a security counter that stands twice is refused, since one might 
   bad.writeUInt16LE(20, 10);
   bad.writeUInt16LE(20, bad.length - 18);
   assert.throws(() => MCUBOOT.claims(bad), refused('firmware.malformed', /security counter/, /twice/));
+});
+
+test('MCUboot: every protected TLV is shown or the image is refused, and a value that is cut says of what', async () => {
+  const { subject } = await MCUBOOT.read(imageOf(await prepared({ version: '1.0.0', 'security-counter': '5' })));
+  const withTlvs = (...values: Buffer[]): Buffer => {
+    const tlvs = values.map((value) => Buffer.concat([Buffer.from([0xa0, 0, value.length, 0]), value]));
+    const signed = Buffer.concat([subject, ...tlvs]);
+    const area = 12 + tlvs.reduce((sum, { length }) => sum + length, 0);
+    signed.writeUInt16LE(area, 10);
+    signed.writeUInt16LE(area, subject.length - 10);
+    const digest = createHash('sha256').update(signed).digest();
+    return Buffer.concat([signed, Buffer.from([0x07, 0x69, 40, 0, 0x10, 0, 32, 0]), digest]);
+  };
+  const shown = async (last: number) => {
+    const reading = await MCUBOOT.read(
+      imageOf(withTlvs(Buffer.alloc(65, last), Buffer.concat([Buffer.alloc(64), Uint8Array.of(last)]))),
+    );
+    return reading.shown.filter(({ name }) => name === 'TLV 0xa0').map(({ value }) => value);
+  };
+  const [one, two] = [await shown(1), await shown(2)];
+  assert.match(one[1] ?? '', /^0{32}… 65 octets, sha256 /);
+  assert.notEqual(one[1], two[1]);
+  const many = withTlvs(...Array.from({ length: 33 }, () => Buffer.alloc(1)));
+  await assert.rejects(
+    MCUBOOT.read(imageOf(many)),
+    refused('firmware.malformed', /protected TLVs/, /33 of other types/),
+  );
 });
 
 test('MCUboot: TLVs of encryption and of others behind the image are refused', async () => {
