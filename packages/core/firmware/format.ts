@@ -55,6 +55,8 @@ export interface FirmwareFormat {
   readonly name: FirmwareFormatName;
   /** For people: what it is and who verifies it. */
   readonly title: string;
+  /** What an image of it has a place for: a claim that is null there is one that the image does not make. */
+  readonly places?: readonly (keyof FirmwareClaims)[];
   /**
    * Puts together what is to be signed from raw bytes, where the format has a header that its tools would write.
    * @throws KeysteadError `firmware.*` with the parameter.

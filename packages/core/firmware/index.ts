@@ -1,6 +1,7 @@
 export * from './anchors/index.ts';
 export { uefiCertificateLists, uefiDigestList } from './anchors/uefi-esl.ts';
 export { authenticode } from './authenticode/index.ts';
+export * from './claims.ts';
 export { cms } from './cms/index.ts';
 export * from './cose/index.ts';
 export * from './dsse/index.ts';

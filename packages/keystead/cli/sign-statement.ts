@@ -1,7 +1,7 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { firmwareFormat } from '@keystead/core/firmware';
+import { claimDifference, firmwareFormat } from '@keystead/core/firmware';
 import {
   type FirmwareOrder,
   operatorOf,
@@ -25,11 +25,11 @@ export async function requireOwnCopy(order: FirmwareOrder, path: string, quiet: 
   requireEqual('image.sha256', file.sha256, order.image.sha256);
   requireEqual('image.bytes', file.bytes, order.image.bytes);
   await using image = await openImage(path);
-  const read = await firmwareFormat(order.format).read(image);
+  const format = firmwareFormat(order.format);
+  const read = await format.read(image);
   requireEqual('subjectSha256', toHex(sha256(read.subject)), order.subjectSha256);
-  if (read.version !== null) requireEqual('version', read.version, order.version);
-  if (read.securityCounter !== null) requireEqual('securityCounter', read.securityCounter, order.securityCounter);
-  if (read.product !== null) requireEqual('product', read.product, order.product);
+  const differs = claimDifference(format, read, order);
+  if (differs !== undefined) requireEqual(differs.field, differs.image ?? 'none', differs.said);
 }
 
 function requireEqual(field: string, own: string | number, order: string | number | null): void {

@@ -1,7 +1,7 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { FirmwareFormatName, FirmwareReading } from '@keystead/core/firmware';
+import { claimDifference, type FirmwareFormatName, type FirmwareReading } from '@keystead/core/firmware';
 import {
   checkFirmwareOrder,
   type FirmwareEnvironment,
@@ -79,23 +79,22 @@ export class Submissions {
     const read = await format.read(image);
     if (read.signatures > 0)
       throw new KeysteadError('firmware.signed-already', { field: 'image', seen: `${read.signatures} signatures` });
-    const { product, version, securityCounter } = read;
-    if (product !== null && product !== asked.product) {
-      throw new KeysteadError('firmware-order.claims-differ', {
-        field: 'product',
-        seen: `${product} in the image, ${asked.product} asked for`,
-      });
+    const { product, version } = asked;
+    const securityCounter = asked.securityCounter ?? read.securityCounter;
+    const differs = claimDifference(format, read, { product, version, securityCounter });
+    if (differs !== undefined) {
+      const { field, image: its, said } = differs;
+      const seen = `${its ?? 'none'} in the image, ${said ?? 'none'} asked for`;
+      throw new KeysteadError('firmware-order.claims-differ', { field, seen });
     }
-    requireSame('version', version, asked.version);
-    if (asked.securityCounter !== undefined) requireSame('securityCounter', securityCounter, asked.securityCounter);
     const documents = await this.#documents(asked);
     const order = checkFirmwareOrder({
       id: asked.id,
-      product: asked.product,
+      product,
+      version,
       environment: asked.environment,
       target: asked.target,
-      version: asked.version,
-      securityCounter: securityCounter ?? asked.securityCounter ?? null,
+      securityCounter,
       format: asked.format,
       keys: [...keys],
       image: { sha256: image.sha256, bytes: image.size },
@@ -133,9 +132,4 @@ export class Submissions {
 function keysFor(policy: Policy, asked: Submission): string[] {
   const { keys } = firmwareLine(policy, asked);
   return keys.filter((id) => firmwareKeyOf(policy, id).formats.includes(asked.format));
-}
-
-function requireSame(field: string, image: string | number | null, asked: string | number): void {
-  if (image === null || image === asked) return;
-  throw new KeysteadError('firmware-order.claims-differ', { field, seen: `${image} in the image, ${asked} asked for` });
 }

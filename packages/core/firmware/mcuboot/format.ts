@@ -43,6 +43,7 @@ const HASHES: Readonly<Record<number, (bytes: Uint8Array) => Uint8Array>> = {
 export const MCUBOOT: FirmwareFormat = {
   name: 'mcuboot',
   title: 'MCUboot image: header, code and TLVs, verified by MCUboot (imgtool verify)',
+  places: ['version', 'securityCounter'],
   prepare: prepareMCUboot,
   read: readMCUboot,
   claims: (subject) => claimsOf(readSignedPart(bounded(subject))),

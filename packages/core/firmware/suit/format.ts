@@ -31,6 +31,7 @@ const MOST_SHOWN = 32;
 export const suit: FirmwareFormat = {
   name: 'suit',
   title: 'SUIT envelope with COSE_Sign1 over its manifest (draft-ietf-suit-manifest-34)',
+  places: ['securityCounter'],
   prepare,
   async read(image) {
     const { manifest, signatures } = await envelopeOf(image);

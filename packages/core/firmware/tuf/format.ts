@@ -18,6 +18,7 @@ type QuorumSigned = TufRoot | TufTargets;
 export const tuf: FirmwareFormat = {
   name: 'tuf',
   title: 'TUF root and targets metadata, verified by TUF clients (tuf-js, python-tuf, go-tuf)',
+  places: ['version', 'securityCounter'],
   async read(image) {
     const envelope = await wholeOf(image);
     const signed = requireQuorumSigned(envelope.signed);

@@ -1,7 +1,7 @@
 import { type DerCertificate, fromBase64, toBase64, toHex } from '@keystead/core/bytes';
 import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { type FirmwareFormat, firmwareFormat } from '@keystead/core/firmware';
+import { claimDifference, type FirmwareFormat, firmwareFormat } from '@keystead/core/firmware';
 import {
   type FirmwareOrder,
   firmwareKeystoreId,
@@ -86,13 +86,11 @@ function requireSubject(order: FirmwareOrder, subject: Uint8Array, format: Firmw
   const seen = toHex(sha256(subject));
   if (seen !== order.subjectSha256)
     throw new KeysteadError('firmware-order.subject-differs', { field: 'subject', seen });
-  const claims = format.claims(subject);
-  for (const field of ['product', 'version', 'securityCounter'] as const) {
-    // Where the format has no place for it, people's word is all there is.
-    if (claims[field] === null || claims[field] === order[field]) continue;
-    const differs = `${order[field] ?? 'none'}, where the image says ${claims[field]}`;
-    throw new KeysteadError('firmware-order.claims-differ', { field, seen: differs });
-  }
+  const differs = claimDifference(format, format.claims(subject), order);
+  if (differs === undefined) return;
+  const { field, image, said } = differs;
+  const text = `${said ?? 'none'}, where the image says ${image ?? 'none'}`;
+  throw new KeysteadError('firmware-order.claims-differ', { field, seen: text });
 }
 
 /**
