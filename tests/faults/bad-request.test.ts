@@ -298,6 +298,22 @@ function routes(): readonly (readonly [method: string, path: string, body?: unkn
     ['POST', '/recounts', { order: '{}' }],
     ['GET', '/policy'],
     ['POST', '/policy', { policy: '{}', approvals: '{}' }],
+    ['PUT', `/signing/files/${hash}`, {}],
+    ['GET', `/signing/files/${hash}`],
+    ['GET', `/signing/files/${hash}/content`],
+    ['GET', '/signing/requests'],
+    [
+      'POST',
+      '/signing/requests',
+      {
+        ...{ id: 'fw-1', product: 'PUMP', environment: 'production', target: 'mcu', version: '1.0.0', format: 'cms' },
+        ...{ image: { sha256: hash }, reason: 'a release' },
+      },
+    ],
+    ['GET', '/signing/requests/fw-1'],
+    ['POST', '/signing/requests/fw-1/statements', { statement: '{}' }],
+    ['POST', '/signing/requests/fw-1/withdrawal', {}],
+    ['GET', '/signing/requests/fw-1/result'],
     ['POST', '/backups', backup],
     [
       'POST',

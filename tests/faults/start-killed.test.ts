@@ -106,7 +106,7 @@ async function listenOn(port: number): Promise<Server | undefined> {
 
 const POINTS = [
   /1\. Offline ceremony/,
-  /Step 5 of 11/,
+  /Step 5 of 12/,
   /2\. Services/,
   /provisioning [3-6]\/10/,
   /4\. Field/,

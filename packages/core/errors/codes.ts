@@ -1422,6 +1422,16 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a key for firmware that a ceremony certifies must be a production key of the policy',
   },
+  'firmware-order.before-restore': {
+    kind: 'conflict',
+    rule: 'a statement is of after the last restore: what was carried out before it may be forgotten',
+    remedy: 'have the order signed again, and see in the audit log which version was signed last',
+  },
+  'firmware-order.before-recount': {
+    kind: 'conflict',
+    rule: 'a statement is of after the last recount: what was carried out before it may be forgotten',
+    remedy: 'have the order signed again, and see in the audit log which version was signed last',
+  },
   'firmware-key.scope': {
     kind: 'forbidden',
     rule: 'a key signs for the product, the environment and the formats that its certificate and the policy name',

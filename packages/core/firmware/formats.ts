@@ -10,8 +10,9 @@ import { MCUBOOT } from './mcuboot/index.ts';
 import { rauc } from './rauc/index.ts';
 import { sshsig } from './sshsig/index.ts';
 import { suit } from './suit/index.ts';
+import { tuf } from './tuf/index.ts';
 
-const ALL: readonly FirmwareFormat[] = [MCUBOOT, FIT, cms, rauc, authenticode, cose, suit, dsse, sshsig];
+const ALL: readonly FirmwareFormat[] = [MCUBOOT, FIT, cms, rauc, authenticode, cose, suit, dsse, sshsig, tuf];
 
 /** Every format that this program signs, by its name. Not part of the room's face: tests alone put one of theirs here. */
 export const FORMATS = new Map<FirmwareFormatName, FirmwareFormat>(ALL.map((format) => [format.name, format]));

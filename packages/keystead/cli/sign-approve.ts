@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { KeysteadError } from '@keystead/core/errors';
-import { firmwareOrderSha256, parseFirmwareStatement, type Role } from '@keystead/core/lifecycle';
+import { firmwareOrderSha256, parseFirmwareStatement, type Role, type StatementSigner } from '@keystead/core/lifecycle';
 import { Command } from 'commander';
 import { durableWrite } from '../files/durable.ts';
 import type { RequestView } from '../signing/index.ts';
@@ -23,9 +23,11 @@ interface ApproveOptions extends OperatorOptions, SignWithOptions {
 
 const HOLDS_SECONDS = 86_400;
 
+/** Whose key signs an approval: that of a file, or what the options name besides. */
+const keyOf = (options: ApproveOptions): StatementSigner => statementSigner(options, () => offlineSigner(options));
+
 export function approveCommand(): Command {
-  const command = new Command('approve').argument('<request>', 'its id');
-  return elsewhereOptions(operatorOptions(command, 'approver'))
+  return elsewhereOptions(operatorOptions(new Command('approve').argument('<request>', 'its id'), 'approver'))
     .description("sign that you agree to another person's request; with the last approval keyd signs")
     .option('--image <file>', 'your own copy of the image: it is hashed and read, and must be what the order says')
     .option('--request <file>', 'what keystead sign show --out wrote: nothing is asked of the service')
@@ -52,10 +54,7 @@ Examples:
       if (options.image !== undefined) await requireOwnCopy(order, options.image, options.json === true);
       else process.stderr.write('without --image the digest is the one that the service told\n');
       const { as: signer, role, for: seconds } = options;
-      const statement = await statementOf(
-        { act: 'approve', order, proposer, signer, role, seconds },
-        statementSigner(options, () => offlineSigner(options)),
-      );
+      const statement = await statementOf({ act: 'approve', order, proposer, signer, role, seconds }, keyOf(options));
       if (options.statementOut === undefined) return printSent(options, await send(id, statement, options));
       durableWrite(options.statementOut, `${statement}\n`, 0o644);
       printView(

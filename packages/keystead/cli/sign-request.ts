@@ -12,7 +12,7 @@ import { handIn, type LocalFile, localFile } from './sign-files.ts';
 import { askingRole, requireOwnCopy, statementOf } from './sign-statement.ts';
 import { printView, requestText } from './sign-text.ts';
 import { duration, REQUESTS, waitFor } from './sign-wait.ts';
-import { elsewhereOptions, type SignWithOptions } from './statement-signer.ts';
+import { type SignWithOptions, signWithOptions } from './statement-signer.ts';
 
 interface RequestOptions extends OperatorOptions, SignWithOptions {
   product: string;
@@ -35,12 +35,12 @@ interface RequestOptions extends OperatorOptions, SignWithOptions {
   anchor?: string;
 }
 
-/** An hour in which the last approval may still come. */
+/** A day in which the last approval may still come. */
 const HOLDS_SECONDS = 86_400;
 
 export function requestCommand(): Command {
-  const command = new Command('request').argument('<image>', 'the image as it was built, not signed');
-  return elsewhereOptions(operatorOptions(command, 'release'))
+  const image = new Command('request').argument('<image>', 'the image as it was built, not signed');
+  return signWithOptions(operatorOptions(image, 'release'))
     .description('hand in an image and sign that you ask for its signature; the same again is the same request')
     .requiredOption('--product <product>', 'as the policy names it')
     .addOption(

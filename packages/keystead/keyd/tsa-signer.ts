@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, fromPem, sameBytes, toPem } from '@keystead/core/bytes';
+import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { type IssuerId, type OnlineCa, type Policy, profileOf, TSA_KEY, TSA_PROFILE } from '@keystead/core/lifecycle';
 import { type CertificateInfo, readCertificate } from '@keystead/core/x509';
@@ -32,8 +33,8 @@ export interface TsaCertificate {
 
 /**
  * The certificate of the key that signs time stamps. The key is of the founding; keyd certifies it by the server CA when
- * it is first asked for a time stamp, and again each year, and keeps the certificate in its directory. One that
- * operators revoked is not replaced: they meant the key.
+ * it is first asked for a time stamp, and again each year, and keeps the certificate in its directory. Where
+ * operators revoked one of them none is made: they meant the key.
  */
 export class TsaSigner {
   readonly #path: string;
@@ -49,21 +50,21 @@ export class TsaSigner {
 
   /**
    * The certificate to sign by at `now`.
-   * @throws KeysteadError `tsp.off` when it was revoked, and as `CertificateAuthority.issue` does.
+   * @throws KeysteadError `tsp.off` when one of the key was revoked, and as `CertificateAuthority.issue` does.
    */
   async at(keyd: TsaWork, now: Date): Promise<TsaCertificate> {
-    this.#held ??= this.#read(keyd);
-    const held = this.#held;
-    if (held === undefined) return this.#make(keyd, now);
-    const { serial } = held.certificate;
-    // Before anything else: who waits a year must not get the revoked key certified again.
-    if (keyd.state.isListed(held.issuer, serial))
+    // Before anything else: who waits a year must not get the revoked key certified again, nor who loses the file.
+    const had = keyd.state.tsaCertificates.of(spkiSha256(keyd.signerOf(TSA_KEY).spki));
+    const listed = had.find(({ issuer, serial }) => keyd.state.isListed(issuer, serial));
+    if (listed !== undefined)
       throw new KeysteadError('tsp.off', {
         field: TSA_KEY,
-        seen: `its certificate ${serial} is revoked or on hold`,
+        seen: `its certificate ${listed.serial} is revoked or on hold`,
         remedy: 'release the hold; a key that was revoked signs no further time stamp',
       });
-    return isFresh(held, keyd, now) ? held : this.#make(keyd, now);
+    this.#held ??= this.#read(keyd);
+    const held = this.#held;
+    return held !== undefined && isFresh(held, keyd, now) ? held : this.#make(keyd, now);
   }
 
   /** Writes down, from time to time, that time stamps are signed: from then on the clock does not go back before it. */
@@ -118,9 +119,10 @@ export class TsaSigner {
       subject: 'tsa',
       requestId: 'keyd',
     });
-    durableWrite(this.#path, toPem('CERTIFICATE', certificate), 0o600);
     const held = { issuer: authority.id, certificate: readCertificate(certificate) };
+    // Kept first: where the file cannot be written, strangers must not have one certificate made for each request.
     this.#held = held;
+    durableWrite(this.#path, toPem('CERTIFICATE', certificate), 0o600);
     return held;
   }
 }

@@ -17,6 +17,7 @@ export function tryNext(world: World): void {
     ],
     ['read a provisioning record', `cat ${join(layout.records, 'KS-0001.yaml')}`],
     ['enrol a device of your own with openssl and curl', 'docs/enrol.md'],
+    ['have firmware signed by one person who asks and another who approves', 'docs/signing.md'],
   ];
   for (const [what, command] of commands) {
     narrator.line(`   ${what}`);

@@ -1,4 +1,4 @@
-import { decode, decodeFirst, type TagDecoder } from 'cborg';
+import { decode, decodeFirst, type TagDecoder, Tokenizer } from 'cborg';
 import { malformed } from '../malformed.ts';
 
 /** A tag that stands where the format has it: its number and what is in it. */
@@ -23,18 +23,56 @@ const STRICT = {
   useMaps: true,
   allowIndefinite: false,
   allowUndefined: false,
+  allowBigInt: true,
   allowInfinity: false,
   allowNaN: false,
   rejectDuplicateMapKeys: true,
   tags,
 };
 
-/** CBOR with definite lengths, shortest numbers, no key twice, and nothing after it. @throws KeysteadError `firmware.malformed`. */
+/** An item of one octet becomes an object of two hundred: what is read is bounded by its items too. */
+const MOST_ITEMS = 65_536;
+
+/** Items as they come, and no more of them than {@link MOST_ITEMS}. */
+class BoundedItems extends Tokenizer {
+  #left = MOST_ITEMS;
+
+  override next(): ReturnType<Tokenizer['next']> {
+    this.#left -= 1;
+    if (this.#left < 0) throw new RangeError(`more than ${MOST_ITEMS} items`);
+    return super.next();
+  }
+}
+
+/** How one text is read; the tokenizer is good for this one. */
+const reading = (bytes: Uint8Array) => {
+  // A Buffer would give slices that are Buffers.
+  const octets = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  return { ...STRICT, tokenizer: new BoundedItems(octets, STRICT) };
+};
+
+/** CBOR with definite lengths, shortest numbers, no key twice, at most 65,536 items, and nothing after it. @throws KeysteadError `firmware.malformed`. */
 export function decoded(bytes: Uint8Array, field: string): unknown {
   try {
-    return decode(bytes, STRICT);
+    return decode(bytes, reading(bytes));
   } catch {
-    throw malformed(field, 'no CBOR with definite lengths and each key once');
+    throw malformed(field, 'no CBOR with definite lengths and each key once, of at most 65,536 items');
+  }
+}
+
+/**
+ * Whether the octets begin like a SUIT_Digest (draft-ietf-suit-manifest-34 section 10), also as a lax reader takes one:
+ * in another encoding, or with something after it.
+ */
+export function beginsAsSuitDigest(bytes: Uint8Array): boolean {
+  try {
+    // The algorithm and at most 64 octets, with room for long heads.
+    const [first] = decodeFirst(new Uint8Array(bytes.subarray(0, 256)), { useMaps: true });
+    const [algorithm, digest] = Array.isArray(first) ? (first as readonly unknown[]) : [];
+    // COSE's hashes are negative numbers, of 16 octets and more (RFC 9054).
+    return typeof algorithm === 'number' && algorithm < 0 && digest instanceof Uint8Array && digest.length >= 16;
+  } catch {
+    return false;
   }
 }
 
@@ -45,7 +83,7 @@ export function sequenceOf(bytes: Uint8Array, most: number, field: string): unkn
   while (rest.length > 0) {
     if (items.length === most) throw malformed(field, `more than ${most} items`);
     try {
-      const [item, after] = decodeFirst(rest, STRICT);
+      const [item, after] = decodeFirst(rest, reading(rest));
       items.push(item);
       rest = after;
     } catch {

@@ -8,7 +8,7 @@ import { type ImageBytes, piecesOf } from '../image.ts';
 import { malformed } from '../malformed.ts';
 import { unsuitable } from '../signer-key.ts';
 import { wholeOf } from '../whole.ts';
-import { decoded } from './cbor.ts';
+import { beginsAsSuitDigest, decoded } from './cbor.ts';
 import { COSE_SHA256, composeSign1, HEADER, type Headers, makeSign1, readSign1Sequence } from './sign1.ts';
 
 /** Longer images are signed by their digest: the subject is an array of the payload and one word about it. */
@@ -78,6 +78,11 @@ function payloadOf(subject: Uint8Array): CosePayload {
     throw malformed('subject', 'no payload');
   if (kind === COSE_SHA256 && payload.length !== 32) throw malformed('subject', `a hash of ${payload.length} bytes`);
   if (!sameBytes(encode([kind, payload]), subject)) throw malformed('subject', 'another encoding');
+  // What SUIT signs has the same form: a device would take the signature of such a file for one of a manifest, of which
+  // nobody saw a command and keyd no sequence number.
+  if (kind === 0 && beginsAsSuitDigest(payload)) {
+    throw malformed('payload', 'the digest of a SUIT manifest, which is signed as suit');
+  }
   return { headers: kind === 0 ? PLAIN : HASHED, payload };
 }
 

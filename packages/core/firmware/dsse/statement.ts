@@ -13,6 +13,8 @@ export const PREDICATES = {
   cyclonedx: 'https://cyclonedx.org/bom',
 } as const;
 
+/** Of one artefact; each is shown to people. */
+const MOST_DIGESTS = 8;
 const text = z.string().min(1).max(2048);
 const Statement = z.looseObject({
   _type: z.literal(STATEMENT_TYPE),
@@ -22,7 +24,9 @@ const Statement = z.looseObject({
         name: text.optional(),
         uri: text.optional(),
         // DigestSet: lower-case hexadecimal for the hashes that it names (spec/v1/digest_set.md).
-        digest: z.record(z.string().regex(/^[A-Za-z0-9_]{1,32}$/), z.string().regex(/^[0-9a-f]{8,256}$/)),
+        digest: z
+          .record(z.string().regex(/^[A-Za-z0-9_]{1,32}$/), z.string().regex(/^[0-9a-f]{8,256}$/))
+          .refine((digests) => Object.keys(digests).length <= MOST_DIGESTS, 'too many digests'),
       }),
     )
     .min(1)
@@ -65,8 +69,12 @@ export function makeStatement(name: string, sha256: string, predicateType: strin
 export function shownOf({ subject, predicateType, predicate }: InTotoStatement): { name: string; value: string }[] {
   const rows = [{ name: 'predicate type', value: predicateType }];
   for (const { name, uri, digest } of subject.slice(0, MOST_SHOWN)) {
-    const digests = Object.entries(digest).map(([hash, hex]) => `${hash}:${hex}`);
-    rows.push({ name: 'artefact', value: `${name ?? uri ?? 'without a name'} ${digests.join(' ')}` });
+    rows.push({
+      name: 'artefact',
+      value: [name, uri].filter((one) => one !== undefined).join(' ') || 'without a name',
+    });
+    // Each in a row of its own: a long name must not push out of sight what is attested.
+    for (const [hash, hex] of Object.entries(digest)) rows.push({ name: 'artefact digest', value: `${hash}:${hex}` });
   }
   if (subject.length > MOST_SHOWN) rows.push({ name: 'artefacts not shown', value: `${subject.length - MOST_SHOWN}` });
   if (predicateType === PREDICATES['slsa-provenance']) {

@@ -15,6 +15,7 @@ import {
   PARAMETER,
   readManifest,
   type SuitManifest,
+  suitSha256,
   uuidOctets,
   uuidText,
 } from './manifest.ts';
@@ -97,8 +98,7 @@ function shownParameter(label: number, value: unknown): { name: string; value: s
     case PARAMETER.classIdentifier:
       return { name: 'class', value: octets === undefined ? 'another form' : uuidText(octets.subarray(0, 64)) };
     case PARAMETER.imageDigest:
-      // SUIT_Digest: an array of the algorithm and the octets, which end it.
-      return { name: 'image digest', value: octets === undefined ? 'another form' : toHex(octets.subarray(-32)) };
+      return { name: 'image digest', value: shownDigest(octets) };
     case PARAMETER.imageSize:
       return { name: 'image size', value: typeof value === 'number' ? `${value} bytes` : 'another form' };
     case PARAMETER.uri:
@@ -109,6 +109,13 @@ function shownParameter(label: number, value: unknown): { name: string; value: s
     default:
       return { name: 'parameter', value: String(label) };
   }
+}
+
+/** SHA-256, or what stands there as it is: part of it, taken for the hash, could be another than the device takes. */
+function shownDigest(octets: Uint8Array | undefined): string {
+  if (octets === undefined) return 'another form';
+  const hash = suitSha256(octets);
+  return hash === undefined ? `no SHA-256: ${toHex(octets).slice(0, 250)}` : toHex(hash);
 }
 
 /**

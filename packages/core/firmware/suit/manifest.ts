@@ -12,6 +12,7 @@ const MEMBER = { version: 1, sequenceNumber: 2, common: 3, validate: 7, install:
 const SEQUENCES = [7, 8, 9, 15, 16, 18, 20] as const;
 const KNOWN_MEMBERS: readonly number[] = [1, 2, 3, ...SEQUENCES];
 const COMMON = { components: 2, sharedSequence: 4 } as const;
+const KNOWN_OF_COMMON: readonly number[] = Object.values(COMMON);
 const CONDITION = { vendorIdentifier: 1, classIdentifier: 2, imageMatch: 3 } as const;
 const DIRECTIVE = { overrideParameters: 20, fetch: 21 } as const;
 export const PARAMETER = { vendorIdentifier: 1, classIdentifier: 2, imageDigest: 3, imageSize: 14, uri: 21 } as const;
@@ -53,6 +54,12 @@ export const suitDigest = (digest: Uint8Array): Uint8Array => encode([COSE_SHA25
 /** The digest that is signed: of the manifest as the envelope carries it, with the head of its byte string (section 6.2). */
 export const manifestDigest = (manifest: Uint8Array): Uint8Array =>
   suitDigest(sha256(Buffer.concat([cborHead(2, manifest.length), manifest])));
+
+/** The hash in a SUIT_Digest with SHA-256; undefined for anything else, since devices may read that in another way. */
+export function suitSha256(digest: Uint8Array): Uint8Array | undefined {
+  const hash = digest.subarray(-32);
+  return hash.length === 32 && sameBytes(suitDigest(hash), digest) ? hash : undefined;
+}
 
 /** The manifest of an update: identifiers are checked, then the image is fetched, and it must match. */
 export function makeManifest(update: SuitUpdate): Uint8Array {
@@ -124,9 +131,16 @@ export function readManifest(bytes: Uint8Array): SuitManifest {
       code === DIRECTIVE.overrideParameters && argument instanceof Map ? [...argument].filter(isParameter) : [],
     ),
     commands: commands.map(([code]) => code),
-    otherMembers: [...manifest.keys()].filter((member) => !KNOWN_MEMBERS.includes(Number(member))).map(String),
+    otherMembers: [
+      ...unknownOf(manifest, KNOWN_MEMBERS),
+      ...unknownOf(common, KNOWN_OF_COMMON).map((member) => `common ${member}`),
+    ],
   };
 }
+
+/** By a number alone: a text of digits is another member. */
+const unknownOf = (map: ReadonlyMap<unknown, unknown>, known: readonly number[]): string[] =>
+  [...map.keys()].filter((member) => typeof member !== 'number' || !known.includes(member)).map(String);
 
 /** The command sequences of a manifest. One that is severed is a digest here, of something that nobody has seen. */
 function sequencesOf(manifest: ReadonlyMap<unknown, unknown>): unknown[] {

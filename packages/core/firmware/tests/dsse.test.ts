@@ -101,6 +101,30 @@ test('plain bytes, a statement and an envelope that is not signed are each read 
   assert.equal(Buffer.from(subject).toString(), 'DSSEv1 29 application/vnd.acme.firmware 8 firmware');
 });
 
+test('people see every digest of an artefact, however long its name is', async () => {
+  const sha256Hex = toHex(sha256(text('pump')));
+  const digest = { sha1: 'ab'.repeat(20), sha512: 'cd'.repeat(64), sha256: sha256Hex };
+  const named = statement({ subject: [{ name: 'pump.bin'.padEnd(2000, ' '), uri: 'https://pumps.example/', digest }] });
+  const { shown } = await dsse.read(imageOf(named));
+  const digests = shown.filter(({ name }) => name === 'artefact digest').map(({ value }) => value);
+  assert.deepEqual(digests, [`sha1:${digest.sha1}`, `sha512:${digest.sha512}`, `sha256:${sha256Hex}`]);
+  const many = Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`hash${index}`, sha256Hex]));
+  await assert.rejects(
+    dsse.read(imageOf(statement({ subject: [{ digest: many }] }))),
+    code('firmware.malformed', 'statement.subject.0.digest'),
+  );
+});
+
+test('JSON of more members and values than an SBOM has is refused before memory is filled', () => {
+  const many = text(`{"_type":[${'{},'.repeat(1_000_000)}{}]}`);
+  const subject = pae({ payloadType: 'application/vnd.in-toto+json', payload: many });
+  assert.throws(() => dsse.claims(subject), code('firmware.malformed', 'statement'));
+  // The largest that an SBOM is, is not.
+  const components = Array.from({ length: 40_000 }, (_, index) => ({ name: `library-${index}`, version: '1.0' }));
+  const sbom = statement({ predicate: { bomFormat: 'CycloneDX', components } });
+  assert.equal(dsse.claims(pae({ payloadType: 'application/vnd.in-toto+json', payload: sbom })).product, null);
+});
+
 test('an envelope that has a signature is not signed again', async () => {
   const signed = dsseEnvelope({ payloadType: 'a/b', payload: text('x'), signatures: [{ sig: text('s') }] });
   await assert.rejects(dsse.read(imageOf(signed)), code('firmware.signed-already', 'signatures'));

@@ -193,29 +193,85 @@ test('an envelope with another digest, a severed member or no tag is refused by 
   await assert.rejects(suit.read(image), code('firmware.malformed', 'envelope'));
 });
 
-test('people see every command of a manifest, where else it fetches from, and that there is more', async () => {
-  const manifest = (more: readonly [number, unknown][]) => {
-    const members = new Map<number, unknown>([[1, 1], [2, 9], [3, encode(new Map([[2, [[Buffer.of(0)]]]]))], ...more]);
-    return encode(members);
-  };
-  const fetching = encode([20, new Map([[21, 'http://elsewhere.example']]), 21, 2, 32, encode([12, 0])]);
-  const bytes = manifest([
-    [16, fetching],
-    [23, encode(new Map())],
-  ]);
-  const digest = encode([-16, new Uint8Array(await digestOf(bytes))]);
+/** A manifest of one component with these members besides. */
+const manifestWith = (...more: readonly (readonly [number | string, unknown])[]): Uint8Array =>
+  encode(new Map<number | string, unknown>([[1, 1], [2, 9], [3, encode(new Map([[2, [[Buffer.of(0)]]]]))], ...more]));
+
+/** What people see of a manifest, in an envelope without a signature. */
+async function shownOf(manifest: Uint8Array): Promise<(name: string) => string | undefined> {
+  const digest = encode([-16, new Uint8Array(await digestOf(manifest))]);
   const envelope = encode(
     new Map([
       [2, encode([digest])],
-      [3, bytes],
+      [3, manifest],
     ]),
   );
   const { shown } = await suit.read(imageOf(Buffer.concat([Buffer.of(0xd8, 107), envelope])));
-  const value = (name: string) => shown.find((row) => row.name === name)?.value;
+  return (name) => shown.find((row) => row.name === name)?.value;
+}
+
+test('people see every command of a manifest, where else it fetches from, and that there is more', async () => {
+  const fetching = encode([20, new Map([[21, 'http://elsewhere.example']]), 21, 2, 32, encode([12, 0])]);
+  const value = await shownOf(manifestWith([16, fetching], [23, encode(new Map())], ['20', 1]));
   assert.equal(value('uri'), 'http://elsewhere.example');
   assert.equal(value('commands'), '20 21 32');
-  assert.equal(value('members not looked into'), '23');
-  assert.throws(() => suit.claims(manifest([[20, [-16, Buffer.alloc(32)]]])), code('firmware.malformed', 'member 20'));
+  assert.equal(value('members not looked into'), '23 20');
+  // Manifests that it depends on (draft-ietf-suit-trust-domains) stand in what is common.
+  const common = encode(
+    new Map<number, unknown>([
+      [1, new Map([[1, new Map()]])],
+      [2, [[Buffer.of(0)]]],
+    ]),
+  );
+  assert.equal((await shownOf(manifestWith([3, common], [16, fetching])))('members not looked into'), 'common 1');
+  assert.throws(
+    () => suit.claims(manifestWith([20, [-16, Buffer.alloc(32)]])),
+    code('firmware.malformed', 'member 20'),
+  );
+});
+
+test('no signature of cose is one of a SUIT manifest, whose commands nobody saw: its digest is no image', async () => {
+  const digest = Buffer.from(encode([-16, hex('11'.repeat(32))]));
+  const laxly: readonly Uint8Array[] = [
+    digest,
+    Buffer.concat([digest, Buffer.from('and an image')]),
+    // An array without an end, the algorithm in two octets, the length in three; and SHA-512.
+    Buffer.concat([Buffer.of(0x9f), digest.subarray(1), Buffer.of(0xff)]),
+    Buffer.concat([Buffer.of(0x82, 0x38, 0x0f), digest.subarray(2)]),
+    Buffer.concat([Buffer.of(0x82, 0x2f, 0x59, 0, 32), digest.subarray(4)]),
+    encode([-44, new Uint8Array(64)]),
+  ];
+  for (const payload of laxly) {
+    await assert.rejects(cose.read(imageOf(payload)), code('firmware.malformed', 'payload'));
+    // And by keyd, where the front end makes the subject.
+    const subject = encode([0, new Uint8Array(payload)]);
+    assert.throws(() => cose.compose(subject, signer.terms), code('firmware.malformed', 'payload'));
+  }
+  assert.equal((await cose.read(imageOf(Buffer.of(0x82, 0x2f, 0x58)))).signatures, 0);
+});
+
+test('people see a digest of SHA-256 as the device reads it, and any other as what it is', async () => {
+  const shown = hex('22'.repeat(32));
+  const taken = hex('33'.repeat(32));
+  const misleading: readonly Uint8Array[] = [
+    // A reader that takes the first two, or passes over what follows, takes another digest than the last 32 octets.
+    encode([-16, taken, shown]),
+    Buffer.concat([encode([-16, taken]), shown]),
+    encode([-18, shown]),
+  ];
+  const imageDigest = async (digest: Uint8Array) =>
+    (await shownOf(manifestWith([20, encode([20, new Map([[3, digest]])])])))('image digest');
+  for (const digest of misleading) assert.match((await imageDigest(digest)) ?? '', /^no SHA-256: /);
+  assert.equal(await imageDigest(encode([-16, shown])), '22'.repeat(32));
+});
+
+test('a manifest of more items than any has is refused before memory is filled', () => {
+  const items = Buffer.alloc(5 + 4_000_000, 0xa0);
+  items[0] = 0x9a;
+  items.writeUInt32BE(4_000_000, 1);
+  const before = process.memoryUsage().heapUsed;
+  assert.throws(() => suit.claims(items), code('firmware.malformed', 'manifest'));
+  assert.ok(process.memoryUsage().heapUsed - before < 200e6);
 });
 
 test('nothing is assembled without a signature', async () => {

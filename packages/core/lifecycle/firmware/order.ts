@@ -12,7 +12,7 @@ import {
 import { type OperatorDocument, parseDocumentOf, signDocumentOf } from '../operator-document.ts';
 import type { Policy } from '../policy.ts';
 import { firstIssue } from '../schema-field.ts';
-import type { StatementSigner } from '../signers/index.ts';
+import type { StatementSigner } from '../signers/proof.ts';
 import { FIRMWARE_ENVIRONMENTS, firmwareKeyId, firmwareQuorum, productName } from './policy.ts';
 import { MOST_VERSION, VERSION } from './version.ts';
 

@@ -41,6 +41,7 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     requireSubject(order, params.subject, format);
     const signers = order.keys.map((id) => requireFirmwareSigner(keyd, id, order, now));
     if (before === undefined) {
+      requireAfterRestore(keyd, params.statements);
       requireUses(keyd, signers);
       firmware.requireNext(order);
     } else requireSameKeys(before, signers);
@@ -92,6 +93,15 @@ function requireSubject(order: FirmwareOrder, subject: Uint8Array, format: Firmw
     const differs = `${order[field] ?? 'none'}, where the image says ${claims[field]}`;
     throw new KeysteadError('firmware-order.claims-differ', { field, seen: differs });
   }
+}
+
+/**
+ * Orders that were carried out after a backup are forgotten with its restore: none of that time is carried out again.
+ * @throws KeysteadError `firmware-order.before-restore`, `firmware-order.before-recount`.
+ */
+function requireAfterRestore(keyd: KeydContext, statements: readonly string[]): void {
+  for (const text of statements)
+    keyd.state.requireAfterRestore({ notBefore: parseFirmwareStatement(text).content.signedAt }, 'firmware-order');
 }
 
 /** @throws KeysteadError `firmware-key.exhausted`. */

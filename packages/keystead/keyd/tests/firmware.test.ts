@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import { type Signer, verifySignature } from '@keystead/core/crypto';
 import {
+  type CeremonyBundle,
+  checkBundle,
   DEMO_FIRMWARE,
   formatStatements,
   type Policy,
@@ -16,7 +18,10 @@ import {
 } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import { seconds, successor } from '../../../core/lifecycle/tests/policy-parties.ts';
+import { loadHierarchy } from '../hierarchy.ts';
+import { changesOf } from '../later-changes.ts';
 import { FirmwareBed, type FirmwarePerson, type OrderParts, registerTestFormat, subjectOf } from './firmware-bed.ts';
+import { LaterCeremonies } from './later-bed.ts';
 
 let bed: FirmwareBed;
 let dir: string;
@@ -128,7 +133,6 @@ test('TEST-KEY-23 each fault of an order is refused by its name, and nothing is 
   await refused('firmware-order.duplicate', { version: '1.1.0' }, ['amy', 'amy']);
   await refused('firmware-order.not-in-policy', { version: '1.1.0', product: 'KS-OTHER' });
   await refused('firmware-order.not-in-policy', { version: '1.1.0', keys: ['nobody'] });
-  await refused('firmware.format-unknown', { version: '1.1.0', format: 'tuf' });
   await refused('firmware-key.scope', { version: '1.1.0', keys: ['pump-1-dev'] });
   await refused('firmware-key.scope', { version: '1.1.0', environment: 'development', keys: ['pump-1'] });
   await refused('firmware-key.scope', { version: '1.1.0', keys: ['pump-1', 'pump-1-dev'] });
@@ -297,4 +301,63 @@ test('TEST-KEY-23 an approver who was removed after approving does not count, a 
   await bed.keyd.restart();
   await bed.sign({ version: '9.0.0', environment: 'development', keys: ['pump-2-dev', 'pump-1-dev'] }, ['ben']);
   await refused('firmware-key.uncertified', { version: '9.0.0', securityCounter: 9, keys: ['pump-2'] }, ['ben']);
+});
+
+test('after a restore no statement of before counts: what was signed meanwhile may be forgotten', async () => {
+  const parts = { version: '9.1.0', environment: 'development' } as const;
+  const { order, subject } = bed.order(parts);
+  const statements = [await bed.statement('rel', order), await bed.statement('ben', order)];
+  await bed.keyd.stop();
+  const path = join(bed.keyd.dir, 'journal');
+  const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
+  bed.keyd.clock.advance(1);
+  const restored = {
+    n: lines.length + 1,
+    time: bed.keyd.clock.now().toISOString(),
+    kind: 'restored',
+    backupId: '00',
+    manifestSha256: '00',
+    custodians: ['cus'],
+    log: { backup: 0, restored: 0, newestSeen: 0 },
+    acceptedLoss: false,
+    crlNumbers: {},
+    refused: [],
+  };
+  appendFileSync(path, `${JSON.stringify(restored)}\n`);
+  await bed.keyd.start();
+  await assert.rejects(bed.keyd.client.signFirmware({ statements, subject, requestId: 'replay' }), {
+    code: 'firmware-order.before-restore',
+  });
+  bed.keyd.clock.advance(2);
+  await bed.sign(parts, ['ben']);
+});
+
+test('TEST-KEY-22 a later ceremony leaves the keys for firmware as they are, and a bundle that changes one is refused', async () => {
+  const before = (await bed.keyd.client.firmwareKeys()).keys;
+  const later = new LaterCeremonies(bed.keyd);
+  await later.crl('next');
+  await later.take();
+  assert.deepEqual((await bed.keyd.client.firmwareKeys()).keys, before);
+  await bed.sign({ version: '9.2.0', environment: 'development' }, ['ben']);
+  await later.crl('third');
+  const bundle = later.bundle();
+  const hierarchy = loadHierarchy(bed.keyd.rehearsal.layout);
+  const [one] = bundle.firmware ?? [];
+  assert.ok(one);
+  for (const firmware of [
+    [],
+    [{ key: 'pump-2', certificate: one.certificate }],
+    [{ ...one, certificate: bundle.certificates.root }],
+  ])
+    assert.throws(() => changesOf({ ...bundle, firmware }, hierarchy), { code: 'bundle.change-unexpected' });
+  const { policy } = bed.keyd;
+  const now = bed.keyd.clock.now();
+  const altered = (firmware: CeremonyBundle['firmware']) =>
+    assert.throws(() => checkBundle({ ...bundle, firmware }, policy, now), { code: 'bundle.altered' });
+  altered([one, one]);
+  altered([{ ...one, key: 'pump-1-dev' }]);
+  altered([{ ...one, certificate: bundle.certificates.server }]);
+  const development = before.find(({ id }) => id === 'pump-1-dev')?.certificate;
+  assert.ok(development);
+  altered([{ ...one, certificate: development }]);
 });

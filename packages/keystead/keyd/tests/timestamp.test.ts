@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { toPem } from '@keystead/core/bytes';
+import { type Serial, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { signKeyOrder } from '@keystead/core/lifecycle';
 import { parseTimestampRequest, readCertificate, timestampResponse } from '@keystead/core/x509';
@@ -159,6 +159,31 @@ test('where its certificate was revoked the TSA stamps no more, also a year late
   await assert.rejects(stamp('-sha256'), code('tsp.off'));
   await bed.restart();
   await assert.rejects(stamp('-sha256'), code('tsp.off'));
+});
+
+test('a restore, which has no file of the certificate, certifies no key that was revoked, and each that it had counts', async () => {
+  const before = made().length;
+  rmSync(join(bed.dir, 'tsa-signer.pem'));
+  await bed.restart();
+  await assert.rejects(stamp('-sha256'), code('tsp.off'));
+  assert.equal(made().length, before);
+  const other = await KeydBed.make();
+  try {
+    const stamping = () => other.client.signTimestamp({ ...query('-sha256'), requestId: 'o' });
+    await stamping();
+    const [first] = readJournal(join(other.dir, 'journal')).entries.flatMap((entry) =>
+      entry.kind === 'certificate' && entry.profile === 'tsa-signer' ? [entry.serial as Serial] : [],
+    );
+    assert.ok(first !== undefined);
+    other.clock.advance(370 * 24 * 3600);
+    await stamping();
+    // That of the year before: the key is the same.
+    const entries = [{ serial: first, revokedAt: other.clock.now(), reason: 'keyCompromise' } as const];
+    await other.client.listRevocations({ issuer: 'server', entries });
+    await assert.rejects(stamping(), code('tsp.off'));
+  } finally {
+    await other.remove();
+  }
 });
 
 test('a key that operators stopped stamps nothing, and a policy without the profile has no TSA', async () => {

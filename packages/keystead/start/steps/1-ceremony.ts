@@ -59,7 +59,7 @@ async function found(world: World): Promise<void> {
     firmware: DEMO_FIRMWARE.keys,
   });
   const where = keystore.make === 'sealed' ? 'sealed' : 'on its token';
-  narrator.done(`keyd made its nine keys, ${where}, and wrote certification requests`);
+  narrator.done(`keyd made its ten keys, ${where}, and wrote certification requests`);
 
   const policyPath = join(layout.ceremony, 'policy.json');
   const base = world.httpUrl;
