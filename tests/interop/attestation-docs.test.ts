@@ -69,7 +69,7 @@ function program(command: string, args: readonly string[]): Promise<string> {
 
 const here = (block: string): string =>
   block.replaceAll('localhost:8443', `localhost:${deployment.world.config.ports.https}`);
-const shell = (block: string): Promise<string> => program('bash', ['-euo', 'pipefail', '-c', here(block)]);
+const shell = (block: string): Promise<string> => program('bash', ['--norc', '-euo', 'pipefail', '-c', here(block)]);
 
 /** What each block of the page must print to have done what the page says. */
 const PRINTS: readonly RegExp[] = [

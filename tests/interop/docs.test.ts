@@ -72,7 +72,7 @@ function shell(block: string): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile(
       'bash',
-      ['-euo', 'pipefail', '-c', script],
+      ['--norc', '-euo', 'pipefail', '-c', script],
       { cwd: deployment.folder, env, timeout: 60_000 },
       (error, stdout, stderr) => {
         if (error === null) resolve(stdout + stderr);

@@ -30,7 +30,7 @@ function shell(block: string, more: NodeJS.ProcessEnv = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile(
       'bash',
-      ['-euo', 'pipefail', '-c', `trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n${block}`],
+      ['--norc', '-euo', 'pipefail', '-c', `trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n${block}`],
       { cwd: folder, env, timeout: 120_000 },
       (error, stdout, stderr) => {
         if (error === null) resolve(stdout + stderr);

@@ -134,7 +134,7 @@ function shell(command: string, args: readonly string[], typed = ''): Promise<st
 async function offline(block: string): Promise<void> {
   // Root needs no namespace of users, in which the user of keyd would have no number.
   const spaces = process.getuid?.() === 0 ? ['--net'] : ['--net', '--map-root-user'];
-  const args = [...spaces, '--', 'bash', '-euo', 'pipefail', '-c', block];
+  const args = [...spaces, '--', 'bash', '--norc', '-euo', 'pipefail', '-c', block];
   const printed = await shell('unshare', args, 'yes\n'.repeat(60));
   if (block.includes('ceremony verify')) assert.match(printed, /\nPROVEN\n/);
   if (block.includes('hierarchy import')) assert.match(printed, /^ceremony \d is taken over/m);
@@ -420,7 +420,7 @@ test('TEST-KEY-22 log, inventory and checklist tell of each later ceremony, and 
     ],
   );
   assert.deepEqual(readdirSync(join(layout.keyd, 'ceremonies')).sort(), ['2', '3']);
-  const printed = await shell('bash', ['-euo', 'pipefail', '-c', BLOCKS[4] ?? '']);
+  const printed = await shell('bash', ['--norc', '-euo', 'pipefail', '-c', BLOCKS[4] ?? '']);
   assert.match(printed, /0 failed, 0 unknown/);
   assert.match(printed, /2 intermediate, imported .*; 3 rollover, imported/);
   assert.match(printed, /root counts as an anchor until/);

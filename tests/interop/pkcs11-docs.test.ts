@@ -26,7 +26,7 @@ before(() => {
 after(() => hsm.remove());
 
 function shell(block: string): string {
-  return execFileSync('bash', ['-euo', 'pipefail', '-c', `${block}\n`], {
+  return execFileSync('bash', ['--norc', '-euo', 'pipefail', '-c', `${block}\n`], {
     cwd: hsm.dir,
     encoding: 'utf8',
     env: { ...process.env, PATH: `${join(hsm.dir, 'tools')}:${process.env.PATH ?? ''}` },

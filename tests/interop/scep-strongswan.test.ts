@@ -192,7 +192,7 @@ function shell(block: string): Promise<string> {
   const script = block.replaceAll('http://localhost:8080', bench.deployment.world.httpUrl);
   const options = { cwd: bench.deployment.folder, env, timeout: 60_000 };
   return new Promise((resolve, reject) => {
-    execFile('bash', ['-euo', 'pipefail', '-c', script], options, (error, stdout, stderr) => {
+    execFile('bash', ['--norc', '-euo', 'pipefail', '-c', script], options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout + stderr);
       else reject(new Error(`${script}\n${error.message}\n${stdout}\n${stderr}`));
     });

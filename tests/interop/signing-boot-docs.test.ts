@@ -35,7 +35,7 @@ chmodSync(join(folder, 'npx'), 0o755);
 function shell(block: string): Promise<{ status: number; printed: string }> {
   const env = { ...process.env, PATH: `${folder}:${process.env.PATH ?? ''}` };
   return new Promise((resolve) => {
-    const args = ['-euo', 'pipefail', '-c', block];
+    const args = ['--norc', '-euo', 'pipefail', '-c', block];
     execFile('bash', args, { cwd: folder, env, timeout: 60_000 }, (error, stdout, stderr) => {
       resolve({ status: error === null ? 0 : 1, printed: stdout + stderr });
     });

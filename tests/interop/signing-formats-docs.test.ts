@@ -42,10 +42,15 @@ before(async () => {
 
 const shell = (block: string): Promise<string> =>
   new Promise((resolve, reject) => {
-    execFile('bash', ['-euo', 'pipefail', '-c', block], { cwd: folder, timeout: 60_000 }, (error, stdout, stderr) => {
-      if (error === null) resolve(stdout + stderr);
-      else reject(new Error(`${block}\n${error.message}\n${stdout}\n${stderr}`));
-    });
+    execFile(
+      'bash',
+      ['--norc', '-euo', 'pipefail', '-c', block],
+      { cwd: folder, timeout: 60_000 },
+      (error, stdout, stderr) => {
+        if (error === null) resolve(stdout + stderr);
+        else reject(new Error(`${block}\n${error.message}\n${stdout}\n${stderr}`));
+      },
+    );
   });
 
 test('what the page of formats tells to type verifies what was signed', async () => {

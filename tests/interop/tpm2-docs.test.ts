@@ -27,7 +27,7 @@ after(() => swtpm.stop());
 
 /** What a block prints, on both outputs. */
 function shell(block: string): string {
-  return execFileSync('bash', ['-euo', 'pipefail', '-c', `exec 2>&1\n${block}\n`], {
+  return execFileSync('bash', ['--norc', '-euo', 'pipefail', '-c', `exec 2>&1\n${block}\n`], {
     cwd: swtpm.directory,
     encoding: 'utf8',
     env: {

@@ -27,7 +27,7 @@ function shell(script: string): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile(
       'bash',
-      ['-euo', 'pipefail', '-c', script],
+      ['--norc', '-euo', 'pipefail', '-c', script],
       { cwd: folder, env, timeout: 120_000 },
       (error, stdout, stderr) => {
         if (error === null) resolve(stdout);

@@ -49,7 +49,7 @@ function shell(block: string): Promise<string> {
   const env = { ...process.env, PATH: `${tools}:${process.env.PATH ?? ''}` };
   return new Promise((resolve, reject) => {
     const options = { cwd: deployment.folder, env, timeout: 120_000 };
-    execFile('bash', ['-euo', 'pipefail', '-c', here], options, (error, stdout, stderr) => {
+    execFile('bash', ['--norc', '-euo', 'pipefail', '-c', here], options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout + stderr);
       else reject(new Error(`${here}\n${error.message}\n${stdout}\n${stderr}`));
     });

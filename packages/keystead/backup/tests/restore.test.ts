@@ -257,7 +257,8 @@ test('with the newest copy of the published log the restored log goes on from it
 test('without Keystead, M custodians open a backup with age and the Shamir package alone', async () => {
   const folder = bed.path('by-hand');
   mkdirSync(folder);
-  const sh = (command: string): string => execFileSync('bash', ['-euc', command], { cwd: folder, encoding: 'utf8' });
+  const sh = (command: string): string =>
+    execFileSync('bash', ['--norc', '-euc', command], { cwd: folder, encoding: 'utf8' });
   const parts: Uint8Array[] = [];
   for (const name of ['alice', 'carol'] as const) {
     writeFileSync(join(folder, `${name}.key`), `${bed.keys[name]}\n`, { mode: 0o600 });

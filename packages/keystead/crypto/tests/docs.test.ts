@@ -31,7 +31,7 @@ for (const [index, [, source = '', kind, expected = '']] of examples.entries()) 
     const flags = ['--disable-warning=ExperimentalWarning', '--input-type=module-typescript'];
     const ours = printed(process.execPath, [...flags, '--eval', source]);
     if (kind === 'text') assert.equal(ours, expected);
-    else assert.equal(plain(ours), plain(printed('bash', ['-euo', 'pipefail', '-c', expected])));
+    else assert.equal(plain(ours), plain(printed('bash', ['--norc', '-euo', 'pipefail', '-c', expected])));
   });
 }
 

@@ -51,7 +51,7 @@ test('a write that the system cuts short is an error, and the old file stays who
       try { durableWrite(${JSON.stringify(path)}, 'x'.repeat(1e6), 0o600); } catch (error) { console.log(error.code); }`;
     // A file may have one block of 1024 bytes; the rest of the write fails like one on a full disk.
     const limited = `ulimit -f 1; trap '' XFSZ; exec "$0" --input-type=module -e "$1"`;
-    assert.equal(run('bash', ['-c', limited, process.execPath, code]).trim(), 'EFBIG');
+    assert.equal(run('bash', ['--norc', '-c', limited, process.execPath, code]).trim(), 'EFBIG');
     assert.equal(readFileSync(path, 'utf8'), 'old');
     assert.deepEqual(readdirSync(dir), ['file']);
   });

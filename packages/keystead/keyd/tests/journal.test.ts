@@ -157,7 +157,7 @@ test('on a full disk an entry is refused, what was written of it is taken back, 
   const module = new URL('../journal.ts', import.meta.url).href;
   const script = `trap '' XFSZ; ulimit -f 2; exec "$0" --input-type=module -e "$1" "$2" "$3" "$4"`;
   const args = [process.execPath, ON_A_SMALL_DISK, module, path, JSON.stringify(draft(''))];
-  const out = execFileSync('bash', ['-c', script, ...args], { encoding: 'utf8' });
+  const out = execFileSync('bash', ['--norc', '-c', script, ...args], { encoding: 'utf8' });
   assert.deepEqual(JSON.parse(out), ['durable', 'keyd.journal-failed EFBIG', 'keyd.journal-failed EFBIG', 'durable']);
   const { journal, seen } = await openAll(path);
   assert.deepEqual(seen.map(requestIdOf), ['a', 'd']);

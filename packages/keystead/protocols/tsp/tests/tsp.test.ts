@@ -46,8 +46,14 @@ after(async () => {
 const sh = (block: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const script = block.replaceAll('http://localhost:8080/tsa', url);
-    execFile('bash', ['-euo', 'pipefail', '-c', script], { cwd: pki.dir, timeout: 30_000 }, (error, stdout, stderr) =>
-      error === null ? resolve(stdout + stderr) : reject(new Error(`${script}\n${error.message}\n${stdout}${stderr}`)),
+    execFile(
+      'bash',
+      ['--norc', '-euo', 'pipefail', '-c', script],
+      { cwd: pki.dir, timeout: 30_000 },
+      (error, stdout, stderr) =>
+        error === null
+          ? resolve(stdout + stderr)
+          : reject(new Error(`${script}\n${error.message}\n${stdout}${stderr}`)),
     );
   });
 
