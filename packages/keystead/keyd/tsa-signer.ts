@@ -21,7 +21,7 @@ export interface TsaWork {
   readonly hierarchy: Hierarchy;
   readonly policy: Policy;
   readonly state: KeydState;
-  readonly journal: Journal;
+  readonly journal: Pick<Journal, 'append'>;
   readonly signerOf: SignerOf;
   issuing(ca: OnlineCa): CertificateAuthority;
 }
@@ -41,6 +41,7 @@ export class TsaSigner {
   #held: TsaCertificate | undefined;
   #making: Promise<TsaCertificate> | undefined;
   #markedAt = Number.NEGATIVE_INFINITY;
+  #marking: Promise<void> | undefined;
   #tokens = 0;
 
   /** @param dir keyd's own directory. */
@@ -67,20 +68,31 @@ export class TsaSigner {
     return held !== undefined && isFresh(held, keyd, now) ? held : this.#make(keyd, now);
   }
 
-  /** Writes down, from time to time, that time stamps are signed: from then on the clock does not go back before it. */
-  async mark(keyd: TsaWork, now: Date): Promise<void> {
+  /**
+   * Writes down, from time to time, that time stamps are signed: from then on the clock does not go back before it. Who
+   * comes while that is being written waits for it too.
+   * @throws KeysteadError `keyd.journal-failed`.
+   */
+  async mark(keyd: Pick<TsaWork, 'journal'>, now: Date): Promise<void> {
     this.#tokens += 1;
-    if (now.getTime() - this.#markedAt < MARK_EVERY_MS) return;
-    const before = { markedAt: this.#markedAt, tokens: this.#tokens };
-    this.#markedAt = now.getTime();
-    this.#tokens = 0;
     try {
-      await keyd.journal.append({ time: now.toISOString(), kind: 'timestamps', tokens: before.tokens });
+      while (now.getTime() - this.#markedAt >= MARK_EVERY_MS) {
+        this.#marking ??= this.#writeMark(keyd, now).finally(() => {
+          this.#marking = undefined;
+        });
+        await this.#marking;
+      }
     } catch (error) {
-      this.#markedAt = before.markedAt;
-      this.#tokens += before.tokens;
+      this.#tokens -= 1;
       throw error;
     }
+  }
+
+  async #writeMark({ journal }: Pick<TsaWork, 'journal'>, now: Date): Promise<void> {
+    const tokens = this.#tokens;
+    await journal.append({ time: now.toISOString(), kind: 'timestamps', tokens });
+    this.#tokens -= tokens;
+    this.#markedAt = now.getTime();
   }
 
   /** What an earlier keyd has left; undefined for none, or one that is for another key. */

@@ -32,6 +32,8 @@ export async function signTimestamp(
   const info = tstInfo(facts);
   const { issuer, certificate } = await keyd.tsa.at(keyd, now);
   await keyd.tsa.mark(keyd, now);
+  // An order that came while the journal was written holds too.
+  keyd.ledger.require(TSA_KEY, 'protect', now);
   const key = keyd.signerOf(TSA_KEY);
   const signer = {
     certificate,

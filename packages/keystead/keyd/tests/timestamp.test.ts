@@ -9,6 +9,8 @@ import { KeysteadError } from '@keystead/core/errors';
 import { signKeyOrder } from '@keystead/core/lifecycle';
 import { parseTimestampRequest, readCertificate, timestampResponse } from '@keystead/core/x509';
 import { readJournal } from '../journal.ts';
+import type { JournalDraft } from '../journal-entry.ts';
+import { TsaSigner } from '../tsa-signer.ts';
 import { KeydBed } from './bed.ts';
 
 let bed: KeydBed;
@@ -92,6 +94,43 @@ test('each token has its own serial number; a restart keeps the certificate, and
   assert.equal(made().length, 1);
   const marks = readJournal(join(bed.dir, 'journal')).entries.filter(({ kind }) => kind === 'timestamps');
   assert.ok(marks.length >= 2);
+});
+
+test('no token is given out before the journal tells of it, also to those who come while it is written, and none where it cannot be', async () => {
+  const written: { draft: JournalDraft; done: () => void; failed: (error: Error) => void }[] = [];
+  const journal = {
+    append: (draft: JournalDraft) => new Promise<void>((done, failed) => void written.push({ draft, done, failed })),
+  };
+  const tsa = new TsaSigner(folder);
+  const now = bed.clock.now();
+  let marked = 0;
+  const mark = async (at: Date) => {
+    await tsa.mark({ journal }, at);
+    marked += 1;
+  };
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const refused = [mark(now), mark(now)].map((one) => assert.rejects(one, /a full disk/));
+  await turn();
+  assert.deepEqual([written.length, marked], [1, 0]);
+  written[0]?.failed(new Error('a full disk'));
+  await Promise.all(refused);
+  const late = new Date(now.getTime() + 20_000);
+  const all = [mark(now), mark(now), mark(late)];
+  await turn();
+  assert.deepEqual([written.length, marked], [2, 0]);
+  written[1]?.done();
+  await turn();
+  // The third has a time that the entry does not reach: it waits for one of its own.
+  assert.deepEqual([written.length, marked], [3, 2]);
+  written[2]?.done();
+  await Promise.all(all);
+  await mark(late);
+  const told = written.map(({ draft }) => draft.kind === 'timestamps' && [draft.time, draft.tokens]);
+  assert.deepEqual(told, [
+    [now.toISOString(), 1],
+    [now.toISOString(), 1],
+    [late.toISOString(), 2],
+  ]);
 });
 
 test('many at once are certified once and each stamped', async () => {
