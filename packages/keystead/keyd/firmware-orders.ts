@@ -1,5 +1,5 @@
 import { KeysteadError } from '@keystead/core/errors';
-import { compareVersions, type FirmwareOrder } from '@keystead/core/lifecycle';
+import { canonicalVersion, compareVersions, type FirmwareOrder } from '@keystead/core/lifecycle';
 import type { FirmwareOrderJournalEntry, FirmwareSignatureJournalEntry } from './firmware-entries.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import { Turnstile } from './turnstile.ts';
@@ -32,7 +32,7 @@ export class FirmwareOrders {
   readonly #taken = new Map<string, TakenOrder>();
   readonly #ids = new Map<string, string>();
   readonly #highest = new Map<string, Highest>();
-  /** The image of each version. */
+  /** The first order of each version, however it is written. */
   readonly #images = new Map<string, Order>();
   readonly #uses = new Map<string, number>();
 
@@ -88,12 +88,13 @@ export class FirmwareOrders {
   }
 
   /**
-   * Whether an order may follow on what was taken before: its id is new, its version is no other image, and it goes back
-   * only where it says so.
+   * Whether an order may be signed after what was taken before: its id is no other order's, its version is no other image,
+   * and it goes back only where it says so. One that was taken and not signed may have been passed by a higher one.
    * @throws KeysteadError `firmware-order.id-reused`, `firmware-order.version-taken`, `firmware-order.rollback`.
    */
-  requireNext(order: FirmwareOrder): void {
-    if (this.#ids.has(order.id)) throw new KeysteadError('firmware-order.id-reused', { field: 'id', seen: order.id });
+  requireNext(order: FirmwareOrder, orderSha256: string): void {
+    if ((this.#ids.get(order.id) ?? orderSha256) !== orderSha256)
+      throw new KeysteadError('firmware-order.id-reused', { field: 'id', seen: order.id });
     const same = this.#images.get(versionOf(order));
     if (same !== undefined && same.image.sha256 !== order.image.sha256) {
       const seen = `${order.version}, which ${same.order} signed as another image`;
@@ -115,4 +116,4 @@ export class FirmwareOrders {
 type Target = Pick<Order, 'product' | 'environment' | 'target' | 'version'>;
 /** None of the parts has a blank in it. */
 const targetOf = ({ product, environment, target }: Target): string => `${product} ${environment} ${target}`;
-const versionOf = (of: Target): string => `${targetOf(of)} ${of.version}`;
+const versionOf = (of: Target): string => `${targetOf(of)} ${canonicalVersion(of.version)}`;

@@ -29,4 +29,4 @@ export {
   firmwareProfile,
   firmwareProfileOf,
 } from './profile.ts';
-export { compareVersions } from './version.ts';
+export { canonicalVersion, compareVersions } from './version.ts';

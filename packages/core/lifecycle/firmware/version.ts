@@ -22,6 +22,19 @@ export function compareVersions(a: string, b: string): number {
   );
 }
 
+/** The one spelling of all versions that {@link compareVersions} finds equal: `2026.01` and `2026.1.0` are both `2026.1`. */
+export function canonicalVersion(version: string): string {
+  const { numbers, before, after } = partsOf(version);
+  const kept = numbers.map(plainPart);
+  while (kept.length > 1 && kept.at(-1) === '0') kept.pop();
+  const words = (sign: string, parts: readonly string[]) =>
+    parts.length === 0 ? '' : `${sign}${parts.map(plainPart).join('.')}`;
+  return `${kept.join('.')}${words('-', before)}${words('+', after)}`;
+}
+
+/** A number without zeros before it; a word as it is. */
+const plainPart = (part: string): string => (/^\d+$/.test(part) ? BigInt(part).toString() : part);
+
 function partsOf(version: string) {
   const [rest = '', after] = split(version, '+');
   const [numbers = '', before] = split(rest, '-');

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { generateSoftwareKey, softwareSigner } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import {
+  canonicalVersion,
   checkPolicy,
   compareVersions,
   DEMO_FIRMWARE,
@@ -204,8 +205,10 @@ test('versions are ordered by their numbers, with what comes before a release be
     }
   }
   assert.equal(compareVersions('2026.01', '2026.1.0'), 0);
+  assert.equal(canonicalVersion('2026.01.0-rc.02+0a.007'), '2026.1-rc.2+0a.7');
+  assert.equal(canonicalVersion('00.0'), '0');
   const part = fc.integer({ min: 0, max: 3 }).map(String);
-  const words = fc.array(fc.constantFrom('a', 'b', '1', '2'), { minLength: 1, maxLength: 2 });
+  const words = fc.array(fc.constantFrom('a', 'b', '1', '2', '02'), { minLength: 1, maxLength: 2 });
   const version = fc
     .tuple(fc.array(part, { minLength: 1, maxLength: 3 }), fc.option(words), fc.option(words))
     .map(([numbers, before, after]) =>
@@ -218,6 +221,8 @@ test('versions are ordered by their numbers, with what comes before a release be
   fc.assert(
     fc.property(version, version, version, (a, b, c) => {
       assert.equal(Math.sign(compareVersions(a, b)), -Math.sign(compareVersions(b, a)) || 0);
+      assert.equal(compareVersions(a, b) === 0, canonicalVersion(a) === canonicalVersion(b));
+      assert.equal(compareVersions(a, canonicalVersion(a)), 0);
       if (compareVersions(a, b) <= 0 && compareVersions(b, c) <= 0) assert.ok(compareVersions(a, c) <= 0);
     }),
   );

@@ -40,11 +40,10 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     const format = firmwareFormat(order.format);
     requireSubject(order, params.subject, format);
     const signers = order.keys.map((id) => requireFirmwareSigner(keyd, id, order, now));
-    if (before === undefined) {
-      requireAfterRestore(keyd, params.statements);
-      requireUses(keyd, signers);
-      firmware.requireNext(order);
-    } else requireSameKeys(before, signers);
+    requireAfterRestore(keyd, params.statements);
+    firmware.requireNext(order, orderSha256);
+    if (before === undefined) requireUses(keyd, signers);
+    else requireSameKeys(before, signers);
     const at = before === undefined ? now : new Date(before.order.time);
     // What the format cannot sign by such a key is refused before anything is written down.
     const composed = signers.map((one) => ({ ...one, bytes: composeFor(format, params.subject, one, at) }));

@@ -171,6 +171,12 @@ test('neither version nor counter goes back, one version is one image, one id on
     securityCounter: 5,
     subject: subjectOf({ version: '2.0.0', securityCounter: 5, more: 1 }),
   });
+  // The same version in other words.
+  await refused('firmware-order.version-taken', {
+    version: '2.00',
+    securityCounter: 5,
+    subject: subjectOf({ version: '2.00', securityCounter: 5, more: 1 }),
+  });
   const { order } = await bed.approved({ version: '2.1.0', securityCounter: 5 });
   await bed.sign({ version: '2.1.0', securityCounter: 5, id: order.id });
   await refused('firmware-order.id-reused', { version: '2.1.1', securityCounter: 5, id: order.id });
@@ -241,21 +247,58 @@ test('a key that is reported compromised signs nothing more, and the journal lis
   assert.deepEqual([page.orders, page.next, page.end], [list.orders.slice(1, 3), 3, false]);
 });
 
-test('what was taken and not yet signed when keyd was killed is signed once, with the time at which it was taken', async () => {
-  const { statements, subject, requestId } = await bed.approved({ version: '0.4.0', environment: 'development' });
-  const made = await bed.keyd.client.signFirmware({ statements, subject, requestId });
+/** Stops keyd with a journal whose last entry, the signatures of an order, was never written; then `more` is. */
+async function killedBeforeSignature(more: readonly object[] = []): Promise<void> {
   await bed.keyd.stop();
   const path = join(bed.keyd.dir, 'journal');
   const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
   assert.match(lines.at(-1) ?? '', /firmware-signature/);
-  writeFileSync(path, `${lines.slice(0, -1).join('\n')}\n`);
+  const left = [...lines.slice(0, -1), ...more.map((one, at) => JSON.stringify({ n: lines.length + at, ...one }))];
+  writeFileSync(path, `${left.join('\n')}\n`);
   await bed.keyd.start();
+}
+const restored = () => ({
+  time: bed.keyd.clock.now().toISOString(),
+  kind: 'restored',
+  backupId: '00',
+  manifestSha256: '00',
+  custodians: ['cus'],
+  log: { backup: 0, restored: 0, newestSeen: 0 },
+  acceptedLoss: false,
+  crlNumbers: {},
+  refused: [],
+});
+
+test('what was taken and not yet signed when keyd was killed is signed once, with the time at which it was taken', async () => {
+  const { statements, subject, requestId } = await bed.approved({ version: '0.4.0', environment: 'development' });
+  const made = await bed.keyd.client.signFirmware({ statements, subject, requestId });
+  await killedBeforeSignature();
   const before = await counted();
   const { orders } = await bed.keyd.client.firmwareSignatures({ from: before - 1, limit: 1 });
   assert.equal(orders[0]?.signed, false);
   bed.keyd.clock.advance(60);
   const again = await bed.keyd.client.signFirmware({ statements, subject, requestId });
   assert.deepEqual([again.at, again.signatures[0]?.time], [made.at, made.signatures[0]?.time]);
+  assert.equal(await counted(), before);
+});
+
+test('TEST-KEY-23 what was taken and not yet signed is not signed after a higher version was, nor by statements of before a restore', async () => {
+  const environment = 'development';
+  const { order: _order, ...passed } = await bed.approved({ version: '0.4.1', environment });
+  await bed.keyd.client.signFirmware(passed);
+  await killedBeforeSignature();
+  await bed.sign({ version: '0.4.2', environment });
+  await assert.rejects(bed.keyd.client.signFirmware(passed), { code: 'firmware-order.rollback' });
+  const parts = bed.order({ version: '0.4.3', environment });
+  const statements = () => Promise.all((['rel', 'amy'] as const).map((who) => bed.statement(who, parts.order)));
+  const asked = { statements: await statements(), subject: parts.subject, requestId: 'taken' };
+  await bed.keyd.client.signFirmware(asked);
+  bed.keyd.clock.advance(1);
+  await killedBeforeSignature([restored()]);
+  const before = await counted();
+  await assert.rejects(bed.keyd.client.signFirmware(asked), { code: 'firmware-order.before-restore' });
+  bed.keyd.clock.advance(2);
+  await bed.keyd.client.signFirmware({ ...asked, statements: await statements() });
   assert.equal(await counted(), before);
 });
 
@@ -311,19 +354,7 @@ test('after a restore no statement of before counts: what was signed meanwhile m
   const path = join(bed.keyd.dir, 'journal');
   const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
   bed.keyd.clock.advance(1);
-  const restored = {
-    n: lines.length + 1,
-    time: bed.keyd.clock.now().toISOString(),
-    kind: 'restored',
-    backupId: '00',
-    manifestSha256: '00',
-    custodians: ['cus'],
-    log: { backup: 0, restored: 0, newestSeen: 0 },
-    acceptedLoss: false,
-    crlNumbers: {},
-    refused: [],
-  };
-  appendFileSync(path, `${JSON.stringify(restored)}\n`);
+  appendFileSync(path, `${JSON.stringify({ n: lines.length + 1, ...restored() })}\n`);
   await bed.keyd.start();
   await assert.rejects(bed.keyd.client.signFirmware({ statements, subject, requestId: 'replay' }), {
     code: 'firmware-order.before-restore',
