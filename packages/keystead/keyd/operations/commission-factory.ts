@@ -58,9 +58,10 @@ export async function commissionFactory(
   // One at a time: a name, a number and a key are each taken once.
   return keyd.state.factories.turnstile.alone(async () => {
     const before = keyd.state.factories.order(commissionOrderSha256(order));
-    if (before !== undefined) return answer(keyd, before);
-    const allowed = allow(keyd, params, keyd.now());
-    return answer(keyd, await carryOut(keyd, allowed));
+    const act = before ?? (await carryOut(keyd, allow(keyd, params, keyd.now())));
+    // Also for an order that comes again: the first time it may not have come so far.
+    keyd.publishFactories();
+    return answer(keyd, act);
   });
 }
 
@@ -194,7 +195,6 @@ async function carryOut(keyd: KeydContext, allowed: Allowed): Promise<FactoryJou
   };
   await keyd.journal.append(entry);
   keyd.state.factories.replay({ n: 1, ...entry });
-  keyd.publishFactories();
   return { n: 1, ...entry };
 }
 

@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import { checkFactoryCa, factoryCaProfile, parseCommission, verifyCommission } from '@keystead/core/lifecycle';
 import { assembleSigned, CertificateTemplate, namesFor, newSerial, readCertificate } from '@keystead/core/x509';
+import { factoryEvidencePath } from '../factory-evidence.ts';
 import { readJournal } from '../journal.ts';
 import type { Result } from '../protocol.ts';
 import { KeydBed, makeKey } from './bed.ts';
@@ -113,7 +114,12 @@ test('the same order again has the answer of the first time, also after a restar
   const ask = () =>
     bed.client.commissionFactory({ request: node.request, statements, crls: [], requestId: 'commission-1' });
   const before = journal().length;
+  const published = factoryEvidencePath(bed.rehearsal.layout.policy);
+  const evidence = readFileSync(published, 'latin1');
+  // What a first time that failed after its entry has left: the answer is given when everything is there.
+  rmSync(published);
   assert.deepEqual(await ask(), first);
+  assert.equal(readFileSync(published, 'latin1'), evidence);
   await bed.restart();
   assert.deepEqual(await ask(), first);
   assert.equal(journal().length, before);
