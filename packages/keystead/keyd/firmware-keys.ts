@@ -14,7 +14,7 @@ import {
   profileOf,
 } from '@keystead/core/lifecycle';
 import { formatName, namesFor, readCertificate } from '@keystead/core/x509';
-import { durableWrite, removeUnfinished } from '../files/durable.ts';
+import { durableWrite, removeUnfinished, syncDirectory } from '../files/durable.ts';
 import type { Keystore } from '../keystore/index.ts';
 
 /** Makes a key for firmware, unless it is there. */
@@ -69,6 +69,7 @@ async function developmentCertificate(
   const profile = firmwareProfileOf(profileOf(policy, FIRMWARE_PROFILE), key);
   const made = await certify({ profile, issuer: 'self', signer, spki: signer.spki, urls: {}, now });
   mkdirSync(join(dir, 'firmware'), { recursive: true, mode: 0o700 });
+  syncDirectory(dir);
   removeUnfinished(path);
   durableWrite(path, toPem('CERTIFICATE', made), 0o600);
   return made;
