@@ -41,7 +41,7 @@ test('openssl verifies COSE_Sign1 by each key over what Python rebuilds, with ML
     const { subject } = await format.read(image);
     const made = await Promise.all(signers.map((signer) => signer.made(format, subject)));
     writeFileSync(at('signatures'), await together(format.assemble(image, subject, made)));
-    const told = execFileSync('python3', [READER, 'cose', at('signatures'), FIRMWARE, directory], {
+    const told = execFileSync('python3', ['-B', READER, 'cose', at('signatures'), FIRMWARE, directory], {
       encoding: 'utf8',
       maxBuffer: 64 * 1024 * 1024,
     });
@@ -66,7 +66,7 @@ test('an image longer than a subject is signed by its hash, which says that it i
   assert.ok(subject.length < 64);
   const signer = await newTestSigner('P-256');
   writeFileSync(at('signatures'), await together(cose.assemble(image, subject, [await signer.made(cose, subject)])));
-  const told = execFileSync('python3', [READER, 'cose', at('signatures'), '/dev/null', directory], {
+  const told = execFileSync('python3', ['-B', READER, 'cose', at('signatures'), '/dev/null', directory], {
     encoding: 'utf8',
   });
   const [found] = JSON.parse(told) as Record<string, unknown>[];
@@ -88,7 +88,7 @@ test('a SUIT manifest of U-Boot read in Python says what was asked for, and both
   const signers = [await newTestSigner('Ed25519'), await newTestSigner('ML-DSA-65')] as const;
   const made = await Promise.all(signers.map((signer) => signer.made(suit, reading.subject)));
   writeFileSync(at('envelope'), await together(suit.assemble(image, reading.subject, made)));
-  const told = execFileSync('python3', [READER, 'suit', at('envelope'), directory], { encoding: 'utf8' });
+  const told = execFileSync('python3', ['-B', READER, 'suit', at('envelope'), directory], { encoding: 'utf8' });
   const { manifest, signatures } = JSON.parse(told) as { manifest: unknown; signatures: Record<string, unknown>[] };
   const digest = execFileSync('sha256sum', [FIRMWARE], { encoding: 'utf8' }).slice(0, 64);
   assert.deepEqual(manifest, {

@@ -65,13 +65,15 @@ test('openssl verifies every signature of an attestation over the encoding that 
     predicateType: 'https://slsa.dev/provenance/v1',
     predicate: provenance,
   });
+  const encoding = readFileSync(at('pae'));
   for (const [number, algorithm] of algorithms.entries()) {
     const key = signers[number]?.key;
     assert.ok(key !== undefined);
     writeFileSync(at('key.pem'), toPem('PUBLIC KEY', key.spki));
+    writeFileSync(at('pae'), encoding);
     assert.match(opensslSays(algorithm, number, at('key.pem')), /Verified (OK|Successfully)/);
+    // It is a signature of this encoding and of no other.
+    writeFileSync(at('pae'), Buffer.concat([encoding, Buffer.from(' ')]));
+    assert.throws(() => opensslSays(algorithm, number, at('key.pem')), { stdout: /Verification failure/i });
   }
-  // Each of them is one of this encoding and of no other.
-  writeFileSync(at('pae'), Buffer.concat([readFileSync(at('pae')), Buffer.from(' ')]));
-  assert.throws(() => opensslSays('P-256', 0, at('key.pem')));
 });

@@ -95,7 +95,7 @@ for (const [algorithm, name] of [
   ['RSA-3072', 'sha256,rsa3072'],
   ['RSA-4096', 'sha384,rsa4096'],
 ] as const) {
-  test(`a tree signed with ${algorithm} is property for property what mkimage makes of it with the same key, but for the name of the signer [mkimage: FIT ${algorithm} same signature] [dumpimage: FIT read] [openssl: FIT ${algorithm} verify]`, async () => {
+  test(`a tree signed with ${algorithm} is property for property what mkimage makes of it with the same key, but for name and version of the signer [mkimage: FIT ${algorithm} same signature] [dumpimage: FIT read] [openssl: FIT ${algorithm} verify]`, async () => {
     const [key, image] = [keyOf(algorithm), await built(place(name))];
     const signed = await signedBy(key, image);
     assert.deepEqual(await verified(signed, key), {

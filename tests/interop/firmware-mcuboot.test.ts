@@ -103,17 +103,23 @@ test('an image with two signatures holds for a bootloader that has either key [p
   }
 });
 
-test('the reader in Python refuses an image of which any octet that is signed was changed, and one that is cut off', async () => {
+test('the reader in Python refuses an image of which an octet of header, code or protected TLVs was changed, and one that is cut off', async () => {
   const key = keyOf('P-256');
-  const prepared = await MCUBOOT.prepare?.(imageOf(new Uint8Array(4000).fill(7)), { version: '1.0.0' });
+  const prepared = await MCUBOOT.prepare?.(imageOf(new Uint8Array(4000).fill(7)), PARAMETERS);
   assert.ok(prepared);
   const { subject } = await MCUBOOT.read(prepared);
   const signed = await wholeOf(MCUBOOT.assemble(prepared, subject, [key.made(MCUBOOT, subject)]));
-  const changed = Uint8Array.from(signed, (octet, at) => (at === 3000 ? octet ^ 1 : octet));
-  const image = join(directory, 'bad.bin');
-  writeFileSync(join(directory, 'bad.der'), key.spki);
-  for (const bad of [changed, signed.subarray(0, -1)]) {
-    writeFileSync(image, bad);
-    assert.equal((await run('python3', [READER, image, join(directory, 'bad.der'), '-'])).status, 1);
+  const [image, spki] = [join(directory, 'bad.bin'), join(directory, 'bad.der')];
+  writeFileSync(spki, key.spki);
+  const read = (bytes: Uint8Array) => {
+    writeFileSync(image, bytes);
+    return run('python3', [READER, image, spki, join(directory, 'bad')]);
+  };
+  assert.equal((await read(signed)).status, 0);
+  // Load address, version, padding of the header, code, the value of the last protected TLV.
+  for (const place of [4, 20, 100, 3000, subject.length - 1]) {
+    const { status, stderr } = await read(signed.map((octet, at) => (at === place ? octet ^ 1 : octet)));
+    assert.deepEqual([status, stderr.trim()], [1, 'digest'], `${place}`);
   }
+  assert.equal((await read(signed.subarray(0, -1))).status, 1);
 });

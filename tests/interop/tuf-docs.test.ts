@@ -44,6 +44,7 @@ const SAID = [
 ];
 
 const blocks = [...page.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
+assert.equal(blocks.length, SAID.length);
 for (const [index, block] of blocks.entries()) {
   test(`docs/tuf.md: block ${index + 1} of ${blocks.length} runs as it stands`, async () => {
     assert.match(await shell(block), SAID[index] ?? /never/);

@@ -15,14 +15,18 @@ export async function verified(layout: Layout): Promise<Map<string, Found>> {
   return new Map((JSON.parse(run.stdout) as Found[]).map((one) => [one.id, one]));
 }
 
+/** What is weak of one user in a container, and of a keyd without a counter outside of its disk. */
+const WEAK_HERE = ['keyd.isolation', 'keyd.count'];
+
 /**
  * Nothing is wrong in this data directory: by `keystead verify`, and by `keystead audit verify`, which goes over the log
- * alone. Of one user in a container keyd's isolation is weak, and no check may be worse.
+ * alone. What was never set up in a test may be weak, and nothing else: a gap in a factory's history is weak, too.
  */
 export async function nothingIsWrong(layout: Layout): Promise<void> {
   const found = [...(await verified(layout)).values()];
+  assert.notEqual(found.length, 0);
   assert.deepEqual(
-    found.filter(({ verdict }) => verdict !== 'passed' && verdict !== 'weak'),
+    found.filter(({ id, verdict }) => verdict !== 'passed' && !(verdict === 'weak' && WEAK_HERE.includes(id))),
     [],
   );
   const log = await keystead(['audit', 'verify', '--data', layout.data]);

@@ -1,4 +1,4 @@
-/** What Keystead signs firmware as, each as its own verifier wants it: docs/signing.md has the table. */
+/** What Keystead signs firmware as, each as its own verifier wants it: docs/signing-boot.md, signing-cms.md, signing-formats.md, tuf.md. */
 export const FIRMWARE_FORMATS = [
   'mcuboot',
   'fit',
