@@ -126,6 +126,17 @@ test('an image that holds a private key in the clear is refused with its place',
   assert.deepEqual(bed.told(), ['signing.private-key']);
 });
 
+test('a private key in the clear is found after any number of keys that are encrypted', async () => {
+  const { generateKeyPairSync } = await import('node:crypto');
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const clear = privateKey.export({ format: 'pem', type: 'pkcs8' });
+  const locked = privateKey.export({ format: 'pem', type: 'pkcs8', cipher: 'aes-256-cbc', passphrase: 'a test' });
+  const harmless = testImage({ product: 'pump', version: '1.2.0' }, `${locked}`.repeat(150));
+  assert.deepEqual((await bed.submit(harmless)).scan, { encrypted: 150, unread: 0 });
+  const leaking = testImage({ product: 'pump', version: '1.2.0' }, `${`${locked}`.repeat(150)}${clear}`);
+  await assert.rejects(bed.submit(leaking, { id: 'order-2' }), { code: 'signing.private-key' });
+});
+
 test('a version or a counter that goes back is refused at once, and not where the order says that it goes back', async () => {
   await bed.signed(image);
   const old = testImage({ product: 'pump', version: '1.1.9', counter: 7 });
