@@ -51,6 +51,24 @@ test('the same request again, the same statement again, is the same; another und
   assert.deepEqual(await bed.signing.add(draft.id, statement, bed.by('anna')), first);
 });
 
+test('the last approval again, after all was carried out, is answered as what it brought', async () => {
+  const draft = await bed.submit(image);
+  for (const name of ['rita', 'anna'] as const) await bed.add(draft, name);
+  const last = await bed.statement(draft.order, 'axel');
+  await bed.signing.add(draft.id, last, bed.by('axel'));
+  await bed.signing.settled();
+  const told = bed.told();
+  assert.equal((await bed.signing.add(draft.id, last, bed.by('axel'))).state, 'signed');
+  assert.deepEqual(bed.told(), told);
+  await assert.rejects(bed.add(draft, 'axel', { seconds: 60 }), { code: 'signing.request-closed' });
+});
+
+test('a page after a request that there is not is refused, and not the first page again', async () => {
+  await bed.submit(image);
+  assert.deepEqual(bed.signing.list('order-1').requests, []);
+  assert.throws(() => bed.signing.list('order-2'), { code: 'signing.request-unknown', field: 'after' });
+});
+
 test('a development image takes the quorum of its own environment', async () => {
   const draft = await bed.submit(image, { environment: 'development' });
   await bed.add(draft, 'rita');
