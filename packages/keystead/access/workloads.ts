@@ -49,7 +49,7 @@ export class Workloads {
     if (issuer === undefined) throw unbelieved('iss', issuerIn(token).slice(0, MOST_SUBJECT));
     const claims = await issuer.verified(token, this.#clock.now());
     const { iat, exp, sub } = claims;
-    if (sub === undefined || sub.length === 0 || sub.length > MOST_SUBJECT)
+    if (typeof sub !== 'string' || sub.length === 0 || sub.length > MOST_SUBJECT)
       throw unbelieved('sub', 'no name of at most 256 characters');
     if (iat === undefined || exp === undefined || exp - iat > MOST_LIFE_SECONDS)
       throw unbelieved('exp', 'a life of more than a day');
@@ -61,13 +61,15 @@ export class Workloads {
   }
 }
 
+type KeySet = ReturnType<typeof createLocalJWKSet>;
+
 /** One issuer and its keys. */
 class Issuer {
   readonly settings: WorkloadIssuer;
   readonly #clock: Clock;
   readonly #directory: string;
-  #keys: { readonly set: ReturnType<typeof createLocalJWKSet>; readonly at: number } | undefined;
-  #fetching: Promise<JSONWebKeySet> | undefined;
+  #keys: { readonly set: KeySet; readonly at: number } | undefined;
+  #fetching: Promise<KeySet> | undefined;
 
   constructor(settings: WorkloadIssuer, clock: Clock, directory: string) {
     this.settings = settings;
@@ -99,24 +101,24 @@ class Issuer {
     }
   }
 
-  async #keySet(maxAgeMs: number): Promise<ReturnType<typeof createLocalJWKSet>> {
+  async #keySet(maxAgeMs: number): Promise<KeySet> {
     const now = this.#clock.now().getTime();
     if (this.#keys !== undefined && now - this.#keys.at < maxAgeMs) return this.#keys.set;
     this.#fetching ??= this.#load().finally(() => {
       this.#fetching = undefined;
     });
-    const set = createLocalJWKSet(await this.#fetching);
+    const set = await this.#fetching;
     this.#keys = { set, at: now };
     return set;
   }
 
-  async #load(): Promise<JSONWebKeySet> {
+  async #load(): Promise<KeySet> {
     const { jwksFile, jwksUrl } = this.settings;
     const field = jwksUrl ?? jwksFile ?? '';
     try {
       const text =
         jwksUrl === undefined ? readFileSync(resolve(this.#directory, field), 'utf8') : await fetched(jwksUrl);
-      return JSON.parse(text) as JSONWebKeySet;
+      return createLocalJWKSet(JSON.parse(text) as JSONWebKeySet);
     } catch (cause) {
       throw new KeysteadError('service.unreachable', { field, seen: 'no key set of the issuer', cause });
     }
@@ -144,7 +146,8 @@ async function fetched(url: string): Promise<string> {
 /** Whose token it says that it is; believed of nothing yet. @throws KeysteadError `signing.workload`. */
 function issuerIn(token: string): string {
   try {
-    return decodeJwt(token).iss ?? '';
+    const iss: unknown = decodeJwt(token).iss;
+    return typeof iss === 'string' ? iss : '';
   } catch (cause) {
     throw unbelieved('token', 'no JSON Web Token', cause);
   }

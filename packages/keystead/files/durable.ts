@@ -1,5 +1,15 @@
-import { closeSync, fchmodSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { toHex } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
 
@@ -41,6 +51,18 @@ export function syncDirectory(dir: string): void {
   } finally {
     closeSync(handle);
   }
+}
+
+/**
+ * Makes a directory, and those above it that are missing, each durable in the one above: what is written into it durably
+ * would else be lost with its name. One that is there is left as it is.
+ * @throws Error of node:fs.
+ */
+export function durableDirectory(path: string, mode: number): void {
+  const first = mkdirSync(path, { recursive: true, mode });
+  if (first === undefined) return;
+  const top = resolve(first);
+  for (let made = resolve(path); made.length >= top.length; made = dirname(made)) syncDirectory(dirname(made));
 }
 
 /** Removes what killed writes of `path` left behind. Nobody else may be writing it. @throws Error of node:fs. */

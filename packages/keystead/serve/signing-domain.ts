@@ -13,6 +13,8 @@ import type { Rooms } from './rooms.ts';
 const MOST_IMAGE_BYTES = 8 * 1024 ** 3;
 /** What an upload leaves of the disk: without room for the records nothing else could be done. */
 const LEAST_FREE_BYTES = 512 * 1024 ** 2;
+/** After so many octets of an upload the disk is asked again: others write too, and not every upload tells its length. */
+const LOOKED_AFTER_BYTES = 32 * 1024 ** 2;
 
 /** REST's view of firmware signing: who may submit, sign and look. */
 export function signingDomain(
@@ -79,11 +81,13 @@ export function signingDomain(
     },
     async keepSigningFile(caller, sha256, pieces) {
       try {
-        return await signing.files.take(pieces, { most: MOST_IMAGE_BYTES, expected: sha256 });
+        const bounded = leavingRoom(pieces, () => roomIn(layout.data));
+        return await signing.files.take(bounded, { most: MOST_IMAGE_BYTES, expected: sha256 });
       } catch (error) {
-        const { actor, requestId } = await submitter(caller, 'upload for signing');
-        if (error instanceof KeysteadError)
+        if (error instanceof KeysteadError) {
+          const { actor, requestId } = await submitter(caller, 'upload for signing');
           await access.refused(error, { requestId, what: 'upload for signing' }, actor);
+        }
         throw error;
       }
     },
@@ -135,11 +139,35 @@ async function refusalOfSize(bytes: number | undefined, directory: string): Prom
   if (bytes !== undefined && bytes > MOST_IMAGE_BYTES) {
     return new KeysteadError('signing.image-too-large', { field: 'Content-Length', seen: `${bytes} bytes` });
   }
+  return refusalOfRoom(bytes ?? 0, await roomIn(directory));
+}
+
+/** What may still be kept, octets; negative where the disk has less than is left alone. */
+async function roomIn(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory);
-  const room = bavail * bsize - LEAST_FREE_BYTES;
-  if ((bytes ?? 0) <= room) return undefined;
-  return new KeysteadError('signing.no-space', {
-    field: 'Content-Length',
-    seen: `${bytes ?? 'unknown'} bytes, with room for ${Math.max(0, room)}`,
-  });
+  return bavail * bsize - LEAST_FREE_BYTES;
+}
+
+function refusalOfRoom(bytes: number, room: number): KeysteadError | undefined {
+  if (bytes <= room) return undefined;
+  const seen = `${bytes} bytes, with room for ${Math.max(0, room)}`;
+  return new KeysteadError('signing.no-space', { field: 'body', seen });
+}
+
+/** What comes, as long as the disk has room for it. @throws KeysteadError `signing.no-space`. */
+export async function* leavingRoom(
+  pieces: AsyncIterable<Uint8Array>,
+  room: () => Promise<number>,
+): AsyncGenerator<Uint8Array> {
+  let left = 0;
+  for await (const piece of pieces) {
+    if (piece.length > left) {
+      const now = await room();
+      const error = refusalOfRoom(piece.length, now);
+      if (error !== undefined) throw error;
+      left = Math.min(now, LOOKED_AFTER_BYTES);
+    }
+    left -= piece.length;
+    yield piece;
+  }
 }

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Pieces } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type { ImageBytes } from '@keystead/core/firmware';
+import { durableDirectory, removeUnfinished } from '../files/durable.ts';
 import { StagedFile } from '../files/staged.ts';
 
 /** What is kept, by what it is known. */
@@ -44,10 +45,8 @@ export class BlobStore {
 
   /** Makes the directory and removes what a kill left; before anything is taken. @throws Error of node:fs. */
   open(): void {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    for (const name of readdirSync(this.#directory)) {
-      if (/^\.[0-9a-z.]+\.tmp$/.test(name)) rmSync(join(this.#directory, name), { force: true });
-    }
+    durableDirectory(this.#directory, 0o700);
+    removeUnfinished(this.#incoming);
   }
 
   /**
@@ -56,7 +55,7 @@ export class BlobStore {
    * @throws KeysteadError `signing.image-too-large`, `signing.image-differs`, and what the pieces throw.
    */
   async take(pieces: Pieces, { most, expected }: { readonly most: number; readonly expected?: string }): Promise<Blob> {
-    const staged = await StagedFile.write(join(this.#directory, 'incoming'), bounded(pieces, most), { mode: 0o400 });
+    const staged = await StagedFile.write(this.#incoming, bounded(pieces, most), { mode: 0o400 });
     const { bytes, sha256 } = staged;
     if (expected !== undefined && expected !== sha256) {
       staged.discard();
@@ -71,8 +70,7 @@ export class BlobStore {
 
   /** Its size, octets; undefined where there is none. It says nothing of what is in it. */
   sizeOf(sha256: string): number | undefined {
-    const path = this.#path(sha256);
-    return existsSync(path) ? statSync(path).size : undefined;
+    return statSync(this.#path(sha256), { throwIfNoEntry: false })?.size;
   }
 
   /** @throws KeysteadError `signing.image-unknown`. */
@@ -89,6 +87,11 @@ export class BlobStore {
   /** Where it lies, for who reads it by its path. @throws KeysteadError `signing.image-unknown` for what is no hash. */
   path(sha256: string): string {
     return this.#path(sha256);
+  }
+
+  /** What comes, before its hash is known. */
+  get #incoming(): string {
+    return join(this.#directory, 'incoming');
   }
 
   #path(sha256: string): string {

@@ -1,19 +1,26 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Scanned, scanPath } from '../scan/index.ts';
 
-/** What the thread says when it has looked at the whole image: every find, up to so many. */
+/** What the thread says when it has looked at the whole image, or at a key in the clear. */
 export interface ScanMessage {
-  readonly found: readonly Scanned[];
+  /** The first private key in the clear. */
+  readonly clear: Extract<Scanned, { what: 'key' }> | undefined;
+  readonly encrypted: number;
+  readonly unread: number;
 }
-
-/** More tell no more: one is enough for a refusal. */
-const MOST_FINDS = 100;
 
 const path: string = workerData;
-const found: Scanned[] = [];
+let clear: ScanMessage['clear'];
+let encrypted = 0;
+let unread = 0;
+// Whatever is not refused is counted only: no number of such finds hides the key that comes after them.
 for await (const one of scanPath(path)) {
-  found.push(one);
-  if (found.length >= MOST_FINDS) break;
+  if (one.what === 'unread') unread += 1;
+  else if (one.encrypted) encrypted += 1;
+  else {
+    clear = one;
+    break;
+  }
 }
-const message: ScanMessage = { found };
+const message: ScanMessage = { clear, encrypted, unread };
 parentPort?.postMessage(message);

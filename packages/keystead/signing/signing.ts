@@ -92,6 +92,9 @@ export class Signing {
     return this.#audited('sign a firmware request', by, { request: id }, async () => {
       const { signer, content } = parseFirmwareStatement(statement);
       const row = await this.#deps.store.commit((tx) => {
+        const past = tx.signing.request(id);
+        // Who had no answer brings it again, and all may have been done since.
+        if (past?.state === 'signed' && statementsOf(past).includes(statement)) return past;
         const known = this.#open(tx, id);
         const before = statementsOf(known);
         if (before.includes(statement)) return known;
@@ -158,11 +161,18 @@ export class Signing {
     return this.show(id).submittedBy;
   }
 
-  /** The newest first. @param after the id of the last one of the page before. */
+  /**
+   * The newest first.
+   * @param after the id of the last one of the page before.
+   * @throws KeysteadError `signing.request-unknown` for what is no request.
+   */
   list(after?: string): { requests: RequestView[]; next: string | null } {
-    const rows = this.#deps.store.read(({ signing }) =>
-      signing.requests(after === undefined ? undefined : signing.request(after), LISTED),
-    );
+    const rows = this.#deps.store.read(({ signing }) => {
+      const last = after === undefined ? undefined : signing.request(after);
+      if (after !== undefined && last === undefined)
+        throw new KeysteadError('signing.request-unknown', { field: 'after', seen: after });
+      return signing.requests(last, LISTED);
+    });
     const next = rows.length === LISTED ? (rows.at(-1)?.id ?? null) : null;
     return { requests: rows.map((row) => this.#viewOf(row)), next };
   }

@@ -17,11 +17,10 @@ export const INITIAL: SigningState = 'draft';
 /** Every way from one state of a request to another. What does not stand here does not happen. */
 export const SIGNING_STEPS: readonly Step[] = [
   { from: 'draft', event: 'propose', to: 'waiting', when: 'a release engineer signs that they ask for it' },
-  { from: 'draft', event: 'refuse', to: 'refused', when: 'the image that is kept is no longer the one that was read' },
   { from: 'draft', event: 'expire', to: 'expired', when: 'nobody signs for it in 7 days' },
   { from: 'draft', event: 'withdraw', to: 'withdrawn', when: 'a release engineer takes it back' },
   { from: 'waiting', event: 'approve', to: 'approved', when: 'the last approval that the policy asks for is there' },
-  { from: 'waiting', event: 'refuse', to: 'refused', when: 'a signer of it lost the role, or the image was changed' },
+  { from: 'waiting', event: 'refuse', to: 'refused', when: 'somebody who signed before may no longer' },
   { from: 'waiting', event: 'expire', to: 'expired', when: 'the first of its statements ends' },
   { from: 'waiting', event: 'withdraw', to: 'withdrawn', when: 'who asked for it takes it back' },
   { from: 'approved', event: 'sign', to: 'signed', when: 'keyd has signed, and the result is kept' },

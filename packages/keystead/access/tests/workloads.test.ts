@@ -93,6 +93,8 @@ test('a token of a believed issuer with the claims of a grant tells whose job it
 const REFUSED: readonly (readonly [what: string, field: string, make: () => string])[] = [
   ['another audience', 'aud', () => token(claims({ aud: 'https://elsewhere.example' }))],
   ['another issuer', 'iss', () => token(claims({ iss: 'https://elsewhere.example' }))],
+  ['an issuer that is a number', 'iss', () => token(claims({ iss: 5 }))],
+  ['a subject that is a number', 'sub', () => token(claims({ sub: 5 }))],
   ['no issuer', 'iss', () => token(claims({ iss: undefined }))],
   ['a token that has ended', 'exp', () => token(claims({ iat: seconds(-700_000), exp: seconds(-100_000) }))],
   ['a token of a time to come', 'nbf', () => token(claims({ nbf: seconds(100_000) }))],
@@ -144,8 +146,8 @@ test('a key that the issuer changed to is fetched, but not more often than twice
   assert.equal(asked, 2);
 });
 
-test('key sets that are too large, no JSON, or not there are told as something to try again', async () => {
-  for (const text of ['{"keys":[', ' '.repeat(300_000)]) {
+test('key sets that are too large, no JSON, no key sets, or not there are told as something to try again', async () => {
+  for (const text of ['{"keys":[', '{"keys":5}', ' '.repeat(300_000)]) {
     body = text;
     await assert.rejects(new Workloads([settings()], clock).identify(token(claims())), { code: 'service.unreachable' });
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import {
+import fs, {
   chmodSync,
   existsSync,
   mkdirSync,
@@ -10,11 +10,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { randomBytes, sha256 } from '@keystead/core/crypto';
 import { ended, inTemporaryDirectory, run, source, startScript } from '../../keystore/tests/support.ts';
-import { durableWrite, removeUnfinished } from '../durable.ts';
+import { durableDirectory, durableWrite, removeUnfinished } from '../durable.ts';
 
 test('a file is replaced and has exactly the mode that was asked for, whatever the umask', async () => {
   await inTemporaryDirectory((dir) => {
@@ -90,6 +91,26 @@ test('kill -9 at any moment leaves the old content or the new, whole, and never 
     }
     removeUnfinished(path);
     assert.deepEqual(readdirSync(dir).sort(), ['file', 'script.ts']);
+  });
+});
+
+test('directories that are made are durable in those above them, and one that is there is left as it is', async (t) => {
+  await inTemporaryDirectory((dir) => {
+    const open = t.mock.method(fs, 'openSync');
+    syncBuiltinESMExports();
+    try {
+      durableDirectory(join(dir, 'a', 'b', 'c'), 0o700);
+      const synced = open.mock.calls.map(({ arguments: [path] }) => path);
+      assert.deepEqual(synced, [join(dir, 'a', 'b'), join(dir, 'a'), dir]);
+      assert.equal(statSync(join(dir, 'a', 'b', 'c')).mode & 0o777, 0o700);
+      chmodSync(join(dir, 'a'), 0o500);
+      durableDirectory(join(dir, 'a'), 0o755);
+      assert.equal(statSync(join(dir, 'a')).mode & 0o777, 0o500);
+      assert.equal(open.mock.callCount(), 3);
+    } finally {
+      open.mock.restore();
+      syncBuiltinESMExports();
+    }
   });
 });
 

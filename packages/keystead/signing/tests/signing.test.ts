@@ -51,6 +51,24 @@ test('the same request again, the same statement again, is the same; another und
   assert.deepEqual(await bed.signing.add(draft.id, statement, bed.by('anna')), first);
 });
 
+test('the last approval again, after all was carried out, is answered as what it brought', async () => {
+  const draft = await bed.submit(image);
+  for (const name of ['rita', 'anna'] as const) await bed.add(draft, name);
+  const last = await bed.statement(draft.order, 'axel');
+  await bed.signing.add(draft.id, last, bed.by('axel'));
+  await bed.signing.settled();
+  const told = bed.told();
+  assert.equal((await bed.signing.add(draft.id, last, bed.by('axel'))).state, 'signed');
+  assert.deepEqual(bed.told(), told);
+  await assert.rejects(bed.add(draft, 'axel', { seconds: 60 }), { code: 'signing.request-closed' });
+});
+
+test('a page after a request that there is not is refused, and not the first page again', async () => {
+  await bed.submit(image);
+  assert.deepEqual(bed.signing.list('order-1').requests, []);
+  assert.throws(() => bed.signing.list('order-2'), { code: 'signing.request-unknown', field: 'after' });
+});
+
 test('a development image takes the quorum of its own environment', async () => {
   const draft = await bed.submit(image, { environment: 'development' });
   await bed.add(draft, 'rita');
@@ -123,6 +141,17 @@ test('an image that holds a private key in the clear is refused with its place',
   const leaking = testImage({ product: 'pump', version: '1.2.0' }, `code\n${pem}`);
   await assert.rejects(bed.submit(leaking), (error: Error) => /ed25519, pem\) at offset \d+/.test(error.message));
   assert.deepEqual(bed.told(), ['signing.private-key']);
+});
+
+test('a private key in the clear is found after any number of keys that are encrypted', async () => {
+  const { generateKeyPairSync } = await import('node:crypto');
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const clear = privateKey.export({ format: 'pem', type: 'pkcs8' });
+  const locked = privateKey.export({ format: 'pem', type: 'pkcs8', cipher: 'aes-256-cbc', passphrase: 'a test' });
+  const harmless = testImage({ product: 'pump', version: '1.2.0' }, `${locked}`.repeat(150));
+  assert.deepEqual((await bed.submit(harmless)).scan, { encrypted: 150, unread: 0 });
+  const leaking = testImage({ product: 'pump', version: '1.2.0' }, `${`${locked}`.repeat(150)}${clear}`);
+  await assert.rejects(bed.submit(leaking, { id: 'order-2' }), { code: 'signing.private-key' });
 });
 
 test('a version or a counter that goes back is refused at once, and not where the order says that it goes back', async () => {

@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
@@ -21,6 +20,7 @@ import {
   tufSubject,
   withSignature,
 } from '@keystead/core/firmware';
+import { durableDirectory, removeUnfinished } from '../../files/durable.ts';
 import { StagedFile } from '../../files/staged.ts';
 import type { TufRepository } from './repository.ts';
 
@@ -131,7 +131,8 @@ async function putTargets(
     if (await repository.holds(path, target)) continue;
     if (files === undefined) throw new KeysteadError('firmware.tuf-target', { field: path, seen: 'no file' });
     const to = repository.targetPath(path, target);
-    mkdirSync(dirname(to), { recursive: true, mode: 0o755 });
+    durableDirectory(dirname(to), 0o755);
+    removeUnfinished(to);
     let staged: StagedFile;
     try {
       staged = await StagedFile.copy(join(files, path), to, { mode: MODE });

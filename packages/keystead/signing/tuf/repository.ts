@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { sameBytes } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
@@ -14,7 +14,7 @@ import {
   type TufSigned,
   type TufTarget,
 } from '@keystead/core/firmware';
-import { durableWrite } from '../../files/durable.ts';
+import { durableDirectory, durableWrite, removeUnfinished } from '../../files/durable.ts';
 
 /** Everybody may read what everybody may fetch. */
 const MODE = 0o644;
@@ -38,7 +38,7 @@ export class TufRepository {
 
   /** The directories, made where they are missing. */
   prepare(): void {
-    for (const part of ['metadata', 'targets']) mkdirSync(join(this.#dir, part), { recursive: true, mode: 0o755 });
+    for (const part of ['metadata', 'targets']) durableDirectory(join(this.#dir, part), 0o755);
   }
 
   /**
@@ -95,6 +95,7 @@ export class TufRepository {
         throw new KeysteadError('firmware.tuf-version', { field: path, seen: 'another content under this version' });
       }
     }
+    removeUnfinished(path);
     durableWrite(path, bytes, MODE);
   }
 
