@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 
 /**
- * A package is there when its command starts and, where that does not tell, prints `says` or `succeeds`. strongSwan's plugins are
- * packages that are only recommended: without them pki starts, and knows neither ECDSA nor HTTP.
+ * A package is there when its command starts and, where that does not tell, prints `says` or (`succeeds`) ends with 0.
+ * strongSwan's plugins are packages that are only recommended: without them pki starts, and knows neither ECDSA nor HTTP.
  */
 const PEERS = [
   { package: 'openssl', command: 'openssl', args: ['version'] },

@@ -13,9 +13,9 @@ export interface SoftwareKey {
 }
 
 /**
- * A key pair by FIPS 186-5, FIPS 204 or FIPS 205, from OpenSSL's DRBG, which passes its health test first. The pair is tried on one
- * signature before it is given out (pairwise consistency, FIPS 140-3 IG 10.3.A). RSA and SLH-DSA block for up to a
- * second.
+ * A key pair by FIPS 186-5, FIPS 204 or FIPS 205, from OpenSSL's DRBG, which passes its health test first. The pair is
+ * tried on one signature before it is given out (pairwise consistency, FIPS 140-3 IG 10.3.A). RSA and SLH-DSA block for
+ * up to a second.
  * REQ-KEY-GEN-01.
  * @throws KeysteadError `rng.unhealthy`, `key.inconsistent`.
  */

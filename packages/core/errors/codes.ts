@@ -1453,7 +1453,7 @@ export const ERRORS = {
   'signing.image-unknown': {
     kind: 'not-found',
     rule: 'an image or a document must have been handed in before it is asked for',
-    remedy: 'upload it with PUT /api/v1/signing/files/<sha256>; keystead sign request --image does',
+    remedy: 'upload it with PUT /api/v1/signing/files/SHA256; keystead sign request does',
   },
   'signing.image-differs': {
     kind: 'invalid',

@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { emptyCoreDumps } from '../files/core-dump.ts';
 import { acmeCommand } from './acme.ts';
 import { auditCommand } from './audit.ts';
@@ -104,8 +104,11 @@ if (process.argv.length <= 2) {
   try {
     await program.parseAsync(process.argv);
   } catch (thrown) {
-    if (thrown instanceof CommanderError) process.exitCode = thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
-    else if (thrown instanceof BytesWritten) {
+    if (thrown instanceof CommanderError) {
+      // Commander prints what it finds; what a command itself finds of its words, nobody has printed yet.
+      if (thrown instanceof InvalidArgumentError) process.stderr.write(`error: ${thrown.message}\n`);
+      process.exitCode = thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
+    } else if (thrown instanceof BytesWritten) {
       process.stdout.write(thrown.print(process.argv.includes('--json')));
     } else fail(thrown, process.argv.includes('--json'));
   }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { KeysteadError } from '@keystead/core/errors';
 import { firmwareOrderSha256, parseFirmwareStatement, type Role } from '@keystead/core/lifecycle';
 import { Command } from 'commander';
@@ -6,6 +5,7 @@ import { durableWrite } from '../files/durable.ts';
 import type { RequestView } from '../signing/index.ts';
 import { offlineSigner } from './offline-signer.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
+import { namedFile } from './sign-files.ts';
 import { requireOwnCopy, statementOf } from './sign-statement.ts';
 import { printView, requestText } from './sign-text.ts';
 import { duration, lookUp, REQUESTS } from './sign-wait.ts';
@@ -45,7 +45,7 @@ Examples:
     )
     .action(async (id: string, options: ApproveOptions) => {
       if (options.statement !== undefined)
-        return printSent(options, await send(id, readText(options.statement).trim(), options));
+        return printSent(options, await send(id, namedFile(options.statement).toString('utf8').trim(), options));
       const view = await shown(id, options);
       if (options.json !== true) process.stdout.write(`${requestText(view)}\n`);
       const { order, proposer } = requireTrue(view, id);
@@ -70,7 +70,7 @@ Examples:
 async function shown(id: string, options: ApproveOptions): Promise<RequestView> {
   if (options.request === undefined) return asOperator(options, (client) => lookUp(client, id));
   try {
-    return JSON.parse(readText(options.request)) as RequestView;
+    return JSON.parse(namedFile(options.request).toString('utf8')) as RequestView;
   } catch (cause) {
     if (cause instanceof KeysteadError) throw cause;
     throw new KeysteadError('request.malformed', { field: options.request, seen: 'not JSON', cause });
@@ -101,12 +101,4 @@ const send = (id: string, statement: string, options: ApproveOptions): Promise<R
 function printSent(options: ApproveOptions, view: RequestView): void {
   const text = `${view.id}: ${view.state}, ${view.approvers.length} of ${view.needed ?? '?'} approvals`;
   printView(options.json, view, text);
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new KeysteadError('signing.no-file', { field: path, seen: 'no readable file', cause });
-  }
 }

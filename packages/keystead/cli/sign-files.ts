@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { createReadStream, readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
 import type { RestClient } from '../client/rest.ts';
 import { StagedFile } from '../files/staged.ts';
@@ -17,19 +17,35 @@ export interface LocalFile {
 
 /** Hashes a file as a stream. @throws KeysteadError `signing.no-file`. */
 export async function localFile(path: string, quiet: boolean): Promise<LocalFile> {
-  if (!existsSync(path)) throw new KeysteadError('signing.no-file', { field: path, seen: 'no readable file' });
-  const { size } = statSync(path);
   const progress = progressOf(`hashing ${basename(path)}`, quiet);
-  const hash = createHash('sha256');
-  let bytes = 0;
-  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) {
-    hash.update(piece);
-    bytes += piece.length;
-    progress.at(bytes, size);
+  try {
+    const { size } = statSync(path);
+    const hash = createHash('sha256');
+    let bytes = 0;
+    for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) {
+      hash.update(piece);
+      bytes += piece.length;
+      progress.at(bytes, size);
+    }
+    return { path, sha256: hash.digest('hex'), bytes };
+  } catch (cause) {
+    throw noFile(path, cause);
+  } finally {
+    progress.end();
   }
-  progress.end();
-  return { path, sha256: hash.digest('hex'), bytes };
 }
+
+/** A small file that the command names. @throws KeysteadError `signing.no-file`. */
+export function namedFile(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw noFile(path, cause);
+  }
+}
+
+const noFile = (field: string, cause: unknown): KeysteadError =>
+  new KeysteadError('signing.no-file', { field, seen: 'no readable file', cause });
 
 /** Hands a file in unless the service has it. */
 export async function handIn(client: RestClient, file: LocalFile, quiet: boolean): Promise<void> {
@@ -54,9 +70,7 @@ export async function handIn(client: RestClient, file: LocalFile, quiet: boolean
 
 /** Fetches a result to a file, whole or not at all. @throws KeysteadError `signing.image-differs`. */
 export async function fetchTo(client: RestClient, path: string, out: string, sha256: string): Promise<number> {
-  const staged = await StagedFile.write(join(dirname(out), basename(out)), await client.download(path), {
-    mode: 0o644,
-  });
+  const staged = await StagedFile.write(out, await client.download(path), { mode: 0o644 });
   if (staged.sha256 !== sha256) {
     staged.discard();
     throw new KeysteadError('signing.image-differs', {

@@ -3,12 +3,12 @@ import { canonicalJson, toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { FIRMWARE_FORMATS } from '@keystead/core/firmware';
-import { parsePolicy } from '@keystead/core/lifecycle';
+import { parsePolicy, type StatementSigner } from '@keystead/core/lifecycle';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { RestClient } from '../client/rest.ts';
 import type { RequestView } from '../signing/index.ts';
 import { asSigningOperator, type OperatorOptions, operatorOptions } from './operator.ts';
-import { handIn, type LocalFile, localFile } from './sign-files.ts';
+import { handIn, type LocalFile, localFile, namedFile } from './sign-files.ts';
 import { askingRole, requireOwnCopy, statementOf } from './sign-statement.ts';
 import { printView, requestText } from './sign-text.ts';
 import { duration, REQUESTS, waitFor } from './sign-wait.ts';
@@ -75,17 +75,18 @@ Examples:
     .action(async (image: string, options: RequestOptions) => {
       const quiet = options.json === true;
       const files = await filesOf(image, options, quiet);
-      if (options.tokenFd !== undefined) {
-        const view = await asWorkload(options, (client) => submit(client, files, options, quiet));
-        printView(options.json, view, requestText(view));
-        return;
-      }
-      const view = await asSigningOperator(options, async (client, key) => {
+      const waited = (client: RestClient, view: RequestView): RequestView | Promise<RequestView> =>
+        options.wait === undefined ? view : waitFor(client, view.id, options.wait, quiet);
+      const submitted = async (client: RestClient): Promise<RequestView> =>
+        waited(client, await submit(client, files, options, quiet));
+      const asked = async (client: RestClient, key: () => StatementSigner): Promise<RequestView> => {
         const draft = await submit(client, files, options, quiet);
-        if (options.draft === true) return draft;
-        const asked = draft.state === 'draft' ? await propose(client, draft, image, options, key) : draft;
-        return options.wait === undefined ? asked : waitFor(client, asked.id, options.wait, quiet);
-      });
+        return waited(client, draft.state === 'draft' ? await propose(client, draft, image, options, key) : draft);
+      };
+      const view =
+        options.tokenFd === undefined
+          ? await asSigningOperator(options, options.draft === true ? submitted : asked)
+          : await asWorkload(options, options.tokenFd, submitted);
       printView(options.json, view, requestText(view));
     });
 }
@@ -134,7 +135,7 @@ async function propose(
   draft: RequestView,
   image: string,
   options: RequestOptions,
-  key: Parameters<Parameters<typeof asSigningOperator>[1]>[1],
+  key: () => StatementSigner,
 ): Promise<RequestView> {
   await requireOwnCopy(draft.order, image, options.json === true);
   const { file } = await client.get<{ file: string }>('/api/v1/policy');
@@ -148,18 +149,33 @@ async function propose(
   return client.post<RequestView>(`${REQUESTS}/${draft.id}/statements`, { statement });
 }
 
-/** @throws KeysteadError `config.missing`. */
-async function asWorkload<T>(options: RequestOptions, act: (client: RestClient) => Promise<T>): Promise<T> {
-  const { url, anchor, tokenFd } = options;
+/** @throws InvalidArgumentError without an address. @throws KeysteadError `signing.no-file`. */
+async function asWorkload<T>(
+  { url, anchor }: RequestOptions,
+  tokenFd: string,
+  act: (client: RestClient) => Promise<T>,
+): Promise<T> {
   if (url === undefined || anchor === undefined) {
-    throw new KeysteadError('config.missing', { field: url === undefined ? '--url' : '--anchor', seen: 'nothing' });
+    throw new InvalidArgumentError('--token-fd takes --url and --anchor: a workload knows no data directory.');
   }
-  const token = readFileSync(Number(tokenFd), 'utf8').trim();
-  const client = new RestClient({ baseUrl: url, anchor: readFileSync(anchor, 'utf8'), token });
+  const client = new RestClient({
+    baseUrl: url,
+    anchor: namedFile(anchor).toString('utf8'),
+    token: tokenFrom(tokenFd),
+  });
   try {
     return await act(client);
   } finally {
     client.close();
+  }
+}
+
+function tokenFrom(fd: string): string {
+  if (!/^\d{1,9}$/.test(fd)) throw new InvalidArgumentError('--token-fd takes the number of an open descriptor.');
+  try {
+    return readFileSync(Number(fd), 'utf8').trim();
+  } catch (cause) {
+    throw new KeysteadError('signing.no-file', { field: `file descriptor ${fd}`, seen: 'no token', cause });
   }
 }
 

@@ -41,7 +41,8 @@ export async function signWithToken(uri: string, pinFd: string | undefined, data
 
 /** @throws KeysteadError `approval.signer-failed`. */
 export function readTokenUri(uri: string): TokenUri {
-  const [path = '', query = ''] = uri.slice('pkcs11:'.length).split('?', 2);
+  const [path = '', query = '', ...more] = uri.slice('pkcs11:'.length).split('?');
+  if (more.length > 0) throw refused('a second question mark');
   const named = attributes(path, ';');
   const asked = attributes(query, '&');
   const foreign = [...named.keys()].find((name) => !DESCRIBES.includes(name) && !PATH.some((one) => one === name));
@@ -73,8 +74,10 @@ function attributes(text: string, between: string): Map<string, Buffer> {
   const found = new Map<string, Buffer>();
   for (const part of text === '' ? [] : text.split(between)) {
     const at = part.indexOf('=');
+    // Its text is not told: a PIN with an ampersand in it comes apart here.
+    if (at < 1) throw refused('a part that is no name and value');
     const name = part.slice(0, at);
-    if (at < 1 || found.has(name)) throw refused(`the part ${JSON.stringify(name === '' ? part : name)}`);
+    if (found.has(name)) throw refused(`the attribute ${name} twice`);
     found.set(name, decoded(part.slice(at + 1)));
   }
   return found;

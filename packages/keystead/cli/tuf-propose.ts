@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import type { DerCertificate, DerSpki } from '@keystead/core/bytes';
 import { fromPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
@@ -19,7 +17,8 @@ import { readCertificate } from '@keystead/core/x509';
 import { Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import { TufRepository } from '../signing/tuf/index.ts';
-import { readText, writeDraft } from './quorum-files.ts';
+import { writeDraft } from './quorum-files.ts';
+import { localFile, namedFile } from './sign-files.ts';
 
 const DAY = 86_400;
 
@@ -80,7 +79,7 @@ function keysOf(
 ): RoleKeys {
   const before = previous?.roles[name];
   if (files === undefined && before === undefined) {
-    throw new KeysteadError('config.missing', { field: option, seen: 'no key, and no repository that has one' });
+    throw new InvalidArgumentError(`${option} is missing, and no --repository has a key for it.`);
   }
   const keys =
     files?.map(spkiOfFile) ??
@@ -135,8 +134,12 @@ export function targetsCommand(): Command {
       for (const added of options.add ?? []) {
         const at = added.indexOf('=');
         if (at < 1) throw new InvalidArgumentError('--add takes PATH=FILE.');
-        const file = await measured(added.slice(at + 1));
-        targets[added.slice(0, at)] = { ...file, ...(Object.keys(custom).length > 0 && { custom }) };
+        const { bytes, sha256 } = await localFile(added.slice(at + 1), true);
+        targets[added.slice(0, at)] = {
+          length: bytes,
+          hashes: { sha256 },
+          ...(Object.keys(custom).length > 0 && { custom }),
+        };
       }
       const expires = new Date(systemClock.now().getTime() + options.for * 1000);
       const next = { _type: 'targets', ...tufCommon((before?.version ?? 0) + 1, expires), targets } as const;
@@ -148,23 +151,8 @@ export function targetsCommand(): Command {
     });
 }
 
-/** Length and hash of a file, which may be larger than memory. */
-async function measured(path: string): Promise<Pick<TufTarget, 'length' | 'hashes'>> {
-  const hash = createHash('sha256');
-  let length = 0;
-  try {
-    for await (const piece of createReadStream(path)) {
-      hash.update(piece);
-      length += (piece as Buffer).length;
-    }
-  } catch (cause) {
-    throw new KeysteadError('config.missing', { field: path, seen: 'no readable file', cause });
-  }
-  return { length, hashes: { sha256: hash.digest('hex') } };
-}
-
 function spkiOfFile(path: string): DerSpki {
-  const text = readText(path);
+  const text = namedFile(path).toString('latin1');
   const [key] = fromPem('PUBLIC KEY', text);
   if (key !== undefined) return key as DerSpki;
   const [certificate] = fromPem('CERTIFICATE', text);

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { KeysteadError } from '@keystead/core/errors';
 import {
   envelopeBytes,
   joinEnvelopes,
@@ -18,7 +16,8 @@ import { beginRepository, checkRepository, publish, TufRepository, type Versions
 import { EXIT } from './exit.ts';
 import { type OfflineSignerOptions, offlineSigner } from './offline-signer.ts';
 import { table } from './operator.ts';
-import { joinCommand, type QuorumFile, readText } from './quorum-files.ts';
+import { joinCommand, type QuorumFile } from './quorum-files.ts';
+import { namedFile } from './sign-files.ts';
 import { period, rootCommand, targetsCommand } from './tuf-propose.ts';
 
 const METADATA: Omit<QuorumFile, 'sign'> = {
@@ -62,7 +61,7 @@ const signMetadata = (): Command =>
     .option('--out <file>', 'write the signed copy here and leave the file as it is')
     .addHelpText('after', '\nExample:\n  $ keystead tuf sign root.json --as ada --key ada.key.pem')
     .action(async (path: string, options: OfflineSignerOptions & { out?: string }) => {
-      const text = readText(path);
+      const text = namedFile(path).toString('utf8');
       // What is signed is what was shown: it is read once.
       process.stdout.write(METADATA.show(text));
       const envelope = readEnvelope(Buffer.from(text));
@@ -80,7 +79,7 @@ function initCommand(): Command {
     .requiredOption('--root <file>', 'the signed root')
     .addHelpText('after', '\nExample:\n  $ keystead tuf init ./repository --root root.json')
     .action((dir: string, { root }: { root: string }) => {
-      beginRepository(new TufRepository(dir), readBytes(root), systemClock.now());
+      beginRepository(new TufRepository(dir), namedFile(root), systemClock.now());
       process.stdout.write(`${dir}: root 1; give devices ${dir}/metadata/1.root.json in the factory\n`);
     });
 }
@@ -117,8 +116,8 @@ function publishCommand(): Command {
       const fd = passphraseFd === undefined ? {} : { passphraseFd };
       const online = await offlineSigner({ data: '.', as: 'online', key: onlineKey, ...fd });
       const done = await publish(new TufRepository(dir), {
-        ...(root !== undefined && { root: readBytes(root) }),
-        ...(targets !== undefined && { targets: readBytes(targets) }),
+        ...(root !== undefined && { root: namedFile(root) }),
+        ...(targets !== undefined && { targets: namedFile(targets) }),
         ...(files !== undefined && { files }),
         online,
         policy: { snapshotSeconds: snapshotFor, timestampSeconds: timestampFor },
@@ -150,13 +149,4 @@ function statusCommand(): Command {
       }
       if (findings.some(({ fault }) => fault !== null)) process.exitCode = EXIT.notProven;
     });
-}
-
-/** @throws KeysteadError `config.missing`. */
-function readBytes(path: string): Uint8Array {
-  try {
-    return new Uint8Array(readFileSync(path));
-  } catch (cause) {
-    throw new KeysteadError('config.missing', { field: path, seen: 'no readable file', cause });
-  }
 }

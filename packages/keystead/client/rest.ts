@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
-import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Pieces } from '@keystead/core/crypto';
 import { ERRORS, type ErrorCode, KeysteadError } from '@keystead/core/errors';
@@ -82,8 +81,8 @@ export class RestClient {
     throw fromAnswer(status, text);
   }
 
-  /** A body that may be larger than memory, as it comes. @throws KeysteadError of the server, `service.*`. */
-  async download(path: string): Promise<Readable> {
+  /** A body that may be larger than memory, as it comes. @throws KeysteadError of the server, `service.*`, as the pieces do. */
+  async download(path: string): Promise<Pieces> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const from = { agent: this.#agent, timeout: this.#timeoutMs, headers: this.#headers };
       const call = request(new URL(path, this.#base), from, resolve);
@@ -91,9 +90,17 @@ export class RestClient {
       call.on('error', (cause) => reject(unreachable(this.#base, cause)));
       call.end();
     });
-    if (response.statusCode === 200) return response;
+    if (response.statusCode === 200) return this.#piecesOf(response);
     const text = Buffer.concat(await response.toArray()).toString('utf8');
     throw fromAnswer(response.statusCode ?? 500, text);
+  }
+
+  async *#piecesOf(response: IncomingMessage): AsyncGenerator<Uint8Array> {
+    try {
+      yield* response;
+    } catch (cause) {
+      throw unreachable(this.#base, cause as Error);
+    }
   }
 
   close(): void {
@@ -108,6 +115,7 @@ export class RestClient {
 
   #send(method: string, path: string, body: string | undefined, file?: FileBody): Promise<Answer> {
     return new Promise((resolve, reject) => {
+      let refusal: NodeJS.Timeout | undefined;
       const call = request(
         new URL(path, this.#base),
         {
@@ -122,23 +130,26 @@ export class RestClient {
           response.on('error', (cause) => reject(unreachable(this.#base, cause)));
           response.on('end', () => {
             const text = Buffer.concat(parts).toString('utf8');
+            clearTimeout(refusal);
             resolve({ status: response.statusCode ?? 500, text });
           });
         },
       );
       call.on('timeout', () => call.destroy(new Error('no answer in time')));
-      // What breaks off a file is told below, after the answer had its time.
-      call.on('error', (cause) => {
-        if (file === undefined) reject(unreachable(this.#base, cause));
-      });
+      // A refusal may come before the whole body is sent: it has its time, and tells more than the pipe that broke.
+      const broken = (cause: Error): void => {
+        const give = (): void => reject(unreachable(this.#base, cause));
+        if (file === undefined) give();
+        else refusal ??= setTimeout(give, AFTER_REFUSAL_MS);
+      };
+      call.on('error', broken);
       if (file === undefined) {
         call.end(body);
         return;
       }
-      // A refusal may come before the whole body is sent: the answer tells then, and not the pipe that broke.
       pipeline(file.pieces, call).catch((cause: Error) => {
         call.destroy();
-        setTimeout(() => reject(unreachable(this.#base, cause)), AFTER_REFUSAL_MS).unref();
+        broken(cause);
       });
     });
   }
