@@ -1,5 +1,5 @@
 import { decodeFirst, encode } from 'cborg';
-import { sameBytes } from '../../bytes/index.ts';
+import { STRICT_CBOR, sameBytes } from '../../bytes/index.ts';
 import { type ErrorCode, KeysteadError } from '../../errors/index.ts';
 
 /** Above what any authenticator of today sends: an attestation object with an RSA key has about 1 KiB. */
@@ -24,15 +24,7 @@ export function requireBounded(bytes: Uint8Array, field: string): void {
  */
 export function firstItem(bytes: Uint8Array, field: string): { value: unknown; item: Uint8Array; rest: Uint8Array } {
   try {
-    const [value, rest] = decodeFirst(bytes, {
-      strict: true,
-      useMaps: true,
-      allowIndefinite: false,
-      allowUndefined: false,
-      allowInfinity: false,
-      allowNaN: false,
-      rejectDuplicateMapKeys: true,
-    }) as [unknown, Uint8Array];
+    const [value, rest] = decodeFirst(bytes, STRICT_CBOR) as [unknown, Uint8Array];
     const item = bytes.subarray(0, bytes.length - rest.length);
     if (sameBytes(encode(value), item)) return { value, item, rest };
   } catch (cause) {

@@ -1,4 +1,5 @@
 import { decode, decodeFirst, type TagDecoder, Tokenizer } from 'cborg';
+import { STRICT_CBOR } from '../../bytes/index.ts';
 import { malformed } from '../malformed.ts';
 
 /** A tag that stands where the format has it: its number and what is in it. */
@@ -18,17 +19,7 @@ export const TAGS = { sign1: 18, suitEnvelope: 107 } as const;
 const tags = Object.fromEntries(
   Object.values(TAGS).map((tag): [number, TagDecoder] => [tag, (value) => new Tagged(tag, value())]),
 );
-const STRICT = {
-  strict: true,
-  useMaps: true,
-  allowIndefinite: false,
-  allowUndefined: false,
-  allowBigInt: true,
-  allowInfinity: false,
-  allowNaN: false,
-  rejectDuplicateMapKeys: true,
-  tags,
-};
+const STRICT = { ...STRICT_CBOR, tags };
 
 /** An item of one octet becomes an object of two hundred: what is read is bounded by its items too. */
 const MOST_ITEMS = 65_536;

@@ -1,5 +1,5 @@
 import { decode, encode } from 'cborg';
-import { fromHex, sameBytes, toBase64, toHex } from '../../bytes/index.ts';
+import { fromHex, STRICT_CBOR, sameBytes, toBase64, toHex } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { ANCHOR_ROLES, type BundleContent, contentOfJson, PIN_USES } from './content.ts';
 
@@ -90,15 +90,7 @@ export function contentOfCbor(bytes: Uint8Array): BundleContent {
 /** Well-formed CBOR with definite lengths and no key twice. @throws KeysteadError `trust-bundle.malformed`. */
 export function decoded(bytes: Uint8Array): unknown {
   try {
-    return decode(bytes, {
-      strict: true,
-      useMaps: true,
-      allowIndefinite: false,
-      allowUndefined: false,
-      allowInfinity: false,
-      allowNaN: false,
-      rejectDuplicateMapKeys: true,
-    });
+    return decode(bytes, STRICT_CBOR);
   } catch (cause) {
     throw malformed('no CBOR in its deterministic encoding', cause);
   }
