@@ -1,5 +1,5 @@
 import type { DerCertificate, DerSpki } from '../../bytes/index.ts';
-import { type KeyAlgorithm, SIGNATURE_OF, spkiSha256 } from '../../crypto/index.ts';
+import { type KeyAlgorithm, spkiSha256 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { readCertificate } from '../../x509/index.ts';
 import type { FirmwareFormatName } from '../format-names.ts';
@@ -22,11 +22,9 @@ export interface AnchorScope {
 export interface FirmwareAnchor {
   /** Of the policy. */
   readonly id: string;
-  readonly algorithm: string;
+  readonly algorithm: KeyAlgorithm;
   readonly formats: readonly FirmwareFormatName[];
   readonly spki: DerSpki;
-  /** Undefined for an algorithm whose numbers are not taken apart here (ML-DSA). */
-  readonly keyAlgorithm: KeyAlgorithm | undefined;
   readonly certificate: DerCertificate;
 }
 
@@ -61,8 +59,7 @@ export function anchorSet(
       throw new KeysteadError('firmware.anchor-missing', { field: key.id, seen: 'no certificate' });
     }
     const { spki, keyAlgorithm } = readCertificate(certificate);
-    // ML-DSA is not taken apart here; what is must be what the policy says.
-    if (keyAlgorithm !== key.algorithm && (keyAlgorithm !== undefined || Object.hasOwn(SIGNATURE_OF, key.algorithm))) {
+    if (keyAlgorithm === undefined || keyAlgorithm !== key.algorithm) {
       const seen = `a certificate for ${keyAlgorithm ?? 'another algorithm'}, the policy has ${key.algorithm}`;
       throw new KeysteadError('firmware.anchor-differs', { field: key.id, seen });
     }
@@ -72,8 +69,8 @@ export function anchorSet(
       throw new KeysteadError('firmware.anchor-differs', { field: key.id, seen: `the key of ${owner.id}` });
     }
     owners.set(spkiSha256(spki), key);
-    const { id, algorithm, formats } = key;
-    if (inScope) anchors.push({ id, algorithm, formats, spki, keyAlgorithm, certificate });
+    const { id, formats } = key;
+    if (inScope) anchors.push({ id, algorithm: keyAlgorithm, formats, spki, certificate });
   }
   if (anchors.length === 0) {
     throw new KeysteadError('firmware.anchor-missing', {

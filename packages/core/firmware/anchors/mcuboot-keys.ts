@@ -19,7 +19,7 @@ const SHORT_NAMES: Readonly<Partial<Record<KeyAlgorithm, string>>> = {
 export function mcubootKeys(set: AnchorSet): string {
   const seen = new Map<string, number>();
   const keys = anchorsFor(set, 'mcuboot').map((anchor) => {
-    const short = anchor.keyAlgorithm === undefined ? undefined : SHORT_NAMES[anchor.keyAlgorithm];
+    const short = SHORT_NAMES[anchor.algorithm];
     if (short === undefined) {
       throw new KeysteadError('firmware.key-unsuitable', { field: anchor.id, seen: `${anchor.algorithm} for MCUboot` });
     }

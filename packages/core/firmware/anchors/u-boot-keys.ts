@@ -33,7 +33,7 @@ ${mode}${anchors.map(keyNode).join('')}      };
 }
 
 function keyNode(anchor: FirmwareAnchor): string {
-  const algorithm = anchor.keyAlgorithm === undefined ? undefined : FIT_ALGORITHMS[anchor.keyAlgorithm];
+  const algorithm = FIT_ALGORITHMS[anchor.algorithm];
   if (algorithm === undefined) {
     throw new KeysteadError('firmware.key-unsuitable', { field: anchor.id, seen: `${anchor.algorithm} for U-Boot` });
   }
@@ -44,7 +44,7 @@ function keyNode(anchor: FirmwareAnchor): string {
       seen: 'an id that no node can have',
     });
   }
-  const numbers = anchor.keyAlgorithm === 'P-256' ? ecdsaNumbers(anchor) : rsaNumbers(anchor);
+  const numbers = anchor.algorithm === 'P-256' ? ecdsaNumbers(anchor) : rsaNumbers(anchor);
   return `        /* ${keyLine(anchor)} */
         key-${anchor.id} {
           required = "conf";

@@ -1,5 +1,4 @@
 import { sameBytes } from '../../bytes/index.ts';
-import { KeysteadError } from '../../errors/index.ts';
 import {
   bitString,
   context,
@@ -9,6 +8,7 @@ import {
   oid,
   sequence,
 } from '../../x509/index.ts';
+import { malformed } from '../malformed.ts';
 
 /** Windows Authenticode Portable Executable Signature Format, version 1.0. */
 export const SPC_INDIRECT_DATA = '1.3.6.1.4.1.311.2.1.4';
@@ -38,10 +38,10 @@ export const indirectData = (sha256: Uint8Array): Uint8Array =>
 export function imageDigestOf(subject: Uint8Array): Uint8Array {
   const sha256 = Uint8Array.from(subject.subarray(Math.max(0, subject.length - SHA256_OCTETS)));
   if (sha256.length === SHA256_OCTETS && sameBytes(indirectData(sha256), subject)) return sha256;
-  throw new KeysteadError('firmware.malformed', {
-    field: 'subject',
-    seen: `${subject.length} bytes that are no SpcIndirectDataContent with a SHA-256 digest of a PE image`,
-  });
+  throw malformed(
+    'subject',
+    `${subject.length} bytes that are no SpcIndirectDataContent with a SHA-256 digest of a PE image`,
+  );
 }
 
 /** The content octets of the SEQUENCE: PKCS #7 hashes the content without its identifier and length (RFC 2315, 9.3). */

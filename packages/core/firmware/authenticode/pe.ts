@@ -1,5 +1,6 @@
 import { KeysteadError } from '../../errors/index.ts';
 import type { ImageBytes } from '../image.ts';
+import { malformed } from '../malformed.ts';
 
 /**
  * PE/COFF (Microsoft PE format specification) as far as a signature depends on it. Readers differ in what they make of
@@ -46,9 +47,6 @@ export interface PeImage {
   /** Where the entry of the certificate table in the data directories stands; 8 octets. */
   readonly certificatesAt: number;
 }
-
-const malformed = (field: string, seen: string): KeysteadError =>
-  new KeysteadError('firmware.malformed', { field, seen });
 
 /**
  * Reads the headers of an image without a signature.

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { sameBytes } from '../../bytes/index.ts';
-import { KeysteadError } from '../../errors/index.ts';
+import { sameBytes, toHex } from '../../bytes/index.ts';
 import { CMS_ATTRIBUTES, contentInfo, signedAttributes, signedDataOf, signerInfo, time } from '../../x509/index.ts';
 import { certificatesOf, cmsSigner } from '../cms/signers.ts';
 import type { MadeSignature, SigningTerms } from '../format.ts';
 import { type ImageBytes, piecesOf } from '../image.ts';
+import { malformed } from '../malformed.ts';
 import { PeChecksum, padding, sumsOf } from './image-digest.ts';
 import { hashedPart, imageDigestOf, SPC_INDIRECT_DATA, SPC_TIMESTAMP } from './indirect-data.ts';
 import { readPe } from './pe.ts';
@@ -70,10 +70,7 @@ export async function* signedImage(
   const pe = await readPe(image);
   const sums = await sumsOf(image, pe);
   if (!sameBytes(sums.sha256, imageDigestOf(subject))) {
-    throw new KeysteadError('firmware.malformed', {
-      field: 'image',
-      seen: `the digest ${Buffer.from(sums.sha256).toString('hex')}, where another image was signed`,
-    });
+    throw malformed('image', `the digest ${toHex(sums.sha256)}, where another image was signed`);
   }
   const pad = padding(pe.size);
   const table = Buffer.concat(made.map((one) => winCertificate(pkcs7(subject, one))));

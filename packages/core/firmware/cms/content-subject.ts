@@ -3,6 +3,7 @@ import { KeysteadError } from '../../errors/index.ts';
 import { DerError, readDer, readInteger } from '../../x509/der/strict.ts';
 import { integer, octetString, sequence } from '../../x509/index.ts';
 import { type ImageBytes, piecesOf } from '../image.ts';
+import { malformed } from '../malformed.ts';
 
 /** What a detached signature depends on: the content by its digest, and its size, which a person can compare. */
 export interface ContentSubject {
@@ -65,8 +66,5 @@ export async function* contentOf(image: ImageBytes, subject: Uint8Array): AsyncG
   }
   const seen = hash.digest();
   if (bytes === expected.bytes && seen.equals(expected.sha256)) return;
-  throw new KeysteadError('firmware.malformed', {
-    field: 'image',
-    seen: `${bytes} bytes with SHA-256 ${seen.toString('hex')}, where another image was signed`,
-  });
+  throw malformed('image', `${bytes} bytes with SHA-256 ${seen.toString('hex')}, where another image was signed`);
 }

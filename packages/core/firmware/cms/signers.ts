@@ -3,6 +3,7 @@ import { DIGEST_OF, SIGNATURE_OF, type SignatureAlgorithm } from '../../crypto/i
 import { KeysteadError } from '../../errors/index.ts';
 import { type CertificateInfo, type CmsDigest, readCertificate } from '../../x509/index.ts';
 import type { MadeSignature } from '../format.ts';
+import { malformed } from '../malformed.ts';
 
 /** Who signs a CMS message, and how. */
 export interface CmsSigner {
@@ -29,8 +30,8 @@ export function cmsSigner(der: DerCertificate, digests: readonly CmsDigest[] = [
   });
 }
 
-/** What stands in the message besides the signers' certificates. @throws KeysteadError `firmware.malformed` for none. */
+/** The signers' certificates, each with its chain. @throws KeysteadError `firmware.malformed` for none. */
 export function certificatesOf(made: readonly MadeSignature[]): readonly DerCertificate[] {
-  if (made.length === 0) throw new KeysteadError('firmware.malformed', { field: 'signatures', seen: 'none' });
+  if (made.length === 0) throw malformed('signatures', 'none');
   return made.flatMap(({ signer, chain }) => [signer, ...chain]);
 }

@@ -10,7 +10,7 @@ import { childOf, usedImages } from './configuration.ts';
 import { FIT_ALGORITHMS, type SignaturePlace, signaturePlaces, WRITTEN } from './signature-node.ts';
 import { padded, readSignedTree, signedBytes, word } from './signed-tree.ts';
 import { PROPERTY } from './structure.ts';
-import { aligned, checkHashes, type ImageTree, readImageTree } from './tree.ts';
+import { aligned, checkData, type ImageTree, readImageTree } from './tree.ts';
 
 /** Octets that go into the structure block at a place. */
 interface Insertion {
@@ -36,7 +36,7 @@ export async function* assembleFit(
     throw malformed('image', 'another than what was signed');
   }
   // The signature covers the hashes: data that was changed since would be found by the device alone.
-  for (const { node } of usedImages(tree.root, target)) await checkHashes(image, tree, node);
+  await checkData(image, tree, usedImages(tree.root, target));
   const free = signaturePlaces(target).filter(({ signed }) => !signed);
   const strings = new Strings(tree.strings);
   const insertions: Insertion[] = [];
@@ -122,6 +122,10 @@ async function* pieces(
 ): AsyncGenerator<Uint8Array> {
   const { structureAt, structureBytes, totalBytes } = tree.blob;
   const blob = grown(tree.blob, insertions, strings);
+  if (tree.external === 'position' && blob.totalBytes > tree.externalAt) {
+    const missing = blob.totalBytes - tree.externalAt;
+    throw malformed('data-position', `no room for a signature, ${missing} octets are missing`);
+  }
   yield blobHead(blob);
   let at = structureAt;
   for (const { at: place, bytes } of insertions) {
@@ -133,12 +137,8 @@ async function* pieces(
   yield strings;
   yield Buffer.alloc(blob.totalBytes - blob.stringsAt - blob.stringsBytes);
   if (tree.external === 'offset') yield* piecesOf(image, aligned(totalBytes));
-  if (tree.external === 'position') {
-    const room = tree.externalAt - blob.totalBytes;
-    if (room < 0) throw malformed('data-position', `no room for a signature, ${-room} octets are missing`);
-    yield Buffer.alloc(room);
-    yield* piecesOf(image, tree.externalAt);
-  }
+  // Data stays where it stands: the tree grows into what is free before it.
+  if (tree.external === 'position') yield* piecesOf(image, blob.totalBytes);
 }
 
 function grown(blob: Blob, insertions: readonly Insertion[], strings: Buffer): Blob {

@@ -13,7 +13,11 @@ const COVERED = new Set(['cipher', 'dm-verity']);
 const MOST_HASHED_NODES = 100;
 
 /** Algorithms of hash nodes under which a signature means something, with the octets of each. */
-export const STRONG_HASHES: Readonly<Record<string, number>> = { sha256: 32, sha384: 48, sha512: 64 };
+export const STRONG_HASHES: ReadonlyMap<string, number> = new Map([
+  ['sha256', 32],
+  ['sha384', 48],
+  ['sha512', 64],
+]);
 
 export const isHashNode = ({ name }: TreeNode): boolean => name.startsWith('hash');
 export const isSignatureNode = ({ name }: TreeNode): boolean => name.startsWith('signature');
@@ -69,7 +73,7 @@ function strongHash(image: TreeNode): UsedImage['hash'] {
   for (const node of image.children.values()) {
     if (!isHashNode(node)) continue;
     const [algorithm, value] = [stringOf(node, 'algo') ?? '', node.properties.get('value')?.value];
-    const octets = STRONG_HASHES[algorithm];
+    const octets = STRONG_HASHES.get(algorithm);
     if (octets === undefined) continue;
     // fit_image_check_hash of U-Boot says "skipped" to such a one, and boots.
     if (node.properties.has('uboot-ignore'))

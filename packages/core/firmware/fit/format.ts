@@ -9,7 +9,7 @@ import { childOf, hashedNodes, type UsedImage, usedImages } from './configuratio
 import { configurationToSign, signaturePlaces } from './signature-node.ts';
 import { readSignedTree, signedBytes } from './signed-tree.ts';
 import { stringOf, type TreeNode } from './structure.ts';
-import { checkHashes, readImageTree } from './tree.ts';
+import { checkData, readImageTree } from './tree.ts';
 
 /** A tree of kernel, firmware, device tree and more, of which U-Boot verifies one configuration before it boots it. */
 export const FIT: FirmwareFormat = {
@@ -35,7 +35,7 @@ async function readFit(image: ImageBytes): Promise<FirmwareReading> {
   const tree = await readImageTree(image);
   const configuration = configurationToSign(tree.root);
   const used = usedImages(tree.root, configuration);
-  for (const node of new Set(used.map((each) => each.node))) await checkHashes(image, tree, node);
+  await checkData(image, tree, used);
   const subject = signedBytes(tree.root, hashedNodes(configuration, used), tree.strings);
   // What keyd will read is what was read here, or nobody is asked.
   readSignedTree(bounded(subject));
@@ -50,7 +50,7 @@ async function readFit(image: ImageBytes): Promise<FirmwareReading> {
       name: node.name,
       value: `${algorithm}, key ${keyHint ?? 'of any name'}${signed ? ', signed' : ''}`,
     })),
-    { name: 'not signed by this', value: printable(others.join(', ') || 'no other configuration') },
+    { name: 'not signed by this', value: cut(others.join(', ') || 'no other configuration') },
     { name: 'SHA-256 of what is signed', value: toHex(sha256(subject)) },
   ];
   return { format: 'fit', ...NOTHING, shown, signatures, subject };
@@ -63,11 +63,12 @@ function described({ node, hash }: UsedImage, octets: number): string {
     // One cell or two.
     return place?.length === 4 || place?.length === 8 ? [`${name} 0x${place.toString('hex')}`] : [];
   });
-  return `${node.name}: ${printable([...words, ...places].join(', '))}, ${octets} octets, ${hash.algorithm} ${toHex(hash.value)}`;
+  return `${node.name}: ${cut([...words, ...places].join(', '))}, ${octets} octets, ${hash.algorithm} ${toHex(hash.value)}`;
 }
 
-const descriptionOf = (node: TreeNode): string => printable(stringOf(node, 'description') ?? 'no description');
-const printable = (text: string): string => text.slice(0, 160);
+const descriptionOf = (node: TreeNode): string => cut(stringOf(node, 'description') ?? 'no description');
+/** Names and strings of a tree are printable already. */
+const cut = (text: string): string => text.slice(0, 160);
 
 function bounded(subject: Uint8Array): Uint8Array {
   if (subject.length <= MOST_SUBJECT_BYTES) return subject;

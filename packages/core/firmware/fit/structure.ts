@@ -39,6 +39,8 @@ export const LONGEST_VALUE = 16 * 1024;
 const DEEPEST = 8;
 const MOST_NODES = 2048;
 const MOST_PROPERTIES = 16 * 1024;
+/** Of all values that are kept: each node may have the longest. */
+const MOST_VALUE_BYTES = MOST_NODES * LONGEST_VALUE;
 /** fdt_find_regions of U-Boot has 200 octets for a path. */
 const LONGEST_PATH = 190;
 // `@` is refused: libfdt takes names that differ after it for one (CVE-2021-27138).
@@ -52,7 +54,7 @@ const PROPERTY_NAME = /^[A-Za-z0-9,._+?#-]{1,63}$/;
  * @throws KeysteadError `firmware.malformed`.
  */
 export function* structureOf(size: number, strings: Buffer): Generator<Range, TreeNode, Buffer> {
-  let [at, nodes, properties] = [0, 0, 0];
+  let [at, nodes, properties, kept] = [0, 0, 0, 0];
 
   function* word(): Generator<Range, number, Buffer> {
     if (at + 4 > size) throw malformed('structure', `cut off at octet ${at}`);
@@ -90,10 +92,13 @@ export function* structureOf(size: number, strings: Buffer): Generator<Range, Tr
       at += length + padding;
       return { name, nameOffset, valueAt, length, value: null };
     }
+    kept += length;
+    if (kept > MOST_VALUE_BYTES) throw malformed('structure', `values of more than ${MOST_VALUE_BYTES} octets`);
     const bytes = yield { at, length: length + padding };
     zeros(bytes.subarray(length), padding);
     at += length + padding;
-    return { name, nameOffset, valueAt, length, value: bytes.subarray(0, length) };
+    // A copy: what it was read with is not kept.
+    return { name, nameOffset, valueAt, length, value: Buffer.from(bytes.subarray(0, length)) };
   }
 
   function* node(parent: string, depth: number): Generator<Range, TreeNode, Buffer> {

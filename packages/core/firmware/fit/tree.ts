@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type ImageBytes, piecesOf } from '../image.ts';
 import { malformed } from '../malformed.ts';
 import { type Blob, HEADER_BYTES, readBlob } from './blob.ts';
-import { isHashNode, STRONG_HASHES } from './configuration.ts';
+import { isHashNode, STRONG_HASHES, type UsedImage } from './configuration.ts';
 import { numberOf, type Range, stringOf, structureOf, type TreeNode } from './structure.ts';
 
 /** A flattened image tree, of which the data stays in the file. */
@@ -94,14 +94,19 @@ function placeOf(node: TreeNode, blob: Blob): { readonly kind: ImageTree['extern
 }
 
 /**
- * Checks every strong hash of an image against its data, read once as a stream: what is approved is what is there.
+ * Checks every strong hash of the images that are used against their data, each read once as a stream however often it
+ * is used: what is approved is what is there.
  * @throws KeysteadError `firmware.malformed`.
  */
-export async function checkHashes(image: ImageBytes, tree: ImageTree, node: TreeNode): Promise<void> {
+export async function checkData(image: ImageBytes, tree: ImageTree, used: readonly UsedImage[]): Promise<void> {
+  for (const node of new Set(used.map((each) => each.node))) await checkHashes(image, tree, node);
+}
+
+async function checkHashes(image: ImageBytes, tree: ImageTree, node: TreeNode): Promise<void> {
   const { at, length } = tree.data.get(node) ?? { at: 0, length: 0 };
   const strong = [...node.children.values()].flatMap((child) => {
     const algorithm = stringOf(child, 'algo') ?? '';
-    return isHashNode(child) && Object.hasOwn(STRONG_HASHES, algorithm) ? [{ child, algorithm }] : [];
+    return isHashNode(child) && STRONG_HASHES.has(algorithm) ? [{ child, algorithm }] : [];
   });
   const hashes = new Map(strong.map(({ algorithm }) => [algorithm, createHash(algorithm)]));
   for await (const piece of piecesOf(image, at, at + length)) for (const hash of hashes.values()) hash.update(piece);

@@ -40,7 +40,8 @@ export interface SignedPart extends ImageHeader {
 }
 
 const KNOWN_FLAGS = Object.values(FLAGS).reduce((all, flag) => all | flag, 0);
-const MOST_OTHERS = 32;
+/** Dependencies, and TLVs of other types: all of them are shown to people, who would not look through thousands. */
+const MOST_SHOWN = 32;
 const DEPENDENCY_BYTES = 4 + VERSION_BYTES;
 
 /** @param bytes at least the first 32 octets, where the image has them. @throws KeysteadError `firmware.malformed`. */
@@ -105,8 +106,12 @@ function readProtected(tlvs: readonly Tlv[]) {
       throw malformed('protected TLVs', `${tlvName(type)}, which is never protected`);
     } else others.push(tlv);
   }
-  // All of them are shown to people, who would not look through thousands.
-  if (others.length > MOST_OTHERS) throw malformed('protected TLVs', `${others.length} of other types, above 32`);
+  for (const [{ length }, what] of [
+    [others, 'of other types'],
+    [dependencies, 'dependencies'],
+  ] as const) {
+    if (length > MOST_SHOWN) throw malformed('protected TLVs', `${length} ${what}, above ${MOST_SHOWN}`);
+  }
   return { securityCounter, dependencies, bootRecord, others };
 }
 

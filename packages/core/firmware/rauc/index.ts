@@ -4,6 +4,7 @@ import { contentOf, contentSubject, hashContent, readContentSubject } from '../c
 import { detachedAttributes, detachedSignature } from '../cms/detached.ts';
 import type { FirmwareClaims, FirmwareFormat } from '../format.ts';
 import type { ImageBytes } from '../image.ts';
+import { malformed } from '../malformed.ts';
 import { readSquashfs, type Squashfs } from './squashfs.ts';
 
 /** The manifest stands inside of the file system, which keyd does not see: it signs the digest of all of it. */
@@ -23,7 +24,7 @@ async function unsignedBundle(image: ImageBytes): Promise<Squashfs> {
   const signed = tail.length === SIZE_BYTES ? tail.readBigUInt64BE() : 0n;
   if (signed > 0n && signed <= MOST_SIGNATURE_BYTES && signed + BigInt(SIZE_BYTES) <= more)
     throw new KeysteadError('firmware.signed-already', { field, seen: `a signature of ${signed} bytes` });
-  throw new KeysteadError('firmware.malformed', { field, seen: `${more} bytes after the file system` });
+  throw malformed(field, `${more} bytes after the file system`);
 }
 
 /**

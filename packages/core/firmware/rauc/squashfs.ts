@@ -1,5 +1,5 @@
-import { KeysteadError } from '../../errors/index.ts';
 import { type ImageBytes, piecesOf } from '../image.ts';
+import { malformed } from '../malformed.ts';
 
 /** The superblock of a squashfs of version 4.0 (Linux, Documentation/filesystems/squashfs.rst), little-endian. */
 const SUPERBLOCK_BYTES = 96;
@@ -23,9 +23,6 @@ export interface Squashfs {
   readonly inodes: number;
   readonly madeAt: Date;
 }
-
-const malformed = (field: string, seen: string): KeysteadError =>
-  new KeysteadError('firmware.malformed', { field, seen });
 
 /**
  * Reads the superblock, and finds the end of the file system in an image that may have more after it.

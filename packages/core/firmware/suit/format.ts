@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { DerSpki } from '../../bytes/index.ts';
-import { toHex } from '../../bytes/index.ts';
+import { sameBytes, toHex } from '../../bytes/index.ts';
 import { sha256 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { composeSign1, makeSign1, verifySign1 } from '../cose/sign1.ts';
 import type { FirmwareClaims, FirmwareFormat } from '../format.ts';
 import { type ImageBytes, imageOf, piecesOf } from '../image.ts';
+import { malformed } from '../malformed.ts';
 import { unsuitable } from '../signer-key.ts';
 import { wholeOf } from '../whole.ts';
 import { MOST_ENVELOPE_BYTES, makeEnvelope, readSuitEnvelope, type SuitEnvelope } from './envelope.ts';
@@ -51,7 +52,8 @@ export const suit: FirmwareFormat = {
   },
   async *assemble(image, subject, made) {
     if (made.length === 0) throw unsuitable('no key');
-    const { payloads } = await envelopeOf(image);
+    const { manifest, payloads } = await envelopeOf(image);
+    if (!sameBytes(manifest, subject)) throw malformed('image', 'another manifest than the one that was signed');
     // Devices hold the key that they verify with: certificates would only make the manifest longer.
     const signatures = made.map((one) => makeSign1(null, NO_HEADERS, one, false));
     yield makeEnvelope(subject, signatures, payloads);
@@ -78,7 +80,7 @@ function shownOf(manifest: Uint8Array, read: SuitManifest): { name: string; valu
   const rows = [
     { name: 'sequence number', value: String(read.sequenceNumber) },
     { name: 'manifest SHA-256', value: toHex(sha256(manifest)) },
-    ...components.map((value) => ({ name: 'component', value })),
+    ...components.map((value) => ({ name: 'component', value: value.slice(0, 300) })),
     ...read.parameters.map(([label, value]) => shownParameter(label, value)),
     // Branches (15, 32) and what else a manifest can do are for whoever wrote it to explain: here stands that they are there.
     { name: 'commands', value: read.commands.join(' ').slice(0, 300) },

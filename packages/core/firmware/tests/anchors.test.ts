@@ -5,6 +5,7 @@ import { after, test } from 'node:test';
 import type { DerCertificate } from '../../bytes/index.ts';
 import { type ErrorCode, KeysteadError } from '../../errors/index.ts';
 import { ANCHOR_FORMATS, anchorSet, type ScopedKey } from '../index.ts';
+import { newTestSigner } from './signers.ts';
 import { SigningKey } from './signing-key.ts';
 
 const keys = { a: new SigningKey('P-256'), b: new SigningKey('Ed25519'), rsa: new SigningKey('RSA-2048') };
@@ -82,6 +83,24 @@ test('a certificate of an algorithm that nothing here knows is not taken for tha
   assert.throws(
     () => anchorSet(POLICY, new Map([['a', new Uint8Array(der) as DerCertificate]]), PRODUCTION),
     refused('firmware.anchor-differs', 'a', /another algorithm, the policy has P-256/),
+  );
+  assert.throws(
+    () => anchorSet([scoped('a', 'P-521')], new Map([['a', new Uint8Array(der) as DerCertificate]]), PRODUCTION),
+    refused('firmware.anchor-differs', 'a', /another algorithm, the policy has P-521/),
+  );
+});
+
+test('an anchor for ML-DSA is one of the key that the policy has, as for any other algorithm', async () => {
+  const { key, terms } = await newTestSigner('ML-DSA-65');
+  const certificate = new Map([['a', terms.signer]]);
+  const { anchors } = anchorSet([scoped('a', 'ML-DSA-65')], certificate, PRODUCTION);
+  assert.deepEqual(
+    anchors.map(({ algorithm, spki }) => [algorithm, spki]),
+    [['ML-DSA-65', key.spki]],
+  );
+  assert.throws(
+    () => anchorSet([scoped('a', 'ML-DSA-87')], certificate, PRODUCTION),
+    refused('firmware.anchor-differs', 'a', /for ML-DSA-65, the policy has ML-DSA-87/),
   );
 });
 

@@ -229,7 +229,78 @@ test('FIT: data at a place of the file leaves room for a signature, or it is ref
   const near = built({}, '-E', '-p', '0x500');
   const { subject } = await FIT.read(imageOf(near));
   const pieces = FIT.assemble(imageOf(near), subject, [key.made(FIT, subject)]);
-  await assert.rejects(wholeOf(pieces), refused('firmware.malformed', /data-position/, /octets are missing/));
+  // Before the first piece: nobody is left with half an image.
+  await assert.rejects(
+    pieces[Symbol.asyncIterator]().next(),
+    refused('firmware.malformed', /data-position/, /octets are missing/),
+  );
+});
+
+test('FIT: a tree grows into the room before its data, which is not held in memory and stays as it is', async () => {
+  const far = Buffer.from(built({}, '-E', '-p', '0x400000'));
+  far.write('kept', 0x300000);
+  const { subject } = await FIT.read(imageOf(far));
+  const signed: Uint8Array[] = [];
+  for await (const piece of FIT.assemble(imageOf(far), subject, [key.made(FIT, subject)])) {
+    assert.ok(piece.length <= 1 << 20, `${piece.length}`);
+    signed.push(piece);
+  }
+  const whole = Buffer.concat(signed);
+  assert.equal(whole.length, far.length);
+  assert.ok(whole.subarray(0x10000).equals(far.subarray(0x10000)));
+  await assert.rejects(FIT.read(imageOf(whole)), refused('firmware.signed-already', /configurations/, /1 signatures/));
+});
+
+test('FIT: an image that a configuration uses many times is hashed once', async () => {
+  const many = built({ configuration: `loadables = ${Array(50).fill('"kernel"').join(', ')};` }, '-E');
+  const start = Buffer.from(many).indexOf(Buffer.alloc(100, 0x11));
+  let reads = 0;
+  const counted: ImageBytes = {
+    size: many.length,
+    read: async (offset, length) => {
+      if (offset === start) reads++;
+      return many.subarray(offset, offset + length);
+    },
+  };
+  const { subject } = await FIT.read(counted);
+  assert.equal(reads, 1);
+  await wholeOf(FIT.assemble(counted, subject, [key.made(FIT, subject)]));
+  // Hashed, and given out.
+  assert.equal(reads, 3);
+});
+
+test('FIT: a hash by the name of what every object of JavaScript has is no strong one', async () => {
+  const bytes = Buffer.from(built({ hash: 'hash-1 { algo = "sha256"; };' }));
+  for (let at = bytes.indexOf('sha256\0\0'); at !== -1; at = bytes.indexOf('sha256\0\0', at)) {
+    bytes.write('valueOf\0', at, 'latin1');
+    bytes.writeUInt32BE(8, at - 8);
+  }
+  await readRefused(bytes, /^\/images\/kernel$/, /not protected/);
+});
+
+test('FIT: values that would fill the memory are refused before they are read', async () => {
+  const [count, length] = [2100, 16 * 1024];
+  const strings = Buffer.from(
+    Array.from({ length: count }, (_, index) => `p${String(index).padStart(4, '0')}\0`).join(''),
+  );
+  const property = (index: number) => {
+    const bytes = Buffer.alloc(12 + length);
+    [3, length, 6 * index].forEach((word, place) => {
+      bytes.writeUInt32BE(word, 4 * place);
+    });
+    return bytes;
+  };
+  const begin = Buffer.from([0, 0, 0, 1, 0, 0, 0, 0]);
+  const end = Buffer.from([0, 0, 0, 2, 0, 0, 0, 9]);
+  const structure = Buffer.concat([begin, ...Array.from({ length: count }, (_, index) => property(index)), end]);
+  const head = Buffer.alloc(56);
+  const total = 56 + structure.length + strings.length;
+  [0xd00dfeed, total, 56, 56 + structure.length, 40, 17, 16, 0, strings.length, structure.length].forEach(
+    (word, place) => {
+      head.writeUInt32BE(word, 4 * place);
+    },
+  );
+  await readRefused(Buffer.concat([head, structure, strings]), /^structure$/, /values of more than/);
 });
 
 test('FIT: keyd takes no subject that covers more or less than U-Boot hashes', async () => {

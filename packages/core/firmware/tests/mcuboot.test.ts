@@ -144,6 +144,16 @@ test('MCUboot: a security counter that stands twice is refused, since one might 
   assert.throws(() => MCUBOOT.claims(bad), refused('firmware.malformed', /security counter/, /twice/));
 });
 
+test('MCUboot: an image with more dependencies than anybody reads is refused', async () => {
+  const dependencies = Array.from({ length: 16 }, (_, image) => `(${image}, 1.0)`).join(', ');
+  const { subject } = await MCUBOOT.read(imageOf(await prepared({ version: '1.0.0', dependencies })));
+  const area = 4 + 33 * 16;
+  const bad = Buffer.concat([subject, subject.subarray(-16 * 16), subject.subarray(-16)]);
+  bad.writeUInt16LE(area, 10);
+  bad.writeUInt16LE(area, bad.length - area + 2);
+  assert.throws(() => MCUBOOT.claims(bad), refused('firmware.malformed', /protected TLVs/, /33 dependencies/));
+});
+
 test('MCUboot: every protected TLV is shown or the image is refused, and a value that is cut says of what', async () => {
   const { subject } = await MCUBOOT.read(imageOf(await prepared({ version: '1.0.0', 'security-counter': '5' })));
   const withTlvs = (...values: Buffer[]): Buffer => {

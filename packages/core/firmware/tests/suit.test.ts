@@ -19,6 +19,7 @@ import {
   suitSigners,
   verifySign1,
 } from '../index.ts';
+import { makeEnvelope } from '../suit/envelope.ts';
 import { newTestSigner, together } from './signers.ts';
 
 const code = (expected: string, field?: string) => (error: unknown) =>
@@ -283,6 +284,14 @@ test('nothing is assembled without a signature', async () => {
   const envelope = imageOf(await unsigned());
   const { subject } = await suit.read(envelope);
   await assert.rejects(together(suit.assemble(envelope, subject, [])), code('firmware.key-unsuitable'));
+});
+
+test('a signature goes into no envelope of another manifest', async () => {
+  const envelope = imageOf(await unsigned());
+  const { subject } = await suit.read(envelope);
+  const made = [await signer.made(suit, subject)];
+  const other = imageOf(makeEnvelope(makeManifest({ ...UPDATE, sequenceNumber: 8 }), []));
+  await assert.rejects(together(suit.assemble(other, subject, made)), code('firmware.malformed', 'image'));
 });
 
 test('parameters of a manifest are refused by name', async () => {

@@ -264,3 +264,27 @@ test('whatever bytes come, the reader answers with its own error or with metadat
   read(new Uint8Array(5_000_000).fill(0x20));
   read(Buffer.from(`{"_type":"targets","version":1e400,"a":"${'\\'.repeat(1_000_001)}"}`));
 });
+
+test('a root follows the very last one alone, and by the thresholds of both', async () => {
+  const [carl, dora] = [key(), key()];
+  const next = proposeRoot(root, { ...roles, root: of([carl, dora], 2) }, { expires: year, now });
+  const follows = async (previous: TufRoot | undefined, content: TufRoot, ...signers: readonly Signer[]) =>
+    requireNextRoot(previous, readRole('root', await signed(content, ...signers)));
+  await follows(root, next, ada, bob, carl, dora);
+  for (const few of [
+    [carl, dora],
+    [ada, bob],
+    [ada, carl, dora],
+    [ada, bob, carl],
+  ]) {
+    await assert.rejects(follows(root, next, ...few), code('firmware.tuf-threshold'));
+  }
+  const all = [ada, bob, carl, dora];
+  for (const [previous, content] of [
+    [undefined, next],
+    [root, root],
+    [root, { ...next, version: 3 }],
+  ] as const) {
+    await assert.rejects(follows(previous, content, ...all), code('firmware.tuf-version'));
+  }
+});

@@ -1,6 +1,7 @@
 import { canonicalJson, type JsonValue } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { MOST_SUBJECT_BYTES } from '../format.ts';
+import { malformed } from '../malformed.ts';
 
 /** Objects and lists within each other; the metadata here takes seven. */
 const MOST_DEPTH = 12;
@@ -55,9 +56,6 @@ export function parseTufJson(bytes: Uint8Array, field: string): JsonValue {
     throw new KeysteadError('firmware.malformed', { field, seen: 'no JSON in UTF-8', cause });
   }
 }
-
-export const malformed = (field: string, seen: string): KeysteadError =>
-  new KeysteadError('firmware.malformed', { field, seen });
 
 function requireUndisputed(value: JsonValue | undefined, field: string): void {
   if (typeof value === 'number' && !Number.isSafeInteger(value)) throw malformed(field, 'no integer within 2^53');

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { fromHex, type JsonValue, sameBytes, toHex } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import { malformed, parseTufJson, signedBytes, tufSubject } from './canonical.ts';
+import { malformed } from '../malformed.ts';
+import { parseTufJson, signedBytes, tufSubject } from './canonical.ts';
 import { verifiesTuf } from './key.ts';
 import { parseSubject, type TufRole, type TufRoot, type TufSigned } from './metadata.ts';
 

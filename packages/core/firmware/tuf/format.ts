@@ -1,9 +1,10 @@
-import type { DerSpki } from '../../bytes/index.ts';
 import { sameBytes } from '../../bytes/index.ts';
 import { readCertificate } from '../../x509/index.ts';
 import { type FirmwareFormat, type FirmwareReading, MOST_SUBJECT_BYTES, type SigningTerms } from '../format.ts';
 import type { ImageBytes } from '../image.ts';
-import { malformed, signedBytes } from './canonical.ts';
+import { malformed } from '../malformed.ts';
+import { wholeOf } from '../whole.ts';
+import { signedBytes } from './canonical.ts';
 import { envelopeBytes, readEnvelope, type TufEnvelope, withSignature } from './envelope.ts';
 import { tufKeyId, tufKeyOf } from './key.ts';
 import { parseSubject, TUF_ROLES, type TufRoot, type TufSigned, type TufTargets } from './metadata.ts';
@@ -20,7 +21,7 @@ export const tuf: FirmwareFormat = {
   title: 'TUF root and targets metadata, verified by TUF clients (tuf-js, python-tuf, go-tuf)',
   places: ['version', 'securityCounter'],
   async read(image) {
-    const envelope = await wholeOf(image);
+    const envelope = await envelopeOf(image);
     const signed = requireQuorumSigned(envelope.signed);
     return {
       format: 'tuf',
@@ -37,19 +38,17 @@ export const tuf: FirmwareFormat = {
     return signedBytes(subject);
   },
   async *assemble(image, subject, made) {
-    let envelope = await wholeOf(image);
+    let envelope = await envelopeOf(image);
     if (!sameBytes(envelope.subject, subject)) throw malformed('signed', 'another image than the one that was signed');
     for (const { signature, ...terms } of made) envelope = withSignature(envelope, tufKeyId(keyOf(terms)), signature);
     yield envelopeBytes(envelope);
   },
 };
 
-const keyOf = ({ signer }: Pick<SigningTerms, 'signer'>) => tufKeyOf(readCertificate(signer).spki as DerSpki);
+const keyOf = ({ signer }: Pick<SigningTerms, 'signer'>) => tufKeyOf(readCertificate(signer).spki);
 
-async function wholeOf(image: ImageBytes): Promise<TufEnvelope> {
-  if (image.size > MOST_SUBJECT_BYTES) throw malformed('metadata', `${image.size} octets`);
-  return readEnvelope(await image.read(0, image.size));
-}
+const envelopeOf = async (image: ImageBytes): Promise<TufEnvelope> =>
+  readEnvelope(await wholeOf(image, MOST_SUBJECT_BYTES, 'metadata'));
 
 function requireQuorumSigned(signed: TufSigned): QuorumSigned {
   if (signed._type === 'root' || signed._type === 'targets') return signed;

@@ -11,7 +11,8 @@ import {
   verifySignature,
 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import { malformed, signedBytes, tufSubject } from './canonical.ts';
+import { malformed } from '../malformed.ts';
+import { signedBytes, tufSubject } from './canonical.ts';
 
 /**
  * A public key (TUF 1.0 section 4.2). Ed25519: 32 octets, hex; ECDSA: SubjectPublicKeyInfo, PEM. RSA is left out: TUF has

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type JsonValue, sameBytes } from '../../bytes/index.ts';
-import { malformed, parseTufJson, tufSubject } from './canonical.ts';
+import { malformed } from '../malformed.ts';
+import { parseTufJson, tufSubject } from './canonical.ts';
 import { spkiOfTufKey, tufKeyId, tufKeySchema } from './key.ts';
 
 /** The four top-level roles (TUF 1.0 section 2.1). */

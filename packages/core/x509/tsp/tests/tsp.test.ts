@@ -138,6 +138,16 @@ test('a request that is not the one form, of another hash, or with an extension 
   );
 });
 
+test('a token has no nonce that is no INTEGER, or longer than a request may have it', () => {
+  const facts = { policy: '1.2.3', hash: 'sha256', imprint: randomBytes(32), serial: newSerial() } as const;
+  const withNonce = (...octets: number[]) =>
+    codeOf(() => tstInfo({ ...facts, time: new Date(), accuracySeconds: 1, nonce: Uint8Array.from(octets) }));
+  for (const nonce of [[], [0, 1], [0xff, 0x80], new Array<number>(33).fill(1)])
+    assert.equal(withNonce(...nonce), 'tsp.malformed', String(nonce));
+  for (const nonce of [[0], [0, 0x80], [0xff, 0x7f], new Array<number>(32).fill(1)])
+    assert.equal(withNonce(...nonce), 'nothing', String(nonce));
+});
+
 test('no bytes make the reader fail in another way than by its own errors', () => {
   const seeds = [query('-sha256', '-cert', '-tspolicy', '1.2.3.4'), query('-sha512')];
   fc.assert(
