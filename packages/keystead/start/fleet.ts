@@ -28,6 +28,8 @@ export class DemoDevice {
   readonly #listeners = new Set<(event: RenewalEvent) => void>();
   #loop: RenewalLoop | undefined;
   #link: DeviceLink | undefined;
+  /** The certificate that the open connection was made with. */
+  #linkedBy: DerCertificate | undefined;
   #wiped = false;
 
   private constructor(id: string, options: FleetOptions, state: DeviceState) {
@@ -91,11 +93,16 @@ export class DemoDevice {
     this.#loop.start();
   }
 
-  /** One message to the backend and back, under session keys, on a connection that is kept. */
+  /**
+   * One message to the backend and back, under session keys. The connection is kept as long as its certificate is
+   * the current one: the backend ends it with the certificate it was made with, renewed or not.
+   */
   async talk(text: string): Promise<string> {
-    if (this.#link === undefined || !this.#link.isOpen) {
+    const current = this.#state.credential('current')?.certificate;
+    if (this.#link === undefined || !this.#link.isOpen || !sameDer(this.#linkedBy, current)) {
       this.#link?.close();
       this.#link = await DeviceLink.connect(this.#options.backend, this.#state.identity('current'), this.#rules());
+      this.#linkedBy = current;
     }
     const answer = await this.#link.echo(Buffer.from(text, 'utf8'));
     return Buffer.from(answer).toString('utf8');
@@ -122,6 +129,10 @@ export class DemoDevice {
   #rules(): { clock: Clock; anchors: readonly DerCertificate[]; intermediates: readonly DerCertificate[] } {
     return { clock: this.#options.clock, anchors: this.#state.anchors, intermediates: this.#state.intermediates };
   }
+}
+
+function sameDer(one: DerCertificate | undefined, other: DerCertificate | undefined): boolean {
+  return one !== undefined && other !== undefined && Buffer.from(one).equals(other);
 }
 
 /** The first certificate of a PEM file's text, DER. */
