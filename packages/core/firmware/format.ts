@@ -1,4 +1,5 @@
 import type { DerCertificate } from '../bytes/index.ts';
+import type { SignatureScheme } from '../crypto/index.ts';
 import type { FirmwareFormatName } from './format-names.ts';
 import type { ImageBytes } from './image.ts';
 
@@ -38,9 +39,11 @@ export interface SigningTerms {
   readonly chain: readonly DerCertificate[];
   /** What a format that names a time of signing names. */
   readonly time: Date;
+  /** What the key signs by; without it, the one signature of its kind (SIGNATURE_OF). */
+  readonly scheme?: SignatureScheme;
 }
 
-/** A signature as keyd gave it. ECDSA: DER Ecdsa-Sig-Value; Ed25519 and ML-DSA: the octets; RSA: PKCS#1 v1.5. */
+/** A signature as keyd gave it. ECDSA: DER Ecdsa-Sig-Value; the others: the octets. */
 export interface MadeSignature extends SigningTerms {
   readonly signature: Uint8Array;
   /** A TimeStampToken (RFC 3161) over `signature`, DER; formats without a place for it pass it over. */

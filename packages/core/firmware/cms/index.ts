@@ -8,7 +8,7 @@ const NOTHING_CLAIMED: FirmwareClaims = { product: null, version: null, security
 
 /**
  * A detached CMS signature over any file (RFC 5652): `openssl cms -verify -binary -content FILE` verifies it. Keys:
- * P-256, RSA-2048, RSA-3072.
+ * P-256 and RSA-3072; P-384 and RSA-4096 where the policy lets them sign over SHA-256, by which the content is hashed.
  */
 export const cms: FirmwareFormat = {
   name: 'cms',

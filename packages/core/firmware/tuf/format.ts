@@ -1,8 +1,9 @@
 import { sameBytes } from '../../bytes/index.ts';
-import { readCertificate } from '../../x509/index.ts';
+import { SIGNATURE_OF } from '../../crypto/index.ts';
 import { type FirmwareFormat, type FirmwareReading, MOST_SUBJECT_BYTES, type SigningTerms } from '../format.ts';
 import type { ImageBytes } from '../image.ts';
 import { malformed } from '../malformed.ts';
+import { described, signerKey, unsuitable } from '../signer-key.ts';
 import { wholeOf } from '../whole.ts';
 import { signedBytes } from './canonical.ts';
 import { envelopeBytes, readEnvelope, type TufEnvelope, withSignature } from './envelope.ts';
@@ -45,7 +46,12 @@ export const tuf: FirmwareFormat = {
   },
 };
 
-const keyOf = ({ signer }: Pick<SigningTerms, 'signer'>) => tufKeyOf(readCertificate(signer).spki);
+function keyOf(terms: Pick<SigningTerms, 'signer' | 'scheme'>) {
+  const key = signerKey(terms);
+  // Each kind of key has one scheme in TUF.
+  if (key.scheme !== SIGNATURE_OF[key.algorithm]) throw unsuitable(`${described(key)}, which TUF clients do not know`);
+  return tufKeyOf(key.spki);
+}
 
 const envelopeOf = async (image: ImageBytes): Promise<TufEnvelope> =>
   readEnvelope(await wholeOf(image, MOST_SUBJECT_BYTES, 'metadata'));
