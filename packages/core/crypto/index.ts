@@ -19,6 +19,7 @@ export {
   POST_QUANTUM_ALGORITHMS,
   type PostQuantumAlgorithm,
   type PssScheme,
+  pssSaltOctets,
   SIGNATURE_OF,
   type SignatureAlgorithm,
   type SignatureScheme,

@@ -7,6 +7,8 @@ import {
   isPss,
   KEYS_FOR,
   type KeyAlgorithm,
+  type PssScheme,
+  pssSaltOctets,
   SIGNATURE_OF,
   type SignatureAlgorithm,
   type SignatureScheme,
@@ -52,14 +54,14 @@ const signInPool = promisify(
     sign(digest, data, key, done),
 );
 
-/** The salt is as long as the hash, as MCUboot, U-Boot and TLS have it; node:crypto's default is as long as fits. */
-const pssOf = (key: KeyObject) => ({
+/** When it verifies too, the salt must be of that length: node:crypto's default takes any. */
+const pssOf = (key: KeyObject, scheme: PssScheme) => ({
   key,
   padding: constants.RSA_PKCS1_PSS_PADDING,
-  saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
+  saltLength: pssSaltOctets(scheme, (key.asymmetricKeyDetails?.modulusLength ?? 0) / 8),
 });
 /** A key as OpenSSL is to use it. */
-const inputOf = (key: KeyObject, scheme: SignatureScheme): KeyInput => (isPss(scheme) ? pssOf(key) : key);
+const inputOf = (key: KeyObject, scheme: SignatureScheme): KeyInput => (isPss(scheme) ? pssOf(key, scheme) : key);
 
 /** @throws KeysteadError `key.algorithm-mismatch`. */
 export function requireScheme(algorithm: KeyAlgorithm, scheme: SignatureScheme): void {

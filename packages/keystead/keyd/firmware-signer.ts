@@ -75,5 +75,6 @@ export function requireUsable(keyd: KeydContext, key: FirmwareKey, now: Date): F
   const signer = keyd.signerOf(firmwareKeystoreId(id));
   const [ours, theirs] = [spkiSha256(signer.spki), spkiSha256(spki)];
   if (ours !== theirs) throw new KeysteadError('bundle.foreign', { field: `firmware ${id}`, seen: theirs });
+  keyd.state.firmware.requireScheme(ours, key.signature);
   return { key, certificate, spkiSha256: ours, signer };
 }

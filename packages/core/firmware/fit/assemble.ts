@@ -66,7 +66,7 @@ export function requireFit(terms: Pick<SigningTerms, 'signer' | 'scheme'>): FitA
   const key = signerKey(terms);
   const algorithm = fitAlgorithm(key);
   if (algorithm !== undefined) return algorithm;
-  throw unsuitable(`${described(key)}; U-Boot takes RSA and P-256`);
+  throw unsuitable(`${described(key)}; U-Boot takes RSA-2048, RSA-3072, RSA-4096, P-256`);
 }
 
 const fitName = ({ algorithm, padding }: FitAlgorithm): string =>

@@ -34,6 +34,8 @@ export const FIRMWARE_SIGNATURES = [
   'sha384WithRSAEncryption',
   'RSASSA-PSS-SHA256',
   'RSASSA-PSS-SHA384',
+  'RSASSA-PSS-SHA256-longest',
+  'RSASSA-PSS-SHA384-longest',
 ] as const satisfies readonly SignatureScheme[];
 
 /** A product stands in the common name of its keys' certificates, with the key's id: 64 characters are all there is. */

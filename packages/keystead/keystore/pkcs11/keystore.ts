@@ -123,6 +123,10 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
     };
   }
 
+  makes(algorithm: GeneratedKeyAlgorithm): boolean {
+    return !isPostQuantum(algorithm);
+  }
+
   async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo> {
     if (isPostQuantum(algorithm)) {
       throw new KeysteadError('keystore.mechanism-unsupported', { field: 'algorithm', seen: algorithm });

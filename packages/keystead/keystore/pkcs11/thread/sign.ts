@@ -4,6 +4,7 @@ import {
   DIGEST_OF,
   ecdsaSigValue,
   isPss,
+  pssSaltOctets,
   type SignatureScheme,
   sha256,
   sha384,
@@ -73,19 +74,23 @@ function signed(
     case 'RSA-3072':
     case 'RSA-4096': {
       const hash = digest === 'sha384' ? 'sha384' : 'sha256';
-      if (isPss(scheme)) return new Uint8Array(raw(at, key, CKM.RSA_PKCS_PSS, hashed, pssParameter(hash)));
+      const modulus = algorithm === 'RSA-3072' ? 384 : 512;
+      if (isPss(scheme)) {
+        const parameter = pssParameter(hash, pssSaltOctets(scheme, modulus));
+        return new Uint8Array(raw(at, key, CKM.RSA_PKCS_PSS, hashed, parameter));
+      }
       const info = DIGEST_INFO[hash];
       return new Uint8Array(raw(at, key, CKM.RSA_PKCS, Buffer.concat([info, hashed])));
     }
   }
 }
 
-/** CK_RSA_PKCS_PSS_PARAMS (PKCS#11 v2.40 section 2.1.11): a salt of the hash's length. */
-const pssParameter = (hash: 'sha256' | 'sha384') => ({
+/** CK_RSA_PKCS_PSS_PARAMS (PKCS#11 v2.40 section 2.1.11). */
+const pssParameter = (hash: 'sha256' | 'sha384', saltLen: number) => ({
   type: CK_PARAMS_RSA_PSS,
   hashAlg: hash === 'sha256' ? CKM.SHA256 : CKM.SHA384,
   mgf: CKG_MGF1[hash],
-  saltLen: hash === 'sha256' ? 32 : 48,
+  saltLen,
 });
 
 type PssParameter = ReturnType<typeof pssParameter>;
