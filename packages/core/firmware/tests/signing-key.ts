@@ -24,21 +24,32 @@ export type SigningKeyAlgorithm = keyof typeof GENPKEY;
 /** A key with a certificate of itself, made by openssl in a directory of its own, as `dev.key`, `dev.crt`, `dev.pub`. */
 export class SigningKey {
   readonly algorithm: SigningKeyAlgorithm;
-  readonly directory = mkdtempSync(join(tmpdir(), 'keystead-signing-key-'));
+  readonly directory: string;
   readonly certificate: DerCertificate;
   readonly spki: DerSpki;
   readonly scheme: SignatureScheme;
 
-  /** @param scheme what it signs by, where that is not the one signature of its kind. */
-  constructor(algorithm: SigningKeyAlgorithm, scheme: SignatureScheme = SIGNATURE_OF[algorithm]) {
+  /**
+   * @param scheme what it signs by, where that is not the one signature of its kind.
+   * @param directory of a key that is there.
+   */
+  constructor(algorithm: SigningKeyAlgorithm, scheme: SignatureScheme = SIGNATURE_OF[algorithm], directory?: string) {
     this.algorithm = algorithm;
     this.scheme = scheme;
-    this.#openssl('genpkey', '-algorithm', ...GENPKEY[algorithm], '-out', 'dev.key');
-    this.#openssl('req', '-new', '-x509', '-key', 'dev.key', '-subj', '/CN=dev', '-days', '30', '-out', 'dev.crt');
-    this.#openssl('pkey', '-in', 'dev.key', '-pubout', '-out', 'dev.pub');
+    this.directory = directory ?? mkdtempSync(join(tmpdir(), 'keystead-signing-key-'));
+    if (directory === undefined) {
+      this.#openssl('genpkey', '-algorithm', ...GENPKEY[algorithm], '-out', 'dev.key');
+      this.#openssl('req', '-new', '-x509', '-key', 'dev.key', '-subj', '/CN=dev', '-days', '30', '-out', 'dev.crt');
+      this.#openssl('pkey', '-in', 'dev.key', '-pubout', '-out', 'dev.pub');
+    }
     this.#openssl('x509', '-in', 'dev.crt', '-outform', 'DER', '-out', 'dev.der');
     this.certificate = new Uint8Array(readFileSync(this.file('dev.der'))) as DerCertificate;
     this.spki = readCertificate(this.certificate).spki;
+  }
+
+  /** The same key, which signs by another scheme: to make one of RSA takes seconds. */
+  by(scheme: SignatureScheme): SigningKey {
+    return new SigningKey(this.algorithm, scheme, this.directory);
   }
 
   file(name: string): string {
