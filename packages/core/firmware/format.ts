@@ -1,5 +1,5 @@
 import type { DerCertificate } from '../bytes/index.ts';
-import type { SignatureScheme } from '../crypto/index.ts';
+import type { KeyAlgorithm, SignatureScheme } from '../crypto/index.ts';
 import type { FirmwareFormatName } from './format-names.ts';
 import type { ImageBytes } from './image.ts';
 
@@ -50,6 +50,12 @@ export interface MadeSignature extends SigningTerms {
   readonly timestamp?: Uint8Array;
 }
 
+/** What a key is, and what it signs by. */
+export interface FormatKey {
+  readonly algorithm: KeyAlgorithm;
+  readonly scheme: SignatureScheme;
+}
+
 /**
  * One format of signed firmware. `read` and `assemble` run where images are; `claims` and `compose` run in keyd too,
  * which believes nobody: they parse the subject strictly and bound what they take.
@@ -60,6 +66,11 @@ export interface FirmwareFormat {
   readonly title: string;
   /** What an image of it has a place for: a claim that is null there is one that the image does not make. */
   readonly places?: readonly (keyof FirmwareClaims)[];
+  /**
+   * Whether it can be signed by such a key, so that nobody is asked to approve what cannot be signed; absent where any key
+   * will do. {@link compose} judges by the certificate.
+   */
+  readonly signedBy?: (key: FormatKey) => boolean;
   /**
    * Puts together what is to be signed from raw bytes, where the format has a header that its tools would write.
    * @throws KeysteadError `firmware.*` with the parameter.

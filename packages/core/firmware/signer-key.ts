@@ -1,14 +1,12 @@
 import type { DerSpki } from '../bytes/index.ts';
-import { KEYS_FOR, type KeyAlgorithm, SIGNATURE_OF, type SignatureScheme } from '../crypto/index.ts';
+import { KEYS_FOR, SIGNATURE_OF } from '../crypto/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { readCertificate } from '../x509/index.ts';
-import type { SigningTerms } from './format.ts';
+import type { FormatKey, SigningTerms } from './format.ts';
 
 /** The key behind a certificate, for formats that know keys alone, and what it signs by. */
-export interface SignerKey {
+export interface SignerKey extends FormatKey {
   readonly spki: DerSpki;
-  readonly algorithm: KeyAlgorithm;
-  readonly scheme: SignatureScheme;
 }
 
 /**
@@ -23,7 +21,7 @@ export function signerKey({ signer, scheme }: Pick<SigningTerms, 'signer' | 'sch
 }
 
 /** What a key signs by, for people: its kind alone where that says it all. */
-export const described = ({ algorithm, scheme }: Pick<SignerKey, 'algorithm' | 'scheme'>): string =>
+export const described = ({ algorithm, scheme }: FormatKey): string =>
   scheme === SIGNATURE_OF[algorithm] ? algorithm : `${algorithm} by ${scheme}`;
 
 export const unsuitable = (seen: string): KeysteadError =>

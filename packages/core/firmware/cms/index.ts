@@ -2,6 +2,7 @@ import { toHex } from '../../bytes/index.ts';
 import type { FirmwareClaims, FirmwareFormat } from '../format.ts';
 import { contentOf, contentSubject, hashContent, readContentSubject } from './content-subject.ts';
 import { detachedAttributes, detachedSignature } from './detached.ts';
+import { signsCms } from './signers.ts';
 
 /** A file that is signed by its digest says nothing of itself that a signature could be held to. */
 const NOTHING_CLAIMED: FirmwareClaims = { product: null, version: null, securityCounter: null };
@@ -13,6 +14,7 @@ const NOTHING_CLAIMED: FirmwareClaims = { product: null, version: null, security
 export const cms: FirmwareFormat = {
   name: 'cms',
   title: 'detached CMS signature (RFC 5652) over a file, for openssl cms and whatever reads S/MIME',
+  signedBy: (key) => signsCms(key, ['sha256']),
   async read(image) {
     const content = await hashContent(image);
     return {

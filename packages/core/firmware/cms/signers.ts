@@ -2,7 +2,7 @@ import type { DerCertificate } from '../../bytes/index.ts';
 import { DIGEST_OF, isPss, type SignatureAlgorithm } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { type CertificateInfo, type CmsDigest, readCertificate } from '../../x509/index.ts';
-import type { MadeSignature, SigningTerms } from '../format.ts';
+import type { FormatKey, MadeSignature, SigningTerms } from '../format.ts';
 import { malformed } from '../malformed.ts';
 import { described, signerKey } from '../signer-key.ts';
 
@@ -12,6 +12,10 @@ export interface CmsSigner {
   readonly algorithm: SignatureAlgorithm;
   readonly digest: CmsDigest;
 }
+
+/** Whether a message is signed by such a key: over one of the digests, and not by RSASSA-PSS (RFC 4056), which few read. */
+export const signsCms = ({ scheme }: FormatKey, digests: readonly CmsDigest[] = ['sha256', 'sha384']): boolean =>
+  digests.some((one) => one === DIGEST_OF[scheme]) && !isPss(scheme);
 
 /**
  * The signer with its algorithms.

@@ -10,7 +10,7 @@ import {
   toCoseSignature,
   verifyCoseSignature,
 } from '../../crypto/index.ts';
-import type { MadeSignature, SigningTerms } from '../format.ts';
+import type { FormatKey, MadeSignature, SigningTerms } from '../format.ts';
 import { malformed } from '../malformed.ts';
 import { described, signerKey, unsuitable } from '../signer-key.ts';
 import { cborTagged, decoded, sequenceOf, TAGS, Tagged } from './cbor.ts';
@@ -34,6 +34,10 @@ export interface CoseSign1 {
   readonly payload: Uint8Array | null;
   readonly signature: Uint8Array;
 }
+
+/** Whether a COSE message is signed by such a key: each has one algorithm there. */
+export const signsCose = ({ algorithm, scheme }: FormatKey): boolean =>
+  isCoseKey(algorithm) && scheme === SIGNATURE_OF[algorithm];
 
 type OfSigner = Pick<SigningTerms, 'signer' | 'scheme'>;
 

@@ -5,7 +5,7 @@ import type { ImageBytes } from '../image.ts';
 import { malformed } from '../malformed.ts';
 import { assembleFit, requireFit } from './assemble.ts';
 import { childOf, hashedNodes, type UsedImage, usedImages } from './configuration.ts';
-import { configurationToSign, signaturePlaces } from './signature-node.ts';
+import { configurationToSign, fitAlgorithm, signaturePlaces } from './signature-node.ts';
 import { readSignedTree, signedBytes } from './signed-tree.ts';
 import { stringOf, type TreeNode } from './structure.ts';
 import { checkData, readImageTree } from './tree.ts';
@@ -14,6 +14,7 @@ import { checkData, readImageTree } from './tree.ts';
 export const FIT: FirmwareFormat = {
   name: 'fit',
   title: "U-Boot's flattened image tree: a signed configuration, verified by U-Boot (fit_check_sign)",
+  signedBy: (key) => fitAlgorithm(key) !== undefined,
   read: readFit,
   claims: (subject) => {
     readSignedTree(bounded(subject));

@@ -1,7 +1,8 @@
 import { DIGEST_OF, isPss, type KeyAlgorithm } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
+import type { FormatKey } from '../format.ts';
 import { malformed } from '../malformed.ts';
-import type { SignerKey } from '../signer-key.ts';
+
 import { childOf, isSignatureNode } from './configuration.ts';
 import { stringOf, type TreeNode } from './structure.ts';
 
@@ -22,7 +23,7 @@ const RSA_NAMES: Readonly<Partial<Record<KeyAlgorithm, string>>> = {
  * U-Boot's name of what a key signs by: RSA with SHA-256 or SHA-384, as PKCS#1 v1.5 or RSASSA-PSS; of ECDSA P-256, the
  * two numbers one after the other (lib/rsa, lib/ecdsa, boot/image-sig.c). Undefined for what U-Boot does not know.
  */
-export function fitAlgorithm({ algorithm, scheme }: Pick<SignerKey, 'algorithm' | 'scheme'>): FitAlgorithm | undefined {
+export function fitAlgorithm({ algorithm, scheme }: FormatKey): FitAlgorithm | undefined {
   const rsa = RSA_NAMES[algorithm];
   if (rsa !== undefined)
     return { algorithm: `${DIGEST_OF[scheme]},${rsa}`, padding: isPss(scheme) ? 'pss' : 'pkcs-1.5' };

@@ -51,6 +51,7 @@ export const MCUBOOT: FirmwareFormat = {
   name: 'mcuboot',
   title: 'MCUboot image: header, code and TLVs, verified by MCUboot (imgtool verify)',
   places: ['version', 'securityCounter'],
+  signedBy: (key) => described(key) in SCHEMES,
   prepare: prepareMCUboot,
   read: readMCUboot,
   claims: (subject) => claimsOf(readSignedPart(bounded(subject))),

@@ -13,7 +13,7 @@ import {
   sshString,
 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import type { FirmwareClaims, FirmwareFormat, FirmwareReading, SigningTerms } from '../format.ts';
+import type { FirmwareClaims, FirmwareFormat, FirmwareReading, FormatKey, SigningTerms } from '../format.ts';
 import { piecesOf } from '../image.ts';
 import { malformed } from '../malformed.ts';
 import { described, type SignerKey, signerKey, unsuitable } from '../signer-key.ts';
@@ -53,6 +53,7 @@ export function sshsigFormat(namespace: string): FirmwareFormat {
   return {
     name: 'sshsig',
     title: 'SSHSIG: a detached signature, which ssh-keygen -Y verify judges',
+    signedBy: (key) => sshSignature(key) !== undefined,
     async read(image) {
       const hash = createHash('sha512');
       for await (const piece of piecesOf(image)) hash.update(piece);
@@ -106,10 +107,13 @@ function readingOf(subject: Uint8Array, size: number): FirmwareReading {
   return { ...NO_CLAIMS, format: 'sshsig', shown, signatures: 0, subject };
 }
 
-function algorithmOf(key: SignerKey): SshSignature {
-  const { algorithm, scheme } = key;
+function sshSignature({ algorithm, scheme }: FormatKey): SshSignature | undefined {
   if (scheme === 'sha256WithRSAEncryption') return RSA;
-  const found = scheme === SIGNATURE_OF[algorithm] ? ALGORITHMS[algorithm] : undefined;
+  return scheme === SIGNATURE_OF[algorithm] ? ALGORITHMS[algorithm] : undefined;
+}
+
+function algorithmOf(key: SignerKey): SshSignature {
+  const found = sshSignature(key);
   if (found === undefined) throw unsuitable(`${described(key)}, which SSH has no signature for`);
   return found;
 }

@@ -7,7 +7,7 @@ import { described, signerKey, unsuitable } from '../signer-key.ts';
 import { wholeOf } from '../whole.ts';
 import { signedBytes } from './canonical.ts';
 import { envelopeBytes, readEnvelope, type TufEnvelope, withSignature } from './envelope.ts';
-import { tufKeyId, tufKeyOf } from './key.ts';
+import { isTufKey, tufKeyId, tufKeyOf } from './key.ts';
 import { parseSubject, TUF_ROLES, type TufRoot, type TufSigned, type TufTargets } from './metadata.ts';
 
 /** What a quorum signs; snapshot and timestamp are the online key's (`status.ts`). */
@@ -21,6 +21,7 @@ export const tuf: FirmwareFormat = {
   name: 'tuf',
   title: 'TUF root and targets metadata, verified by TUF clients (tuf-js, python-tuf, go-tuf)',
   places: ['version', 'securityCounter'],
+  signedBy: ({ algorithm, scheme }) => isTufKey(algorithm) && scheme === SIGNATURE_OF[algorithm],
   async read(image) {
     const envelope = await envelopeOf(image);
     const signed = requireQuorumSigned(envelope.signed);
