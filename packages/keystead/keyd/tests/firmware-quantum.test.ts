@@ -59,7 +59,7 @@ function nobleSays(
   return scheme.verify(signature, message, spki.subarray(-octets));
 }
 
-test('TEST-KEY-22 keys against quantum computers are certified by the signing root as any other, and openssl takes its signature in each certificate [openssl: X.509 signature ML-DSA and SLH-DSA signer]', async () => {
+test('TEST-KEY-22 keys against quantum computers are certified by the signing root like every other, and openssl takes its signature in each certificate [openssl: X.509 signature ML-DSA and SLH-DSA signer]', async () => {
   const { keys } = await bed.keyd.client.firmwareKeys();
   const { certificates } = await bed.keyd.client.trust();
   assert.ok(certificates['signing-root']);
