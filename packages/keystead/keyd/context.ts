@@ -342,7 +342,8 @@ export class KeydContext {
         return last;
       }
       requireCustody(next.policy, this.#keys);
-      requireMakeable(this.#keystore, next.policy);
+      // A factory node has no keys for firmware.
+      if (this.hierarchy.node === undefined) requireMakeable(this.#keystore, next.policy);
       const made = new PolicyInForce(next, this.#standing);
       const request = { at: this.now(), requestId };
       const step = await this.policies.take(next, approvals, request, (draft) => this.journal.append(draft));

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
+import { sshKeyBlob } from '@keystead/core/crypto';
 import { readCertificate } from '@keystead/core/x509';
 import { changePolicy, firmwareIn, firmwareOf, signImage } from './firmware-algorithms-bed.ts';
 import { FirmwareBed } from './firmware-bed.ts';
@@ -167,6 +168,18 @@ test('TEST-KEY-22 keyd signs a tree of U-Boot by RSA-4096 over SHA-256, and dump
   const [one] = by;
   assert.ok(one);
   opensslTakes(subject, one.signature, one.signer, '-sha256');
+});
+
+test('ssh-keygen takes the signature that keyd makes by RSA-4096 over SHA-256 [ssh-keygen: SSHSIG RSA-4096 verify]', async () => {
+  const { signed, made: by } = await signImage(bed, 'sshsig', firmware, ['rsa-4096']);
+  const [one] = by;
+  assert.ok(one);
+  writeFileSync(at('firmware.sig'), signed);
+  const blob = Buffer.from(sshKeyBlob(readCertificate(one.signer).spki)).toString('base64');
+  writeFileSync(at('allowed'), `release ssh-rsa ${blob}\n`);
+  const args = ['-Y', 'verify', '-f', 'allowed', '-I', 'release', '-n', 'firmware', '-s', 'firmware.sig'];
+  const said = execFileSync('ssh-keygen', args, { cwd: dir, input: firmware, encoding: 'utf8', stdio: 'pipe' });
+  assert.match(said, /Good "firmware" signature for release/);
 });
 
 test('an order that was signed by another scheme than its kind has the same answer after a restart', async () => {
