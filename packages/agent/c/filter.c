@@ -230,7 +230,7 @@ enum ks_result ks_filter_open(const struct ks_crypto *crypto, const struct ks_by
     date = file.date;
     through = file.through;
   }
-  if (!ks_same_hash(hash, named)) {
+  if ((named == NULL) || !ks_same_hash(hash, named)) {
     return KS_FILTER_NOT_NAMED;
   }
   filter->files = files;

@@ -272,7 +272,8 @@ enum ks_status { KS_STATUS_NOT_COVERED, KS_STATUS_GOOD, KS_STATUS_REVOKED, KS_ST
 /*
  * @param files one that stands alone, then the deltas, each for the file before it; the array stays the caller's and must
  *   stay where it is.
- * @param named the hash of the newest file, as the bundle names it (filter_sha256): a filter has no signature of its own.
+ * @param named the hash of the newest file, as the bundle names it (filter_sha256; where that is NULL, none is taken): a
+ *   filter has no signature of its own.
  * KS_OK, KS_FILTER_MALFORMED, KS_FILTER_BASE_DIFFERS, KS_FILTER_NOT_NAMED, KS_CRYPTO_FAILED.
  */
 enum ks_result ks_filter_open(const struct ks_crypto *crypto, const struct ks_bytes *files, size_t count,

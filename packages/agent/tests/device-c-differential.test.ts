@@ -316,3 +316,34 @@ test('TEST-KEY-10 the C library opens thousands of filters and deltas, most of t
     assert.ok((cases.tally.get(verdict) ?? 0) > 3, `${verdict}: ${cases.tally.get(verdict)}`);
   await agree('filters', cases);
 });
+
+test('TEST-KEY-04 the C library derives the keys that TypeScript derives, of every length, and refuses the same', async () => {
+  const chance = new Chance(5);
+  const cases = new Cases();
+  const bytes = (length: number) => Uint8Array.from({ length }, () => chance.below(256));
+  const purposes = [
+    'session client write',
+    'a',
+    '0',
+    '',
+    ' a',
+    '-',
+    '.a',
+    'a.b-c d',
+    'A',
+    'ä',
+    'a'.repeat(64),
+    'a'.repeat(65),
+  ];
+  for (let round = 0; round < 400; round += 1) {
+    cases.purposeKey(
+      bytes(chance.of([32, 33, 48, 64, 65, 200])),
+      bytes(chance.of([0, 1, 32, 64, 65])),
+      bytes(chance.of([0, 1, 21, 300, 512, 513])),
+      round < 200 ? chance.of(purposes.slice(0, 3)) : chance.of(purposes),
+      chance.of([0, 1, 16, 31, 32, 33, 64, 100, 8160, 8161]),
+    );
+  }
+  assert.ok((cases.tally.get('ok') ?? 0) > 100 && (cases.tally.get('kdf.input') ?? 0) > 100);
+  await agree('purposes', cases);
+});

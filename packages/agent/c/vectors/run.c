@@ -279,6 +279,26 @@ static void run_sessions(const struct ks_crypto *crypto, struct tally *tally) {
   }
 }
 
+/* What no other implementation can be asked: a clock that is not set. */
+static void run_clocks(const struct ks_crypto *crypto, struct tally *tally) {
+  static const int64_t unset[] = {-1, INT64_MIN, KS_LATEST_TIME + 1, INT64_MAX};
+  static struct ks_taken taken;
+  const struct bundle_vector *const vector = &bundle_vectors[0];
+  struct ks_bundle bundle;
+  const bool parsed = ks_bundle_parse(vector->files[0], &bundle) == KS_OK;
+  require(tally, "clock", vector->name, parsed, "a bundle");
+  for (size_t index = 0; index < COUNT(unset); index += 1) {
+    const int64_t now = unset[index];
+    const struct ks_peer_rules rules = {now, NULL, INT64_MAX, false};
+    const struct ks_certificate certificate = {vector->sha256, {vector->sha256, 1}, INT64_MIN, INT64_MAX};
+    expect(tally, "clock", "a bundle", "clock.invalid",
+           ks_code(ks_trust_take(crypto, vector->files, vector->count, vector->known, now, &taken)));
+    expect(tally, "clock", "a pin", "clock.invalid",
+           ks_code(ks_pin_check(&bundle, vector->known->fleet, vector->sha256, now)));
+    expect(tally, "clock", "a peer", "clock.invalid", ks_code(ks_peer_check(crypto, &certificate, 1, &rules, NULL)));
+  }
+}
+
 size_t ks_vectors_run(const struct ks_crypto *crypto, ks_vector_report *report, size_t *ran) {
   struct tally tally = {report, 0, 0};
   run_bundles(crypto, &tally);
@@ -286,6 +306,7 @@ size_t ks_vectors_run(const struct ks_crypto *crypto, ks_vector_report *report, 
   run_filters(crypto, &tally);
   run_peers(crypto, &tally);
   run_sessions(crypto, &tally);
+  run_clocks(crypto, &tally);
   *ran = tally.ran;
   return tally.failed;
 }

@@ -1,5 +1,5 @@
-import { type DerSpki, fromHex } from '@keystead/core/bytes';
-import { spkiSha256 } from '@keystead/core/crypto';
+import { type DerSpki, fromHex, toHex } from '@keystead/core/bytes';
+import { PurposeKeys, SecretBytes, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { CarriedFilter, checkContent, parseBundle, type TrustState, takeBundles } from '@keystead/core/trust';
 import { serialOf } from '../../../core/x509/serial.ts';
@@ -99,6 +99,19 @@ export class Cases {
     });
   }
 
+  /** A key for one purpose; `master` of at least 32 bytes, which sessions have. */
+  purposeKey(master: Uint8Array, salt: Uint8Array, context: Uint8Array, purpose: string, length: number): void {
+    this.#number(5, 1);
+    for (const one of [master, salt, context, Buffer.from(purpose)]) this.#bytes(one);
+    this.#number(length, 4);
+    this.#expect(() => {
+      using secret = SecretBytes.copy(master);
+      using keys = new PurposeKeys(secret, salt, context);
+      using key = keys.derive(purpose, length);
+      return `ok ${key.use((bytes) => toHex(bytes))}`;
+    });
+  }
+
   #expect(judge: () => string): void {
     let line = '';
     const code = codeOf(() => {
@@ -152,6 +165,7 @@ export function codeOf(judge: () => void): string {
   } catch (error) {
     if (!(error instanceof KeysteadError)) throw error;
     if (error.code.startsWith('cert.')) return 'cert.malformed';
+    if (error.code.startsWith('kdf.')) return 'kdf.input';
     return error.code.startsWith('key.') ? 'key.refused' : error.code;
   }
 }

@@ -204,6 +204,29 @@ static void judge_filter(void) {
   }
 }
 
+static void judge_purpose_key(void) {
+  const struct ks_bytes master = bytes();
+  const struct ks_bytes salt = bytes();
+  const struct ks_bytes context = bytes();
+  const struct ks_bytes purpose = bytes();
+  const size_t length = (size_t)number(4);
+  uint8_t *const key = malloc(length == 0 ? 1 : length);
+  if (key == NULL) {
+    exit(2);
+  }
+  const enum ks_result result = ks_purpose_key(&ks_mbedtls, master, salt, context, purpose, key, length);
+  printf("%s ", ks_code(result));
+  if (result == KS_OK) {
+    print_hex(key, length);
+  }
+  printf("\n");
+  free(key);
+  discard(master);
+  discard(salt);
+  discard(context);
+  discard(purpose);
+}
+
 int main(int argc, char **argv) {
   cases = (argc == 2) ? fopen(argv[1], "rb") : NULL;
   if (cases == NULL) {
@@ -216,6 +239,8 @@ int main(int argc, char **argv) {
       judge_take();
     } else if (kind == 3) {
       judge_filter();
+    } else if (kind == 5) {
+      judge_purpose_key();
     } else {
       return 2;
     }

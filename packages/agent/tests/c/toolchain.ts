@@ -1,7 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The C library, its port, and the programs that test it. */
@@ -55,27 +55,20 @@ export class Workshop {
     });
   }
 
+  #objects: readonly string[] | undefined;
+
   /** A program for this machine under the address and undefined-behaviour sanitizers, over the library and mbedTLS. */
-  hostProgram(name: string, sources: readonly string[]): string {
+  hostProgram(name: string, sources: readonly string[], include = this.directory): string {
     const program = this.at(name);
-    const objects = librarySources().map((source, index) => {
-      const object = this.at(`${name}-${index}.o`);
-      this.run('gcc', [...STRICT, ...SANITIZED, '-c', source, '-o', object]);
+    const port = librarySource('ports/mbedtls.c');
+    this.#objects ??= [...librarySources(), port].map((source) => {
+      const object = this.at(`host-${basename(source, '.c')}.o`);
+      const warnings = source === port ? PLAIN : STRICT;
+      this.run('gcc', [...warnings, ...SANITIZED, '-c', source, '-o', object]);
       return object;
     });
-    const port = librarySource('ports/mbedtls.c');
     const mbedtls = ['-lmbedtls', '-lmbedx509', '-lmbedcrypto'];
-    this.run('gcc', [
-      ...PLAIN,
-      ...SANITIZED,
-      `-I${this.directory}`,
-      port,
-      ...sources,
-      ...objects,
-      '-o',
-      program,
-      ...mbedtls,
-    ]);
+    this.run('gcc', [...PLAIN, ...SANITIZED, `-I${include}`, ...sources, ...this.#objects, '-o', program, ...mbedtls]);
     return program;
   }
 
