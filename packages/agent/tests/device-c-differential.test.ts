@@ -185,7 +185,7 @@ const rich = rawOf(
   }),
 );
 
-test('TEST-KEY-10 the C library reads and judges six thousand bundles as TypeScript does: contents changed where it hurts, and bytes', async () => {
+test('TEST-KEY-10 the C library reads and judges thousands of bundles as TypeScript does: contents changed where it hurts, and bytes', async () => {
   const chance = new Chance(20_270_115);
   const cases = new Cases();
   cases.content(unsealed(encode(rich), header), POOL);
@@ -224,7 +224,7 @@ test('TEST-KEY-10 the C library takes and refuses signed bundles as TypeScript d
   const cases = new Cases();
   const signers = [signer, other, wide];
   const plain = (more: Parameters<typeof contentWith>[2] = {}) => contentWith(signer, root, more);
-  for (let round = 0; round < 500; round += 1) {
+  for (let round = 0; round < 360; round += 1) {
     const windows = () => ({
       from: SECOND - chance.of([DAY, 0, 50 * DAY, 50 * DAY]),
       until: SECOND + chance.of([DAY, 0, 1, 40 * DAY, 365 * DAY, 365 * DAY]),
