@@ -174,6 +174,23 @@ async function againstTheRules(): Promise<Made[]> {
       'cert.malformed',
     ],
     ['an anchor twice in one role', { anchors: [anchor, { ...anchor, from: SECOND }] }],
+    ['an anchor until the end of its certificate', { anchors: [{ ...anchor, until: SECOND + 400 * DAY }] }, 'ok'],
+    ['an anchor of no length in time', { anchors: [{ ...anchor, from: until, until }] }],
+    ['a pin of no length in time', backup({ from: until, until })],
+    ['a backup that ends with the others', backup({ until: SECOND + 120 * DAY }), 'ok'],
+    ['a backup that begins as it is issued', backup({ from: SECOND }), 'ok'],
+    ['a signer that begins as it ends', { signers: [{ spki: signer.spki, from: SECOND + 30 * DAY, until }] }, 'ok'],
+    [
+      'numbers at the edges of their heads, and names of every letter',
+      {
+        firmware: [23, 24, 255, 256, 65_535, 65_536, 0xffff_ffff].map((minimumSecurityCounter, index) => ({
+          ...product,
+          product: ['pump-a', '0', '9', 'a', 'z', 'abcdefghijklmnopqrstuvwxyz-01234', '0-56789-'][index] ?? '',
+          minimumSecurityCounter,
+        })),
+      },
+      'ok',
+    ],
     ['an anchor in two roles', { anchors: [anchor, { ...anchor, role: 'device' }] }, 'ok'],
     ['a product twice', { firmware: [product, product] }],
   ];
@@ -192,6 +209,8 @@ async function malformed(): Promise<Made[]> {
   const bytes = (...parts: (readonly number[] | Uint8Array)[]) =>
     new Uint8Array(Buffer.concat(parts.map((part) => Uint8Array.from(part))));
   const member = (key: number, value: unknown) => encode(new Map<unknown, unknown>(raw).set(key, value));
+  // In the place of the version, which is the seventh: its head is its only byte.
+  const version = (head: readonly number[]) => bytes(payload.subarray(0, 11), head, payload.subarray(12));
   const rows = (key: number) => raw.get(key) as readonly (readonly unknown[])[];
   const times = (key: number, count: number) =>
     member(
@@ -203,7 +222,7 @@ async function malformed(): Promise<Made[]> {
   const header = (...changed: [unknown, unknown][]) => sealed(payload, signer, headerOf(signer.spki, 'P-256', changed));
   const reversed: RawContent = new Map([...raw].reverse());
   const contents: readonly (readonly [string, Uint8Array])[] = [
-    ['a version in a longer head', bytes([0xaa, 1, 1], payload.subarray(3, 11), [0x18, 7], payload.subarray(12))],
+    ['a version in a longer head', version([0x18, 7])],
     [
       'members in another order',
       bytes([0xaa], ...[...reversed].flatMap(([key, value]) => [encode(key), encode(value)])),
