@@ -64,7 +64,7 @@ test('TEST-KEY-10 the vectors have each refusal of a trust bundle that its page 
 test('TEST-KEY-10 TEST-KEY-16 TEST-KEY-04 the C library says what the vectors say, on the host under the sanitizers, with mbedTLS for its cryptography [mbedTLS: COSE trust bundle]', () => {
   const sources = [librarySource('vectors/run.c'), testSource('run-host.c')];
   const program = workshop.hostProgram('vectors', [...sources, testSource('sha256.c')]);
-  assert.match(workshop.run(program, []), /^\d{3} vectors, 0 failed\n$/);
+  assert.match(workshop.run(program, []), /^\d+ vectors, 0 failed\n$/);
   // Where the device's cryptography fails now and then, nothing is let through that should not be.
   assert.match(workshop.run(program, ['faults']), /^9 runs with faults, nothing let through\n$/);
 });
@@ -111,7 +111,7 @@ for (const [core, machine] of [
     const semihosting = ['-chardev', 'stdio,id=out', '-semihosting-config', 'enable=on,target=native,chardev=out'];
     const quiet = ['-nographic', '-monitor', 'none', '-serial', 'none'];
     const out = workshop.run('qemu-system-arm', ['-machine', machine, ...quiet, ...semihosting, '-kernel', program]);
-    assert.match(out, /^\d{3} vectors, 0 failed, \d+ bytes of stack\n$/);
+    assert.match(out, /^\d+ vectors, 0 failed, \d+ bytes of stack\n$/);
     t.diagnostic(`${core}: ${code} bytes of code and constants, at most ${stack} bytes of stack; ${out.trim()}`);
     for (const name of ['ks_trust_take', 'ks_pin_check', 'ks_filter_open', 'ks_peer_check', 'ks_session_keys'])
       t.diagnostic(`  ${name}: ${stacks.get(name)} bytes of stack`);
