@@ -10,10 +10,10 @@ import {
   requireFirmwareQuorum,
   verifyFirmwareStatements,
 } from '@keystead/core/lifecycle';
-import { readCertificate } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import type { TakenOrder } from '../firmware-orders.ts';
 import { type FirmwareSigner, requireFirmwareSigner, requireUsable } from '../firmware-signer.ts';
+import { lastTranscript } from '../hierarchy.ts';
 import type { Params, Result } from '../protocol.ts';
 import { signVerified } from '../sign-verified.ts';
 
@@ -47,6 +47,11 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     const at = before === undefined ? now : new Date(before.order.time);
     // What the format cannot sign by such a key is refused before anything is written down.
     const composed = signers.map((one) => ({ ...one, bytes: composeFor(format, params.subject, one, at) }));
+    const adopted = signers.flatMap(({ key, certificate }) =>
+      key.environment === 'production' ? [[key.id, certificate] as const] : [],
+    );
+    const ceremony = lastTranscript(keyd.hierarchy.pins);
+    await keyd.state.firmwareAdoptions.take(adopted, { ceremony, now }, (draft) => keyd.journal.append(draft));
     if (before === undefined) {
       const { id, ...facts } = order;
       const entry = {
@@ -165,15 +170,20 @@ function facts<T extends object>(entry: T): Omit<T, 'n' | 'kind'> {
 export async function firmwareKeys(keyd: KeydContext): Promise<Result<'firmwareKeys'>> {
   const now = keyd.now();
   const keys = keyd.policy.firmware?.keys ?? [];
+  // A key that the policy has named since the start is made at the next one.
+  const made = keys.filter(({ id }) => keyd.ledger.has(firmwareKeystoreId(id)));
   return {
-    keys: keys.map((key) => {
+    keys: made.map((key) => {
       const { id, algorithm, product, environment, formats, maxSignatures } = key;
       const certificate = keyd.hierarchy.firmware.get(id) ?? null;
-      const orders = certificate === null ? 0 : keyd.state.firmware.uses(spkiSha256(readCertificate(certificate).spki));
+      const keystoreId = firmwareKeystoreId(id);
+      const spki = spkiSha256(keyd.signerOf(keystoreId).spki);
       return {
-        ...{ id, keystoreId: firmwareKeystoreId(id), algorithm, product, environment, formats: [...formats] },
+        ...{ id, keystoreId, algorithm, product, environment, formats: [...formats] },
         certificate,
-        orders,
+        spkiSha256: spki,
+        ...keyd.ledger.standing(keystoreId, now),
+        orders: keyd.state.firmware.uses(spki),
         maxSignatures: maxSignatures ?? null,
         refused: whyNot(() => requireUsable(keyd, key, now)),
       };

@@ -1,5 +1,5 @@
 import { FIRMWARE_FORMATS, MOST_SUBJECT_BYTES } from '@keystead/core/firmware';
-import { FIRMWARE_ENVIRONMENTS, FIRMWARE_KEY_ALGORITHMS } from '@keystead/core/lifecycle';
+import { FIRMWARE_ENVIRONMENTS, FIRMWARE_KEY_ALGORITHMS, KEY_STATES, type KeyState } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { bytes, certificate, label, requestId, time } from '../wire-types.ts';
 
@@ -93,6 +93,11 @@ export const FirmwareKeys = {
         formats: z.array(z.enum(FIRMWARE_FORMATS)),
         /** Null for a production key that no ceremony has certified yet. */
         certificate: certificate.nullable(),
+        /** SHA-256 of its public key, hex. */
+        spkiSha256: hash,
+        state: z.enum(Object.keys(KEY_STATES) as [KeyState, ...KeyState[]]),
+        /** How many changes of its state people have ordered. */
+        ordered: z.int().min(0),
         /** For how many orders it was used, and for how many it may be at the most. */
         orders: z.int(),
         maxSignatures: z.int().nullable(),
