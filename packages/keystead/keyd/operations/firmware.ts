@@ -151,18 +151,20 @@ export async function firmwareSignatures(
 ): Promise<Result<'firmwareSignatures'>> {
   const all = keyd.state.firmware.list();
   const found = all.filter(({ order }) => key === undefined || order.keys.some(({ id }) => id === key));
-  const orders = found.slice(from, from + limit).map(({ order: { time, ...order }, signed }) => ({
-    ...facts(order),
-    at: new Date(time),
+  const orders = found.slice(from, from + limit).map(({ order, signed }) => ({
+    ...told(order),
+    at: new Date(order.time),
     signed: signed !== undefined,
+    signedAgain: key === undefined ? null : keyd.state.firmware.signedAgain(order, key),
+    goesBack: keyd.state.firmware.goesBack(order),
   }));
   const next = from + orders.length;
   return { orders, next, end: next >= found.length };
 }
 
 /** Without what the journal alone has: a replayed entry carries its number and kind. */
-function facts<T extends object>(entry: T): Omit<T, 'n' | 'kind'> {
-  const { n: _n, kind: _kind, ...rest } = entry as T & { n?: unknown; kind?: unknown };
+function told<T extends { readonly time: string }>(entry: T): Omit<T, 'n' | 'kind' | 'time'> {
+  const { n: _n, kind: _kind, time: _time, ...rest } = entry as T & { n?: unknown; kind?: unknown };
   return rest;
 }
 
