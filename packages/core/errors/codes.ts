@@ -1469,6 +1469,11 @@ export const ERRORS = {
     kind: 'not-found',
     rule: 'an order is about a firmware key of this keyd, by its id and its public key',
   },
+  'firmware-key.in-use': {
+    kind: 'conflict',
+    rule: 'a firmware key is destroyed when the policy has retired it, or when it was killed',
+    remedy: 'take it out of keys and trusted of its line first',
+  },
   'firmware-key.needs-quorum': {
     kind: 'forbidden',
     rule: 'one person suspends a firmware key and no more: its end and its return take a quorum',

@@ -8,6 +8,7 @@ import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
 import { fingerprintRows, readFingerprint } from '../files/fingerprint.ts';
 import { Layout } from '../files/layout.ts';
+import { destroyFirmwareKey } from '../keyd/destroy-firmware-key.ts';
 import { requestFirmware } from '../keyd/firmware-request.ts';
 import { importBundle, isImported } from '../keyd/import.ts';
 import { importLater } from '../keyd/later-import.ts';
@@ -73,6 +74,17 @@ Example:
       durableWrite(flags.out, file, 0o644);
       process.stdout.write(`${flags.out}, SHA-256, for comparison at the ceremony:\n`);
       process.stdout.write(`${fingerprintRows(toHex(sha256(Buffer.from(file))), '  ')}\n`);
+    });
+  common(hierarchy.command('destroy-firmware'))
+    .description(
+      'destroy a firmware key for ever, which the policy has retired or a quorum has killed; keyd must not run',
+    )
+    .argument('<key>', 'its id in the policy')
+    .addHelpText('after', '\nExample:\n  $ keystead hierarchy destroy-firmware pump-1 --data DIR')
+    .action(async (key: string, flags: HierarchyFlags) => {
+      const layout = new Layout(flags.data);
+      const spki = await unlocked(flags, (secret) => destroyFirmwareKey(layout, secret, systemClock, key));
+      process.stdout.write(`${key} is destroyed: no key with SHA-256 ${spki} is in the keystore any more\n`);
     });
   return hierarchy;
 }
