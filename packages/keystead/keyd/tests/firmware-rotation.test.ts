@@ -19,6 +19,7 @@ import { certificationRequest, readCertificate } from '@keystead/core/x509';
 import { passphrase } from '../../ceremony/tests/rehearsal.ts';
 import { verifyCeremony } from '../../ceremony/verify.ts';
 import { openKeystore, readKeystoreConfig } from '../../keystore/index.ts';
+import { destroyFirmwareKey } from '../destroy-firmware-key.ts';
 import { loadHierarchy, pinsPath } from '../hierarchy.ts';
 import { changesOf } from '../later-changes.ts';
 import { KEYD_PASSPHRASE, makeKey } from './bed.ts';
@@ -428,4 +429,39 @@ test('a key that the policy names no more is left out by the next ceremony, and 
   const pins = await later.take();
   assert.deepEqual(Object.keys(pins.firmware), ['pump-2', 'pump-3']);
   await bed.sign({ version: '1.9.2', securityCounter: 4, keys: ['pump-2'] });
+});
+
+test('TEST-KEY-15 a key that was killed is destroyed, one that devices trust is not; keyd starts without it and makes no other under its id', async () => {
+  const { layout } = bed.keyd.rehearsal;
+  const destroy = (id: string) => destroyFirmwareKey(layout, passphrase(KEYD_PASSPHRASE), bed.keyd.clock, id);
+  await assert.rejects(destroy('pump-3'), { code: 'keyd.already-running' });
+  await bed.keyd.stop();
+  await assert.rejects(destroy('pump-2'), { code: 'firmware-key.in-use' });
+  await assert.rejects(destroy('nobody'), { code: 'keystore.key-missing' });
+  await destroy('pump-3');
+  await bed.keyd.start();
+  assert.equal(await why('pump-3'), undefined);
+  await refused('keystore.key-missing', { version: '2.0.0', securityCounter: 4, keys: ['pump-3'] });
+  await bed.sign({ version: '2.0.0', securityCounter: 4, keys: ['pump-2'] });
+  await bed.keyd.restart();
+  assert.ok(!(await bed.keyd.client.keys()).keys.some(({ id }) => id === 'firmware-pump-3'));
+});
+
+test('TEST-KEY-15 the worklist has each image that a key signed, by whom it was signed again, and what would go back', async () => {
+  const of = async (key: string) => (await bed.keyd.client.firmwareSignatures({ key, from: 0, limit: 500 })).orders;
+  const parts = { version: '3.0.0', target: 'radio', environment: 'development' as const, keys: ['pump-1-dev'] };
+  const first = await bed.sign(parts);
+  const row = async () => (await of('pump-1-dev')).find(({ order }) => order === first.order);
+  assert.deepEqual([(await row())?.signedAgain, (await row())?.goesBack], [null, false]);
+  await bed.change((policy) => {
+    line(policy).keys.push(keyed('pump-2-dev', { environment: 'development' }));
+    policy.firmware?.products[0]?.environments.development?.keys.push('pump-2-dev');
+  });
+  await bed.keyd.restart();
+  const again = await bed.sign({ ...parts, keys: ['pump-2-dev'] });
+  await bed.sign({ ...parts, version: '3.0.1', keys: ['pump-2-dev'] });
+  await bed.keyd.restart();
+  assert.deepEqual([(await row())?.signedAgain, (await row())?.goesBack], [again.order, true]);
+  // Both keys in one order: it is no signature without the first.
+  assert.ok((await of('pump-2-dev')).every(({ signedAgain }) => signedAgain === null || signedAgain === first.order));
 });
