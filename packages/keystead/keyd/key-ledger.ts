@@ -128,7 +128,10 @@ export class KeyLedger {
     const { by, requestId } = entry;
     const change = entry.kind === 'key' ? entry.change : CHANGE_BY_ORDER[entry.change];
     const reason = entry.kind === 'key' ? entry.reason : withApprovers(entry.reason, entry.approvers);
-    this.#apply(key, { change, at: new Date(entry.time), by, reason, requestId });
+    const told = { change, at: new Date(entry.time), by, reason, requestId };
+    // A journal of before a restore suspended anything: what was stopped once more is stopped, and no start fails by it.
+    if (change === 'suspend' && key.standing.state === 'suspended') key.changes.push(told);
+    else this.#apply(key, told);
   }
 
   /**

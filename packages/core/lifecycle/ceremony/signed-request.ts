@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { canonicalJson, type DerSpki, fromBase64, type JsonValue, toBase64 } from '../../bytes/index.ts';
+import { canonicalJson, type DerSpki, fromBase64, toBase64 } from '../../bytes/index.ts';
 import { type Signer, spkiSha256, verifySignature } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { firstIssue } from '../schema-field.ts';
@@ -20,9 +20,8 @@ interface Signed {
   readonly signature: string;
 }
 
-function signedBytes<T extends Signed>({ signature: _signature, ...rest }: T): Uint8Array {
-  return new TextEncoder().encode(canonicalJson(rest as unknown as JsonValue));
-}
+const signedBytes = ({ signature: _signature, ...rest }: Signed): Uint8Array =>
+  new TextEncoder().encode(canonicalJson(rest));
 
 /** The file of a later request: JSON, UTF-8, its members in the order of the schema. */
 export async function formatSignedRequest<T extends object>(facts: T, evidence: Signer): Promise<string> {
