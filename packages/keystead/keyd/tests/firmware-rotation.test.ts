@@ -412,6 +412,26 @@ test('TEST-KEY-23 a firmware key of production that comes out of a backup is sus
   await bed.sign({ version: '1.9.0', securityCounter: 4, keys: ['pump-2'] });
   await bed.keyd.restart();
   await bed.sign({ version: '1.9.1', securityCounter: 4, keys: ['pump-2'] });
+  // A journal in which somebody suspended it between the restore and its return, as one of before this rule has.
+  await bed.keyd.stop();
+  const [resumed = ''] = readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((text) => text.includes('"firmware-key"'))
+    .slice(-1);
+  const { spkiSha256 } = JSON.parse(resumed) as { spkiSha256: string };
+  bed.keyd.clock.advance(1);
+  const kinds = [restored, { kind: 'key', key: 'firmware-pump-2', spkiSha256, change: 'suspend', by: 'ada' }];
+  for (const entry of kinds) {
+    const { time: _time, n: _n, ...facts } = { time: '', n: 0, reason: 'a test', requestId: 'a', ...entry };
+    const { reason, requestId, ...bare } = facts;
+    const told = entry === restored ? bare : { ...bare, reason, requestId };
+    const at = { n: journal().length + 1, time: bed.keyd.clock.now().toISOString() };
+    appendFileSync(path, `${JSON.stringify({ ...at, ...told })}\n`);
+  }
+  await bed.keyd.start();
+  await refused('key.use-forbidden', { version: '1.9.1', securityCounter: 4, keys: ['pump-2'] });
+  bed.keyd.clock.advance(2);
+  await order(await bed.keyStatements('pump-2', 'resume', ['pia']));
 });
 
 test('a key that the policy names no more is left out by the next ceremony, and the hierarchy is proven without it', async () => {
