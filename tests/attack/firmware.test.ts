@@ -143,3 +143,42 @@ test('TEST-KEY-13 what is asked at once, out of turn and again is signed once, a
   const back = await bed.approved({ version: '1.0.9' });
   await refused('firmware-order.rollback', asked(back));
 });
+
+test('TEST-KEY-13 TEST-KEY-23 a front end that was taken over kills no firmware key and brings none back, with statements of other kinds, of other keys or of one person', async () => {
+  const ask = async (statements: unknown) =>
+    (await front.ask('orderFirmwareKey', { statements, requestId: 'attack' })).error?.code;
+  const { order } = bed.order({ version: '1.0.0' });
+  const firmware = [await bed.statement('rel', order), await bed.statement('amy', order)];
+  assert.equal(await ask(firmware), 'firmware-key-order.malformed');
+  const kill = await bed.keyStatements('pump-1', 'kill', ['amy']);
+  const [proposal = '', approval = ''] = kill;
+  assert.equal(await ask([proposal]), 'firmware-key-order.too-few');
+  assert.equal(await ask([proposal, proposal]), 'firmware-key-order.malformed');
+  assert.equal(await ask([approval, proposal]), 'firmware-key-order.malformed');
+  const resume = await bed.keyStatements('pump-1', 'resume', ['pia']);
+  assert.equal(await ask([proposal, resume[1]]), 'firmware-key-order.other-order');
+  // A statement about a kill signs no firmware, and the other way round.
+  const { error } = await front.ask('signFirmware', {
+    statements: kill,
+    subject: toBase64(Uint8Array.of(1)),
+    requestId: 'a',
+  });
+  assert.equal(error?.code, 'firmware-order.malformed');
+  await fc.assert(
+    fc.asyncProperty(fc.nat(), fc.integer({ min: 0, max: 255 }), async (at, octet) => {
+      const bytes = Buffer.from(approval, 'utf8');
+      if (bytes[at % bytes.length] === octet) return;
+      bytes[at % bytes.length] = octet;
+      assert.match((await ask([proposal, bytes.toString('latin1')])) ?? '', /^(firmware-key-order|request)\./);
+    }),
+    { numRuns: 60 },
+  );
+  const { keys } = await bed.keyd.client.firmwareKeys();
+  assert.deepEqual(
+    keys.map(({ state, ordered }) => [state, ordered]),
+    [
+      ['active', 0],
+      ['active', 0],
+    ],
+  );
+});

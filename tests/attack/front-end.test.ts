@@ -781,6 +781,8 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     ],
     ['firmwareSignatures', { key: 'pump-1', from: 0, limit: 10 }],
     ['firmwareKeys', {}],
+    // tests/attack/firmware.test.ts has what is approved.
+    ['orderFirmwareKey', { statements: [await signedBy(siege.bed, 'ada', release)], requestId: 'key' }],
     [
       'signTimestamp',
       {

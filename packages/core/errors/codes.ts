@@ -1422,6 +1422,68 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a key for firmware that a ceremony certifies must be a production key of the policy',
   },
+  // ---- keys for firmware after the founding
+  'firmware-key-order.malformed': {
+    kind: 'invalid',
+    rule: 'a statement of an order about a firmware key must have the one form that is signed',
+  },
+  'firmware-key-order.signer-unknown': {
+    kind: 'forbidden',
+    rule: 'who signs must be an operator of the policy in force',
+  },
+  'firmware-key-order.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'who asks may ask for it, and who approves holds a role of the quorum that the policy names',
+  },
+  'firmware-key-order.signature-invalid': {
+    kind: 'forbidden',
+    rule: "the signature must be one of the operator's key in the policy in force",
+  },
+  'firmware-key-order.other-order': {
+    kind: 'invalid',
+    rule: 'every statement must be about the very same order, of the same proposer',
+  },
+  'firmware-key-order.expired': {
+    kind: 'forbidden',
+    rule: 'no statement may have ended',
+    remedy: 'have the order signed again by those whose statements have ended',
+  },
+  'firmware-key-order.not-yet-valid': { kind: 'forbidden', rule: 'a statement is of now, not of a time to come' },
+  'firmware-key-order.too-long': {
+    kind: 'invalid',
+    rule: 'a statement ends within approvals.maxSeconds of the policy',
+  },
+  'firmware-key-order.self': { kind: 'forbidden', rule: 'nobody approves what they asked for' },
+  'firmware-key-order.duplicate': { kind: 'invalid', rule: 'one person and one key count once' },
+  'firmware-key-order.too-few': {
+    kind: 'forbidden',
+    rule: 'there must be as many approvals as the policy asks for',
+    remedy: 'have others approve: keystead sign key approve',
+  },
+  'firmware-key-order.stale': {
+    kind: 'conflict',
+    rule: 'an order that brings a key back is for one suspension of one key',
+    remedy: 'look at the key with keystead keys show, and have the order signed again',
+  },
+  'firmware-key-order.key-unknown': {
+    kind: 'not-found',
+    rule: 'an order is about a firmware key of this keyd, by its id and its public key',
+  },
+  'firmware-key.in-use': {
+    kind: 'conflict',
+    rule: 'a firmware key is destroyed when the policy has retired it, or when it was killed',
+    remedy: 'take it out of keys and trusted of its line first',
+  },
+  'firmware-key.needs-quorum': {
+    kind: 'forbidden',
+    rule: 'one person suspends a firmware key and no more: its end and its return take a quorum',
+    remedy: 'suspend it with keystead keys suspend; then keystead sign key kill, or keystead sign key resume',
+  },
+  'policy.firmware-no-transition': {
+    kind: 'invalid',
+    rule: 'a line goes on to sign by a key that its devices trusted by the policy before, unless it says cutOver',
+    remedy: 'name the new key beside the old one first, bring its anchor to the devices, and retire the old one later',
+  },
   'firmware-order.before-restore': {
     kind: 'conflict',
     rule: 'a statement is of after the last restore: what was carried out before it may be forgotten',

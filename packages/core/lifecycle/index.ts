@@ -6,6 +6,7 @@ export * from './backup/index.ts';
 export * from './ca-revocation.ts';
 export * from './ceremony/bundle.ts';
 export * from './ceremony/bundle-check.ts';
+export * from './ceremony/firmware-request.ts';
 export * from './ceremony/generation.ts';
 export * from './ceremony/kind.ts';
 export * from './ceremony/rehearsal.ts';

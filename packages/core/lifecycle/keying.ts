@@ -117,9 +117,11 @@ export const KeyingShape = {
     'ca-revocation': QuorumSchema,
     'firmware-signing': QuorumSchema,
     'ceremony-witnesses': QuorumSchema,
+    /** Who kills a firmware key that is in other hands; without it, those who revoke a CA. */
+    'firmware-emergency': QuorumSchema.optional(),
     /** Who signs batch tickets; without it, what ticket.ts says. */
     'batch-ticket': TicketQuorumSchema.optional(),
-  } satisfies Record<SensitiveAct, typeof QuorumSchema> & Record<'batch-ticket', unknown>),
+  } satisfies Record<SensitiveAct, typeof QuorumSchema> & Record<'batch-ticket' | 'firmware-emergency', unknown>),
   approvals: z.strictObject({
     /** The longest time between the signature of a statement and its end. */
     maxSeconds: seconds,

@@ -4,6 +4,7 @@ import { OFFLINE_CAS } from '@keystead/core/lifecycle';
 import { REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { readFingerprint } from '../files/fingerprint.ts';
+import { type FirmwareCeremonyOptions, firmwareCertificates, holdFirmware } from './firmware.ts';
 import { act, type CommonFlags, readInput, withCommonFlags } from './flags.ts';
 import { founding } from './founding.ts';
 import { scriptOf } from './hold.ts';
@@ -21,6 +22,7 @@ export function ceremonyCommand(clock: Clock): Command {
     .description('Hold a key ceremony on a machine without network: found a hierarchy, or change it later')
     .addCommand(foundingCommand(clock), { isDefault: true })
     .addCommand(intermediateCommand(clock))
+    .addCommand(firmwareCommand(clock))
     .addCommand(crlCommand(clock))
     .addCommand(rolloverCommand(clock))
     .addCommand(verifyCommand())
@@ -100,16 +102,36 @@ function intermediateCommand(clock: Clock): Command {
   });
 }
 
+function firmwareCommand(clock: Clock): Command {
+  interface Flags extends LaterFlags {
+    request: string;
+  }
+  const command = new Command('firmware')
+    .description('Certify keys that sign firmware of production, by the signing root')
+    .requiredOption('--request <file>', 'what `keystead hierarchy request-firmware` wrote');
+  return withLaterFlags(command).action((flags: Flags) => {
+    const all = (options: CeremonyOptions): FirmwareCeremonyOptions => ({
+      ...laterOptions(options, flags),
+      request: readInput('--request', flags.request),
+    });
+    return act(flags, clock, {
+      script: (options) => scriptOf(options, firmwareCertificates(all(options))),
+      hold: (options, io) => holdFirmware(all(options), io),
+    });
+  });
+}
+
 function crlCommand(clock: Clock): Command {
   interface Flags extends LaterFlags {
     revoke?: string;
     reason?: RevocationReason;
   }
   const command = new Command('crl')
-    .description('Make new revocation lists of the roots, and revoke a CA')
+    .description('Make new revocation lists of the roots, and revoke a CA or a key that signs firmware')
     .option(
       '--revoke <ca>',
-      'the CA to revoke: operational, or operational.1 and operational.2 when it has had two keys',
+      'the CA to revoke: operational, or operational.1 and operational.2 when it has had two keys; or a key that signs\n' +
+        'firmware, as firmware-pump-1',
     )
     .option('--reason <reason>', 'why (RFC 5280 section 5.3.1)', reason);
   return withLaterFlags(command).action((flags: Flags) => {

@@ -63,7 +63,7 @@ export function readInputs(policyBytes: Uint8Array, requestBytes: Uint8Array): C
   const keys = Object.fromEntries(REQUEST_SLOTS.map((slot) => [slot, provenKey(policy, request, slot)]));
   const asked = request.certificateRequests[ROOT_CRL_KEY] !== undefined && rootCrlProfile(policy) !== undefined;
   const crlSigner = asked ? provenKey(policy, request, ROOT_CRL_KEY) : undefined;
-  const firmware = firmwareRequests(policy, request);
+  const firmware = firmwareRequests(policy, firmwareCsrs(request));
   requireDifferent({
     ...keys,
     ...(crlSigner === undefined ? {} : { [ROOT_CRL_KEY]: crlSigner }),
@@ -87,9 +87,12 @@ function provenKey(policy: Policy, request: CeremonyRequest, slot: RequestSlot |
   return proven(`certificateRequests.${slot}`, requestName(slot), profileOfSlot(policy, slot), asked);
 }
 
-/** @throws KeysteadError `ceremony.firmware-key` for a key that the policy has not so. */
-function firmwareRequests(policy: Policy, request: CeremonyRequest): FirmwareRequest[] {
-  return firmwareCsrs(request).map(({ key: id, name, csr }, index) => {
+/**
+ * The keys for firmware that keyd asks for, each proven to be possessed.
+ * @throws KeysteadError `ceremony.firmware-key` for a key that the policy has not so; `csr.*`, `key.*`.
+ */
+export function firmwareRequests(policy: Policy, asked: ReturnType<typeof firmwareCsrs>): FirmwareRequest[] {
+  return asked.map(({ key: id, name, csr }, index) => {
     const field = `firmware[${index}]`;
     const key = policy.firmware?.keys.find((one) => one.id === id);
     const profile = firmwareProfile(policy);

@@ -36,7 +36,7 @@ import {
   readPrevious,
   requireUnrevoked,
 } from './previous.ts';
-import { certificatesToRevoke, crlStep, type RevokedCa } from './revocation-lists.ts';
+import { certificatesToRevoke, crlStep, type RevokedCertificate } from './revocation-lists.ts';
 import type { RootKeys } from './root-keys.ts';
 import { profileLines } from './script.ts';
 import type { CeremonyIo } from './session.ts';
@@ -174,7 +174,7 @@ function planOf(inputs: IntermediateInputs, making: Making, keys: RootKeys | und
  * What is revoked with a new certificate: of a key that stays the one that is replaced, of a key that is given up all
  * that it has.
  */
-function revokedBy({ previous, request, revokeOld }: IntermediateInputs, { clock }: Making): RevokedCa[] {
+function revokedBy({ previous, request, revokeOld }: IntermediateInputs, { clock }: Making): RevokedCertificate[] {
   if (revokeOld === undefined) return [];
   const { bundle } = previous;
   const generation = generationsOf(bundle, request.ca).find(({ current }) => current);

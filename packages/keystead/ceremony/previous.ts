@@ -5,6 +5,8 @@ import {
   allGenerations,
   type CeremonyBundle,
   checkBundle,
+  type FirmwareSigner,
+  firmwareKeyOf,
   OFFLINE_CAS,
   ONLINE_CAS,
   type OnlineCa,
@@ -18,6 +20,7 @@ import { readCeremony } from '../files/ceremony-outputs.ts';
 import { fingerprintRows } from '../files/fingerprint.ts';
 import {
   certifyCrlSigner,
+  certifyFirmwareSigner,
   certifyOnlineCa,
   certifyRoot,
   type Making,
@@ -89,6 +92,12 @@ export function oldRootName({ rollovers }: CeremonyBundle, index: number): { rol
   return { role, generation: rollovers.slice(0, index + 1).filter((rollover) => rollover.role === role).length };
 }
 
+/** A key for firmware that the policy names no more is no part of the hierarchy from now on. */
+const stillNamed = ({ bundle, policy }: Previous): readonly FirmwareSigner[] =>
+  (bundle.firmware ?? []).filter(({ key }) =>
+    policy.firmware?.keys.some(({ id, environment }) => id === key && environment === 'production'),
+  );
+
 /** A hierarchy that is changed step by step: the bundle of before, and the roots that are open. */
 export class Changing {
   bundle: CeremonyBundle;
@@ -104,7 +113,14 @@ export class Changing {
       previousTranscriptSha256: previous.transcriptSha256,
       rehearsal,
       policySha256: previous.policySha256,
+      firmware: stillNamed(previous),
     };
+  }
+
+  /** Takes the certificate of a key for firmware, in place of the one that the key had. */
+  certifyFirmware(signer: FirmwareSigner): void {
+    const others = (this.bundle.firmware ?? []).filter(({ key }) => key !== signer.key);
+    this.change({ firmware: [...others, signer] });
   }
 
   /** @throws TypeError before the step that opens it. */
@@ -252,6 +268,12 @@ async function standIn(changing: Changing, making: Making, keys: RootKeys): Prom
   for (const role of ONLINE_CAS) {
     const { spki } = readCertificate(bundle.certificates[role]);
     changing.certificate(role, await certifyOnlineCa(role, changing.root('root'), spki, making, crlSigner));
+  }
+  for (const { key, certificate } of changing.bundle.firmware ?? []) {
+    const { spki } = readCertificate(certificate);
+    const named = firmwareKeyOf(making.policy, key);
+    const again = await certifyFirmwareSigner(changing.root('signing-root'), named, spki, making);
+    changing.certifyFirmware({ key, certificate: again });
   }
   changing.change({ rollovers: [], earlier: [] });
 }

@@ -3,10 +3,10 @@ import { KeysteadError } from '@keystead/core/errors';
 import {
   type CaGeneration,
   type CeremonyBundle,
+  firmwareIdOf,
   generationsOf,
   OFFLINE_CAS,
   ONLINE_CAS,
-  type OnlineCa,
   rootKeysOf,
   rootOf,
 } from '@keystead/core/lifecycle';
@@ -31,16 +31,20 @@ import type { CeremonyIo, CeremonySession, Step } from './session.ts';
 
 export interface CrlOptions extends LaterOptions {
   /**
-   * A CA to revoke, and why: `operational`, or `operational.1` and `operational.2` where the CA has had several keys.
+   * A CA to revoke, and why: `operational`, or `operational.1` and `operational.2` where the CA has had several keys; or a
+   * key that signs firmware, as `firmware-pump-1`.
    */
   readonly revoke?: { readonly ca: string; readonly reason: RevocationReason };
 }
 
-/** One certificate of a CA that a root revokes. */
-export interface RevokedCa {
-  readonly ca: OnlineCa;
-  /** Which key of the CA it is for, counted from 1. */
-  readonly generation: number;
+/** One certificate that a root revokes. */
+export interface RevokedCertificate {
+  /** Which root made it. */
+  readonly by: OfflineCa;
+  /** Whose it is, in words for the script. */
+  readonly words: string;
+  /** The same for the transcript: the CA and which key of it, counted from 1; or the key for firmware. */
+  readonly note: Readonly<Record<string, string | number>>;
   readonly serial: Serial;
   readonly reason: RevocationReason;
   /** The place among the rollovers of the old root that made it; undefined for the root of now. */
@@ -62,8 +66,10 @@ export function revocationLists(options: CrlOptions): CeremonyOfKind {
   return { policy: previous.policy, plan: (making, keys) => planOf(previous, revoked, making, keys) };
 }
 
-function revocationOf({ revoke, clock }: CrlOptions, { bundle }: Previous): RevokedCa[] {
+function revocationOf({ revoke, clock }: CrlOptions, { bundle }: Previous): RevokedCertificate[] {
   if (revoke === undefined) return [];
+  const firmware = firmwareIdOf(revoke.ca);
+  if (firmware !== undefined) return [firmwareToRevoke(bundle, firmware, revoke.reason)];
   const one = generationNamed(bundle, revoke.ca);
   const revoked = certificatesToRevoke(bundle, one, revoke.reason, clock.now());
   if (revoked.length > 0) return revoked;
@@ -93,7 +99,7 @@ export function certificatesToRevoke(
   { ca, certificates, issuer }: CaGeneration,
   reason: RevocationReason,
   now: Date,
-): RevokedCa[] {
+): RevokedCertificate[] {
   const keys = rootKeysOf(bundle);
   const generation = 1 + generationsOf(bundle, ca).findIndex((one) => one.issuer === issuer);
   const living = (der: DerCertificate): boolean => readCertificate(der).notAfter > now;
@@ -102,11 +108,34 @@ export function certificatesToRevoke(
     const root = rootOf(der, keys);
     if (root === undefined || readCrl(root.crl).entries.has(serial)) return [];
     const at = bundle.rollovers.findIndex(({ old }) => old === root.certificate);
-    return [{ ca, generation, serial, reason, old: at < 0 ? undefined : at }];
+    const words = `the ${ca} CA, key number ${generation}`;
+    return [{ by: 'root', words, note: { ca, generation }, serial, reason, old: at < 0 ? undefined : at }];
   });
 }
 
-function planOf(previous: Previous, revoked: readonly RevokedCa[], making: Making, keys: RootKeys | undefined): Plan {
+/** The certificate of a key that signs firmware, by the key of the signing root that made it. */
+function firmwareToRevoke(bundle: CeremonyBundle, key: string, reason: RevocationReason): RevokedCertificate {
+  const one = bundle.firmware?.find((signer) => signer.key === key);
+  if (one === undefined)
+    throw new KeysteadError('issuer.unknown', { field: 'revoke', seen: `${key}, no certified key for firmware` });
+  const { serial } = readCertificate(one.certificate);
+  const keys = bundle.rollovers.flatMap(({ role, old, crl }, index) =>
+    role === 'signing-root' ? [{ certificate: old, crl, index }] : [],
+  );
+  const last = { certificate: bundle.certificates['signing-root'], crl: bundle.crls['signing-root'], index: undefined };
+  const root = [...keys, last].find((candidate) => rootOf(one.certificate, [candidate]) !== undefined) ?? last;
+  if (readCrl(root.crl).entries.has(serial))
+    throw new KeysteadError('ceremony.revoked-already', { field: 'revoke', seen: `${key}, serial ${serial}` });
+  const words = `the key ${key} that signs firmware`;
+  return { by: 'signing-root', words, note: { firmware: key }, serial, reason, old: root.index };
+}
+
+function planOf(
+  previous: Previous,
+  revoked: readonly RevokedCertificate[],
+  making: Making,
+  keys: RootKeys | undefined,
+): Plan {
   const changing = new Changing(previous, { ceremony: 'crl', requestSha256: null }, making);
   const old = making.rehearsal ? [] : livingRollovers(changing.bundle, OFFLINE_CAS, making);
   return {
@@ -133,7 +162,7 @@ function planOf(previous: Previous, revoked: readonly RevokedCa[], making: Makin
  */
 export function crlStep(
   roles: readonly OfflineCa[],
-  revoked: readonly RevokedCa[],
+  revoked: readonly RevokedCertificate[],
   changing: Changing,
   making: Making,
   old: readonly number[] = [],
@@ -155,37 +184,34 @@ export function crlStep(
         return `CRL ${readCrl(before).number + 1} of the ${nameOf(index)}, with what the one before names.`;
       }),
       `Good for ${duration(making.policy.revocation.rootCrlSeconds)}.`,
-      ...reached.map(
-        ({ ca, generation, serial, reason }) =>
-          `REVOKES the ${ca} CA, key number ${generation}, serial ${serial}, reason ${reason}.`,
-      ),
+      ...reached.map(({ words, serial, reason }) => `REVOKES ${words}, serial ${serial}, reason ${reason}.`),
     ],
     async act(session) {
       const revokedAt = making.clock.now();
-      const added = (by: number | undefined) =>
-        reached.filter((one) => one.old === by).map(({ serial, reason }) => ({ serial, reason, revokedAt }));
-      const note = (one: RevokedCa, to: CeremonySession): void => {
-        const { ca, generation, serial, reason } = one;
-        to.note('revoked', { ca, generation, serial, reason });
-      };
+      const added = (of: readonly RevokedCertificate[]) =>
+        of.map(({ serial, reason }) => ({ serial, reason, revokedAt }));
+      const note = ({ note: whose, serial, reason }: RevokedCertificate, to: CeremonySession): void =>
+        to.note('revoked', { ...whose, serial, reason });
       for (const role of roles) {
         const before = changing.bundle.crls[role];
-        const entries = [...entriesOf(before), ...(role === 'root' ? added(undefined) : [])];
+        const these = reached.filter((one) => one.old === undefined && one.by === role);
+        const entries = [...entriesOf(before), ...added(these)];
         const crl = await rootCrl(changing.root(role), readCrl(before).number + 1, entries, making);
         changing.crl(role, crl);
-        if (role === 'root') for (const one of reached) if (one.old === undefined) note(one, session);
+        for (const one of these) note(one, session);
         session.revocationList(role, crl);
       }
       for (const index of old) {
+        const these = reached.filter((one) => one.old === index);
         const before = changing.bundle.rollovers[index]?.crl ?? changing.bundle.crls.root;
         const crl = await rootCrl(
           changing.old(index),
           readCrl(before).number + 1,
-          [...entriesOf(before), ...added(index)],
+          [...entriesOf(before), ...added(these)],
           making,
         );
         changing.oldCrl(index, crl);
-        for (const one of reached) if (one.old === index) note(one, session);
+        for (const one of these) note(one, session);
         session.revocationList(nameOf(index), crl);
       }
     },

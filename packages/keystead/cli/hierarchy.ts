@@ -8,6 +8,8 @@ import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
 import { fingerprintRows, readFingerprint } from '../files/fingerprint.ts';
 import { Layout } from '../files/layout.ts';
+import { destroyFirmwareKey } from '../keyd/destroy-firmware-key.ts';
+import { requestFirmware } from '../keyd/firmware-request.ts';
 import { importBundle, isImported } from '../keyd/import.ts';
 import { importLater } from '../keyd/later-import.ts';
 import { requestRenewal } from '../keyd/renewal-request.ts';
@@ -53,6 +55,36 @@ export function hierarchyCommand(): Command {
       durableWrite(flags.out, file, 0o644);
       process.stdout.write(`${flags.out}, SHA-256, for comparison at the ceremony:\n`);
       process.stdout.write(`${fingerprintRows(toHex(sha256(file)), '  ')}\n`);
+    });
+  common(hierarchy.command('request-firmware'))
+    .description('ask for certificates of keys that sign firmware of production: the input of a later ceremony')
+    .argument('[key...]', 'keys of the policy in force; without them, all that no ceremony has certified')
+    .requiredOption('--out <file>', 'where the request goes')
+    .addHelpText(
+      'after',
+      `
+A key that keyd has not made yet is made now, and keyd must not run then. The policy in force goes to the ceremony too.
+
+Example:
+  $ keystead hierarchy request-firmware pump-2 --data DIR --out request.json`,
+    )
+    .action(async (keys: string[], flags: HierarchyFlags & { out: string }) => {
+      const layout = new Layout(flags.data);
+      const file = await unlocked(flags, (secret) => requestFirmware(layout, secret, systemClock, keys));
+      durableWrite(flags.out, file, 0o644);
+      process.stdout.write(`${flags.out}, SHA-256, for comparison at the ceremony:\n`);
+      process.stdout.write(`${fingerprintRows(toHex(sha256(Buffer.from(file))), '  ')}\n`);
+    });
+  common(hierarchy.command('destroy-firmware'))
+    .description(
+      'destroy a firmware key for ever, which the policy has retired or a quorum has killed; keyd must not run',
+    )
+    .argument('<key>', 'its id in the policy')
+    .addHelpText('after', '\nExample:\n  $ keystead hierarchy destroy-firmware pump-1 --data DIR')
+    .action(async (key: string, flags: HierarchyFlags) => {
+      const layout = new Layout(flags.data);
+      const spki = await unlocked(flags, (secret) => destroyFirmwareKey(layout, secret, systemClock, key));
+      process.stdout.write(`${key} is destroyed: no key with SHA-256 ${spki} is in the keystore any more\n`);
     });
   return hierarchy;
 }

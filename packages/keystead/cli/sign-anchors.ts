@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { type DerCertificate, fromPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
@@ -13,11 +13,24 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { durableWrite } from '../files/durable.ts';
 import { Layout } from '../files/layout.ts';
+import { firmwareFile } from '../keyd/hierarchy.ts';
 import { policyInPlace, readOrRefuse } from '../policy/index.ts';
 
 /** Of a policy, the keys that sign firmware: all of the section that a device's trust comes from. */
 const FirmwareKeys = z.object({
   firmware: z.object({
+    /** Without products every key of a scope is one that signs: a file of keys alone. */
+    products: z
+      .array(
+        z.object({
+          product: z.string().max(64),
+          environments: z.record(
+            z.string(),
+            z.object({ keys: z.array(z.string()), trusted: z.array(z.string()).optional() }),
+          ),
+        }),
+      )
+      .optional(),
     keys: z.array(
       z.object({
         id: z.string().min(1).max(64),
@@ -51,9 +64,9 @@ export function anchorsCommand(): Command {
     .addOption(
       new Option('--format <name>', 'what is written').choices(Object.keys(ANCHOR_FORMATS)).makeOptionMandatory(),
     )
-    .requiredOption(
+    .option(
       '--certificate <id=file>',
-      'the certificate of a key, PEM, by its id in the policy; once for each key',
+      'the certificate of a key, PEM, by its id in the policy; of a production key without it that of the data directory',
       certificate,
       new Map(),
     )
@@ -68,17 +81,33 @@ ${formats.join('\n')}
 
 The same policy and certificates give the same bytes. A key of the policy without a certificate is an error, and so is
 a certificate of another algorithm. Whether it is of keyd's key is not checked: verify it under the signing root first.
+A key that the policy has as trusted is told as such; one that no line names is retired and left out.
 
 Example:
   $ keystead sign anchors --product pump-7 --environment production --format mcuboot \\
       --certificate pump-7-boot=pump-7-boot.pem --out keys.c`,
     )
     .action((flags: Flags) => {
-      const set = anchorSet(policyKeys(flags), flags.certificate, flags);
+      const keys = policyKeys(flags);
+      const set = anchorSet(keys, withPublished(keys, flags), flags);
       const text = ANCHOR_FORMATS[flags.format].write(set);
       if (flags.out === undefined) process.stdout.write(text);
       else durableWrite(flags.out, text, 0o644);
     });
+}
+
+/** Of a key of production whose certificate is not given, the one of the ceremony, where the data directory has it. */
+function withPublished(
+  keys: readonly ScopedKey[],
+  { data, policy, certificate: given, product, environment }: Flags,
+): Map<string, DerCertificate> {
+  const all = new Map(given);
+  for (const { id, use, ...key } of policy === undefined ? keys : []) {
+    const path = firmwareFile(new Layout(data), id);
+    const wanted = key.product === product && key.environment === environment && use !== 'retired' && !all.has(id);
+    if (wanted && existsSync(path)) all.set(id, read(path));
+  }
+  return all;
 }
 
 /** @throws KeysteadError `policy.malformed` for a policy without signing keys. */
@@ -86,7 +115,12 @@ function policyKeys({ data, policy }: Flags): readonly ScopedKey[] {
   const bytes = policy === undefined ? policyInPlace(new Layout(data)).file.bytes : readOrRefuse(policy);
   const field = policy ?? 'firmware';
   try {
-    return FirmwareKeys.parse(JSON.parse(Buffer.from(bytes).toString('utf8'))).firmware.keys;
+    const { keys, products } = FirmwareKeys.parse(JSON.parse(Buffer.from(bytes).toString('utf8'))).firmware;
+    return keys.map((key) => {
+      const line = products?.find((one) => one.product === key.product)?.environments[key.environment];
+      const trusted = line?.trusted?.includes(key.id) === true ? 'trusted' : 'retired';
+      return { ...key, use: products === undefined || line?.keys.includes(key.id) === true ? 'signs' : trusted };
+    });
   } catch (cause) {
     throw new KeysteadError('policy.malformed', { field, seen: 'no section firmware with keys', cause });
   }

@@ -3,9 +3,11 @@ import { EXIT } from './exit.ts';
 import { anchorsCommand } from './sign-anchors.ts';
 import { approveCommand } from './sign-approve.ts';
 import { inspectCommand, prepareCommand } from './sign-image.ts';
+import { signKeyCommand } from './sign-key.ts';
 import { fetchCommand, listCommand, showCommand, statusCommand, withdrawCommand } from './sign-look.ts';
 import { requestCommand } from './sign-request.ts';
 import { verifyHssCommand } from './sign-verify-hss.ts';
+import { firmwareKeysCommand, resignCommand, worklistCommand } from './sign-worklist.ts';
 
 /** `keystead sign`: firmware signatures that no one person can make alone. REQ-KEY-SOD-02 */
 export function signCommand(): Command {
@@ -24,6 +26,10 @@ export function signCommand(): Command {
     prepareCommand(),
     anchorsCommand(),
     verifyHssCommand(),
+    firmwareKeysCommand(),
+    signKeyCommand(),
+    worklistCommand(),
+    resignCommand(),
   ])
     sign.addCommand(command);
   return sign.addHelpText(

@@ -18,6 +18,8 @@ export type KeydMaster = Result<'keys'>['masters'][number];
 const OWNER = 'system:keyd';
 /** As keyd's ledger names who ends the use of a key that has a successor. */
 const BY_CEREMONY = 'ceremony:successor';
+/** As it names who suspends firmware keys that come out of a backup. */
+const BY_RESTORE = 'restore:backup';
 
 /** A key of keyd's as the inventory enters it. @param certificateEnd notAfter of its certificate, milliseconds. */
 export function fromKeyd(key: KeydKey, certificateEnd: number | null, more: KeyEvidence = {}): NewKey {
@@ -60,7 +62,9 @@ export function syncKeyd(tx: Tx, audit: AppendAudit, told: Result<'keys'>): numb
     const known = tx.keyEvents(row.id).filter(toldByKeyd).length;
     for (const { change, at, by, reason, requestId } of key.changes.slice(known)) {
       const actor: Told['actor'] =
-        by === BY_CEREMONY ? { kind: 'system', id: 'ceremony' } : { kind: 'operator', id: by };
+        by === BY_CEREMONY || by === BY_RESTORE
+          ? { kind: 'system', id: by === BY_CEREMONY ? 'ceremony' : 'restore' }
+          : { kind: 'operator', id: by };
       const order: Told = { actor, reason, requestId };
       moveKey(tx, audit, row.id, { event: change, at: at.getTime() }, order);
       recorded += 1;
@@ -89,7 +93,7 @@ function nameSuccessor(tx: Tx, key: KeydKey, { keys }: Result<'keys'>): void {
 
 /** What keyd tells of a key's history: orders of operators, and the end of a key that has a successor. */
 export const toldByKeyd = ({ actor }: { readonly actor: string }): boolean =>
-  actor.startsWith('operator:') || actor === 'system:ceremony';
+  actor.startsWith('operator:') || actor === 'system:ceremony' || actor === 'system:restore';
 
 /** A later key under a name that stands for an earlier one gets a part of its hash to it. */
 function named(tx: Tx, key: KeydKey): KeydKey {

@@ -263,6 +263,11 @@ export class KeydClient {
     return this.#call('firmwareKeys', {});
   }
 
+  /** Kills a firmware key, or brings back a suspended one. */
+  orderFirmwareKey(params: Params<'orderFirmwareKey'>): Promise<Result<'orderFirmwareKey'>> {
+    return this.#call('orderFirmwareKey', params);
+  }
+
   /** Ends the connection and wipes the channel key. What still waits fails. */
   close(): void {
     this.#closed = true;

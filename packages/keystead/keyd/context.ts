@@ -12,7 +12,7 @@ import type {
   SignedAuthorisation,
   SignedTicket,
 } from '@keystead/core/lifecycle';
-import { ROOT_CRL_KEY } from '@keystead/core/lifecycle';
+import { ROOT_CRL_KEY, requireTransition } from '@keystead/core/lifecycle';
 import { readCertificate, type WeakKeys } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
@@ -29,11 +29,11 @@ import type { Provenance } from './documents.ts';
 import { requireHeadquarters } from './factory/node.ts';
 import { publishFactoryEvidence } from './factory-evidence.ts';
 import { openFirmwareKeys, requireMakeable } from './firmware-keys.ts';
-import type { Hierarchy } from './hierarchy.ts';
+import { type Hierarchy, lastTranscript } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
-import type { CaRevocationJournalEntry, JournalEntry, KeyJournalEntry, PolicyJournalEntry } from './journal-entry.ts';
-import { KeyLedger } from './key-ledger.ts';
+import type { CaRevocationJournalEntry, JournalEntry, PolicyJournalEntry } from './journal-entry.ts';
+import { KeyLedger, type KeyLedgerEntry } from './key-ledger.ts';
 import { LogSigner } from './log-signer.ts';
 import type { OcspResponder } from './ocsp-responder.ts';
 import { PolicyChain, type PolicyStep } from './policy-chain.ts';
@@ -96,6 +96,21 @@ function requireOwnSigner({ crlSigner }: Hierarchy, signerOf: SignerOf): void {
   if (crlSigner === undefined || sameBytes(signerOf(ROOT_CRL_KEY).spki, readCertificate(crlSigner).spki)) return;
   const seen = 'a certificate for another key than the keystore has';
   throw new KeysteadError('bundle.foreign', { field: 'crlSigner', seen });
+}
+
+/**
+ * Writes down which certificates of firmware keys the ceremonies made. Where the clock went back nothing is signed either,
+ * and the first order afterwards writes them.
+ */
+async function adoptFirmware({ hierarchy, clock }: ContextParts, state: KeydState, journal: Journal): Promise<void> {
+  const { firmware, pins } = hierarchy;
+  try {
+    const now = state.timeAt(clock.now());
+    const ceremony = lastTranscript(pins);
+    await state.firmwareAdoptions.take(firmware, { ceremony, now }, (draft) => journal.append(draft));
+  } catch (error) {
+    if (!(error instanceof KeysteadError) || error.code !== 'clock.went-back') throw error;
+  }
 }
 
 /** The hierarchy with the CAs among the revoked that operators revoked between ceremonies. */
@@ -215,13 +230,13 @@ export class KeydContext {
     const state = new KeydState();
     state.injections.within(dir);
     const changes: PolicyJournalEntry[] = [];
-    const orders: KeyJournalEntry[] = [];
+    const orders: KeyLedgerEntry[] = [];
     const count = new UnitCount(parts.counter?.counter, parts.counter?.base);
     const replay = (entry: JournalEntry): void => {
       state.replay(entry);
       count.replay(entry);
       if (entry.kind === 'policy') changes.push(entry);
-      if (entry.kind === 'key') orders.push(entry);
+      if (entry.kind === 'key' || entry.kind === 'firmware-key' || entry.kind === 'restored') orders.push(entry);
     };
     const journal = await Journal.open(join(dir, 'journal'), replay, count);
     try {
@@ -234,6 +249,7 @@ export class KeydContext {
         parts.hierarchy.node === undefined
           ? await openFirmwareKeys(dir, keystore, policy, parts.hierarchy.firmware, clock.now())
           : parts.hierarchy.firmware;
+      if (parts.hierarchy.node === undefined) await adoptFirmware(parts, state, journal);
       const hierarchy = { ...parts.hierarchy, firmware };
       const keys = keystore.list();
       const ledger = new KeyLedger(hierarchy, keys, () => policies.inForce.policy, orders);
@@ -341,6 +357,8 @@ export class KeydContext {
         this.policies.publish();
         return last;
       }
+      // Here and not at each start: a policy of before this rule stays one that was put in force.
+      requireTransition(this.policy, next.policy);
       requireCustody(next.policy, this.#keys);
       // A factory node has no keys for firmware.
       if (this.hierarchy.node === undefined) requireMakeable(this.#keystore, next.policy);

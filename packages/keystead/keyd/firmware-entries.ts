@@ -1,5 +1,5 @@
 import { FIRMWARE_FORMATS } from '@keystead/core/firmware';
-import { FIRMWARE_ENVIRONMENTS, FIRMWARE_SIGNATURES } from '@keystead/core/lifecycle';
+import { FIRMWARE_ENVIRONMENTS, FIRMWARE_KEY_CHANGES, FIRMWARE_SIGNATURES } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { hex, isoTime, numbered } from './journal-fields.ts';
 
@@ -30,6 +30,38 @@ export const FirmwareOrderEntry = z.strictObject({
   requestId: z.string(),
 });
 export type FirmwareOrderJournalEntry = z.infer<typeof FirmwareOrderEntry>;
+
+/** A certificate of a firmware key, by the signing root, that keyd took from a ceremony: before it signs by it. */
+export const FirmwareCertificateEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('firmware-certificate'),
+  /** The id of the key in the policy. */
+  key: z.string(),
+  certificateSha256: hex,
+  serial: hex,
+  spkiSha256: hex,
+  notAfter: isoTime,
+  /** The last ceremony that was imported then. */
+  transcriptSha256: hex,
+});
+export type FirmwareCertificateJournalEntry = z.infer<typeof FirmwareCertificateEntry>;
+
+/** An order of operators about a firmware key: killed for good, or brought back from a suspension. REQ-KEY-SOD-02 */
+export const FirmwareKeyEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('firmware-key'),
+  /** The key's id in the keystore, and which key that was. */
+  key: z.string(),
+  spkiSha256: hex,
+  change: z.enum(FIRMWARE_KEY_CHANGES),
+  order: z.string(),
+  orderSha256: hex,
+  by: z.string(),
+  approvers: z.array(z.string()),
+  reason: z.string(),
+  requestId: z.string(),
+});
+export type FirmwareKeyJournalEntry = z.infer<typeof FirmwareKeyEntry>;
 
 /** The signatures that were made for an order, before they are given out: the same order again has these. */
 export const FirmwareSignatureEntry = z.strictObject({

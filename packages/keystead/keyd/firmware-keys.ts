@@ -61,9 +61,11 @@ export async function openFirmwareKeys(
 ): Promise<ReadonlyMap<string, DerCertificate>> {
   const certificates = new Map(production);
   for (const key of policy.firmware?.keys ?? []) {
+    // What was once of production never becomes one of development: it keeps the certificate that it has. Where that key was
+    // destroyed no other one takes its id.
+    if (production.has(key.id)) continue;
     await makeFirmwareKey(keystore, key);
-    // What was once of production never becomes one of development: it keeps the certificate that it has.
-    if (key.environment === 'production' || production.has(key.id)) continue;
+    if (key.environment === 'production') continue;
     certificates.set(key.id, await developmentCertificate(dir, keystore, policy, key, now));
   }
   return certificates;

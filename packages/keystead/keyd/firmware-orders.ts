@@ -37,6 +37,8 @@ export class FirmwareOrders {
   readonly #uses = new Map<string, number>();
   /** By what each key has signed, undefined for the one signature of its kind. */
   readonly #schemes = new Map<string, string | undefined>();
+  /** The hashes of the orders of one image for one target, in the order in which they were taken. */
+  readonly #sameImage = new Map<string, string[]>();
 
   replay(entry: JournalEntry): void {
     if (entry.kind === 'firmware-order') this.take(entry);
@@ -46,6 +48,9 @@ export class FirmwareOrders {
   /** Takes an order into account whose entry is durable. */
   take(order: Order): void {
     this.#taken.set(order.orderSha256, { order });
+    const same = this.#sameImage.get(sameImage(order));
+    if (same === undefined) this.#sameImage.set(sameImage(order), [order.orderSha256]);
+    else same.push(order.orderSha256);
     this.#ids.set(order.order, order.orderSha256);
     const version = versionOf(order);
     if (!this.#images.has(version)) this.#images.set(version, order);
@@ -100,6 +105,24 @@ export class FirmwareOrders {
     return [...this.#taken.values()];
   }
 
+  /** The last order by which the image of an order was signed, for the same target and format, without this key; or null. */
+  signedAgain(of: Order, key: string): string | null {
+    let found: string | null = null;
+    for (const hash of this.#sameImage.get(sameImage(of)) ?? []) {
+      const again = this.#taken.get(hash);
+      if (again?.signed === undefined || again.order.orderSha256 === of.orderSha256) continue;
+      if (!again.order.keys.some(({ id }) => id === key)) found = again.order.order;
+    }
+    return found;
+  }
+
+  /** Whether an order like this one would go back behind the highest of its target. */
+  goesBack({ version, securityCounter, ...line }: Order): boolean {
+    const highest = this.#highest.get(targetOf({ version, ...line }));
+    if (highest === undefined) return false;
+    return compareVersions(version, highest.version) < 0 || (securityCounter ?? -1) < (highest.securityCounter ?? -1);
+  }
+
   /** How many orders a key was used for. */
   uses(spkiSha256: string): number {
     return this.#uses.get(spkiSha256) ?? 0;
@@ -135,3 +158,4 @@ type Target = Pick<Order, 'product' | 'environment' | 'target' | 'version'>;
 /** None of the parts has a blank in it. */
 const targetOf = ({ product, environment, target }: Target): string => `${product} ${environment} ${target}`;
 const versionOf = (of: Target): string => `${targetOf(of)} ${canonicalVersion(of.version)}`;
+const sameImage = (of: Order): string => `${targetOf(of)} ${of.format} ${of.image.sha256}`;

@@ -2,7 +2,12 @@ import { CA_REVOCATION_REASONS, KEY_CHANGES, KEY_ORIGINS } from '@keystead/core/
 import { z } from 'zod';
 import { ConsignmentEntry, ForkedEntry, ResolvedEntry, TakenEntry } from './consigned/entries.ts';
 import { FactoryEntry } from './factory-entry.ts';
-import { FirmwareOrderEntry, FirmwareSignatureEntry } from './firmware-entries.ts';
+import {
+  FirmwareCertificateEntry,
+  FirmwareKeyEntry,
+  FirmwareOrderEntry,
+  FirmwareSignatureEntry,
+} from './firmware-entries.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
 import { issuerId, listedIssuer, perIssuer } from './wire-types.ts';
 
@@ -267,6 +272,8 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   CaRevocationEntry,
   FirmwareOrderEntry,
   FirmwareSignatureEntry,
+  FirmwareCertificateEntry,
+  FirmwareKeyEntry,
   TimestampsEntry,
 ]);
 

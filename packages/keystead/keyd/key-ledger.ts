@@ -1,10 +1,13 @@
-import type { DerCertificate, SpkiSha256 } from '@keystead/core/bytes';
+import { type DerCertificate, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
 import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  type AgreedFirmwareKey,
   caProfileId,
   cryptoperiodOf,
+  type FirmwareKeyChange,
   firmwareIdOf,
+  firmwareKeystoreId,
   generatedKey,
   generationOfIssuer,
   type IssuerId,
@@ -13,6 +16,7 @@ import {
   type KeyChange,
   type KeyPurposeId,
   type KeyStanding,
+  type KeyState,
   latestDate,
   OPTIONAL_PURPOSES,
   type Policy,
@@ -31,8 +35,9 @@ import {
 import { readCertificate } from '@keystead/core/x509';
 import type { KeyInfo } from '../keystore/index.ts';
 import { purposeOfKey } from './custody.ts';
+import type { FirmwareKeyJournalEntry } from './firmware-entries.ts';
 import type { Hierarchy } from './hierarchy.ts';
-import type { KeyJournalEntry } from './journal-entry.ts';
+import type { KeyJournalEntry, RestoredJournalEntry } from './journal-entry.ts';
 
 /**
  * The log's keys are stopped by an order and not by a date: a log that falls silent would hide what goes on, which is
@@ -42,6 +47,13 @@ const NOT_STOPPED_BY_DATE: ReadonlySet<string> = new Set(['log', 'log-cosign']);
 
 /** Who ends the use of a key that has a successor: no name of an operator has a colon in it. */
 export const BY_CEREMONY = 'ceremony:successor';
+/** Who suspends the firmware keys of production that come out of a backup. */
+export const BY_RESTORE = 'restore:backup';
+/** Whether a change was ordered by people, and did not follow from something else. */
+const isOrdered = ({ by }: Pick<KeyChangeTold, 'by'>): boolean => by !== BY_CEREMONY && by !== BY_RESTORE;
+
+/** What of the journal is about the state of keys. */
+export type KeyLedgerEntry = KeyJournalEntry | FirmwareKeyJournalEntry | RestoredJournalEntry;
 
 /** What becomes of a key's events: who ordered them, and why. */
 export interface KeyChangeTold {
@@ -62,10 +74,19 @@ export interface LedgerKey extends UsagePeriods {
   readonly changes: readonly KeyChangeTold[];
 }
 
+const CHANGE_BY_ORDER = { kill: 'compromise', resume: 'resume' } as const satisfies Record<
+  FirmwareKeyChange,
+  KeyChange
+>;
+const withApprovers = (reason: string, approvers: readonly string[]): string =>
+  `${reason} (approved by ${approvers.join(', ')})`;
+
 interface Held extends Omit<LedgerKey, keyof UsagePeriods> {
   readonly certificateEnd: number | undefined;
   /** When the next key of its CA took over, milliseconds since 1970. */
   readonly succeededAt: number | undefined;
+  /** Whether it is certified to sign firmware of production. */
+  readonly production: boolean;
   standing: KeyStanding;
   readonly changes: KeyChangeTold[];
 }
@@ -88,7 +109,7 @@ export class KeyLedger {
     hierarchy: Hierarchy,
     keys: readonly KeyInfo[],
     policy: () => Policy,
-    orders: readonly KeyJournalEntry[] = [],
+    orders: readonly KeyLedgerEntry[] = [],
   ) {
     this.#policy = policy;
     this.#keys = new Map(keys.map((info) => [info.id, held(hierarchy, info)]));
@@ -96,12 +117,35 @@ export class KeyLedger {
     for (const key of this.#keys.values()) this.#succeed(key, Number.POSITIVE_INFINITY);
   }
 
-  #replay(entry: KeyJournalEntry): void {
+  #replay(entry: KeyLedgerEntry): void {
+    if (entry.kind === 'restored') {
+      this.#restored(entry);
+      return;
+    }
     const key = this.#keys.get(entry.key);
     if (key === undefined || key.spkiSha256 !== entry.spkiSha256) return;
     this.#succeed(key, Date.parse(entry.time));
-    const { change, by, reason, requestId } = entry;
-    this.#apply(key, { change, at: new Date(entry.time), by, reason, requestId });
+    const { by, requestId } = entry;
+    const change = entry.kind === 'key' ? entry.change : CHANGE_BY_ORDER[entry.change];
+    const reason = entry.kind === 'key' ? entry.reason : withApprovers(entry.reason, entry.approvers);
+    const told = { change, at: new Date(entry.time), by, reason, requestId };
+    // A journal of before a restore suspended anything: what was stopped once more is stopped, and no start fails by it.
+    if (change === 'suspend' && key.standing.state === 'suspended') key.changes.push(told);
+    else this.#apply(key, told);
+  }
+
+  /**
+   * Whether a firmware key was killed after the backup stands in no journal that came out of it. So each of production is
+   * suspended, and people who look at the audit log bring it back, or do not. REQ-KEY-ROT-02, REQ-KEY-BAK-02
+   */
+  #restored({ time, backupId }: RestoredJournalEntry): void {
+    const at = new Date(time);
+    for (const key of this.#keys.values()) {
+      const { activatedAt, standing, production } = key;
+      if (!production || standing.state !== 'active' || activatedAt === null || activatedAt > at.getTime()) continue;
+      const reason = `out of backup ${backupId}: it may have been killed since`;
+      this.#apply(key, { change: 'suspend', at, by: BY_RESTORE, reason, requestId: backupId });
+    }
   }
 
   /** A key whose successor took over before `until` is deactivated from then on: it answers for what it issued. */
@@ -155,7 +199,10 @@ export class KeyLedger {
     const key = [...this.#keys.values()].find((one) => one.spkiSha256 === order.spkiSha256);
     if (key === undefined)
       throw new KeysteadError('keystore.key-missing', { field: 'spkiSha256', seen: order.spkiSha256 });
-    const ordered = key.changes.filter(({ by }) => by !== BY_CEREMONY).length;
+    // One person who is mistaken, or means harm, ends no product's updates; and none brings back what others doubt.
+    if (firmwareIdOf(key.info.id) !== undefined && order.change !== 'suspend')
+      throw new KeysteadError('firmware-key.needs-quorum', { field: order.change, seen: key.info.id });
+    const ordered = key.changes.filter(isOrdered).length;
     if (order.after !== ordered) {
       const seen = `${order.after}, and the key has had ${ordered} changes`;
       throw new KeysteadError('key-order.stale', { field: 'after', seen });
@@ -164,6 +211,38 @@ export class KeyLedger {
     if (order.change === 'resume' && key.changes.at(-1)?.by === signer) {
       throw new KeysteadError('key-order.signer-forbidden', { field: 'resume', seen: `${signer}, who suspended it` });
     }
+    const { change, reason } = order;
+    return this.#carryOut(key, { change, at: now, by: signer, reason, requestId }, now);
+  }
+
+  /**
+   * Carries out what several people ordered of a firmware key, as {@link change} does what one orders.
+   * @throws KeysteadError `firmware-key-order.key-unknown`, `firmware-key-order.stale`, `key.transition-forbidden`; nothing
+   *   is changed then.
+   */
+  order(
+    { order, proposer, approvers }: Pick<AgreedFirmwareKey, 'order' | 'proposer' | 'approvers'>,
+    requestId: string,
+    now: Date,
+  ): { id: string; undo: () => void } {
+    const key = this.#keys.get(firmwareKeystoreId(order.key));
+    if (key === undefined || key.spkiSha256 !== order.spkiSha256)
+      throw new KeysteadError('firmware-key-order.key-unknown', {
+        field: 'order.key',
+        seen: `${order.key}, ${key === undefined ? 'of which there is none' : 'which is another key'}`,
+      });
+    const ordered = key.changes.filter(isOrdered).length;
+    if (order.change === 'resume' && order.after !== ordered) {
+      const seen = `${order.after}, and the key has had ${ordered} changes`;
+      throw new KeysteadError('firmware-key-order.stale', { field: 'order.after', seen });
+    }
+    const reason = withApprovers(order.reason, approvers);
+    const told = { change: CHANGE_BY_ORDER[order.change], at: now, by: proposer, reason, requestId };
+    return this.#carryOut(key, told, now);
+  }
+
+  /** One synchronous step, and what takes it back. @throws KeysteadError `key.transition-forbidden`. */
+  #carryOut(key: Held, told: KeyChangeTold, now: Date): { id: string; undo: () => void } {
     const before = key.standing;
     try {
       // An end that came by itself is an end: what has run out is not suspended any more.
@@ -171,8 +250,7 @@ export class KeyLedger {
       if (stateAt(timed, now) === 'deactivated' && before.state !== 'deactivated') {
         key.standing = stepKey(before, { event: 'deactivate', at: timed.originatorEnd ?? now.getTime() });
       }
-      const { change, reason } = order;
-      this.#apply(key, { change, at: now, by: signer, reason, requestId });
+      this.#apply(key, told);
     } catch (error) {
       key.standing = before;
       throw error;
@@ -185,6 +263,12 @@ export class KeyLedger {
       key.standing = before;
     };
     return { id: key.info.id, undo };
+  }
+
+  /** The state of a key now, by what was ordered and by its periods, and how many changes people have ordered. */
+  standing(id: string, now: Date): { state: KeyState; ordered: number } {
+    const key = this.#held(id);
+    return { state: stateAt(this.#timed(key), now), ordered: key.changes.filter(isOrdered).length };
   }
 
   /** Every key, in the order in which they were made. */
@@ -233,9 +317,18 @@ function held(hierarchy: Hierarchy, info: KeyInfo): Held {
     activatedAt,
     certificateEnd: end,
     succeededAt,
+    production: isProduction(hierarchy, info),
     standing: activatedAt === null ? generated : stepKey(generated, { event: 'activate', at: activatedAt }),
     changes: [],
   };
+}
+
+/** A development key certifies itself. */
+function isProduction({ firmware }: Hierarchy, { id }: KeyInfo): boolean {
+  const certificate = firmware.get(firmwareIdOf(id) ?? '');
+  if (certificate === undefined) return false;
+  const { issuerDer, subjectDer } = readCertificate(certificate);
+  return !sameBytes(issuerDer, subjectDer);
 }
 
 /** What certificates say of a key, milliseconds since 1970. */

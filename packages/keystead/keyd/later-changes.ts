@@ -10,6 +10,7 @@ import {
   OFFLINE_CAS,
   ONLINE_CAS,
   type OnlineCa,
+  type Policy,
   type RootId,
   rootCrlsOf,
 } from '@keystead/core/lifecycle';
@@ -24,6 +25,8 @@ export interface LaterChanges {
   readonly renewed: readonly OnlineCa[];
   /** The CA that goes on with a new key, and the key that it goes on with. */
   readonly successor: CaGeneration | undefined;
+  /** Keys for firmware with a new certificate, by their ids in the policy. */
+  readonly firmware: readonly string[];
 }
 
 const unexpected = (field: string, seen: string): KeysteadError =>
@@ -32,10 +35,11 @@ const unexpected = (field: string, seen: string): KeysteadError =>
 /**
  * What the bundle changes, when that is no more than its ceremony is held for: a list changes no certificate, an
  * `intermediate` that of one CA, a `rollover` one root, and with the root the certificates of the CAs for the keys that
- * they have. What came before stays what it was. REQ-KEY-SOD-01
+ * they have; `firmware` certifies keys for firmware. What came before stays what it was. REQ-KEY-SOD-01
+ * @param policy by which the ceremony was held: a key for firmware that it names no more is gone from the bundle.
  * @throws KeysteadError `bundle.change-unexpected` with the part; `bundle.foreign` for another evidence key.
  */
-export function changesOf(bundle: CeremonyBundle, hierarchy: Hierarchy): LaterChanges {
+export function changesOf(bundle: CeremonyBundle, hierarchy: Hierarchy, policy: Policy): LaterChanges {
   const { pins, evidenceSigner } = hierarchy;
   const rolled = requireRollovers(bundle, hierarchy);
   const changed = ONLINE_CAS.filter((role) => certSha256(bundle.certificates[role]) !== pins.certificates[role]);
@@ -52,9 +56,9 @@ export function changesOf(bundle: CeremonyBundle, hierarchy: Hierarchy): LaterCh
     throw new KeysteadError('bundle.foreign', { field: 'evidenceSpkiSha256', seen: bundle.evidenceSpkiSha256 });
   }
   requireCrlSigner(bundle, hierarchy);
-  requireFirmware(bundle, hierarchy);
+  const firmware = firmwareChanges(bundle, hierarchy, policy);
   const [successor] = successors;
-  return { renewed: changed.filter((ca) => ca !== successor?.ca), successor };
+  return { renewed: changed.filter((ca) => ca !== successor?.ca), successor, firmware };
 }
 
 /** Who signs the indirect CRL of the root is certified again for the key that it has, and is neither lost nor new. */
@@ -63,13 +67,23 @@ function requireCrlSigner({ crlSigner }: CeremonyBundle, { crlSigner: known }: H
   if (keyOf(crlSigner) !== keyOf(known)) throw unexpected('crlSigner', keyOf(crlSigner));
 }
 
-/** The keys for firmware are those that the founding certified, with the certificates that they had. */
-function requireFirmware(bundle: CeremonyBundle, { pins }: Hierarchy): void {
+/**
+ * The keys for firmware have the certificates that they had, but for those that a ceremony `firmware` was held for, at
+ * least one. One that the policy names no more may be left out.
+ */
+function firmwareChanges(bundle: CeremonyBundle, { pins }: Hierarchy, policy: Policy): readonly string[] {
   const told = firmwarePins(bundle);
-  const differs = [...new Set([...Object.keys(told), ...Object.keys(pins.firmware)])].find(
-    (key) => told[key] !== pins.firmware[key],
-  );
+  const named = (id: string) => policy.firmware?.keys.some((key) => key.id === id) === true;
+  const lost = Object.keys(pins.firmware).find((key) => told[key] === undefined && named(key));
+  if (lost !== undefined) throw unexpected(`firmware ${lost}`, 'none');
+  const fresh = Object.keys(told).filter((key) => told[key] !== pins.firmware[key]);
+  if (bundle.ceremony === 'firmware') {
+    if (fresh.length === 0) throw unexpected('firmware', 'no new certificate');
+    return fresh;
+  }
+  const [differs] = fresh;
   if (differs !== undefined) throw unexpected(`firmware ${differs}`, told[differs] ?? 'none');
+  return [];
 }
 
 /** Every key that keyd knows of a CA is there as it was; one more may follow. Returns that one. */

@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type DerCertificate, toPem } from '@keystead/core/bytes';
+import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { certSha256, type SecretBytes, spkiSha256 } from '@keystead/core/crypto';
+import { certSha256, type SecretBytes, sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type CaGeneration,
@@ -10,6 +10,7 @@ import {
   certificateOf,
   certify,
   checkBundle,
+  firmwareKeystoreId,
   generationOfIssuer,
   generationsOf,
   type IssuerId,
@@ -19,9 +20,11 @@ import {
   profileOf,
   requestName,
   requireListed,
+  rootCrlsOf,
   statusUrls,
   transcriptRoot,
 } from '@keystead/core/lifecycle';
+import { readCertificate, readCrl } from '@keystead/core/x509';
 import { type CeremonyOutputs, readCeremony } from '../files/ceremony-outputs.ts';
 import { durableWrite, syncDirectory } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
@@ -30,6 +33,7 @@ import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/ind
 import {
   type CeremonyPins,
   ceremonyCopy,
+  firmwarePins,
   type Hierarchy,
   lastTranscript,
   loadHierarchy,
@@ -41,18 +45,19 @@ import { type ImportOptions, requireEarnest, requireRoot } from './import.ts';
 import { changesOf, type LaterChanges, requireNewerCrls } from './later-changes.ts';
 import { EVIDENCE_COPY, FORMER_EVIDENCE_COPY, finishPublishing, publishRootCrls, writePins } from './publish-trust.ts';
 import { becomeSole } from './single.ts';
+import { type StoppedState, stoppedState } from './stopped-state.ts';
 
 export interface LaterImportOptions extends ImportOptions {
   readonly from: string;
-  /** Gives the passphrase of keyd's keystore: asked for only when a CA goes on with a new key. It is wiped. */
+  /** Gives the passphrase of keyd's keystore: asked for only where a key of it was certified for the first time. It is wiped. */
   readonly passphrase?: () => Promise<SecretBytes>;
 }
 
 /**
  * Takes over what a ceremony after the founding made: new CRLs of the roots, new certificates of CAs, a new key of a CA,
- * a new key of a root. keyd must not run; it works with them when it starts again. What makes the bundle ours is the
+ * a new key of a root, certificates of keys for firmware. keyd must not run; it works with them when it starts again. What makes the bundle ours is the
  * pinned root under which its transcript is signed, and the transcript of the ceremony before, which it names; for a new
- * key of a CA, that this keystore holds it.
+ * key of a CA or for firmware, that this keystore holds it; for firmware also that the policy in force names it.
  *
  * The pins are replaced in one step, and everything that they name is durable in keyd's own directory by then: killed at
  * any moment, keyd works by the old state or by the new one, and `trust/` follows at its next start. Importing the same
@@ -78,7 +83,8 @@ export async function importLater(layout: Layout, clock: Clock, options: LaterIm
     requirePinnedRoot(bundle, pins);
     const revoked = [...checkBundle(bundle, outputs.policy, clock.now())];
     const hierarchy = loadHierarchy(layout);
-    const changes = changesOf(bundle, hierarchy);
+    const changes = changesOf(bundle, hierarchy, outputs.policy);
+    if (changes.firmware.length > 0) requireFirmwareInForce(outputs, changes, stoppedState(layout, pins));
     requireNewerCrls(bundle, hierarchy, layout);
     requireRevocations(bundle, changes, pins, revoked);
     const files = copyOf(outputs);
@@ -118,6 +124,34 @@ function requirePinnedRoot(bundle: CeremonyBundle, pins: CeremonyPins): void {
   const vouching = certSha256(transcriptRoot(bundle));
   if (vouching === pins.certificates.root) return;
   throw new KeysteadError('bundle.foreign', { field: 'certificates.root', seen: vouching });
+}
+
+/**
+ * Certificates of firmware keys are by the policy that is in force here, whatever policy lay on the table of the ceremony;
+ * none is of a key that was killed, and none is revoked already. REQ-KEY-SOD-01
+ * @throws KeysteadError `bundle.policy-differs`, `bundle.revoked`.
+ */
+function requireFirmwareInForce(
+  { bundle, policyBytes }: CeremonyOutputs,
+  { firmware }: LaterChanges,
+  { policy, dead }: StoppedState,
+): void {
+  const seen = toHex(sha256(policyBytes));
+  if (seen !== policy.sha256)
+    throw new KeysteadError('bundle.policy-differs', {
+      field: 'policy.json',
+      seen: `sha256 ${seen}, where version ${policy.policy.version} is in force`,
+      remedy: 'hold the ceremony with the policy that keystead hierarchy request-firmware was run under',
+    });
+  const revoked = rootCrlsOf(bundle).flatMap(({ role, crl }) =>
+    role === 'signing-root' ? [...readCrl(crl).entries.keys()] : [],
+  );
+  for (const { key, certificate } of bundle.firmware ?? []) {
+    if (!firmware.includes(key)) continue;
+    const { spkiSha256: spki, serial } = readCertificate(certificate);
+    if (dead.has(spki) || revoked.includes(serial))
+      throw new KeysteadError('bundle.revoked', { field: `firmware ${key}`, seen: spki });
+  }
 }
 
 /** What is new is not revoked already, and what was revoked is not brought back by a new certificate for its key. */
@@ -161,16 +195,21 @@ async function succeed(
   layout: Layout,
   clock: Clock,
   outputs: CeremonyOutputs,
-  { successor }: LaterChanges,
+  { successor, firmware }: LaterChanges,
   { passphrase }: LaterImportOptions,
 ): Promise<Evidence | undefined> {
-  if (successor === undefined) return undefined;
+  if (successor === undefined && firmware.length === 0) return undefined;
   if (passphrase === undefined) {
-    throw new KeysteadError('bundle.key-needed', { field: `certificates.${successor.ca}`, seen: successor.issuer });
+    throw new KeysteadError('bundle.key-needed', {
+      field: successor === undefined ? 'firmware' : `certificates.${successor.ca}`,
+      seen: successor?.issuer ?? firmware.join(', '),
+    });
   }
   using secret = await passphrase();
   const keystore = await openKeystore(readKeystoreConfig(layout.keyd), secret, clock);
   try {
+    requireOwnFirmwareKeys(keystore, outputs, firmware);
+    if (successor === undefined) return undefined;
     requireOwnKey(keystore, successor);
     if (successor.ca !== 'server') return undefined;
     return await certifyEvidence(layout, keystore, clock, outputs, successor);
@@ -185,6 +224,18 @@ function requireOwnKey(keystore: Keystore, { issuer, ca, spkiSha256: theirs }: C
   if (key !== undefined && spkiSha256(key.spki) === theirs) return;
   const seen = key === undefined ? `${theirs}, and no key ${id} here` : `a key with SHA-256 ${theirs}`;
   throw new KeysteadError('bundle.foreign', { field: `certificates.${ca}`, seen });
+}
+
+/** Each new certificate is for the key that the keystore has under that id. */
+function requireOwnFirmwareKeys(keystore: Keystore, { bundle }: CeremonyOutputs, ids: readonly string[]): void {
+  for (const { key: id, certificate } of bundle.firmware ?? []) {
+    if (!ids.includes(id)) continue;
+    const theirs = readCertificate(certificate).spkiSha256;
+    const key = keystore.list().find((one) => one.id === firmwareKeystoreId(id));
+    if (key !== undefined && spkiSha256(key.spki) === theirs) continue;
+    const seen = key === undefined ? `${theirs}, and no key ${id} here` : `a key with SHA-256 ${theirs}`;
+    throw new KeysteadError('bundle.foreign', { field: `firmware ${id}`, seen });
+  }
 }
 
 async function certifyEvidence(
@@ -240,6 +291,7 @@ function pinsAfter(
     rollovers: [...pins.rollovers, ...rolled],
     revoked,
     ...(bundle.crlSigner === undefined ? {} : { crlSigner: certSha256(bundle.crlSigner) }),
+    firmware: firmwarePins(bundle),
     publishing: true,
     ...(successor === undefined || given === undefined
       ? {}

@@ -19,6 +19,7 @@ import { CommissionFactory, Factories, FactoryCommission } from './wire/commissi
 import { PolicyUpdate, SignHello } from './wire/factory-news.ts';
 import { factoryStatus, factoryTrust, TakeCrls } from './wire/factory-node.ts';
 import { FirmwareKeys, FirmwareSignatures, SignFirmware } from './wire/firmware.ts';
+import { OrderFirmwareKey } from './wire/firmware-key.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { Reconciliation, Resolve, SealParcel, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
@@ -450,6 +451,7 @@ export const OPERATIONS = {
   signFirmware: SignFirmware,
   firmwareSignatures: FirmwareSignatures,
   firmwareKeys: FirmwareKeys,
+  orderFirmwareKey: OrderFirmwareKey,
   // Time stamps.
   signTimestamp: SignTimestamp,
 } as const;

@@ -14,6 +14,8 @@ import { Chips } from './attestation/chips.ts';
 import { AuthorisationUses } from './authorisation-uses.ts';
 import { KnownMasters } from './diversification.ts';
 import { Factories } from './factories.ts';
+import { FirmwareAdoptions } from './firmware-adoption.ts';
+import { FirmwareKeyOrders } from './firmware-key-orders.ts';
 import { FirmwareOrders } from './firmware-orders.ts';
 import { Holds } from './holds.ts';
 import { Injections } from './injections.ts';
@@ -92,6 +94,10 @@ export class KeydState {
   readonly rootList = new RootList();
   /** The orders to sign firmware. */
   readonly firmware = new FirmwareOrders();
+  /** The orders about firmware keys. */
+  readonly firmwareKeyOrders = new FirmwareKeyOrders();
+  /** The certificates of firmware keys that ceremonies made. */
+  readonly firmwareAdoptions = new FirmwareAdoptions();
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
@@ -108,6 +114,8 @@ export class KeydState {
     if (entry.kind === 'sign-off') this.endedSignOns.end(entry);
     this.rootList.replay(entry);
     this.firmware.replay(entry);
+    this.firmwareAdoptions.replay(entry);
+    this.firmwareKeyOrders.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
     if (entry.kind === 'factory') this.factories.replay(entry);

@@ -11,6 +11,7 @@ import {
   type Role,
   requireNextVersion,
   requireSameFoundation,
+  requireTransition,
   type SignedStatement,
   type StatementSigner,
   signStatement,
@@ -75,6 +76,7 @@ async function sign(
   const { current, next, path, name, signer, now, seconds } = order;
   requireNextVersion(current.policy, next.policy);
   requireSameFoundation(current.policy, next.policy);
+  requireTransition(current.policy, next.policy);
   if (seconds > current.policy.approvals.maxSeconds) {
     throw new KeysteadError('approval.too-long', {
       field: 'expiresAt',

@@ -54,6 +54,13 @@ export class KeyRecords {
     return done;
   }
 
+  /** The same for an order about a firmware key that several signed. @throws KeysteadError as keyd's `orderFirmwareKey`. */
+  async orderFirmware(statements: string[], requestId: string): Promise<Result<'orderFirmwareKey'>> {
+    const done = await this.#deps.keyd.orderFirmwareKey({ statements, requestId });
+    await this.#sync(await this.#deps.keyd.keys());
+    return done;
+  }
+
   /** Enters the key of the channel to keyd, by a name that is derived from it and tells nothing of it. */
   async enterChannel(id: string): Promise<void> {
     const { store, audit, clock } = this.#deps;

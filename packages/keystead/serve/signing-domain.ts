@@ -4,9 +4,10 @@ import { KeysteadError } from '@keystead/core/errors';
 import { piecesOf } from '@keystead/core/firmware';
 import type { Permission } from '@keystead/core/lifecycle';
 import { actorOf, type OperatorClient } from '../access/index.ts';
+import type { Result } from '../keyd-client/index.ts';
 import type { Caller } from '../protocols/rest/domain.ts';
 import type { SigningCaller, SigningContent, SigningDomain } from '../protocols/rest/signing.ts';
-import type { AskedBy, OpenBlob } from '../signing/index.ts';
+import { type AskedBy, type OpenBlob, Worklist } from '../signing/index.ts';
 import type { Rooms } from './rooms.ts';
 
 /** The largest image that is kept, octets. */
@@ -22,6 +23,7 @@ export function signingDomain(
   operator: (caller: Caller, permission: Permission, what: string) => Promise<OperatorClient>,
 ): SigningDomain {
   const { access, signing, workloads, layout } = rooms;
+  const worklist = new Worklist(rooms.keyd, rooms.store, signing.files, () => rooms.policy);
 
   /** An operator, or a workload by its token: submitting is all that a workload may do. */
   async function submitter(caller: SigningCaller, what: string): Promise<AskedBy & { products?: readonly string[] }> {
@@ -127,11 +129,43 @@ export function signingDomain(
       const client = await person(caller, 'signing.request', 'withdraw a firmware request');
       return signing.withdraw(id, { actor: actorOf(client), requestId: caller.requestId });
     },
+    async signingKeys(caller) {
+      await person(caller, 'signing.read', 'list firmware keys');
+      return worklist.keys();
+    },
+    async signingWorklist(caller, key, from) {
+      await person(caller, 'signing.read', 'list what a firmware key signed');
+      return worklist.page(key, from);
+    },
+    async orderSigningKey(caller, statements) {
+      const what = 'order firmware key';
+      const client = await person(caller, 'firmware-key.sign', what);
+      try {
+        const { at, ...done } = await rooms.keys.orderFirmware(statements, caller.requestId);
+        return { ...done, at: at.toISOString(), next: nextOf(done) };
+      } catch (error) {
+        if (error instanceof KeysteadError && error.kind !== 'unavailable')
+          await access.refused(error, { requestId: caller.requestId, what }, client);
+        throw error;
+      }
+    },
     async signingResult(caller, id) {
       await reader(caller, 'fetch what was signed', id);
       return content(await signing.result(id));
     },
   };
+}
+
+/** The commands that follow on the end of a key, as they are typed: its certificate is the offline root's to revoke. */
+function nextOf({
+  change,
+  key,
+  keystoreId,
+  certificateSerial,
+}: Pick<Result<'orderFirmwareKey'>, 'change' | 'key' | 'keystoreId' | 'certificateSerial'>): string[] {
+  if (change !== 'kill') return [];
+  const revoke = `keystead ceremony crl --revoke ${keystoreId} --reason keyCompromise --previous DIR --offline DIR --out DIR`;
+  return [...(certificateSerial === null ? [] : [revoke]), `keystead sign worklist --key ${key} --open`];
 }
 
 /** Before the first octet: what would be refused, or would fill the disk, is not read. */

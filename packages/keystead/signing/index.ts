@@ -5,3 +5,4 @@ export { Signing } from './signing.ts';
 export { SIGNING_STEPS, stateAfter, statesMarkdown } from './states.ts';
 export type { Submission } from './submission.ts';
 export type { RequestView } from './view.ts';
+export { type FirmwareKeyView, Worklist, type WorklistEntry, type WorklistPage } from './worklist.ts';

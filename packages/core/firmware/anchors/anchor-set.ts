@@ -5,6 +5,9 @@ import { readCertificate } from '../../x509/index.ts';
 import type { FirmwareFormatName } from '../format-names.ts';
 import { signerKey } from '../signer-key.ts';
 
+/** Devices trust a key and it signs; they trust it and nothing is signed by it (yet, or any more); or neither. */
+export type KeyUse = 'signs' | 'trusted' | 'retired';
+
 /** A signing key as the policy has it: whose firmware it signs, and as what. */
 export interface ScopedKey {
   readonly id: string;
@@ -14,6 +17,8 @@ export interface ScopedKey {
   readonly formats: readonly FirmwareFormatName[];
   /** What it signs by, where that is not the one signature of its kind. */
   readonly signature?: SignatureScheme | undefined;
+  /** What the policy lets it do; it signs unless told. A retired key is in no device's anchors. */
+  readonly use?: KeyUse;
 }
 
 /** What a device is to trust: which of the policy's keys. */
@@ -28,18 +33,19 @@ export interface FirmwareAnchor {
   readonly algorithm: KeyAlgorithm;
   readonly scheme: SignatureScheme;
   readonly formats: readonly FirmwareFormatName[];
+  readonly use: Exclude<KeyUse, 'retired'>;
   readonly spki: DerSpki;
   readonly certificate: DerCertificate;
 }
 
-/** The keys that may sign the firmware of one product in one environment, in the order of the policy. */
+/** The keys that devices of one product in one environment trust, in the order of the policy. */
 export interface AnchorSet extends AnchorScope {
   readonly anchors: readonly FirmwareAnchor[];
 }
 
 /**
  * What a device of a product trusts, from the same list of keys by which keyd signs: nothing can be signed by the policy
- * that would not boot, and nothing boots that the policy does not let sign.
+ * that would not boot. In a transition two keys are trusted, of which one may sign no more; a retired one is left out.
  * @param certificates of every key of the scope, by its id in the policy; those of other keys are checked too.
  * @throws KeysteadError `firmware.anchor-missing` for a scope without keys and a key without certificate,
  *   `firmware.anchor-differs` where a certificate is not of the key that the policy means.
@@ -57,6 +63,8 @@ export function anchorSet(
   const anchors: FirmwareAnchor[] = [];
   for (const key of keys) {
     const inScope = key.product === product && key.environment === environment;
+    const { id, formats, use = 'signs' } = key;
+    if (use === 'retired') continue;
     const certificate = certificates.get(key.id);
     if (certificate === undefined) {
       if (!inScope) continue;
@@ -73,9 +81,8 @@ export function anchorSet(
       throw new KeysteadError('firmware.anchor-differs', { field: key.id, seen: `the key of ${owner.id}` });
     }
     owners.set(spkiSha256(spki), key);
-    const { id, formats } = key;
     const { scheme } = signerKey({ signer: certificate, scheme: key.signature });
-    if (inScope) anchors.push({ id, algorithm: keyAlgorithm, scheme, formats, spki, certificate });
+    if (inScope) anchors.push({ id, algorithm: keyAlgorithm, scheme, formats, use, spki, certificate });
   }
   if (anchors.length === 0) {
     throw new KeysteadError('firmware.anchor-missing', {

@@ -7,8 +7,9 @@ export const plain = (text: string): string => text.replaceAll(/[^A-Za-z0-9 ._-]
 export const headline = ({ product, environment }: AnchorSet): string =>
   `Firmware trust anchors of ${plain(product)}, ${plain(environment)}. Made by keystead sign anchors, do not edit.`;
 
-/** Which key stands below. */
-export const keyLine = ({ id, algorithm }: FirmwareAnchor): string => `${plain(id)}, ${plain(algorithm)}`;
+/** Which key stands below, and whether it is trusted only. */
+export const keyLine = ({ id, algorithm, use }: FirmwareAnchor): string =>
+  `${plain(id)}, ${plain(algorithm)}${use === 'trusted' ? ', trusted: nothing is signed by it now' : ''}`;
 
 /** Lines of eight octets, as `imgtool getpub` writes them. */
 export function octetLines(bytes: Uint8Array): string {

@@ -5,8 +5,16 @@ import { headline, keyLine } from './c-source.ts';
 import { mbedtlsSource } from './mbedtls.ts';
 import { mcubootKeys } from './mcuboot-keys.ts';
 import { uBootKeys } from './u-boot-keys.ts';
+import { uefiAnchors } from './uefi-esl.ts';
 
-export { type AnchorScope, type AnchorSet, anchorSet, type FirmwareAnchor, type ScopedKey } from './anchor-set.ts';
+export {
+  type AnchorScope,
+  type AnchorSet,
+  anchorSet,
+  type FirmwareAnchor,
+  type KeyUse,
+  type ScopedKey,
+} from './anchor-set.ts';
 
 /** Public keys, PEM (RFC 7468 section 13), each with a line that says whose it is. */
 const pem = (set: AnchorSet): string =>
@@ -18,6 +26,9 @@ export const ANCHOR_FORMATS = {
   'c-header': { title: 'C header: SubjectPublicKeyInfo and its SHA-256', write: cHeader },
   mbedtls: { title: 'C source for mbedtls_pk_parse_public_key', write: mbedtlsSource },
   mcuboot: { title: 'key file of MCUboot, as imgtool getpub writes it', write: mcubootKeys },
+  'uefi-esl': { title: 'EFI_SIGNATURE_LIST for db, binary', write: uefiAnchors },
   'u-boot': { title: "overlay for U-Boot's control device tree", write: uBootKeys },
-} as const satisfies Readonly<Record<string, { readonly title: string; readonly write: (set: AnchorSet) => string }>>;
+} as const satisfies Readonly<
+  Record<string, { readonly title: string; readonly write: (set: AnchorSet) => string | Uint8Array }>
+>;
 export type AnchorFormatName = keyof typeof ANCHOR_FORMATS;

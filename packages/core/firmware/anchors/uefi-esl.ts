@@ -1,4 +1,6 @@
-import type { DerCertificate } from '../../bytes/index.ts';
+import { type DerCertificate, toHex } from '../../bytes/index.ts';
+import { sha256 } from '../../crypto/index.ts';
+import { type AnchorSet, anchorsFor } from './anchor-set.ts';
 
 /**
  * EFI_SIGNATURE_LIST (UEFI specification, section 32.4.1): what the variables PK, KEK, db and dbx hold. Little-endian; a
@@ -33,6 +35,25 @@ export function uefiDigestList(digests: readonly Uint8Array[], owner: string): U
   if (wrong !== undefined || digests.length === 0)
     throw new RangeError('a list has digests of 32 octets, one at least');
   return list(SHA256, owner, digests);
+}
+
+/**
+ * The list for `db` with the certificate of each key of a set that signs Authenticode. It has no room for a word about a
+ * key: which one signs stands in its certificate. Who put them there is told by a GUID of the product and its environment.
+ * @throws KeysteadError `firmware.anchor-missing`.
+ */
+export const uefiAnchors = (set: AnchorSet): Uint8Array =>
+  uefiCertificateLists(
+    anchorsFor(set, 'authenticode').map(({ certificate }) => certificate),
+    ownerOf(set),
+  );
+
+/** A UUID of version 8 (RFC 9562 section 5.8): the same for the same product and environment. */
+export function ownerOf({ product, environment }: Pick<AnchorSet, 'product' | 'environment'>): string {
+  const digest = sha256(Buffer.from(`keystead firmware anchors\n${product}\n${environment}`, 'utf8')).slice(0, 16);
+  digest[6] = ((digest[6] ?? 0) & 0x0f) | 0x80;
+  digest[8] = ((digest[8] ?? 0) & 0x3f) | 0x80;
+  return toHex(digest).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
 /** One list; its entries are of one size. */

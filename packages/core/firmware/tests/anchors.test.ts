@@ -4,7 +4,8 @@ import { rmSync } from 'node:fs';
 import { after, test } from 'node:test';
 import type { DerCertificate } from '../../bytes/index.ts';
 import { type ErrorCode, KeysteadError } from '../../errors/index.ts';
-import { ANCHOR_FORMATS, anchorSet, type ScopedKey } from '../index.ts';
+import { ownerOf } from '../anchors/uefi-esl.ts';
+import { ANCHOR_FORMATS, anchorSet, type ScopedKey, uefiCertificateLists } from '../index.ts';
 import { newTestSigner } from './signers.ts';
 import { SigningKey } from './signing-key.ts';
 
@@ -121,8 +122,47 @@ test('a name from a policy ends no comment and no string of C or of a device tre
   for (const [name, { write }] of Object.entries(ANCHOR_FORMATS)) {
     if (name === 'u-boot')
       assert.throws(() => write(set), refused('firmware.key-unsuitable', '__ int x_ __ ___', /node/));
-    else assert.doesNotMatch(write(set), /int x;|\\$/m);
+    else if (name === 'uefi-esl')
+      assert.throws(() => write(set), refused('firmware.anchor-missing', `${evil} production`, /authenticode/));
+    else assert.doesNotMatch(String(write(set)), /int x;|\\$/m);
   }
+});
+
+test('TEST-KEY-15 in a transition both keys are trusted and the file says which one signs; a retired key is in no anchors', () => {
+  const policy = [{ ...scoped('a', 'P-256'), use: 'trusted' as const }, scoped('b', 'Ed25519')];
+  const set = anchorSet(policy, certificates('a', 'b'), PRODUCTION);
+  assert.deepEqual(
+    set.anchors.map(({ id, use }) => [id, use]),
+    [
+      ['a', 'trusted'],
+      ['b', 'signs'],
+    ],
+  );
+  for (const { write } of [
+    ANCHOR_FORMATS.pem,
+    ANCHOR_FORMATS['c-header'],
+    ANCHOR_FORMATS.mbedtls,
+    ANCHOR_FORMATS.mcuboot,
+  ]) {
+    assert.match(write(set), /a, P-256, trusted: nothing is signed by it now/);
+    assert.match(write(set), /b, Ed25519(\n| \*\/)/);
+  }
+  const later = [{ ...scoped('a', 'P-256'), use: 'retired' as const }, scoped('b', 'Ed25519')];
+  const retired = anchorSet(later, certificates('a', 'b'), PRODUCTION);
+  assert.deepEqual(
+    retired.anchors.map(({ id }) => id),
+    ['b'],
+  );
+  assert.doesNotMatch(ANCHOR_FORMATS.pem.write(retired), /P-256/);
+});
+
+test('the list for db has the certificates of the keys that sign Authenticode, and one owner for each product', () => {
+  const policy = [{ ...scoped('a', 'P-256'), formats: ['authenticode'] as const }, scoped('b', 'Ed25519')];
+  const list = ANCHOR_FORMATS['uefi-esl'].write(anchorSet(policy, certificates('a', 'b'), PRODUCTION));
+  const owner = ownerOf(PRODUCTION);
+  assert.match(owner, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  assert.deepEqual(list, uefiCertificateLists([keys.a.certificate], owner));
+  assert.notEqual(owner, ownerOf({ ...PRODUCTION, environment: 'development' }));
 });
 
 test('the same policy gives the same file', () => {

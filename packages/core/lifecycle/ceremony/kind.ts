@@ -4,6 +4,7 @@ export const CEREMONY_KINDS = {
   intermediate: 'Certificate of an issuing CA',
   crl: 'Revocation lists of the roots',
   rollover: 'New key of a root',
+  firmware: 'Certificates of firmware keys',
 } as const;
 export type CeremonyKind = keyof typeof CEREMONY_KINDS;
 

@@ -86,7 +86,9 @@ export const requestedCsr = (request: CeremonyRequest, slot: RequestSlot | Optio
   csrOf(request.certificateRequests[slot] ?? '', `certificateRequests.${slot}`);
 
 /** The keys for firmware that a request is about, with the request of each; its common name is the key's in the keystore. */
-export const firmwareCsrs = (request: CeremonyRequest): { key: string; name: string; csr: DerCsr }[] =>
+export const firmwareCsrs = (
+  request: Pick<CeremonyRequest, 'firmware'>,
+): { key: string; name: string; csr: DerCsr }[] =>
   (request.firmware ?? []).map(({ key, certificateRequest }, index) => ({
     key,
     name: firmwareKeystoreId(key),

@@ -1,4 +1,17 @@
 export {
+  type AgreedFirmwareKey,
+  FIRMWARE_KEY_CHANGES,
+  type FirmwareKeyChange,
+  type FirmwareKeyOrder,
+  type FirmwareKeyStatement,
+  firmwareKeyOrderSha256,
+  firmwareKeyQuorum,
+  parseFirmwareKeyStatement,
+  signFirmwareKeyStatement,
+  verifyFirmwareKeyOrder,
+} from './key-order.ts';
+export { type LineKeys, lineKeys } from './line-keys.ts';
+export {
   type AgreedFirmware,
   checkFirmwareOrder,
   type FirmwareOrder,
@@ -31,4 +44,5 @@ export {
   firmwareProfile,
   firmwareProfileOf,
 } from './profile.ts';
+export { requireTransition } from './transition.ts';
 export { canonicalVersion, compareVersions } from './version.ts';

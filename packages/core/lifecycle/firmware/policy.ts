@@ -57,6 +57,10 @@ const quorum = {
 const LineSchema = z.strictObject({
   /** The keys that sign for it, by their ids; an order names some of them. */
   keys: z.array(firmwareKeyId).min(1).max(16),
+  /** Keys that its devices trust too, and by which nothing is signed: not yet, or no more. */
+  trusted: z.array(firmwareKeyId).min(1).max(16).optional(),
+  /** No key by which it signs is one that its devices trusted by the policy before: they are given up on purpose. */
+  cutOver: z.literal(true).optional(),
   formats,
   ...quorum,
   /** Who may let version or security counter go back; without it nobody may. */

@@ -13,6 +13,7 @@ import { FIRMWARE_PROFILE, firmwareProfile } from './profile.ts';
  */
 export function checkFirmwareRules(policy: Policy): void {
   const { firmware } = policy;
+  checkEmergency(policy);
   if (firmware === undefined) return;
   const profile = firmwareProfile(policy);
   if (profile === undefined) {
@@ -44,6 +45,12 @@ export function checkFirmwareRules(policy: Policy): void {
         const fits = key?.product === product && key.environment === environment;
         if (!fits) throw broken(`${field}.keys[${at}]`, `${id}, which is no ${environment} key of ${product}`);
       });
+      line.trusted?.forEach((id, at) => {
+        const key = firmware.keys.find((one) => one.id === id);
+        const fits = key?.product === product && key.environment === environment && !line.keys.includes(id);
+        if (!fits) throw broken(`${field}.trusted[${at}]`, `${id}, which is no other ${environment} key of ${product}`);
+      });
+      requireOnce(line.trusted ?? [], (at) => `${field}.trusted[${at}]`);
       checkQuorums(policy, line, field, environment === 'production');
     }
   });
@@ -64,6 +71,24 @@ function checkQuorums(policy: Policy, line: FirmwareLine, field: string, product
   if (rollback.approvals > line.approvals) return;
   const seen = `${rollback.approvals}, where ${line.approvals} sign what goes up`;
   throw new KeysteadError('policy.quorum-too-small', { field: `${field}.rollback.approvals`, seen });
+}
+
+/** Who may kill a key must be able to on that day. */
+function checkEmergency(policy: Policy): void {
+  const quorum = policy.quorums['firmware-emergency'];
+  if (quorum === undefined) return;
+  const field = 'quorums.firmware-emergency';
+  const never = quorum.roles.find((role) => !permits([role], 'firmware-key.sign'));
+  if (never !== undefined || quorum.roles.length === 0) {
+    const seen = never === undefined ? 'none' : `${never}, who signs none`;
+    throw new KeysteadError('policy.quorum-impossible', { field: `${field}.roles`, seen });
+  }
+  if (policy.demonstration && quorum.hardware !== true) return;
+  const able = ableFor(policy, quorum);
+  const askers = policy.operators.filter((operator) => permits(operator.roles, 'firmware-key.propose'));
+  if (askers.some(({ name }) => able.filter((operator) => operator.name !== name).length >= quorum.approvals)) return;
+  const seen = `${quorum.approvals} besides the one who asks, of ${able.length} who may`;
+  throw new KeysteadError('policy.quorum-impossible', { field: `${field}.approvals`, seen });
 }
 
 /** An order that nobody could ever agree to would only be found out on the day of a release. */

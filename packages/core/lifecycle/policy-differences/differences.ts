@@ -1,4 +1,5 @@
 import { KeysteadError } from '../../errors/index.ts';
+import { requireTransition } from '../firmware/transition.ts';
 import type { Policy } from '../policy.ts';
 import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-update.ts';
 import { algorithms, profiles } from './certificates.ts';
@@ -8,7 +9,7 @@ import { firmware } from './firmware.ts';
 import { fleetKeys } from './fleet-keys.ts';
 import { attestation } from './makers.ts';
 import { authorisations, backups, deviceProof } from './outsiders.ts';
-import { operators, quorums, revocationAuthority, ticketSigners, tickets } from './people.ts';
+import { firmwareEmergency, operators, quorums, revocationAuthority, ticketSigners, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation, transition } from './periods.ts';
 import { stations } from './stations.ts';
 import { unitKeys } from './unit-keys.ts';
@@ -31,6 +32,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   cryptoperiods(found, before, after, live);
   custody(found, before, after);
   quorums(found, before, after);
+  firmwareEmergency(found, before, after);
   ticketSigners(found, before, after, live);
   grace(found, before, after, live);
   revocation(found, before, after);
@@ -50,7 +52,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
 }
 
 function foundation(found: Findings, before: Policy, after: Policy): void {
-  for (const rule of [requireNextVersion, requireSameFoundation]) {
+  for (const rule of [requireNextVersion, requireSameFoundation, requireTransition]) {
     try {
       rule(before, after);
     } catch (error) {

@@ -1,3 +1,4 @@
+import { lineKeys } from '../firmware/line-keys.ts';
 import { FIRMWARE_ENVIRONMENTS, type FirmwarePolicy, firmwareScheme } from '../firmware/policy.ts';
 import type { Policy } from '../policy.ts';
 import { sameJson } from '../policy-update.ts';
@@ -18,6 +19,8 @@ export function firmware(found: Findings, before: Policy, after: Policy): void {
       found.add(now.approvals < line.approvals ? 'warns' : 'notes', `${field}.approvals`, text);
     }
     for (const part of ['keys', 'formats', 'roles'] as const) changed(found, `${field}.${part}`, line[part], now[part]);
+    changed(found, `${field}.trusted`, line.trusted ?? [], now.trusted ?? []);
+    anchors(found, field, before, after, name);
     if (line.hardware !== now.hardware) {
       const which = now.hardware === true ? 'only by keys' : 'also by keys that are not';
       found.add('warns', `${field}.hardware`, `approvals count ${which} held in hardware`);
@@ -52,6 +55,22 @@ function changed(found: Findings, field: string, old: readonly string[], next: r
   const come = next.filter((one) => !old.includes(one));
   if (gone.length > 0) found.add('breaks', field, `no longer: ${gone.join(', ')}`);
   if (come.length > 0) found.add('warns', field, `new: ${come.join(', ')}`);
+}
+
+/** What devices are to trust from now on. */
+function anchors(found: Findings, field: string, before: Policy, after: Policy, name: string): void {
+  const at = name.lastIndexOf('.');
+  const environment = FIRMWARE_ENVIRONMENTS.find((one) => one === name.slice(at + 1));
+  if (environment === undefined) return;
+  const of = (policy: Policy) => lineKeys(policy, { product: name.slice(0, at), environment });
+  const [old, next] = [of(before), of(after)];
+  const retired = [...old.signs, ...old.trusted].filter((id) => ![...next.signs, ...next.trusted].includes(id));
+  if (retired.length > 0)
+    found.add(
+      'breaks',
+      field,
+      `retired: ${retired.join(', ')}: what only these signed starts on no device that follows`,
+    );
 }
 
 function keys(found: Findings, before: FirmwarePolicy | undefined, after: FirmwarePolicy | undefined): void {

@@ -1,4 +1,5 @@
 import { REVOCATION_ACTS } from '../certificate-states.ts';
+import { firmwareKeyQuorum } from '../firmware/key-order.ts';
 import { SENSITIVE_ACTS, type SensitiveAct } from '../keying.ts';
 import { operatorOf, type Policy, type PolicyOperator } from '../policy.ts';
 import { sameJson } from '../policy-update.ts';
@@ -128,6 +129,16 @@ export function quorums(found: Findings, before: Policy, after: Policy): void {
       );
     }
   }
+}
+
+/** Who kills a firmware key that is in other hands. REQ-KEY-ROT-02 */
+export function firmwareEmergency(found: Findings, before: Policy, after: Policy): void {
+  const kill = { change: 'kill' } as const;
+  const [old, next] = [firmwareKeyQuorum(before, kill), firmwareKeyQuorum(after, kill)];
+  if (sameJson(old, next)) return;
+  const of = ({ approvals, roles }: typeof old): string => `${approvals} of ${roles.join(', ')}`;
+  const text = `a firmware key is killed by ${of(next)} instead of ${of(old)}`;
+  found.add('warns', 'quorums.firmware-emergency', text);
 }
 
 /** Who signs batch tickets; what is said of open tickets is what keyd would do with them. REQ-KEY-PROV-01 */

@@ -1,3 +1,5 @@
+import { firmwareKeyQuorum } from '../firmware/key-order.ts';
+import { lineKeys } from '../firmware/line-keys.ts';
 import { FIRMWARE_ENVIRONMENTS, firmwareQuorum, firmwareScheme } from '../firmware/policy.ts';
 import type { Policy } from '../policy.ts';
 import { type Block, list, paragraph, section, table } from './content.ts';
@@ -6,13 +8,14 @@ import { type Block, list, paragraph, section, table } from './content.ts';
 export function firmwareSections(policy: Policy): Block[] {
   const { firmware } = policy;
   if (firmware === undefined) return [];
+  const emergency = firmwareKeyQuorum(policy, { change: 'kill' });
   return [
     section('Firmware signing'),
     paragraph(
       'A release engineer asks for a signature, and others approve: each signs the order, which binds the image by its SHA-256. keyd verifies every statement itself by the policy in force at that moment, and signs.',
     ),
     table(
-      ['Product', 'Environment', 'Keys', 'Formats', 'Approvals', 'By', 'Going back'],
+      ['Product', 'Environment', 'Keys', 'Trusted, sign nothing', 'Formats', 'Approvals', 'By', 'Going back'],
       firmware.products.flatMap(({ product, environments }) =>
         FIRMWARE_ENVIRONMENTS.flatMap((environment) => {
           const line = environments[environment];
@@ -23,7 +26,19 @@ export function firmwareSections(policy: Policy): Block[] {
             return `${roles.join(', ')}${hardware === true ? ', with keys held in hardware' : ''}`;
           };
           const back = rollback === undefined ? 'refused' : `${rollback.approvals} of ${by(true)}`;
-          return [[product, environment, keys.join(', '), formats.join(', '), `${approvals}`, by(false), back]];
+          const { trusted } = lineKeys(policy, { product, environment });
+          return [
+            [
+              product,
+              environment,
+              keys.join(', '),
+              trusted.join(', ') || '-',
+              formats.join(', '),
+              `${approvals}`,
+              by(false),
+              back,
+            ],
+          ];
         }),
       ),
     ),
@@ -41,6 +56,8 @@ export function firmwareSections(policy: Policy): Block[] {
     ),
     list(
       'A production key is certified by the signing root in a ceremony. A development key is certified by itself alone: no path leads from it to an anchor of production.',
+      `A key that is in other hands is killed for good by ${emergency.approvals} of ${emergency.roles.join(', ')}, besides the one who asks; keyd verifies every signature itself. One CA operator suspends a key, and it comes back by the quorum that changes the policy.`,
+      'A key leaves the anchors of its devices only while another one that they trust signs on.',
       'Version and security counter of what is signed for a target never go below what was signed for it before, but by an order with the larger quorum.',
     ),
   ];

@@ -11,10 +11,10 @@ import {
   requireFirmwareQuorum,
   verifyFirmwareStatements,
 } from '@keystead/core/lifecycle';
-import { readCertificate } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import type { TakenOrder } from '../firmware-orders.ts';
 import { type FirmwareSigner, requireFirmwareSigner, requireUsable } from '../firmware-signer.ts';
+import { lastTranscript } from '../hierarchy.ts';
 import type { Params, Result } from '../protocol.ts';
 import { signVerified } from '../sign-verified.ts';
 
@@ -48,6 +48,11 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     const at = before === undefined ? now : new Date(before.order.time);
     // What the format cannot sign by such a key is refused before anything is written down.
     const composed = signers.map((one) => ({ ...one, bytes: composeFor(format, params.subject, one, at) }));
+    const adopted = signers.flatMap(({ key, certificate }) =>
+      key.environment === 'production' ? [[key.id, certificate] as const] : [],
+    );
+    const ceremony = lastTranscript(keyd.hierarchy.pins);
+    await keyd.state.firmwareAdoptions.take(adopted, { ceremony, now }, (draft) => keyd.journal.append(draft));
     if (before === undefined) {
       const { id, ...facts } = order;
       const entry = {
@@ -153,18 +158,20 @@ export async function firmwareSignatures(
 ): Promise<Result<'firmwareSignatures'>> {
   const all = keyd.state.firmware.list();
   const found = all.filter(({ order }) => key === undefined || order.keys.some(({ id }) => id === key));
-  const orders = found.slice(from, from + limit).map(({ order: { time, ...order }, signed }) => ({
-    ...facts(order),
-    at: new Date(time),
+  const orders = found.slice(from, from + limit).map(({ order, signed }) => ({
+    ...told(order),
+    at: new Date(order.time),
     signed: signed !== undefined,
+    signedAgain: key === undefined ? null : keyd.state.firmware.signedAgain(order, key),
+    goesBack: keyd.state.firmware.goesBack(order),
   }));
   const next = from + orders.length;
   return { orders, next, end: next >= found.length };
 }
 
 /** Without what the journal alone has: a replayed entry carries its number and kind. */
-function facts<T extends object>(entry: T): Omit<T, 'n' | 'kind'> {
-  const { n: _n, kind: _kind, ...rest } = entry as T & { n?: unknown; kind?: unknown };
+function told<T extends { readonly time: string }>(entry: T): Omit<T, 'n' | 'kind' | 'time'> {
+  const { n: _n, kind: _kind, time: _time, ...rest } = entry as T & { n?: unknown; kind?: unknown };
   return rest;
 }
 
@@ -172,16 +179,21 @@ function facts<T extends object>(entry: T): Omit<T, 'n' | 'kind'> {
 export async function firmwareKeys(keyd: KeydContext): Promise<Result<'firmwareKeys'>> {
   const now = keyd.now();
   const keys = keyd.policy.firmware?.keys ?? [];
+  // A key that the policy has named since the start is made at the next one.
+  const made = keys.filter(({ id }) => keyd.ledger.has(firmwareKeystoreId(id)));
   return {
-    keys: keys.map((key) => {
+    keys: made.map((key) => {
       const { id, algorithm, signature, product, environment, formats, maxSignatures } = key;
       const certificate = keyd.hierarchy.firmware.get(id) ?? null;
-      const orders = certificate === null ? 0 : keyd.state.firmware.uses(spkiSha256(readCertificate(certificate).spki));
+      const keystoreId = firmwareKeystoreId(id);
+      const spki = spkiSha256(keyd.signerOf(keystoreId).spki);
       return {
-        ...{ id, keystoreId: firmwareKeystoreId(id), algorithm, product, environment, formats: [...formats] },
+        ...{ id, keystoreId, algorithm, product, environment, formats: [...formats] },
         ...(signature === undefined ? {} : { signature }),
         certificate,
-        orders,
+        spkiSha256: spki,
+        ...keyd.ledger.standing(keystoreId, now),
+        orders: keyd.state.firmware.uses(spki),
         maxSignatures: maxSignatures ?? null,
         refused: whyNot(() => requireUsable(keyd, key, now)),
       };

@@ -9,6 +9,7 @@ import { commissionFactory } from './commission-factory.ts';
 import { deriveUnitKey } from './derive-unit-key.ts';
 import { factories, factoryCommission } from './factories.ts';
 import { firmwareKeys, firmwareSignatures, signFirmware } from './firmware.ts';
+import { orderFirmwareKey } from './firmware-key.ts';
 import { issue } from './issue.ts';
 import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
@@ -75,6 +76,7 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signFirmware,
   firmwareSignatures,
   firmwareKeys,
+  orderFirmwareKey,
   signTimestamp,
 };
 

@@ -5,12 +5,20 @@ import type { FirmwareClaims, FirmwareFormat } from '@keystead/core/firmware';
 import {
   DEMO_FIRMWARE,
   type DemoPolicyOptions,
+  type FirmwareKeyChange,
+  type FirmwareKeyOrder,
   type FirmwareOrder,
   type FirmwareStatement,
+  formatStatements,
+  type Policy,
+  policyFile,
   type Role,
+  signFirmwareKeyStatement,
   signFirmwareStatement,
+  signStatement,
 } from '@keystead/core/lifecycle';
 import { FORMATS } from '../../../core/firmware/formats.ts';
+import { successor } from '../../../core/lifecycle/tests/policy-parties.ts';
 import { KeydBed, makeKey, type TestKey } from './bed.ts';
 
 export const FIRMWARE_ROLES = {
@@ -131,6 +139,66 @@ export class FirmwareBed {
     const { order, subject } = this.order(parts);
     const statements = await Promise.all((['rel', ...by] as const).map((one) => this.statement(one, order)));
     return { statements, subject, requestId: `request-${order.id}`, order };
+  }
+
+  /** What several people say of a firmware key: `ada` asks, the others approve. */
+  async keyStatements(
+    id: string,
+    change: FirmwareKeyChange,
+    by: readonly FirmwarePerson[],
+    more: { readonly after?: number; readonly spkiSha256?: string; readonly name?: string } = {},
+  ): Promise<string[]> {
+    const { keys } = await this.keyd.client.firmwareKeys();
+    const key = keys.find((one) => one.id === id);
+    if (key === undefined) throw new Error(`no key ${id}`);
+    const { after = key.ordered, spkiSha256 = key.spkiSha256, name = id } = more;
+    const facts = { id: toHex(randomBytes(8)), key: name, spkiSha256, reason: 'found on a laptop' };
+    const order: FirmwareKeyOrder = change === 'kill' ? { ...facts, change } : { ...facts, change, after };
+    const at = this.keyd.clock.now().getTime();
+    const said = { order, proposer: 'ada', signedAt: second(at), expiresAt: second(at + 3_600_000) };
+    const propose = { act: 'propose', role: 'ca-operator', ...said } as const;
+    const approve = (who: FirmwarePerson) => ({ act: 'approve', role: FIRMWARE_ROLES[who], ...said }) as const;
+    return Promise.all([
+      signFirmwareKeyStatement(propose, 'ada', this.keyd.people.ada.signer),
+      ...by.map((who) => signFirmwareKeyStatement(approve(who), who, this.people[who].signer)),
+    ]);
+  }
+
+  async kill(id: string, by: readonly FirmwarePerson[]) {
+    const statements = await this.keyStatements(id, 'kill', by);
+    return this.keyd.client.orderFirmwareKey({ statements, requestId: `kill-${id}` });
+  }
+
+  /** Puts a change of the policy in force: pol proposes, pia approves. */
+  async change(edit: (policy: Policy) => void): Promise<void> {
+    const before = policyFile((await this.keyd.client.trust()).policy);
+    const next = successor(before, edit);
+    const at = this.keyd.clock.now().getTime();
+    const sign = (act: 'propose' | 'approve', name: string, signer: TestKey['signer']) =>
+      signStatement(
+        {
+          act,
+          previousSha256: before.sha256,
+          policySha256: next.sha256,
+          version: next.policy.version,
+          proposer: 'pol',
+          role: 'policy-administrator',
+          signedAt: second(at),
+          expiresAt: second(at + 3_600_000),
+          signer: name,
+        },
+        signer,
+      );
+    const approvals = formatStatements([
+      await sign('propose', 'pol', this.keyd.people.pol.signer),
+      await sign('approve', 'pia', this.people.pia.signer),
+    ]);
+    await this.keyd.client.changePolicy({ policy: next.bytes, approvals, requestId: `policy-${next.policy.version}` });
+  }
+
+  /** The policy in force, as its file. */
+  async policy(): Promise<Uint8Array> {
+    return (await this.keyd.client.trust()).policy;
   }
 
   async sign(parts: OrderParts = {}, by: readonly FirmwarePerson[] = ['amy']) {

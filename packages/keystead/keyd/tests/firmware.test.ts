@@ -5,19 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
-import { type Signer, verifySignature } from '@keystead/core/crypto';
-import {
-  type CeremonyBundle,
-  checkBundle,
-  DEMO_FIRMWARE,
-  formatStatements,
-  type Policy,
-  policyFile,
-  signKeyOrder,
-  signStatement,
-} from '@keystead/core/lifecycle';
+import { verifySignature } from '@keystead/core/crypto';
+import { type CeremonyBundle, checkBundle, DEMO_FIRMWARE, type Policy } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
-import { seconds, successor } from '../../../core/lifecycle/tests/policy-parties.ts';
 import { loadHierarchy } from '../hierarchy.ts';
 import { changesOf } from '../later-changes.ts';
 import { FirmwareBed, type FirmwarePerson, type OrderParts, registerTestFormat, subjectOf } from './firmware-bed.ts';
@@ -47,32 +37,7 @@ async function counted(): Promise<number> {
   const { orders } = await bed.keyd.client.firmwareSignatures({ from: 0, limit: 500 });
   return orders.length;
 }
-/** Puts a change of the policy in force: pol proposes, pia approves. */
-async function change(edit: (policy: Policy) => void): Promise<void> {
-  const before = policyFile((await bed.keyd.client.trust()).policy);
-  const next = successor(before, edit);
-  const at = bed.keyd.clock.now();
-  const sign = (act: 'propose' | 'approve', name: string, signer: Signer) =>
-    signStatement(
-      {
-        act,
-        previousSha256: before.sha256,
-        policySha256: next.sha256,
-        version: next.policy.version,
-        proposer: 'pol',
-        role: 'policy-administrator',
-        signedAt: seconds(at.getTime()),
-        expiresAt: seconds(at.getTime() + 3_600_000),
-        signer: name,
-      },
-      signer,
-    );
-  const approvals = formatStatements([
-    await sign('propose', 'pol', bed.keyd.people.pol.signer),
-    await sign('approve', 'pia', bed.people.pia.signer),
-  ]);
-  await bed.keyd.client.changePolicy({ policy: next.bytes, approvals, requestId: `policy-${next.policy.version}` });
-}
+const change = (edit: (policy: Policy) => void): Promise<void> => bed.change(edit);
 async function refused(code: string, parts: OrderParts, by: readonly FirmwarePerson[] = ['amy']): Promise<void> {
   const before = await counted();
   await assert.rejects(bed.sign(parts, by), { code });
@@ -219,23 +184,8 @@ test('a development key has no path to the signing root, and what it signs no pr
   );
 });
 
-test('a key that is reported compromised signs nothing more, and the journal lists what to sign again', async () => {
-  const { keys } = await bed.keyd.client.keys();
-  const key = keys.find(({ id }) => id === 'firmware-pump-1');
-  assert.ok(key);
-  assert.equal(key.purpose, 'firmware-signer');
-  const order = await signKeyOrder(
-    {
-      spkiSha256: key.spkiSha256,
-      change: 'compromise',
-      after: 0,
-      reason: 'found on a laptop',
-      at: bed.keyd.clock.now(),
-    },
-    'ada',
-    bed.keyd.people.ada.signer,
-  );
-  await bed.keyd.client.changeKey({ order, requestId: 'kill' });
+test('TEST-KEY-23 a key that an emergency quorum kills signs nothing more, and the journal lists what to sign again', async () => {
+  await bed.kill('pump-1', ['pia']);
   await refused('key.use-forbidden', { version: '3.0.0', securityCounter: 9 });
   await bed.keyd.restart();
   await refused('key.use-forbidden', { version: '3.0.0', securityCounter: 9 });
@@ -320,6 +270,8 @@ test('TEST-KEY-23 an approver who was removed after approving does not count, a 
     assert.ok(production && development);
     production.keys = ['pump-1-dev'];
     development.keys = ['pump-1'];
+    production.cutOver = true;
+    development.cutOver = true;
   });
   await refused('firmware-key.scope', { version: '9.0.0', securityCounter: 9, keys: ['pump-1-dev'] }, ['ben']);
   await refused('firmware-key.scope', { version: '9.0.0', environment: 'development', keys: ['pump-1'] }, ['ben']);
@@ -339,6 +291,7 @@ test('TEST-KEY-23 an approver who was removed after approving does not count, a 
     );
     firmware.products[0]?.environments.production?.keys.push('pump-2');
     firmware.products[0]?.environments.development?.keys.push('pump-2-dev');
+    for (const made of Object.values(firmware.products[0]?.environments ?? {})) made.cutOver = true;
     policy.firmware = firmware;
   });
   await bed.keyd.restart();
@@ -372,6 +325,7 @@ test('TEST-KEY-22 a later ceremony leaves the keys for firmware as they are, and
   await bed.sign({ version: '9.2.0', environment: 'development' }, ['ben']);
   await later.crl('third');
   const bundle = later.bundle();
+  const { policy } = bed.keyd;
   const hierarchy = loadHierarchy(bed.keyd.rehearsal.layout);
   const [one] = bundle.firmware ?? [];
   assert.ok(one);
@@ -380,8 +334,7 @@ test('TEST-KEY-22 a later ceremony leaves the keys for firmware as they are, and
     [{ key: 'pump-2', certificate: one.certificate }],
     [{ ...one, certificate: bundle.certificates.root }],
   ])
-    assert.throws(() => changesOf({ ...bundle, firmware }, hierarchy), { code: 'bundle.change-unexpected' });
-  const { policy } = bed.keyd;
+    assert.throws(() => changesOf({ ...bundle, firmware }, hierarchy, policy), { code: 'bundle.change-unexpected' });
   const now = bed.keyd.clock.now();
   const altered = (firmware: CeremonyBundle['firmware']) =>
     assert.throws(() => checkBundle({ ...bundle, firmware }, policy, now), { code: 'bundle.altered' });

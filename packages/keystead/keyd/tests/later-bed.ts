@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { toPem } from '@keystead/core/bytes';
 import { type CeremonyBundle, parseBundle } from '@keystead/core/lifecycle';
+import { type FirmwareCeremonyOptions, holdFirmware } from '../../ceremony/firmware.ts';
 import { holdIntermediate, type IntermediateOptions } from '../../ceremony/intermediate.ts';
 import type { LaterOptions } from '../../ceremony/options.ts';
 import { type CrlOptions, holdCrl } from '../../ceremony/revocation-lists.ts';
@@ -10,6 +11,7 @@ import { holdRollover } from '../../ceremony/rollover.ts';
 import type { CeremonyIo } from '../../ceremony/session.ts';
 import { passphrase } from '../../ceremony/tests/rehearsal.ts';
 import { verifyCeremony } from '../../ceremony/verify.ts';
+import { requestFirmware } from '../firmware-request.ts';
 import type { CeremonyPins } from '../hierarchy.ts';
 import { importLater } from '../later-import.ts';
 import { requestRenewal, type WantedCertificate } from '../renewal-request.ts';
@@ -71,6 +73,21 @@ export class LaterCeremonies {
   ): Promise<string> {
     const request = await this.request(wanted);
     return this.held(name, (options) => holdIntermediate({ ...options, request, ...more }, silent));
+  }
+
+  /** Certifies keys for firmware under the policy in force. @param ids none for all that are uncertified. */
+  async firmware(
+    name: string,
+    ids: readonly string[],
+    more: Partial<FirmwareCeremonyOptions> & { readonly policy: Uint8Array },
+  ): Promise<string> {
+    const request = more.request ?? (await this.firmwareRequest(ids));
+    return this.held(name, (options) => holdFirmware({ ...options, ...more, request }, silent));
+  }
+
+  async firmwareRequest(ids: readonly string[]): Promise<Uint8Array> {
+    const { layout } = this.bed.rehearsal;
+    return Buffer.from(await requestFirmware(layout, passphrase(KEYD_PASSPHRASE), this.bed.clock, ids));
   }
 
   crl(name: string, revoke?: CrlOptions['revoke']): Promise<string> {

@@ -201,11 +201,14 @@ test('TEST-KEY-22 a bundle with a signer of another key, without one, or that no
   const { changesOf } = await import('../later-changes.ts');
   const { loadHierarchy } = await import('../hierarchy.ts');
   const hierarchy = loadHierarchy(bed.rehearsal.layout);
-  assert.throws(() => changesOf({ ...bundle, crlSigner: bundle.certificates.server }, hierarchy), {
+  assert.throws(() => changesOf({ ...bundle, crlSigner: bundle.certificates.server }, hierarchy, bed.policy), {
     code: 'bundle.change-unexpected',
     field: 'crlSigner',
   });
-  assert.throws(() => changesOf(without, hierarchy), { code: 'bundle.change-unexpected', field: 'crlSigner' });
+  assert.throws(() => changesOf(without, hierarchy, bed.policy), {
+    code: 'bundle.change-unexpected',
+    field: 'crlSigner',
+  });
   writeFileSync(later.out('third.note'), 'not imported');
   await bed.start();
 });

@@ -1,5 +1,11 @@
 import { FIRMWARE_FORMATS, MOST_SUBJECT_BYTES } from '@keystead/core/firmware';
-import { FIRMWARE_ENVIRONMENTS, FIRMWARE_KEY_ALGORITHMS, FIRMWARE_SIGNATURES } from '@keystead/core/lifecycle';
+import {
+  FIRMWARE_ENVIRONMENTS,
+  FIRMWARE_KEY_ALGORITHMS,
+  FIRMWARE_SIGNATURES,
+  KEY_STATES,
+  type KeyState,
+} from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { bytes, certificate, label, requestId, time } from '../wire-types.ts';
 
@@ -73,6 +79,10 @@ export const FirmwareSignatures = {
         requestId: z.string(),
         /** False for an order whose signature was never given out: keyd stopped before. */
         signed: z.boolean(),
+        /** The last order by which the same image was signed again without the key that was asked about; or null. */
+        signedAgain: z.string().nullable(),
+        /** Whether a higher version or counter was taken for the target: signed again, it goes back. */
+        goesBack: z.boolean(),
       }),
     ),
     next: z.int(),
@@ -97,6 +107,11 @@ export const FirmwareKeys = {
         formats: z.array(z.enum(FIRMWARE_FORMATS)),
         /** Null for a production key that no ceremony has certified yet. */
         certificate: certificate.nullable(),
+        /** SHA-256 of its public key, hex. */
+        spkiSha256: hash,
+        state: z.enum(Object.keys(KEY_STATES) as [KeyState, ...KeyState[]]),
+        /** How many changes of its state people have ordered. */
+        ordered: z.int().min(0),
         /** For how many orders it was used, and for how many it may be at the most. */
         orders: z.int(),
         maxSignatures: z.int().nullable(),

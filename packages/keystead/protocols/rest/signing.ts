@@ -27,6 +27,18 @@ const File = z.strictObject({ sha256 });
 const Id = z.strictObject({ id: name });
 const Statement = z.strictObject({ statement: z.string().min(1).max(20_480) });
 const Page = z.strictObject({ after: name.optional() });
+const WorklistQuery = z.strictObject({
+  key: name,
+  from: z
+    .string()
+    .regex(/^\d{1,9}$/, 'must be a number')
+    .transform(Number)
+    .default(0),
+});
+const KeyOrder = z.strictObject({
+  /** As the operators' own keys signed them, the proposal first. */
+  statements: z.array(z.string().min(1).max(20_480)).min(1).max(17),
+});
 const Request = z.strictObject({
   /** Chosen by who asks: the same id with the same content is the same request. */
   id: name,
@@ -64,6 +76,9 @@ export interface SigningDomain {
   addSigningStatement(caller: SigningCaller, id: string, statement: string): Promise<unknown>;
   withdrawSigning(caller: SigningCaller, id: string): Promise<unknown>;
   signingResult(caller: SigningCaller, id: string): Promise<SigningContent>;
+  signingKeys(caller: SigningCaller): Promise<unknown>;
+  signingWorklist(caller: SigningCaller, key: string, from: number): Promise<unknown>;
+  orderSigningKey(caller: SigningCaller, statements: string[]): Promise<unknown>;
 }
 
 /** Firmware signing: files by their hash, requests, what people sign of them, and results. REQ-KEY-SOD-02 */
@@ -112,6 +127,15 @@ export function signingRoutes(api: FastifyInstance, domain: SigningDomain, { rea
   api.post('/signing/requests/:id/withdrawal', async (request) =>
     domain.withdrawSigning(who(request), await idOf(request)),
   );
+  api.get('/signing/keys', async (request) => domain.signingKeys(who(request)));
+  api.get('/signing/worklist', async (request) => {
+    const { key, from } = await read(request, () => checkBody(WorklistQuery, request.query));
+    return domain.signingWorklist(who(request), key, from);
+  });
+  api.post('/signing/key-orders', async (request) => {
+    const { statements } = await read(request, () => checkBody(KeyOrder, request.body));
+    return domain.orderSigningKey(who(request), statements);
+  });
   api.get('/signing/requests/:id/result', async (request, reply) =>
     send(reply, await domain.signingResult(who(request), await idOf(request))),
   );
@@ -157,5 +181,8 @@ export const SIGNING_ROUTES = [
   ['GET', '/api/v1/signing/requests/:id', 'signing.read, or the token of the workload that submitted it'],
   ['POST', '/api/v1/signing/requests/:id/statements {statement}', 'signing.sign'],
   ['POST', '/api/v1/signing/requests/:id/withdrawal', 'signing.request'],
+  ['GET', '/api/v1/signing/keys', 'signing.read'],
+  ['GET', '/api/v1/signing/worklist ?key&from', 'signing.read'],
+  ['POST', '/api/v1/signing/key-orders {statements}', 'firmware-key.sign, and the quorum of firmware-emergency'],
   ['GET', '/api/v1/signing/requests/:id/result', 'signing.read, or the token of the workload that submitted it'],
 ] as const;

@@ -90,6 +90,9 @@ const domain: RestDomain = {
   addSigningStatement: ask('addSigningStatement'),
   withdrawSigning: ask('withdrawSigning'),
   signingResult: ask('signingResult'),
+  signingKeys: ask('signingKeys'),
+  signingWorklist: ask('signingWorklist'),
+  orderSigningKey: ask('orderSigningKey'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },
@@ -126,6 +129,9 @@ const MALFORMED: readonly (readonly [field: string, method: 'GET' | 'POST', path
   ['name', 'GET', '/keys/a%20b'],
   ['order', 'POST', '/key-orders', { order: '' }],
   ['order', 'POST', '/recounts', { order: '' }],
+  ['from', 'GET', '/signing/worklist?key=pump-1&from=soon'],
+  ['key', 'GET', '/signing/worklist'],
+  ['statements', 'POST', '/signing/key-orders', { statements: [] }],
   ['serial', 'POST', '/revocations', { serial: 'abc', reason: 'superseded' }],
   ['serial', 'POST', '/revocations', { serial: 'xy', reason: 'superseded' }],
   ['deviceId', 'POST', '/revocations', { reason: 'superseded' }],

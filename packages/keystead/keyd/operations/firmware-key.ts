@@ -1,0 +1,70 @@
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  firmwareIdOf,
+  firmwareKeyOrderSha256,
+  parseFirmwareKeyStatement,
+  verifyFirmwareKeyOrder,
+} from '@keystead/core/lifecycle';
+import { readCertificate } from '@keystead/core/x509';
+import type { KeydContext } from '../context.ts';
+import type { FirmwareKeyJournalEntry } from '../firmware-entries.ts';
+import type { Params, Result } from '../protocol.ts';
+
+/**
+ * Kills a firmware key, or brings back a suspended one. keyd verifies each operator's signature by the policy in force,
+ * that they are as many as it asks for, and that they mean this very key. It holds from this moment on, is in the journal
+ * when this resolves, and nothing takes the end of a key back. The same order again has the answer of the first time and no
+ * further effect. REQ-KEY-ROT-02, REQ-KEY-SOD-02
+ * @throws KeysteadError `firmware-key-order.*`, `firmware-order.before-restore`, `firmware-order.before-recount`,
+ *   `key.transition-forbidden`, `clock.went-back`, `keyd.journal-failed`; the key is then as it was.
+ */
+export function orderFirmwareKey(
+  keyd: KeydContext,
+  { statements, requestId }: Params<'orderFirmwareKey'>,
+): Promise<Result<'orderFirmwareKey'>> {
+  const { firmwareKeyOrders } = keyd.state;
+  return firmwareKeyOrders.turnstile.alone(async () => {
+    const now = keyd.now();
+    const asked = parseFirmwareKeyStatement(statements[0] ?? '').content.order;
+    const before = firmwareKeyOrders.of(firmwareKeyOrderSha256(asked));
+    if (before !== undefined) return tell(keyd, before);
+    const { order, orderSha256, proposer, approvers } = verifyFirmwareKeyOrder(statements, keyd.policy, now);
+    // A key that was killed since the backup is alive again in it: what was agreed before is not the way back.
+    if (order.change === 'resume') for (const text of statements) requireAfterRestore(keyd, text);
+    const { id: key, undo } = keyd.ledger.order({ order, proposer, approvers }, requestId, now);
+    const entry = {
+      time: now.toISOString(),
+      kind: 'firmware-key' as const,
+      key,
+      spkiSha256: order.spkiSha256,
+      change: order.change,
+      order: order.id,
+      orderSha256,
+      by: proposer,
+      approvers: [...approvers],
+      reason: order.reason,
+      requestId,
+    };
+    await keyd.journal.append(entry).catch((error: unknown) => {
+      undo();
+      throw error;
+    });
+    firmwareKeyOrders.take(entry);
+    return tell(keyd, entry);
+  });
+}
+
+function requireAfterRestore(keyd: KeydContext, text: string): void {
+  const notBefore = parseFirmwareKeyStatement(text).content.signedAt;
+  keyd.state.requireAfterRestore({ notBefore }, 'firmware-order');
+}
+
+function tell(keyd: KeydContext, entry: Omit<FirmwareKeyJournalEntry, 'n'>): Result<'orderFirmwareKey'> {
+  const { order, key: keystoreId, change, time, by, approvers, spkiSha256 } = entry;
+  const key = firmwareIdOf(keystoreId);
+  if (key === undefined) throw new KeysteadError('internal.unexpected', { field: 'firmware-key' });
+  const certificate = keyd.hierarchy.firmware.get(key);
+  const info = certificate === undefined ? undefined : readCertificate(certificate);
+  const certificateSerial = info?.spkiSha256 === spkiSha256 ? info.serial : null;
+  return { order, key, keystoreId, change, at: new Date(time), by, approvers, certificateSerial };
+}
