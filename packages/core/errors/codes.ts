@@ -1503,6 +1503,16 @@ export const ERRORS = {
     rule: 'only so many requests for firmware signatures may be open at once',
     remedy: 'withdraw what nobody needs any more',
   },
+  'signing.timestamp-waits': {
+    kind: 'unavailable',
+    rule: 'where the policy requires a time stamp, nothing is signed before the TSA has stamped the signature',
+    remedy: 'see to the TSA: keystead keys show tsa; the request goes on by itself',
+  },
+  'signing.timestamp-late': {
+    kind: 'conflict',
+    rule: 'a signature is stamped while the certificate of its key is valid',
+    remedy: 'ask again: a key that is certified now must sign',
+  },
   'signing.not-signed': { kind: 'not-found', rule: 'a result is there when a request is signed' },
   'signing.ended-unsigned': {
     kind: 'conflict',

@@ -57,6 +57,8 @@ export interface FirmwareFormat {
   readonly title: string;
   /** What an image of it has a place for: a claim that is null there is one that the image does not make. */
   readonly places?: readonly (keyof FirmwareClaims)[];
+  /** Whether a signature of it has a place for its time stamp (RFC 3161); beside the others it is a file of its own. */
+  readonly stamped?: true;
   /**
    * Puts together what is to be signed from raw bytes, where the format has a header that its tools would write.
    * @throws KeysteadError `firmware.*` with the parameter.

@@ -4,6 +4,7 @@ import { anchorsCommand } from './sign-anchors.ts';
 import { approveCommand } from './sign-approve.ts';
 import { inspectCommand, prepareCommand } from './sign-image.ts';
 import { fetchCommand, listCommand, showCommand, statusCommand, withdrawCommand } from './sign-look.ts';
+import { proposeCommand } from './sign-propose.ts';
 import { requestCommand } from './sign-request.ts';
 
 /** `keystead sign`: firmware signatures that no one person can make alone. REQ-KEY-SOD-02 */
@@ -13,6 +14,7 @@ export function signCommand(): Command {
   );
   for (const command of [
     requestCommand(),
+    proposeCommand(),
     showCommand(),
     approveCommand(),
     statusCommand(),

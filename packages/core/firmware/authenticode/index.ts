@@ -15,6 +15,7 @@ const NOTHING_CLAIMED: FirmwareClaims = { product: null, version: null, security
 export const authenticode: FirmwareFormat = {
   name: 'authenticode',
   title: 'UEFI program (PE/COFF) with an Authenticode signature, for UEFI Secure Boot and sbverify',
+  stamped: true,
   async read(image) {
     const pe = await readPe(image);
     const { sha256 } = await sumsOf(image, pe);

@@ -34,6 +34,7 @@ async function unsignedBundle(image: ImageBytes): Promise<Squashfs> {
 export const rauc: FirmwareFormat = {
   name: 'rauc',
   title: 'RAUC update bundle (squashfs, format plain) with its CMS signature, for rauc',
+  stamped: true,
   async read(image) {
     const { compression, inodes, madeAt } = await unsignedBundle(image);
     const content = await hashContent(image);

@@ -18,9 +18,11 @@ export {
   type FirmwareLine,
   type FirmwarePolicy,
   type FirmwareScope,
+  type FirmwareTimestamp,
   firmwareKeyOf,
   firmwareLine,
   firmwareQuorum,
+  firmwareTimestamp,
 } from './policy.ts';
 export {
   FIRMWARE_PROFILE,

@@ -1,4 +1,4 @@
-import { FIRMWARE_ENVIRONMENTS, firmwareQuorum } from '../firmware/policy.ts';
+import { FIRMWARE_ENVIRONMENTS, firmwareQuorum, firmwareTimestamp } from '../firmware/policy.ts';
 import type { Policy } from '../policy.ts';
 import { type Block, list, paragraph, section, table } from './content.ts';
 
@@ -12,18 +12,19 @@ export function firmwareSections(policy: Policy): Block[] {
       'A release engineer asks for a signature, and others approve: each signs the order, which binds the image by its SHA-256. keyd verifies every statement itself by the policy in force at that moment, and signs.',
     ),
     table(
-      ['Product', 'Environment', 'Keys', 'Formats', 'Approvals', 'By', 'Going back'],
+      ['Product', 'Environment', 'Keys', 'Formats', 'Approvals', 'By', 'Going back', 'Time stamp'],
       firmware.products.flatMap(({ product, environments }) =>
         FIRMWARE_ENVIRONMENTS.flatMap((environment) => {
           const line = environments[environment];
           if (line === undefined) return [];
           const { keys, formats, approvals, rollback } = line;
+          const stamp = firmwareTimestamp(policy, { product, environment });
           const by = (back: boolean): string => {
             const { roles, hardware } = firmwareQuorum(policy, { product, environment, rollback: back });
             return `${roles.join(', ')}${hardware === true ? ', with keys held in hardware' : ''}`;
           };
           const back = rollback === undefined ? 'refused' : `${rollback.approvals} of ${by(true)}`;
-          return [[product, environment, keys.join(', '), formats.join(', '), `${approvals}`, by(false), back]];
+          return [[product, environment, keys.join(', '), formats.join(', '), `${approvals}`, by(false), back, stamp]];
         }),
       ),
     ),

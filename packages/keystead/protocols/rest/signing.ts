@@ -64,6 +64,8 @@ export interface SigningDomain {
   addSigningStatement(caller: SigningCaller, id: string, statement: string): Promise<unknown>;
   withdrawSigning(caller: SigningCaller, id: string): Promise<unknown>;
   signingResult(caller: SigningCaller, id: string): Promise<SigningContent>;
+  /** Those that stand beside what was signed; bytes in base64. */
+  signingTimestamps(caller: SigningCaller, id: string): Promise<unknown>;
 }
 
 /** Firmware signing: files by their hash, requests, what people sign of them, and results. REQ-KEY-SOD-02 */
@@ -115,6 +117,9 @@ export function signingRoutes(api: FastifyInstance, domain: SigningDomain, { rea
   api.get('/signing/requests/:id/result', async (request, reply) =>
     send(reply, await domain.signingResult(who(request), await idOf(request))),
   );
+  api.get('/signing/requests/:id/timestamps', async (request) =>
+    domain.signingTimestamps(who(request), await idOf(request)),
+  );
 }
 
 function send(reply: FastifyReply, { bytes, sha256: hash, stream }: SigningContent): FastifyReply {
@@ -158,4 +163,5 @@ export const SIGNING_ROUTES = [
   ['POST', '/api/v1/signing/requests/:id/statements {statement}', 'signing.sign'],
   ['POST', '/api/v1/signing/requests/:id/withdrawal', 'signing.request'],
   ['GET', '/api/v1/signing/requests/:id/result', 'signing.read, or the token of the workload that submitted it'],
+  ['GET', '/api/v1/signing/requests/:id/timestamps', 'signing.read, or the token of the workload that submitted it'],
 ] as const;

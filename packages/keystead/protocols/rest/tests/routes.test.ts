@@ -90,6 +90,7 @@ const domain: RestDomain = {
   addSigningStatement: ask('addSigningStatement'),
   withdrawSigning: ask('withdrawSigning'),
   signingResult: ask('signingResult'),
+  signingTimestamps: ask('signingTimestamps'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },
