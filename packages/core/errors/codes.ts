@@ -434,6 +434,10 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a profile must keep its place in the hierarchy: roots sign themselves, the root signs the online CAs (pathLen 0), the online CAs sign the rest',
   },
+  'policy.tsa-backdated': {
+    kind: 'invalid',
+    rule: "validity.backdateSeconds of 'tsa-signer' is 0: its certificate begins when it is made, and so does what it may stamp",
+  },
   'policy.validity-too-long': {
     kind: 'invalid',
     rule: 'a validity may not be longer than the ceiling of its profile and the validity of its issuer',

@@ -173,7 +173,7 @@ export class KeydContext {
     this.intake = intakeOf(this);
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
     this.commissions = new CommissionFiles(parts.dir);
-    this.tsa = new TsaSigner(parts.dir);
+    this.tsa = new TsaSigner(parts.dir, state.timestampsTold);
     this.log = log;
     this.policies = policies;
     this.#clock = parts.clock;

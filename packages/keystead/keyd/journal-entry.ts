@@ -175,7 +175,7 @@ const RootCrlEntry = z.strictObject({
   nextUpdate: isoTime,
 });
 
-/** That time stamps were signed: at most one entry in ten seconds, so that whoever asks for many does not fill the disk. */
+/** That time stamps were signed: at most one entry an hour, so that whoever asks for many does not fill the disk. */
 const TimestampsEntry = z.strictObject({
   ...numbered,
   kind: z.literal('timestamps'),

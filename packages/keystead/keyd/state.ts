@@ -34,6 +34,9 @@ import { EndedSignOns } from './sign-ons.ts';
 import { Stations } from './stations.ts';
 import { TsaCertificates } from './tsa-certificates.ts';
 
+/** How far a clock may go back and the time stands still instead: what setting it right by hand or NTP does. */
+export const CLOCK_TOLERANCE_MS = 2000;
+
 type Recount = Omit<RecountJournalEntry, 'n' | 'kind'>;
 
 interface TicketUse {
@@ -95,9 +98,11 @@ export class KeydState {
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
+  #timestampsTold = Number.NEGATIVE_INFINITY;
 
   /** Takes an entry of the journal into account, at a start. */
   replay(entry: JournalEntry): void {
+    if (entry.kind === 'timestamps') this.#timestampsTold = Date.parse(entry.time);
     this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
     if (entry.kind === 'certificate') this.#replayCertificate(entry);
     if (entry.kind === 'master-key') this.masters.replay(entry);
@@ -268,7 +273,7 @@ export class KeydState {
    */
   timeAt(now: Date): Date {
     const ms = now.getTime();
-    if (!(ms >= this.#lastTime - 2000)) {
+    if (!(ms >= this.#lastTime - CLOCK_TOLERANCE_MS)) {
       throw new KeysteadError('clock.went-back', {
         field: 'clock',
         seen: `${Number.isNaN(ms) ? 'no time' : now.toISOString()}, after ${new Date(this.#lastTime).toISOString()}`,
@@ -276,6 +281,11 @@ export class KeydState {
     }
     this.#lastTime = Math.max(this.#lastTime, ms);
     return new Date(this.#lastTime);
+  }
+
+  /** When the journal told last that time stamps are signed, as of the start; milliseconds since 1970. */
+  get timestampsTold(): number {
+    return this.#timestampsTold;
   }
 
   /** The latest time that was seen, milliseconds since 1970. */
