@@ -1556,6 +1556,25 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'a target file must be there with the length and hash that signed metadata gives',
   },
+  'policy.tuf-rule': {
+    kind: 'invalid',
+    rule: 'a repository and each of its keys stand once in the policy, and a timestamp is good for no longer than a snapshot',
+  },
+  'tuf.not-in-policy': {
+    kind: 'forbidden',
+    rule: 'keyd signs for the update repositories that the policy names',
+    remedy: "have a quorum add it to the section 'tuf' of the policy",
+  },
+  'tuf.root-unknown': {
+    kind: 'forbidden',
+    rule: 'keyd signs by the root whose first version the policy names by its SHA-256, and those that follow from it',
+    remedy: 'have a quorum put the SHA-256 of 1.root.json into the policy, and show all roots since',
+  },
+  'tuf.key-unnamed': {
+    kind: 'forbidden',
+    rule: "the root in force names as many of keyd's keys for snapshot and timestamp as must sign",
+    remedy: 'propose a root with them: keystead tuf root --online-key',
+  },
   'firmware.tuf-repository': { kind: 'not-found', rule: 'there must be a TUF repository in the directory, whole' },
   'firmware.anchor-missing': {
     kind: 'not-found',

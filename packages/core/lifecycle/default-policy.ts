@@ -278,6 +278,8 @@ export interface DemoPolicyOptions {
   stations?: Policy['stations'];
   /** What firmware is signed; without it the policy has neither keys nor a profile for it. */
   firmware?: Policy['firmware'];
+  /** Update repositories whose online roles keyd signs; without it, none. */
+  tuf?: Policy['tuf'];
   /** False for a policy of before the indirect CRL of the root: nobody signs one. */
   rootCrlSigner?: boolean;
   /** False for a policy of before time stamps: nobody signs one. */
@@ -355,6 +357,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.factory === undefined ? {} : { factory: { ...DEFAULT_FACTORY_POLICY, ...options.factory } }),
     ...(options.stations === undefined ? {} : { stations: options.stations }),
     ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
+    ...(options.tuf === undefined ? {} : { tuf: options.tuf }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }

@@ -33,6 +33,7 @@ import { SerialSet } from './serial-set.ts';
 import { EndedSignOns } from './sign-ons.ts';
 import { Stations } from './stations.ts';
 import { TsaCertificates } from './tsa-certificates.ts';
+import { TufRepositories } from './tuf-repositories.ts';
 
 /** How far a clock may go back and the time stands still instead: what setting it right by hand or NTP does. */
 export const CLOCK_TOLERANCE_MS = 2000;
@@ -93,6 +94,8 @@ export class KeydState {
   readonly tsaCertificates = new TsaCertificates();
   /** The indirect CRL of the root. */
   readonly rootList = new RootList();
+  /** The update repositories whose online roles keyd signs. */
+  readonly tuf = new TufRepositories();
   /** The orders to sign firmware. */
   readonly firmware = new FirmwareOrders();
   readonly #issued = new Map<IssuerId, SerialSet>();
@@ -113,6 +116,7 @@ export class KeydState {
     if (entry.kind === 'sign-off') this.endedSignOns.end(entry);
     this.rootList.replay(entry);
     this.firmware.replay(entry);
+    this.tuf.replay(entry, this.raises);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
     if (entry.kind === 'factory') this.factories.replay(entry);
@@ -175,6 +179,11 @@ export class KeydState {
   /** Every order to go on where journal and counter did not agree, in order. */
   get recounts(): readonly Recount[] {
     return this.#recounts;
+  }
+
+  /** How often this journal was restored, or put back: so often it has forgotten what was signed. */
+  get raises(): number {
+    return this.#restores.length + this.#recounts.length;
   }
 
   /** Takes a recount into account. Returns what takes it back, for when it could not be written. */

@@ -19,6 +19,7 @@ export {
   type FirmwarePolicy,
   type FirmwareScope,
   type FirmwareTimestamp,
+  firmwareKeyId,
   firmwareKeyOf,
   firmwareLine,
   firmwareQuorum,
@@ -31,4 +32,14 @@ export {
   firmwareProfile,
   firmwareProfileOf,
 } from './profile.ts';
+export {
+  checkTufRules,
+  isTufKeystoreId,
+  type TufPolicy,
+  TufPolicySchema,
+  type TufRepositoryRule,
+  tufKeystoreId,
+  tufRepositoryName,
+  tufRepositoryRule,
+} from './tuf.ts';
 export { canonicalVersion, compareVersions } from './version.ts';

@@ -1,3 +1,4 @@
+import { durationText } from '../duration.ts';
 import { FIRMWARE_ENVIRONMENTS, firmwareQuorum, firmwareTimestamp } from '../firmware/policy.ts';
 import type { Policy } from '../policy.ts';
 import { type Block, list, paragraph, section, table } from './content.ts';
@@ -42,6 +43,27 @@ export function firmwareSections(policy: Policy): Block[] {
     list(
       'A production key is certified by the signing root in a ceremony. A development key is certified by itself alone: no path leads from it to an anchor of production.',
       'Version and security counter of what is signed for a target never go below what was signed for it before, but by an order with the larger quorum.',
+    ),
+  ];
+}
+
+/** Which update repositories keyd keeps fresh, and how long what it says is good for. */
+export function tufSections({ tuf }: Policy): Block[] {
+  if (tuf === undefined) return [];
+  return [
+    section('Update repositories'),
+    paragraph(
+      'Root and targets of each repository are signed by people. keyd signs snapshot and timestamp with keys of its own, over what the root that is named here, or one that follows from it, lets stand; versions never go back.',
+    ),
+    table(
+      ['Repository', 'Keys', 'First root, SHA-256', 'Snapshot good for', 'Timestamp good for'],
+      tuf.repositories.map(({ repository, keys, root, snapshotSeconds, timestampSeconds }) => [
+        repository,
+        keys.map(({ id, algorithm }) => `${id} (${algorithm})`).join(', '),
+        root ?? 'none yet: nothing is signed',
+        durationText(snapshotSeconds),
+        durationText(timestampSeconds),
+      ]),
     ),
   ];
 }

@@ -91,6 +91,8 @@ const domain: RestDomain = {
   withdrawSigning: ask('withdrawSigning'),
   signingResult: ask('signingResult'),
   signingTimestamps: ask('signingTimestamps'),
+  tufRepositories: ask('tufRepositories'),
+  signTufStatus: ask('signTufStatus'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },
