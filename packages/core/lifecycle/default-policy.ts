@@ -5,6 +5,7 @@ import { defaultKeying } from './default-keying.ts';
 import { DEFAULT_FACTORY_POLICY, type FactoryPolicy } from './factory/policy.ts';
 import type { FirmwarePolicy } from './firmware/policy.ts';
 import { FIRMWARE_PROFILE } from './firmware/profile.ts';
+import type { TufPolicy } from './firmware/tuf.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import type { Cryptoperiod } from './keying.ts';
 import { CMP_RA_PROFILE, type OnlineCa, type Policy } from './policy.ts';
@@ -397,6 +398,18 @@ export const DEMO_FIRMWARE: FirmwarePolicy = {
       product: 'KS-PUMP-1',
       environment: 'development',
       formats: [...FIRMWARE_FORMATS],
+    },
+  ],
+};
+
+/** The update repository of the demonstration. People found it: its first root comes into the policy when there is one. */
+export const DEMO_TUF: TufPolicy = {
+  repositories: [
+    {
+      repository: 'ks-pump-1',
+      keys: [{ id: 'ks-pump-1-online', algorithm: 'P-256' }],
+      snapshotSeconds: 7 * DAY,
+      timestampSeconds: DAY,
     },
   ],
 };

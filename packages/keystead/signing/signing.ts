@@ -41,7 +41,7 @@ export class Signing {
   constructor(deps: SigningDeps) {
     this.#deps = deps;
     this.files = new BlobStore(deps.directory);
-    this.#stamps = new TimeStampFiles(`${deps.directory}-time-stamps`);
+    this.#stamps = new TimeStampFiles(deps.directory);
     this.#submissions = new Submissions(deps, this.files);
     this.#carryOut = new CarryOut(deps, this.files, this.#stamps);
   }

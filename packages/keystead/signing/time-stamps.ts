@@ -91,8 +91,9 @@ const Kept = z.strictObject({
 export class TimeStampFiles {
   readonly #directory: string;
 
+  /** @param directory of firmware signing: beside it the service may make nothing. */
   constructor(directory: string) {
-    this.#directory = directory;
+    this.#directory = join(directory, 'time-stamps');
   }
 
   /** Makes the directory; before anything is kept. @throws Error of node:fs. */
