@@ -781,6 +781,17 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     ],
     ['firmwareSignatures', { key: 'pump-1', from: 0, limit: 10 }],
     ['firmwareKeys', {}],
+    // tests/attack/tuf.test.ts has what people signed: here nothing is.
+    [
+      'signTufStatus',
+      {
+        repository: 'pump',
+        roots: [toBase64(Buffer.from('{"signatures":[],"signed":{"_type":"root"}}'))],
+        targets: toBase64(Buffer.from('{"signatures":[],"signed":{"_type":"targets"}}')),
+        requestId: 'tuf',
+      },
+    ],
+    ['tufRepositories', {}],
     [
       'signTimestamp',
       {

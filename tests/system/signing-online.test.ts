@@ -180,7 +180,7 @@ test('TEST-KEY-13 a token that would approve, propose, withdraw, list, or look a
     await assert.rejects(client.post(`${path}/withdrawal`, {}), forbidden);
     await assert.rejects(client.get('/api/v1/signing/requests'), forbidden);
     await assert.rejects(client.get(`/api/v1/signing/files/${draft.order.image.sha256}/content`), forbidden);
-    await assert.rejects(client.get('/api/v1/devices'), { code: 'access.no-certificate' });
+    await assert.rejects(client.get('/api/v1/devices'), { code: 'client.certificate-missing' });
     await assert.rejects(client.post(REQUESTS, { ...bodyOf('1.2.0'), product: 'KS-LAMP-1' }), forbidden);
   });
   await asJob(await tokenOf({ sub: 'repo:acme/pump:other' }), async (client) => {
