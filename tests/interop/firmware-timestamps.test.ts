@@ -225,6 +225,11 @@ test('where one is wanted and the TSA is stopped the signature is made without, 
   stampingFails = () => new KeysteadError('keyd.unreachable', { field: 'keyd' });
   const waits = await order('cms', Buffer.from('a third'), '1.3.0');
   assert.equal(waits.state, 'approved');
+  // Nor does a clock that went back end what people have approved.
+  stampingFails = () => new KeysteadError('clock.went-back', { field: 'clock' });
+  await signing.tick();
+  await signing.settled();
+  assert.equal(waits.state, 'approved');
   stampingFails = undefined;
   await signing.tick();
   await signing.settled();
@@ -247,4 +252,3 @@ test('a policy that wants none has none, and a stamp of after the end of the cer
   assert.equal(state, 'refused');
   assert.match(String(refusal), /^signing\.timestamp-late: pump-1/);
 });
-

@@ -40,8 +40,8 @@ const STOPPED: ReadonlySet<string> = new Set(['tsp.off', 'key.use-forbidden', 'k
  * would say nothing, and is not taken.
  * @param wish of the policy. `required`: no signature comes back without its token. `wanted`: without one where the TSA is
  *   stopped.
- * @throws KeysteadError `signing.timestamp-waits` where one is required and cannot be had now, `signing.timestamp-late`
- *   where none can be had any more; what keyd throws where one is wanted and keyd is away.
+ * @throws KeysteadError `signing.timestamp-waits` where none can be had now and one is required, or the TSA is not stopped;
+ *   `signing.timestamp-late` where one is required and none can be had any more.
  */
 export async function stamped(
   keyd: TimeStamper,
@@ -61,7 +61,8 @@ export async function stamped(
       if (!(error instanceof KeysteadError)) throw error;
       const late = error.code === 'signing.timestamp-late';
       if (wish === 'wanted' && (late || STOPPED.has(error.code))) done.push(made);
-      else if (wish === 'wanted' || late) throw error;
+      else if (late) throw error;
+      // Whatever else it is, a clock that went back or a full disk, it is no fault of the request.
       else
         throw new KeysteadError('signing.timestamp-waits', {
           field: made.key,

@@ -3,6 +3,7 @@ import type { ApprovalQuorum } from '../approval-quorum.ts';
 import type { Policy } from '../policy.ts';
 import { permits } from '../roles.ts';
 import { ableFor } from '../signers/rules.ts';
+import { TSA_PROFILE, tsaProfile } from '../tsa.ts';
 import { FIRMWARE_ENVIRONMENTS, type FirmwareLine } from './policy.ts';
 import { FIRMWARE_PROFILE, firmwareProfile } from './profile.ts';
 
@@ -41,6 +42,8 @@ export function checkFirmwareRules(policy: Policy): void {
         const fits = key?.product === product && key.environment === environment;
         if (!fits) throw broken(`${field}.keys[${at}]`, `${id}, which is no ${environment} key of ${product}`);
       });
+      if (line.timestamp === 'required' && tsaProfile(policy) === undefined)
+        throw broken(`${field}.timestamp`, `required, without a profile '${TSA_PROFILE}'`);
       checkQuorums(policy, line, field, environment === 'production');
     }
   });
