@@ -13,6 +13,7 @@ export {
 export {
   FIRMWARE_ENVIRONMENTS,
   FIRMWARE_KEY_ALGORITHMS,
+  FIRMWARE_SIGNATURES,
   type FirmwareEnvironment,
   type FirmwareKey,
   type FirmwareLine,
@@ -23,6 +24,7 @@ export {
   firmwareKeyOf,
   firmwareLine,
   firmwareQuorum,
+  firmwareScheme,
   firmwareTimestamp,
 } from './policy.ts';
 export {

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { KeysteadError } from '../../errors/index.ts';
-import { FIRMWARE_KEY_ALGORITHMS, firmwareKeyId } from './policy.ts';
+import { firmwareKeyId } from './policy.ts';
 
 const DAY = 86_400;
+/** Those of the signature schemes that TUF's clients have in common. */
+const ALGORITHMS = ['P-256', 'P-384', 'Ed25519'] as const;
 
 /** The name of an update repository; it stands in journals and in addresses. */
 export const tufRepositoryName = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,30}$/, 'must be 1 to 31 of a-z 0-9 . -');
@@ -11,7 +13,7 @@ const RepositorySchema = z.strictObject({
   repository: tufRepositoryName,
   /** The keys of snapshot and timestamp that keyd holds; it signs by those that the root in force names. */
   keys: z
-    .array(z.strictObject({ id: firmwareKeyId, algorithm: z.enum(FIRMWARE_KEY_ALGORITHMS) }))
+    .array(z.strictObject({ id: firmwareKeyId, algorithm: z.enum(ALGORITHMS) }))
     .min(1)
     .max(4),
   /** SHA-256 of the first root, `1.root.json`, hex. Until it stands here keyd makes the keys and signs nothing. */
