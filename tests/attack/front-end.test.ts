@@ -783,6 +783,17 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     ['firmwareKeys', {}],
     // tests/attack/firmware.test.ts has what is approved.
     ['orderFirmwareKey', { statements: [await signedBy(siege.bed, 'ada', release)], requestId: 'key' }],
+    // tests/attack/tuf.test.ts has what people signed: here nothing is.
+    [
+      'signTufStatus',
+      {
+        repository: 'pump',
+        roots: [toBase64(Buffer.from('{"signatures":[],"signed":{"_type":"root"}}'))],
+        targets: toBase64(Buffer.from('{"signatures":[],"signed":{"_type":"targets"}}')),
+        requestId: 'tuf',
+      },
+    ],
+    ['tufRepositories', {}],
     [
       'signTimestamp',
       {

@@ -49,6 +49,7 @@ export function judge(siege: Siege): string[] {
     ...ONLINE_CAS.flatMap((issuer) => [...lists(siege, issuer), ...answers(siege, issuer)]),
     ...rootLists(siege),
     ...firmware(siege),
+    ...tufStatus(siege),
     ...checkpoints(siege),
     ...documents(siege),
     ...timestamps(siege),
@@ -232,6 +233,9 @@ function rootLists({ trust, signed }: Siege): string[] {
 }
 
 /** Firmware: none, for nobody ordered any. */
+/** The policy of the siege has no update repository. */
+const tufStatus = ({ signed }: Siege): string[] =>
+  signed.filter(({ op }) => op === 'signTufStatus').map(({ params }) => `a status of ${params.repository}`);
 const firmware = ({ signed }: Siege): string[] =>
   signed.filter(({ op }) => op === 'signFirmware').map(({ ok }) => `firmware of order ${ok.order}`);
 

@@ -36,6 +36,7 @@ const SIGNING = new Set([
   'signCheckpoint',
   'signEvidence',
   'signTimestamp',
+  'signTufStatus',
 ]);
 
 /** keyd as a process of its own, on the machine's clock, before a front end that was taken over and holds the key. */

@@ -23,7 +23,7 @@ import {
   tufSubject,
   withSignature,
 } from '@keystead/core/firmware';
-import { beginRepository, checkRepository, publish, TufRepository } from 'keystead/signing/tuf/index.ts';
+import { beginRepository, checkRepository, ownOnlineKey, publish, TufRepository } from 'keystead/signing/tuf/index.ts';
 import { Updater } from 'tuf-js';
 
 /**
@@ -134,7 +134,7 @@ class Fixture {
   async targets(version: number, paths: readonly string[], keys = this.keys, root?: Uint8Array) {
     const targets = await signed(targetsOf(version, paths), ...keys.targets);
     const more = root === undefined ? {} : { root };
-    return publish(this.repository, { targets, files, online: keys.online, policy: POLICY, now, ...more });
+    return publish(this.repository, { targets, files, online: ownOnlineKey(keys.online, POLICY), now, ...more });
   }
 
   /** The next root, signed by the old keys and the new. */
@@ -179,7 +179,7 @@ test('a fresh client takes real firmware, then what is new, and a timestamp rene
   await fixture.targets(2, ['boot/u-boot.bin', 'fw_jump.bin']);
   assert.deepEqual(await fetched(client(), 'fw_jump.bin'), readFileSync(OPENSBI));
 
-  const again = await publish(fixture.repository, { online: fixture.keys.online, policy: POLICY, now });
+  const again = await publish(fixture.repository, { online: ownOnlineKey(fixture.keys.online, POLICY), now });
   assert.deepEqual([again.targets, again.snapshot, again.timestamp], [2, 2, 3]);
   await client().refresh();
   assert.ok((await checkRepository(fixture.repository, now)).every(({ fault }) => fault === null));
@@ -193,7 +193,7 @@ test('a client goes through a root rotation with every key changed, and through 
   const second = newKeys();
   const root2 = await fixture.rotate(second, fixture.keys, fixture.repository.root());
   // Targets that the new root does not know would strand every client.
-  const alone = { root: root2, online: second.online, policy: POLICY, now };
+  const alone = { root: root2, online: ownOnlineKey(second.online, POLICY), now };
   await assert.rejects(publish(fixture.repository, alone), refused('firmware.tuf-threshold'));
   await fixture.targets(2, ['fw_jump.bin'], second, root2);
   const between = fixture.client();
@@ -214,7 +214,7 @@ test('a root may change the online key alone: the snapshot is signed again [tuf-
   await client().refresh();
   const keys = { ...fixture.keys, online: newKey() };
   const root = await fixture.rotate(keys, fixture.keys, fixture.repository.root());
-  const after = await publish(fixture.repository, { root, online: keys.online, policy: POLICY, now });
+  const after = await publish(fixture.repository, { root, online: ownOnlineKey(keys.online, POLICY), now });
   assert.deepEqual([after.root, after.targets, after.snapshot], [2, 1, 2]);
   await client().refresh();
 });
@@ -235,7 +235,7 @@ test('a freeze ends with the timestamp: an expired one is refused [tuf-js: TUF r
   await client().refresh();
   // A day and a second ago this was made: what somebody between goes on giving out.
   const past = new Date(now.getTime() - (DAY + 1) * 1000);
-  await publish(fixture.repository, { online: fixture.keys.online, policy: POLICY, now: past });
+  await publish(fixture.repository, { online: ownOnlineKey(fixture.keys.online, POLICY), now: past });
   await assert.rejects(client().refresh(), /expired/i);
   const timestamp = (await checkRepository(fixture.repository, now)).find(({ what }) => what === 'timestamp');
   assert.match(timestamp?.fault ?? '', /expires/);
@@ -265,7 +265,7 @@ test('signatures short of a threshold are refused by the client, and never publi
   const fixture = await Fixture.make();
   const { keys, repository } = fixture;
   const few = await signed(targetsOf(2, ['fw_jump.bin']), ...keys.targets.slice(1));
-  const publication = { online: keys.online, policy: POLICY, now, files };
+  const publication = { online: ownOnlineKey(keys.online, POLICY), now, files };
   await assert.rejects(publish(repository, { ...publication, targets: few }), refused('firmware.tuf-threshold'));
 
   const next = newKeys();
@@ -273,7 +273,7 @@ test('signatures short of a threshold are refused by the client, and never publi
   for (const signers of [next.root, [...keys.root.slice(2), ...next.root], [...keys.root, ...next.root.slice(2)]]) {
     const short = await signed(root, ...signers);
     const targets = await signed(targetsOf(2, ['fw_jump.bin']), ...next.targets);
-    const asked = { ...publication, online: next.online, root: short, targets };
+    const asked = { ...publication, online: ownOnlineKey(next.online, POLICY), root: short, targets };
     await assert.rejects(publish(repository, asked), refused('firmware.tuf-threshold'));
     writeFileSync(fixture.file('metadata/2.root.json'), short);
     await assert.rejects(fixture.client()().refresh(), /root/i);

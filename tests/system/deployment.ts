@@ -21,6 +21,8 @@ export interface DeploymentOptions {
   readonly dataName?: string;
   /** Switches SCEP on. */
   readonly scep?: boolean;
+  /** Members of the configuration besides those that `npm start` writes. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -64,7 +66,8 @@ export class Deployment {
     const layout = new Layout(join(folder, options.dataName ?? 'data'));
     mkdirSync(layout.data, { recursive: true, mode: 0o700 });
     const config = await openConfig(layout, systemClock, options.ldevidSeconds ?? 3600, portsOfProcess());
-    if (options.scep === true) writeFileSync(layout.config, JSON.stringify({ ...config, scep: true }));
+    const more = { ...options.config, ...(options.scep === true ? { scep: true } : {}) };
+    if (Object.keys(more).length > 0) writeFileSync(layout.config, JSON.stringify({ ...config, ...more }));
     const world = new World({
       layout,
       clock: systemClock,

@@ -434,6 +434,10 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a profile must keep its place in the hierarchy: roots sign themselves, the root signs the online CAs (pathLen 0), the online CAs sign the rest',
   },
+  'policy.tsa-backdated': {
+    kind: 'invalid',
+    rule: "validity.backdateSeconds of 'tsa-signer' is 0: its certificate begins when it is made, and so does what it may stamp",
+  },
   'policy.validity-too-long': {
     kind: 'invalid',
     rule: 'a validity may not be longer than the ceiling of its profile and the validity of its issuer',
@@ -1565,6 +1569,16 @@ export const ERRORS = {
     rule: 'only so many requests for firmware signatures may be open at once',
     remedy: 'withdraw what nobody needs any more',
   },
+  'signing.timestamp-waits': {
+    kind: 'unavailable',
+    rule: 'where the policy requires a time stamp, nothing is signed before the TSA has stamped the signature',
+    remedy: 'see to the TSA: keystead keys show tsa; the request goes on by itself',
+  },
+  'signing.timestamp-late': {
+    kind: 'conflict',
+    rule: 'a signature is stamped while the certificate of its key is valid',
+    remedy: 'ask again: a key that is certified now must sign',
+  },
   'signing.not-signed': { kind: 'not-found', rule: 'a result is there when a request is signed' },
   'signing.ended-unsigned': {
     kind: 'conflict',
@@ -1603,6 +1617,25 @@ export const ERRORS = {
   'firmware.tuf-target': {
     kind: 'conflict',
     rule: 'a target file must be there with the length and hash that signed metadata gives',
+  },
+  'policy.tuf-rule': {
+    kind: 'invalid',
+    rule: 'a repository and each of its keys stand once in the policy, and a timestamp is good for no longer than a snapshot',
+  },
+  'tuf.not-in-policy': {
+    kind: 'forbidden',
+    rule: 'keyd signs for the update repositories that the policy names',
+    remedy: "have a quorum add it to the section 'tuf' of the policy",
+  },
+  'tuf.root-unknown': {
+    kind: 'forbidden',
+    rule: 'keyd signs by the root whose first version the policy names by its SHA-256, and those that follow from it',
+    remedy: 'have a quorum put the SHA-256 of 1.root.json into the policy, and show all roots since',
+  },
+  'tuf.key-unnamed': {
+    kind: 'forbidden',
+    rule: "the root in force names as many of keyd's keys for snapshot and timestamp as must sign",
+    remedy: 'propose a root with them: keystead tuf root --online-key',
   },
   'firmware.tuf-repository': { kind: 'not-found', rule: 'there must be a TUF repository in the directory, whole' },
   'firmware.anchor-missing': {

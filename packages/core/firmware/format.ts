@@ -66,6 +66,8 @@ export interface FirmwareFormat {
   readonly title: string;
   /** What an image of it has a place for: a claim that is null there is one that the image does not make. */
   readonly places?: readonly (keyof FirmwareClaims)[];
+  /** Whether a signature of it has a place for its time stamp (RFC 3161); beside the others it is a file of its own. */
+  readonly stamped?: true;
   /**
    * Whether it can be signed by such a key, so that nobody is asked to approve what cannot be signed; absent where any key
    * will do. {@link compose} judges by the certificate.

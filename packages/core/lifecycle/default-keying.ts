@@ -15,6 +15,7 @@ const PERIODS: Partial<Record<KeyPurposeId, readonly [originator: Period, recipi
   'firmware-signer': [3 * YEAR, 30 * YEAR],
   // The certificate of each token was made in the year before.
   'tsa-signer': [3 * YEAR, 15 * YEAR],
+  'tuf-online': [2 * YEAR, 2 * YEAR],
   'transcript-signer': [7 * DAY, 30 * YEAR],
   log: [10 * YEAR, 40 * YEAR],
   'log-cosign': [10 * YEAR, 40 * YEAR],
@@ -43,6 +44,7 @@ const PLACES: Readonly<Record<KeyPurposeId, readonly KeyCustody[]>> = {
   'ocsp-responder': ['memory'],
   'evidence-signer': KEYD,
   'tsa-signer': KEYD,
+  'tuf-online': KEYD,
   'transcript-signer': ['memory'],
   log: KEYD,
   'log-cosign': KEYD,

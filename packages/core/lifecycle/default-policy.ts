@@ -6,6 +6,7 @@ import { defaultKeying } from './default-keying.ts';
 import { DEFAULT_FACTORY_POLICY, type FactoryPolicy } from './factory/policy.ts';
 import type { FirmwarePolicy } from './firmware/policy.ts';
 import { FIRMWARE_PROFILE } from './firmware/profile.ts';
+import type { TufPolicy } from './firmware/tuf.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import type { Cryptoperiod } from './keying.ts';
 import { CMP_RA_PROFILE, type OnlineCa, type Policy } from './policy.ts';
@@ -279,6 +280,8 @@ export interface DemoPolicyOptions {
   stations?: Policy['stations'];
   /** What firmware is signed; without it the policy has neither keys nor a profile for it. */
   firmware?: Policy['firmware'];
+  /** Update repositories whose online roles keyd signs; without it, none. */
+  tuf?: Policy['tuf'];
   /** False for a policy of before the indirect CRL of the root: nobody signs one. */
   rootCrlSigner?: boolean;
   /** False for a policy of before time stamps: nobody signs one. */
@@ -361,6 +364,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.factory === undefined ? {} : { factory: { ...DEFAULT_FACTORY_POLICY, ...options.factory } }),
     ...(options.stations === undefined ? {} : { stations: options.stations }),
     ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
+    ...(options.tuf === undefined ? {} : { tuf: options.tuf }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }
@@ -400,6 +404,18 @@ export const DEMO_FIRMWARE: FirmwarePolicy = {
       product: 'KS-PUMP-1',
       environment: 'development',
       formats: [...FIRMWARE_FORMATS],
+    },
+  ],
+};
+
+/** The update repository of the demonstration. People found it: its first root comes into the policy when there is one. */
+export const DEMO_TUF: TufPolicy = {
+  repositories: [
+    {
+      repository: 'ks-pump-1',
+      keys: [{ id: 'ks-pump-1-online', algorithm: 'P-256' }],
+      snapshotSeconds: 7 * DAY,
+      timestampSeconds: DAY,
     },
   ],
 };

@@ -162,6 +162,16 @@ export const KEY_PURPOSES = {
     ceiling: { originator: 3 * YEAR, recipient: 15 * YEAR, why: `${SIGNATURE}; ${VERIFIED_LATER}` },
     atEnd: 'keyd signs no further time stamp with it',
   },
+  'tuf-online': {
+    title: 'online key of an update repository',
+    use: 'signs snapshot and timestamp of an update repository (TUF): what is in force, and until when that may be believed',
+    keyType: 'private signature key',
+    owner: 'release-engineer',
+    profiles: [],
+    ceiling: { originator: 3 * YEAR, recipient: 3 * YEAR, why: SIGNATURE },
+    atEnd:
+      'keyd signs no further timestamp with it, and clients stop updating when the last one ends: let a root name its successor before',
+  },
   'transcript-signer': {
     title: 'transcript signer',
     use: 'signs the transcript of one ceremony',
@@ -317,7 +327,12 @@ export const KEY_PURPOSES = {
 export type KeyPurposeId = keyof typeof KEY_PURPOSES;
 
 /** Purposes of keys that a deployment may be without: a policy that has none of their profiles need not name them. */
-export const OPTIONAL_PURPOSES: readonly KeyPurposeId[] = ['root-crl-signer', 'tsa-signer', 'firmware-signer'];
+export const OPTIONAL_PURPOSES: readonly KeyPurposeId[] = [
+  'root-crl-signer',
+  'tsa-signer',
+  'firmware-signer',
+  'tuf-online',
+];
 export const KEY_PURPOSE_IDS = Object.keys(KEY_PURPOSES) as [KeyPurposeId, ...KeyPurposeId[]];
 
 /** The purpose with its type made wide, so that its lists can be searched. */

@@ -28,6 +28,7 @@ const STOPPED_BY_KEYD: ReadonlySet<KeyPurposeId> = new Set([
   'ocsp-responder',
   'evidence-signer',
   'tsa-signer',
+  'tuf-online',
   'transcript-signer',
 ]);
 

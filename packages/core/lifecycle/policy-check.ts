@@ -1,5 +1,6 @@
 import { KeysteadError } from '../errors/index.ts';
 import { checkFirmwareRules } from './firmware/rules.ts';
+import { checkTufRules } from './firmware/tuf.ts';
 import { checkKeyingRules } from './keying-rules.ts';
 import { type Policy, PolicySchema } from './policy.ts';
 import { checkPolicyRules } from './policy-rules.ts';
@@ -19,6 +20,7 @@ export function checkPolicy(value: unknown): Policy {
   checkPolicyRules(parsed.data);
   checkKeyingRules(parsed.data);
   checkFirmwareRules(parsed.data);
+  checkTufRules(parsed.data);
   return parsed.data;
 }
 

@@ -163,6 +163,13 @@ function checkProfilePlace(policy: Policy, profile: Profile, field: string): voi
       remedy: `'${TSA_PROFILE}' alone has timeStamping; keyd certifies it for itself by the server CA`,
     });
   }
+  // A certificate of before its own making would let whoever has the key stamp a time when there was none.
+  if (id === TSA_PROFILE && profile.validity.backdateSeconds !== 0) {
+    throw new KeysteadError('policy.tsa-backdated', {
+      field: `${field}.validity.backdateSeconds`,
+      seen: String(profile.validity.backdateSeconds),
+    });
+  }
   checkPathLength(policy, profile, field);
   checkKeydSets(profile, field);
   checkValidity(policy, profile, field);

@@ -8,6 +8,7 @@ import { BackupPolicySchema } from './backup/custodians.ts';
 import { crlListName, MOST_SHARDS, type Shard } from './crl-lists.ts';
 import { FactoryPolicySchema } from './factory/policy.ts';
 import { FirmwarePolicySchema } from './firmware/policy.ts';
+import { TufPolicySchema } from './firmware/tuf.ts';
 import { FleetKeyPolicySchema } from './fleet-key-policy.ts';
 import { type IssuerId, OFFLINE_CAS, type RootId } from './issuer.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
@@ -146,6 +147,8 @@ export const PolicySchema = z.strictObject({
   factory: FactoryPolicySchema.optional(),
   /** What firmware is signed; without it, none. */
   firmware: FirmwarePolicySchema.optional(),
+  /** Update repositories (TUF) whose online roles keyd signs; without it, none. */
+  tuf: TufPolicySchema.optional(),
   /** Broken RSA keys of the fleet; without it, what fleet-key-policy.ts says. */
   fleetKeys: FleetKeyPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */

@@ -66,8 +66,8 @@ Examples:
     });
 }
 
-/** What is approved: from the service, or from a file where nothing can be asked. */
-async function shown(id: string, options: ApproveOptions): Promise<RequestView> {
+/** What is signed: from the service, or from a file where nothing can be asked. */
+export async function shown(id: string, options: OperatorOptions & { request?: string }): Promise<RequestView> {
   if (options.request === undefined) return asOperator(options, (client) => lookUp(client, id));
   try {
     return JSON.parse(namedFile(options.request).toString('utf8')) as RequestView;
@@ -93,12 +93,13 @@ function requireTrue(view: RequestView, id: string) {
   return { order, proposer };
 }
 
-const send = (id: string, statement: string, options: ApproveOptions): Promise<RequestView> =>
+/** Brings what a person signed of a request. */
+export const send = (id: string, statement: string, options: OperatorOptions): Promise<RequestView> =>
   asOperator(options, (client) =>
     client.post<RequestView>(`${REQUESTS}/${encodeURIComponent(id)}/statements`, { statement }),
   );
 
-function printSent(options: ApproveOptions, view: RequestView): void {
+export function printSent(options: OperatorOptions, view: RequestView): void {
   const text = `${view.id}: ${view.state}, ${view.approvers.length} of ${view.needed ?? '?'} approvals`;
   printView(options.json, view, text);
 }

@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { fromBase64 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
+import { timestampResponse } from '@keystead/core/x509';
 import type { RestClient } from '../client/rest.ts';
+import { durableWrite } from '../files/durable.ts';
 import { StagedFile } from '../files/staged.ts';
 import { progressOf } from './progress.ts';
 
@@ -80,4 +83,27 @@ export async function fetchTo(client: RestClient, path: string, out: string, sha
   }
   staged.put();
   return staged.bytes;
+}
+
+/** A time stamp beside what was signed, as files: `openssl ts -verify -in RESPONSE -data SIGNATURE`. */
+export interface FetchedStamp {
+  readonly key: string;
+  /** TimeStampResp, DER. */
+  readonly response: string;
+  readonly signature: string;
+}
+
+/**
+ * Fetches the time stamps that stand beside a result to files beside `out`: `.tsr` and `.sig`, with the key's id before
+ * them where several keys signed. None where the format has them inside, or there are none.
+ */
+export async function fetchStamps(client: RestClient, path: string, out: string): Promise<readonly FetchedStamp[]> {
+  const { timestamps } = await client.get<{ timestamps: { key: string; signature: string; token: string }[] }>(path);
+  return timestamps.map(({ key, signature, token }) => {
+    const name = timestamps.length === 1 ? out : `${out}.${key}`;
+    const stamp = { key, response: `${name}.tsr`, signature: `${name}.sig` };
+    durableWrite(stamp.signature, fromBase64(signature), 0o644);
+    durableWrite(stamp.response, timestampResponse(fromBase64(token)), 0o644);
+    return stamp;
+  });
 }

@@ -3,9 +3,10 @@ import { durableWrite } from '../files/durable.ts';
 import type { RequestView } from '../signing/index.ts';
 import { EXIT } from './exit.ts';
 import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
-import { fetchTo } from './sign-files.ts';
+import { fetchStamps, fetchTo } from './sign-files.ts';
 import { printView, requestText } from './sign-text.ts';
 import { duration, lookUp, progressOf, REQUESTS, requireAlive, waitFor } from './sign-wait.ts';
+import { asCaller, type WorkloadOptions, workloadOptions } from './sign-workload.ts';
 
 export function showCommand(): Command {
   return operatorOptions(new Command('show').argument('<request>'), 'auditor')
@@ -20,7 +21,8 @@ export function showCommand(): Command {
 }
 
 export function statusCommand(): Command {
-  return operatorOptions(new Command('status').argument('<request>'), 'release')
+  const command = operatorOptions(new Command('status').argument('<request>'), 'release');
+  return workloadOptions(command, 'look at what it submitted')
     .description('how far a request is; the exit code says it too')
     .option('--wait <time>', 'wait until it is signed, at most so long, for example 2h', duration)
     .addHelpText(
@@ -31,8 +33,8 @@ Exit codes: ${EXIT.done} signed, ${EXIT.refused} ended without a signature, ${EX
 Example:
   $ keystead sign status fw-3f0c1d2e4b5a6978 --wait 30m`,
     )
-    .action(async (id: string, options: OperatorOptions & { wait?: number }) => {
-      const view = await asOperator(options, (client) =>
+    .action(async (id: string, options: OperatorOptions & WorkloadOptions & { wait?: number }) => {
+      const view = await asCaller(options, (client) =>
         options.wait === undefined ? lookUp(client, id) : waitFor(client, id, options.wait, options.json === true),
       );
       printView(options.json, view, progressOf(view));
@@ -47,23 +49,33 @@ function exitOf({ state }: RequestView): number {
 }
 
 export function fetchCommand(): Command {
-  return operatorOptions(new Command('fetch').argument('<request>'), 'release')
+  const command = operatorOptions(new Command('fetch').argument('<request>'), 'release');
+  return workloadOptions(command, 'fetch what it submitted')
     .description('fetch what was signed; it is hashed again on its way')
     .requiredOption('--out <file>', 'where it goes, whole or not at all')
     .option('--wait <time>', 'wait until it is signed, at most so long', duration)
+    .addHelpText(
+      'after',
+      '\nWhere the format has no place for a time stamp, it goes beside: OUT.tsr, with the signature in OUT.sig.\n',
+    )
     .addHelpText('after', '\nExample:\n  $ keystead sign fetch fw-3f0c1d2e4b5a6978 --out pump.signed.bin')
-    .action(async (id: string, options: OperatorOptions & { out: string; wait?: number }) => {
-      const done = await asOperator(options, async (client) => {
+    .action(async (id: string, options: OperatorOptions & WorkloadOptions & { out: string; wait?: number }) => {
+      const done = await asCaller(options, async (client) => {
         const view =
           options.wait === undefined
             ? await lookUp(client, id)
             : await waitFor(client, id, options.wait, options.json === true);
         const sha256 = view.result?.sha256 ?? '';
         // Without a result the service says so.
-        const bytes = await fetchTo(client, `${REQUESTS}/${encodeURIComponent(id)}/result`, options.out, sha256);
-        return { id, out: options.out, sha256, bytes };
+        const path = `${REQUESTS}/${encodeURIComponent(id)}`;
+        const bytes = await fetchTo(client, `${path}/result`, options.out, sha256);
+        const stamps = await fetchStamps(client, `${path}/timestamps`, options.out);
+        return { id, out: options.out, sha256, bytes, timestamps: stamps };
       });
-      printView(options.json, done, `${done.out}: ${done.bytes} bytes, SHA-256 ${done.sha256}`);
+      const stamps = done.timestamps.map(
+        ({ key, response, signature }) => `\n${response}: time stamp of ${signature}, by ${key}`,
+      );
+      printView(options.json, done, `${done.out}: ${done.bytes} bytes, SHA-256 ${done.sha256}${stamps.join('')}`);
     });
 }
 

@@ -1,20 +1,19 @@
-import { readFileSync } from 'node:fs';
 import { canonicalJson, toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
-import { KeysteadError } from '@keystead/core/errors';
 import { FIRMWARE_FORMATS } from '@keystead/core/firmware';
 import { parsePolicy, type StatementSigner } from '@keystead/core/lifecycle';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { RestClient } from '../client/rest.ts';
+import type { RestClient } from '../client/rest.ts';
 import type { RequestView } from '../signing/index.ts';
 import { asSigningOperator, type OperatorOptions, operatorOptions } from './operator.ts';
-import { handIn, type LocalFile, localFile, namedFile } from './sign-files.ts';
+import { handIn, type LocalFile, localFile } from './sign-files.ts';
 import { askingRole, requireOwnCopy, statementOf } from './sign-statement.ts';
 import { printView, requestText } from './sign-text.ts';
 import { duration, REQUESTS, waitFor } from './sign-wait.ts';
+import { asWorkload, type WorkloadOptions, workloadOptions } from './sign-workload.ts';
 import { elsewhereOptions, type SignWithOptions } from './statement-signer.ts';
 
-interface RequestOptions extends OperatorOptions, SignWithOptions {
+interface RequestOptions extends OperatorOptions, SignWithOptions, WorkloadOptions {
   product: string;
   environment: string;
   target: string;
@@ -30,9 +29,6 @@ interface RequestOptions extends OperatorOptions, SignWithOptions {
   rollback?: boolean;
   draft?: boolean;
   wait?: number;
-  tokenFd?: string;
-  url?: string;
-  anchor?: string;
 }
 
 /** A day in which the last approval may still come. */
@@ -40,7 +36,7 @@ const HOLDS_SECONDS = 86_400;
 
 export function requestCommand(): Command {
   const command = new Command('request').argument('<image>', 'the image as it was built, not signed');
-  return elsewhereOptions(operatorOptions(command, 'release'))
+  return workloadOptions(elsewhereOptions(operatorOptions(command, 'release')), 'submit a draft')
     .description('hand in an image and sign that you ask for its signature; the same again is the same request')
     .requiredOption('--product <product>', 'as the policy names it')
     .addOption(
@@ -61,9 +57,6 @@ export function requestCommand(): Command {
     .option('--rollback', 'it goes back behind what was signed before: takes the larger quorum of the policy')
     .option('--draft', 'hand it in and sign nothing: a release engineer asks for it later, with the same command')
     .addOption(new Option('--wait [time]', 'wait until it is signed').preset('1h').argParser(duration))
-    .option('--token-fd <n>', 'submit a draft as a workload, with the OIDC token from this file descriptor')
-    .option('--url <url>', 'with --token-fd: where the service is')
-    .option('--anchor <file>', "with --token-fd: PEM of the root of the service's certificate")
     .addHelpText(
       'after',
       `
@@ -147,36 +140,6 @@ async function propose(
     key(),
   );
   return client.post<RequestView>(`${REQUESTS}/${draft.id}/statements`, { statement });
-}
-
-/** @throws InvalidArgumentError without an address. @throws KeysteadError `signing.no-file`. */
-async function asWorkload<T>(
-  { url, anchor }: RequestOptions,
-  tokenFd: string,
-  act: (client: RestClient) => Promise<T>,
-): Promise<T> {
-  if (url === undefined || anchor === undefined) {
-    throw new InvalidArgumentError('--token-fd takes --url and --anchor: a workload knows no data directory.');
-  }
-  const client = new RestClient({
-    baseUrl: url,
-    anchor: namedFile(anchor).toString('utf8'),
-    token: tokenFrom(tokenFd),
-  });
-  try {
-    return await act(client);
-  } finally {
-    client.close();
-  }
-}
-
-function tokenFrom(fd: string): string {
-  if (!/^\d{1,9}$/.test(fd)) throw new InvalidArgumentError('--token-fd takes the number of an open descriptor.');
-  try {
-    return readFileSync(Number(fd), 'utf8').trim();
-  } catch (cause) {
-    throw new KeysteadError('signing.no-file', { field: `file descriptor ${fd}`, seen: 'no token', cause });
-  }
 }
 
 function counter(text: string): number {

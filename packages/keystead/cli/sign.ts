@@ -5,6 +5,7 @@ import { approveCommand } from './sign-approve.ts';
 import { inspectCommand, prepareCommand } from './sign-image.ts';
 import { signKeyCommand } from './sign-key.ts';
 import { fetchCommand, listCommand, showCommand, statusCommand, withdrawCommand } from './sign-look.ts';
+import { proposeCommand } from './sign-propose.ts';
 import { requestCommand } from './sign-request.ts';
 import { verifyHssCommand } from './sign-verify-hss.ts';
 import { firmwareKeysCommand, resignCommand, worklistCommand } from './sign-worklist.ts';
@@ -16,6 +17,7 @@ export function signCommand(): Command {
   );
   for (const command of [
     requestCommand(),
+    proposeCommand(),
     showCommand(),
     approveCommand(),
     statusCommand(),

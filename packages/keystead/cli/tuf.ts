@@ -1,3 +1,6 @@
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { KeysteadError } from '@keystead/core/errors';
 import {
   envelopeBytes,
   joinEnvelopes,
@@ -9,15 +12,27 @@ import {
   tufShown,
   withSignature,
 } from '@keystead/core/firmware';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
-import { beginRepository, checkRepository, publish, TufRepository, type Versions } from '../signing/tuf/index.ts';
+import {
+  beginRepository,
+  checkRepository,
+  keepFresh,
+  type OnlineRoles,
+  ownOnlineKey,
+  type Publication,
+  publish,
+  TufRepository,
+  type Versions,
+  type Watch,
+} from '../signing/tuf/index.ts';
 import { EXIT } from './exit.ts';
 import { type OfflineSignerOptions, offlineSigner } from './offline-signer.ts';
-import { table } from './operator.ts';
+import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { joinCommand, type QuorumFile } from './quorum-files.ts';
 import { namedFile } from './sign-files.ts';
+import { keydRepositories, keydRoles } from './tuf-keyd.ts';
 import { period, rootCommand, targetsCommand } from './tuf-propose.ts';
 
 const METADATA: Omit<QuorumFile, 'sign'> = {
@@ -44,6 +59,7 @@ export function tufCommand(): Command {
   command.addCommand(initCommand());
   command.addCommand(publishCommand());
   command.addCommand(statusCommand());
+  command.addCommand(keysCommand());
   return command;
 }
 
@@ -84,46 +100,105 @@ function initCommand(): Command {
     });
 }
 
-interface PublishOptions {
+interface PublishOptions extends OperatorOptions {
   root?: string;
   targets?: string;
   files?: string;
-  onlineKey: string;
-  passphraseFd?: string;
+  onlineKey?: string;
+  keyd?: string;
+  watch?: boolean;
   snapshotFor: number;
   timestampFor: number;
-  json?: boolean;
 }
 
 function publishCommand(): Command {
-  return new Command('publish')
-    .description('publish what is new, and renew snapshot and timestamp; run it from a timer for the latter alone')
-    .argument('<dir>', 'the repository')
+  return operatorOptions(new Command('publish').argument('<dir>', 'the repository'), 'release')
+    .description('publish what is new, and renew snapshot and timestamp; without anything new, the latter alone')
     .option('--root <file>', 'the next root, signed by the old keys and the new')
     .option('--targets <file>', 'the next targets, signed')
     .option('--files <dir>', 'where the files of new targets lie, by their paths')
-    .requiredOption('--online-key <file>', 'encrypted PKCS#8 PEM: the key of snapshot and timestamp')
-    .option('--passphrase-fd <n>', "read the key's passphrase from this file descriptor")
-    .option('--snapshot-for <time>', 'how long a snapshot is good, for example 7d', period, 7 * 86_400)
-    .option('--timestamp-for <time>', 'how long a client can be frozen at most, for example 24h', period, 86_400)
-    .option('--json', 'machine-readable output')
+    .option('--keyd <repository>', 'keyd signs snapshot and timestamp, for the repository of this name in the policy')
+    .option('--watch', 'with --keyd: stay, and renew the timestamp before it ends')
+    .option('--online-key <file>', 'without --keyd, encrypted PKCS#8 PEM: the key of snapshot and timestamp')
+    .option(
+      '--snapshot-for <time>',
+      'with --online-key: how long a snapshot is good, for example 7d',
+      period,
+      7 * 86_400,
+    )
+    .option('--timestamp-for <time>', 'with --online-key: how long a client can be frozen at most', period, 86_400)
     .addHelpText(
       'after',
-      '\nExample:\n  $ keystead tuf publish ./repository --targets targets.json --files ./build --online-key online.pem',
+      '\nExamples:\n  $ keystead tuf publish ./repository --targets targets.json --files ./build --keyd pump\n' +
+        '  $ keystead tuf publish ./repository --keyd pump --watch',
     )
     .action(async (dir: string, options: PublishOptions) => {
-      const { root, targets, files, onlineKey, passphraseFd, snapshotFor, timestampFor } = options;
+      const { root, targets, files, onlineKey, keyd, watch } = options;
+      if ((keyd === undefined) === (onlineKey === undefined))
+        throw new InvalidArgumentError('Who signs is --keyd or --online-key, one of them.');
+      if (watch === true && keyd === undefined) throw new InvalidArgumentError('--watch is for --keyd.');
+      const repository = new TufRepository(dir);
+      const run = async (online: OnlineRoles): Promise<void> => {
+        const fresh = {
+          ...(root !== undefined && { root: namedFile(root) }),
+          ...(targets !== undefined && { targets: namedFile(targets) }),
+          ...(files !== undefined && { files }),
+        };
+        const once = (more: Pick<Publication, 'root' | 'targets' | 'files'> = {}): Promise<Versions> =>
+          publish(repository, { ...more, online, now: systemClock.now() });
+        const told = (done: Versions): void =>
+          void process.stdout.write(options.json === true ? `${JSON.stringify(done)}\n` : `${versionsText(done)}\n`);
+        told(await once(fresh));
+        if (watch === true) await keepFresh(once, watchOf(told));
+      };
+      if (keyd !== undefined) return asOperator(options, (client) => run(keydRoles(client, keyd)));
+      const { passphraseFd, snapshotFor, timestampFor } = options;
       const fd = passphraseFd === undefined ? {} : { passphraseFd };
-      const online = await offlineSigner({ data: '.', as: 'online', key: onlineKey, ...fd });
-      const done = await publish(new TufRepository(dir), {
-        ...(root !== undefined && { root: namedFile(root) }),
-        ...(targets !== undefined && { targets: namedFile(targets) }),
-        ...(files !== undefined && { files }),
-        online,
-        policy: { snapshotSeconds: snapshotFor, timestampSeconds: timestampFor },
-        now: systemClock.now(),
+      const own = await offlineSigner({
+        data: '.',
+        as: 'online',
+        ...(onlineKey !== undefined && { key: onlineKey }),
+        ...fd,
       });
-      process.stdout.write(options.json === true ? `${JSON.stringify(done)}\n` : `${versionsText(done)}\n`);
+      return run(ownOnlineKey(own, { snapshotSeconds: snapshotFor, timestampSeconds: timestampFor }));
+    });
+}
+
+/** Until somebody ends the program. */
+function watchOf(told: (done: Versions) => void): Watch {
+  const end = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => end.abort());
+  return {
+    clock: systemClock,
+    pause: (ms) => pause(ms, undefined, { signal: end.signal }).catch(() => undefined),
+    ended: () => end.signal.aborted,
+    told: (what) => {
+      if (what instanceof KeysteadError) process.stderr.write(`${what.code}: ${what.message}; it is tried again\n`);
+      else told(what);
+    },
+  };
+}
+
+/** What the next root must name: the public keys of keyd for a repository. */
+function keysCommand(): Command {
+  return operatorOptions(new Command('keys'), 'release')
+    .description("keyd's keys for the repositories of the policy, and how far each repository is")
+    .option('--out <dir>', 'write the public keys there, PEM, for keystead tuf root --online-key')
+    .action(async (options: OperatorOptions & { out?: string }) => {
+      const { repositories } = await asOperator(options, keydRepositories);
+      const { out } = options;
+      const keys = repositories.flatMap(({ repository, keys: own }) => own.map((key) => ({ repository, ...key })));
+      for (const { id, publicKey } of keys)
+        if (out !== undefined && publicKey !== null) durableWrite(join(out, `${id}.pem`), publicKey, 0o644);
+      if (options.json === true) process.stdout.write(`${JSON.stringify({ repositories })}\n`);
+      else {
+        const rows = keys.map(({ repository, id, publicKey, refused }) => [
+          repository,
+          id,
+          publicKey === null ? 'made at the next start of keyd' : (refused ?? 'signs'),
+        ]);
+        process.stdout.write(`${table([['repository', 'key', 'state'], ...rows])}\n`);
+      }
     });
 }
 

@@ -268,6 +268,16 @@ export class KeydClient {
     return this.#call('orderFirmwareKey', params);
   }
 
+  /** Snapshot and timestamp of an update repository; durable when it resolves, and the same while they are fresh. */
+  signTufStatus(params: Params<'signTufStatus'>): Promise<Result<'signTufStatus'>> {
+    return this.#call('signTufStatus', params);
+  }
+
+  /** The update repositories of the policy in force, with keyd's keys for their roots. */
+  tufRepositories(): Promise<Result<'tufRepositories'>> {
+    return this.#call('tufRepositories', {});
+  }
+
   /** Ends the connection and wipes the channel key. What still waits fails. */
   close(): void {
     this.#closed = true;

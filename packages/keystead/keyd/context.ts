@@ -45,6 +45,7 @@ import type { CeremonyRevocations } from './root-list.ts';
 import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
 import { TsaSigner } from './tsa-signer.ts';
+import { makeTufKeys } from './tuf-keys.ts';
 import { Turnstile } from './turnstile.ts';
 import { UnderWay } from './under-way.ts';
 import { UnitCount } from './unit-count.ts';
@@ -189,7 +190,7 @@ export class KeydContext {
     this.intake = intakeOf(this);
     this.crls = new CrlMaker(parts.crls.dir, parts.crls.shared);
     this.commissions = new CommissionFiles(parts.dir);
-    this.tsa = new TsaSigner(parts.dir);
+    this.tsa = new TsaSigner(parts.dir, state.timestampsTold);
     this.log = log;
     this.policies = policies;
     this.#clock = parts.clock;
@@ -250,6 +251,7 @@ export class KeydContext {
           ? await openFirmwareKeys(dir, keystore, policy, parts.hierarchy.firmware, clock.now())
           : parts.hierarchy.firmware;
       if (parts.hierarchy.node === undefined) await adoptFirmware(parts, state, journal);
+      if (parts.hierarchy.node === undefined) await makeTufKeys(keystore, policy);
       const hierarchy = { ...parts.hierarchy, firmware };
       const keys = keystore.list();
       const ledger = new KeyLedger(hierarchy, keys, () => policies.inForce.policy, orders);

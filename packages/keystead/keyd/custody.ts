@@ -4,6 +4,7 @@ import {
   custodyOf,
   firmwareIdOf,
   issuerOfKey,
+  isTufKeystoreId,
   type KeyPurposeId,
   OPTIONAL_PURPOSES,
   type Policy,
@@ -25,6 +26,7 @@ const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
 export function purposeOfKey(id: string): KeyPurposeId | undefined {
   const issuer = issuerOfKey(id);
   if (firmwareIdOf(id) !== undefined) return 'firmware-signer';
+  if (isTufKeystoreId(id)) return 'tuf-online';
   return issuer === undefined ? PURPOSES[id] : `${caOf(issuer)}-ca`;
 }
 

@@ -9,6 +9,7 @@ import {
   FirmwareSignatureEntry,
 } from './firmware-entries.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
+import { TufRootEntry, TufStatusEntry } from './tuf-entries.ts';
 import { issuerId, listedIssuer, perIssuer } from './wire-types.ts';
 
 /** A certificate that is about to be signed. */
@@ -180,7 +181,7 @@ const RootCrlEntry = z.strictObject({
   nextUpdate: isoTime,
 });
 
-/** That time stamps were signed: at most one entry in ten seconds, so that whoever asks for many does not fill the disk. */
+/** That time stamps were signed: at most one entry an hour, so that whoever asks for many does not fill the disk. */
 const TimestampsEntry = z.strictObject({
   ...numbered,
   kind: z.literal('timestamps'),
@@ -275,6 +276,8 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   FirmwareCertificateEntry,
   FirmwareKeyEntry,
   TimestampsEntry,
+  TufRootEntry,
+  TufStatusEntry,
 ]);
 
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;

@@ -29,6 +29,7 @@ import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import { SignTimestamp } from './wire/sign-timestamp.ts';
 import { SignOff, stationOrder } from './wire/station.ts';
+import { SignTufStatus, TufRepositoriesOperation } from './wire/tuf.ts';
 import { challengeElement, DeriveUnitKey, makeUnitKey, unitWay } from './wire/unit-ways.ts';
 import {
   bytes,
@@ -454,6 +455,9 @@ export const OPERATIONS = {
   orderFirmwareKey: OrderFirmwareKey,
   // Time stamps.
   signTimestamp: SignTimestamp,
+  // Update repositories.
+  signTufStatus: SignTufStatus,
+  tufRepositories: TufRepositoriesOperation,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -35,6 +35,10 @@ import { SerialSet } from './serial-set.ts';
 import { EndedSignOns } from './sign-ons.ts';
 import { Stations } from './stations.ts';
 import { TsaCertificates } from './tsa-certificates.ts';
+import { TufRepositories } from './tuf-repositories.ts';
+
+/** How far a clock may go back and the time stands still instead: what setting it right by hand or NTP does. */
+export const CLOCK_TOLERANCE_MS = 2000;
 
 type Recount = Omit<RecountJournalEntry, 'n' | 'kind'>;
 
@@ -92,6 +96,8 @@ export class KeydState {
   readonly tsaCertificates = new TsaCertificates();
   /** The indirect CRL of the root. */
   readonly rootList = new RootList();
+  /** The update repositories whose online roles keyd signs. */
+  readonly tuf = new TufRepositories();
   /** The orders to sign firmware. */
   readonly firmware = new FirmwareOrders();
   /** The orders about firmware keys. */
@@ -101,9 +107,11 @@ export class KeydState {
   readonly #issued = new Map<IssuerId, SerialSet>();
   #certificates = 0;
   #lastTime = 0;
+  #timestampsTold = Number.NEGATIVE_INFINITY;
 
   /** Takes an entry of the journal into account, at a start. */
   replay(entry: JournalEntry): void {
+    if (entry.kind === 'timestamps') this.#timestampsTold = Date.parse(entry.time);
     this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
     if (entry.kind === 'certificate') this.#replayCertificate(entry);
     if (entry.kind === 'master-key') this.masters.replay(entry);
@@ -116,6 +124,7 @@ export class KeydState {
     this.firmware.replay(entry);
     this.firmwareAdoptions.replay(entry);
     this.firmwareKeyOrders.replay(entry);
+    this.tuf.replay(entry, this.raises);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
     if (entry.kind === 'factory') this.factories.replay(entry);
@@ -178,6 +187,11 @@ export class KeydState {
   /** Every order to go on where journal and counter did not agree, in order. */
   get recounts(): readonly Recount[] {
     return this.#recounts;
+  }
+
+  /** How often this journal was restored, or put back: so often it has forgotten what was signed. */
+  get raises(): number {
+    return this.#restores.length + this.#recounts.length;
   }
 
   /** Takes a recount into account. Returns what takes it back, for when it could not be written. */
@@ -276,7 +290,7 @@ export class KeydState {
    */
   timeAt(now: Date): Date {
     const ms = now.getTime();
-    if (!(ms >= this.#lastTime - 2000)) {
+    if (!(ms >= this.#lastTime - CLOCK_TOLERANCE_MS)) {
       throw new KeysteadError('clock.went-back', {
         field: 'clock',
         seen: `${Number.isNaN(ms) ? 'no time' : now.toISOString()}, after ${new Date(this.#lastTime).toISOString()}`,
@@ -284,6 +298,11 @@ export class KeydState {
     }
     this.#lastTime = Math.max(this.#lastTime, ms);
     return new Date(this.#lastTime);
+  }
+
+  /** When the journal told last that time stamps are signed, as of the start; milliseconds since 1970. */
+  get timestampsTold(): number {
+    return this.#timestampsTold;
   }
 
   /** The latest time that was seen, milliseconds since 1970. */

@@ -10,11 +10,12 @@ import type { CertificateAuthority, SignerOf } from './certificate-authority.ts'
 import type { Hierarchy } from './hierarchy.ts';
 import type { Journal } from './journal.ts';
 import type { KeydState } from './state.ts';
+import { TsaFloor } from './tsa-floor.ts';
 
 /** A certificate is replaced when this part of its life is over: each token can be verified for the rest of it. */
 const RENEW_AT = 0.1;
-/** How often the journal tells that time stamps were signed. A clock that went back by less than that is not noticed. */
-const MARK_EVERY_MS = 10_000;
+/** How often the journal tells that time stamps were signed: what strangers ask for must not fill it. */
+const MARK_EVERY_MS = 3_600_000;
 
 /** What it works with: all of it is keyd's context, as of the moment. */
 export interface TsaWork {
@@ -40,13 +41,21 @@ export class TsaSigner {
   readonly #path: string;
   #held: TsaCertificate | undefined;
   #making: Promise<TsaCertificate> | undefined;
-  #markedAt = Number.NEGATIVE_INFINITY;
+  #markedAt: number;
   #marking: Promise<void> | undefined;
   #tokens = 0;
 
-  /** @param dir keyd's own directory. */
-  constructor(dir: string) {
+  /** The time that it does not go back before. */
+  readonly floor: TsaFloor;
+
+  /**
+   * @param dir keyd's own directory.
+   * @param markedAt when the journal told last that time stamps are signed, milliseconds since 1970.
+   */
+  constructor(dir: string, markedAt = Number.NEGATIVE_INFINITY) {
     this.#path = join(dir, 'tsa-signer.pem');
+    this.floor = new TsaFloor(dir);
+    this.#markedAt = markedAt;
   }
 
   /**
@@ -69,8 +78,8 @@ export class TsaSigner {
   }
 
   /**
-   * Writes down, from time to time, that time stamps are signed: from then on the clock does not go back before it. Who
-   * comes while that is being written waits for it too.
+   * Writes down, once an hour, that time stamps are signed; not sooner after a start. Who comes while that is being
+   * written waits for it too.
    * @throws KeysteadError `keyd.journal-failed`.
    */
   async mark(keyd: Pick<TsaWork, 'journal'>, now: Date): Promise<void> {

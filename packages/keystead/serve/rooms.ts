@@ -30,6 +30,7 @@ import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
 import { PolicyChanges } from './policy-changes.ts';
 import { Recounts } from './recounts.ts';
 import { ServedHierarchy } from './served-hierarchy.ts';
+import { TufRecords } from './tuf-records.ts';
 
 export interface RoomsOptions {
   readonly layout: Layout;
@@ -77,6 +78,7 @@ export interface Rooms {
   readonly signing: Signing;
   /** Who may submit images without a certificate. */
   readonly workloads: Workloads;
+  readonly tuf: TufRecords;
   /** Repairs what a crash left; before the first request is taken. */
   start(): Promise<void>;
   /** Writes down and publishes what is still on its way, and closes the records. */
@@ -174,6 +176,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
   });
   const workloads = new Workloads(options.workloads ?? [], clock, layout.data);
+  const tuf = new TufRecords({ store, keyd, audit, refusals });
   // ---- end of firmware signing
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
@@ -240,6 +243,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     caRevocations,
     signing,
     workloads,
+    tuf,
     certificates,
     hierarchy,
     async start() {

@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { Readable } from 'node:stream';
+import { toBase64 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { piecesOf } from '@keystead/core/firmware';
 import type { Permission } from '@keystead/core/lifecycle';
@@ -62,8 +63,15 @@ export function signingDomain(
     }
   }
 
-  /** No token gives a look at what others signed, or a voice. */
+  /** No token gives a look at what others signed, or a voice. Who tries it by one alone is named in the log. */
   async function person(caller: SigningCaller, permission: Permission, what: string): Promise<OperatorClient> {
+    const { token, certificate, requestId } = caller;
+    if (token !== undefined && certificate === undefined) {
+      const { id } = await identified(token, { requestId, what });
+      const error = new KeysteadError('signing.workload-forbidden', { field: 'token', seen: `${id}, to ${what}` });
+      await access.refused(error, { requestId, what }, { kind: 'workload', id });
+      throw error;
+    }
     return operator({ certificate: caller.certificate, requestId: caller.requestId }, permission, what);
   }
 
@@ -152,6 +160,15 @@ export function signingDomain(
     async signingResult(caller, id) {
       await reader(caller, 'fetch what was signed', id);
       return content(await signing.result(id));
+    },
+    async signingTimestamps(caller, id) {
+      await reader(caller, 'fetch what was signed', id);
+      const timestamps = signing.timestamps(id).map(({ key, signature, token }) => ({
+        key,
+        signature: toBase64(signature),
+        token: toBase64(token),
+      }));
+      return { timestamps };
     },
   };
 }

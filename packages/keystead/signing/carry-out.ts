@@ -1,11 +1,12 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { FirmwareOrder } from '@keystead/core/lifecycle';
+import { type FirmwareOrder, firmwareTimestamp } from '@keystead/core/lifecycle';
 import type { SigningRequestRow } from '../store/index.ts';
 import type { Blob, BlobStore } from './blob-store.ts';
 import type { AskedBy, SigningDeps } from './deps.ts';
 import { stateAfter } from './states.ts';
+import { stamped, type TimeStampFiles } from './time-stamps.ts';
 import { eventOf, TOLD, textOf } from './told.ts';
 import { statementsOf } from './view.ts';
 
@@ -21,12 +22,14 @@ const MOST_ADDED = 16 * 1024 * 1024;
 export class CarryOut {
   readonly #deps: SigningDeps;
   readonly #files: BlobStore;
+  readonly #stamps: TimeStampFiles;
   readonly #running = new Map<string, Promise<void>>();
   readonly #late = new Map<string, string>();
 
-  constructor(deps: SigningDeps, files: BlobStore) {
+  constructor(deps: SigningDeps, files: BlobStore, stamps: TimeStampFiles) {
     this.#deps = deps;
     this.#files = files;
+    this.#stamps = stamps;
   }
 
   /** Begins with an approved request; one that is under way goes on. */
@@ -89,17 +92,24 @@ export class CarryOut {
     }
     const statements = statementsOf(row);
     const made = await this.#deps.keyd.signFirmware({ statements, subject, requestId: row.requestId });
-    const pieces = format.assemble(image, subject, made.signatures);
+    const wish = firmwareTimestamp(this.#deps.policy, order);
+    const signatures = await stamped(this.#deps.keyd, wish, made.signatures, row.requestId);
+    const pieces = format.assemble(image, subject, signatures);
     const kept = await this.#files.take(pieces, { most: image.size + MOST_ADDED });
     // It was read again while the result was put together.
     await image.verify();
+    const stamps = signatures.flatMap(({ key, signature, timestamp }) =>
+      timestamp === undefined ? [] : [{ key, signature, token: timestamp }],
+    );
+    if (format.stamped !== true && stamps.length > 0) this.#stamps.keep(row.id, stamps);
     await this.#end(
       row,
       'sign',
       by,
       {
         resultSha256: kept.sha256,
-        keys: made.signatures.map(({ key }) => key).join(', '),
+        keys: signatures.map(({ key }) => key).join(', '),
+        timestamps: stamps.map(({ token }) => toHex(sha256(token))).join(', ') || wish,
       },
       kept,
     );

@@ -1,15 +1,16 @@
 import type { Clock } from '@keystead/core/clock';
-import type { FirmwareFormat, FirmwareFormatName, MadeSignature } from '@keystead/core/firmware';
+import type { FirmwareFormat, FirmwareFormatName } from '@keystead/core/firmware';
 import type { Policy } from '@keystead/core/lifecycle';
 import type { Logger } from 'pino';
 import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Store } from '../store/index.ts';
+import type { KeySignature, TimeStamper } from './time-stamps.ts';
 
 /** What firmware signing asks of keyd. */
-export interface FirmwareSigner {
+export interface FirmwareSigner extends TimeStamper {
   signFirmware(asked: { statements: string[]; subject: Uint8Array; requestId: string }): Promise<{
-    readonly signatures: readonly (MadeSignature & { readonly key: string })[];
+    readonly signatures: readonly KeySignature[];
   }>;
 }
 

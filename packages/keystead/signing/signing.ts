@@ -15,6 +15,7 @@ import type { AskedBy, SigningDeps } from './deps.ts';
 import { requireHigher, requireVersionFree } from './rollback.ts';
 import { INITIAL, type SigningEvent, stateAfter } from './states.ts';
 import { type Reading, type Submission, Submissions } from './submission.ts';
+import { type DetachedTimeStamp, TimeStampFiles } from './time-stamps.ts';
 import { eventOf, TOLD, textOf } from './told.ts';
 import { type RequestView, statementsOf, viewOf } from './view.ts';
 
@@ -35,17 +36,20 @@ export class Signing {
   readonly #deps: SigningDeps;
   readonly #submissions: Submissions;
   readonly #carryOut: CarryOut;
+  readonly #stamps: TimeStampFiles;
 
   constructor(deps: SigningDeps) {
     this.#deps = deps;
     this.files = new BlobStore(deps.directory);
+    this.#stamps = new TimeStampFiles(deps.directory);
     this.#submissions = new Submissions(deps, this.files);
-    this.#carryOut = new CarryOut(deps, this.files);
+    this.#carryOut = new CarryOut(deps, this.files, this.#stamps);
   }
 
   /** Makes the directory, and goes on with what was approved when everything stopped. */
   async start(): Promise<void> {
     this.files.open();
+    this.#stamps.open();
     await this.tick();
   }
 
@@ -182,6 +186,13 @@ export class Signing {
     const { state, result } = this.show(id);
     if (result === null) throw new KeysteadError('signing.not-signed', { field: id, seen: state });
     return this.verified(result.sha256);
+  }
+
+  /** The time stamps that stand beside what was signed, for a format without a place for them. @throws as `result`. */
+  timestamps(id: string): readonly DetachedTimeStamp[] {
+    const { state } = this.show(id);
+    if (state !== 'signed') throw new KeysteadError('signing.not-signed', { field: id, seen: state });
+    return this.#stamps.of(id);
   }
 
   /** A file that is kept, whose bytes have been hashed again. The caller closes it. */

@@ -16,6 +16,7 @@ const NOTHING_CLAIMED: FirmwareClaims = { product: null, version: null, security
 export const authenticode: FirmwareFormat = {
   name: 'authenticode',
   title: 'UEFI program (PE/COFF) with an Authenticode signature, for UEFI Secure Boot and sbverify',
+  stamped: true,
   signedBy: (key) => signsCms(key),
   async read(image) {
     const pe = await readPe(image);

@@ -14,6 +14,7 @@ const NOTHING_CLAIMED: FirmwareClaims = { product: null, version: null, security
 export const cms: FirmwareFormat = {
   name: 'cms',
   title: 'detached CMS signature (RFC 5652) over a file, for openssl cms and whatever reads S/MIME',
+  stamped: true,
   signedBy: (key) => signsCms(key, ['sha256']),
   async read(image) {
     const content = await hashContent(image);

@@ -35,6 +35,7 @@ async function unsignedBundle(image: ImageBytes): Promise<Squashfs> {
 export const rauc: FirmwareFormat = {
   name: 'rauc',
   title: 'RAUC update bundle (squashfs, format plain) with its CMS signature, for rauc',
+  stamped: true,
   signedBy: (key) => signsCms(key, ['sha256']),
   async read(image) {
     const { compression, inodes, madeAt } = await unsignedBundle(image);

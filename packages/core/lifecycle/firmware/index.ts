@@ -32,10 +32,13 @@ export {
   type FirmwareLine,
   type FirmwarePolicy,
   type FirmwareScope,
+  type FirmwareTimestamp,
+  firmwareKeyId,
   firmwareKeyOf,
   firmwareLine,
   firmwareQuorum,
   firmwareScheme,
+  firmwareTimestamp,
 } from './policy.ts';
 export {
   FIRMWARE_PROFILE,
@@ -45,4 +48,14 @@ export {
   firmwareProfileOf,
 } from './profile.ts';
 export { requireTransition } from './transition.ts';
+export {
+  checkTufRules,
+  isTufKeystoreId,
+  type TufPolicy,
+  TufPolicySchema,
+  type TufRepositoryRule,
+  tufKeystoreId,
+  tufRepositoryName,
+  tufRepositoryRule,
+} from './tuf.ts';
 export { canonicalVersion, compareVersions } from './version.ts';

@@ -54,6 +54,10 @@ const quorum = {
   hardware: z.literal(true).optional(),
 };
 
+/** What becomes of the time stamp (RFC 3161) of a signature: waited for, made where there is a TSA, or not made. */
+export const FIRMWARE_TIMESTAMPS = ['required', 'wanted', 'none'] as const;
+export type FirmwareTimestamp = (typeof FIRMWARE_TIMESTAMPS)[number];
+
 const LineSchema = z.strictObject({
   /** The keys that sign for it, by their ids; an order names some of them. */
   keys: z.array(firmwareKeyId).min(1).max(16),
@@ -65,6 +69,8 @@ const LineSchema = z.strictObject({
   ...quorum,
   /** Who may let version or security counter go back; without it nobody may. */
   rollback: z.strictObject(quorum).optional(),
+  /** Whether each signature is stamped with its time; without it, `wanted`. */
+  timestamp: z.enum(FIRMWARE_TIMESTAMPS).optional(),
 });
 export type FirmwareLine = z.infer<typeof LineSchema>;
 
@@ -130,6 +136,10 @@ export function firmwareLine(policy: WithFirmware, { product, environment, forma
     seen: `${format}, where ${product} in ${environment} has ${line.formats.join(', ')}`,
   });
 }
+
+/** What the policy says of time stamps there. @throws KeysteadError `firmware-order.not-in-policy`. */
+export const firmwareTimestamp = (policy: WithFirmware, scope: FirmwareScope): FirmwareTimestamp =>
+  firmwareLine(policy, scope).timestamp ?? 'wanted';
 
 /** A key of the policy. @throws KeysteadError `firmware-order.not-in-policy`. */
 export function firmwareKeyOf(policy: WithFirmware, id: string): FirmwareKey {

@@ -4,6 +4,7 @@ import type { ApprovalQuorum } from '../approval-quorum.ts';
 import type { Policy } from '../policy.ts';
 import { permits } from '../roles.ts';
 import { ableFor } from '../signers/rules.ts';
+import { TSA_PROFILE, tsaProfile } from '../tsa.ts';
 import { FIRMWARE_ENVIRONMENTS, type FirmwareLine } from './policy.ts';
 import { FIRMWARE_PROFILE, firmwareProfile } from './profile.ts';
 
@@ -51,6 +52,8 @@ export function checkFirmwareRules(policy: Policy): void {
         if (!fits) throw broken(`${field}.trusted[${at}]`, `${id}, which is no other ${environment} key of ${product}`);
       });
       requireOnce(line.trusted ?? [], (at) => `${field}.trusted[${at}]`);
+      if (line.timestamp === 'required' && tsaProfile(policy) === undefined)
+        throw broken(`${field}.timestamp`, `required, without a profile '${TSA_PROFILE}'`);
       checkQuorums(policy, line, field, environment === 'production');
     }
   });

@@ -25,6 +25,11 @@ export function firmware(found: Findings, before: Policy, after: Policy): void {
       const which = now.hardware === true ? 'only by keys' : 'also by keys that are not';
       found.add('warns', `${field}.hardware`, `approvals count ${which} held in hardware`);
     }
+    const [stamps, stamped] = [now.timestamp ?? 'wanted', line.timestamp ?? 'wanted'];
+    if (stamps !== stamped) {
+      const text = `a time stamp of each signature is '${stamps}', and was '${stamped}'`;
+      found.add(stamps === 'required' ? 'notes' : 'warns', `${field}.timestamp`, text);
+    }
     if (!sameJson(line.rollback ?? null, now.rollback ?? null))
       found.add('warns', `${field}.rollback`, `going back takes ${goingBack(now)}, and took ${goingBack(line)}`);
   }

@@ -2,7 +2,7 @@ import { durationText } from '../duration.ts';
 import type { Policy } from '../policy.ts';
 import type { PolicyFile } from '../policy-update.ts';
 import { type Block, type Content, code, paragraph, section, table, warning } from './content.ts';
-import { firmwareSections } from './firmware.ts';
+import { firmwareSections, tufSections } from './firmware.ts';
 import { keySections } from './keys.ts';
 import { historySections, type PolicyHistoryEntry, quorumSections, roleSections } from './people.ts';
 import { procedureSections } from './procedures.ts';
@@ -37,6 +37,7 @@ export function policyDocument({ policy, sha256 }: PolicyFile, history: readonly
       ...procedureSections(policy),
       ...quorumSections(policy),
       ...firmwareSections(policy),
+      ...tufSections(policy),
       ...historySections(history),
       ...referenceSections(),
     ],

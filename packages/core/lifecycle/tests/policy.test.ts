@@ -175,6 +175,11 @@ test('no policy lets anybody but keyd itself have a certificate for time stamps'
     `profiles[${at(TSA_PROFILE)}].extKeyUsage`,
     edit(TSA_PROFILE, (profile) => Object.assign(profile, { extKeyUsage: ['timeStamping', 'codeSigning'] })),
   );
+  refused(
+    'policy.tsa-backdated',
+    `profiles[${at(TSA_PROFILE)}].validity.backdateSeconds`,
+    edit(TSA_PROFILE, (profile) => Object.assign(profile, { validity: { ...profile.validity, backdateSeconds: 1 } })),
+  );
   assert.equal(
     demoPolicy({ operators: [], issued, tsaSigner: false }).profiles.some(({ id }) => id === TSA_PROFILE),
     false,

@@ -18,7 +18,7 @@ export async function signTimestamp(
   keyd: KeydContext,
   params: Params<'signTimestamp'>,
 ): Promise<Result<'signTimestamp'>> {
-  const now = keyd.now();
+  const now = keyd.tsa.floor.timeAt(keyd.now());
   requireHeadquarters(keyd.hierarchy.node, 'timestamp', 'a time stamp');
   if (tsaProfile(keyd.policy) === undefined || !keyd.ledger.has(TSA_KEY))
     throw new KeysteadError('tsp.off', { field: TSA_KEY });
@@ -32,6 +32,7 @@ export async function signTimestamp(
   const info = tstInfo(facts);
   const { issuer, certificate } = await keyd.tsa.at(keyd, now);
   await keyd.tsa.mark(keyd, now);
+  keyd.tsa.floor.pass(now);
   // An order that came while the journal was written holds too.
   keyd.ledger.require(TSA_KEY, 'protect', now);
   const key = keyd.signerOf(TSA_KEY);

@@ -10,6 +10,7 @@ import { signKeyOrder } from '@keystead/core/lifecycle';
 import { parseTimestampRequest, readCertificate, timestampResponse } from '@keystead/core/x509';
 import { readJournal } from '../journal.ts';
 import type { JournalDraft } from '../journal-entry.ts';
+import { TsaFloor } from '../tsa-floor.ts';
 import { TsaSigner } from '../tsa-signer.ts';
 import { KeydBed } from './bed.ts';
 
@@ -92,8 +93,15 @@ test('each token has its own serial number; a restart keeps the certificate, and
   assert.notEqual(first.serial, second.serial);
   assert.equal(verify().code, 0);
   assert.equal(made().length, 1);
-  const marks = readJournal(join(bed.dir, 'journal')).entries.filter(({ kind }) => kind === 'timestamps');
-  assert.ok(marks.length >= 2);
+  const marks = () => readJournal(join(bed.dir, 'journal')).entries.filter(({ kind }) => kind === 'timestamps');
+  // At most one entry an hour, however many are asked for and however often keyd is started.
+  assert.equal(marks().length, 1);
+  bed.clock.advance(3599);
+  await stamp('-sha256', '-cert');
+  assert.equal(marks().length, 1);
+  bed.clock.advance(2);
+  await stamp('-sha256', '-cert');
+  assert.equal(marks().length, 2);
 });
 
 test('no token is given out before the journal tells of it, also to those who come while it is written, and none where it cannot be', async () => {
@@ -114,7 +122,7 @@ test('no token is given out before the journal tells of it, also to those who co
   assert.deepEqual([written.length, marked], [1, 0]);
   written[0]?.failed(new Error('a full disk'));
   await Promise.all(refused);
-  const late = new Date(now.getTime() + 20_000);
+  const late = new Date(now.getTime() + 2 * 3_600_000);
   const all = [mark(now), mark(now), mark(late)];
   await turn();
   assert.deepEqual([written.length, marked], [2, 0]);
@@ -171,6 +179,44 @@ test('a clock that went back stamps nothing, also after a restart', async () => 
   await assert.rejects(stamp('-sha256'), code('clock.went-back'));
   bed.clock.set(now);
   await stamp('-sha256');
+});
+
+test('between two kills no time goes back, by however little, and the time that the floor is ahead is no later than the accuracy says', async () => {
+  const { clock } = bed;
+  const stamps: Date[] = [];
+  for (const step of [0, 1, 1, 5]) {
+    clock.advance(step);
+    stamps.push((await stamp('-sha256')).time);
+  }
+  const began = clock.now();
+  const written = readFileSync(join(bed.dir, 'tsa-floor'), 'latin1');
+  assert.ok(Date.parse(written) >= Math.max(...stamps.map(Number)));
+  // A keyd that was killed, and a clock that was set back by less than it may: the time stands still.
+  const others = new TsaSigner(bed.dir);
+  assert.ok(others.floor.timeAt(began).getTime() >= began.getTime());
+  await bed.restart();
+  const { time } = await stamp('-sha256');
+  assert.ok(time.getTime() - began.getTime() <= 3000);
+  assert.ok(stamps.every((one) => one <= time));
+  // By a second more than that it is noticed, where the journal, of up to an hour before, would not.
+  clock.set(new Date(Date.parse(written) - 2500));
+  await bed.restart();
+  await assert.rejects(stamp('-sha256'), code('clock.went-back'));
+  clock.set(new Date(began.getTime() + 5000));
+  await stamp('-sha256');
+});
+
+test('a floor that cannot be written, or says no time, stamps nothing', async () => {
+  const path = join(bed.dir, 'tsa-floor');
+  const whole = readFileSync(path);
+  writeFileSync(path, 'yesterday');
+  assert.throws(() => new TsaFloor(bed.dir), code('keyd.not-ready'));
+  writeFileSync(path, whole);
+  const gone = mkdtempSync(join(tmpdir(), 'keystead-floor-'));
+  const floor = new TsaFloor(gone);
+  rmSync(gone, { recursive: true });
+  assert.throws(() => floor.pass(new Date()), code('keyd.journal-failed'));
+  assert.equal(floor.timeAt(new Date(1)).getTime(), 1);
 });
 
 test('a year later the key has a new certificate, so that the newest token can be verified for years', async () => {

@@ -29,6 +29,7 @@ import {
 } from './schemas.ts';
 import { SIGNING_ROUTES, signingRoutes } from './signing.ts';
 import { STATION_OPERATOR_ROUTES, stationOperatorRoutes } from './stations.ts';
+import { TUF_ROUTES, tufRoutes } from './tuf.ts';
 import { UNIT_ROUTES, unitRoutes } from './units.ts';
 
 /**
@@ -99,6 +100,7 @@ export function registerRest(
       factoryRoutes(api, domain, { read, caller, parameter });
       stationOperatorRoutes(api, domain, { read, caller, parameter });
       signingRoutes(api, domain, { read, caller, parameter });
+      tufRoutes(api, domain, { read, caller, parameter });
       caRevocationRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
@@ -166,6 +168,7 @@ const ROUTES = [
   ...STATION_ROUTES,
   ...CA_REVOCATION_ROUTES,
   ...SIGNING_ROUTES,
+  ...TUF_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/count', 'batch.open'],
   ['POST', '/api/v1/recounts {order}', 'ticket.sign'],

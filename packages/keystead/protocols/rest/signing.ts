@@ -79,6 +79,8 @@ export interface SigningDomain {
   signingKeys(caller: SigningCaller): Promise<unknown>;
   signingWorklist(caller: SigningCaller, key: string, from: number): Promise<unknown>;
   orderSigningKey(caller: SigningCaller, statements: string[]): Promise<unknown>;
+  /** Those that stand beside what was signed; bytes in base64. */
+  signingTimestamps(caller: SigningCaller, id: string): Promise<unknown>;
 }
 
 /** Firmware signing: files by their hash, requests, what people sign of them, and results. REQ-KEY-SOD-02 */
@@ -139,6 +141,9 @@ export function signingRoutes(api: FastifyInstance, domain: SigningDomain, { rea
   api.get('/signing/requests/:id/result', async (request, reply) =>
     send(reply, await domain.signingResult(who(request), await idOf(request))),
   );
+  api.get('/signing/requests/:id/timestamps', async (request) =>
+    domain.signingTimestamps(who(request), await idOf(request)),
+  );
 }
 
 function send(reply: FastifyReply, { bytes, sha256: hash, stream }: SigningContent): FastifyReply {
@@ -185,4 +190,5 @@ export const SIGNING_ROUTES = [
   ['GET', '/api/v1/signing/worklist ?key&from', 'signing.read'],
   ['POST', '/api/v1/signing/key-orders {statements}', 'firmware-key.sign, and the quorum of firmware-emergency'],
   ['GET', '/api/v1/signing/requests/:id/result', 'signing.read, or the token of the workload that submitted it'],
+  ['GET', '/api/v1/signing/requests/:id/timestamps', 'signing.read, or the token of the workload that submitted it'],
 ] as const;

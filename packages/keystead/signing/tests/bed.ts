@@ -60,6 +60,11 @@ export class StandIn implements FirmwareSigner {
     const signer = new Uint8Array() as never;
     return { signatures: [{ key: 'fw-1', signer, chain: [], time: this.#clock.now(), signature }] };
   };
+
+  /** It has no TSA: time stamps are tested with keyd itself (tests/interop/firmware-timestamps.test.ts). */
+  signTimestamp: FirmwareSigner['signTimestamp'] = async () => {
+    throw new KeysteadError('tsp.off', { field: 'tsa' });
+  };
 }
 
 function signerOf(): Signer {

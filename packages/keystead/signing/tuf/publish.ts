@@ -1,27 +1,20 @@
 import { dirname, join } from 'node:path';
-import type { Signer } from '@keystead/core/crypto';
+import { sameBytes } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import {
-  envelopeBytes,
-  nextSnapshot,
-  nextTimestamp,
+  fileOf,
   readRole,
   requireNextRoot,
   requireThreshold,
   requireUnexpired,
-  type StatusPolicy,
-  signedBytes,
   type TufRoot,
   type TufSnapshot,
   type TufTargets,
   type TufTimestamp,
-  tufKeyId,
-  tufKeyOf,
-  tufSubject,
-  withSignature,
 } from '@keystead/core/firmware';
 import { durableDirectory, removeUnfinished } from '../../files/durable.ts';
 import { StagedFile } from '../../files/staged.ts';
+import type { OnlineRoles } from './online-roles.ts';
 import type { TufRepository } from './repository.ts';
 
 const MODE = 0o644;
@@ -34,9 +27,8 @@ export interface Publication {
   readonly targets?: Uint8Array;
   /** Where the files of new targets lie, by their paths. */
   readonly files?: string;
-  /** Of snapshot and timestamp. */
-  readonly online: Signer;
-  readonly policy: StatusPolicy;
+  /** Who signs snapshot and timestamp. */
+  readonly online: OnlineRoles;
   readonly now: Date;
 }
 
@@ -48,6 +40,8 @@ export interface Versions {
   readonly timestamp: number;
   /** ISO 8601; clients refuse everything after it. */
   readonly until: string;
+  /** When the timestamp alone ends, which is renewed. */
+  readonly timestampUntil: string;
 }
 
 /** Begins a repository with its first root. @throws KeysteadError `firmware.*`; nothing is written then. */
@@ -66,33 +60,32 @@ export function beginRepository(repository: TufRepository, root: Uint8Array, now
  * @throws KeysteadError `firmware.*` with what is wrong; what was in force is in force then. Error of node:fs.
  */
 export async function publish(repository: TufRepository, publication: Publication): Promise<Versions> {
-  const { online, policy, now } = publication;
+  const { online, now } = publication;
   const root = nextRootOf(repository, publication);
   const last = repository.inForce();
   const targetBytes = publication.targets ?? last?.targets.bytes;
   if (targetBytes === undefined)
     throw new KeysteadError('firmware.tuf-repository', { field: 'targets', seen: 'none yet' });
-  const made = nextSnapshot(root, targetBytes, last?.snapshot, policy, now);
   const targets = readRole('targets', targetBytes).signed;
-  const snapshot = made ?? last?.snapshot.signed;
-  if (snapshot === undefined)
-    throw new KeysteadError('firmware.tuf-repository', { field: 'snapshot', seen: 'none yet' });
-  const snapshotBytes = made === undefined ? last?.snapshot.bytes : await signStatus(made, root, online);
-  if (snapshotBytes === undefined) throw new KeysteadError('firmware.tuf-repository', { field: 'snapshot' });
-  const timestamp = nextTimestamp(root, snapshotBytes, last?.timestamp.signed, policy, now);
-  const timestampBytes = await signStatus(timestamp, root, online);
+  const roots = [...repository.roots(), ...(publication.root === undefined ? [] : [publication.root])];
+  const signed = await online.status({
+    ...{ root, roots, now, last, targets: targetBytes },
+    lastSnapshot: last?.snapshot.bytes,
+  });
+  const { snapshot, timestamp } = requireStatus(root, signed, targetBytes, last);
 
   await putTargets(repository, targets, last?.targets.signed, publication.files);
   repository.write('targets', targets.version, targetBytes);
-  repository.write('snapshot', snapshot.version, snapshotBytes);
+  repository.write('snapshot', snapshot.version, signed.snapshot);
   if (publication.root !== undefined) repository.write('root', root.version, publication.root);
-  repository.write('timestamp', timestamp.version, timestampBytes);
+  repository.write('timestamp', timestamp.version, signed.timestamp);
   return {
     root: root.version,
     targets: targets.version,
     snapshot: snapshot.version,
     timestamp: timestamp.version,
     until: [root, targets, snapshot, timestamp].map(({ expires }) => expires).reduce((a, b) => (a < b ? a : b)),
+    timestampUntil: timestamp.expires,
   };
 }
 
@@ -110,13 +103,36 @@ function nextRootOf(repository: TufRepository, { root: bytes, now }: Publication
   return next.signed;
 }
 
-/** @throws KeysteadError `firmware.tuf-threshold` where the key is not the role's. */
-async function signStatus(signed: TufSnapshot | TufTimestamp, root: TufRoot, online: Signer): Promise<Uint8Array> {
-  const subject = tufSubject(signed);
-  const signature = await online.sign(signedBytes(subject));
-  const envelope = withSignature({ signed, subject, signatures: [] }, tufKeyId(tufKeyOf(online.spki)), signature);
-  requireThreshold(envelope, root, signed._type);
-  return envelopeBytes(envelope);
+/**
+ * What was signed must be of what is published, and no older: a service that errs, or lies, puts nothing in force by which
+ * clients stop.
+ * @throws KeysteadError `firmware.malformed`, `firmware.tuf-threshold`, `firmware.tuf-version`.
+ */
+function requireStatus(
+  root: TufRoot,
+  signed: Awaited<ReturnType<OnlineRoles['status']>>,
+  targets: Uint8Array,
+  last: ReturnType<TufRepository['inForce']>,
+): { snapshot: TufSnapshot; timestamp: TufTimestamp } {
+  const [snapshot, timestamp] = [readRole('snapshot', signed.snapshot), readRole('timestamp', signed.timestamp)];
+  requireThreshold(snapshot, root, 'snapshot');
+  requireThreshold(timestamp, root, 'timestamp');
+  const hash = (bytes: Uint8Array): string => fileOf(1, bytes).hashes.sha256;
+  if (snapshot.signed.meta['targets.json'].hashes.sha256 !== hash(targets))
+    throw new KeysteadError('firmware.tuf-version', { field: 'snapshot', seen: 'signed for other targets' });
+  if (timestamp.signed.meta['snapshot.json'].hashes.sha256 !== hash(signed.snapshot))
+    throw new KeysteadError('firmware.tuf-version', { field: 'timestamp', seen: 'signed for another snapshot' });
+  for (const [role, next] of [
+    ['snapshot', snapshot],
+    ['timestamp', timestamp],
+  ] as const) {
+    const before = last?.[role];
+    if (before === undefined || next.signed.version > before.signed.version) continue;
+    if (next.signed.version === before.signed.version && sameBytes(next.subject, before.subject)) continue;
+    const seen = `${next.signed.version}, where ${before.signed.version} is published`;
+    throw new KeysteadError('firmware.tuf-version', { field: role, seen });
+  }
+  return { snapshot: snapshot.signed, timestamp: timestamp.signed };
 }
 
 /** Copies the files of targets that are new, each held against its length and hash before it is in place. */

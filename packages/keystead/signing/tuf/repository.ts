@@ -57,6 +57,14 @@ export class TufRepository {
     return root;
   }
 
+  /** All roots as they are published, the first first; {@link TufRepository.root} judges them. */
+  roots(): readonly Uint8Array[] {
+    const roots: Uint8Array[] = [];
+    while (existsSync(this.#metadata(`${roots.length + 1}.root.json`)))
+      roots.push(this.read('root', roots.length + 1).bytes);
+    return roots;
+  }
+
   /** @throws KeysteadError `firmware.tuf-repository`, `firmware.malformed`. */
   read<R extends TufRole>(role: R, version?: number): Published<R> {
     const path = this.#metadata(role === 'timestamp' ? 'timestamp.json' : `${version}.${role}.json`);

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { DEMO_FIRMWARE, demoPolicy, formatPolicy } from '@keystead/core/lifecycle';
+import { DEMO_FIRMWARE, DEMO_TUF, demoPolicy, formatPolicy } from '@keystead/core/lifecycle';
 import { spawnCeremony } from '../../ceremony/index.ts';
 import { durableWrite } from '../../files/durable.ts';
 import { importBundle, isImported } from '../../keyd/import.ts';
@@ -70,6 +70,7 @@ async function found(world: World): Promise<void> {
     est: { serverKeys: ['ldevid'] },
     factory: {},
     firmware: DEMO_FIRMWARE,
+    tuf: DEMO_TUF,
     lifetimes: { ldevid: { seconds: world.config.ldevidSeconds, backdateSeconds: 10 } },
     urls: { crl: `${base}/crl/{ca}.crl`, ocsp: `${base}/ocsp/{ca}`, caIssuers: `${base}/ca/{ca}.cer` },
   });

@@ -93,6 +93,9 @@ const domain: RestDomain = {
   signingKeys: ask('signingKeys'),
   signingWorklist: ask('signingWorklist'),
   orderSigningKey: ask('orderSigningKey'),
+  signingTimestamps: ask('signingTimestamps'),
+  tufRepositories: ask('tufRepositories'),
+  signTufStatus: ask('signTufStatus'),
   refused: async (_certificate, thrown) => {
     refused.push(asKeysteadError(thrown).code);
   },

@@ -1,0 +1,100 @@
+import { fromBase64 } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import {
+  readRole,
+  type TufEnvelope,
+  type TufRole,
+  type TufRoot,
+  type TufSigned,
+  type TufSnapshot,
+  type TufTimestamp,
+} from '@keystead/core/firmware';
+import type { JournalEntry } from './journal-entry.ts';
+import { Queue } from './queue.ts';
+import type { TufRootJournalEntry, TufStatusJournalEntry } from './tuf-entries.ts';
+
+/** So far versions are raised with each restore: more than were signed since the backup, which the journal has forgotten. */
+const RAISED = 1_000_000;
+
+/** Metadata as it was signed, with the bytes that are published. */
+export interface SignedFile<S extends TufSigned> extends TufEnvelope<S> {
+  readonly bytes: Uint8Array;
+}
+
+/** What keyd signed last for a repository. */
+export interface TufStatus {
+  readonly snapshot: SignedFile<TufSnapshot>;
+  readonly timestamp: SignedFile<TufTimestamp>;
+}
+
+/** An update repository as keyd knows it. */
+export interface KnownRepository {
+  /** SHA-256 of the file of its first root, hex. */
+  readonly firstRoot: string;
+  /** The newest that keyd has taken. */
+  readonly root: TufRoot;
+  readonly status?: TufStatus;
+}
+
+/**
+ * The update repositories whose online roles keyd signs: the root in force of each, and what was signed last, again from
+ * the journal at each start. No front end brings back an older root, older targets or an older version. REQ-KEY-STO-03
+ */
+export class TufRepositories {
+  /** One after the other is judged and signed. */
+  readonly queue = new Queue();
+  readonly #known = new Map<string, KnownRepository>();
+  readonly #raised = new Map<string, number>();
+
+  /** @param raises how often this journal was restored or put back, as of the entry. */
+  replay(entry: JournalEntry, raises: number): void {
+    if (entry.kind === 'tuf-root') this.takeRoot(entry);
+    if (entry.kind === 'tuf-status') this.takeStatus(entry, raises);
+  }
+
+  /** Takes a root into account whose entry is durable. */
+  takeRoot({ repository, sha256, root }: Pick<TufRootJournalEntry, 'repository' | 'sha256' | 'root'>): void {
+    const before = this.#known.get(repository);
+    const { signed } = readRole('root', fromBase64(root));
+    this.#known.set(repository, { firstRoot: sha256, ...before, root: signed });
+  }
+
+  /** Takes what was signed into account, whose entry is durable. @throws KeysteadError `keyd.journal-damaged`. */
+  takeStatus(
+    { repository, snapshot, timestamp }: Pick<TufStatusJournalEntry, 'repository' | 'snapshot' | 'timestamp'>,
+    raises: number,
+  ): void {
+    const before = this.#known.get(repository);
+    const kept = snapshot === undefined ? before?.status?.snapshot : signedFile('snapshot', snapshot);
+    if (before === undefined || kept === undefined)
+      throw new KeysteadError('keyd.journal-damaged', { field: repository, seen: 'a timestamp of no snapshot' });
+    this.#raised.set(repository, raises);
+    this.#known.set(repository, {
+      ...before,
+      status: { snapshot: kept, timestamp: signedFile('timestamp', timestamp) },
+    });
+  }
+
+  of(repository: string): KnownRepository | undefined {
+    return this.#known.get(repository);
+  }
+
+  /**
+   * The lowest version that snapshot and timestamp may have next. After a restore it is far above what may have been
+   * signed since the backup: clients that have seen that take no lower one.
+   */
+  leastVersions(repository: string, raises: number): { snapshot: number; timestamp: number } {
+    const status = this.#known.get(repository)?.status;
+    const more = (raises - (this.#raised.get(repository) ?? 0)) * RAISED;
+    return {
+      snapshot: (status?.snapshot.signed.version ?? 0) + 1 + more,
+      timestamp: (status?.timestamp.signed.version ?? 0) + 1 + more,
+    };
+  }
+}
+
+/** Metadata of a role, as it stands in an entry. */
+function signedFile<R extends TufRole>(role: R, text: string): SignedFile<Extract<TufSigned, { _type: R }>> {
+  const bytes = fromBase64(text);
+  return { ...readRole(role, bytes), bytes };
+}

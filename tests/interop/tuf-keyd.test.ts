@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { KeysteadError } from '@keystead/core/errors';
+import type { TufRoot } from '@keystead/core/firmware';
+import { signedMetadata, TUF_REPOSITORY, TufBed } from 'keystead/keyd/tests/tuf-bed.ts';
+import { TufRepositories } from 'keystead/keyd/tuf-repositories.ts';
+import {
+  beginRepository,
+  checkRepository,
+  keepFresh,
+  type OnlineRoles,
+  publish,
+  TufRepository,
+  type Versions,
+} from 'keystead/signing/tuf/index.ts';
+import { Updater } from 'tuf-js';
+
+/** tuf-js updates through a repository whose snapshot and timestamp keyd signs; its clock is the machine's, so keyd's is too. */
+const DAY = 86_400;
+const folder = mkdtempSync(join(tmpdir(), 'keystead-tuf-keyd-'));
+const files = join(folder, 'files');
+const repository = new TufRepository(join(folder, 'repository'));
+let bed: TufBed;
+let server: Server;
+/** What a mirror that was taken over gives out instead. */
+let instead: Readonly<Record<string, Uint8Array>> = {};
+
+before(async () => {
+  bed = await TufBed.make(new Date());
+  mkdirSync(files);
+  server = createServer((request, response) => {
+    const path = decodeURIComponent(request.url ?? '');
+    try {
+      response.end(instead[path] ?? readFileSync(join(folder, 'repository', path)));
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await bed.rooted();
+  beginRepository(repository, bed.first, bed.keyd.clock.now());
+});
+after(async () => {
+  server.closeAllConnections();
+  server.close();
+  await bed.remove();
+  rmSync(folder, { recursive: true });
+});
+
+/** As the command has it signed, without serve between. */
+const keyd: OnlineRoles = {
+  async status({ roots, targets }) {
+    const [known] = (await bed.keyd.client.tufRepositories()).repositories;
+    const { snapshot, timestamp } = await bed.sign(roots.slice(known?.root ?? 0), targets);
+    return { snapshot: snapshot.bytes, timestamp: timestamp.bytes };
+  },
+};
+
+async function release(version: number, content: string, root?: Uint8Array): Promise<Versions> {
+  writeFileSync(join(files, 'pump.bin'), content);
+  const targets = await bed.targets(version, content);
+  const more = root === undefined ? {} : { root };
+  return publish(repository, { targets, files, online: keyd, now: bed.keyd.clock.now(), ...more });
+}
+const renew = (): Promise<Versions> => publish(repository, { online: keyd, now: bed.keyd.clock.now() });
+
+let clients = 0;
+/** A device that was given the first root in the factory. */
+function device(): { refresh: () => Promise<void>; fetch: () => Promise<string> } {
+  clients += 1;
+  const metadataDir = join(folder, `client-${clients}`);
+  mkdirSync(metadataDir);
+  writeFileSync(join(metadataDir, 'root.json'), bed.first);
+  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const updater = (): Updater =>
+    new Updater({
+      metadataDir,
+      metadataBaseUrl: `${base}/metadata`,
+      targetDir: metadataDir,
+      targetBaseUrl: `${base}/targets`,
+      config: { fetchRetries: 0 },
+    });
+  return {
+    refresh: () => updater().refresh(),
+    async fetch() {
+      const client = updater();
+      const info = await client.getTargetInfo('pump.bin');
+      assert.ok(info !== undefined);
+      return readFileSync(await client.downloadTarget(info), 'utf8');
+    },
+  };
+}
+
+let early: ReturnType<typeof device>;
+
+test('a client takes what keyd put in force, and what is renewed without people [tuf-js: TUF refresh, TUF download]', async () => {
+  early = device();
+  const first = await release(1, 'the first');
+  assert.deepEqual([first.root, first.targets, first.snapshot, first.timestamp], [1, 1, 1, 1]);
+  assert.equal(await early.fetch(), 'the first');
+  // Fresh for half of its time: the same again.
+  assert.deepEqual(await renew(), first);
+  const second = await release(2, 'the second');
+  assert.deepEqual([second.targets, second.snapshot, second.timestamp], [2, 2, 2]);
+  assert.equal(await early.fetch(), 'the second');
+  assert.ok((await checkRepository(repository, bed.keyd.clock.now())).every(({ fault }) => fault === null));
+});
+
+test('a client goes through a root that replaces the online key in keyd, and an old status is nothing to it then [tuf-js: TUF refresh, TUF download, TUF root-rotation]', async () => {
+  const old = {
+    '/metadata/timestamp.json': new Uint8Array(readFileSync(join(folder, 'repository/metadata/timestamp.json'))),
+  };
+  // The policy names the next key beside the one in use; keyd makes it when it starts again.
+  await bed.policy(({ tuf }) => {
+    tuf?.repositories[0]?.keys.push({ id: 'pump-online-2', algorithm: 'Ed25519' });
+  });
+  await bed.keyd.restart();
+  const root2 = await bed.rootOf([await bed.onlineSpki('pump-online-2')], { previous: bed.firstRoot as TufRoot });
+  const second = await signedMetadata(root2, ...bed.root.slice(1));
+  // Without the root it is the key that clients know which signs.
+  assert.equal((await release(3, 'the third')).root, 1);
+  const after = await publish(repository, { root: second, online: keyd, now: bed.keyd.clock.now() });
+  assert.deepEqual([after.root, after.targets, after.snapshot, after.timestamp], [2, 3, 4, 4]);
+  for (const client of [early, device()]) assert.equal(await client.fetch(), 'the third');
+  assert.equal((await release(4, 'the fourth')).timestamp, 5);
+  assert.equal(await early.fetch(), 'the fourth');
+  instead = old;
+  await assert.rejects(early.refresh());
+  await assert.rejects(device().refresh());
+  instead = {};
+  assert.equal(await early.fetch(), 'the fourth');
+});
+
+test('a watch renews what is half over, goes on when keyd was away, and ends when it is told', async () => {
+  const { clock } = bed.keyd;
+  const told: string[] = [];
+  const start = await renew();
+  let rounds = 0;
+  let away = 1;
+  const once = async (): Promise<Versions> => {
+    if (away-- > 0) throw new KeysteadError('keyd.unreachable', { field: 'keyd' });
+    return renew();
+  };
+  await keepFresh(once, {
+    clock,
+    pause: async (ms) => {
+      rounds += 1;
+      clock.advance(ms / 1000);
+    },
+    ended: () => rounds > 60,
+    told: (what) => void told.push(what instanceof KeysteadError ? what.code : `timestamp ${what.timestamp}`),
+  });
+  const { timestamp } = start;
+  const versions = [...new Set(told)];
+  assert.deepEqual(versions.slice(0, 4), [
+    'keyd.unreachable',
+    `timestamp ${timestamp}`,
+    `timestamp ${timestamp + 1}`,
+    `timestamp ${timestamp + 2}`,
+  ]);
+  // An hour at the most between two looks, and so at no time more than a client believes.
+  const status = await checkRepository(repository, clock.now());
+  assert.ok(status.every(({ fault }) => fault === null));
+  assert.ok(clock.now().getTime() - Date.now() > 2 * DAY * 1000);
+});
+
+test('a service that gives the status of other targets, or an older one, puts nothing in force', async () => {
+  const lying = (what: Partial<Awaited<ReturnType<OnlineRoles['status']>>>): OnlineRoles => ({
+    status: async (asked) => ({ ...(await keyd.status(asked)), ...what }),
+  });
+  const { timestamp, snapshot } = repository.inForce() ?? assert.fail();
+  bed.keyd.clock.advance(DAY / 2 + 1);
+  await renew();
+  const now = bed.keyd.clock.now();
+  const inForce = readFileSync(join(folder, 'repository/metadata/timestamp.json'), 'utf8');
+  const before = repository.inForce()?.timestamp.signed.version;
+  for (const what of [{ timestamp: timestamp.bytes }, { snapshot: timestamp.bytes }, { timestamp: snapshot.bytes }])
+    await assert.rejects(publish(repository, { online: lying(what), now }), KeysteadError);
+  assert.equal(readFileSync(join(folder, 'repository/metadata/timestamp.json'), 'utf8'), inForce);
+  assert.equal(repository.inForce()?.timestamp.signed.version, before);
+});
+
+test('after a restore the versions go on far above those that it has forgotten', async () => {
+  const known = new TufRepositories();
+  const { snapshot, timestamp } = repository.inForce() ?? assert.fail();
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+  known.takeRoot({ repository: TUF_REPOSITORY, sha256: 'aa', root: text(bed.first) });
+  known.takeStatus({ repository: TUF_REPOSITORY, snapshot: text(snapshot.bytes), timestamp: text(timestamp.bytes) }, 0);
+  const { version } = timestamp.signed;
+  assert.equal(known.leastVersions(TUF_REPOSITORY, 0).timestamp, version + 1);
+  assert.equal(known.leastVersions(TUF_REPOSITORY, 1).timestamp, version + 1_000_001);
+  assert.equal(known.leastVersions('never signed before the backup', 2).snapshot, 2_000_001);
+});
