@@ -4,6 +4,7 @@ import { checkKeyingRules } from './keying-rules.ts';
 import { type Policy, PolicySchema } from './policy.ts';
 import { checkPolicyRules } from './policy-rules.ts';
 import { firstIssue } from './schema-field.ts';
+import { checkTrustRules } from './trust/rules.ts';
 
 /**
  * Checks a parsed JSON value against the form of a policy and against the rules that hold between its parts.
@@ -19,6 +20,7 @@ export function checkPolicy(value: unknown): Policy {
   checkPolicyRules(parsed.data);
   checkKeyingRules(parsed.data);
   checkFirmwareRules(parsed.data);
+  checkTrustRules(parsed.data);
   return parsed.data;
 }
 

@@ -11,6 +11,7 @@ import { authorisations, backups, deviceProof } from './outsiders.ts';
 import { operators, quorums, revocationAuthority, ticketSigners, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation, transition } from './periods.ts';
 import { stations } from './stations.ts';
+import { trust } from './trust.ts';
 import { unitKeys } from './unit-keys.ts';
 
 export type { LiveCertificate, LiveInventory, PolicyDifference, Severity } from './findings.ts';
@@ -45,6 +46,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   unitKeys(found, before, after);
   fleetKeys(found, before, after);
   firmware(found, before, after);
+  trust(found, before, after);
   found.rest(before, after);
   return found.sorted();
 }
