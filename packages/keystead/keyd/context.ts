@@ -44,6 +44,7 @@ import type { Requesters } from './requester.ts';
 import type { CeremonyRevocations } from './root-list.ts';
 import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
+import { openTrustKeys } from './trust-signer.ts';
 import { TsaSigner } from './tsa-signer.ts';
 import { Turnstile } from './turnstile.ts';
 import { UnderWay } from './under-way.ts';
@@ -232,6 +233,7 @@ export class KeydContext {
         parts.hierarchy.node === undefined
           ? await openFirmwareKeys(dir, keystore, policy, parts.hierarchy.firmware, clock.now())
           : parts.hierarchy.firmware;
+      if (parts.hierarchy.node === undefined) await openTrustKeys(keystore, policy.trust?.keys ?? []);
       const hierarchy = { ...parts.hierarchy, firmware };
       const keys = keystore.list();
       const ledger = new KeyLedger(hierarchy, keys, () => policies.inForce.policy, orders);

@@ -9,6 +9,7 @@ import {
   type Policy,
   ROOT_CRL_KEY,
   TSA_KEY,
+  trustIdOf,
 } from '@keystead/core/lifecycle';
 import type { KeyInfo } from '../keystore/index.ts';
 
@@ -25,6 +26,7 @@ const PURPOSES: Readonly<Record<string, KeyPurposeId>> = {
 export function purposeOfKey(id: string): KeyPurposeId | undefined {
   const issuer = issuerOfKey(id);
   if (firmwareIdOf(id) !== undefined) return 'firmware-signer';
+  if (trustIdOf(id) !== undefined) return 'trust-bundle-signer';
   return issuer === undefined ? PURPOSES[id] : `${caOf(issuer)}-ca`;
 }
 

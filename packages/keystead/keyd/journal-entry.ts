@@ -4,6 +4,7 @@ import { ConsignmentEntry, ForkedEntry, ResolvedEntry, TakenEntry } from './cons
 import { FactoryEntry } from './factory-entry.ts';
 import { FirmwareOrderEntry, FirmwareSignatureEntry } from './firmware-entries.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
+import { TrustBundleEntry } from './trust-entry.ts';
 import { issuerId, listedIssuer, perIssuer } from './wire-types.ts';
 
 /** A certificate that is about to be signed. */
@@ -268,6 +269,7 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   FirmwareOrderEntry,
   FirmwareSignatureEntry,
   TimestampsEntry,
+  TrustBundleEntry,
 ]);
 
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;

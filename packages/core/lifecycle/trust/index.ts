@@ -10,6 +10,7 @@ export {
   verifyTrustStatements,
 } from './order.ts';
 export {
+  filterBackdateSeconds,
   type TrustKey,
   type TrustPolicy,
   trustIdOf,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { KeysteadError } from '../../errors/index.ts';
 import { bundleName, SIGNER_ALGORITHMS } from '../../trust/index.ts';
+import type { Profile } from '../../x509/index.ts';
 import type { ApprovalQuorum } from '../approval-quorum.ts';
 import { ONLINE_CAS } from '../issuer.ts';
 import { seconds } from '../keying.ts';
@@ -82,6 +83,18 @@ export function trustQuorum(policy: WithTrust, { strand }: { readonly strand: bo
     throw new KeysteadError('trust-order.strand-forbidden', { field: 'strand', seen: 'no quorum for it' });
   return { ...trust.strand, hardware: trust.hardware === true || trust.strand.hardware === true };
 }
+
+/** By how much the notBefore of a certificate that a filter covers may lie before the moment of issue, seconds. */
+export const filterBackdateSeconds = (
+  { profiles }: { readonly profiles: readonly Profile[] },
+  { issuers }: Pick<NonNullable<TrustPolicy['filter']>, 'issuers'>,
+): number =>
+  Math.max(
+    0,
+    ...profiles
+      .filter(({ issuer }) => issuers.some((ca) => ca === issuer))
+      .map(({ validity }) => validity.backdateSeconds),
+  );
 
 const PREFIX = 'trust-';
 

@@ -32,6 +32,7 @@ import { signOff } from './sign-off.ts';
 import { signTimestamp } from './sign-timestamp.ts';
 import { takeConsignment } from './take-consignment.ts';
 import { takeCrls } from './take-crls.ts';
+import { signTrustBundle, trustBundles, trustRevocations, trustStatus } from './trust.ts';
 
 type Operation<Op extends OperationName> = (keyd: KeydContext, params: Params<Op>) => Promise<Result<Op>>;
 
@@ -76,6 +77,10 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   firmwareSignatures,
   firmwareKeys,
   signTimestamp,
+  signTrustBundle,
+  trustBundles,
+  trustStatus,
+  trustRevocations,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */
