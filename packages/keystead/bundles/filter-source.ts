@@ -45,8 +45,7 @@ export async function collectSource(from: From, rule: NonNullable<TrustPolicy['f
   const date = Math.floor(now.getTime() / 1000) * 1000;
   const living = new Map<IssuerId, Set<Serial>>(issuers.map(({ id }) => [id, new Set()]));
   const take = (rows: readonly { serial: Serial; issuer: string; notAfter: number }[]): string | undefined => {
-    for (const { serial, issuer, notAfter } of rows)
-      if (notAfter > date) living.get(issuer as IssuerId)?.add(serial);
+    for (const { serial, issuer, notAfter } of rows) if (notAfter > date) living.get(issuer as IssuerId)?.add(serial);
     return rows.length === PAGE ? rows.at(-1)?.serial : undefined;
   };
   for (let after: string | undefined = '00'; after !== undefined; await turn()) {

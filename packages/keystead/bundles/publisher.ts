@@ -160,14 +160,18 @@ export class BundlePublisher {
     const source = await collectSource({ store, keyd, policy, issuers, now: clock.now() }, rule);
     const newest = this.last()?.filterSha256 ?? undefined;
     const before = newest === undefined ? undefined : await this.files.chain(newest, rule.mostDeltas);
-    const chain = before !== undefined && before.length <= rule.mostDeltas && this.#follows(before, source) ? before : [];
+    const chain =
+      before !== undefined && before.length <= rule.mostDeltas && this.#follows(before, source) ? before : [];
     const built = await buildAside({ source, chain });
     this.files.putFilter(built);
     return [...chain, built];
   }
 
   /** A delta goes forward in time, and is of the issuers that there were. */
-  #follows(chain: readonly Uint8Array[], source: { date: number; backdateSeconds: number; issuers: readonly unknown[] }) {
+  #follows(
+    chain: readonly Uint8Array[],
+    source: { date: number; backdateSeconds: number; issuers: readonly unknown[] },
+  ) {
     const newest = chain.at(-1);
     if (newest === undefined) return false;
     const { date, through, blocks } = decodeFilter(newest);

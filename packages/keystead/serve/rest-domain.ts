@@ -17,6 +17,7 @@ import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
 import { signingDomain } from './signing-domain.ts';
 import { stationOperatorDomain } from './station-domain.ts';
+import { trustDomain } from './trust-domain.ts';
 import { unitDomain } from './unit-domain.ts';
 
 /** The most devices that one answer lists. */
@@ -46,6 +47,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...stationOperatorDomain(rooms, operator, view),
     ...recordDomain(rooms, operator),
     ...signingDomain(rooms, operator),
+    ...trustDomain(rooms, operator),
     async revokeCa(caller, statements) {
       const client = await operator(caller, 'revocation.propose', 'revoke CA');
       const asked = { actor: actorOf(client), requestId: caller.requestId };

@@ -22,10 +22,10 @@ import type {
 } from './rows.ts';
 import type { CertificateState } from './schema.ts';
 import { SigningReader } from './signing-records.ts';
-import { TrustBundleReader, UptakeReader } from './trust-records.ts';
 import type { Prepared } from './statement.ts';
 import { StationReader } from './station-records.ts';
 import type { EnrolmentTransactionRow } from './transaction-rows.ts';
+import { TrustBundleReader, UptakeReader } from './trust-records.ts';
 
 /** What the records say about one certificate's standing. */
 export interface StatusRow {

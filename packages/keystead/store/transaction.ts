@@ -21,10 +21,10 @@ import type {
 } from './rows.ts';
 import type { CertificateState, DeviceState } from './schema.ts';
 import { SigningWriter } from './signing-records.ts';
-import { TrustBundleWriter, UptakeWriter } from './trust-records.ts';
 import type { Prepared } from './statement.ts';
 import { StationWriter } from './station-records.ts';
 import type { EnrolmentTransactionRow } from './transaction-rows.ts';
+import { TrustBundleWriter, UptakeWriter } from './trust-records.ts';
 
 /** The end of the audit log: its last number, and its time in milliseconds. */
 export interface AuditHead {

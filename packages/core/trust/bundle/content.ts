@@ -25,7 +25,7 @@ const base64Text = (max: number) =>
 const base64 = <T extends Uint8Array>(max: number) => base64Text(max).transform((text) => fromBase64(text) as T);
 
 /** What people decide of a bundle; the rest is of the moment in which it is signed. */
-const parts = <C extends z.ZodType, S extends z.ZodType>(certificate: C, spki: S) => ({
+const parts = <H extends z.ZodType, C extends z.ZodType, S extends z.ZodType>(spkiSha256: H, certificate: C, spki: S) => ({
   anchors: z.array(z.strictObject({ role: z.enum(ANCHOR_ROLES), certificate, ...window })).max(16),
   /** The keys that a device connects to by name, by SHA-256 of their SubjectPublicKeyInfo (as RFC 7469 section 2.4). */
   pins: z
@@ -35,7 +35,7 @@ const parts = <C extends z.ZodType, S extends z.ZodType>(certificate: C, spki: S
         keys: z
           .array(
             z.strictObject({
-              spkiSha256: hash.transform((hex) => hex as SpkiSha256),
+              spkiSha256,
               use: z.enum(PIN_USES),
               ...window,
             }),
@@ -52,10 +52,7 @@ const parts = <C extends z.ZodType, S extends z.ZodType>(certificate: C, spki: S
       z.strictObject({
         product: bundleName,
         /** SHA-256 of the SubjectPublicKeyInfo of each key whose signature counts. */
-        signers: z
-          .array(hash.transform((hex) => hex as SpkiSha256))
-          .min(1)
-          .max(8),
+        signers: z.array(spkiSha256).min(1).max(8),
         minimumSecurityCounter: z.int().min(0).max(0xffff_ffff),
       }),
     )
@@ -63,9 +60,15 @@ const parts = <C extends z.ZodType, S extends z.ZodType>(certificate: C, spki: S
 });
 
 /** The same with bytes left in base64, as people sign it. */
-export const StandingJsonSchema = z.strictObject(parts(base64Text(4096), base64Text(1024)));
+export const StandingJsonSchema = z.strictObject(parts(hash, base64Text(4096), base64Text(1024)));
 
-const StandingSchema = z.strictObject(parts(base64<DerCertificate>(4096), base64<DerSpki>(1024)));
+const StandingSchema = z.strictObject(
+  parts(
+    hash.transform((hex) => hex as SpkiSha256),
+    base64<DerCertificate>(4096),
+    base64<DerSpki>(1024),
+  ),
+);
 
 /**
  * What a device goes by: one signed document, so that no part of one can be put together with a part of another. All

@@ -294,13 +294,12 @@ test('a key that is compromised signs no bundle; where no other is believed ther
   assert.equal(held?.purpose, 'trust-bundle-signer');
   const order = await signKeyOrder(
     {
-      v: 1,
-      spkiSha256: held?.spkiSha256 ?? '',
+      spkiSha256: spkiSha256(bed.spkis.second),
       change: 'compromise',
       reason: 'a drill',
       after: 0,
-      signedAt: bed.keyd.clock.now().toISOString(),
-    } as never,
+      at: bed.keyd.clock.now(),
+    },
     'ca',
     bed.people.ca.signer,
   );

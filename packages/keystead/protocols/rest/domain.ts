@@ -11,6 +11,7 @@ import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
 import type { SigningDomain } from './signing.ts';
 import type { StationOperatorDomain } from './stations.ts';
+import type { TrustDomain } from './trust.ts';
 import type { UnitDomain } from './units.ts';
 import type { IssuedView } from './views.ts';
 
@@ -44,6 +45,7 @@ export interface RestDomain
     StationOperatorDomain,
     CaRevocationDomain,
     SigningDomain,
+    TrustDomain,
     RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;

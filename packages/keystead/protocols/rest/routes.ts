@@ -29,6 +29,7 @@ import {
 } from './schemas.ts';
 import { SIGNING_ROUTES, signingRoutes } from './signing.ts';
 import { STATION_OPERATOR_ROUTES, stationOperatorRoutes } from './stations.ts';
+import { TRUST_ROUTES, trustRoutes } from './trust.ts';
 import { UNIT_ROUTES, unitRoutes } from './units.ts';
 
 /**
@@ -100,6 +101,7 @@ export function registerRest(
       stationOperatorRoutes(api, domain, { read, caller, parameter });
       signingRoutes(api, domain, { read, caller, parameter });
       caRevocationRoutes(api, domain, { read, caller, parameter });
+      trustRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
@@ -166,6 +168,7 @@ const ROUTES = [
   ...STATION_ROUTES,
   ...CA_REVOCATION_ROUTES,
   ...SIGNING_ROUTES,
+  ...TRUST_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/count', 'batch.open'],
   ['POST', '/api/v1/recounts {order}', 'ticket.sign'],

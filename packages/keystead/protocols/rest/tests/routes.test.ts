@@ -19,6 +19,9 @@ const ask = (what: string) => async (): Promise<never> => {
 };
 const domain: RestDomain = {
   whoami: ask('whoami'),
+  trustStatus: ask('trustStatus'),
+  publishTrustBundle: ask('publishTrustBundle'),
+  reportUptake: ask('reportUptake'),
   devices: ask('devices'),
   device: ask('device'),
   certificate: ask('certificate'),
