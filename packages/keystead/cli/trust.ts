@@ -144,13 +144,17 @@ function statusCommand(): Command {
       if (latest === null) rows.push(['bundle', 'none yet: keystead trust propose']);
       else {
         rows.push(['bundle', `${latest.version}, since ${latest.issuedAt}, until ${latest.expires}`]);
-        rows.push(['published', published?.latest === latest.version ? 'yes' : `${published?.latest ?? 'none'}: see serve.log`]);
+        rows.push([
+          'published',
+          published?.latest === latest.version ? 'yes' : `${published?.latest ?? 'none'}: see serve.log`,
+        ]);
         rows.push(['content', `change ${latest.change}`]);
         rows.push(['signed by', latest.signer]);
         rows.push(['filter', latest.filterSha256 === null ? 'none' : `${latest.filterSha256}, of ${view.filterDate}`]);
         rows.push(['next', view.urgent ? 'now: something was revoked' : (view.filterAt ?? view.refreshAt ?? 'never')]);
       }
-      for (const { id, algorithm, refused } of view.keys) rows.push(['key', `${id}, ${algorithm}: ${refused ?? 'signs'}`]);
+      for (const { id, algorithm, refused } of view.keys)
+        rows.push(['key', `${id}, ${algorithm}: ${refused ?? 'signs'}`]);
       for (const { bundleVersion, devices } of view.uptake)
         rows.push(['devices', `${devices} with ${bundleVersion === null ? 'no bundle' : `bundle ${bundleVersion}`}`]);
       process.stdout.write(`${table(rows)}\n`);
@@ -234,7 +238,10 @@ function publishCommand(): Command {
 function filterCommand(): Command {
   return operatorOptions(new Command('filter'), 'pki')
     .description('build the revocation filter now, and publish it in a bundle with the same content')
-    .addHelpText('after', '\nExample:\n  $ keystead trust filter\n\nkeyd signs it when something was revoked since, or one is due.')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ keystead trust filter\n\nkeyd signs it when something was revoked since, or one is due.',
+    )
     .action(async (options: OperatorOptions) => tell(options, await post(options, [])));
 }
 

@@ -25,7 +25,11 @@ const base64Text = (max: number) =>
 const base64 = <T extends Uint8Array>(max: number) => base64Text(max).transform((text) => fromBase64(text) as T);
 
 /** What people decide of a bundle; the rest is of the moment in which it is signed. */
-const parts = <H extends z.ZodType, C extends z.ZodType, S extends z.ZodType>(spkiSha256: H, certificate: C, spki: S) => ({
+const parts = <H extends z.ZodType, C extends z.ZodType, S extends z.ZodType>(
+  spkiSha256: H,
+  certificate: C,
+  spki: S,
+) => ({
   anchors: z.array(z.strictObject({ role: z.enum(ANCHOR_ROLES), certificate, ...window })).max(16),
   /** The keys that a device connects to by name, by SHA-256 of their SubjectPublicKeyInfo (as RFC 7469 section 2.4). */
   pins: z
