@@ -49,6 +49,7 @@ export function judge(siege: Siege): string[] {
     ...ONLINE_CAS.flatMap((issuer) => [...lists(siege, issuer), ...answers(siege, issuer)]),
     ...rootLists(siege),
     ...firmware(siege),
+    ...trustBundles(siege),
     ...checkpoints(siege),
     ...documents(siege),
     ...timestamps(siege),
@@ -234,6 +235,10 @@ function rootLists({ trust, signed }: Siege): string[] {
 /** Firmware: none, for nobody ordered any. */
 const firmware = ({ signed }: Siege): string[] =>
   signed.filter(({ op }) => op === 'signFirmware').map(({ ok }) => `firmware of order ${ok.order}`);
+
+/** Trust bundles: none, for no quorum ordered what is to stand in them. */
+const trustBundles = ({ signed }: Siege): string[] =>
+  signed.filter(({ op }) => op === 'signTrustBundle').map(({ ok }) => `trust bundle ${ok.version}`);
 
 /** What came off its hold by an order of operators. */
 const releasedOf = (entries: Siege['entries'], issuer: OnlineCa): ReadonlySet<string> =>

@@ -44,7 +44,7 @@ import type { Requesters } from './requester.ts';
 import type { CeremonyRevocations } from './root-list.ts';
 import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
-import { openTrustKeys } from './trust-signer.ts';
+import { openTrustKeys } from './trust-keys.ts';
 import { TsaSigner } from './tsa-signer.ts';
 import { Turnstile } from './turnstile.ts';
 import { UnderWay } from './under-way.ts';

@@ -2,21 +2,7 @@ import { type Signer, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { type TrustKey, trustKeystoreId, trustPolicy } from '@keystead/core/lifecycle';
 import { isIn, type Standing } from '@keystead/core/trust';
-import type { Keystore } from '../keystore/index.ts';
 import type { KeydContext } from './context.ts';
-
-/**
- * Makes the keys that the policy names for trust bundles and the keystore has not. They have no certificate: devices
- * know them by their SubjectPublicKeyInfo, the first from the factory and each later one from a bundle.
- * @throws KeysteadError `keystore.*`.
- */
-export async function openTrustKeys(keystore: Keystore, keys: readonly TrustKey[]): Promise<void> {
-  const present = new Set(keystore.list().map(({ id }) => id));
-  for (const { id, algorithm } of keys) {
-    const name = trustKeystoreId(id);
-    if (!present.has(name)) await keystore.generate(name, algorithm, 'trust bundles');
-  }
-}
 
 /** Whether a key of the policy signs bundles now. @throws KeysteadError `key.*`, `keystore.key-missing`. */
 export function requireTrustKey(keyd: KeydContext, { id, algorithm }: TrustKey, now: Date): Signer {
