@@ -40,7 +40,7 @@ after(async () => {
 function shell(script: string): Promise<string> {
   const env = { ...process.env, PATH: `${bench.path('tools')}:${process.env.PATH ?? ''}` };
   return new Promise((resolve, reject) => {
-    const options = { cwd: deployment.folder, env, timeout: 120_000 };
+    const options = { cwd: deployment.folder, env, timeout: 600_000 };
     execFile('bash', ['--norc', '-euo', 'pipefail', '-c', script], options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout);
       else reject(new Error(`${script}\n${error.message}\n${stdout}\n${stderr}`));

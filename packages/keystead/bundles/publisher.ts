@@ -7,8 +7,8 @@ import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import type { Store, TrustBundleRow } from '../store/index.ts';
-import { BundleFiles } from './files.ts';
-import { collectSource } from './filter-source.ts';
+import { BundleFiles, type FilterChain } from './files.ts';
+import { type CollectedSource, collectSource } from './filter-source.ts';
 import { buildAside } from './filter-work.ts';
 
 /** What was revoked while a filter was built makes keyd refuse it: then it is built again. */
@@ -141,7 +141,8 @@ export class BundlePublisher {
 
   async #ask(statements: readonly string[], requestId: string): Promise<Result<'signTrustBundle'>> {
     for (let attempt = 1; ; attempt += 1) {
-      const filter = await this.#filter();
+      // The second one stands alone: what is wrong may be in what it would change.
+      const filter = await this.#filter(attempt > 1);
       try {
         return await this.#deps.keyd.signTrustBundle({ statements: [...statements], filter: [...filter], requestId });
       } catch (error) {
@@ -153,13 +154,13 @@ export class BundlePublisher {
   }
 
   /** The filter as of now, durable on the disk, with all that it changes. */
-  async #filter(): Promise<readonly Uint8Array[]> {
+  async #filter(alone: boolean): Promise<readonly Uint8Array[]> {
     const { policy, clock, store, keyd, issuers } = this.#deps;
     const rule = policy.trust?.filter;
     if (rule === undefined) return [];
     const source = await collectSource({ store, keyd, policy, issuers, now: clock.now() }, rule);
     const newest = this.last()?.filterSha256 ?? undefined;
-    const before = newest === undefined ? undefined : await this.files.chain(newest, rule.mostDeltas);
+    const before = newest === undefined || alone ? undefined : await this.files.chain(newest, rule.mostDeltas);
     const chain =
       before !== undefined && before.length <= rule.mostDeltas && this.#follows(before, source) ? before : [];
     const built = await buildAside({ source, chain });
@@ -167,16 +168,14 @@ export class BundlePublisher {
     return [...chain, built];
   }
 
-  /** A delta goes forward in time, and is of the issuers that there were. */
-  #follows(
-    chain: readonly Uint8Array[],
-    source: { date: number; backdateSeconds: number; issuers: readonly unknown[] },
-  ) {
-    const newest = chain.at(-1);
-    if (newest === undefined) return false;
-    const { date, through, blocks } = decodeFilter(newest);
-    const seconds = source.date / 1000;
-    return date <= seconds && through <= seconds - source.backdateSeconds && blocks.length === source.issuers.length;
+  /** A delta goes forward in time, and is of the very issuers that all before it are of. */
+  #follows(chain: FilterChain, { date, backdateSeconds, issuers }: CollectedSource): boolean {
+    const wanted = issuers.map(({ issuerSpkiSha256 }) => issuerSpkiSha256).sort();
+    return chain.map(decodeFilter).every((file) => {
+      const told = file.blocks.map(({ issuerSpkiSha256 }) => issuerSpkiSha256);
+      const forward = file.date <= date / 1000 && file.through <= date / 1000 - backdateSeconds;
+      return forward && told.join() === wanted.join();
+    });
   }
 
   /** Publishes what keyd has signed and the records do not have, the oldest first. */

@@ -42,6 +42,8 @@ export type TrustStatement = z.infer<typeof StatementSchema>;
 const KIND: OrderKind<TrustOrder> = {
   context: 'keystead trust bundle order v1\n',
   name: 'statement',
+  // The certificates of many anchors.
+  mostPayload: 57_344,
   schema: StatementSchema,
   codes: {
     malformed: 'trust-order.malformed',

@@ -36,7 +36,7 @@ export const TrustPolicySchema = z.strictObject({
     /** For how long devices may be away: a signer that is changed must still be believed for so long. */
     awaySeconds: seconds,
     /** The longest bundle, bytes. */
-    maxBytes: z.int().min(512).max(131_072),
+    maxBytes: z.int().min(512).max(16_384),
   }),
   /** Revocation filters; without it bundles name none. */
   filter: z
