@@ -22,7 +22,11 @@ const base64Text = (max: number) =>
     .base64()
     .min(1)
     .max(Math.ceil(max / 3) * 4);
-const base64 = <T extends Uint8Array>(max: number) => base64Text(max).transform((text) => fromBase64(text) as T);
+const base64 = <T extends Uint8Array>(max: number) =>
+  base64Text(max)
+    .transform((text) => fromBase64(text) as T)
+    // As long as its text may be, there may be two bytes more.
+    .refine((bytes) => bytes.length <= max, `must have at most ${max} bytes`);
 
 /** What people decide of a bundle; the rest is of the moment in which it is signed. */
 const parts = <H extends z.ZodType, C extends z.ZodType, S extends z.ZodType>(
