@@ -8,7 +8,7 @@ const coreMayImport = {
   crypto: ['bytes', 'errors', 'clock'],
   x509: ['bytes', 'errors', 'clock', 'crypto'],
   firmware: ['bytes', 'errors', 'clock', 'crypto', 'x509'],
-  lifecycle: ['bytes', 'errors', 'clock', 'crypto', 'x509', 'firmware'],
+  lifecycle: ['bytes', 'errors', 'clock', 'crypto', 'x509', 'firmware', 'trust'],
   log: ['bytes', 'errors', 'clock', 'crypto'],
   trust: ['bytes', 'errors', 'clock', 'crypto', 'x509'],
 };
@@ -23,7 +23,7 @@ const floors = [
   ['protocols'],
   ['acme'],
   ['fleet-keys'],
-  ['authority', 'provisioning', 'signing', 'access', 'inventory'],
+  ['authority', 'provisioning', 'signing', 'access', 'inventory', 'bundles'],
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
   ['keystore'],

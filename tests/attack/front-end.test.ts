@@ -3,7 +3,13 @@ import { after, before, test } from 'node:test';
 import { type DerCertificate, fromBase64, type Serial, toBase64 } from '@keystead/core/bytes';
 import { cmpMessage, directoryName, headerDer, requestBody } from '@keystead/core/cmp';
 import { randomBytes } from '@keystead/core/crypto';
-import { addRecountSignature, draftRecount, signCaRevocation } from '@keystead/core/lifecycle';
+import {
+  addRecountSignature,
+  DEMO_TRUST,
+  draftRecount,
+  signCaRevocation,
+  signTrustStatement,
+} from '@keystead/core/lifecycle';
 import { newSerial, OcspIssuer, readCertificate, signatureAlgorithmDer } from '@keystead/core/x509';
 import fc from 'fast-check';
 import { systemClock } from 'keystead/clock/system.ts';
@@ -36,6 +42,7 @@ before(async () => {
   siege = await Siege.make({
     attestation: pump.maker(),
     unitKeys: { injected: ['idevid'], diversified: [{ purpose: 'telemetry', version: 1, bytes: 32 }] },
+    trust: DEMO_TRUST,
   });
   front = await siege.front();
   ticket = await siege.bed.ticket({ id: 'siege', quota: 4, deviceIds: { prefix: 'KS-', from: 1, to: 40, width: 4 } });
@@ -742,6 +749,19 @@ function flipped(old: unknown, at: number): unknown {
   return bytes.toString('base64');
 }
 
+/** That one person asks for a bundle: it takes another one's approval. */
+function bundleProposal(): Promise<string> {
+  const at = Math.floor(Date.now() / 1000) * 1000;
+  const time = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  const window = { from: at / 1000 - 60, until: at / 1000 + 400 * 86_400 };
+  const signers = [{ spki: toBase64(makeKey().spki), ...window }];
+  const content = { anchors: [], pins: [], signers, firmware: [] };
+  const order = { id: 'siege', fleet: DEMO_TRUST.fleet, change: 1, content, strand: false, reason: 'an attack' };
+  const times = { signedAt: time(at), expiresAt: time(at + 3_600_000) };
+  const statement = { act: 'propose', order, proposer: 'ada', role: 'ca-operator', ...times } as const;
+  return signTrustStatement(statement, 'ada', siege.bed.people.ada.signer);
+}
+
 test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 times: keyd answers each, breaks over none, and signs nothing that the policy forbids', async () => {
   const { device, idevid } = shown(1);
   const requester = { kind: 'device', id: device, certificate: shown(1).ldevid };
@@ -779,6 +799,15 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
       'signFirmware',
       { statements: [await signedBy(siege.bed, 'ada', release)], subject: toBase64(randomBytes(32)), requestId: 'fw' },
     ],
+    // packages/keystead/keyd/tests/trust.test.ts has what is approved, and filters that lie: here nothing is approved.
+    [
+      'signTrustBundle',
+      { statements: [await bundleProposal()], filter: [toBase64(randomBytes(200))], requestId: 'bundle' },
+    ],
+    ['signTrustBundle', { statements: [], filter: [], requestId: 'refresh' }],
+    ['trustBundles', { after: 0, limit: 10 }],
+    ['trustStatus', {}],
+    ['trustRevocations', { issuer: 'server', from: 0, limit: 10 }],
     ['firmwareSignatures', { key: 'pump-1', from: 0, limit: 10 }],
     ['firmwareKeys', {}],
     // tests/attack/firmware.test.ts has what is approved.

@@ -50,6 +50,7 @@ export function judge(siege: Siege): string[] {
     ...rootLists(siege),
     ...firmware(siege),
     ...tufStatus(siege),
+    ...trustBundles(siege),
     ...checkpoints(siege),
     ...documents(siege),
     ...timestamps(siege),
@@ -238,6 +239,10 @@ const tufStatus = ({ signed }: Siege): string[] =>
   signed.filter(({ op }) => op === 'signTufStatus').map(({ params }) => `a status of ${params.repository}`);
 const firmware = ({ signed }: Siege): string[] =>
   signed.filter(({ op }) => op === 'signFirmware').map(({ ok }) => `firmware of order ${ok.order}`);
+
+/** Trust bundles: none, for no quorum ordered what is to stand in them. */
+const trustBundles = ({ signed }: Siege): string[] =>
+  signed.filter(({ op }) => op === 'signTrustBundle').map(({ ok }) => `trust bundle ${ok.version}`);
 
 /** What came off its hold by an order of operators. */
 const releasedOf = (entries: Siege['entries'], issuer: OnlineCa): ReadonlySet<string> =>

@@ -33,6 +33,7 @@ const SIGNING = new Set([
   'signCrl',
   'signRootCrl',
   'signFirmware',
+  'signTrustBundle',
   'signCheckpoint',
   'signEvidence',
   'signTimestamp',

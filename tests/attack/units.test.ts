@@ -97,7 +97,7 @@ test('what systemd-tmpfiles makes is what a start by root makes, and both users 
   const [keyd, serve] = [statSync(rig.layout.keyd), statSync(join(rig.layout.data, 'store'))];
   const ids: Readonly<Record<string, number>> = { root: 0, 'keystead-keyd': keyd.uid, 'keystead-serve': serve.uid };
   const lines = [...read('keystead.tmpfiles.conf').matchAll(/^d (\S+)\s+(\d+)\s+(\S+)\s+(\S+)$/gm)];
-  assert.equal(lines.length, 9);
+  assert.equal(lines.length, 10);
   for (const [, path = '', mode = '', user = '', group = ''] of lines) {
     const stats = statSync(path.replace('/var/lib/keystead', rig.layout.data));
     assert.equal((stats.mode & 0o7777).toString(8).padStart(4, '0'), mode, path);

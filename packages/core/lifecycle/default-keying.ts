@@ -13,6 +13,7 @@ const PERIODS: Partial<Record<KeyPurposeId, readonly [originator: Period, recipi
   // Each ceremony certifies the key again, for at most two years.
   'root-crl-signer': [10 * YEAR, 10 * YEAR],
   'firmware-signer': [3 * YEAR, 30 * YEAR],
+  'trust-bundle-signer': [10 * YEAR, 10 * YEAR],
   // The certificate of each token was made in the year before.
   'tsa-signer': [3 * YEAR, 15 * YEAR],
   'tuf-online': [2 * YEAR, 2 * YEAR],
@@ -41,6 +42,7 @@ const PLACES: Readonly<Record<KeyPurposeId, readonly KeyCustody[]>> = {
   'operator-ca': KEYD,
   'root-crl-signer': KEYD,
   'firmware-signer': KEYD,
+  'trust-bundle-signer': KEYD,
   'ocsp-responder': ['memory'],
   'evidence-signer': KEYD,
   'tsa-signer': KEYD,

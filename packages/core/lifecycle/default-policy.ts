@@ -14,6 +14,7 @@ import { checkPolicy } from './policy-check.ts';
 import type { Role } from './roles.ts';
 import { ROOT_CRL_PROFILE } from './root-crl.ts';
 import { STATION_PROFILE } from './station/rules.ts';
+import type { TrustPolicy } from './trust/policy.ts';
 import { TSA_PROFILE } from './tsa.ts';
 
 const HOUR = 3600;
@@ -282,6 +283,8 @@ export interface DemoPolicyOptions {
   firmware?: Policy['firmware'];
   /** Update repositories whose online roles keyd signs; without it, none. */
   tuf?: Policy['tuf'];
+  /** What trust bundles there are; without it, none. */
+  trust?: Policy['trust'];
   /** False for a policy of before the indirect CRL of the root: nobody signs one. */
   rootCrlSigner?: boolean;
   /** False for a policy of before time stamps: nobody signs one. */
@@ -365,12 +368,24 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     ...(options.stations === undefined ? {} : { stations: options.stations }),
     ...(options.firmware === undefined ? {} : { firmware: options.firmware }),
     ...(options.tuf === undefined ? {} : { tuf: options.tuf }),
+    ...(options.trust === undefined ? {} : { trust: options.trust }),
     ...(options.urls === undefined ? {} : { urls: options.urls }),
   });
 }
 
 /** The bytes of a policy's file: JSON for people, UTF-8. Its SHA-256 is what a ceremony approves. */
 export const formatPolicy = (policy: Policy): string => `${JSON.stringify(policy, null, 2)}\n`;
+
+/** Trust bundles as a demonstration has them, where one is asked for: short, so that a refresh can be watched. */
+export const DEMO_TRUST: TrustPolicy = {
+  fleet: 'demo',
+  keys: [{ id: 'first', algorithm: 'P-256' }],
+  bundle: { seconds: 7 * DAY, refreshPercent: 50, awaySeconds: 30 * DAY, maxBytes: 4096 },
+  filter: { issuers: ['operational', 'server'], seconds: 7 * DAY, everySeconds: HOUR, mostDeltas: 24 },
+  approvals: 1,
+  roles: ['policy-administrator', 'approver'],
+  strand: { approvals: 2, roles: ['policy-administrator', 'approver'] },
+};
 
 /** The firmware of the demonstration: one product, a key for production and one for development. */
 export const DEMO_FIRMWARE: FirmwarePolicy = {

@@ -79,5 +79,6 @@ export { firstIssue } from './schema-field.ts';
 export * from './signers/index.ts';
 export * from './station/index.ts';
 export * from './ticket.ts';
+export * from './trust/index.ts';
 export * from './tsa.ts';
 export * from './unit-keys-policy.ts';

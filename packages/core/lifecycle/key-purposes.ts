@@ -135,6 +135,19 @@ export const KEY_PURPOSES = {
     },
     atEnd: 'keyd signs no further firmware with it; what it signed stays as the devices trust it',
   },
+  'trust-bundle-signer': {
+    title: 'signer of trust bundles',
+    use: 'signs what devices go by: anchors, pins, the next signers, the least firmware, the revocation filter',
+    keyType: 'private signature key',
+    owner: 'ca-operator',
+    profiles: [],
+    ceiling: {
+      originator: 15 * YEAR,
+      recipient: 15 * YEAR,
+      why: 'longer than table 1: it signs content that a quorum has ordered, each time journalled, and devices that stay long out of reach must still know it',
+    },
+    atEnd: 'keyd signs no further bundle with it; devices stop believing it when its window in the bundles ends',
+  },
   'ocsp-responder': {
     title: 'OCSP responder',
     use: 'signs answers on the status of certificates, delegated by one CA (RFC 6960 section 4.2.2.2)',
@@ -332,6 +345,7 @@ export const OPTIONAL_PURPOSES: readonly KeyPurposeId[] = [
   'tsa-signer',
   'firmware-signer',
   'tuf-online',
+  'trust-bundle-signer',
 ];
 export const KEY_PURPOSE_IDS = Object.keys(KEY_PURPOSES) as [KeyPurposeId, ...KeyPurposeId[]];
 

@@ -5,6 +5,7 @@ import type { Permission } from './roles.ts';
 import {
   type DocumentKind,
   encodePayload,
+  malformed,
   type ReadPayload,
   readBase64url,
   readEnvelope,
@@ -17,9 +18,12 @@ import { type Proof, ProofShape, proofMembers, prove, type StatementSigner } fro
 
 export type { DocumentKind } from './signed-payload.ts';
 
+/** The longest payload of a document whose kind does not say another, characters. */
+const MOST_PAYLOAD = 16_384;
+
 const EnvelopeSchema = z.strictObject({
   /** RFC 8785 canonical JSON, base64url. */
-  payload: z.string().max(16_384),
+  payload: z.string().max(57_344),
   signer: z.string().regex(OPERATOR_NAME),
   ...ProofShape,
 });
@@ -51,6 +55,8 @@ export async function signDocumentOf<T>(
  */
 export function parseDocumentOf<T>(kind: DocumentKind<T>, text: string): OperatorDocument<T> {
   const { payload, signer, by, signature } = readEnvelope(kind, EnvelopeSchema, text);
+  if (payload.length > (kind.mostPayload ?? MOST_PAYLOAD))
+    throw malformed(kind, { field: 'payload', seen: `${payload.length} characters` });
   return { ...readPayload(kind, payload), signer, by, signature: readBase64url(kind, signature, 'signature') };
 }
 

@@ -5,6 +5,7 @@ import { checkKeyingRules } from './keying-rules.ts';
 import { type Policy, PolicySchema } from './policy.ts';
 import { checkPolicyRules } from './policy-rules.ts';
 import { firstIssue } from './schema-field.ts';
+import { checkTrustRules } from './trust/rules.ts';
 
 /**
  * Checks a parsed JSON value against the form of a policy and against the rules that hold between its parts.
@@ -21,6 +22,7 @@ export function checkPolicy(value: unknown): Policy {
   checkKeyingRules(parsed.data);
   checkFirmwareRules(parsed.data);
   checkTufRules(parsed.data);
+  checkTrustRules(parsed.data);
   return parsed.data;
 }
 

@@ -17,6 +17,7 @@ import { RevocationAuthoritySchema } from './revocation-authority.ts';
 import { ROLES } from './roles.ts';
 import { OperatorSignersSchema } from './signers/schema.ts';
 import { StationsPolicySchema } from './station/rules.ts';
+import { TrustPolicySchema } from './trust/policy.ts';
 import { UnitKeysSchema } from './unit-keys-policy.ts';
 
 export { OFFLINE_CAS, ONLINE_CAS, type OnlineCa } from './issuer.ts';
@@ -149,6 +150,8 @@ export const PolicySchema = z.strictObject({
   firmware: FirmwarePolicySchema.optional(),
   /** Update repositories (TUF) whose online roles keyd signs; without it, none. */
   tuf: TufPolicySchema.optional(),
+  /** Trust bundles and revocation filters for devices; without it, none. */
+  trust: TrustPolicySchema.optional(),
   /** Broken RSA keys of the fleet; without it, what fleet-key-policy.ts says. */
   fleetKeys: FleetKeyPolicySchema.optional(),
   /** Where relying parties find status; `{ca}` becomes the CA's role. These stand in certificates. */

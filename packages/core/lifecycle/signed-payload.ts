@@ -20,6 +20,8 @@ export interface PayloadKind<T> {
 
 /** What an operator may sign, and the refusals of who may not. */
 export interface DocumentKind<T> extends PayloadKind<T> {
+  /** The longest payload, characters of base64url; without it, what operator-document.ts says. */
+  readonly mostPayload?: number;
   readonly codes: {
     readonly malformed: ErrorCode;
     readonly signerUnknown: ErrorCode;

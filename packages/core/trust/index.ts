@@ -1,16 +1,22 @@
+export { requireFirmwareForward, type Stranded, strandedBy } from './bundle/change.ts';
 export {
   ANCHOR_ROLES,
   type AnchorRole,
   type BundleContent,
   type BundleJson,
+  bundleName,
   contentOfJson,
   jsonOfContent,
   PIN_USES,
   type PinUse,
+  type Standing,
+  type StandingJson,
+  StandingJsonSchema,
+  standingOfJson,
 } from './bundle/content.ts';
 export { parseBundle, type SignedBundle, signBundle } from './bundle/cose.ts';
 export { signBundleJws, verifyBundleJws } from './bundle/jws.ts';
-export { checkContent, isPinned } from './bundle/rules.ts';
+export { checkContent, isIn, isPinned, SIGNER_ALGORITHMS } from './bundle/rules.ts';
 export {
   CLOCK_SKEW_SECONDS,
   requireCurrent,

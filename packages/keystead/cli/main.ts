@@ -26,6 +26,7 @@ import { stationCommand } from './station.ts';
 import { ticketCommand } from './ticket.ts';
 import { tpmCommand } from './tpm.ts';
 import { traceCommand } from './trace.ts';
+import { trustCommand } from './trust.ts';
 import { tufCommand } from './tuf.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -94,6 +95,7 @@ program.addCommand(crlCommand());
 program.addCommand(verifyCommand());
 program.addCommand(scanCommand());
 program.addCommand(tufCommand());
+program.addCommand(trustCommand());
 program.addCommand(traceCommand());
 for (const command of program.commands) inheritExitOverride(command);
 

@@ -81,6 +81,10 @@ export class Layout {
   get signing(): string {
     return this.#in('signing');
   }
+  /** The trust bundles by their version, and their filters by hash, as they are published. */
+  get bundles(): string {
+    return this.#in('bundles');
+  }
   get operators(): string {
     return this.#in('operators');
   }

@@ -258,6 +258,26 @@ export class KeydClient {
     return this.#call('firmwareSignatures', params);
   }
 
+  /** Signs a trust bundle; durable when it resolves. The same order, or the same filter, has the same bundle again. */
+  signTrustBundle(params: Params<'signTrustBundle'>): Promise<Result<'signTrustBundle'>> {
+    return this.#call('signTrustBundle', params);
+  }
+
+  /** The trust bundles that keyd signed, the oldest first. */
+  trustBundles(params: Params<'trustBundles'>): Promise<Result<'trustBundles'>> {
+    return this.#call('trustBundles', params);
+  }
+
+  /** How it stands with trust bundles: keys, the last one, what is due. */
+  trustStatus(): Promise<Result<'trustStatus'>> {
+    return this.#call('trustStatus', {});
+  }
+
+  /** What a revocation filter must say is revoked. */
+  trustRevocations(params: Params<'trustRevocations'>): Promise<Result<'trustRevocations'>> {
+    return this.#call('trustRevocations', params);
+  }
+
   /** The keys for firmware of the policy in force, with their certificates. */
   firmwareKeys(): Promise<Result<'firmwareKeys'>> {
     return this.#call('firmwareKeys', {});

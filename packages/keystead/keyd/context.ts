@@ -44,6 +44,7 @@ import type { Requesters } from './requester.ts';
 import type { CeremonyRevocations } from './root-list.ts';
 import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
+import { openTrustKeys } from './trust-keys.ts';
 import { TsaSigner } from './tsa-signer.ts';
 import { makeTufKeys } from './tuf-keys.ts';
 import { Turnstile } from './turnstile.ts';
@@ -252,6 +253,7 @@ export class KeydContext {
           : parts.hierarchy.firmware;
       if (parts.hierarchy.node === undefined) await adoptFirmware(parts, state, journal);
       if (parts.hierarchy.node === undefined) await makeTufKeys(keystore, policy);
+      if (parts.hierarchy.node === undefined) await openTrustKeys(keystore, policy.trust?.keys ?? []);
       const hierarchy = { ...parts.hierarchy, firmware };
       const keys = keystore.list();
       const ledger = new KeyLedger(hierarchy, keys, () => policies.inForce.policy, orders);

@@ -10,6 +10,7 @@ import {
   type Policy,
   ROOT_CRL_KEY,
   TSA_KEY,
+  trustIdOf,
 } from '@keystead/core/lifecycle';
 import type { KeyInfo } from '../keystore/index.ts';
 
@@ -27,6 +28,7 @@ export function purposeOfKey(id: string): KeyPurposeId | undefined {
   const issuer = issuerOfKey(id);
   if (firmwareIdOf(id) !== undefined) return 'firmware-signer';
   if (isTufKeystoreId(id)) return 'tuf-online';
+  if (trustIdOf(id) !== undefined) return 'trust-bundle-signer';
   return issuer === undefined ? PURPOSES[id] : `${caOf(issuer)}-ca`;
 }
 

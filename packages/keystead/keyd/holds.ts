@@ -19,10 +19,17 @@ export class Holds {
   readonly #released = new Map<ListedIssuer, Map<Serial, ReleasedHold>>();
   /** By the hash of the order. */
   readonly #orders = new Map<string, ReleaseJournalEntry>();
+  #releases = 0;
+
+  /** How many certificates came off a hold by an order. */
+  get releases(): number {
+    return this.#releases;
+  }
 
   /** Takes an order of release into account whose entry is durable. */
   release(entry: ReleaseJournalEntry): void {
     this.#orders.set(entry.orderSha256, entry);
+    this.#releases += entry.released.length;
     for (const [issuer, hex] of entry.released) {
       const serial = hex as Serial;
       const held = this.#of(issuer).get(serial);

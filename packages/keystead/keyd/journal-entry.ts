@@ -9,6 +9,7 @@ import {
   FirmwareSignatureEntry,
 } from './firmware-entries.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
+import { TrustBundleEntry } from './trust-entry.ts';
 import { TufRootEntry, TufStatusEntry } from './tuf-entries.ts';
 import { issuerId, listedIssuer, perIssuer } from './wire-types.ts';
 
@@ -278,6 +279,7 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   TimestampsEntry,
   TufRootEntry,
   TufStatusEntry,
+  TrustBundleEntry,
 ]);
 
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;

@@ -29,6 +29,7 @@ import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import { SignTimestamp } from './wire/sign-timestamp.ts';
 import { SignOff, stationOrder } from './wire/station.ts';
+import { SignTrustBundle, TrustBundles, TrustRevocations, TrustStatus } from './wire/trust.ts';
 import { SignTufStatus, TufRepositoriesOperation } from './wire/tuf.ts';
 import { challengeElement, DeriveUnitKey, makeUnitKey, unitWay } from './wire/unit-ways.ts';
 import {
@@ -458,6 +459,11 @@ export const OPERATIONS = {
   // Update repositories.
   signTufStatus: SignTufStatus,
   tufRepositories: TufRepositoriesOperation,
+  // Trust bundles.
+  signTrustBundle: SignTrustBundle,
+  trustBundles: TrustBundles,
+  trustStatus: TrustStatus,
+  trustRevocations: TrustRevocations,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -1,4 +1,4 @@
-import type { Serial } from '@keystead/core/bytes';
+import { type Serial, toHex } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
 import { CRL_REASONS, type CrlReason, type EntryOctets, type RevocationReason, reasonOf } from '@keystead/core/x509';
 
@@ -109,6 +109,14 @@ export class RevokedSet {
       }
     }
     if (this.#records - this.#size > Math.max(CLEAR_FROM, this.#size)) this.#clear();
+  }
+
+  /** The serial numbers on the list. */
+  serials(): Serial[] {
+    const found: Serial[] = [];
+    for (const { octets, from, length } of this.#entries({}))
+      found.push(toHex(octets.subarray(from, from + length)) as Serial);
+    return found;
   }
 
   /**

@@ -34,6 +34,7 @@ import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
 import { EndedSignOns } from './sign-ons.ts';
 import { Stations } from './stations.ts';
+import { TrustBundles } from './trust-bundles.ts';
 import { TsaCertificates } from './tsa-certificates.ts';
 import { TufRepositories } from './tuf-repositories.ts';
 
@@ -104,7 +105,11 @@ export class KeydState {
   readonly firmwareKeyOrders = new FirmwareKeyOrders();
   /** The certificates of firmware keys that ceremonies made. */
   readonly firmwareAdoptions = new FirmwareAdoptions();
+  /** The trust bundles. */
+  readonly trust = new TrustBundles();
   readonly #issued = new Map<IssuerId, SerialSet>();
+  /** How many revocations and holds came onto a list. */
+  #listings = 0;
   #certificates = 0;
   #lastTime = 0;
   #timestampsTold = Number.NEGATIVE_INFINITY;
@@ -125,6 +130,7 @@ export class KeydState {
     this.firmwareAdoptions.replay(entry);
     this.firmwareKeyOrders.replay(entry);
     this.tuf.replay(entry, this.raises);
+    this.trust.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
     if (entry.kind === 'factory') this.factories.replay(entry);
@@ -161,6 +167,7 @@ export class KeydState {
 
   #replayRevocations({ issuer, revoked }: RevocationsJournalEntry | CrlJournalEntry, since: number): void {
     const lists = this.lists(issuer);
+    this.#listings += revoked.length;
     for (const [hex, ms, reason] of revoked) {
       if (!isReason(reason)) throw new KeysteadError('keyd.journal-damaged', { field: 'reason', seen: reason });
       const entry = { serial: hex as Serial, revokedAt: new Date(ms), reason };
@@ -197,7 +204,11 @@ export class KeydState {
   /** Takes a recount into account. Returns what takes it back, for when it could not be written. */
   takeRecount(recount: Recount): () => void {
     this.#recounts.push(recount);
-    return () => void this.#recounts.splice(this.#recounts.indexOf(recount), 1);
+    const unskip = this.trust.skip();
+    return () => {
+      this.#recounts.splice(this.#recounts.indexOf(recount), 1);
+      unskip();
+    };
   }
 
   /** The fewest entries that the log may have: what the restores vouched for. */
@@ -212,7 +223,7 @@ export class KeydState {
    */
   requireAfterRestore(
     { notBefore }: Pick<BatchTicket, 'notBefore'>,
-    what: 'ticket' | 'authorisation' | 'sign-on' | 'firmware-order' = 'ticket',
+    what: 'ticket' | 'authorisation' | 'sign-on' | 'firmware-order' | 'trust-order' = 'ticket',
   ): void {
     const isAfter = (last: { time: string } | undefined): boolean =>
       last === undefined || Date.parse(notBefore) > Date.parse(last.time);
@@ -238,17 +249,17 @@ export class KeydState {
     this.#certificates += 1;
     this.stations.saw(entry);
     this.tsaCertificates.saw(entry);
-    this.sawSerial(issuer, serial as Serial);
+    this.sawSerial(issuer, serial as Serial, Date.parse(notAfter));
     if (shards !== undefined) this.lists(issuer).sawSharding(shards, Date.parse(notAfter));
     const unit = ticket === undefined ? undefined : this.#units.get(subject);
     if (unit !== undefined) unit.idevid = { issuer, serial: serial as Serial, notAfter: Date.parse(notAfter) };
   }
 
-  /** Takes note of a certificate of this CA that stands in no journal. */
-  sawSerial(issuer: IssuerId, serial: Serial): void {
+  /** Takes note of a certificate of this CA. @param notAfter milliseconds since 1970; without it, it never ends. */
+  sawSerial(issuer: IssuerId, serial: Serial, notAfter?: number): void {
     const known = this.#issued.get(issuer) ?? new SerialSet();
     this.#issued.set(issuer, known);
-    known.add(serial);
+    known.add(serial, notAfter);
   }
 
   /**
@@ -391,6 +402,25 @@ export class KeydState {
     return known;
   }
 
+  /** Goes up by each revocation and hold that is listed, and by each release: whether anything has happened since. */
+  get revocationCount(): number {
+    return this.#listings + this.holds.releases;
+  }
+
+  /** The certificates of one of keyd's own issuers that end after `at`, seconds since 1970. */
+  living(issuer: IssuerId, at: number): Serial[] {
+    return this.#issued.get(issuer)?.endingAfter(at) ?? [];
+  }
+
+  /** Those of them that are listed, for good or on hold. */
+  listedAndLiving(issuer: IssuerId, at: number): Serial[] {
+    const issued = this.#issued.get(issuer);
+    if (issued === undefined) return [];
+    const held = [...this.holds.of(issuer)].map(({ serial }) => serial);
+    const revoked = this.#lists.get(issuer)?.revoked.serials() ?? [];
+    return [...revoked, ...held].filter((serial) => issued.endsAfter(serial, at));
+  }
+
   /** Whether keyd lists this certificate for good. */
   isRevoked(issuer: ListedIssuer, serial: Serial): boolean {
     return this.#lists.get(issuer)?.revoked.has(serial) ?? false;
@@ -432,7 +462,9 @@ export class KeydState {
     }
     lists.revoked.forget(forgetBefore);
     this.holds.forget(issuer, forgetBefore);
+    this.#listings += fresh.length;
     const undo = (): void => {
+      this.#listings -= fresh.length;
       for (const { serial } of fresh) {
         lists.revoked.delete(serial);
         this.holds.end(issuer, serial);

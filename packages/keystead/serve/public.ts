@@ -10,6 +10,7 @@ import { CrlDirectory, createCrlHandler } from '../protocols/crl/index.ts';
 import { boundConnections } from '../protocols/http/bounds.ts';
 import { createLogHandler } from '../protocols/log/index.ts';
 import { createOcspHandler, OcspResponder } from '../protocols/ocsp/index.ts';
+import { registerTrust } from '../protocols/trust/index.ts';
 import type { Rooms } from './rooms.ts';
 
 export interface PublicParts {
@@ -85,6 +86,12 @@ export function createPublicServer({ rooms, keyd, layout, clock, log, cmp }: Pub
       .type('application/pkix-cert')
       .header('Cache-Control', 'public, max-age=3600')
       .send(Buffer.from(ca.certificate));
+  });
+  const { bundles } = rooms;
+  registerTrust(app, {
+    index: () => bundles.index(),
+    bundle: (version, form) => bundles.files.bundle(version, form),
+    filter: (sha256) => bundles.files.filter(sha256),
   });
   if (cmp !== undefined) registerCmp(app, cmp, log);
   app.get('/healthz', () => ({ ok: true }));

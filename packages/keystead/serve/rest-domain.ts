@@ -17,6 +17,7 @@ import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
 import { signingDomain } from './signing-domain.ts';
 import { stationOperatorDomain } from './station-domain.ts';
+import { trustDomain } from './trust-domain.ts';
 import { tufDomain } from './tuf-domain.ts';
 import { unitDomain } from './unit-domain.ts';
 
@@ -48,6 +49,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...recordDomain(rooms, operator),
     ...signingDomain(rooms, operator),
     ...tufDomain(rooms, operator),
+    ...trustDomain(rooms, operator),
     async revokeCa(caller, statements) {
       const client = await operator(caller, 'revocation.propose', 'revoke CA');
       const asked = { actor: actorOf(client), requestId: caller.requestId };

@@ -11,6 +11,7 @@ import { Access, type AppendAudit, OutsideOperators, RefusalLog, Workloads } fro
 import type { Acme } from '../acme/index.ts';
 import { appendAudit, LogPublisher } from '../audit/index.ts';
 import { Authority, KeyClaims, RootCrlPublisher } from '../authority/index.ts';
+import { BundlePublisher, Uptake } from '../bundles/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
 import type { WorkloadIssuer } from '../files/workload-settings.ts';
@@ -76,6 +77,10 @@ export interface Rooms {
   readonly rootCrl: RootCrlPublisher | undefined;
   readonly caRevocations: CaRevocations;
   readonly signing: Signing;
+  /** Publishes trust bundles and revocation filters. */
+  readonly bundles: BundlePublisher;
+  /** What devices report that they go by. */
+  readonly uptake: Uptake;
   /** Who may submit images without a certificate. */
   readonly workloads: Workloads;
   readonly tuf: TufRecords;
@@ -178,6 +183,17 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const workloads = new Workloads(options.workloads ?? [], clock, layout.data);
   const tuf = new TufRecords({ store, keyd, audit, refusals });
   // ---- end of firmware signing
+  // ---- trust bundles
+  const bundles = new BundlePublisher({
+    ...{ store, keyd, clock, audit, refusals, log },
+    issuers: trust.issuers,
+    directory: layout.bundles,
+    get policy() {
+      return policies.policy;
+    },
+  });
+  const uptake = new Uptake(store, clock);
+  // ---- end of trust bundles
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
   const recounts = new Recounts({ store, keyd, audit, refusals });
@@ -213,7 +229,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
       })
       .catch(() => {});
-    for (const part of [authority, keys, fleetKeys, signing, ...(rootCrl === undefined ? [] : [rootCrl])]) {
+    for (const part of [authority, keys, fleetKeys, signing, bundles, ...(rootCrl === undefined ? [] : [rootCrl])]) {
       part
         .tick()
         .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
@@ -242,6 +258,8 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     rootCrl,
     caRevocations,
     signing,
+    bundles,
+    uptake,
     workloads,
     tuf,
     certificates,
@@ -279,12 +297,14 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
       await keys.tick();
       await signing.start();
+      if (factory === undefined) await bundles.start();
       if (factory === undefined) acme.start();
     },
     async close() {
       clearInterval(tick);
       await fleetKeys.close();
       await signing.settled();
+      await bundles.settled();
       await acme.close();
       await refusals.flush();
       await publisher.close();

@@ -77,6 +77,7 @@ const serveDirectories = (layout: Layout): string[] => [
   layout.records,
   layout.evidence,
   layout.signing,
+  layout.bundles,
 ];
 
 function handOver(layout: Layout, keyd: User, serve: User): void {

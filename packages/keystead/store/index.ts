@@ -39,3 +39,4 @@ export { type LockWait, Store } from './store.ts';
 export { type AuditHead, Tx } from './transaction.ts';
 export type { EnrolmentTransactionRow } from './transaction-rows.ts';
 export type { TransactionState } from './transaction-schema.ts';
+export type { TrustBundleRow, UptakeRow } from './trust-queries.ts';

@@ -12,6 +12,7 @@ import { revocationActs } from './revocation-migration.ts';
 import { signingRequests } from './signing-migration.ts';
 import { stations } from './station-migration.ts';
 import { enrolmentTransactions } from './transaction-migration.ts';
+import { trustBundles } from './trust-migration.ts';
 
 /** One step of the schema. A step that was released is never edited: the next one changes what it did. */
 export interface Migration {
@@ -39,6 +40,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 14, name: 'records by batch and by date', statements: recordIndexes },
   { version: 15, name: 'further ways to the key of a device', statements: deviceKeyWays },
   { version: 17, name: 'requests for firmware signatures', statements: signingRequests },
+  { version: 18, name: 'trust bundles, and what devices go by', statements: trustBundles },
 ];
 
 function firstSchema({

@@ -14,6 +14,7 @@ import type { DeviceState } from './schema.ts';
 import { signingQueries } from './signing-queries.ts';
 import { stationQueries } from './station-queries.ts';
 import { transactionQueries } from './transaction-queries.ts';
+import { trustQueries } from './trust-queries.ts';
 
 type Named = { issuer: IssuerName; serial: Serial };
 type Page = { after: string; count: number };
@@ -250,6 +251,7 @@ export function compileQueries(dialect: Dialect) {
     ...stationQueries(dialect),
     ...recordQueries(dialect),
     ...signingQueries(dialect),
+    ...trustQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

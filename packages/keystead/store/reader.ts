@@ -25,6 +25,7 @@ import { SigningReader } from './signing-records.ts';
 import type { Prepared } from './statement.ts';
 import { StationReader } from './station-records.ts';
 import type { EnrolmentTransactionRow } from './transaction-rows.ts';
+import { TrustBundleReader, UptakeReader } from './trust-records.ts';
 
 /** What the records say about one certificate's standing. */
 export interface StatusRow {
@@ -320,6 +321,16 @@ export class Reader {
   /** The records of firmware signing. */
   get signing(): SigningReader {
     return new SigningReader(this.statements);
+  }
+
+  /** The published trust bundles. */
+  get trustBundles(): TrustBundleReader {
+    return new TrustBundleReader(this.statements);
+  }
+
+  /** What devices said last that they go by. */
+  get uptake(): UptakeReader {
+    return new UptakeReader(this.statements);
   }
 
   /** The records of stations. */

@@ -7,6 +7,7 @@ import type { RevocationActTable } from './revocation-schema.ts';
 import type { SigningRequestTable } from './signing-schema.ts';
 import type { StationResultTable, StationSignOnTable } from './station-schema.ts';
 import type { EnrolmentTransactionTable } from './transaction-schema.ts';
+import type { TrustBundleTable, UptakeTable } from './trust-schema.ts';
 
 /** Where a certificate stands. `hold` comes back to `good` or goes on to `revoked`; `revoked` is for ever. */
 export type CertificateState = 'good' | 'revoked' | 'hold';
@@ -224,6 +225,8 @@ export interface Schema {
   quarantined_unit: QuarantinedUnitTable;
   outbox: OutboxTable;
   signing_request: SigningRequestTable;
+  trust_bundle: TrustBundleTable;
+  uptake: UptakeTable;
   station_sign_on: StationSignOnTable;
   station_result: StationResultTable;
   meta: MetaTable;

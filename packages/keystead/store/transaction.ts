@@ -24,6 +24,7 @@ import { SigningWriter } from './signing-records.ts';
 import type { Prepared } from './statement.ts';
 import { StationWriter } from './station-records.ts';
 import type { EnrolmentTransactionRow } from './transaction-rows.ts';
+import { TrustBundleWriter, UptakeWriter } from './trust-records.ts';
 
 /** The end of the audit log: its last number, and its time in milliseconds. */
 export interface AuditHead {
@@ -245,6 +246,14 @@ export class Tx extends Reader {
 
   override get signing(): SigningWriter {
     return new SigningWriter(this.statements);
+  }
+
+  override get trustBundles(): TrustBundleWriter {
+    return new TrustBundleWriter(this.statements);
+  }
+
+  override get uptake(): UptakeWriter {
+    return new UptakeWriter(this.statements);
   }
 
   override get stations(): StationWriter {

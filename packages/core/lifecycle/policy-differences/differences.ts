@@ -12,6 +12,7 @@ import { authorisations, backups, deviceProof } from './outsiders.ts';
 import { firmwareEmergency, operators, quorums, revocationAuthority, ticketSigners, tickets } from './people.ts';
 import { cryptoperiods, custody, grace, revocation, transition } from './periods.ts';
 import { stations } from './stations.ts';
+import { trust } from './trust.ts';
 import { tuf } from './tuf.ts';
 import { unitKeys } from './unit-keys.ts';
 
@@ -49,6 +50,7 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   fleetKeys(found, before, after);
   firmware(found, before, after);
   tuf(found, before, after);
+  trust(found, before, after);
   found.rest(before, after);
   return found.sorted();
 }

@@ -7,6 +7,7 @@ import { keySections } from './keys.ts';
 import { historySections, type PolicyHistoryEntry, quorumSections, roleSections } from './people.ts';
 import { procedureSections } from './procedures.ts';
 import { referenceSections } from './references.ts';
+import { trustSections } from './trust.ts';
 
 /**
  * The key management policy that a quality department files. Every figure comes from the policy, and nothing from the
@@ -38,6 +39,7 @@ export function policyDocument({ policy, sha256 }: PolicyFile, history: readonly
       ...quorumSections(policy),
       ...firmwareSections(policy),
       ...tufSections(policy),
+      ...trustSections(policy),
       ...historySections(history),
       ...referenceSections(),
     ],

@@ -13,6 +13,7 @@ test('an auditor reads everything and changes nothing', () => {
     'operator.enrol',
     'policy.read',
     'signing.read',
+    'trust.read',
     'audit.read',
     'key.read',
   ]);

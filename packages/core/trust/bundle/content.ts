@@ -13,43 +13,37 @@ export type PinUse = (typeof PIN_USES)[number];
 
 /** Whole seconds since 1970, until the end of 9999. */
 const seconds = z.int().min(0).max(253_402_300_799);
-const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'must be 1 to 32 of a-z 0-9 -');
+/** Of a fleet, a pinned server or a product. */
+export const bundleName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'must be 1 to 32 of a-z 0-9 -');
 const hash = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hex');
 const window = { from: seconds, until: seconds };
-const base64 = <T extends Uint8Array>(max: number) =>
+const base64Text = (max: number) =>
   z
     .base64()
     .min(1)
-    .max(Math.ceil(max / 3) * 4)
+    .max(Math.ceil(max / 3) * 4);
+const base64 = <T extends Uint8Array>(max: number) =>
+  base64Text(max)
     .transform((text) => fromBase64(text) as T)
     // As long as its text may be, there may be two bytes more.
     .refine((bytes) => bytes.length <= max, `must have at most ${max} bytes`);
 
-/**
- * What a device goes by: one signed document, so that no part of one can be put together with a part of another. All
- * times are whole seconds since 1970; a window is from `from` on and before `until`.
- */
-const ContentSchema = z.strictObject({
-  v: z.literal(1),
-  /** For whom it is: a device takes the bundles of its own fleet only. */
-  fleet: name,
-  /** Goes up by each; a device never goes back. */
-  version: z.int().min(1).max(0xffff_ffff),
-  issuedAt: seconds,
-  /** From then on nothing is believed by this one: who holds new ones back gains no more than that. */
-  expires: seconds,
-  anchors: z
-    .array(z.strictObject({ role: z.enum(ANCHOR_ROLES), certificate: base64<DerCertificate>(4096), ...window }))
-    .max(16),
+/** What people decide of a bundle; the rest is of the moment in which it is signed. */
+const parts = <H extends z.ZodType, C extends z.ZodType, S extends z.ZodType>(
+  spkiSha256: H,
+  certificate: C,
+  spki: S,
+) => ({
+  anchors: z.array(z.strictObject({ role: z.enum(ANCHOR_ROLES), certificate, ...window })).max(16),
   /** The keys that a device connects to by name, by SHA-256 of their SubjectPublicKeyInfo (as RFC 7469 section 2.4). */
   pins: z
     .array(
       z.strictObject({
-        role: name,
+        role: bundleName,
         keys: z
           .array(
             z.strictObject({
-              spkiSha256: hash.transform((hex) => hex as SpkiSha256),
+              spkiSha256,
               use: z.enum(PIN_USES),
               ...window,
             }),
@@ -59,25 +53,53 @@ const ContentSchema = z.strictObject({
     )
     .max(16),
   /** Who may sign the bundles after this one. */
-  signers: z.array(z.strictObject({ spki: base64<DerSpki>(1024), ...window })).max(8),
+  signers: z.array(z.strictObject({ spki, ...window })).max(8),
   /** The firmware that is taken at the least, by product. */
   firmware: z
     .array(
       z.strictObject({
-        product: name,
+        product: bundleName,
         /** SHA-256 of the SubjectPublicKeyInfo of each key whose signature counts. */
-        signers: z
-          .array(hash.transform((hex) => hex as SpkiSha256))
-          .min(1)
-          .max(8),
+        signers: z.array(spkiSha256).min(1).max(8),
         minimumSecurityCounter: z.int().min(0).max(0xffff_ffff),
       }),
     )
     .max(32),
+});
+
+/** The same with bytes left in base64, as people sign it. */
+export const StandingJsonSchema = z.strictObject(parts(hash, base64Text(4096), base64Text(1024)));
+
+const StandingSchema = z.strictObject(
+  parts(
+    hash.transform((hex) => hex as SpkiSha256),
+    base64<DerCertificate>(4096),
+    base64<DerSpki>(1024),
+  ),
+);
+
+/**
+ * What a device goes by: one signed document, so that no part of one can be put together with a part of another. All
+ * times are whole seconds since 1970; a window is from `from` on and before `until`.
+ */
+const ContentSchema = z.strictObject({
+  v: z.literal(1),
+  /** For whom it is: a device takes the bundles of its own fleet only. */
+  fleet: bundleName,
+  /** Goes up by each; a device never goes back. */
+  version: z.int().min(1).max(0xffff_ffff),
+  issuedAt: seconds,
+  /** From then on nothing is believed by this one: who holds new ones back gains no more than that. */
+  expires: seconds,
+  ...StandingSchema.shape,
   /** SHA-256 of the revocation filter that goes with it, which comes as a file of its own; null when there is none. */
   filterSha256: hash.nullable(),
 });
 
+/** What people decide of a bundle: it stands until they decide something else. */
+export type Standing = z.output<typeof StandingSchema>;
+/** The same as JSON has it, bytes in base64. */
+export type StandingJson = z.input<typeof StandingSchema>;
 export type BundleContent = z.output<typeof ContentSchema>;
 /** The same as JSON has it, bytes in base64. */
 export type BundleJson = z.input<typeof ContentSchema>;
@@ -89,8 +111,13 @@ export const jsonOfContent = (content: BundleContent): BundleJson => ({
 });
 
 /** @throws KeysteadError `trust-bundle.malformed` with the field. */
-export function contentOfJson(value: unknown): BundleContent {
-  const parsed = ContentSchema.safeParse(value);
+export const contentOfJson = (value: unknown): BundleContent => read(ContentSchema, value);
+
+/** @throws KeysteadError `trust-bundle.malformed` with the field. */
+export const standingOfJson = (value: unknown): Standing => read(StandingSchema, value);
+
+function read<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new KeysteadError('trust-bundle.malformed', {

@@ -2,6 +2,7 @@ import type { DerSpki } from '../../bytes/index.ts';
 import { toHex } from '../../bytes/index.ts';
 import { sha256, spkiSha256 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
+import { requireFirmwareForward } from './change.ts';
 import type { BundleContent } from './content.ts';
 import { parseBundle, requireSignature } from './cose.ts';
 import { checkContent, isIn } from './rules.ts';
@@ -67,10 +68,7 @@ function judge(bytes: Uint8Array, known: TrustState, at: number): TakenBundle {
   if (repeated && hash !== known.sha256) throw refused('forked', 'version', `another bundle ${content.version}`);
   if (!(content.issuedAt <= at + CLOCK_SKEW_SECONDS)) throw refused('not-yet-valid', 'issuedAt', iso(content.issuedAt));
   checkContent(content);
-  for (const { product, minimumSecurityCounter: before } of known.firmware) {
-    const next = content.firmware.find((one) => one.product === product)?.minimumSecurityCounter ?? -1;
-    if (next < before) throw refused('firmware-rolled-back', `firmware ${product}`, `${next}, after ${before}`);
-  }
+  requireFirmwareForward(known, content);
   const { fleet, version, signers, firmware } = content;
   return { content, state: { fleet, version, sha256: hash, signers, firmware }, repeated };
 }
@@ -91,8 +89,7 @@ type Why =
   | 'rolled-back'
   | 'forked'
   | 'not-yet-valid'
-  | 'expired'
-  | 'firmware-rolled-back';
+  | 'expired';
 
 const refused = (why: Why, field: string, seen: string): KeysteadError =>
   new KeysteadError(`trust-bundle.${why}`, { field, seen });

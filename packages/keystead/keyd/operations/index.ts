@@ -33,6 +33,7 @@ import { signOff } from './sign-off.ts';
 import { signTimestamp } from './sign-timestamp.ts';
 import { takeConsignment } from './take-consignment.ts';
 import { takeCrls } from './take-crls.ts';
+import { signTrustBundle, trustBundles, trustRevocations, trustStatus } from './trust.ts';
 import { signTufStatus, tufRepositories } from './tuf.ts';
 
 type Operation<Op extends OperationName> = (keyd: KeydContext, params: Params<Op>) => Promise<Result<Op>>;
@@ -81,6 +82,10 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   signTimestamp,
   signTufStatus,
   tufRepositories,
+  signTrustBundle,
+  trustBundles,
+  trustStatus,
+  trustRevocations,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

@@ -11,6 +11,7 @@ import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
 import type { SigningDomain } from './signing.ts';
 import type { StationOperatorDomain } from './stations.ts';
+import type { TrustDomain } from './trust.ts';
 import type { TufDomain } from './tuf.ts';
 import type { UnitDomain } from './units.ts';
 import type { IssuedView } from './views.ts';
@@ -46,6 +47,7 @@ export interface RestDomain
     CaRevocationDomain,
     SigningDomain,
     TufDomain,
+    TrustDomain,
     RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;

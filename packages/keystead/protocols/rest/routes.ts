@@ -29,6 +29,7 @@ import {
 } from './schemas.ts';
 import { SIGNING_ROUTES, signingRoutes } from './signing.ts';
 import { STATION_OPERATOR_ROUTES, stationOperatorRoutes } from './stations.ts';
+import { TRUST_ROUTES, trustRoutes } from './trust.ts';
 import { TUF_ROUTES, tufRoutes } from './tuf.ts';
 import { UNIT_ROUTES, unitRoutes } from './units.ts';
 
@@ -102,6 +103,7 @@ export function registerRest(
       signingRoutes(api, domain, { read, caller, parameter });
       tufRoutes(api, domain, { read, caller, parameter });
       caRevocationRoutes(api, domain, { read, caller, parameter });
+      trustRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
         const { wiped } = await read(request, () => checkBody(Decommission, request.body));
@@ -169,6 +171,7 @@ const ROUTES = [
   ...CA_REVOCATION_ROUTES,
   ...SIGNING_ROUTES,
   ...TUF_ROUTES,
+  ...TRUST_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
   ['GET', '/api/v1/count', 'batch.open'],
   ['POST', '/api/v1/recounts {order}', 'ticket.sign'],

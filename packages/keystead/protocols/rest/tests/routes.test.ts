@@ -19,6 +19,9 @@ const ask = (what: string) => async (): Promise<never> => {
 };
 const domain: RestDomain = {
   whoami: ask('whoami'),
+  trustStatus: ask('trustStatus'),
+  publishTrustBundle: ask('publishTrustBundle'),
+  reportUptake: ask('reportUptake'),
   devices: ask('devices'),
   device: ask('device'),
   certificate: ask('certificate'),
@@ -135,6 +138,9 @@ const MALFORMED: readonly (readonly [field: string, method: 'GET' | 'POST', path
   ['from', 'GET', '/signing/worklist?key=pump-1&from=soon'],
   ['key', 'GET', '/signing/worklist'],
   ['statements', 'POST', '/signing/key-orders', { statements: [] }],
+  ['statements.0', 'POST', '/trust/bundles', { statements: [''] }],
+  ['bundle.sha256', 'POST', '/device/uptake', { bundle: { version: 1, sha256: 'ab' }, filter: null, firmware: null }],
+  ['deviceId', 'POST', '/device/uptake', { bundle: null, filter: null, firmware: null, deviceId: 'a' }],
   ['serial', 'POST', '/revocations', { serial: 'abc', reason: 'superseded' }],
   ['serial', 'POST', '/revocations', { serial: 'xy', reason: 'superseded' }],
   ['deviceId', 'POST', '/revocations', { reason: 'superseded' }],

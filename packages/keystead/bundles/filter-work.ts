@@ -1,0 +1,45 @@
+import { Worker } from 'node:worker_threads';
+import type { Serial } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import { buildDelta, buildFilter } from '@keystead/core/trust';
+import type { FilterChain } from './files.ts';
+import type { CollectedSource } from './filter-source.ts';
+
+/** More are built on a thread of their own: requests would wait. */
+const MOST_HERE = 20_000;
+
+export interface FilterWork {
+  readonly source: CollectedSource;
+  /** What a delta is to change; none for a filter that stands alone. */
+  readonly chain: FilterChain;
+}
+
+/** Builds a filter. @throws KeysteadError `filter.*`. */
+export function buildOf({ source, chain: [base, ...deltas] }: FilterWork): Uint8Array {
+  const { issuers, date, backdateSeconds, expires } = source;
+  const from = {
+    issuers: issuers.map(({ issuerSpkiSha256, serials, revoked }) => ({
+      issuerSpkiSha256,
+      serials,
+      isRevoked: (serial: Serial) => revoked.has(serial),
+    })),
+    date: new Date(date),
+    backdateSeconds,
+    expires: new Date(expires),
+  };
+  return base === undefined ? buildFilter(from) : buildDelta(from, base, deltas);
+}
+
+/** The same without holding anybody up. @throws KeysteadError `filter.unsolvable`. */
+export async function buildAside(work: FilterWork): Promise<Uint8Array> {
+  const count = work.source.issuers.reduce((sum, { serials }) => sum + serials.length, 0);
+  if (count <= MOST_HERE) return buildOf(work);
+  return new Promise((resolve, reject) => {
+    const thread = new Worker(new URL('./filter-thread.ts', import.meta.url), { workerData: work });
+    thread.once('message', (bytes: Uint8Array) => resolve(bytes));
+    thread.once('error', (cause) => reject(new KeysteadError('filter.unsolvable', { field: 'serials', cause })));
+    thread.once('exit', (code) => {
+      if (code !== 0) reject(new KeysteadError('filter.unsolvable', { field: 'serials', seen: `exit ${code}` }));
+    });
+  });
+}

@@ -1,0 +1,248 @@
+import type { Clock } from '@keystead/core/clock';
+import { KeysteadError } from '@keystead/core/errors';
+import { type Policy, parseTrustStatement } from '@keystead/core/lifecycle';
+import { decodeFilter } from '@keystead/core/trust';
+import type { Logger } from 'pino';
+import type { AppendAudit, RefusalLog } from '../access/index.ts';
+import type { AuditEvent } from '../audit/index.ts';
+import type { KeydClient, Result } from '../keyd-client/index.ts';
+import type { Store, TrustBundleRow } from '../store/index.ts';
+import { BundleFiles, type FilterChain } from './files.ts';
+import { type CollectedSource, collectSource } from './filter-source.ts';
+import { buildAside } from './filter-work.ts';
+
+/** What was revoked while a filter was built makes keyd refuse it: then it is built again. */
+const ATTEMPTS = 3;
+/** keyd tells of so many bundles at once. */
+const PAGE = 100;
+/** Bundles that devices may still go by, and whose filters are kept. */
+const MOST_IN_FORCE = 1000;
+
+export interface BundleDeps {
+  readonly store: Store;
+  readonly keyd: Pick<KeydClient, 'signTrustBundle' | 'trustBundles' | 'trustStatus' | 'trustRevocations'>;
+  readonly issuers: Result<'trust'>['issuers'];
+  readonly clock: Clock;
+  readonly audit: AppendAudit;
+  readonly refusals: RefusalLog;
+  readonly log: Pick<Logger, 'error' | 'warn'>;
+  readonly policy: Policy;
+  readonly directory: string;
+}
+
+/** Who asks, for the audit log. */
+interface AskedBy {
+  readonly actor: AuditEvent['actor'];
+  readonly requestId: string;
+}
+
+const SELF: AskedBy['actor'] = { kind: 'system', id: 'serve' };
+
+/** What devices look at to find their way: docs/trust-bundle.md. */
+export interface BundleIndex {
+  readonly fleet: string;
+  readonly latest: number;
+  readonly signerChanges: readonly number[];
+}
+
+/**
+ * Publishes trust bundles: builds the filter that each names, has keyd sign, and puts files, record and audit entry in
+ * place. What keyd signed and this process did not get to is published at the next start. REQ-KEY-REV-04, REQ-KEY-AUD-01
+ */
+export class BundlePublisher {
+  readonly files: BundleFiles;
+  readonly #deps: BundleDeps;
+  #work: Promise<unknown> = Promise.resolve();
+  #ticking: Promise<void> | undefined;
+
+  constructor(deps: BundleDeps) {
+    this.#deps = deps;
+    this.files = new BundleFiles(deps.directory);
+  }
+
+  /** Publishes what keyd signed before. Before the first request is taken. */
+  async start(): Promise<void> {
+    if (this.#deps.policy.trust === undefined) return;
+    this.files.open();
+    await this.#alone(() => this.#catchUp({ actor: SELF, requestId: 'trust-start' }));
+  }
+
+  /** Has the same content signed anew where that is due. */
+  tick(): Promise<void> {
+    this.#ticking ??= this.#tick().finally(() => {
+      this.#ticking = undefined;
+    });
+    return this.#ticking;
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#deps.policy.trust === undefined) return;
+    const { latest, refreshAt, filterAt, urgent } = await this.#deps.keyd.trustStatus();
+    if (latest === null) return;
+    const now = this.#deps.clock.now();
+    const filterDue = filterAt !== null && filterAt <= now;
+    if (!urgent && !filterDue && (refreshAt === null || refreshAt > now)) return;
+    await this.#signed([], { actor: SELF, requestId: `trust-${now.getTime()}` });
+  }
+
+  /**
+   * Has keyd carry out an order of the quorum, or with no statements sign the content that stands with a new filter.
+   * @throws KeysteadError as keyd's `signTrustBundle` does; audited.
+   */
+  async publish(statements: readonly string[], asked: AskedBy): Promise<TrustBundleRow> {
+    try {
+      return await this.#signed(statements, asked);
+    } catch (error) {
+      if (error instanceof KeysteadError && error.kind !== 'unavailable')
+        await this.#deps.refusals.refused({ what: 'publish trust bundle', error, ...asked });
+      throw error;
+    }
+  }
+
+  /** Null before the first bundle. */
+  index(): BundleIndex | null {
+    return this.#deps.store.read(({ trustBundles }) => {
+      const last = trustBundles.last();
+      if (last === undefined) return null;
+      return { fleet: last.fleet, latest: last.version, signerChanges: trustBundles.signerChanges() };
+    });
+  }
+
+  last(): TrustBundleRow | undefined {
+    return this.#deps.store.read(({ trustBundles }) => trustBundles.last());
+  }
+
+  /** Resolves when nothing is being published any more. */
+  async settled(): Promise<void> {
+    await this.#ticking?.catch(() => {});
+    await this.#work.catch(() => {});
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#work.then(work, work);
+    this.#work = done.catch(() => {});
+    return done;
+  }
+
+  #signed(statements: readonly string[], asked: AskedBy): Promise<TrustBundleRow> {
+    return this.#alone(async () => {
+      if (this.#deps.policy.trust === undefined)
+        throw new KeysteadError('trust-order.not-in-policy', { field: 'trust', seen: 'a policy without the section' });
+      this.files.open();
+      const [first] = statements;
+      const reason = first === undefined ? undefined : parseTrustStatement(first).content.order.reason;
+      const { version } = await this.#ask(statements, asked.requestId);
+      await this.#catchUp(asked, reason);
+      const row = this.#deps.store.read(({ trustBundles }) => trustBundles.bundle(version));
+      if (row === undefined) throw new KeysteadError('internal.unexpected', { field: `trust bundle ${version}` });
+      return row;
+    });
+  }
+
+  async #ask(statements: readonly string[], requestId: string): Promise<Result<'signTrustBundle'>> {
+    for (let attempt = 1; ; attempt += 1) {
+      // The second one stands alone: what is wrong may be in what it would change.
+      const filter = await this.#filter(attempt > 1);
+      try {
+        return await this.#deps.keyd.signTrustBundle({ statements: [...statements], filter: [...filter], requestId });
+      } catch (error) {
+        const again = error instanceof KeysteadError && error.code === 'trust-bundle.filter-refused';
+        if (!again || attempt === ATTEMPTS) throw error;
+        this.#deps.log.warn({ err: error }, 'keyd refused a filter; it is built again');
+      }
+    }
+  }
+
+  /** The filter as of now, durable on the disk, with all that it changes. */
+  async #filter(alone: boolean): Promise<readonly Uint8Array[]> {
+    const { policy, clock, store, keyd, issuers } = this.#deps;
+    const rule = policy.trust?.filter;
+    if (rule === undefined) return [];
+    const source = await collectSource({ store, keyd, policy, issuers, now: clock.now() }, rule);
+    const newest = this.last()?.filterSha256 ?? undefined;
+    const before = newest === undefined || alone ? undefined : await this.files.chain(newest, rule.mostDeltas);
+    const chain =
+      before !== undefined && before.length <= rule.mostDeltas && this.#follows(before, source) ? before : [];
+    const built = await buildAside({ source, chain });
+    this.files.putFilter(built);
+    return [...chain, built];
+  }
+
+  /** A delta goes forward in time, and is of the very issuers that all before it are of. */
+  #follows(chain: FilterChain, { date, backdateSeconds, issuers }: CollectedSource): boolean {
+    const wanted = issuers.map(({ issuerSpkiSha256 }) => issuerSpkiSha256).sort();
+    return chain.map(decodeFilter).every((file) => {
+      const told = file.blocks.map(({ issuerSpkiSha256 }) => issuerSpkiSha256);
+      const forward = file.date <= date / 1000 && file.through <= date / 1000 - backdateSeconds;
+      return forward && told.join() === wanted.join();
+    });
+  }
+
+  /** Publishes what keyd has signed and the records do not have, the oldest first. */
+  async #catchUp(asked: AskedBy, reason?: string): Promise<void> {
+    const { keyd, store, audit, clock, policy } = this.#deps;
+    for (let end = false; !end; ) {
+      const after = this.last()?.version ?? 0;
+      const page = await keyd.trustBundles({ after, limit: PAGE });
+      end = page.end;
+      for (const told of page.bundles) {
+        this.files.putBundle(told.version, told.bundle, told.jws);
+        const row: TrustBundleRow = {
+          version: told.version,
+          fleet: policy.trust?.fleet ?? '',
+          sha256: told.sha256,
+          issuedAt: told.issuedAt.getTime(),
+          expiresAt: told.expires.getTime(),
+          filterSha256: told.filterSha256,
+          signer: told.signer,
+          change: told.change,
+          signersChanged: told.signersChanged ? 1 : 0,
+          publishedAt: clock.now().getTime(),
+        };
+        await store.commit((tx) => {
+          if (tx.trustBundles.bundle(row.version) !== undefined) return;
+          tx.trustBundles.insert(row);
+          audit(tx, {
+            type: 'trust.bundle-published',
+            ...asked,
+            outcome: 'done',
+            subject: { bundle: row.version, sha256: row.sha256 },
+            detail: {
+              fleet: row.fleet,
+              change: row.change,
+              changed: told.changed,
+              signersChanged: told.signersChanged,
+              filter: row.filterSha256,
+              expires: told.expires.toISOString(),
+              ...(told.changed && reason !== undefined ? { reason } : {}),
+            },
+          });
+        });
+      }
+    }
+    await this.#prune();
+  }
+
+  /** Keeps what a device may ask for: bundles in force and those that changed the signers, and the filters that they name. */
+  async #prune(): Promise<void> {
+    const { store, clock, policy } = this.#deps;
+    const now = clock.now().getTime();
+    const { inForce, changes, last } = store.read(({ trustBundles }) => ({
+      inForce: trustBundles.inForce(now, MOST_IN_FORCE),
+      changes: new Set(trustBundles.signerChanges()),
+      last: trustBundles.last(),
+    }));
+    if (last === undefined) return;
+    const filters = new Set<string>();
+    for (const { filterSha256: name } of [...inForce, last]) {
+      for (let at: string | undefined = name ?? undefined; at !== undefined && !filters.has(at); ) {
+        filters.add(at);
+        const bytes: Uint8Array | undefined = await this.files.filter(at);
+        at = bytes === undefined ? undefined : decodeFilter(bytes).base;
+      }
+    }
+    const versions = new Set(inForce.map(({ version }) => version));
+    const oldest = policy.trust === undefined ? 0 : Math.min(last.version, ...versions);
+    this.files.prune(filters, (version) => version >= oldest || changes.has(version));
+  }
+}

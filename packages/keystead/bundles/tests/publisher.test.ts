@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { DerCertificate } from '@keystead/core/bytes';
+import { spkiSha256 } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
+import { CarriedFilter, decodeFilter, parseBundle } from '@keystead/core/trust';
+import { readCertificate } from '@keystead/core/x509';
+import Fastify from 'fastify';
+import { pino } from 'pino';
+import { RefusalLog } from '../../access/index.ts';
+import { appendAudit } from '../../audit/index.ts';
+import { makeKey } from '../../keyd/tests/bed.ts';
+import { TrustBed } from '../../keyd/tests/trust-bed.ts';
+import { registerTrust } from '../../protocols/trust/index.ts';
+import { StoreBed } from '../../store/tests/bed.ts';
+import { type BundleDeps, BundlePublisher } from '../publisher.ts';
+
+const asked = { actor: { kind: 'operator' as const, id: 'ca' }, requestId: 'test' };
+let bed: TrustBed;
+let records: StoreBed;
+let publisher: BundlePublisher;
+const directory = () => join(records.directory, 'bundles');
+const pass = (seconds: number) => bed.keyd.clock.set(new Date(bed.keyd.clock.now().getTime() + seconds * 1000));
+
+async function open(keyd: BundleDeps['keyd'] = bed.keyd.client): Promise<BundlePublisher> {
+  const { clock, policy } = bed.keyd;
+  const { store } = records;
+  const audit: BundleDeps['audit'] = (tx, event) => appendAudit(tx, event, clock);
+  const { issuers } = await bed.keyd.client.trust();
+  const refusals = new RefusalLog({ store, audit, clock });
+  const log = pino({ enabled: false });
+  return new BundlePublisher({ store, keyd, issuers, clock, audit, refusals, log, policy, directory: directory() });
+}
+
+const served = async (path: string, headers: Record<string, string> = {}) => {
+  const app = Fastify();
+  registerTrust(app, {
+    index: () => publisher.index(),
+    bundle: (version, form) => publisher.files.bundle(version, form),
+    filter: (sha256) => publisher.files.filter(sha256),
+  });
+  const answer = await app.inject({ url: path, headers });
+  await app.close();
+  return answer;
+};
+const published = () =>
+  records.store
+    .read((reader) => reader.auditEntries(0, 1000))
+    .filter((row) => Buffer.from(row.bytes).toString().includes('"trust.bundle-published"')).length;
+
+before(async () => {
+  bed = await TrustBed.make();
+  records = new StoreBed();
+  publisher = await open();
+  await publisher.start();
+});
+after(async () => {
+  await publisher.settled();
+  await bed.keyd.remove();
+  await records.remove();
+});
+
+test('before the first order there is nothing to publish, and nothing to fetch', async () => {
+  await publisher.tick();
+  assert.equal(publisher.index(), null);
+  for (const path of [
+    'latest',
+    'latest.jws',
+    'index.json',
+    'bundles/1',
+    `filters/${'0'.repeat(64)}`,
+    'bundles/..%2f..',
+  ])
+    assert.equal((await served(`/trust/${path}`)).statusCode, 404, path);
+  await assert.rejects(publisher.publish([], asked), { code: 'trust-bundle.none' });
+});
+
+test('TEST-KEY-10 an order of the quorum is carried out and published: the bundle, what it names, and the way to it; caches may keep what never changes', async () => {
+  const statements = await bed.approved(await bed.order(1, await bed.content()));
+  const row = await publisher.publish(statements, asked);
+  assert.deepEqual([row.version, row.signersChanged], [1, 1]);
+  assert.equal((await publisher.publish(statements, asked)).version, 1, 'the same order again is the same bundle');
+  const latest = await served('/trust/latest');
+  assert.equal(latest.headers['content-type'], 'application/vnd.keystead.trust-bundle+cose');
+  assert.match(String(latest.headers['cache-control']), /max-age=60/);
+  const { content } = parseBundle(new Uint8Array(latest.rawPayload));
+  assert.equal(content.filterSha256, row.filterSha256);
+  const again = await served('/trust/latest', { 'if-none-match': String(latest.headers.etag) });
+  assert.deepEqual([again.statusCode, again.rawPayload.length], [304, 0]);
+  const one = await served('/trust/bundles/1');
+  assert.deepEqual(one.rawPayload, latest.rawPayload);
+  assert.match(String(one.headers['cache-control']), /immutable/);
+  assert.deepEqual((await served('/trust/index.json')).json(), { fleet: 'pumps', latest: 1, signerChanges: [1] });
+  assert.equal((await served(`/trust/filters/${row.filterSha256}`)).statusCode, 200);
+  assert.equal((await served('/trust/bundles/2')).statusCode, 404);
+  assert.equal(published(), 1);
+});
+
+test('TEST-KEY-10 a revocation that keyd lists comes into the next filter by itself, as a delta of the one before', async () => {
+  const { certificate } = await bed.keyd.provision('KS-0001', await bed.keyd.ticket());
+  const ldevid = await bed.keyd.enrol('KS-0001', certificate as DerCertificate, makeKey());
+  const { serial } = readCertificate(ldevid.certificate as DerCertificate);
+  const before = publisher.last()?.filterSha256;
+  pass(60);
+  await publisher.tick();
+  assert.equal(publisher.last()?.version, 1, 'nothing is due');
+  const revokedAt = bed.keyd.clock.now();
+  const entries = [{ serial, revokedAt, reason: 'keyCompromise' as const }];
+  await bed.keyd.client.listRevocations({ issuer: 'operational', entries });
+  await publisher.tick();
+  const last = publisher.last();
+  assert.equal(last?.version, 2);
+  const chain = await publisher.files.chain(last?.filterSha256 ?? '', 24);
+  assert.equal(chain?.length, 2);
+  const [base = new Uint8Array(), ...deltas] = chain ?? [];
+  assert.equal(decodeFilter(deltas[0] ?? base).base, before);
+  const { issuers } = await bed.keyd.client.trust();
+  const operational = issuers.find(({ id }) => id === 'operational');
+  assert.ok(operational);
+  const issuer = spkiSha256(readCertificate(operational.certificate as DerCertificate).spki);
+  assert.equal(CarriedFilter.open(base).says(issuer, serial), false);
+  assert.equal(CarriedFilter.open(base, deltas).says(issuer, serial), true);
+});
+
+test('TEST-KEY-10 when this process dies between the journal of keyd and the publication, the next start publishes the very bundle that was signed, once', async () => {
+  pass(3700);
+  let lost: { version: number; bundle: Uint8Array } | undefined;
+  const { client } = bed.keyd;
+  const dying = await open({
+    signTrustBundle: async (params) => {
+      lost = await client.signTrustBundle(params);
+      throw new KeysteadError('keyd.unreachable');
+    },
+    trustBundles: (params) => client.trustBundles(params),
+    trustStatus: () => client.trustStatus(),
+    trustRevocations: (params) => client.trustRevocations(params),
+  });
+  await assert.rejects(dying.tick(), { code: 'keyd.unreachable' });
+  assert.equal(publisher.index()?.latest, 2, 'nobody was told of it');
+  assert.equal((await served('/trust/bundles/3')).statusCode, 404);
+  // keyd is killed too: its journal is all that is left.
+  await bed.keyd.restart();
+  publisher = await open();
+  await publisher.start();
+  assert.equal(lost?.version, 3);
+  assert.deepEqual(new Uint8Array((await served('/trust/bundles/3')).rawPayload), lost?.bundle);
+  assert.equal(publisher.index()?.latest, 3);
+  assert.equal((await served(`/trust/filters/${publisher.last()?.filterSha256}`)).statusCode, 200);
+  await publisher.start();
+  assert.equal(published(), 3);
+});
+
+test('a filter whose chain is lost or too long is built to stand alone, and what nobody needs any more is cleared away', async () => {
+  rmSync(join(directory(), 'filters'), { recursive: true });
+  publisher = await open();
+  await publisher.start();
+  pass(3700);
+  await publisher.tick();
+  const last = publisher.last();
+  assert.equal((await publisher.files.chain(last?.filterSha256 ?? '', 24))?.length, 1);
+  // Beyond the end of every bundle but the last.
+  for (let days = 0; days < 8; days += 1) {
+    pass(86_400);
+    await publisher.tick();
+  }
+  const names = readdirSync(directory());
+  assert.ok(names.includes('1.cose'), 'it changed the signers');
+  assert.ok(!names.includes('2.cose'));
+  assert.ok(names.includes(`${publisher.last()?.version}.cose`));
+});

@@ -1,0 +1,1 @@
+export { registerTrust, type TrustPublication } from './routes.ts';

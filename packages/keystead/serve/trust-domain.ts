@@ -1,0 +1,66 @@
+import { toBase64 } from '@keystead/core/bytes';
+import { KeysteadError } from '@keystead/core/errors';
+import type { Permission } from '@keystead/core/lifecycle';
+import { actorOf, type OperatorClient } from '../access/index.ts';
+import type { Caller } from '../protocols/rest/domain.ts';
+import type { TrustDomain } from '../protocols/rest/trust.ts';
+import type { TrustBundleRow } from '../store/index.ts';
+import type { Rooms } from './rooms.ts';
+
+/** REST's view of trust bundles. */
+export function trustDomain(
+  { access, keyd, bundles, uptake }: Pick<Rooms, 'access' | 'keyd' | 'bundles' | 'uptake'>,
+  operator: (caller: Caller, permission: Permission, what: string) => Promise<OperatorClient>,
+): TrustDomain {
+  return {
+    async trustStatus(caller) {
+      await operator(caller, 'trust.read', 'show trust bundles');
+      const { latest, content, keys, orders, filterDate, refreshAt, filterAt, ...standing } = await keyd.trustStatus();
+      return {
+        ...standing,
+        keys: keys.map(({ spki, ...key }) => ({ ...key, spki: spki === null ? null : toBase64(spki) })),
+        latest:
+          latest === null
+            ? null
+            : {
+                ...latest,
+                bundle: toBase64(latest.bundle),
+                issuedAt: latest.issuedAt.toISOString(),
+                expires: latest.expires.toISOString(),
+              },
+        content: content === null ? null : (JSON.parse(content) as unknown),
+        orders: orders.map(({ at, ...order }) => ({ ...order, at: at.toISOString() })),
+        filterDate: filterDate?.toISOString() ?? null,
+        refreshAt: refreshAt?.toISOString() ?? null,
+        filterAt: filterAt?.toISOString() ?? null,
+        published: bundles.index(),
+        uptake: uptake.byVersion(),
+      };
+    },
+    async publishTrustBundle(caller, statements) {
+      const client = await operator(caller, 'trust.publish', 'publish trust bundle');
+      return bundleView(await bundles.publish(statements, { actor: actorOf(client), requestId: caller.requestId }));
+    },
+    async reportUptake(caller, report) {
+      const asked = { requestId: caller.requestId, what: 'report uptake' };
+      const client = await access.identify(caller.certificate, asked);
+      if (client.kind !== 'device') {
+        const error = new KeysteadError('access.forbidden', {
+          field: 'device',
+          seen: `${client.id}: a ${client.kind}`,
+        });
+        await access.refused(error, asked, client);
+        throw error;
+      }
+      await uptake.report(client.id, report);
+    },
+  };
+}
+
+const bundleView = ({ issuedAt, expiresAt, publishedAt, signersChanged, ...row }: TrustBundleRow) => ({
+  ...row,
+  signersChanged: signersChanged === 1,
+  issuedAt: new Date(issuedAt).toISOString(),
+  expires: new Date(expiresAt).toISOString(),
+  publishedAt: new Date(publishedAt).toISOString(),
+});
