@@ -4,3 +4,4 @@ export * from './session/index.ts';
 export * from './state/index.ts';
 export * from './tls/index.ts';
 export * from './tpm/index.ts';
+export * from './trust/index.ts';

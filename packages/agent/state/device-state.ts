@@ -1,11 +1,12 @@
 import { join } from 'node:path';
-import type { DerCertificate } from '@keystead/core/bytes';
-import { type SecretBytes, type Signer, spkiSha256 } from '@keystead/core/crypto';
+import { type DerCertificate, toHex } from '@keystead/core/bytes';
+import { type SecretBytes, type Signer, sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { checkDeviceId } from '@keystead/core/x509';
 import { deviceCsr, makeKeyAndCsr } from '../enrol/request.ts';
 import { type Disk, nodeDisk, replaceFile, UNFINISHED } from './disk.ts';
 import { eraseFile } from './erase.ts';
+import { bundleFile, filterFile, type HeldTrust, isTrustFile, trustFiles } from './held-trust.ts';
 import { DirectoryLock } from './lock.ts';
 import {
   type Credential,
@@ -55,6 +56,7 @@ export class DeviceState {
   readonly #sealer: Sealer;
   #manifest: Manifest;
   #closed = false;
+  #countedTo: number | undefined;
 
   private constructor(directory: string, disk: Disk, lock: DirectoryLock, sealer: Sealer, manifest: Manifest) {
     this.#directory = directory;
@@ -71,7 +73,7 @@ export class DeviceState {
    */
   static create(
     directory: string,
-    opening: Opening & { deviceId: string; anchors: readonly DerCertificate[] },
+    opening: Opening & { deviceId: string; anchors: readonly DerCertificate[]; trust?: HeldTrust },
   ): DeviceState {
     const disk = opening.disk ?? nodeDisk;
     checkDeviceId(opening.deviceId);
@@ -79,9 +81,10 @@ export class DeviceState {
     return DeviceState.#locked(directory, disk, (lock) => {
       if (disk.mode(join(directory, STATE_FILE)) !== undefined)
         throw new KeysteadError('state.exists', { field: directory });
-      const { deviceId, anchors } = opening;
+      const { deviceId, anchors, trust } = opening;
       const sealer = new Sealer(opening.secret);
-      const state = new DeviceState(directory, disk, lock, sealer, { deviceId, anchors, intermediates: [] });
+      const manifest = { deviceId, anchors, intermediates: [], ...(trust === undefined ? {} : { trust }) };
+      const state = new DeviceState(directory, disk, lock, sealer, manifest);
       state.#replace(state.#manifest);
       return state;
     });
@@ -130,6 +133,16 @@ export class DeviceState {
 
   get pending(): Pending | undefined {
     return this.#manifest.pending;
+  }
+
+  /** What the device goes by, and the numbers of its files; undefined for one without a fleet. */
+  get trust(): HeldTrust | undefined {
+    return this.#manifest.trust;
+  }
+
+  /** The number that a hardware counter has to agree with; undefined where none counts. */
+  get generation(): number | undefined {
+    return this.#manifest.generation;
   }
 
   /** The credential in a slot; of a pending one only when its certificate has come. */
@@ -222,7 +235,9 @@ export class DeviceState {
     this.#checkOpen();
     const proven = this.credential('pending');
     if (proven === undefined) throw new KeysteadError('state.no-credential', { field: 'pending' });
-    this.#replace({ ...this.#manifest, pending: undefined, current: proven, previous: this.#manifest.current });
+    this.#replace(
+      this.#counted({ ...this.#manifest, pending: undefined, current: proven, previous: this.#manifest.current }),
+    );
     this.#tidy();
   }
 
@@ -246,6 +261,56 @@ export class DeviceState {
   keepIntermediates(intermediates: readonly DerCertificate[]): void {
     this.#checkOpen();
     this.#replace({ ...this.#manifest, intermediates });
+  }
+
+  /**
+   * Goes by another bundle from now on: its files first, then the manifest that names them, then the old files go. A
+   * power cut leaves the old bundle with its filter or the new one with its own, never a mixture. REQ-KEY-REV-04
+   * @param files bytes by SHA-256, hex: of what `trust` names and is not here yet.
+   */
+  keepTrust(trust: HeldTrust, files: ReadonlyMap<string, Uint8Array> = new Map()): void {
+    this.#checkOpen();
+    const keep = (name: string, hash: string): void => {
+      const bytes = files.get(hash);
+      if (bytes !== undefined) replaceFile(this.#disk, join(this.#directory, name), bytes);
+    };
+    for (const hash of trust.filters) keep(filterFile(hash), hash);
+    if (trust.bundle !== undefined) keep(bundleFile(trust.bundle), trust.bundle);
+    this.#replace(this.#counted({ ...this.#manifest, trust }));
+    this.#tidy();
+  }
+
+  /** The bundle's file. @throws KeysteadError state.damaged when it is not the one that the manifest names. */
+  readBundle(hash: string): Uint8Array {
+    return this.#readKnown(bundleFile(hash), hash);
+  }
+
+  /** One of the filter's files. @throws KeysteadError state.damaged as {@link readBundle}. */
+  readFilter(hash: string): Uint8Array {
+    return this.#readKnown(filterFile(hash), hash);
+  }
+
+  /** From now on the state is counted, beginning with what the counter says. */
+  countFrom(value: number): void {
+    this.#checkOpen();
+    this.#countedTo = value;
+    this.#replace({ ...this.#manifest, generation: value });
+  }
+
+  /** What the counter says now; whatever changes next has the next number. */
+  countedTo(value: number): void {
+    this.#countedTo = value;
+  }
+
+  /**
+   * Gives up every credential but the IDevID: what an older copy of the state says of them is not believed. They are
+   * made anew.
+   */
+  dropOperational(): void {
+    this.#checkOpen();
+    const { current: _current, previous: _previous, pending: _pending, ...kept } = this.#manifest;
+    this.#replace(this.#counted(kept));
+    this.#tidy();
   }
 
   /**
@@ -284,23 +349,39 @@ export class DeviceState {
       throw new KeysteadError('state.missing', { field: this.#directory, seen: 'a state that was closed' });
   }
 
+  /** One step for all that changes until the counter has counted it. */
+  #counted(manifest: Manifest): Manifest {
+    return this.#countedTo === undefined ? manifest : { ...manifest, generation: this.#countedTo + 1 };
+  }
+
+  #readKnown(name: string, hash: string): Uint8Array {
+    this.#checkOpen();
+    const bytes = this.#disk.read(join(this.#directory, name));
+    if (bytes !== undefined && toHex(sha256(bytes)) === hash) return bytes;
+    throw new KeysteadError('state.damaged', { field: name, seen: bytes === undefined ? 'no file' : 'other bytes' });
+  }
+
   #replace(manifest: Manifest): void {
     const sealed = this.#sealer.seal('state', STATE_FILE, encodeManifest(manifest));
     replaceFile(this.#disk, join(this.#directory, STATE_FILE), sealed);
     this.#manifest = manifest;
   }
 
-  /** Erases key files that the manifest does not name (a cut fell between key and manifest) and unfinished files. */
+  /** Removes what the manifest does not name (a cut fell between file and manifest), keys by erasing, and unfinished files. */
   #tidy(): void {
-    const { idevid, current, previous, pending } = this.#manifest;
-    const named = new Set(
-      [idevid, current, previous, pending].flatMap((slot) => (slot === undefined ? [] : [keyFile(slot.keyId)])),
-    );
+    const { idevid, current, previous, pending, trust } = this.#manifest;
+    const named = new Set([
+      ...[idevid, current, previous, pending].flatMap((slot) => (slot === undefined ? [] : [keyFile(slot.keyId)])),
+      ...(trust === undefined ? [] : trustFiles(trust)),
+    ]);
     for (const name of this.#disk.list(this.#directory)) {
       // A rival that is just finding out that the directory is locked has a file there as well.
       if (name === TOMBSTONE || name.startsWith('lock')) continue;
       if (name.endsWith(UNFINISHED) || (name.startsWith('key.') && !named.has(name))) {
         eraseFile(this.#disk, join(this.#directory, name));
+      } else if (isTrustFile(name) && !named.has(name)) {
+        // Public: nothing to write over, which would wear flash for a filter of megabytes.
+        this.#disk.unlink(join(this.#directory, name));
       }
     }
   }

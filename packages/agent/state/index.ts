@@ -1,4 +1,5 @@
 export { type CredentialSlot, type DeviceIdentity, DeviceState } from './device-state.ts';
 export type { Disk } from './disk.ts';
+export type { HeldTrust } from './held-trust.ts';
 export type { Credential, DeviceKeyAlgorithm, Pending } from './manifest.ts';
 export type { WipedFile, WipeReport } from './wipe.ts';

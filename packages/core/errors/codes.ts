@@ -725,6 +725,12 @@ export const ERRORS = {
     remedy: 'use it for requests and attestation; connect with a key that the state holds (docs/tpm2.md)',
   },
   'state.exists': { kind: 'conflict', rule: 'a device state is created once', remedy: 'open it instead' },
+  'state.rolled-back': {
+    kind: 'conflict',
+    rule: 'the device state must be the newest that its hardware counter has counted',
+    remedy:
+      'an older copy was put in its place: have `keystead-agent recover` give up its credentials and enrol again by the IDevID, or return the device to service',
+  },
   'state.damaged': {
     kind: 'internal',
     rule: 'the device state must be whole and sealed by this device',
@@ -752,6 +758,21 @@ export const ERRORS = {
     rule: 'the peer must prove an identity that is valid, expected and not revoked',
   },
   'peer.unreachable': { kind: 'unavailable', rule: 'the peer must be reachable by TLS 1.3' },
+  'trust.none': {
+    kind: 'not-found',
+    rule: 'the device must know a fleet and its signers before it takes a trust bundle',
+    remedy: 'provision it with the fleet and the signers of its first bundle',
+  },
+  'trust.unreachable': {
+    kind: 'unavailable',
+    rule: 'the server must give the trust bundle and its filter',
+    remedy: 'nothing has changed; the device goes on by its bundle until that expires, and asks again',
+  },
+  'trust.filter-differs': {
+    kind: 'forbidden',
+    rule: 'a filter is taken only with the bundle that names it by its SHA-256',
+    remedy: 'nothing has changed; look at what stands between the device and the server',
+  },
   'renewal.grace-ended': {
     kind: 'forbidden',
     rule: 'an expired device recovers by itself only within the grace period',
