@@ -290,11 +290,11 @@ export class DeviceState {
     return this.#readKnown(filterFile(hash), hash);
   }
 
-  /** From now on the state is counted, beginning with what the counter says. */
-  countFrom(value: number): void {
+  /** From now on the state is counted, and has this number. */
+  countFrom(generation: number): void {
     this.#checkOpen();
-    this.#countedTo = value;
-    this.#replace({ ...this.#manifest, generation: value });
+    this.#countedTo = generation - 1;
+    this.#replace({ ...this.#manifest, generation });
   }
 
   /** What the counter says now; whatever changes next has the next number. */

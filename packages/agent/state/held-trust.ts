@@ -14,6 +14,8 @@ export interface HeldTrust {
   readonly filters: readonly string[];
   /** The latest time that something signed has told, seconds since 1970: it is not earlier than this. */
   readonly provenTime: number;
+  /** A hardware counter has seen this version: whatever is older is not taken, though the state itself forgot it. */
+  readonly leastVersion?: number;
 }
 
 /** The files that it names. */
@@ -28,7 +30,7 @@ export const isTrustFile = (name: string): boolean => name.startsWith('bundle.')
 
 /** Reads it from the manifest's JSON. @throws TypeError. */
 export function heldTrust(value: unknown): HeldTrust {
-  const { state, bundle, filters, provenTime } = record(value);
+  const { state, bundle, filters, provenTime, leastVersion } = record(value);
   const { fleet, version, sha256, signers, firmware } = record(state);
   return {
     state: {
@@ -48,5 +50,6 @@ export function heldTrust(value: unknown): HeldTrust {
     ...(bundle === undefined ? {} : { bundle: text(bundle) }),
     filters: list(filters).map(text),
     provenTime: number(provenTime),
+    ...(leastVersion === undefined ? {} : { leastVersion: number(leastVersion) }),
   };
 }

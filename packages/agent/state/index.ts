@@ -2,4 +2,5 @@ export { type CredentialSlot, type DeviceIdentity, DeviceState } from './device-
 export type { Disk } from './disk.ts';
 export type { HeldTrust } from './held-trust.ts';
 export type { Credential, DeviceKeyAlgorithm, Pending } from './manifest.ts';
+export { RollbackGuard, type StateCounter } from './rollback-guard.ts';
 export type { WipedFile, WipeReport } from './wipe.ts';

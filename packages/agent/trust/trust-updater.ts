@@ -75,6 +75,9 @@ export class TrustUpdater {
     const { state, clock } = this.#options;
     const taken = await this.#judge(latest, held);
     const { version } = taken.state;
+    const least = held.leastVersion ?? 0;
+    if (version < least)
+      throw new KeysteadError('trust-bundle.rolled-back', { field: 'version', seen: `${version}, after ${least}` });
     if (taken.repeated && this.#carried?.content.version === version) return { type: 'unchanged', version };
     const filter = await this.#filterOf(taken, held);
     // The judging took time, and another answer may have been taken meanwhile: by what is known now.
