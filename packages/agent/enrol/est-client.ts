@@ -5,7 +5,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { readCertsOnly } from '@keystead/core/x509';
 import type { DeviceIdentity } from '../state/index.ts';
 import { connectMutual, type HttpAnswer, HttpOverTls, type HttpRequest, type StatusSource } from '../tls/index.ts';
-import type { BundleRules } from '../trust/carried-trust.ts';
+import type { DeviceRules } from '../trust/device-rules.ts';
 import { EstRefusal } from './est-error.ts';
 
 export interface EstOptions {
@@ -19,7 +19,7 @@ export interface EstOptions {
   /** When given, the server's certificate must not be revoked either. */
   readonly ocsp?: StatusSource;
   /** What the trust bundle says of servers, asked at each connection; it takes the place of `anchors`. */
-  readonly byBundle?: () => BundleRules | undefined;
+  readonly byBundle?: () => Partial<DeviceRules>;
   /** For connecting, and again for the answer, milliseconds; default 10000. */
   readonly timeoutMs?: number;
 }

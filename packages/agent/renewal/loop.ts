@@ -29,6 +29,8 @@ export interface RenewalOptions {
   readonly graceSeconds: number;
   /** First and longest wait after a failure, seconds; default 1 and 300. */
   readonly backoff?: { readonly firstSeconds: number; readonly mostSeconds: number };
+  /** Called when a new credential is durable and before anything uses it: a hardware counter counts here. */
+  readonly settled?: () => Promise<void>;
   readonly onEvent?: (event: RenewalEvent) => void;
 }
 
@@ -131,6 +133,7 @@ export class RenewalLoop {
     await this.#prove();
     const had = state.credential('current');
     state.promote();
+    await this.#options.settled?.();
     const now = state.identity('current');
     const { serial, notAfter } = readCertificate(now.certificate);
     const type = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';

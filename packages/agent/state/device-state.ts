@@ -17,7 +17,7 @@ import {
   type Pending,
 } from './manifest.ts';
 import { Sealer } from './seal.ts';
-import { finishWipe, TOMBSTONE, type WipeReport, wipeFiles } from './wipe.ts';
+import { filesToWipe, finishWipe, TOMBSTONE, type WipedFile, type WipeReport, wipeFiles } from './wipe.ts';
 
 /** The part of the state that a credential stands in. */
 export type CredentialSlot = 'idevid' | 'current' | 'previous' | 'pending';
@@ -316,20 +316,28 @@ export class DeviceState {
   /**
    * Destroys every key and the state, and leaves a tombstone without secrets, so that the device does not start
    * over unnoticed. A wipe that is cut short is finished by the next `open`. See `eraseFile` for what flash
-   * memory does not allow to promise. `at` is the time for the report.
+   * memory does not allow to promise. `at` is the time for the report, which carries `evidence` to whoever collects it.
    *
    * REQ-KEY-WIPE-01: the device's part.
    */
-  wipe(at: Date): WipeReport {
+  wipe(at: Date, evidence?: string): WipeReport {
+    const files = this.filesToWipe();
+    const told = { deviceId: this.deviceId, at: at.toISOString(), files };
+    const report = wipeFiles(this.#disk, this.#directory, evidence === undefined ? told : { ...told, evidence });
+    this.close();
+    return report;
+  }
+
+  /** What {@link wipe} would destroy: the evidence of it is signed before the key goes. */
+  filesToWipe(): WipedFile[] {
     this.#checkOpen();
-    const slots = new Map<string, CredentialSlot>();
+    const slots = new Map<string, string>();
     for (const slot of ['pending', 'previous', 'idevid', 'current'] as const) {
       const keyId = this.#manifest[slot]?.keyId;
       if (keyId !== undefined) slots.set(keyFile(keyId), slot);
     }
-    const report = wipeFiles(this.#disk, this.#directory, this.deviceId, at, slots);
-    this.close();
-    return report;
+    for (const name of this.trust === undefined ? [] : trustFiles(this.trust)) slots.set(name, 'trust bundle');
+    return filesToWipe(this.#disk, this.#directory, slots);
   }
 
   /** Forgets the secret and frees the directory. */

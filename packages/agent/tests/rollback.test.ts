@@ -123,7 +123,7 @@ test('TEST-KEY-10 a state directory restored from an old image is refused by the
   const last = open();
   await RollbackGuard.open(last, count);
   last.close();
-  await count.undefine();
+  await TpmCounter.undefine(tpm);
   assert.doesNotMatch(swtpm.tool('tpm2_getcap', 'handles-nv-index'), /0x1A50010/i);
 });
 
@@ -144,7 +144,7 @@ test('an image of before the counting is refused, and so is a counter that anoth
   const old = open();
   await assert.rejects(RollbackGuard.open(old, count), rolledBack);
   old.close();
-  await count.undefine();
+  await TpmCounter.undefine(tpm);
 });
 
 test('the power is cut between a change and its count: the state is the newest still, and is counted when it is opened', async () => {

@@ -69,10 +69,13 @@ export class TpmCounter implements StateCounter {
     return this.#tpm.use((channel) => stepCounter(channel, this.#counter, mark, this.#owner));
   }
 
-  /** Takes the counter out of the TPM: the last step of a wipe. @throws KeysteadError `tpm2.*`. */
-  async undefine(): Promise<void> {
-    await this.#tpm.use((channel) => undefineCounter(channel, this.#counter.index, this.#owner));
-    this.close();
+  /** Takes a counter out of the TPM; one that is not there is no error: a wipe may be repeated. @throws KeysteadError `tpm2.*`. */
+  static async undefine(tpm: Tpm, index = AGENT_COUNTER_INDEX, owner: OwnerAuth = {}): Promise<void> {
+    try {
+      await tpm.use((channel) => undefineCounter(channel, index, owner));
+    } catch (error) {
+      if (!(error instanceof KeysteadError && error.code === 'tpm2.counter-missing')) throw error;
+    }
   }
 
   /** Forgets what authorizes it. */

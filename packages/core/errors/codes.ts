@@ -758,6 +758,29 @@ export const ERRORS = {
     rule: 'the peer must prove an identity that is valid, expected and not revoked',
   },
   'peer.unreachable': { kind: 'unavailable', rule: 'the peer must be reachable by TLS 1.3' },
+  'evidence.wipe-malformed': {
+    kind: 'invalid',
+    rule: "a device's evidence of its wipe must have the form of docs/agent.md",
+  },
+  'evidence.wipe-signature': {
+    kind: 'forbidden',
+    rule: "a device's evidence of its wipe must carry the signature of its IDevID's key",
+  },
+  'agent.config-invalid': {
+    kind: 'invalid',
+    rule: 'the configuration of the agent must be complete, and say nothing that it does not know',
+    remedy: 'docs/agent.md has every field',
+  },
+  'agent.usage': { kind: 'invalid', rule: 'the agent knows the commands and options of `keystead-agent --help`' },
+  'agent.secret': {
+    kind: 'forbidden',
+    rule: 'the device secret must be 32 bytes in a file that nobody but its owner may read',
+    remedy: 'give it by LoadCredentialEncrypted= of systemd, or keep it in a TPM or token',
+  },
+  'uptake.refused': {
+    kind: 'forbidden',
+    rule: "the server must take the device's report of its trust bundle and firmware",
+  },
   'trust.none': {
     kind: 'not-found',
     rule: 'the device must know a fleet and its signers before it takes a trust bundle',

@@ -80,3 +80,4 @@ export * from './station/index.ts';
 export * from './ticket.ts';
 export * from './tsa.ts';
 export * from './unit-keys-policy.ts';
+export { signWipeEvidence, verifyWipeEvidence, type WipeClaims } from './wipe-evidence.ts';
