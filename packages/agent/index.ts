@@ -1,4 +1,5 @@
 export * from './enrol/index.ts';
+export * from './firmware/index.ts';
 export * from './renewal/index.ts';
 export * from './session/index.ts';
 export * from './state/index.ts';

@@ -12,6 +12,7 @@ export { firmwareFormat } from './formats.ts';
 export * from './image.ts';
 export * from './mcuboot/index.ts';
 export { rauc } from './rauc/index.ts';
+export { raucSignature } from './rauc/signature.ts';
 export * from './sshsig/index.ts';
 export * from './suit/index.ts';
 export * from './tuf/index.ts';
