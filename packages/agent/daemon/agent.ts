@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
+import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { z } from 'zod';
 import { CmpClient, type EnrolmentClient, EstClient, enrolmentClient } from '../enrol/index.ts';
-import { type RenewalEvent, RenewalLoop } from '../renewal/index.ts';
+import { issuerRevoked, type RenewalEvent, RenewalLoop } from '../renewal/index.ts';
 import { DeviceState, nodeDisk, RollbackGuard } from '../state/index.ts';
-import { OcspClient } from '../tls/index.ts';
+import { CrlCache, OcspClient } from '../tls/index.ts';
 import {
   DeviceTls,
   deviceRules,
@@ -107,6 +108,7 @@ export class Agent {
   readonly #renewals: RenewalLoop;
   readonly #tunnels: Tunnels;
   readonly #ocsp: OcspClient | undefined;
+  readonly #crls: CrlCache;
   readonly #last: Record<string, unknown> = {};
 
   constructor(config: AgentConfig, device: OpenDevice, clock: Clock, onEvent: (event: AgentEvent) => void) {
@@ -115,6 +117,7 @@ export class Agent {
     this.#device = device;
     this.#onEvent = onEvent;
     this.#clock = new ProvenClock(clock, () => provenTime(state));
+    this.#crls = new CrlCache({ clock: this.#clock });
     const settled = async (): Promise<void> => guard?.settle();
     const source = new HttpTrustSource(config.server.trust);
     this.#trust = new TrustUpdater({ state, source, clock: this.#clock, settled });
@@ -136,6 +139,9 @@ export class Agent {
       est: this.#enrolment(rules),
       clock: this.#clock,
       graceSeconds: config.graceSeconds,
+      anchors: () => this.#ownAnchors(rules),
+      issuerRevoked: (current) =>
+        issuerRevoked(current, { anchors: this.#ownAnchors(rules), clock: this.#clock, crls: this.#crls }),
       // The server judges a credential after the handshake: an answered report shows that it takes the new one.
       prove: () => this.#report('pending'),
       settled,
@@ -171,8 +177,16 @@ export class Agent {
   async stop(): Promise<void> {
     await Promise.all([this.#trustLoop.stop(), this.#renewals.stop(), this.#tunnels.close()]);
     this.#ocsp?.close();
+    this.#crls.close();
     this.#device.state.close();
     await this.#device.holder.close();
+  }
+
+  /** By the bundle, where it has any for devices: a new root comes that way. */
+  #ownAnchors(rules: RulesSource): readonly DerCertificate[] {
+    const trust = this.#trust.carried;
+    const of = trust?.content.anchors.some(({ role }) => role === 'device') ? deviceRules(rules, 'device').anchors : [];
+    return of.length > 0 ? of : this.#device.state.anchors;
   }
 
   #enrolment(rules: RulesSource): EnrolmentClient {

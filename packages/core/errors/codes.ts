@@ -762,6 +762,10 @@ export const ERRORS = {
     kind: 'invalid',
     rule: "a device's evidence of its wipe must have the form of docs/agent.md",
   },
+  'evidence.wipe-device': {
+    kind: 'forbidden',
+    rule: "the evidence of a wipe must be the device's own, by the IDevID that it was given",
+  },
   'evidence.wipe-signature': {
     kind: 'forbidden',
     rule: "a device's evidence of its wipe must carry the signature of its IDevID's key",
