@@ -257,7 +257,11 @@ export class Agent {
     const { state } = this.#device;
     const { connections } = this.#tls;
     const source = { state, clock: this.#clock, carried: this.#trust.carried, connections, last: this.#last };
-    writeStatus(this.#config.run, statusOf(source));
+    try {
+      writeStatus(this.#config.run, statusOf(source));
+    } catch {
+      // A full disk ends no credential: the event was told, and the next one writes the file again.
+    }
   }
 }
 

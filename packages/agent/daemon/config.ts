@@ -29,7 +29,6 @@ const ConfigSchema = z.strictObject({
       /** Whether a counter of the TPM notices an older image of the state. */
       counter: z.boolean().default(true),
     }),
-    z.strictObject({ store: z.literal('pkcs11'), module: path, token: z.string().min(1).max(32), pinFile: path }),
   ]),
   server: z.strictObject({
     /** Enrolment and reports. */
@@ -148,8 +147,6 @@ function placed(key: KeyConfig, at: (name: string) => string): KeyConfig {
       return { ...key, secretFile: at(key.secretFile) };
     case 'tpm':
       return { ...key, directory: at(key.directory) };
-    case 'pkcs11':
-      return { ...key, module: at(key.module), pinFile: at(key.pinFile) };
   }
 }
 

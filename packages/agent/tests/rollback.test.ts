@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
+import { verifyWipeEvidence } from '@keystead/core/lifecycle';
+import { readCertificate } from '@keystead/core/x509';
 import type { Tpm } from '@keystead/tpm2';
 import { run, type Swtpm } from '../../tpm2/tests/swtpm.ts';
 import { tpmOfFile } from '../../tpm2/tests/tpm-of-file.ts';
+import { openDevice } from '../daemon/agent.ts';
+import { readConfig } from '../daemon/config.ts';
+import { wipeDevice } from '../daemon/wipe.ts';
 import {
   acceptIssued,
   DeviceState,
@@ -169,4 +175,51 @@ test('the power is cut between a change and its count: the state is the newest s
   await RollbackGuard.open(again, counter);
   assert.deepEqual([value, again.generation], [42, 42]);
   again.close();
+});
+
+test('TEST-KEY-24 a device whose key is in its TPM is wiped: signed evidence first, then no file, no object, no counter is left', async () => {
+  const folder = join(work, 'wiped');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'anchors.pem'), toPem('CERTIFICATE', fleet.root.certificate));
+  writeFileSync(join(folder, 'signer.pem'), toPem('PUBLIC KEY', house.signer.spki));
+  const file = join(folder, 'agent.json');
+  const settings = {
+    deviceId: 'pump-9',
+    state: 'state',
+    run: 'run',
+    anchors: 'anchors.pem',
+    key: { store: 'tpm', directory: 'tpm', address: swtpm.address },
+    server: { est: 'https://localhost:1', trust: house.url },
+    fleet: {
+      name: 'pumps',
+      signers: [{ key: 'signer.pem', from: '2020-01-01T00:00:00Z', until: '2049-12-31T00:00:00Z' }],
+    },
+  };
+  writeFileSync(file, JSON.stringify(settings));
+  const config = readConfig(file);
+  // One connection to an swtpm at a time.
+  await tpm.close();
+  const { holder, state } = await openDevice(config, fleet.clock, { make: true });
+  const { csr } = await state.beginHeldKey('idevid', holder.signer ?? assert.fail('no key in the TPM'));
+  const idevid = deviceCertificate(fleet, 'idevid', csr);
+  acceptIssued(state, idevid, fleet.clock);
+  assert.match(swtpm.tool('tpm2_getcap', 'handles-nv-index'), /0x1A50010/i);
+  state.close();
+  await holder.close();
+
+  writeFileSync(file, JSON.stringify({ ...settings, key: { ...settings.key, counter: false } }));
+  await assert.rejects(openDevice(readConfig(file), fleet.clock), rolledBack, 'not counting is no way around it');
+
+  const { report, objects } = await wipeDevice(config, fleet.clock);
+  const { spki, serial } = readCertificate(idevid[0] ?? assert.fail('no certificate'));
+  const claims = verifyWipeEvidence(report.evidence ?? '', spki);
+  assert.deepEqual([claims.deviceId, claims.idevidSerial], ['pump-9', serial]);
+  assert.ok(claims.wiped.includes('IDevID key and device secret: objects of the TPM'));
+  assert.deepEqual(objects, [
+    'TPM NV counter of the state',
+    ...['secret', 'idevid', 'attestation'].map((name) => `TPM object ${name}.tpm2`),
+  ]);
+  assert.doesNotMatch(swtpm.tool('tpm2_getcap', 'handles-nv-index'), /0x1A50010/i);
+  assert.deepEqual(readdirSync(join(folder, 'tpm')), []);
+  assert.equal((await wipeDevice(config, fleet.clock)).report.evidence, report.evidence, 'and again');
 });

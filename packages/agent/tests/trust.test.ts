@@ -7,8 +7,24 @@ import { KeysteadError } from '@keystead/core/errors';
 import type { BundleContent } from '@keystead/core/trust';
 import { readCertificate } from '@keystead/core/x509';
 import { newSigner, pin } from '../../core/trust/tests/bundle-source.ts';
-import { CarriedTrust, DeviceState, HttpTrustSource, ProvenClock, TrustUpdater, verifyPeer } from '../index.ts';
-import { Fleet } from './fleet.ts';
+import {
+  CarriedTrust,
+  DeviceState,
+  DeviceTls,
+  deviceRules,
+  EstClient,
+  HttpTrustSource,
+  ProvenClock,
+  provision,
+  RenewalLoop,
+  type RulesSource,
+  reportUptake,
+  TrustUpdater,
+  uptakeOf,
+  verifyPeer,
+} from '../index.ts';
+import { TestEstServer } from './est-server.ts';
+import { deviceCertificate, Fleet } from './fleet.ts';
 import { type Cut, MemoryDisk, PowerCut } from './memory-disk.ts';
 import { cn, serverCertificate, type TestCa, testKey, USAGE } from './test-ca.ts';
 import { DAY, TrustHouse } from './trust-house.ts';
@@ -359,4 +375,50 @@ test('a clock that is behind what is proven is not believed, and one that was ah
   assert.equal(device.state.trust?.provenTime, proven);
   await device.trust.update();
   assert.equal(device.trust.carried?.content.version, house.version);
+});
+
+test('TEST-KEY-14 a device that was off for three years takes the bundles of its signers, then recovers by its IDevID within the grace', async () => {
+  const own = await TrustHouse.start(fleet);
+  const est = await TestEstServer.start(fleet);
+  try {
+    await own.publish();
+    const { state, trust } = newDevice(own);
+    await provision(state, fleet.clock, async (csr) => {
+      const [certificate, ...chain] = deviceCertificate(fleet, 'idevid', csr);
+      return { certificate: certificate ?? assert.fail('no certificate'), chain };
+    });
+    await trust.update();
+    const rules: RulesSource = { state, clock: fleet.clock, carried: () => trust.carried };
+    const events: string[] = [];
+    est.graceSeconds = 2000 * DAY;
+    const loop = new RenewalLoop({
+      state,
+      est: new EstClient({
+        url: est.url,
+        clock: fleet.clock,
+        anchors: () => state.anchors,
+        byBundle: () => deviceRules(rules, 'server'),
+      }),
+      clock: fleet.clock,
+      graceSeconds: 2000 * DAY,
+      prove: () => reportUptake(new DeviceTls(rules), est.url, uptakeOf(state, null), { slot: 'pending' }),
+      onEvent: ({ type, ...event }) =>
+        events.push('error' in event && event.error instanceof KeysteadError ? `${type} ${event.error.field}` : type),
+    });
+    await loop.step();
+    for (let year = 0; year < 3; year += 1) {
+      fleet.clock.advance(365 * DAY);
+      const { before } = own.rotateSigner();
+      await own.publish({ by: before });
+    }
+    await loop.step();
+    assert.deepEqual(events, ['enrolled', 'failed trust-expired'], 'nobody is believed by the old bundle');
+    assert.deepEqual(await trust.update(), { type: 'taken', version: 4, before: 1 });
+    await loop.step();
+    assert.deepEqual(events.slice(2), ['recovered']);
+    assert.deepEqual((est.uptake.get('pump-1') as { bundle: { version: number } }).bundle.version, 4);
+  } finally {
+    await est.stop();
+    await own.stop();
+  }
 });

@@ -779,7 +779,7 @@ export const ERRORS = {
   'agent.secret': {
     kind: 'forbidden',
     rule: 'the device secret must be 32 bytes in a file that nobody but its owner may read',
-    remedy: 'give it by LoadCredentialEncrypted= of systemd, or keep it in a TPM or token',
+    remedy: 'give it by LoadCredentialEncrypted= of systemd, or keep it in a TPM',
   },
   'uptake.refused': {
     kind: 'forbidden',
