@@ -20,13 +20,14 @@ import {
   readProtection,
   verifySigned,
 } from '@keystead/core/cmp';
-import { DIGEST_OF, randomBytes, SecretBytes, type Signer, softwareSigner } from '@keystead/core/crypto';
+import { DIGEST_OF, randomBytes, type Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { checkPath, parseCsr, readCertificate, signatureAlgorithmDer } from '@keystead/core/x509';
 import type { DeviceIdentity } from '../state/index.ts';
 import { CmpRefusal } from './cmp-error.ts';
 import { postCmp } from './cmp-transport.ts';
 import type { EnrolAnswer } from './est-client.ts';
+import { identitySigner } from './identity-signer.ts';
 
 export interface CmpOptions {
   /** `http://host:port/.well-known/cmp` or `https:`; messages protect themselves, so either will do. */
@@ -122,17 +123,11 @@ export class CmpClient {
   }
 
   #begin(identity: DeviceIdentity): Exchange {
-    return { identity, signer: this.#signerOf(identity), transactionId: randomBytes(CMP_NONCE_OCTETS) };
-  }
-
-  #signerOf(identity: DeviceIdentity): Signer {
-    const { spki, keyAlgorithm } = readCertificate(identity.certificate);
-    const { held } = this.#options;
-    if (held !== undefined && sameBytes(held.spki, spki)) return held;
-    return identity.withKey((pkcs8) => {
-      using key = SecretBytes.copy(pkcs8);
-      return softwareSigner(keyAlgorithm ?? 'P-256', key);
-    });
+    return {
+      identity,
+      signer: identitySigner(identity, this.#options.held),
+      transactionId: randomBytes(CMP_NONCE_OCTETS),
+    };
   }
 
   /** Sends one message and judges the answer. @throws CmpRefusal for an error message. */

@@ -5,6 +5,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { readCertsOnly } from '@keystead/core/x509';
 import type { DeviceIdentity } from '../state/index.ts';
 import { connectMutual, type HttpAnswer, HttpOverTls, type HttpRequest, type StatusSource } from '../tls/index.ts';
+import type { DeviceRules } from '../trust/device-rules.ts';
 import { EstRefusal } from './est-error.ts';
 
 export interface EstOptions {
@@ -17,6 +18,8 @@ export interface EstOptions {
   readonly intermediates?: () => readonly DerCertificate[];
   /** When given, the server's certificate must not be revoked either. */
   readonly ocsp?: StatusSource;
+  /** What the trust bundle says of servers, asked at each connection; it takes the place of `anchors`. */
+  readonly byBundle?: () => Partial<DeviceRules>;
   /** For connecting, and again for the answer, milliseconds; default 10000. */
   readonly timeoutMs?: number;
 }
@@ -88,12 +91,13 @@ export class EstClient {
     identity: DeviceIdentity | undefined,
     wanted: Omit<HttpRequest, 'path'>,
   ): Promise<HttpAnswer> {
-    const { clock, anchors, intermediates, ocsp, timeoutMs } = this.#options;
+    const { clock, anchors, intermediates, ocsp, byBundle, timeoutMs } = this.#options;
     const socket = await connectMutual({ host: this.#host, port: this.#port, timeoutMs }, identity, {
       clock,
       anchors: anchors(),
       intermediates: intermediates?.() ?? [],
       ocsp,
+      ...byBundle?.(),
     });
     const http = new HttpOverTls(socket, `${this.#host}:${this.#port}`, timeoutMs);
     try {

@@ -12,9 +12,15 @@ const refusal = (field: string, seen: string, cause?: unknown): KeysteadError =>
  * Finds the device's certificate in an answer, checks it, and puts it into the state. The certificate must
  * carry the pending key, name this device and no other, and chain to a pinned anchor now; of the others, those
  * on that path are kept as its chain.
+ * @param anchors by default those that the device was made with; a trust bundle brings others.
  * @throws KeysteadError enrol.certificate-refused, whose `field` names the part; the state is then unchanged.
  */
-export function acceptIssued(state: DeviceState, certificates: readonly DerCertificate[], clock: Clock): void {
+export function acceptIssued(
+  state: DeviceState,
+  certificates: readonly DerCertificate[],
+  clock: Clock,
+  anchors: readonly DerCertificate[] = state.anchors,
+): void {
   const keyId = state.pending?.keyId;
   const parsed = certificates.map((der) => {
     try {
@@ -32,7 +38,7 @@ export function acceptIssued(state: DeviceState, certificates: readonly DerCerti
     throw refusal('name', `${named ?? 'no device'}, CN ${commonName ?? 'none'}`);
   }
   const others = certificates.filter((der) => Buffer.compare(der, own.der) !== 0);
-  const path = checkPath(own.der, [...others, ...state.intermediates], [...state.anchors], {
+  const path = checkPath(own.der, [...others, ...state.intermediates], [...anchors], {
     now: clock.now(),
     extKeyUsage: 'clientAuth',
   });
@@ -45,11 +51,16 @@ export function acceptIssued(state: DeviceState, certificates: readonly DerCerti
 }
 
 /** Keeps, of `certificates`, the CA certificates that chain to a pinned anchor; the others are passed over. */
-export function keepCaCertificates(state: DeviceState, certificates: readonly DerCertificate[], clock: Clock): void {
-  const isAnchor = (der: DerCertificate): boolean => state.anchors.some((anchor) => Buffer.compare(anchor, der) === 0);
+export function keepCaCertificates(
+  state: DeviceState,
+  certificates: readonly DerCertificate[],
+  clock: Clock,
+  anchors: readonly DerCertificate[] = state.anchors,
+): void {
+  const isAnchor = (der: DerCertificate): boolean => anchors.some((anchor) => Buffer.compare(anchor, der) === 0);
   const candidates = certificates.filter((der) => !isAnchor(der));
   const trusted = candidates.filter(
-    (der) => readCertificate(der).ca && checkPath(der, candidates, [...state.anchors], { now: clock.now() }).ok,
+    (der) => readCertificate(der).ca && checkPath(der, candidates, [...anchors], { now: clock.now() }).ok,
   );
   state.keepIntermediates(trusted);
 }

@@ -1,3 +1,4 @@
+import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
@@ -34,6 +35,13 @@ export interface RenewalOptions {
   readonly issuerRevoked?: (current: Credential) => Promise<boolean>;
   /** First and longest wait after a failure, seconds; default 1 and 300. After refusals it grows up to a day. */
   readonly backoff?: { readonly firstSeconds: number; readonly mostSeconds: number };
+  /**
+   * What the device's own certificates and the CA certificates it is told must chain to, now; by default the anchors that
+   * it was made with. A trust bundle brings others.
+   */
+  readonly anchors?: () => readonly DerCertificate[];
+  /** Called when a new credential is durable and before anything uses it: a hardware counter counts here. */
+  readonly settled?: () => Promise<void>;
   readonly onEvent?: (event: RenewalEvent) => void;
 }
 
@@ -155,6 +163,7 @@ export class RenewalLoop {
     const had = state.credential('current');
     this.#suspect = false;
     state.promote(need.need === 'renew' ? 'renewed' : 'fresh');
+    await this.#options.settled?.();
     const now = state.identity('current');
     const { serial, notAfter } = readCertificate(now.certificate);
     const type = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
@@ -181,7 +190,8 @@ export class RenewalLoop {
   async #ask(need: 'renew' | 'enrol'): Promise<number | undefined> {
     const { state, est, clock } = this.#options;
     const identity = state.identity(need === 'renew' ? 'current' : 'idevid');
-    if (state.intermediates.length === 0) keepCaCertificates(state, await est.caCertificates(identity), clock);
+    if (state.intermediates.length === 0)
+      keepCaCertificates(state, await est.caCertificates(identity), clock, this.#options.anchors?.());
     const { csr } = await state.beginKey('ldevid');
     const asked = need === 'renew' ? est.reenrol(identity, csr) : est.enrol(identity, csr);
     const answer = await asked.catch((error: unknown) => {
@@ -193,7 +203,7 @@ export class RenewalLoop {
       this.#tell({ type: 'postponed', seconds: answer.retryAfterSeconds });
       return Math.max(1, answer.retryAfterSeconds);
     }
-    acceptIssued(state, answer.certificates, clock);
+    acceptIssued(state, answer.certificates, clock, this.#options.anchors?.());
     this.#failedProofs = 0;
     return undefined;
   }

@@ -1,11 +1,12 @@
 import { join } from 'node:path';
-import type { DerCertificate } from '@keystead/core/bytes';
-import { type SecretBytes, type Signer, spkiSha256 } from '@keystead/core/crypto';
+import { type DerCertificate, toHex } from '@keystead/core/bytes';
+import { type SecretBytes, type Signer, sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { checkDeviceId } from '@keystead/core/x509';
 import { deviceCsr, makeKeyAndCsr } from '../enrol/request.ts';
 import { type Disk, nodeDisk, replaceFile, UNFINISHED } from './disk.ts';
 import { eraseFile } from './erase.ts';
+import { bundleFile, filterFile, type HeldTrust, isTrustFile, trustFiles } from './held-trust.ts';
 import { DirectoryLock } from './lock.ts';
 import {
   type Credential,
@@ -16,7 +17,7 @@ import {
   type Pending,
 } from './manifest.ts';
 import { Sealer } from './seal.ts';
-import { finishWipe, TOMBSTONE, type WipeReport, wipeFiles } from './wipe.ts';
+import { filesToWipe, finishWipe, TOMBSTONE, type WipedFile, type WipeReport, wipeFiles } from './wipe.ts';
 
 /** The part of the state that a credential stands in. */
 export type CredentialSlot = 'idevid' | 'current' | 'previous' | 'pending';
@@ -55,6 +56,7 @@ export class DeviceState {
   readonly #sealer: Sealer;
   #manifest: Manifest;
   #closed = false;
+  #countedTo: number | undefined;
 
   private constructor(directory: string, disk: Disk, lock: DirectoryLock, sealer: Sealer, manifest: Manifest) {
     this.#directory = directory;
@@ -71,7 +73,7 @@ export class DeviceState {
    */
   static create(
     directory: string,
-    opening: Opening & { deviceId: string; anchors: readonly DerCertificate[] },
+    opening: Opening & { deviceId: string; anchors: readonly DerCertificate[]; trust?: HeldTrust },
   ): DeviceState {
     const disk = opening.disk ?? nodeDisk;
     checkDeviceId(opening.deviceId);
@@ -79,9 +81,10 @@ export class DeviceState {
     return DeviceState.#locked(directory, disk, (lock) => {
       if (disk.mode(join(directory, STATE_FILE)) !== undefined)
         throw new KeysteadError('state.exists', { field: directory });
-      const { deviceId, anchors } = opening;
+      const { deviceId, anchors, trust } = opening;
       const sealer = new Sealer(opening.secret);
-      const state = new DeviceState(directory, disk, lock, sealer, { deviceId, anchors, intermediates: [] });
+      const manifest = { deviceId, anchors, intermediates: [], ...(trust === undefined ? {} : { trust }) };
+      const state = new DeviceState(directory, disk, lock, sealer, manifest);
       state.#replace(state.#manifest);
       return state;
     });
@@ -130,6 +133,16 @@ export class DeviceState {
 
   get pending(): Pending | undefined {
     return this.#manifest.pending;
+  }
+
+  /** What the device goes by, and the numbers of its files; undefined for one without a fleet. */
+  get trust(): HeldTrust | undefined {
+    return this.#manifest.trust;
+  }
+
+  /** The number that a hardware counter has to agree with; undefined where none counts. */
+  get generation(): number | undefined {
+    return this.#manifest.generation;
   }
 
   /** The credential in a slot; of a pending one only when its certificate has come. */
@@ -226,7 +239,7 @@ export class DeviceState {
     const proven = this.credential('pending');
     if (proven === undefined) throw new KeysteadError('state.no-credential', { field: 'pending' });
     const current: Credential = how === 'fresh' ? { ...proven, fresh: true } : proven;
-    this.#replace({ ...this.#manifest, pending: undefined, current, previous: this.#manifest.current });
+    this.#replace(this.#counted({ ...this.#manifest, pending: undefined, current, previous: this.#manifest.current }));
     this.#tidy();
   }
 
@@ -253,22 +266,80 @@ export class DeviceState {
   }
 
   /**
+   * Goes by another bundle from now on: its files first, then the manifest that names them, then the old files go. A
+   * power cut leaves the old bundle with its filter or the new one with its own, never a mixture. REQ-KEY-REV-04
+   * @param files bytes by SHA-256, hex: of what `trust` names and is not here yet.
+   */
+  keepTrust(trust: HeldTrust, files: ReadonlyMap<string, Uint8Array> = new Map()): void {
+    this.#checkOpen();
+    const keep = (name: string, hash: string): void => {
+      const bytes = files.get(hash);
+      if (bytes !== undefined) replaceFile(this.#disk, join(this.#directory, name), bytes);
+    };
+    for (const hash of trust.filters) keep(filterFile(hash), hash);
+    if (trust.bundle !== undefined) keep(bundleFile(trust.bundle), trust.bundle);
+    this.#replace(this.#counted({ ...this.#manifest, trust }));
+    this.#tidy();
+  }
+
+  /** The bundle's file. @throws KeysteadError state.damaged when it is not the one that the manifest names. */
+  readBundle(hash: string): Uint8Array {
+    return this.#readKnown(bundleFile(hash), hash);
+  }
+
+  /** One of the filter's files. @throws KeysteadError state.damaged as {@link readBundle}. */
+  readFilter(hash: string): Uint8Array {
+    return this.#readKnown(filterFile(hash), hash);
+  }
+
+  /** From now on the state is counted, and has this number. */
+  countFrom(generation: number): void {
+    this.#checkOpen();
+    this.#countedTo = generation - 1;
+    this.#replace({ ...this.#manifest, generation });
+  }
+
+  /** What the counter says now; whatever changes next has the next number. */
+  countedTo(value: number): void {
+    this.#countedTo = value;
+  }
+
+  /**
+   * Gives up every credential but the IDevID: what an older copy of the state says of them is not believed. They are
+   * made anew.
+   */
+  dropOperational(): void {
+    this.#checkOpen();
+    const { current: _current, previous: _previous, pending: _pending, ...kept } = this.#manifest;
+    this.#replace(this.#counted(kept));
+    this.#tidy();
+  }
+
+  /**
    * Destroys every key and the state, and leaves a tombstone without secrets, so that the device does not start
    * over unnoticed. A wipe that is cut short is finished by the next `open`. See `eraseFile` for what flash
-   * memory does not allow to promise. `at` is the time for the report.
+   * memory does not allow to promise. `at` is the time for the report, which carries `evidence` to whoever collects it.
    *
    * REQ-KEY-WIPE-01: the device's part.
    */
-  wipe(at: Date): WipeReport {
+  wipe(at: Date, evidence?: string): WipeReport {
+    const files = this.filesToWipe();
+    const told = { deviceId: this.deviceId, at: at.toISOString(), files };
+    const report = wipeFiles(this.#disk, this.#directory, evidence === undefined ? told : { ...told, evidence });
+    this.close();
+    return report;
+  }
+
+  /** What {@link wipe} would destroy: the evidence of it is signed before the key goes. */
+  filesToWipe(): WipedFile[] {
     this.#checkOpen();
-    const slots = new Map<string, CredentialSlot>();
+    const slots = new Map<string, string>();
     for (const slot of ['pending', 'previous', 'idevid', 'current'] as const) {
       const keyId = this.#manifest[slot]?.keyId;
       if (keyId !== undefined) slots.set(keyFile(keyId), slot);
     }
-    const report = wipeFiles(this.#disk, this.#directory, this.deviceId, at, slots);
-    this.close();
-    return report;
+    for (const name of this.trust === undefined ? [] : trustFiles(this.trust)) slots.set(name, 'trust bundle');
+    return filesToWipe(this.#disk, this.#directory, slots);
   }
 
   /** Forgets the secret and frees the directory. */
@@ -288,23 +359,39 @@ export class DeviceState {
       throw new KeysteadError('state.missing', { field: this.#directory, seen: 'a state that was closed' });
   }
 
+  /** One step for all that changes until the counter has counted it. */
+  #counted(manifest: Manifest): Manifest {
+    return this.#countedTo === undefined ? manifest : { ...manifest, generation: this.#countedTo + 1 };
+  }
+
+  #readKnown(name: string, hash: string): Uint8Array {
+    this.#checkOpen();
+    const bytes = this.#disk.read(join(this.#directory, name));
+    if (bytes !== undefined && toHex(sha256(bytes)) === hash) return bytes;
+    throw new KeysteadError('state.damaged', { field: name, seen: bytes === undefined ? 'no file' : 'other bytes' });
+  }
+
   #replace(manifest: Manifest): void {
     const sealed = this.#sealer.seal('state', STATE_FILE, encodeManifest(manifest));
     replaceFile(this.#disk, join(this.#directory, STATE_FILE), sealed);
     this.#manifest = manifest;
   }
 
-  /** Erases key files that the manifest does not name (a cut fell between key and manifest) and unfinished files. */
+  /** Removes what the manifest does not name (a cut fell between file and manifest), keys by erasing, and unfinished files. */
   #tidy(): void {
-    const { idevid, current, previous, pending } = this.#manifest;
-    const named = new Set(
-      [idevid, current, previous, pending].flatMap((slot) => (slot === undefined ? [] : [keyFile(slot.keyId)])),
-    );
+    const { idevid, current, previous, pending, trust } = this.#manifest;
+    const named = new Set([
+      ...[idevid, current, previous, pending].flatMap((slot) => (slot === undefined ? [] : [keyFile(slot.keyId)])),
+      ...(trust === undefined ? [] : trustFiles(trust)),
+    ]);
     for (const name of this.#disk.list(this.#directory)) {
       // A rival that is just finding out that the directory is locked has a file there as well.
       if (name === TOMBSTONE || name.startsWith('lock')) continue;
       if (name.endsWith(UNFINISHED) || (name.startsWith('key.') && !named.has(name))) {
         eraseFile(this.#disk, join(this.#directory, name));
+      } else if (isTrustFile(name) && !named.has(name)) {
+        // Public: nothing to write over, which would wear flash for a filter of megabytes.
+        this.#disk.unlink(join(this.#directory, name));
       }
     }
   }

@@ -1,5 +1,7 @@
 import { type DerCertificate, type DerCsr, fromBase64, toBase64 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
+import { type HeldTrust, heldTrust } from './held-trust.ts';
+import { list, number, record, text } from './json-fields.ts';
 
 /** The keys that a device makes for its own certificates. */
 export type DeviceKeyAlgorithm = 'P-256' | 'P-384';
@@ -40,9 +42,18 @@ export interface Manifest {
   readonly current?: Credential;
   readonly previous?: Credential;
   readonly pending?: Pending;
+  /** The trust bundle that the device goes by; undefined for a device that was made without a fleet. */
+  readonly trust?: HeldTrust;
+  /**
+   * The number of this state among those that a hardware counter has counted; undefined where none counts. See
+   * `RollbackGuard`.
+   */
+  readonly generation?: number;
 }
 
-const VERSION = 1;
+/** An agent of before the trust bundle reads 1 alone: it must not write a state back without what it does not know. */
+const PLAIN = 1;
+const WITH_TRUST = 2;
 
 /** UTF-8 JSON; byte strings are base64. */
 export function encodeManifest(manifest: Manifest): Uint8Array {
@@ -55,15 +66,17 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
     if (typeof value !== 'object' || value === null) return value;
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
   };
-  return Buffer.from(JSON.stringify({ version: VERSION, ...Object(plain(manifest)) }, bytesAsText));
+  const version = manifest.trust === undefined && manifest.generation === undefined ? PLAIN : WITH_TRUST;
+  return Buffer.from(JSON.stringify({ version, ...Object(plain(manifest)) }, bytesAsText));
 }
 
 /** @throws KeysteadError state.damaged for a version or form that this agent does not write. */
 export function decodeManifest(bytes: Uint8Array): Manifest {
   try {
     const fields = record(JSON.parse(Buffer.from(bytes).toString('utf8')));
-    if (fields.version !== VERSION) throw new TypeError(`version ${String(fields.version)}`);
-    const { idevid, current, previous, pending } = fields;
+    if (fields.version !== PLAIN && fields.version !== WITH_TRUST)
+      throw new TypeError(`version ${String(fields.version)}`);
+    const { idevid, current, previous, pending, trust, generation } = fields;
     return {
       deviceId: text(fields.deviceId),
       anchors: certificates(fields.anchors),
@@ -72,29 +85,18 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
       ...(current === undefined ? {} : { current: credential(current) }),
       ...(previous === undefined ? {} : { previous: credential(previous) }),
       ...(pending === undefined ? {} : { pending: pendingKey(pending) }),
+      ...(trust === undefined ? {} : { trust: heldTrust(trust) }),
+      ...(generation === undefined ? {} : { generation: number(generation) }),
     };
   } catch (cause) {
     throw new KeysteadError('state.damaged', { field: 'state', seen: 'a form that this agent does not know', cause });
   }
 }
 
-function record(value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('not an object');
-  return Object.fromEntries(Object.entries(value));
-}
-
-function text(value: unknown): string {
-  if (typeof value !== 'string') throw new TypeError('not a text');
-  return value;
-}
-
 // The seal was checked: these bytes are what this agent wrote, and it wrote only checked certificates.
 const certificate = (value: unknown): DerCertificate => fromBase64(text(value)) as DerCertificate;
 
-function certificates(value: unknown): DerCertificate[] {
-  if (!Array.isArray(value)) throw new TypeError('not a list');
-  return value.map(certificate);
-}
+const certificates = (value: unknown): DerCertificate[] => list(value).map(certificate);
 
 function issuedPart(value: unknown): Omit<Credential, 'keyId' | 'held' | 'fresh'> {
   const fields = record(value);

@@ -23,6 +23,8 @@ export class TestEstServer {
   readonly mishaps: Mishap[] = [];
   /** Every request body and path that came. */
   readonly requests: { path: string; body: string; client: string | undefined }[] = [];
+  /** What devices have reported of themselves, by device id. */
+  readonly uptake = new Map<string, unknown>();
   readonly issued = new Map<string, readonly DerCertificate[]>();
   lifetimeSeconds = 90;
   graceSeconds = 3600;
@@ -110,6 +112,12 @@ export class TestEstServer {
     );
     if (!path.ok) return refuse(401, `client.certificate-refused: ${path.rule}`);
     const device = deviceIdOf(readCertificate(der).san) ?? '';
+    // A double of serve's route, by the contract of docs/agent.md.
+    if (request.url === '/api/v1/device/uptake') {
+      this.uptake.set(device, JSON.parse(body));
+      response.writeHead(204).end();
+      return;
+    }
     const ldevid = path.chain[1]?.subject.rdns[0]?.value;
     if (request.url?.endsWith('simplereenroll') && ldevid !== 'Test Operational CA')
       return refuse(403, 'est.reenrol: not an LDevID');

@@ -2,6 +2,7 @@ export { connectMutual, type Destination } from './connect.ts';
 export { CrlCache, type CrlCacheOptions } from './crl-cache.ts';
 export { type CrlAnswer, type CrlFetchOptions, fetchCrl } from './crl-fetch.ts';
 export { type HttpAnswer, HttpOverTls, type HttpRequest } from './http.ts';
+export { type HttpFile, type HttpGetOptions, httpGet } from './http-get.ts';
 export {
   OcspClient,
   type OcspOptions,

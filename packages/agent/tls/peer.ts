@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { DerCertificate } from '@keystead/core/bytes';
+import type { DerCertificate, SpkiSha256 } from '@keystead/core/bytes';
+import { spkiSha256 } from '@keystead/core/crypto';
 import {
   checkPath,
   deviceIdOf,
@@ -30,6 +31,10 @@ export interface PeerRules extends StatusRules {
   readonly intermediates?: readonly DerCertificate[];
   /** When given, the certificate's direct issuer must be one of these CA certificates (DER). */
   readonly issuers?: readonly DerCertificate[];
+  /** The end of the trust bundle that the rules come from: nobody is believed by them from then on. */
+  readonly until?: Date;
+  /** The keys that are pinned under a name, by the SHA-256 of the leaf's SubjectPublicKeyInfo. REQ-KEY-ROT-03 */
+  readonly pin?: { readonly name: string; readonly isGood: (key: SpkiSha256) => boolean };
   readonly extKeyUsage: 'serverAuth' | 'clientAuth';
   readonly expected: ExpectedPeer;
   /** Policies, and how long a path may be, where the application asks for more than RFC 5280 does by itself. */
@@ -46,9 +51,11 @@ export type PeerRule = string;
 
 /** The rules that are neither of the path nor of the status, each with its source. */
 export const PEER_RULES = {
+  'trust-expired': ['Keystead docs/trust-bundle.md', 'nothing is believed by a trust bundle that has expired'],
   'no-certificate': ['RFC 8446 4.4.2', 'the peer must show a certificate'],
   issuer: ['Keystead', 'the direct issuer must be one that vouches for this kind of peer'],
   name: ['RFC 9525 6', 'the certificate must be for the peer that is expected'],
+  pin: ['RFC 7469 2.6', 'the key must be one that the trust bundle pins under this name, in its window'],
   'staple-missing': ['RFC 7633 4.3.3', 'a server whose certificate promises a stapled answer must send one'],
 } as const;
 
@@ -86,7 +93,7 @@ export function peerCertificates(socket: TLSSocket): DerCertificate[] {
 
 /**
  * Judges a peer by its certificates (leaf first): path to an anchor by RFC 5280 section 6.1, extended key usage,
- * issuer, name, and revocation, in this order; says which rule refused and of which certificate. Nothing that cannot
+ * issuer, name, pin, and revocation, in this order; says which rule refused and of which certificate. Nothing that cannot
  * be found out is taken for good: an unknown status is a refusal. Never throws.
  *
  * REQ-KEY-REV-03.
@@ -94,6 +101,9 @@ export function peerCertificates(socket: TLSSocket): DerCertificate[] {
 export async function verifyPeer(certificates: readonly DerCertificate[], rules: PeerRules): Promise<PeerVerdict> {
   const [leaf, ...sent] = certificates;
   if (leaf === undefined) return refused('no-certificate', 'the peer sent no certificate');
+  const { until, pin } = rules;
+  if (until !== undefined && !(rules.clock.now().getTime() < until.getTime()))
+    return refused('trust-expired', `the trust bundle expired ${until.toISOString()}, and none that is newer has come`);
   try {
     const bag = [...sent, ...(rules.intermediates ?? [])];
     const path = checkPath(leaf, bag, [...rules.anchors], {
@@ -109,6 +119,9 @@ export async function verifyPeer(certificates: readonly DerCertificate[], rules:
     }
     const name = checkName(leaf, rules.expected);
     if (!name.ok) return name;
+    const key = spkiSha256(own.spki);
+    if (pin !== undefined && !pin.isGood(key))
+      return refused('pin', `the key ${key} is not pinned under ${pin.name} now`);
     if (rules.staple === undefined && rules.extKeyUsage === 'serverAuth' && promisesStaple(leaf))
       return refused('staple-missing', 'the certificate promises an OCSP answer in the handshake');
     const status = await peerStatus(path.chain, sent, rules.intermediates ?? [], rules);

@@ -153,6 +153,11 @@ export class TpmDevice {
     return this.#tpm.use((channel) => unsealSecret(channel, this.#files.secret, this.#owner));
   }
 
+  /** Name of the storage root that the files are wrapped under, hex: it tells this TPM from any other. */
+  get storageRoot(): string {
+    return this.#files.idevid.storageRoot;
+  }
+
   /** The IDevID's key: signs in the TPM. @throws KeysteadError `tpm2.*` when it signs. */
   signer(): Signer {
     const { area } = this.#files.idevid.blob;

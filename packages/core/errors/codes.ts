@@ -733,6 +733,12 @@ export const ERRORS = {
     remedy: 'use it for requests and attestation; connect with a key that the state holds (docs/tpm2.md)',
   },
   'state.exists': { kind: 'conflict', rule: 'a device state is created once', remedy: 'open it instead' },
+  'state.rolled-back': {
+    kind: 'conflict',
+    rule: 'the device state must be the newest that its hardware counter has counted',
+    remedy:
+      'an older copy was put in its place: have `keystead-agent recover` give up its credentials and enrol again by the IDevID, or return the device to service',
+  },
   'state.damaged': {
     kind: 'internal',
     rule: 'the device state must be whole and sealed by this device',
@@ -760,6 +766,48 @@ export const ERRORS = {
     rule: 'the peer must prove an identity that is valid, expected and not revoked',
   },
   'peer.unreachable': { kind: 'unavailable', rule: 'the peer must be reachable by TLS 1.3' },
+  'evidence.wipe-malformed': {
+    kind: 'invalid',
+    rule: "a device's evidence of its wipe must have the form of docs/agent.md",
+  },
+  'evidence.wipe-device': {
+    kind: 'forbidden',
+    rule: "the evidence of a wipe must be the device's own, by the IDevID that it was given",
+  },
+  'evidence.wipe-signature': {
+    kind: 'forbidden',
+    rule: "a device's evidence of its wipe must carry the signature of its IDevID's key",
+  },
+  'agent.config-invalid': {
+    kind: 'invalid',
+    rule: 'the configuration of the agent must be complete, and say nothing that it does not know',
+    remedy: 'docs/agent.md has every field',
+  },
+  'agent.usage': { kind: 'invalid', rule: 'the agent knows the commands and options of `keystead-agent --help`' },
+  'agent.secret': {
+    kind: 'forbidden',
+    rule: 'the device secret must be 32 bytes in a file that nobody but its owner may read',
+    remedy: 'give it by LoadCredentialEncrypted= of systemd, or keep it in a TPM',
+  },
+  'uptake.refused': {
+    kind: 'forbidden',
+    rule: "the server must take the device's report of its trust bundle and firmware",
+  },
+  'trust.none': {
+    kind: 'not-found',
+    rule: 'the device must know a fleet and its signers before it takes a trust bundle',
+    remedy: 'provision it with the fleet and the signers of its first bundle',
+  },
+  'trust.unreachable': {
+    kind: 'unavailable',
+    rule: 'the server must give the trust bundle and its filter',
+    remedy: 'nothing has changed; the device goes on by its bundle until that expires, and asks again',
+  },
+  'trust.filter-differs': {
+    kind: 'forbidden',
+    rule: 'a filter is taken only with the bundle that names it by its SHA-256',
+    remedy: 'nothing has changed; look at what stands between the device and the server',
+  },
   'renewal.grace-ended': {
     kind: 'forbidden',
     rule: 'an expired device recovers by itself only within the grace period',

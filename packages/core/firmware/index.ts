@@ -13,6 +13,7 @@ export { hssPublicKey, hssSignedCose, hssSignedSuit } from './hss.ts';
 export * from './image.ts';
 export * from './mcuboot/index.ts';
 export { rauc } from './rauc/index.ts';
+export { raucSignature } from './rauc/signature.ts';
 export * from './sshsig/index.ts';
 export * from './suit/index.ts';
 export * from './tuf/index.ts';

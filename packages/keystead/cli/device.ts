@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { GIVEN_REASONS, REASON_RULES } from '@keystead/core/lifecycle';
 import { Command } from 'commander';
 
@@ -58,11 +59,14 @@ export function deviceCommand(): Command {
     device
       .command('decommission <id>')
       .description('end a device: revoke all it has and print the signed evidence')
+      .option('--wipe-evidence <file>', 'what the device signed when it wiped itself: verified, and entered')
       .addHelpText('after', '\nExample:\n  $ keystead device decommission KS-0008 > KS-0008.decommission.yaml'),
     'pki',
-  ).action(async (id: string, options: OperatorOptions) => {
+  ).action(async (id: string, options: OperatorOptions & { wipeEvidence?: string }) => {
+    const { wipeEvidence: file } = options;
+    const body = { wiped: [], ...(file === undefined ? {} : { wipeEvidence: readFileSync(file, 'utf8') }) };
     const answer = await asOperator(options, (client) =>
-      client.post<{ evidence: string }>(`/api/v1/devices/${encodeURIComponent(id)}/decommission`, { wiped: [] }),
+      client.post<{ evidence: string }>(`/api/v1/devices/${encodeURIComponent(id)}/decommission`, body),
     );
     print(options, answer, answer.evidence.trimEnd());
   });

@@ -1,10 +1,11 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { isListedIssuer } from '@keystead/core/lifecycle';
+import { isListedIssuer, verifyWipeEvidence, type WipeClaims } from '@keystead/core/lifecycle';
+import { readCertificate } from '@keystead/core/x509';
 import type { AuditEvent } from '../audit/index.ts';
 import { inForce, type Revoked, requireClock, revokeAll } from '../authority/index.ts';
-import type { Evidence, Tx } from '../store/index.ts';
+import type { Device, Evidence, Tx } from '../store/index.ts';
 import type { ProvisioningDeps } from './deps.ts';
 import { exportEvidence } from './files.ts';
 
@@ -16,6 +17,8 @@ export interface DecommissionOrder {
   readonly operator: string;
   /** What the device or the operator says was wiped. */
   readonly wiped: readonly string[];
+  /** What the device signed when it wiped itself (`keystead-agent wipe`), as it was collected from it. */
+  readonly wipeEvidence?: string;
   readonly requestId: string;
 }
 
@@ -67,6 +70,31 @@ export async function resumeDecommissions(deps: ProvisioningDeps): Promise<void>
   await exportEvidence(deps);
 }
 
+interface CollectedWipe {
+  readonly claims: WipeClaims;
+  /** Of the file as it was collected, hex. */
+  readonly sha256: string;
+}
+
+/**
+ * The device's own word of its wipe, by the key of the IDevID that it was given. REQ-KEY-WIPE-01
+ * @throws KeysteadError `evidence.wipe-malformed`, `evidence.wipe-signature`, `evidence.wipe-device`.
+ */
+function collectedWipe(tx: Tx, { deviceId, idevidSerial }: Device, text: string): CollectedWipe {
+  const idevid = tx.certificatesOfDevice(deviceId).find(({ serial }) => serial === idevidSerial);
+  if (idevid === undefined)
+    throw new KeysteadError('evidence.wipe-device', { field: 'idevidSerial', seen: 'no IDevID' });
+  const claims = verifyWipeEvidence(text, readCertificate(idevid.der).spki);
+  if (claims.deviceId !== deviceId || claims.idevidSerial !== idevidSerial)
+    throw new KeysteadError('evidence.wipe-device', { field: 'deviceId', seen: claims.deviceId });
+  return { claims, sha256: toHex(sha256(Buffer.from(text, 'utf8'))) };
+}
+
+/** What keyd's evidence repeats of it: by its hash and time, then what it names. */
+const reportedWipe = ({ claims, sha256 }: CollectedWipe): string[] =>
+  [`signed by the device at ${claims.at}, SHA-256 ${sha256}`, ...claims.wiped].slice(0, 64);
+
+const collectedKey = (deviceId: string): string => `wipe-collected.${deviceId}`;
 const orderKey = (deviceId: string): string => `decommission.${deviceId}`;
 
 function end(
@@ -75,10 +103,25 @@ function end(
   order: DecommissionOrder,
   actor: AuditEvent['actor'],
 ): Revoked['certificates'] {
-  const { deviceId, reason, operator, requestId, wiped } = order;
+  const { deviceId, reason, operator, requestId } = order;
   const now = clock.now();
   const device = tx.device(deviceId);
   if (device === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
+  const collected = order.wipeEvidence === undefined ? undefined : collectedWipe(tx, device, order.wipeEvidence);
+  // A device that was lost and ended before may come back, wiped: its word is entered then, beside the evidence that stands.
+  const known = collected === undefined ? undefined : tx.meta(collectedKey(deviceId));
+  if (collected !== undefined && known !== collected.sha256) {
+    tx.setMeta(collectedKey(deviceId), collected.sha256);
+    audit(tx, {
+      type: 'device.wipe-collected',
+      actor,
+      requestId,
+      outcome: 'done',
+      subject: { device: deviceId },
+      detail: { sha256: collected.sha256, at: collected.claims.at, wiped: collected.claims.wiped.length },
+    });
+  }
+  const wiped = collected === undefined ? order.wiped : reportedWipe(collected);
   if (device.state !== 'decommissioned') {
     tx.setDeviceState(deviceId, 'decommissioned', now.getTime());
     const kept: EvidenceOrder = { deviceId, reason, operator, requestId, wiped };

@@ -1,1 +1,2 @@
 export { MCUBOOT } from './format.ts';
+export { type VerifiedMCUboot, verifyMCUboot } from './verify.ts';

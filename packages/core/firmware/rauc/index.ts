@@ -6,14 +6,11 @@ import { signsCms } from '../cms/signers.ts';
 import type { FirmwareClaims, FirmwareFormat } from '../format.ts';
 import type { ImageBytes } from '../image.ts';
 import { malformed } from '../malformed.ts';
+import { MOST_SIGNATURE_BYTES, SIZE_BYTES } from './signature.ts';
 import { readSquashfs, type Squashfs } from './squashfs.ts';
 
 /** The manifest stands inside of the file system, which keyd does not see: it signs the digest of all of it. */
 const NOTHING_CLAIMED: FirmwareClaims = { product: null, version: null, securityCounter: null };
-
-/** RAUC takes no signature that is larger (rauc, src/bundle.c). */
-const MOST_SIGNATURE_BYTES = 64 * 1024;
-const SIZE_BYTES = 8;
 
 /** @throws KeysteadError `firmware.malformed`, `firmware.signed-already`. */
 async function unsignedBundle(image: ImageBytes): Promise<Squashfs> {

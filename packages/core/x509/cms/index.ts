@@ -12,7 +12,7 @@ export {
   unsignedOf,
 } from './plain-signed.ts';
 export { type EnvelopedMessage, openEnveloped, readEnveloped, type TransportRecipient } from './read-enveloped.ts';
-export { type CmsValue, readSigned, type SignedMessage, verifySigned } from './read-signed.ts';
+export { type CmsValue, readSigned, type SignedMessage, verifySigned, verifySignedDigest } from './read-signed.ts';
 export type { CmsRecipient, RecipientKey } from './recipient.ts';
 export { type SignedContent, signedData } from './signed-data.ts';
 export {

@@ -106,13 +106,25 @@ function algorithmsOf(digestId: string, signatureId: string): SignedMessage['alg
  * @throws KeysteadError `cms.signature-invalid`, `cms.algorithm`.
  */
 export function verifySigned(message: SignedMessage, spki: DerSpki): void {
-  const { attributes, content = new Uint8Array(), algorithms, signedBytes, signature } = message;
+  const { content = new Uint8Array() } = message;
+  verifySignedDigest(message, spki, (digest) => createHash(digest).update(content).digest());
+}
+
+/**
+ * The same for content that stands elsewhere (a detached signature) and is known by its digest.
+ * @param digestOf gives the content's digest by the algorithm that the signer names.
+ */
+export function verifySignedDigest(
+  message: SignedMessage,
+  spki: DerSpki,
+  digestOf: (digest: CmsDigest) => Uint8Array,
+): void {
+  const { attributes, algorithms, signedBytes, signature } = message;
   if ('foreign' in algorithms)
     throw new KeysteadError('cms.algorithm', { field: 'signerInfo', seen: algorithms.foreign });
   const invalid = (seen: string) => new KeysteadError('cms.signature-invalid', { field: 'signature', seen });
   const hashed = attributes.get(CMS_ATTRIBUTES.messageDigest);
-  if (hashed?.tag !== 0x04 || !sameBytes(hashed.value, createHash(algorithms.digest).update(content).digest()))
-    throw invalid('another content');
+  if (hashed?.tag !== 0x04 || !sameBytes(hashed.value, digestOf(algorithms.digest))) throw invalid('another content');
   const type = attributes.get(CMS_ATTRIBUTES.contentType);
   if (type?.tag !== 0x06 || !sameBytes(type.value, oid(message.contentType).subarray(2)))
     throw invalid('another content type');

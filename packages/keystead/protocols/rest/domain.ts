@@ -60,6 +60,7 @@ export interface RestDomain
     caller: Caller,
     deviceId: string,
     wiped: string[],
+    wipeEvidence?: string,
   ): Promise<{ evidence: string; signature: string; revoked: string[] }>;
   /** The policy in force, its file and its history. */
   policy(caller: Caller): Promise<unknown>;

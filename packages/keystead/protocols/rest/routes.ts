@@ -106,8 +106,8 @@ export function registerRest(
       trustRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
-        const { wiped } = await read(request, () => checkBody(Decommission, request.body));
-        return domain.decommission(caller(request), id, wiped);
+        const { wiped, wipeEvidence } = await read(request, () => checkBody(Decommission, request.body));
+        return domain.decommission(caller(request), id, wiped, wipeEvidence);
       });
       api.get('/count', (request) => domain.count(caller(request)));
       api.post('/recounts', async (request) => {
@@ -172,7 +172,7 @@ const ROUTES = [
   ...SIGNING_ROUTES,
   ...TUF_ROUTES,
   ...TRUST_ROUTES,
-  ['POST', '/api/v1/devices/:id/decommission {wiped}', 'device.decommission'],
+  ['POST', '/api/v1/devices/:id/decommission {wiped, wipeEvidence?}', 'device.decommission'],
   ['GET', '/api/v1/count', 'batch.open'],
   ['POST', '/api/v1/recounts {order}', 'ticket.sign'],
   ['GET', '/api/v1/policy', 'policy.read'],

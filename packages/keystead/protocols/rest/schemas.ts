@@ -43,7 +43,11 @@ export const Keys = z.strictObject({
 });
 export const KeyOrder = z.strictObject({ order: z.string().min(1).max(8192) });
 export const RecountOrder = z.strictObject({ order: z.string().min(1).max(65_536) });
-export const Decommission = z.strictObject({ wiped: z.array(z.string().max(256)).max(64).default([]) });
+export const Decommission = z.strictObject({
+  wiped: z.array(z.string().max(256)).max(64).default([]),
+  /** What the device signed when it wiped itself, as it was collected there. */
+  wipeEvidence: z.string().max(64_000).optional(),
+});
 export const ChangePolicy = z.strictObject({
   /** The policy's file and its approvals file, as they are. */
   policy: z.string().min(1).max(1_000_000),

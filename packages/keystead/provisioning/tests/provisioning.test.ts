@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { addTicketSignature } from '@keystead/core/lifecycle';
+import { addTicketSignature, signWipeEvidence } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import { parse } from 'yaml';
 import { codeOf, csrFor, DomainBed, makeKey, type TestKey } from '../../authority/tests/bed.ts';
@@ -232,6 +232,41 @@ test('TEST-KEY-24 a decommissioned device loses all it has and gets nothing more
   assert.equal(again.document, done.document);
   assert.equal(bed.entries('evidence.signed').length, 1);
   await refused('device.unknown', bed.provisioning.decommission({ ...order, deviceId: 'KS-0099' }));
+});
+
+test("TEST-KEY-24 a device's own evidence of its wipe is collected: verified by its IDevID, entered once, also after the device was ended as lost", async () => {
+  const [device, other] = [await bed.device('KS-0048'), await bed.device('KS-0049')];
+  const claims = {
+    v: 1 as const,
+    deviceId: device.id,
+    at: '2027-01-15T12:00:00.000Z',
+    idevidSerial: readCertificate(device.idevid).serial,
+    wiped: ['current: file key.1', 'idevid: file key.2'],
+    limits: 'Flash may keep older cells.',
+  };
+  const order = { deviceId: device.id, reason: 'end of life', operator: 'ada', wiped: [], requestId: 'w-1' };
+  const wipeEvidence = await signWipeEvidence(claims, device.key.signer);
+  const bad: readonly [string, string][] = [
+    ['evidence.wipe-malformed', '{}'],
+    ['evidence.wipe-signature', await signWipeEvidence(claims, other.key.signer)],
+    ['evidence.wipe-signature', wipeEvidence.replace('"signature":"', '"signature":"A')],
+    ['evidence.wipe-device', await signWipeEvidence({ ...claims, deviceId: other.id }, device.key.signer)],
+  ];
+  for (const [code, text] of bad) {
+    assert.equal(await codeOf(bed.provisioning.decommission({ ...order, wipeEvidence: text })), code);
+    assert.equal(bed.entries('device.wipe-collected').length, 0, code);
+  }
+  const done = await bed.provisioning.decommission({ ...order, wipeEvidence });
+  assert.match(done.document, /signed by the device at 2027-01-15T12:00:00.000Z, SHA-256 [0-9a-f]{64}/);
+  assert.match(done.document, /idevid: file key.2/);
+  await bed.provisioning.decommission({ ...order, wipeEvidence });
+  assert.equal(bed.entries('device.wipe-collected').length, 1);
+
+  const lost = { ...order, deviceId: other.id };
+  await bed.provisioning.decommission(lost);
+  const found = { ...claims, deviceId: other.id, idevidSerial: readCertificate(other.idevid).serial };
+  await bed.provisioning.decommission({ ...lost, wipeEvidence: await signWipeEvidence(found, other.key.signer) });
+  assert.equal(bed.entries('device.wipe-collected').at(-1)?.subject?.device, other.id);
 });
 
 test('a decommissioning that was cut short stands, and its evidence is signed at the next start', async () => {

@@ -1,0 +1,109 @@
+import { chmodSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { KeysteadError } from '@keystead/core/errors';
+import type { DeviceTls } from '../trust/index.ts';
+import type { TunnelConfig } from './config.ts';
+
+/** What happened on a tunnel, for the log. */
+export type TunnelEvent = { readonly type: 'tunnel-refused'; readonly tunnel: string; readonly error: unknown };
+
+/**
+ * Gives applications the device's credential without its key: a Unix socket in, mutual TLS out, and the other way round.
+ * The application speaks plain text to the socket; the daemon shows the newest LDevID, judges the peer by the trust bundle
+ * before the first byte, and ends a connection whose peer a newer bundle refuses. No private key is ever a file.
+ * docs/decisions/0049
+ */
+export class Tunnels {
+  readonly #tls: DeviceTls;
+  readonly #directory: string;
+  readonly #onEvent: (event: TunnelEvent) => void;
+  readonly #servers: Server[] = [];
+  readonly #sockets = new Set<Socket>();
+
+  /** @param directory where the sockets of `to-server` tunnels are; only its owner and group may connect. */
+  constructor(tls: DeviceTls, directory: string, onEvent: (event: TunnelEvent) => void) {
+    this.#tls = tls;
+    this.#directory = directory;
+    this.#onEvent = onEvent;
+  }
+
+  /** Opens one; resolves to where it listens: a path, or a port. @throws what node:net throws. */
+  async open(config: TunnelConfig): Promise<string | number> {
+    return config.kind === 'to-server' ? this.#toServer(config) : this.#fromDevices(config);
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+
+  async #toServer({ socket: name, host, port, pin }: Extract<TunnelConfig, { kind: 'to-server' }>): Promise<string> {
+    const path = join(this.#directory, `${name}.sock`);
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (local) => {
+      this.#track(local);
+      this.#tls.connect({ host, port }, pin).then(
+        (remote) => this.#join(local, remote),
+        (error: unknown) => {
+          local.destroy();
+          this.#onEvent({ type: 'tunnel-refused', tunnel: name, error });
+        },
+      );
+    });
+    // A socket that a killed daemon left: the lock of the state says that nobody else has it.
+    rmSync(path, { force: true });
+    await this.#listen(server, { path });
+    chmodSync(path, 0o660);
+    return path;
+  }
+
+  async #fromDevices(config: Extract<TunnelConfig, { kind: 'from-devices' }>): Promise<number> {
+    const { host, port, to, deviceId } = config;
+    const refused = (error: unknown): void =>
+      this.#onEvent({ type: 'tunnel-refused', tunnel: `${host}:${port}`, error });
+    const server = this.#tls.createServer(
+      { device: true, ...(deviceId === undefined ? {} : { deviceId }) },
+      (remote) => {
+        const local = connect({ path: to, allowHalfOpen: true });
+        this.#track(local);
+        local.once('connect', () => this.#join(local, remote));
+        local.once('error', (error) => {
+          remote.destroy();
+          refused(error);
+        });
+      },
+      ({ rule, detail }) => refused(new KeysteadError('peer.refused', { field: rule, seen: detail })),
+    );
+    await this.#listen(server, { host, port });
+    const address = server.address();
+    return typeof address === 'object' && address !== null ? address.port : port;
+  }
+
+  #join(local: Socket, remote: Socket): void {
+    this.#track(remote);
+    for (const [one, other] of [
+      [local, remote],
+      [remote, local],
+    ] as const) {
+      one.pipe(other);
+      one.on('close', () => other.destroy());
+    }
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.#sockets.delete(socket));
+  }
+
+  async #listen(server: Server, where: { path: string } | { host: string; port: number }): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(where, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+    this.#servers.push(server);
+  }
+}

@@ -1,0 +1,103 @@
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import type { CredentialSlot } from '../state/index.ts';
+import {
+  connectMutual,
+  createTlsServer,
+  type Destination,
+  type ExpectedPeer,
+  type PeerVerdict,
+  peerCertificates,
+  verifyPeer,
+} from '../tls/index.ts';
+import { deviceRules, type RulesSource } from './device-rules.ts';
+
+/** A connection with what its peer is judged by, to be judged again. */
+type Judgement = () => Promise<PeerVerdict>;
+
+/**
+ * Ready TLS for the application, both ways: shows the current LDevID, judges peers by the bundle that the device goes by,
+ * and follows both. A renewal needs no new server, and a peer that a new bundle or filter refuses loses its connection.
+ * REQ-KEY-REV-03, REQ-KEY-ROT-01
+ */
+export class DeviceTls {
+  readonly #source: RulesSource;
+  readonly #servers = new Set<Server>();
+  readonly #open = new Map<TLSSocket, Judgement>();
+
+  constructor(source: RulesSource) {
+    this.#source = source;
+  }
+
+  /** How many connections are open. */
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  /**
+   * Connects to a server; the newest credential is shown.
+   * @param pin the name under which the bundle pins the server's keys.
+   * @throws KeysteadError `peer.unreachable`, `peer.refused` with the rule as its field, `state.no-credential`.
+   */
+  async connect(to: Destination, pin?: string, slot: CredentialSlot = 'current'): Promise<TLSSocket> {
+    const identity = this.#source.state.identity(slot);
+    const socket = await connectMutual(to, identity, deviceRules(this.#source, 'server', pin));
+    this.#keep(socket, 'server', { host: to.host }, pin);
+    return socket;
+  }
+
+  /**
+   * A server for peers that are devices, or one of them. `onPeer` gets those that are believed; the others are ended, and
+   * `onRefused` is told why. The caller lets it listen, and closes it.
+   */
+  createServer(
+    expected: Extract<ExpectedPeer, { device: true }>,
+    onPeer: (socket: TLSSocket, peer: PeerVerdict & { ok: true }) => void,
+    onRefused: (verdict: PeerVerdict & { ok: false }) => void = () => undefined,
+  ): Server {
+    const server = createTlsServer(this.#source.state.identity('current'), (options) =>
+      createServer(options, (socket) => {
+        socket.on('error', () => socket.destroy());
+        void this.#keep(socket, 'device', expected)().then((verdict) => {
+          if (verdict.ok && !socket.destroyed) return onPeer(socket, verdict);
+          socket.destroy();
+          if (!verdict.ok) onRefused(verdict);
+        });
+      }),
+    );
+    // Whoever ends a handshake in the middle is nobody's concern.
+    server.on('tlsClientError', (_error, socket) => socket.destroy());
+    this.#servers.add(server);
+    server.on('close', () => this.#servers.delete(server));
+    return server;
+  }
+
+  /** The credential was renewed: servers show the new one from the next handshake on. */
+  renewed(): void {
+    const identity = this.#source.state.identity('current');
+    for (const server of this.#servers) createTlsServer(identity, (options) => server.setSecureContext(options));
+  }
+
+  /** Another bundle is gone by, or the old one has expired: every open connection is judged again. Resolves to how many ended. */
+  async judgeAgain(): Promise<number> {
+    let ended = 0;
+    for (const [socket, judge] of [...this.#open]) {
+      if ((await judge()).ok) continue;
+      socket.destroy();
+      ended += 1;
+    }
+    return ended;
+  }
+
+  #keep(socket: TLSSocket, role: 'server' | 'device', expected: ExpectedPeer, pin?: string): Judgement {
+    const certificates = peerCertificates(socket);
+    const judge = (): Promise<PeerVerdict> =>
+      verifyPeer(certificates, {
+        ...deviceRules(this.#source, role, pin),
+        extKeyUsage: role === 'server' ? 'serverAuth' : 'clientAuth',
+        expected,
+      });
+    this.#open.set(socket, judge);
+    socket.on('close', () => this.#open.delete(socket));
+    return judge;
+  }
+}
