@@ -23,7 +23,7 @@ const floors = [
   ['protocols'],
   ['acme'],
   ['fleet-keys'],
-  ['authority', 'provisioning', 'signing', 'access', 'inventory'],
+  ['authority', 'provisioning', 'signing', 'rotation', 'access', 'inventory'],
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
   ['keystore'],
