@@ -10,7 +10,7 @@ export {
 } from './bundle/content.ts';
 export { parseBundle, type SignedBundle, signBundle } from './bundle/cose.ts';
 export { signBundleJws, verifyBundleJws } from './bundle/jws.ts';
-export { checkContent, isPinned } from './bundle/rules.ts';
+export { checkContent, isIn, isPinned } from './bundle/rules.ts';
 export {
   CLOCK_SKEW_SECONDS,
   requireCurrent,

@@ -17,6 +17,7 @@ import type { WorkloadIssuer } from '../files/workload-settings.ts';
 import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import { type Outbox, Provisioning, Stations } from '../provisioning/index.ts';
+import { Campaigns, type PublishedBundles, type RotationDeps } from '../rotation/index.ts';
 import { Signing } from '../signing/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
@@ -75,6 +76,7 @@ export interface Rooms {
   readonly rootCrl: RootCrlPublisher | undefined;
   readonly caRevocations: CaRevocations;
   readonly signing: Signing;
+  readonly campaigns: Campaigns;
   /** Who may submit images without a certificate. */
   readonly workloads: Workloads;
   /** Repairs what a crash left; before the first request is taken. */
@@ -94,6 +96,10 @@ function operatorsOf({ certificates, factory }: Result<'trust'>, policy: () => P
   const list = factory?.crls.find((one) => one.ca === 'operator');
   return ca === undefined || list === undefined ? undefined : new OutsideOperators(ca, list.crl, policy);
 }
+
+/** Until bundles are published and devices report: every device then counts as one of which nothing is known. */
+const NO_BUNDLES: PublishedBundles = { latest: () => undefined, version: () => undefined };
+const NO_UPTAKE: RotationDeps['uptakeOf'] = () => undefined;
 
 /** Opens the records and wires every room with the next. @throws KeysteadError `store.*`, `keyd.*`, `policy.*` */
 export async function openRooms(options: RoomsOptions): Promise<Rooms> {
@@ -175,6 +181,18 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   });
   const workloads = new Workloads(options.workloads ?? [], clock, layout.data);
   // ---- end of firmware signing
+  // ---- rotation campaigns
+  const campaigns = new Campaigns({
+    ...{ store, clock, audit, refusals },
+    issuers: () => hierarchy.issuers,
+    rollovers: () => hierarchy.rollovers,
+    bundles: NO_BUNDLES,
+    uptakeOf: NO_UPTAKE,
+    get policy() {
+      return policies.policy;
+    },
+  });
+  // ---- end of rotation campaigns
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
   const recounts = new Recounts({ store, keyd, audit, refusals });
@@ -210,7 +228,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
       })
       .catch(() => {});
-    for (const part of [authority, keys, fleetKeys, signing, ...(rootCrl === undefined ? [] : [rootCrl])]) {
+    for (const part of [authority, keys, fleetKeys, signing, campaigns, ...(rootCrl === undefined ? [] : [rootCrl])]) {
       part
         .tick()
         .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
@@ -239,6 +257,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     rootCrl,
     caRevocations,
     signing,
+    campaigns,
     workloads,
     certificates,
     hierarchy,

@@ -176,6 +176,8 @@ export function rotationQueries(dialect: Dialect) {
           eb.fn.count<number>('failure').as('failed'),
         ])
         .where('campaign', '=', a.campaign)
+        // Of those that a quorum gives up nothing is expected.
+        .where((eb) => eb.or([eb('insisted', '=', sql<number>`0`), eb('done_at', 'is not', null)]))
         .groupBy('ring')
         .orderBy('ring'),
     ),

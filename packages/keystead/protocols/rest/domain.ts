@@ -4,6 +4,7 @@ import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
 import type { CaRevocationDomain } from './ca-revocations.ts';
 import type { Caller } from './caller.ts';
+import type { CampaignDomain } from './campaigns.ts';
 import type { FactoryDomain } from './factories.ts';
 import type { ReconciliationDomain } from './reconciliation.ts';
 import type { RecordDomain } from './records.ts';
@@ -44,6 +45,7 @@ export interface RestDomain
     StationOperatorDomain,
     CaRevocationDomain,
     SigningDomain,
+    CampaignDomain,
     RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;
