@@ -44,7 +44,7 @@ test('a plan that lacks what its kind needs is refused with the field', () => {
       'rotation.malformed',
       'rings',
     ],
-    [{ ...CA, rings: [{ name: 'a', share: 1.5 }] }, 'rotation.malformed', 'rings.0.share'],
+    [{ ...CA, rings: [{ name: 'a', share: 1.5 }] }, 'rotation.malformed', 'rings[0].share'],
     [{ ...CA, uptakeShare: 0 }, 'rotation.malformed', 'uptakeShare'],
     [{ ...CA, more: 1 }, 'rotation.malformed', 'more'],
     [null, 'rotation.malformed', 'plan'],
