@@ -1,4 +1,4 @@
-import { canonicalJson, type JsonValue, toHex } from '@keystead/core/bytes';
+import { canonicalJson, toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { firstIssue, isIssuerId } from '@keystead/core/lifecycle';
@@ -109,7 +109,7 @@ export const ringNames = ({ rings }: Plan): string[] => [...rings.map((ring) => 
 
 /** A plan in its one encoding (RFC 8785), and its hash. */
 export function encodedPlan(plan: Plan): { readonly text: string; readonly sha256: string } {
-  const text = canonicalJson(plan as unknown as JsonValue);
+  const text = canonicalJson(plan);
   return { text, sha256: toHex(sha256(Buffer.from(text, 'utf8'))) };
 }
 

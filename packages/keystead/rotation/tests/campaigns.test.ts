@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { SpkiSha256 } from '@keystead/core/bytes';
+import type { BundleContent } from '@keystead/core/trust';
 import { codeOf, type TestDevice } from '../../authority/tests/bed.ts';
 import { LaterCeremonies } from '../../keyd/tests/later-bed.ts';
 import type { PlanDraft } from '../index.ts';
@@ -150,6 +152,74 @@ test('a campaign overlaps with no other, changes no word of its plan, and is ref
   assert.equal(await codeOf(bed.campaigns.reportFailure('one', 'KS-0009', 'x', bed.by())), 'rotation.unplanned-device');
   await bed.campaigns.abort('one', 'only a test', bed.by());
   assert.equal(await codeOf(bed.campaigns.start('one', bed.by())), 'rotation.step');
+});
+
+/** A double of a published bundle: what a campaign reads of it is the pins. */
+const bundle = (version: number, pins: readonly (readonly [key: string, use: 'current' | 'next' | 'backup'])[]) => {
+  const keys = pins.map(([key, use]) => ({
+    spkiSha256: key.repeat(64) as SpkiSha256,
+    use,
+    from: 0,
+    until: 9_999_999_999,
+  }));
+  const content: BundleContent = {
+    ...{ v: 1, fleet: 'test', version, issuedAt: 0, expires: 9_999_999_999, filterSha256: null },
+    ...{ pins: [{ role: 'gateway', keys }], anchors: [], signers: [], firmware: [] },
+  };
+  return { content, sha256: String(version).repeat(64) };
+};
+
+test('TEST-KEY-16 server keys switch only under a bundle with old, new and backup pin that every device has, and retire only when the newest bundle has dropped the old one', async () => {
+  const published = [
+    bundle(1, [
+      ['a', 'current'],
+      ['c', 'backup'],
+    ]),
+  ];
+  bed.bundles = {
+    latest: () => published.at(-1),
+    version: (version) => published.find(({ content }) => content.version === version),
+  };
+  const reports = (device: TestDevice, version: number) =>
+    bed.uptake.set(device.id, {
+      ...{ bundle: { version, sha256: String(version).repeat(64) }, securityCounter: undefined },
+      reportedAt: bed.domain.clock.now().getTime(),
+    });
+  const keys = { old: 'a'.repeat(64), next: 'b'.repeat(64), backup: 'c'.repeat(64) };
+  await bed.campaigns.plan(plan('pins', { kind: 'server-keys', target: 'gateway', ...keys, rings: [] }), bed.by());
+  assert.equal(await codeOf(bed.campaigns.start('pins', bed.by())), 'rotation.strands-devices', 'nobody has reported');
+  for (const device of [first, second]) reports(device, 1);
+  await bed.campaigns.start('pins', bed.by());
+  assert.equal(await codeOf(advance('pins')), 'rotation.not-ready', 'the bundle has no new pin');
+  published.push(
+    bundle(2, [
+      ['a', 'current'],
+      ['b', 'next'],
+    ]),
+  );
+  assert.equal(await codeOf(advance('pins')), 'rotation.backup-pin');
+  published.push(
+    bundle(3, [
+      ['a', 'current'],
+      ['b', 'next'],
+      ['c', 'backup'],
+    ]),
+  );
+  assert.equal(await codeOf(advance('pins')), 'rotation.strands-devices', 'the devices have the bundle of before');
+  reports(first, 3);
+  assert.equal(await codeOf(advance('pins')), 'rotation.strands-devices', 'one has it not yet');
+  reports(second, 3);
+  assert.equal((await advance('pins')).state, 'switched');
+  assert.equal((await advance('pins')).state, 'retiring');
+  bed.domain.clock.advance(DAY);
+  assert.equal(await codeOf(bed.campaigns.retire('pins', bed.by())), 'rotation.not-ready', 'the old pin is believed');
+  published.push(
+    bundle(4, [
+      ['b', 'current'],
+      ['c', 'backup'],
+    ]),
+  );
+  assert.equal((await bed.campaigns.retire('pins', bed.by())).state, 'retired');
 });
 
 test('TEST-KEY-15 an issuing CA rotates through a real ceremony: it waits for the successor, goes ring by ring, is not taken back after, and is retired when the last certificate of the old key has ended', async () => {
