@@ -230,11 +230,13 @@ export class Campaigns {
     return this.#simple(id, 'pause', 'pause a rotation', by, { reason }, { pauseReason: reason });
   }
 
-  /** Lets it go on; the windows of its rings have not run meanwhile. @throws KeysteadError `rotation.*`, audited. */
+  /** Lets it go on; the windows of its rings have not run meanwhile, and what failed before counts no more. @throws KeysteadError `rotation.*`, audited. */
   resume(id: string, reason: string, by: AskedBy): Promise<CampaignView> {
-    return this.#simple(id, 'resume', 'resume a rotation', by, { reason }, { pauseReason: null }, (tx, row) =>
-      tx.rotation.moveWindows(id, row.changedAt, this.#now() - row.changedAt),
-    );
+    return this.#simple(id, 'resume', 'resume a rotation', by, { reason }, { pauseReason: null }, (tx, row) => {
+      tx.rotation.moveWindows(id, row.changedAt, this.#now() - row.changedAt);
+      // Else it would pause again at once, for what people have just seen.
+      tx.rotation.acknowledge(id);
+    });
   }
 
   /** Takes it back while that is possible. @throws KeysteadError `rotation.*`, audited. */

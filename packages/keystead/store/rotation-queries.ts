@@ -136,6 +136,13 @@ export function rotationQueries(dialect: Dialect) {
           .where('campaign', '=', a.campaign)
           .where('device_id', '=', a.deviceId),
     ),
+    acknowledgeFailures: query<{ campaign: string }>()((q, a) =>
+      q
+        .updateTable('rotation_device')
+        .set({ failed_at: null })
+        .where('campaign', '=', a.campaign)
+        .where('failed_at', 'is not', null),
+    ),
     setCampaignDeviceInsisted: query<{ campaign: string; deviceId: string; insisted: number }>()((q, a) =>
       q
         .updateTable('rotation_device')
@@ -173,7 +180,8 @@ export function rotationQueries(dialect: Dialect) {
           'ring',
           eb.fn.countAll<number>().as('devices'),
           eb.fn.count<number>('done_at').as('done'),
-          eb.fn.count<number>('failure').as('failed'),
+          // Those that people have seen and let go on have lost the time, and keep the reason.
+          eb.fn.count<number>('failed_at').as('failed'),
         ])
         .where('campaign', '=', a.campaign)
         // Of those that a quorum gives up nothing is expected.

@@ -106,6 +106,11 @@ export class RotationWriter extends RotationReader {
     this.statements.setCampaignDeviceFailed.run({ campaign, deviceId, failure, failedAt });
   }
 
+  /** The failures so far count no more: people have seen them. Their reasons stay. */
+  acknowledge(campaign: string): void {
+    this.statements.acknowledgeFailures.run({ campaign });
+  }
+
   insisted(campaign: string, deviceId: string): void {
     this.statements.setCampaignDeviceInsisted.run({ campaign, deviceId, insisted: 1 });
   }

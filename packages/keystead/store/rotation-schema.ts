@@ -49,6 +49,7 @@ export interface RotationDeviceTable {
   done_at: number | null;
   /** Why it counts as a failure: it is late, its certificate ended, or people reported it. */
   failure: string | null;
+  /** Null again when people have let the campaign go on in spite of it. */
   failed_at: number | null;
 }
 
