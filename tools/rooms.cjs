@@ -121,7 +121,17 @@ module.exports = {
     wall(
       'only-keyd-opens-a-keystore',
       'serve never holds a key',
-      inProgram(['serve', 'protocols', 'authority', 'provisioning', 'rotation', 'inventory', 'store', 'access', 'acme']),
+      inProgram([
+        'serve',
+        'protocols',
+        'authority',
+        'provisioning',
+        'rotation',
+        'inventory',
+        'store',
+        'access',
+        'acme',
+      ]),
       {
         path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11|tpm2))',
       },
