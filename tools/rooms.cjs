@@ -23,7 +23,7 @@ const floors = [
   ['protocols'],
   ['acme'],
   ['fleet-keys'],
-  ['authority', 'provisioning', 'signing', 'access', 'inventory', 'bundles'],
+  ['authority', 'provisioning', 'signing', 'rotation', 'access', 'inventory', 'bundles'],
   ['audit', 'keyd-client', 'client'],
   ['store', 'keyd'],
   ['keystore'],
@@ -93,7 +93,7 @@ module.exports = {
       },
     ),
     wall('keyd-knows-no-http', 'keyd knows neither HTTP nor the database', inProgram(['keyd']), {
-      path: `(${inProgram(['store', 'protocols', 'acme', 'authority', 'provisioning', 'access', 'inventory', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
+      path: `(${inProgram(['store', 'protocols', 'acme', 'authority', 'provisioning', 'rotation', 'access', 'inventory', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
     }),
     wall('keystore-knows-no-certificates', 'a keystore knows keys, not certificates', inProgram(['keystore']), {
       path: '^packages/core/(x509|log|lifecycle)/',
@@ -121,7 +121,17 @@ module.exports = {
     wall(
       'only-keyd-opens-a-keystore',
       'serve never holds a key',
-      inProgram(['serve', 'protocols', 'authority', 'provisioning', 'inventory', 'store', 'access', 'acme']),
+      inProgram([
+        'serve',
+        'protocols',
+        'authority',
+        'provisioning',
+        'rotation',
+        'inventory',
+        'store',
+        'access',
+        'acme',
+      ]),
       {
         path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11|tpm2))',
       },

@@ -75,6 +75,7 @@ export * from './revocation-rules.ts';
 export * from './revocation-statement.ts';
 export * from './roles.ts';
 export * from './root-crl.ts';
+export * from './rotation-order.ts';
 export { firstIssue } from './schema-field.ts';
 export * from './signers/index.ts';
 export * from './station/index.ts';

@@ -58,6 +58,9 @@ export const PERMISSIONS = {
   'key.read': 'look up keys: their state, periods, custody and history',
   'key.stop': 'suspend or deactivate a key of keyd, or report it compromised',
   'key.resume': 'bring back a suspended key that another person stopped',
+  'rotation.read': 'look at rotation campaigns, and at the devices that one would cut off',
+  'rotation.manage': 'plan a rotation campaign, start, pause and end it',
+  'rotation.sign': 'sign statements that a rotation goes on although it cuts devices off',
 } as const;
 export type Permission = keyof typeof PERMISSIONS;
 
@@ -104,6 +107,9 @@ export const ROLES_BY_PERMISSION: Readonly<Record<Permission, readonly Role[]>> 
   'key.read': ['policy-administrator', 'ca-operator', 'auditor'],
   'key.stop': ['ca-operator'],
   'key.resume': ['policy-administrator'],
+  'rotation.read': ['policy-administrator', 'ca-operator', 'release-engineer', 'approver', 'auditor'],
+  'rotation.manage': ['ca-operator'],
+  'rotation.sign': ['policy-administrator', 'ca-operator', 'approver'],
 };
 
 /** Whether one of `roles` holds `permission`. */

@@ -2,6 +2,7 @@ import { fromHex, type Serial, toBase64url, toHex } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { cryptoperiodOf, type IssuerId, purposeOfProfile } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
+import { suggestedWindow } from '../rotation/index.ts';
 import type { Certificate } from '../store/index.ts';
 import type { AcmeDeps } from './deps.ts';
 import type { CertificateName } from './orders.ts';
@@ -60,11 +61,16 @@ export class RenewalInfo {
 
   /**
    * The window follows the policy: a cryptoperiod that was made shorter than the certificate's life moves it forward.
-   * One of a certificate that was revoked is over.
+   * One of a certificate that was revoked is over, and a rotation campaign moves that of a device forward.
    * @throws KeysteadError `acme.unknown`.
    */
   window({ issuer, serial }: CertificateName): RenewalWindow {
-    const certificate = this.#deps.store.read((records) => records.certificate(issuer, serial));
+    const { certificate, campaign } = this.#deps.store.read((records) => {
+      const found = records.certificate(issuer, serial);
+      const deviceId = found?.deviceId ?? undefined;
+      const asked = found && deviceId !== undefined ? suggestedWindow(records, deviceId, found) : undefined;
+      return { certificate: found, campaign: asked };
+    });
     if (certificate === undefined) throw new KeysteadError('acme.unknown', { field: 'certificate', seen: serial });
     if (certificate.status === 'revoked') {
       const end = Math.min(certificate.revokedAt ?? 0, this.#deps.clock.now().getTime());
@@ -72,7 +78,11 @@ export class RenewalInfo {
     }
     const { notBefore } = certificate;
     const life = this.#usableEnd(certificate) - notBefore;
-    return { start: new Date(notBefore + life * EARLIEST), end: new Date(notBefore + life * LATEST) };
+    const regular = { start: new Date(notBefore + life * EARLIEST), end: new Date(notBefore + life * LATEST) };
+    // A campaign asks for it sooner, never later.
+    return campaign !== undefined && campaign.end < regular.end
+      ? { start: campaign.start, end: campaign.end }
+      : regular;
   }
 
   /** When the key may no longer be used: the end of its certificate, or of its cryptoperiod in the policy of now. */

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '@keystead/core/bytes';
@@ -42,6 +42,12 @@ export class BundleFiles {
 
   bundle(version: number, form: 'cose' | 'jws'): Promise<Uint8Array | undefined> {
     return read(this.#bundle(version, form));
+  }
+
+  /** As {@link bundle} for COSE, at once: for who reads one in a transaction. */
+  bundleNow(version: number): Uint8Array | undefined {
+    const path = this.#bundle(version, 'cose');
+    return existsSync(path) ? readFileSync(path) : undefined;
   }
 
   /** A filter by its hash; undefined also for one whose file is not what its name says. */

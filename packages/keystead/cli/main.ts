@@ -17,6 +17,7 @@ import { provisioningCommand } from './provisioning.ts';
 import { recountCommand } from './recount.ts';
 import { revokeCommand } from './revoke.ts';
 import { revokeCaCommand } from './revoke-ca.ts';
+import { rotateCommand } from './rotate.ts';
 import { scanCommand } from './scan.ts';
 import { serviceCommands } from './services.ts';
 import { signCommand } from './sign.ts';
@@ -64,6 +65,7 @@ Examples:
   $ keystead backup create --out FILE       state for the custodians of the policy; never a signing key
   $ keystead revoke --device KS-0003 --reason keyCompromise --dry-run
   $ keystead sign request pump.bin --help    firmware signatures: ask, approve, wait, fetch
+  $ keystead rotate plan spring --help       rotation campaigns: dry run, rings, uptake, retirement
   $ keystead scan firmware.bin               private keys in an image or a file tree
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
@@ -84,6 +86,7 @@ program.addCommand(authorisationCommand());
 program.addCommand(acmeCommand());
 program.addCommand(revokeCommand());
 program.addCommand(revokeCaCommand());
+program.addCommand(rotateCommand());
 program.addCommand(signCommand());
 program.addCommand(keysCommand());
 program.addCommand(policyCommand());

@@ -9,6 +9,7 @@ import type { Caller, IssuedView, RestDomain } from '../protocols/rest/domain.ts
 import type { Certificate, Device } from '../store/index.ts';
 import { acmeOperatorDomain } from './acme-domain.ts';
 import { authorisationDomain } from './authorisation-domain.ts';
+import { campaignDomain } from './campaign-domain.ts';
 import { factoryDomain } from './factory-domain.ts';
 import { issuedView } from './issued-view.ts';
 import { reconciliationDomain } from './reconciliation-domain.ts';
@@ -50,6 +51,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...signingDomain(rooms, operator),
     ...tufDomain(rooms, operator),
     ...trustDomain(rooms, operator),
+    ...campaignDomain(rooms, operator),
     async revokeCa(caller, statements) {
       const client = await operator(caller, 'revocation.propose', 'revoke CA');
       const asked = { actor: actorOf(client), requestId: caller.requestId };

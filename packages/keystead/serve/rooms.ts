@@ -18,6 +18,7 @@ import type { WorkloadIssuer } from '../files/workload-settings.ts';
 import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import { type Outbox, Provisioning, Stations } from '../provisioning/index.ts';
+import { Campaigns } from '../rotation/index.ts';
 import { Signing } from '../signing/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
@@ -29,6 +30,7 @@ import { recordFounding } from './founding.ts';
 import { KeyRecords } from './key-records.ts';
 import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
 import { PolicyChanges } from './policy-changes.ts';
+import { publishedBundles, reportedUptake } from './published-bundles.ts';
 import { Recounts } from './recounts.ts';
 import { ServedHierarchy } from './served-hierarchy.ts';
 import { TufRecords } from './tuf-records.ts';
@@ -81,6 +83,7 @@ export interface Rooms {
   readonly bundles: BundlePublisher;
   /** What devices report that they go by. */
   readonly uptake: Uptake;
+  readonly campaigns: Campaigns;
   /** Who may submit images without a certificate. */
   readonly workloads: Workloads;
   readonly tuf: TufRecords;
@@ -194,6 +197,18 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   });
   const uptake = new Uptake(store, clock);
   // ---- end of trust bundles
+  // ---- rotation campaigns
+  const campaigns = new Campaigns({
+    ...{ store, clock, audit, refusals },
+    issuers: () => hierarchy.issuers,
+    rollovers: () => hierarchy.rollovers,
+    bundles: publishedBundles(bundles),
+    uptakeOf: reportedUptake,
+    get policy() {
+      return policies.policy;
+    },
+  });
+  // ---- end of rotation campaigns
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
   const recounts = new Recounts({ store, keyd, audit, refusals });
@@ -229,7 +244,16 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
         if (later.length !== imported) log.error('keyd has taken over another ceremony: start serve again');
       })
       .catch(() => {});
-    for (const part of [authority, keys, fleetKeys, signing, bundles, ...(rootCrl === undefined ? [] : [rootCrl])]) {
+    const parts = [
+      authority,
+      keys,
+      fleetKeys,
+      signing,
+      bundles,
+      campaigns,
+      ...(rootCrl === undefined ? [] : [rootCrl]),
+    ];
+    for (const part of parts) {
       part
         .tick()
         .catch((error: unknown) => log.error({ err: error }, 'what was due could not be done; it is tried again'));
@@ -260,6 +284,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     signing,
     bundles,
     uptake,
+    campaigns,
     workloads,
     tuf,
     certificates,

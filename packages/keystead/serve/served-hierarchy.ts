@@ -59,6 +59,16 @@ export class ServedHierarchy {
     return [...old, ...now];
   }
 
+  /** The changes of the roots' keys, by the hashes of their keys. */
+  get rollovers(): { role: string; old: string; next: string; until: Date }[] {
+    return this.#trust.rollovers.map(({ role, certificates: { old, newWithOld }, until }) => ({
+      role,
+      old: readCertificate(old).spkiSha256,
+      next: readCertificate(newWithOld).spkiSha256,
+      until,
+    }));
+  }
+
   /** Every certificate that has an address of its own (caIssuers, RFC 5280 section 4.2.2.1). */
   get all(): Named<IssuerName>[] {
     return [...this.roots, ...this.issuers];

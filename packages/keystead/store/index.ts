@@ -18,6 +18,15 @@ export { Reader, type RevokedRow, type StatusRow } from './reader.ts';
 export type { ConsignmentRow, OutboxRow, QuarantinedRow } from './reconciliation-rows.ts';
 export type { RevocableRow, RevocationActRow } from './revocation-rows.ts';
 export type { RevocationActState } from './revocation-schema.ts';
+export { type DeviceCampaign, RotationReader, RotationWriter } from './rotation-records.ts';
+export type {
+  CampaignDeviceRow,
+  CampaignRingRow,
+  CampaignRow,
+  DeviceCredentialRow,
+  RingCount,
+} from './rotation-rows.ts';
+export type { CampaignState } from './rotation-schema.ts';
 export type {
   AuditRow,
   Certificate,

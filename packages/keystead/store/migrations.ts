@@ -9,6 +9,7 @@ import { deviceKeyWays } from './key-way-migration.ts';
 import { reconciliation } from './reconciliation-migration.ts';
 import { recordIndexes } from './record-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
+import { rotationCampaigns } from './rotation-migration.ts';
 import { signingRequests } from './signing-migration.ts';
 import { stations } from './station-migration.ts';
 import { enrolmentTransactions } from './transaction-migration.ts';
@@ -41,6 +42,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 15, name: 'further ways to the key of a device', statements: deviceKeyWays },
   { version: 17, name: 'requests for firmware signatures', statements: signingRequests },
   { version: 18, name: 'trust bundles, and what devices go by', statements: trustBundles },
+  { version: 19, name: 'rotation campaigns', statements: rotationCampaigns },
 ];
 
 function firstSchema({

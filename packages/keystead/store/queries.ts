@@ -9,6 +9,7 @@ import { bytesOf, compileQuery } from './query.ts';
 import { reconciliationQueries } from './reconciliation-queries.ts';
 import { recordQueries } from './record-queries.ts';
 import { revocationQueries } from './revocation-queries.ts';
+import { rotationQueries } from './rotation-queries.ts';
 import * as rows from './rows.ts';
 import type { DeviceState } from './schema.ts';
 import { signingQueries } from './signing-queries.ts';
@@ -252,6 +253,7 @@ export function compileQueries(dialect: Dialect) {
     ...recordQueries(dialect),
     ...signingQueries(dialect),
     ...trustQueries(dialect),
+    ...rotationQueries(dialect),
     // ---- small facts
     meta: query<{ key: string }>()((q, a) => q.selectFrom('meta').select('value').where('key', '=', a.key)),
     setMeta: query<{ key: string; value: string }>()((q, a) =>

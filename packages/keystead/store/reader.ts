@@ -9,6 +9,7 @@ import type { Queries } from './queries.ts';
 import { ReconciliationReader } from './reconciliation-records.ts';
 import type { RevocableRow, RevocationActRow } from './revocation-rows.ts';
 import type { RevocationActState } from './revocation-schema.ts';
+import { RotationReader } from './rotation-records.ts';
 import type {
   AuditRow,
   Certificate,
@@ -316,6 +317,11 @@ export class Reader {
   /** How many of this requester's have not ended. */
   countOpenTransactions(requester: string): number {
     return this.statements.countOpenTransactions.first({ requester })?.count ?? 0;
+  }
+
+  /** The records of rotation campaigns. */
+  get rotation(): RotationReader {
+    return new RotationReader(this.statements);
   }
 
   /** The records of firmware signing. */

@@ -4,6 +4,7 @@ import type { AcmeAccountTable, AcmeAuthorizationTable, AcmeChallengeTable, Acme
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
 import type { ConsignmentTable, OutboxTable, QuarantinedUnitTable } from './reconciliation-schema.ts';
 import type { RevocationActTable } from './revocation-schema.ts';
+import type { RotationCampaignTable, RotationDeviceTable, RotationRingTable } from './rotation-schema.ts';
 import type { SigningRequestTable } from './signing-schema.ts';
 import type { StationResultTable, StationSignOnTable } from './station-schema.ts';
 import type { EnrolmentTransactionTable } from './transaction-schema.ts';
@@ -229,6 +230,9 @@ export interface Schema {
   uptake: UptakeTable;
   station_sign_on: StationSignOnTable;
   station_result: StationResultTable;
+  rotation_campaign: RotationCampaignTable;
+  rotation_device: RotationDeviceTable;
+  rotation_ring: RotationRingTable;
   meta: MetaTable;
   migration: MigrationTable;
 }

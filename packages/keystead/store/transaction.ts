@@ -8,6 +8,7 @@ import type { Queries } from './queries.ts';
 import { Reader } from './reader.ts';
 import { ReconciliationWriter } from './reconciliation-records.ts';
 import type { RevocationActRow } from './revocation-rows.ts';
+import { RotationWriter } from './rotation-records.ts';
 import type {
   AuditRow,
   Certificate,
@@ -242,6 +243,10 @@ export class Tx extends Reader {
 
   forgetTransactions(endedBefore: number, waitingBefore: number): void {
     this.statements.forgetTransactions.run({ endedBefore, waitingBefore });
+  }
+
+  override get rotation(): RotationWriter {
+    return new RotationWriter(this.statements);
   }
 
   override get signing(): SigningWriter {

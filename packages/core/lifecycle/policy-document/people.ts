@@ -77,7 +77,8 @@ const holders = (policy: Policy, roles: readonly Role[]): string =>
 const ENFORCED: Readonly<Record<SensitiveAct, string>> = {
   'policy-change': 'keyd verifies every signature itself',
   restore: 'by procedure',
-  'ca-rotation': 'by procedure: it takes a ceremony',
+  'ca-rotation':
+    'serve verifies every signature where a campaign would cut devices off; the keys themselves by procedure: it takes a ceremony',
   'ca-revocation':
     'serve verifies every signature for what the CA issued, unless revocation.authority says otherwise; the CA itself by procedure: it takes a ceremony',
   'firmware-signing': 'keyd verifies every signature itself, where the policy has firmware',

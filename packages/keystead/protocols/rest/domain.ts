@@ -4,6 +4,7 @@ import type { AcmeOperatorDomain } from './acme.ts';
 import type { AuthorisationDomain } from './authorisations.ts';
 import type { CaRevocationDomain } from './ca-revocations.ts';
 import type { Caller } from './caller.ts';
+import type { CampaignDomain } from './campaigns.ts';
 import type { FactoryDomain } from './factories.ts';
 import type { ReconciliationDomain } from './reconciliation.ts';
 import type { RecordDomain } from './records.ts';
@@ -48,6 +49,7 @@ export interface RestDomain
     SigningDomain,
     TufDomain,
     TrustDomain,
+    CampaignDomain,
     RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;

@@ -6,6 +6,7 @@ import { STATION_ROUTES } from '../station/routes.ts';
 import { ACME_OPERATOR_ROUTES, acmeOperatorRoutes } from './acme.ts';
 import { AUTHORISATION_ROUTES, authorisationRoutes } from './authorisations.ts';
 import { CA_REVOCATION_ROUTES, caRevocationRoutes } from './ca-revocations.ts';
+import { CAMPAIGN_ROUTES, campaignRoutes } from './campaigns.ts';
 import type { RestDomain } from './domain.ts';
 import { FACTORY_ROUTES, factoryRoutes } from './factories.ts';
 import { RECONCILIATION_ROUTES, reconciliationRoutes } from './reconciliation.ts';
@@ -102,6 +103,7 @@ export function registerRest(
       stationOperatorRoutes(api, domain, { read, caller, parameter });
       signingRoutes(api, domain, { read, caller, parameter });
       tufRoutes(api, domain, { read, caller, parameter });
+      campaignRoutes(api, domain, { read, caller, parameter });
       caRevocationRoutes(api, domain, { read, caller, parameter });
       trustRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
@@ -172,6 +174,7 @@ const ROUTES = [
   ...SIGNING_ROUTES,
   ...TUF_ROUTES,
   ...TRUST_ROUTES,
+  ...CAMPAIGN_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped, wipeEvidence?}', 'device.decommission'],
   ['GET', '/api/v1/count', 'batch.open'],
   ['POST', '/api/v1/recounts {order}', 'ticket.sign'],

@@ -1,0 +1,45 @@
+import { type BundleContent, isIn } from '@keystead/core/trust';
+import { readCertificate } from '@keystead/core/x509';
+import type { PublishedBundles } from './deps.ts';
+import type { BundleKnows } from './dry-run.ts';
+import type { Plan } from './plan.ts';
+
+/** Whether a bundle believes a key in the role of the campaign, at a time (ms). */
+export function believes({ kind, target }: Plan, content: BundleContent, key: string | undefined, at: number): boolean {
+  const seconds = Math.floor(at / 1000);
+  switch (kind) {
+    case 'root':
+      return content.anchors.some(
+        (anchor) =>
+          (anchor.role === 'firmware') === (target === 'signing-root') &&
+          isIn(anchor, seconds) &&
+          readCertificate(anchor.certificate).spkiSha256 === key,
+      );
+    case 'server-keys':
+      return content.pins.some(
+        ({ role, keys }) => role === target && keys.some((pin) => pin.spkiSha256 === key && isIn(pin, seconds)),
+      );
+    case 'firmware-keys':
+      return content.firmware.some(
+        ({ product, signers }) => product === target && signers.some((signer) => signer === key),
+      );
+    default:
+      return false;
+  }
+}
+
+/** Whether the bundle that a device reports knows the key that comes; each version is read once. */
+export function knowing(plan: Plan, bundles: PublishedBundles, at: number): BundleKnows {
+  const known = new Map<number, { sha256: string; knows: boolean } | undefined>();
+  return ({ version, sha256 }) => {
+    if (!known.has(version)) {
+      const published = bundles.version(version);
+      known.set(
+        version,
+        published && { sha256: published.sha256, knows: believes(plan, published.content, plan.next, at) },
+      );
+    }
+    const found = known.get(version);
+    return found === undefined || found.sha256 !== sha256 ? undefined : found.knows;
+  };
+}

@@ -1,0 +1,70 @@
+import { toHex } from '@keystead/core/bytes';
+import { sha256 } from '@keystead/core/crypto';
+import type { Reader } from '../store/index.ts';
+import type { RotationDeps } from './deps.ts';
+import { type Question, standingOf, type Why } from './dry-run.ts';
+import { fleetFacts } from './facts.ts';
+import { knowing } from './known-by-bundle.ts';
+import type { Plan } from './plan.ts';
+import { ringOf } from './rings.ts';
+
+/** A device that would be cut off. */
+export interface CutOff {
+  readonly deviceId: string;
+  readonly model: string;
+  /** Counted from 1. */
+  readonly ring: number;
+  readonly why: readonly Why[];
+  /** Whether a quorum insists although it is. */
+  readonly insisted: boolean;
+}
+
+/** The answer of a dry run. */
+export interface DryRun {
+  readonly of: Question['of'];
+  readonly at: number;
+  readonly counts: Readonly<Record<'moved' | 'unaffected' | 'expected' | 'cut-off', number>>;
+  /** Every one of them, by id. */
+  readonly cutOff: readonly CutOff[];
+  /** What a quorum signs: the hash of their ids. */
+  readonly devicesSha256: string;
+}
+
+/**
+ * Asks of every device of the fleet how it stands to a campaign: who would be cut off, and why. Changes nothing.
+ * REQ-KEY-ROT-02, REQ-KEY-ROT-03
+ */
+export async function dryRun(
+  deps: Pick<RotationDeps, 'store' | 'policy' | 'uptakeOf' | 'bundles' | 'clock'>,
+  plan: Plan,
+  asked: Pick<Question, 'of' | 'startedAt'>,
+): Promise<DryRun> {
+  const now = deps.clock.now().getTime();
+  const retireAt = (asked.startedAt ?? now) + plan.transitionSeconds * 1000;
+  const question: Question = { ...asked, now, retireAt, knows: knowing(plan, deps.bundles, now) };
+  const counts = { moved: 0, unaffected: 0, expected: 0, 'cut-off': 0 };
+  const cutOff: CutOff[] = [];
+  for await (const page of fleetFacts(deps, plan)) {
+    const found = page.flatMap(({ device, facts }) => {
+      const standing = standingOf(plan, facts, question);
+      counts[standing.standing] += 1;
+      if (standing.standing !== 'cut-off') return [];
+      const { deviceId, model } = device;
+      return [{ deviceId, model, ring: ringOf(plan, { deviceId, model, batch: device.ticketId }), why: standing.why }];
+    });
+    if (found.length === 0) continue;
+    cutOff.push(
+      ...deps.store.read((records) => found.map((one) => ({ ...one, insisted: isInsisted(records, plan, one) }))),
+    );
+  }
+  return { of: asked.of, at: now, counts, cutOff, devicesSha256: devicesSha256Of(cutOff) };
+}
+
+const isInsisted = (records: Reader, { id }: Plan, { deviceId }: { deviceId: string }): boolean =>
+  records.rotation.device(id, deviceId)?.insisted === 1;
+
+/** SHA-256 over the ids, ascending by their octets, each followed by a line feed; hex. */
+export function devicesSha256Of(devices: readonly { readonly deviceId: string }[]): string {
+  const ids = devices.map(({ deviceId }) => deviceId).sort((a, b) => (a < b ? -1 : 1));
+  return toHex(sha256(Buffer.from(ids.map((id) => `${id}\n`).join(''), 'utf8')));
+}

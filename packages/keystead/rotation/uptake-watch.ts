@@ -1,0 +1,99 @@
+import type { CampaignDeviceRow, CampaignRow, Reader, Tx } from '../store/index.ts';
+import { type RotationDeps, SYSTEM } from './deps.ts';
+import { type Question, standingOf } from './dry-run.ts';
+import { factsOf, isServed } from './facts.ts';
+import { rulesOf } from './kinds.ts';
+import { knowing } from './known-by-bundle.ts';
+import { type Plan, ringNames } from './plan.ts';
+import { verdictOf } from './rings.ts';
+import { planOfRow } from './view.ts';
+
+const PAGE = 500;
+
+type Change = { readonly row: CampaignDeviceRow } & ({ readonly done: true } | { readonly failure: string });
+
+/** How many rings of a campaign are looked at: bundles reach the whole fleet at once, renewals go ring by ring. */
+export const watchedRings = (row: Pick<CampaignRow, 'ringsOpen'>, plan: Plan): number =>
+  rulesOf(plan.kind).uptake === 'bundle' ? ringNames(plan).length : row.ringsOpen;
+
+/**
+ * Looks at the devices of a campaign that have not moved yet, and takes note of those that have and of those that failed.
+ * A device fails when it is late, or when its certificate ended while it should have moved.
+ */
+export async function watchUptake(deps: RotationDeps, row: CampaignRow): Promise<void> {
+  const plan = planOfRow(row);
+  const now = deps.clock.now().getTime();
+  const question: Question = {
+    ...{ now, startedAt: row.startedAt ?? now, retireAt: now, of: 'now' },
+    knows: knowing(plan, deps.bundles, now),
+  };
+  let after = '';
+  while (true) {
+    const { last, changes } = deps.store.read((records) => {
+      const ends = new Map(records.rotation.rings(row.id).map((ring) => [ring.ring, ring]));
+      const page = records.rotation.waiting(row.id, watchedRings(row, plan), after, PAGE);
+      const changed = page.flatMap((one) => {
+        const change = changeOf(records, deps, plan, one, question, ends.get(one.ring));
+        return change === undefined ? [] : [change];
+      });
+      return { last: page.at(-1)?.deviceId, changes: changed };
+    });
+    if (last === undefined) return;
+    after = last;
+    if (changes.length > 0) await deps.store.commit((tx) => record(tx, deps, plan, changes, now));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function changeOf(
+  records: Reader,
+  deps: RotationDeps,
+  plan: Plan,
+  row: CampaignDeviceRow,
+  question: Question,
+  ring: { readonly openedAt: number; readonly windowEnd: number } | undefined,
+): Change | undefined {
+  const device = records.device(row.deviceId);
+  // What is no device of the fleet any more holds nothing up.
+  if (device === undefined || !isServed(device)) return { row, done: true };
+  const facts = factsOf(records, plan, device, deps);
+  const { standing } = standingOf(plan, facts, question);
+  const ended = facts.credential?.notAfter ?? Number.NEGATIVE_INFINITY;
+  const gap = ring !== undefined && ended > ring.openedAt && ended <= question.now;
+  if (standing === 'moved' || (standing === 'unaffected' && !gap)) return { row, done: true };
+  if (row.failure !== null || row.insisted === 1 || ring === undefined) return undefined;
+  if (gap) return { row, failure: 'its certificate ended' };
+  if (question.now > ring.windowEnd + plan.patienceSeconds * 1000) return { row, failure: 'it is late' };
+  return undefined;
+}
+
+function record(tx: Tx, deps: RotationDeps, plan: Plan, changes: readonly Change[], now: number): void {
+  for (const change of changes) {
+    const { campaign, deviceId } = change.row;
+    if ('done' in change) {
+      tx.rotation.done(campaign, deviceId, now);
+      continue;
+    }
+    tx.rotation.failed(campaign, deviceId, change.failure, now);
+    deps.audit(tx, {
+      type: 'rotation.device-failed',
+      ...SYSTEM,
+      outcome: 'done',
+      subject: { campaign, device: deviceId },
+      detail: { kind: plan.kind, why: change.failure },
+    });
+  }
+}
+
+/** Why a campaign must pause: the first open ring in which more devices fail than may; undefined where none does. */
+export function reasonToPause(records: Reader, row: CampaignRow): string | undefined {
+  const plan = planOfRow(row);
+  const names = ringNames(plan);
+  const rings = watchedRings(row, plan);
+  for (const count of records.rotation.counts(row.id)) {
+    if (count.ring > rings) continue;
+    const verdict = verdictOf(plan, count);
+    if (verdict.verdict === 'failed') return `ring ${names[count.ring - 1] ?? count.ring}: ${verdict.seen}`;
+  }
+  return undefined;
+}

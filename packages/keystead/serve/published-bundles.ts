@@ -1,0 +1,34 @@
+import { toHex } from '@keystead/core/bytes';
+import { sha256 } from '@keystead/core/crypto';
+import { parseBundle } from '@keystead/core/trust';
+import type { BundlePublisher } from '../bundles/index.ts';
+import type { PublishedBundles, RotationDeps } from '../rotation/index.ts';
+
+/** Campaigns' view of the published bundles: by the files, and by the hash that devices report ({@link takeBundle}). */
+export function publishedBundles(bundles: BundlePublisher): PublishedBundles {
+  const version: PublishedBundles['version'] = (number) => {
+    const file = bundles.files.bundleNow(number);
+    if (file === undefined) return undefined;
+    const { content, signed } = parseBundle(file);
+    return { content, sha256: toHex(sha256(signed)) };
+  };
+  return {
+    version,
+    latest() {
+      const last = bundles.last();
+      return last === undefined ? undefined : version(last.version);
+    },
+  };
+}
+
+/** Campaigns' view of what a device reported last. */
+export const reportedUptake: RotationDeps['uptakeOf'] = ({ uptake }, deviceId) => {
+  const row = uptake.of(deviceId);
+  if (row === undefined) return undefined;
+  const { bundleVersion: version, bundleSha256: sha256, securityCounter, reportedAt } = row;
+  return {
+    bundle: version === null || sha256 === null ? undefined : { version, sha256 },
+    securityCounter: securityCounter ?? undefined,
+    reportedAt,
+  };
+};

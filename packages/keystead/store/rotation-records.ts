@@ -1,0 +1,126 @@
+import type { IssuerName } from '@keystead/core/lifecycle';
+import type { Queries } from './queries.ts';
+import type { CampaignStep } from './rotation-queries.ts';
+import type {
+  CampaignDeviceRow,
+  CampaignRingRow,
+  CampaignRow,
+  DeviceCredentialRow,
+  RingCount,
+} from './rotation-rows.ts';
+import type { Prepared } from './statement.ts';
+
+/** More certificates of one device than are looked at: the newest are the first. */
+const MOST_CREDENTIALS = 16;
+
+/** A campaign as a device meets it. */
+export interface DeviceCampaign {
+  readonly campaign: string;
+  readonly kind: string;
+  readonly target: string;
+  readonly plan: string;
+  readonly startedAt: number | null;
+  readonly openedAt: number;
+  readonly windowEnd: number;
+}
+
+/** What can be asked of the records of rotation campaigns. */
+export class RotationReader {
+  protected readonly statements: Prepared<Queries>;
+
+  constructor(statements: Prepared<Queries>) {
+    this.statements = statements;
+  }
+
+  campaign(id: string): CampaignRow | undefined {
+    return this.statements.campaign.first({ id });
+  }
+
+  /** Up to `count`, the newest first. */
+  campaigns(count: number): CampaignRow[] {
+    return this.statements.campaigns.all({ count });
+  }
+
+  /** Those that have not ended, the oldest first. */
+  open(): CampaignRow[] {
+    return this.statements.campaignsOpen.all({});
+  }
+
+  device(campaign: string, deviceId: string): CampaignDeviceRow | undefined {
+    return this.statements.campaignDevice.first({ campaign, deviceId });
+  }
+
+  /** Up to `count` devices of a campaign behind the id `after`; `''` begins. */
+  devices(campaign: string, after: string, count: number): CampaignDeviceRow[] {
+    return this.statements.campaignDevices.all({ campaign, after, count });
+  }
+
+  /** The same of those in the first `rings` rings whose uptake has not been seen. */
+  waiting(campaign: string, rings: number, after: string, count: number): CampaignDeviceRow[] {
+    return this.statements.campaignDevicesWaiting.all({ campaign, rings, after, count });
+  }
+
+  /** The campaigns that ask this device to move now. */
+  ofDevice(deviceId: string): DeviceCampaign[] {
+    return this.statements.campaignsOfDevice.all({ deviceId });
+  }
+
+  rings(campaign: string): CampaignRingRow[] {
+    return this.statements.rings.all({ campaign });
+  }
+
+  /** Counted anew each time, over every device of the campaign. */
+  counts(campaign: string): RingCount[] {
+    return this.statements.ringCounts.all({ campaign });
+  }
+
+  credentials(deviceId: string): DeviceCredentialRow[] {
+    return this.statements.credentialsOfDevice.all({ deviceId, count: MOST_CREDENTIALS });
+  }
+
+  /** How many certificates of an issuer can be used still. */
+  living(issuer: IssuerName, now: number): number {
+    return this.statements.livingOfIssuer.first({ issuer, now })?.count ?? 0;
+  }
+}
+
+/** What a transaction may change in them. The table of states is the caller's to keep. */
+export class RotationWriter extends RotationReader {
+  insert(row: CampaignRow): void {
+    this.statements.insertCampaign.run(row);
+  }
+
+  step(row: CampaignStep): void {
+    this.statements.stepCampaign.run(row);
+  }
+
+  insertDevice(campaign: string, deviceId: string, ring: number): void {
+    this.statements.insertCampaignDevice.run({ campaign, deviceId, ring });
+  }
+
+  done(campaign: string, deviceId: string, doneAt: number): void {
+    this.statements.setCampaignDeviceDone.run({ campaign, deviceId, doneAt });
+  }
+
+  failed(campaign: string, deviceId: string, failure: string, failedAt: number): void {
+    this.statements.setCampaignDeviceFailed.run({ campaign, deviceId, failure, failedAt });
+  }
+
+  /** The failures so far count no more: people have seen them. Their reasons stay. */
+  acknowledge(campaign: string): void {
+    this.statements.acknowledgeFailures.run({ campaign });
+  }
+
+  insisted(campaign: string, deviceId: string): void {
+    this.statements.setCampaignDeviceInsisted.run({ campaign, deviceId, insisted: 1 });
+  }
+
+  openRing(row: CampaignRingRow): void {
+    this.statements.insertRing.run(row);
+  }
+
+  /** Moves the windows that end after `after` (ms) by so many milliseconds. */
+  moveWindows(campaign: string, after: number, by: number): void {
+    this.statements.moveWindows.run({ campaign, after, by });
+  }
+}
