@@ -5,8 +5,8 @@ import type { FirmwareOrder } from '@keystead/core/lifecycle';
 import type { SigningRequestRow } from '../store/index.ts';
 import type { Blob, BlobStore } from './blob-store.ts';
 import type { AskedBy, SigningDeps } from './deps.ts';
-import { stateAfter } from './states.ts';
-import { eventOf, TOLD, textOf } from './told.ts';
+import { takeStep } from './step.ts';
+import { textOf } from './told.ts';
 import { statementsOf } from './view.ts';
 
 /** As many are looked for at a start. */
@@ -115,16 +115,8 @@ export class CarryOut {
     await this.#deps.store.commit((tx) => {
       const known = tx.signing.request(row.id);
       if (known?.state !== 'approved') return;
-      const after: SigningRequestRow = {
-        ...known,
-        state: stateAfter(row.id, known.state, event),
-        refusal: event === 'refuse' ? String(said.refusal) : null,
-        resultSha256: kept?.sha256 ?? null,
-        resultBytes: kept?.bytes ?? null,
-        changedAt: this.#deps.clock.now().getTime(),
-      };
-      tx.signing.step(after);
-      this.#deps.audit(tx, eventOf(TOLD[after.state], after, by, { ...said }));
+      const withResult = { ...known, resultSha256: kept?.sha256 ?? null, resultBytes: kept?.bytes ?? null };
+      takeStep(this.#deps, tx, withResult, event, by, said);
     });
   }
 }

@@ -1,27 +1,21 @@
 import { canonicalJson } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import {
-  type FirmwareOrder,
-  firmwareOrderSha256,
-  parseFirmwareStatement,
-  requireFirmwareQuorum,
-  verifyFirmwareStatements,
-} from '@keystead/core/lifecycle';
+import { parseFirmwareStatement, requireFirmwareQuorum, verifyFirmwareStatements } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
 import type { SigningRequestRow, Tx } from '../store/index.ts';
 import { BlobStore, type OpenBlob } from './blob-store.ts';
 import { CarryOut } from './carry-out.ts';
 import type { AskedBy, SigningDeps } from './deps.ts';
+import { MOST_OPEN, newRequest, refusalOf, requireRoom, requireThisOrder } from './request.ts';
 import { requireHigher, requireVersionFree } from './rollback.ts';
-import { INITIAL, type SigningEvent, stateAfter } from './states.ts';
-import { type Reading, type Submission, Submissions } from './submission.ts';
-import { eventOf, TOLD, textOf } from './told.ts';
+import type { SigningEvent } from './states.ts';
+import { takeStep } from './step.ts';
+import { type Submission, Submissions } from './submission.ts';
+import { eventOf, textOf } from './told.ts';
 import { type RequestView, statementsOf, viewOf } from './view.ts';
 
 /** A draft that nobody signs for in so long is over. */
 const DRAFT_MS = 7 * 86_400_000;
-/** Drafts, and requests that wait: beyond, somebody asks without end. */
-const MOST_OPEN = 500;
 /** The most that one answer lists. */
 const LISTED = 200;
 
@@ -73,7 +67,7 @@ export class Signing {
         requireHigher(tx.signing, order);
         requireVersionFree(tx.signing, order);
         requireRoom(tx);
-        const made = newRow(order, text, reading, by, now);
+        const made = newRequest(order, reading, by, now);
         tx.signing.insert(made);
         this.#deps.audit(tx, eventOf('signing.submitted', made, by, { reason: order.reason }));
         return made;
@@ -249,12 +243,7 @@ export class Signing {
     by: AskedBy,
     said: NonNullable<AuditEvent['detail']>,
   ): SigningRequestRow {
-    const refusal = event === 'refuse' ? String(said.refusal) : null;
-    const state = stateAfter(row.id, row.state, event);
-    const after = { ...row, state, refusal, changedAt: this.#deps.clock.now().getTime() };
-    tx.signing.step(after);
-    this.#deps.audit(tx, eventOf(TOLD[state], after, by, said));
-    return after;
+    return takeStep(this.#deps, tx, row, event, by, said);
   }
 
   async #audited<T>(what: string, by: AskedBy, subject: AuditEvent['subject'], act: () => Promise<T>): Promise<T> {
@@ -267,41 +256,4 @@ export class Signing {
       throw error;
     }
   }
-}
-
-const refusalOf = ({ id, refusal }: SigningRequestRow): KeysteadError =>
-  new KeysteadError('signing.request-closed', { field: id, seen: `refused: ${refusal}` });
-
-/** What was signed must be this request, and not another of the same name. @throws KeysteadError. */
-function requireThisOrder(row: SigningRequestRow, order: FirmwareOrder): void {
-  if (canonicalJson(order) === row.order) return;
-  throw new KeysteadError('signing.request-differs', {
-    field: 'statement',
-    seen: `another order than that of ${row.id}`,
-  });
-}
-
-function requireRoom(tx: Tx): void {
-  const open = (['draft', 'waiting'] as const).reduce(
-    (sum, state) => sum + tx.signing.requestsIn(state, MOST_OPEN).length,
-    0,
-  );
-  if (open >= MOST_OPEN) throw new KeysteadError('signing.too-many', { field: 'requests', seen: `${open} are open` });
-}
-
-function newRow(order: FirmwareOrder, text: string, reading: Reading, by: AskedBy, now: number): SigningRequestRow {
-  const { id, product, environment, target, version, format, image, subjectSha256 } = order;
-  return {
-    ...{ id, product, environment, target, version, format, subjectSha256 },
-    state: INITIAL,
-    order: text,
-    orderSha256: firmwareOrderSha256(order),
-    imageSha256: image.sha256,
-    reading: JSON.stringify(reading),
-    statements: '[]',
-    actor: `${by.actor.kind}:${by.actor.id}`,
-    requestId: by.requestId,
-    ...{ expiresAt: null, refusal: null, resultSha256: null, resultBytes: null },
-    ...{ createdAt: now, changedAt: now },
-  };
 }
