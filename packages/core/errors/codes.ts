@@ -1503,6 +1503,11 @@ export const ERRORS = {
     rule: 'only so many requests for firmware signatures may be open at once',
     remedy: 'withdraw what nobody needs any more',
   },
+  'signing.too-many-of-one': {
+    kind: 'too-many',
+    rule: 'one submitter may have only so many requests for firmware signatures open at once',
+    remedy: 'wait until some have ended, withdraw what nobody needs, or raise signing.openPerSubmitter in config.json',
+  },
   'signing.not-signed': { kind: 'not-found', rule: 'a result is there when a request is signed' },
   'signing.ended-unsigned': {
     kind: 'conflict',

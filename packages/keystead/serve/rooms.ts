@@ -13,6 +13,7 @@ import { appendAudit, LogPublisher } from '../audit/index.ts';
 import { Authority, KeyClaims, RootCrlPublisher } from '../authority/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
+import type { SigningSettings } from '../files/signing-settings.ts';
 import type { WorkloadIssuer } from '../files/workload-settings.ts';
 import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
@@ -42,6 +43,8 @@ export interface RoomsOptions {
   readonly sealingKey: SecretBytes;
   /** Whose tokens are believed of CI systems; without it nobody's. */
   readonly workloads?: readonly WorkloadIssuer[];
+  /** The bounds of firmware signing; without them, as signing-settings.ts says. */
+  readonly signing?: SigningSettings;
   /** How ACME is spoken; without it, as the defaults say. */
   readonly acme?: AcmeSettings;
   /** The least time between two checkpoints, milliseconds. */
@@ -169,6 +172,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const signing = new Signing({
     ...{ store, keyd, clock, audit, refusals, log, formatOf: firmwareFormat },
     directory: layout.signing,
+    settings: options.signing,
     get policy() {
       return policies.policy;
     },

@@ -11,6 +11,11 @@ import { statementsOf } from './view.ts';
 
 /** As many are looked for at a start. */
 const LISTED = 500;
+/**
+ * So many are carried out at once, and the rest in their turn: each hashes its image twice and holds a subject in memory,
+ * here and at keyd.
+ */
+const AT_ONCE = 4;
 /** How much longer than its image a signed image may be, octets. */
 const MOST_ADDED = 16 * 1024 * 1024;
 
@@ -22,6 +27,8 @@ export class CarryOut {
   readonly #deps: SigningDeps;
   readonly #files: BlobStore;
   readonly #running = new Map<string, Promise<void>>();
+  /** Those that begin when one that runs has ended, the first that was asked for first. */
+  readonly #waiting = new Set<string>();
   readonly #late = new Map<string, string>();
 
   constructor(deps: SigningDeps, files: BlobStore) {
@@ -29,11 +36,23 @@ export class CarryOut {
     this.#files = files;
   }
 
-  /** Begins with an approved request; one that is under way goes on. */
+  /** Begins with an approved request, or puts it behind those that are under way; one of these goes on. */
   begin(id: string): void {
     if (this.#running.has(id)) return;
-    const run = this.#try(id).finally(() => this.#running.delete(id));
-    this.#running.set(id, run);
+    this.#waiting.add(id);
+    this.#next();
+  }
+
+  #next(): void {
+    for (const id of this.#waiting) {
+      if (this.#running.size >= AT_ONCE) return;
+      this.#waiting.delete(id);
+      const run = this.#try(id).finally(() => {
+        this.#running.delete(id);
+        this.#next();
+      });
+      this.#running.set(id, run);
+    }
   }
 
   /** Why an approved request is not signed yet, as the last try found it. */

@@ -1,7 +1,7 @@
 import { canonicalJson } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { type FirmwareOrder, firmwareOrderSha256 } from '@keystead/core/lifecycle';
-import type { SigningRequestRow, Tx } from '../store/index.ts';
+import type { SigningReader, SigningRequestRow } from '../store/index.ts';
 import type { AskedBy } from './deps.ts';
 import { INITIAL } from './states.ts';
 import type { Reading } from './submission.ts';
@@ -36,13 +36,17 @@ export function requireThisOrder(row: SigningRequestRow, order: FirmwareOrder): 
   });
 }
 
-/** @throws KeysteadError `signing.too-many`. */
-export function requireRoom(tx: Tx): void {
-  const open = (['draft', 'waiting'] as const).reduce(
-    (sum, state) => sum + tx.signing.requestsIn(state, MOST_OPEN).length,
-    0,
-  );
-  if (open >= MOST_OPEN) throw new KeysteadError('signing.too-many', { field: 'requests', seen: `${open} are open` });
+/**
+ * That one more may be open, of all and of who submits it: one CI system that asks without end keeps nobody else out.
+ * @throws KeysteadError `signing.too-many`, `signing.too-many-of-one`.
+ */
+export function requireRoom(records: SigningReader, { actor }: SigningRequestRow, mostOfOne: number): void {
+  const open = (['draft', 'waiting'] as const).flatMap((state) => records.requestsIn(state, MOST_OPEN));
+  if (open.length >= MOST_OPEN)
+    throw new KeysteadError('signing.too-many', { field: 'requests', seen: `${open.length} are open` });
+  const own = open.filter((row) => row.actor === actor).length;
+  if (own >= mostOfOne)
+    throw new KeysteadError('signing.too-many-of-one', { field: 'requests', seen: `${own} of ${actor} are open` });
 }
 
 /** That it was refused for good, and why. */

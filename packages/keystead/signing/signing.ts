@@ -1,21 +1,25 @@
 import { canonicalJson } from '@keystead/core/bytes';
+import type { Pieces } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { parseFirmwareStatement, requireFirmwareQuorum, verifyFirmwareStatements } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
+import { type SigningSettings, SigningSettingsSchema } from '../files/signing-settings.ts';
 import type { SigningRequestRow, Tx } from '../store/index.ts';
-import { BlobStore, type OpenBlob } from './blob-store.ts';
+import { type Blob, BlobStore, type OpenBlob } from './blob-store.ts';
 import { CarryOut } from './carry-out.ts';
 import type { AskedBy, SigningDeps } from './deps.ts';
-import { MOST_OPEN, newRequest, refusalOf, requireRoom, requireThisOrder } from './request.ts';
+import { expireDue } from './expiry.ts';
+import { newRequest, refusalOf, requireRoom, requireThisOrder } from './request.ts';
 import { requireHigher, requireVersionFree } from './rollback.ts';
 import type { SigningEvent } from './states.ts';
 import { takeStep } from './step.ts';
 import { type Submission, Submissions } from './submission.ts';
 import { eventOf, textOf } from './told.ts';
+import { Unreferenced } from './unreferenced.ts';
 import { type RequestView, statementsOf, viewOf } from './view.ts';
 
-/** A draft that nobody signs for in so long is over. */
-const DRAFT_MS = 7 * 86_400_000;
+/** So often is looked for files that nobody needs. */
+const SWEEP_MS = 3_600_000;
 /** The most that one answer lists. */
 const LISTED = 200;
 
@@ -29,11 +33,16 @@ export class Signing {
   readonly #deps: SigningDeps;
   readonly #submissions: Submissions;
   readonly #carryOut: CarryOut;
+  readonly #settings: SigningSettings;
+  readonly #unreferenced: Unreferenced;
+  #sweptAt = 0;
 
   constructor(deps: SigningDeps) {
     this.#deps = deps;
     this.files = new BlobStore(deps.directory);
     this.#submissions = new Submissions(deps, this.files);
+    this.#settings = SigningSettingsSchema.parse(deps.settings ?? {});
+    this.#unreferenced = new Unreferenced(deps, this.files, this.#settings.unusedDays);
     this.#carryOut = new CarryOut(deps, this.files);
   }
 
@@ -45,8 +54,36 @@ export class Signing {
 
   /** Ends what has run out, and tries again what keyd was not there for. */
   async tick(): Promise<void> {
-    await this.#expire();
+    await expireDue(this.#deps);
     await this.#carryOut.all();
+    const now = this.#deps.clock.now().getTime();
+    if (now - this.#sweptAt < SWEEP_MS) return;
+    this.#sweptAt = now;
+    await this.#unreferenced.sweep();
+  }
+
+  /**
+   * Keeps a file that comes, durably; who brought it stands in the log before it is answered.
+   * @param most octets. @throws KeysteadError `signing.image-*`, and what the pieces throw; nothing is kept then.
+   */
+  async keep(pieces: Pieces, { most, expected }: { most: number; expected: string }, by: AskedBy): Promise<Blob> {
+    const kept = await this.files.take(pieces, { most, expected });
+    const { sha256, bytes } = kept;
+    const event = {
+      type: 'signing.uploaded',
+      ...by,
+      outcome: 'done' as const,
+      subject: { file: sha256 },
+      detail: { bytes },
+    };
+    await this.#deps.store.commit((tx) => void this.#deps.audit(tx, event));
+    return kept;
+  }
+
+  /** The size of a file that is kept, octets. Who looks for one is about to name it: its time begins again. */
+  sizeOf(sha256: string): number | undefined {
+    this.files.renew(sha256, this.#deps.clock.now());
+    return this.files.sizeOf(sha256);
   }
 
   /**
@@ -55,6 +92,7 @@ export class Signing {
    */
   submit(asked: Submission, by: AskedBy): Promise<RequestView> {
     return this.#audited('request a firmware signature', by, { request: asked.id }, async () => {
+      using _held = this.#unreferenced.hold(asked);
       const { order, reading } = await this.#submissions.read(asked);
       const text = canonicalJson(order);
       const now = this.#deps.clock.now().getTime();
@@ -66,8 +104,8 @@ export class Signing {
         }
         requireHigher(tx.signing, order);
         requireVersionFree(tx.signing, order);
-        requireRoom(tx);
         const made = newRequest(order, reading, by, now);
+        requireRoom(tx.signing, made, this.#settings.openPerSubmitter);
         tx.signing.insert(made);
         this.#deps.audit(tx, eventOf('signing.submitted', made, by, { reason: order.reason }));
         return made;
@@ -204,23 +242,6 @@ export class Signing {
       if (error instanceof KeysteadError && error.code !== 'clock.went-back') return textOf(error);
       throw error;
     }
-  }
-
-  async #expire(): Promise<void> {
-    const now = this.#deps.clock.now().getTime();
-    const due = this.#deps.store.read(({ signing }) => [
-      ...signing.requestsIn('draft', MOST_OPEN).filter(({ createdAt }) => createdAt + DRAFT_MS <= now),
-      ...signing.requestsIn('waiting', MOST_OPEN).filter(({ expiresAt }) => expiresAt !== null && expiresAt <= now),
-    ]);
-    if (due.length === 0) return;
-    const by: AskedBy = { actor: { kind: 'system', id: 'serve' }, requestId: 'none' };
-    await this.#deps.store.commit((tx) => {
-      for (const { id } of due) {
-        const row = tx.signing.request(id);
-        if (row?.state === 'draft' || row?.state === 'waiting')
-          this.#step(tx, row, 'expire', { ...by, requestId: row.requestId }, {});
-      }
-    });
   }
 
   /** A request that may still change. @throws KeysteadError `signing.request-unknown`, `signing.request-closed`. */
