@@ -48,13 +48,17 @@ export class SigningRig {
     const { pkcs8, spki } = generateSoftwareKey('P-256');
     const made = new SigningRig(rig, softwareSigner('P-256', pkcs8));
     pkcs8.wipe();
-    await made.changePolicy((policy) => {
-      const [template] = policy.operators.filter(({ name }) => name === 'approver');
-      assert.ok(template);
-      policy.operators.push({ ...template, name: 'second', key: Buffer.from(spki).toString('base64') } as never);
+    const add = made.changePolicy((policy) => {
+      policy.operators.push({ name: 'second', roles: ['approver'], spki: Buffer.from(spki).toString('base64') });
       const line = policy.firmware?.products[0]?.environments.production;
-      assert.ok(line);
-      Object.assign(line, { approvals: 2 });
+      assert.ok(line?.rollback);
+      line.approvals = 2;
+      line.rollback.approvals = 3;
+    });
+    // Else two processes would outlive the test that began them.
+    await add.catch(async (error: unknown) => {
+      await rig.remove();
+      throw error;
     });
     return made;
   }

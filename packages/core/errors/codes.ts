@@ -1422,6 +1422,12 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a key for firmware that a ceremony certifies must be a production key of the policy',
   },
+  'firmware-order.floor-unknown': {
+    kind: 'conflict',
+    rule: 'after a restore or an older disk nobody knows how high the versions of a target stood: its first order says that it may go back',
+    remedy:
+      'find the highest version that devices have, from the log and the records, and order with --rollback: a larger quorum agrees',
+  },
   'firmware-order.before-restore': {
     kind: 'conflict',
     rule: 'a statement is of after the last restore: what was carried out before it may be forgotten',
