@@ -213,16 +213,19 @@ export class SigningRig {
 export async function refused(
   { rig, journal }: { rig: Rig; journal: () => unknown },
   ask: () => Promise<Answer>,
-  { status, code, field, seen }: { status: number; code: string; field?: string; seen?: RegExp },
+  { status, code, field, seen }: { status: number; code: string; field: string; seen?: RegExp },
 ): Promise<void> {
   const before = journal();
   const answer = await ask();
   assert.equal(answer.status, status, answer.text);
-  const error = JSON.parse(answer.text) as { code: string; field?: string; rule?: string; seen?: string };
+  const { error } = JSON.parse(answer.text) as {
+    error: { code: string; field?: string; message: string; seen?: string };
+  };
   assert.equal(error.code, code, answer.text);
-  if (field !== undefined) assert.equal(error.field, field);
+  assert.equal(error.field, field);
   if (seen !== undefined) assert.match(error.seen ?? '', seen);
-  assert.ok((error.rule ?? '').length > 10, `no rule in ${answer.text}`);
+  // The message is the field, the rule and what was seen.
+  assert.match(error.message, /^.+: .{20,} \(saw /);
   const entries = rig.audited(answer).filter(({ type }) => type === 'request.refused');
   assert.deepEqual(
     entries.map(({ outcome, detail }) => [outcome, detail?.code]),

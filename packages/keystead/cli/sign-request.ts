@@ -7,11 +7,12 @@ import { parsePolicy, type StatementSigner } from '@keystead/core/lifecycle';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { RestClient } from '../client/rest.ts';
 import type { RequestView } from '../signing/index.ts';
+import { duration } from './duration.ts';
 import { asSigningOperator, type OperatorOptions, operatorOptions } from './operator.ts';
 import { handIn, type LocalFile, localFile, namedFile } from './sign-files.ts';
 import { askingRole, requireOwnCopy, statementOf } from './sign-statement.ts';
 import { printView, requestText } from './sign-text.ts';
-import { duration, REQUESTS, waitFor } from './sign-wait.ts';
+import { REQUESTS, waitFor } from './sign-wait.ts';
 import { elsewhereOptions, type SignWithOptions } from './statement-signer.ts';
 
 interface RequestOptions extends OperatorOptions, SignWithOptions {

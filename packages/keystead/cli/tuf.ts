@@ -13,12 +13,13 @@ import { Command } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
 import { beginRepository, checkRepository, publish, TufRepository, type Versions } from '../signing/tuf/index.ts';
+import { duration } from './duration.ts';
 import { EXIT } from './exit.ts';
 import { type OfflineSignerOptions, offlineSigner } from './offline-signer.ts';
 import { table } from './operator.ts';
 import { joinCommand, type QuorumFile } from './quorum-files.ts';
 import { namedFile } from './sign-files.ts';
-import { period, rootCommand, targetsCommand } from './tuf-propose.ts';
+import { rootCommand, targetsCommand } from './tuf-propose.ts';
 
 const METADATA: Omit<QuorumFile, 'sign'> = {
   what: 'a root or targets of a TUF repository',
@@ -104,8 +105,8 @@ function publishCommand(): Command {
     .option('--files <dir>', 'where the files of new targets lie, by their paths')
     .requiredOption('--online-key <file>', 'encrypted PKCS#8 PEM: the key of snapshot and timestamp')
     .option('--passphrase-fd <n>', "read the key's passphrase from this file descriptor")
-    .option('--snapshot-for <time>', 'how long a snapshot is good, for example 7d', period, 7 * 86_400)
-    .option('--timestamp-for <time>', 'how long a client can be frozen at most, for example 24h', period, 86_400)
+    .option('--snapshot-for <time>', 'how long a snapshot is good, for example 7d', duration, 7 * 86_400)
+    .option('--timestamp-for <time>', 'how long a client can be frozen at most, for example 24h', duration, 86_400)
     .option('--json', 'machine-readable output')
     .addHelpText(
       'after',

@@ -363,21 +363,6 @@ test('after a restore no statement of before counts: what was signed meanwhile m
   await bed.sign(parts, ['ben']);
 });
 
-test('after a restore nobody knows how high the versions stood: the first production order of a target takes the quorum that may go back, and is the floor then', async () => {
-  // Of a target that the backup knows, and of one that it may have forgotten wholly.
-  for (const target of ['main', 'gateway']) {
-    const parts = { version: '9.1.0', securityCounter: 9, target };
-    await refused('firmware-order.floor-unknown', parts, ['ben']);
-    await refused('firmware-order.too-few', { ...parts, rollback: true }, ['ben']);
-    await bed.sign({ ...parts, rollback: true }, ['ben', 'pia']);
-    await refused('firmware-order.rollback', { ...parts, version: '9.0.9' }, ['ben']);
-    await bed.sign({ ...parts, version: '9.1.1' }, ['ben']);
-  }
-  await bed.keyd.restart();
-  await bed.sign({ version: '9.1.2', securityCounter: 9, target: 'gateway' }, ['ben']);
-  await refused('firmware-order.floor-unknown', { version: '9.1.2', securityCounter: 9, target: 'third' }, ['ben']);
-});
-
 test('TEST-KEY-22 a later ceremony leaves the keys for firmware as they are, and a bundle that changes one is refused', async () => {
   const before = (await bed.keyd.client.firmwareKeys()).keys;
   const later = new LaterCeremonies(bed.keyd);
