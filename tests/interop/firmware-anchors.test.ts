@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -14,6 +14,8 @@ const keys = {
   next: new SigningKey('P-256'),
   ed: new SigningKey('Ed25519'),
   boot: new SigningKey('RSA-3072'),
+  long: new SigningKey('RSA-4096', 'sha256WithRSAEncryption'),
+  pss: new SigningKey('RSA-3072', 'RSASSA-PSS-SHA256'),
 };
 after(() => {
   for (const folder of [directory, ...Object.values(keys).map((key) => key.directory)]) {
@@ -27,6 +29,7 @@ const scoped = (id: keyof typeof keys, formats: ScopedKey['formats']): ScopedKey
   product: 'pump-7',
   environment: 'production',
   formats,
+  signature: keys[id].scheme,
 });
 const setOf = (policy: readonly ScopedKey[]): AnchorSet =>
   anchorSet(policy, new Map(policy.map(({ id }) => [id, keys[id as keyof typeof keys].certificate])), {
@@ -106,26 +109,52 @@ int main(void) { int i; for (i = 0; i < bootutil_key_cnt; i++) hex(bootutil_keys
   assert.match(text, /\n\};\nconst unsigned int ecdsa_pub_key_len = 91;\n/);
 });
 
-test('the overlay for the control tree of U-Boot is what mkimage writes into one for the same key [mkimage: Anchors U-Boot same node] [dtc: Anchors U-Boot compile]', async () => {
-  const key = keys.boot;
-  const [control, overlay, merged, theirs] = ['control.dtb', 'overlay.dtbo', 'merged.dtb', 'theirs.dtb'].map(inside);
-  assert.ok(control && overlay && merged && theirs);
-  writeFileSync(inside('control.dts'), '/dts-v1/;\n/ { model = "board"; };\n');
-  writeFileSync(inside('overlay.dts'), ANCHOR_FORMATS['u-boot'].write(setOf([scoped('boot', ['fit'])])));
-  for (const file of [control, theirs]) await ok('dtc', ['-O', 'dtb', '-o', file, inside('control.dts')]);
-  await ok('dtc', ['-O', 'dtb', '-o', overlay, inside('overlay.dts')]);
-  await ok('fdtoverlay', ['-i', control, '-o', merged, overlay]);
-  writeFileSync(
-    inside('image.its'),
-    `/dts-v1/; / { description = ""; #address-cells = <1>; images { a { description = ""; data = [00]; type = "firmware"; arch = "arm"; os = "u-boot"; compression = "none"; load = <0>; hash-1 { algo = "sha256"; }; }; };
-  configurations { default = "c"; c { firmware = "a"; signature-1 { algo = "sha256,rsa3072"; key-name-hint = "boot"; sign-images = "firmware"; }; }; }; };`,
-  );
-  for (const end of ['key', 'crt']) await ok('cp', [key.file(`dev.${end}`), key.file(`boot.${end}`)]);
-  await ok('mkimage', ['-f', inside('image.its'), '-k', key.directory, '-K', theirs, '-r', inside('image.itb')]);
-  const [ours, made] = await Promise.all(
-    [merged, theirs].map((file) => ok('dtc', ['-q', '-s', '-I', 'dtb', '-O', 'dts', file])),
-  );
-  assert.equal(ours, made);
+for (const [id, name] of [
+  ['boot', 'rsa3072'],
+  ['long', 'rsa4096'],
+  ['pss', 'rsa3072"; padding = "pss'],
+] as const)
+  test(`the overlay for the control tree of U-Boot with the key '${id}' is what mkimage writes into one for the same key [mkimage: Anchors U-Boot same node] [dtc: Anchors U-Boot compile]`, async () => {
+    const key = keys[id];
+    const [control, overlay, merged, theirs] = ['control.dtb', 'overlay.dtbo', 'merged.dtb', 'theirs.dtb'].map(inside);
+    assert.ok(control && overlay && merged && theirs);
+    writeFileSync(inside('control.dts'), '/dts-v1/;\n/ { model = "board"; };\n');
+    writeFileSync(inside('overlay.dts'), ANCHOR_FORMATS['u-boot'].write(setOf([scoped(id, ['fit'])])));
+    for (const file of [control, theirs]) await ok('dtc', ['-O', 'dtb', '-o', file, inside('control.dts')]);
+    await ok('dtc', ['-O', 'dtb', '-o', overlay, inside('overlay.dts')]);
+    await ok('fdtoverlay', ['-i', control, '-o', merged, overlay]);
+    writeFileSync(
+      inside('image.its'),
+      `/dts-v1/; / { description = ""; #address-cells = <1>; images { a { description = ""; data = [00]; type = "firmware"; arch = "arm"; os = "u-boot"; compression = "none"; load = <0>; hash-1 { algo = "sha256"; }; }; };
+  configurations { default = "c"; c { firmware = "a"; signature-1 { algo = "sha256,${name}"; key-name-hint = "${id}"; sign-images = "firmware"; }; }; }; };`,
+    );
+    for (const end of ['key', 'crt']) await ok('cp', [key.file(`dev.${end}`), key.file(`${id}.${end}`)]);
+    await ok('mkimage', ['-f', inside('image.its'), '-k', key.directory, '-K', theirs, '-r', inside('image.itb')]);
+    const [ours, made] = await Promise.all(
+      [merged, theirs].map((file) => ok('dtc', ['-q', '-s', '-I', 'dtb', '-O', 'dts', file])),
+    );
+    assert.equal(ours, made);
+  });
+
+test('the key file of MCUboot has an RSA key as PKCS #1, which openssl writes too [openssl: Anchors MCUboot RSA]', async () => {
+  const text = ANCHOR_FORMATS.mcuboot.write(setOf([scoped('pss', ['mcuboot'])]));
+  await ok('openssl', [
+    'rsa',
+    '-pubin',
+    '-in',
+    keys.pss.file('dev.pub'),
+    '-RSAPublicKey_out',
+    '-outform',
+    'DER',
+    '-out',
+    inside('pkcs1'),
+  ]);
+  const octets = [...text.matchAll(/0x([0-9a-f]{2}),/g)].map(([, octet]) => octet).join('');
+  assert.equal(octets, hex(readFileSync(inside('pkcs1'))));
+  assert.match(text, /const unsigned char rsa_pub_key\[\] = [^;]*;\nconst unsigned int rsa_pub_key_len = 398;/);
+  assert.throws(() => ANCHOR_FORMATS.mcuboot.write(setOf([scoped('boot', ['mcuboot'])])), {
+    code: 'firmware.key-unsuitable',
+  });
 });
 
 test('two keys of U-Boot are alternatives, and one on P-256 has its point [fdtget: Anchors U-Boot read]', async () => {

@@ -79,9 +79,11 @@ async function verified(signed: Uint8Array, key: SigningKey, node = 'signature-1
     time: number;
   };
   assert.equal(said.time, SIGNED_AT.getTime() / 1000);
-  const digest = key.algorithm === 'RSA-4096' ? '-sha384' : '-sha256';
   const files = ['-signature', inside('out.signature'), inside('out.message')];
-  assert.match(await ok('openssl', ['dgst', digest, '-verify', key.file('dev.pub'), ...files]), /Verified OK/);
+  assert.match(
+    await ok('openssl', ['dgst', ...key.opensslOptions, '-verify', key.file('dev.pub'), ...files]),
+    /Verified OK/,
+  );
   return said.hashes;
 }
 
@@ -90,13 +92,14 @@ const digestOf = (algorithm: string, name: string): string =>
     .update(readFileSync(inside(name)))
     .digest('hex');
 
-for (const [algorithm, name] of [
-  ['RSA-2048', 'sha256,rsa2048'],
-  ['RSA-3072', 'sha256,rsa3072'],
-  ['RSA-4096', 'sha384,rsa4096'],
+for (const [algorithm, name, scheme] of [
+  ['RSA-2048', 'sha256,rsa2048', 'sha256WithRSAEncryption'],
+  ['RSA-3072', 'sha256,rsa3072', 'sha256WithRSAEncryption'],
+  ['RSA-4096', 'sha384,rsa4096', 'sha384WithRSAEncryption'],
+  ['RSA-4096', 'sha256,rsa4096', 'sha256WithRSAEncryption'],
 ] as const) {
-  test(`a tree signed with ${algorithm} is property for property what mkimage makes of it with the same key, but for name and version of the signer [mkimage: FIT ${algorithm} same signature] [dumpimage: FIT read] [openssl: FIT ${algorithm} verify]`, async () => {
-    const [key, image] = [keyOf(algorithm), await built(place(name))];
+  test(`a tree signed with ${algorithm} as ${name} is property for property what mkimage makes of it with the same key, but for name and version of the signer [mkimage: FIT ${algorithm} same signature] [dumpimage: FIT read] [openssl: FIT ${algorithm} verify]`, async () => {
+    const [key, image] = [keyOf(algorithm).by(scheme), await built(place(name))];
     const signed = await signedBy(key, image);
     assert.deepEqual(await verified(signed, key), {
       '/images/opensbi': digestOf('sha256', 'opensbi.bin'),
@@ -116,6 +119,37 @@ for (const [algorithm, name] of [
     assert.match(listed, new RegExp(`Sign algo: +${name}:dev\\n +Sign value: +[0-9a-f]{512,1024}\\n`));
   });
 }
+
+/** A place for RSASSA-PSS. */
+const pssPlace = (algorithm: string): string =>
+  place(algorithm).replace('key-name-hint', 'padding = "pss"; key-name-hint');
+
+for (const [algorithm, name, scheme] of [
+  ['RSA-3072', 'sha256,rsa3072', 'RSASSA-PSS-SHA256-longest'],
+  ['RSA-4096', 'sha384,rsa4096', 'RSASSA-PSS-SHA384-longest'],
+] as const) {
+  test(`a tree signed with ${algorithm} by RSASSA-PSS differs from what mkimage makes of it in the signature alone, and openssl takes both with the longest salt [mkimage: FIT ${algorithm} PSS same tree] [openssl: FIT ${algorithm} PSS verify]`, async () => {
+    const [key, image] = [keyOf(algorithm).by(scheme), await built(pssPlace(name))];
+    await verified(await signedBy(key, image), key);
+    writeFileSync(inside('theirs.itb'), image);
+    await ok('mkimage', ['-F', '-k', key.directory, '-r', 'theirs.itb'], { cwd: directory, env: EPOCH });
+    const [ours, theirs] = await Promise.all(
+      ['signed.itb', 'theirs.itb'].map((file) => ok('dtc', ['-q', '-I', 'dtb', '-O', 'dts', inside(file)])),
+    );
+    // The salt is random. Hashes are values too, and shorter.
+    const without = (text = ''): string =>
+      text.replace(/(signer-(?:name|version) = ).*/g, '$1').replace(/\tvalue = <.{900,}>;/, 'value');
+    assert.equal(without(ours), without(theirs));
+    await verified(new Uint8Array(readFileSync(inside('theirs.itb'))), key);
+  });
+}
+
+test('a place for PKCS#1 v1.5 is none for a key of RSASSA-PSS, nor the other way round', async () => {
+  const [pss, plain] = [keyOf('RSA-3072').by('RSASSA-PSS-SHA256'), keyOf('RSA-3072')];
+  await verified(await signedBy(pss, await built(pssPlace('sha256,rsa3072'))), pss);
+  await assert.rejects(signedBy(pss, await built(place('sha256,rsa3072'))), { code: 'firmware.key-unsuitable' });
+  await assert.rejects(signedBy(plain, await built(pssPlace('sha256,rsa3072'))), { code: 'firmware.key-unsuitable' });
+});
 
 test('a tree signed with P-256 carries the two numbers as U-Boot has them [dumpimage: FIT read] [openssl: FIT P-256 verify]', async () => {
   const key = keyOf('P-256');

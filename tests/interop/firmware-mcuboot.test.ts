@@ -18,8 +18,8 @@ after(() => {
   for (const folder of [directory, ...keys.map((key) => key.directory)]) rmSync(folder, { recursive: true });
 });
 
-const keyOf = (algorithm: 'P-256' | 'P-384' | 'Ed25519'): SigningKey => {
-  const key = new SigningKey(algorithm);
+const keyOf = (algorithm: SigningKey['algorithm'], scheme?: SigningKey['scheme']): SigningKey => {
+  const key = new SigningKey(algorithm, scheme);
   keys.push(key);
   return key;
 };
@@ -29,12 +29,15 @@ async function verified(signed: Uint8Array, key: SigningKey): Promise<Record<str
   const [image, spki, out] = ['image.bin', 'spki.der', 'out'].map((name) => join(directory, name));
   assert.ok(image && spki && out);
   writeFileSync(image, signed);
-  writeFileSync(spki, key.spki);
+  if (key.algorithm.startsWith('RSA')) {
+    const pkcs1 = ['-RSAPublicKey_out', '-outform', 'DER', '-out', spki];
+    await ok('openssl', ['rsa', '-pubin', '-in', key.file('dev.pub'), ...pkcs1]);
+  } else writeFileSync(spki, key.spki);
   const said = await ok('python3', [READER, image, spki, out]);
   const verify =
     key.algorithm === 'Ed25519'
       ? ['pkeyutl', '-verify', '-pubin', '-inkey', key.file('dev.pub'), '-rawin', '-in', `${out}.message`]
-      : ['dgst', key.algorithm === 'P-384' ? '-sha384' : '-sha256', '-verify', key.file('dev.pub')];
+      : ['dgst', ...key.opensslOptions, '-verify', key.file('dev.pub')];
   const signature =
     key.algorithm === 'Ed25519'
       ? ['-sigfile', `${out}.signature`]
@@ -56,13 +59,16 @@ const PARAMETERS = {
   dependencies: '(1, 1.4.0+9), (2, 3.0)',
 };
 
-for (const [algorithm, file, tlvs] of [
-  ['P-256', UBOOT, [0x10, 0x01, 0x22]],
-  ['P-384', OPENSBI, [0x11, 0x01, 0x22]],
-  ['Ed25519', OPENSBI, [0x10, 0x01, 0x24]],
+for (const [algorithm, file, tlvs, scheme] of [
+  ['P-256', UBOOT, [0x10, 0x01, 0x22], undefined],
+  ['P-384', OPENSBI, [0x11, 0x01, 0x22], undefined],
+  ['Ed25519', OPENSBI, [0x10, 0x01, 0x24], undefined],
+  // IMAGE_TLV_RSA2048_PSS and IMAGE_TLV_RSA3072_PSS.
+  ['RSA-2048', OPENSBI, [0x10, 0x01, 0x20], 'RSASSA-PSS-SHA256'],
+  ['RSA-3072', UBOOT, [0x10, 0x01, 0x23], 'RSASSA-PSS-SHA256'],
 ] as const) {
   test(`an MCUboot image of real firmware, signed with ${algorithm}, says to a reader of the published layout what was asked, and openssl takes the signature [python3: MCUboot read] [openssl: MCUboot ${algorithm} verify]`, async () => {
-    const [key, raw] = [keyOf(algorithm), new Uint8Array(readFileSync(file))];
+    const [key, raw] = [keyOf(algorithm, scheme), new Uint8Array(readFileSync(file))];
     const prepared = await MCUBOOT.prepare?.(imageOf(raw), PARAMETERS);
     assert.ok(prepared);
     const { subject, version, securityCounter } = await MCUBOOT.read(prepared);

@@ -1,7 +1,7 @@
 """A reader of MCUboot images, written from the published layout alone (mcu-tools/mcuboot docs/design.md).
 
-mcuboot_reader.py IMAGE SPKI OUT: prints what stands in the image as JSON, and writes OUT.message, what the key of SPKI
-(DER) signed, and OUT.signature. Ends with 1 and a word where the bootloader would refuse.
+mcuboot_reader.py IMAGE KEY OUT: prints what stands in the image as JSON, and writes OUT.message, what KEY (DER: of RSA
+PKCS #1, of others SubjectPublicKeyInfo) signed, and OUT.signature. Ends with 1 and a word where the bootloader would refuse.
 """
 import hashlib
 import json
@@ -80,9 +80,9 @@ signature = None
 for kind, value in entries:
     if kind == 0x01:
         mine = value == hasher(spki).digest()
-    elif kind in (0x22, 0x24) and mine:
+    elif kind in (0x20, 0x22, 0x23, 0x24) and mine:
         signature = value
-        message = signed if kind == 0x22 else digest
+        message = digest if kind == 0x24 else signed
         break
 if len(sys.argv) > 3 and signature is None and out != "-":
     fail("no signature by this key")

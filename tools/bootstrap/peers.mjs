@@ -45,6 +45,18 @@ const PEERS = [
     ['ovmf', '/usr/share/OVMF/OVMF_CODE.fd'],
     ['opensbi', '/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_jump.bin'],
   ].map(([name, file]) => ({ package: name, command: 'test', args: ['-s', file], succeeds: true })),
+  // The C side of the device: built for the host with mbedTLS, and for a Cortex-M that an emulator runs.
+  { package: 'gcc', command: 'gcc', args: ['--version'] },
+  { package: 'binutils', command: 'nm', args: ['--version'] },
+  { package: 'libmbedtls-dev', command: 'test', args: ['-s', '/usr/include/mbedtls/x509_crt.h'], succeeds: true },
+  { package: 'gcc-arm-none-eabi', command: 'arm-none-eabi-gcc', args: ['--version'] },
+  {
+    package: 'libnewlib-arm-none-eabi',
+    command: 'arm-none-eabi-gcc',
+    args: ['-specs=nano.specs', '-x', 'c', '-E', '/dev/null', '-include', 'string.h'],
+    succeeds: true,
+  },
+  { package: 'qemu-system-arm', command: 'qemu-system-arm', args: ['--version'] },
   { package: 'systemd', command: 'systemd-analyze', args: ['--version'] },
   { package: 'lego', command: 'lego', args: ['--version'] },
   { package: 'certbot', command: 'certbot', args: ['--version'] },

@@ -3,7 +3,7 @@ import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { acceptIssued, CmpRefusal, type EnrolmentClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
-import type { DeviceIdentity, DeviceState } from '../state/index.ts';
+import type { Credential, DeviceIdentity, DeviceState } from '../state/index.ts';
 import { type RenewalNeed, renewalNeed } from './schedule.ts';
 import { nodeTimers, type Timers } from './timers.ts';
 
@@ -27,7 +27,12 @@ export interface RenewalOptions {
   readonly prove: (identity: DeviceIdentity) => Promise<void>;
   /** How long after its LDevID's end a device may still recover by its IDevID, seconds. */
   readonly graceSeconds: number;
-  /** First and longest wait after a failure, seconds; default 1 and 300. */
+  /**
+   * Whether a CA above the current LDevID was revoked ({@link issuerRevoked}); asked after a refusal. The device then
+   * recovers by its IDevID. Without it, it waits for the end of its LDevID.
+   */
+  readonly issuerRevoked?: (current: Credential) => Promise<boolean>;
+  /** First and longest wait after a failure, seconds; default 1 and 300. After refusals it grows up to a day. */
   readonly backoff?: { readonly firstSeconds: number; readonly mostSeconds: number };
   readonly onEvent?: (event: RenewalEvent) => void;
 }
@@ -35,14 +40,17 @@ export interface RenewalOptions {
 /** After this many failed proofs a new key is made: its certificate may have been lost on the server's side. */
 const MOST_PROOFS = 5;
 
+/** The longest wait of a device that is refused for good, seconds: a fleet of them must not ask every few minutes for ever. */
+const MOST_REFUSED_SECONDS = 86_400;
+
 const isForGood = (error: unknown): boolean =>
   (error instanceof EstRefusal || error instanceof CmpRefusal) && !error.isPassing;
 
 /**
- * Keeps the device's LDevID alive: renews with a fresh key between 50 % and 75 % of the life, keeps the old
+ * Keeps the device's LDevID alive: renews with a fresh key by 75 % of the life, keeps the old
  * credential in use until the new one was proven, tries again with growing, jittered waits, and recovers by the
  * IDevID within the grace period. It never falls back to the IDevID because the LDevID was refused: a
- * device that was revoked must not enrol around its revocation.
+ * device that was revoked must not enrol around its revocation. It does where the CA of its LDevID was revoked.
  *
  * REQ-KEY-ROT-01.
  */
@@ -56,8 +64,12 @@ export class RenewalLoop {
   #stopped = true;
   #failures = 0;
   #failedProofs = 0;
+  /** Refusals for good, one after the other. */
+  #refusals = 0;
   /** What the last look found to be due. */
   #tried: RenewalNeed['need'] = 'none';
+  /** The credential was refused: its CA may be gone. */
+  #suspect = false;
 
   constructor(options: RenewalOptions) {
     this.#options = options;
@@ -70,6 +82,14 @@ export class RenewalLoop {
   start(): void {
     if (!this.#stopped) return;
     this.#stopped = false;
+    this.#wait(0);
+  }
+
+  /** A peer refuses the current credential: the next step looks whether its CA still counts. It is taken at once. */
+  suspect(): void {
+    this.#suspect = true;
+    if (this.#stopped || this.#running !== undefined) return;
+    this.#cancel?.();
     this.#wait(0);
   }
 
@@ -88,6 +108,7 @@ export class RenewalLoop {
     try {
       const seconds = await this.#act();
       this.#failures = 0;
+      this.#refusals = 0;
       return seconds;
     } catch (error) {
       if (error instanceof KeysteadError && error.code === 'renewal.grace-ended') {
@@ -95,6 +116,8 @@ export class RenewalLoop {
         return undefined;
       }
       this.#failures += 1;
+      this.#refusals = isForGood(error) ? this.#refusals + 1 : 0;
+      if (isForGood(error)) this.#suspect = true;
       const retrySeconds = this.#endedMeanwhile() ? this.#first : this.#backoff(error);
       this.#tell({ type: 'failed', error, attempt: this.#failures, retrySeconds });
       return retrySeconds;
@@ -113,7 +136,7 @@ export class RenewalLoop {
 
   async #act(): Promise<number> {
     const { state, clock, graceSeconds } = this.#options;
-    const need = renewalNeed(state.credential('current'), clock.now(), graceSeconds);
+    const need = (await this.#issuerGone()) ?? renewalNeed(state.credential('current'), clock.now(), graceSeconds);
     this.#tried = need.need;
     this.#retireExpiredPrevious();
     if (need.need === 'none') return this.#secondsUntil(need.until);
@@ -130,13 +153,28 @@ export class RenewalLoop {
     }
     await this.#prove();
     const had = state.credential('current');
-    state.promote();
+    this.#suspect = false;
+    state.promote(need.need === 'renew' ? 'renewed' : 'fresh');
     const now = state.identity('current');
     const { serial, notAfter } = readCertificate(now.certificate);
     const type = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
     this.#tell({ type, serial, notAfter });
     const next = renewalNeed(state.credential('current'), clock.now(), graceSeconds);
     return next.need === 'none' ? this.#secondsUntil(next.until) : this.#first;
+  }
+
+  /** What to do where the CA of the current credential was revoked. A certificate of it that waits is given up. */
+  async #issuerGone(): Promise<Extract<RenewalNeed, { need: 'enrol' }> | undefined> {
+    const { state, issuerRevoked } = this.#options;
+    const current = state.credential('current');
+    if (!this.#suspect || current === undefined || issuerRevoked === undefined) return undefined;
+    this.#suspect = false;
+    if (!(await issuerRevoked(current))) return undefined;
+    // A failure on the way, and the next step asks again.
+    this.#suspect = true;
+    const waiting = state.credential('pending');
+    if (waiting !== undefined && (await issuerRevoked(waiting))) state.discardPending();
+    return { need: 'enrol', why: 'issuer-revoked' };
   }
 
   /** Gets a certificate for a fresh key; resolves to the seconds to wait when the server postpones. */
@@ -197,8 +235,8 @@ export class RenewalLoop {
 
   /**
    * Doubling waits, of which half is random, so that a fleet does not come back all at once. A refusal for good
-   * waits longest at once. While the current credential still lives, no wait takes more than a quarter of what is
-   * left of it.
+   * waits longest at once, and longer each time. While the current credential still lives, no wait takes more than a
+   * quarter of what is left of it.
    */
   #backoff(error: unknown): number {
     const { state, clock } = this.#options;
@@ -207,8 +245,10 @@ export class RenewalLoop {
       current === undefined
         ? 0
         : (readCertificate(current.certificate).notAfter.getTime() - clock.now().getTime()) / 1000;
-    const most = left > 0 ? Math.min(this.#most, Math.max(this.#first, left / 4)) : this.#most;
-    const full = isForGood(error) ? most : Math.min(most, this.#first * 2 ** Math.min(this.#failures - 1, 30));
+    const wanted = isForGood(error)
+      ? Math.min(MOST_REFUSED_SECONDS, this.#most * 2 ** Math.min(this.#refusals - 1, 30))
+      : Math.min(this.#most, this.#first * 2 ** Math.min(this.#failures - 1, 30));
+    const full = left > 0 ? Math.min(wanted, Math.max(this.#first, left / 4)) : wanted;
     const [random = 0] = randomBytes(1);
     return full / 2 + (full / 2) * (random / 256);
   }

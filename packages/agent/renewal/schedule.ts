@@ -2,15 +2,22 @@ import { sha256 } from '@keystead/core/crypto';
 import { readCertificate } from '@keystead/core/x509';
 import type { Credential } from '../state/index.ts';
 
-/** The part of a certificate's life in which it is renewed. */
+/** The part of a certificate's life in which one that followed another is renewed. */
 export const EARLIEST = 0.5;
 export const LATEST = 0.75;
+const WIDTH = LATEST - EARLIEST;
+const MEAN = (EARLIEST + LATEST) / 2;
 
 /**
- * When to renew `credential`: a point between 50 % and 75 % of its life. The point is taken from the
- * certificate's own hash: spread evenly over a fleet that was enrolled in the same minute, and the same again
- * after a restart. A certificate whose notBefore lies far back (backdating of very short lives) is used for at
- * least a third of what was left when it came, so that the device does not renew without pause.
+ * When to renew `credential`: a point between 50 % and 75 % of its life, or, of one that follows no other, between 0 %
+ * and 75 %. A fleet that is enrolled in one minute would otherwise come back as a wave, and again at each renewal: two and
+ * a half times the mean. The first wait is therefore drawn as if the device had renewed for ever (the stationary
+ * distribution of the time to the next event of a renewal process), and the fleet asks evenly from its first hour on.
+ * docs/decisions/0052
+ *
+ * The point is taken from the certificate's own hash: spread evenly over a fleet, and the same again after a restart. A
+ * certificate whose notBefore lies far back (backdating of very short lives) is used for at least a third of what was
+ * left when it came, so that the device does not renew without pause.
  *
  * REQ-KEY-ROT-01.
  */
@@ -18,9 +25,20 @@ export function renewalTime(credential: Credential): Date {
   const { notBefore, notAfter } = readCertificate(credential.certificate);
   const received = Date.parse(credential.receivedAt);
   const [hash = 0] = new Uint32Array(Uint8Array.from(sha256(credential.certificate)).buffer, 0, 1);
-  const part = EARLIEST + (LATEST - EARLIEST) * (hash / 2 ** 32);
-  const point = notBefore.getTime() + (notAfter.getTime() - notBefore.getTime()) * part;
-  return new Date(Math.max(point, received + (notAfter.getTime() - received) / 3));
+  const share = hash / 2 ** 32;
+  const end = notAfter.getTime();
+  if (credential.fresh === true) return new Date(received + (end - received) * stationary(share));
+  const point = notBefore.getTime() + (end - notBefore.getTime()) * (EARLIEST + WIDTH * share);
+  return new Date(Math.max(point, received + (end - received) / 3));
+}
+
+/**
+ * The inverse of the stationary distribution's function: its density is even up to {@link EARLIEST} and falls from there to
+ * nothing at {@link LATEST}. Both in parts of a life.
+ */
+function stationary(share: number): number {
+  const even = EARLIEST / MEAN;
+  return share < even ? share * MEAN : LATEST - Math.sqrt((1 - share) * 2 * WIDTH * MEAN);
 }
 
 /** What a device should do about its credential now. */
@@ -30,7 +48,7 @@ export type RenewalNeed =
   /** Ask with the current credential. */
   | { readonly need: 'renew' }
   /** No usable LDevID: ask with the IDevID. */
-  | { readonly need: 'enrol'; readonly why: 'first' | 'expired' }
+  | { readonly need: 'enrol'; readonly why: 'first' | 'expired' | 'issuer-revoked' }
   /** Expired for longer than the grace period: only people can help. */
   | { readonly need: 'people'; readonly expiredAt: Date };
 

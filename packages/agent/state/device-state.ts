@@ -201,7 +201,7 @@ export class DeviceState {
   }
 
   /** Keeps the certificate of the pending key; an IDevID comes into force at once, an LDevID by `promote`. */
-  acceptCertificate(issued: Omit<Credential, 'keyId' | 'held'>): void {
+  acceptCertificate(issued: Omit<Credential, 'keyId' | 'held' | 'fresh'>): void {
     this.#checkOpen();
     const pending = this.#manifest.pending;
     if (pending === undefined) throw new KeysteadError('state.no-credential', { field: 'pending' });
@@ -217,12 +217,16 @@ export class DeviceState {
     this.#tidy();
   }
 
-  /** The pending credential was proven: it becomes the current one, the current one the previous one. */
-  promote(): void {
+  /**
+   * The pending credential was proven: it becomes the current one, the current one the previous one.
+   * @param how `fresh` for one that follows no other in time.
+   */
+  promote(how: 'renewed' | 'fresh' = 'renewed'): void {
     this.#checkOpen();
     const proven = this.credential('pending');
     if (proven === undefined) throw new KeysteadError('state.no-credential', { field: 'pending' });
-    this.#replace({ ...this.#manifest, pending: undefined, current: proven, previous: this.#manifest.current });
+    const current: Credential = how === 'fresh' ? { ...proven, fresh: true } : proven;
+    this.#replace({ ...this.#manifest, pending: undefined, current, previous: this.#manifest.current });
     this.#tidy();
   }
 

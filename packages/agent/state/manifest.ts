@@ -14,6 +14,8 @@ export interface Credential {
   readonly receivedAt: string;
   /** The private key is not in this state: a TPM or secure element holds it and signs there. */
   readonly held?: true;
+  /** It follows no other in time: the first one, or one after a recovery. See `renewalTime`. */
+  readonly fresh?: true;
 }
 
 /** A key that waits for its certificate, or a credential that waits for its proof. */
@@ -22,7 +24,7 @@ export interface Pending {
   readonly purpose: 'idevid' | 'ldevid';
   /** The request, kept so that a retry after a crash or a lost answer sends the same bytes. */
   readonly csr: DerCsr;
-  readonly issued?: Omit<Credential, 'keyId' | 'held'>;
+  readonly issued?: Omit<Credential, 'keyId' | 'held' | 'fresh'>;
   /** As in a credential. */
   readonly held?: true;
 }
@@ -94,7 +96,7 @@ function certificates(value: unknown): DerCertificate[] {
   return value.map(certificate);
 }
 
-function issuedPart(value: unknown): Omit<Credential, 'keyId' | 'held'> {
+function issuedPart(value: unknown): Omit<Credential, 'keyId' | 'held' | 'fresh'> {
   const fields = record(value);
   return {
     certificate: certificate(fields.certificate),
@@ -107,6 +109,7 @@ const credential = (value: unknown): Credential => ({
   keyId: text(record(value).keyId),
   ...issuedPart(value),
   ...heldPart(value),
+  ...(record(value).fresh === true ? { fresh: true } : {}),
 });
 
 const heldPart = (value: unknown): { held?: true } => (record(value).held === true ? { held: true } : {});

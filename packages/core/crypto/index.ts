@@ -13,11 +13,16 @@ export {
   DIGEST_OF,
   type GeneratedKeyAlgorithm,
   isPostQuantum,
+  isPss,
+  KEYS_FOR,
   type KeyAlgorithm,
   POST_QUANTUM_ALGORITHMS,
   type PostQuantumAlgorithm,
+  type PssScheme,
+  pssSaltOctets,
   SIGNATURE_OF,
   type SignatureAlgorithm,
+  type SignatureScheme,
 } from './algorithms.ts';
 export { type CbcContent, decryptCbc, encryptCbc } from './content-cipher.ts';
 export {
@@ -84,7 +89,16 @@ export { RandomSource, randomBytes } from './random.ts';
 export { openBytes, sealBytes } from './seal.ts';
 export { SecretBytes } from './secret.ts';
 export { type SessionKeys, sessionKeys } from './session-keys.ts';
-export { type Pieces, type Signer, signPieces, softwareSigner, verifiedPieces, verifySignature } from './signature.ts';
+export {
+  type Pieces,
+  requireScheme,
+  type Signer,
+  signBy,
+  signPieces,
+  softwareSigner,
+  verifiedPieces,
+  verifySignature,
+} from './signature.ts';
 export * from './ssh/index.ts';
 export { twoStepKdf } from './two-step-kdf.ts';
 export * from './webauthn/index.ts';

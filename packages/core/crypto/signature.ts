@@ -1,7 +1,18 @@
-import { createSign, createVerify, type KeyObject, sign, verify } from 'node:crypto';
+import { constants, createSign, createVerify, type KeyObject, sign, verify } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { DerSpki } from '../bytes/index.ts';
-import { DIGEST_OF, type KeyAlgorithm, SIGNATURE_OF, type SignatureAlgorithm } from './algorithms.ts';
+import { KeysteadError } from '../errors/index.ts';
+import {
+  DIGEST_OF,
+  isPss,
+  KEYS_FOR,
+  type KeyAlgorithm,
+  type PssScheme,
+  pssSaltOctets,
+  SIGNATURE_OF,
+  type SignatureAlgorithm,
+  type SignatureScheme,
+} from './algorithms.ts';
 import { algorithmOf, importPrivateKey, importPublicKey, spkiOf } from './key.ts';
 import { requireHealthyRandom } from './random.ts';
 import type { SecretBytes } from './secret.ts';
@@ -19,6 +30,12 @@ export interface Signer {
    */
   sign(data: Uint8Array): Promise<Uint8Array>;
   /**
+   * As {@link sign}, by another scheme of the key's family: another hash, or RSASSA-PSS. A key has one scheme for all of
+   * its life (FIPS 186-5 section 5.1): who asks holds to that. Absent where the key is kept by something that cannot.
+   * @throws KeysteadError `key.algorithm-mismatch` for a scheme of another family, and as {@link sign}.
+   */
+  signBy?(scheme: SignatureScheme, data: Uint8Array): Promise<Uint8Array>;
+  /**
    * As {@link sign}, of data that is told in pieces and never stands in memory as a whole. Absent where the key cannot
    * do that; {@link signPieces} then gathers the pieces.
    */
@@ -28,27 +45,29 @@ export interface Signer {
 /** Data in pieces, each of which is good until the next is asked for. */
 export type Pieces = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
-/** The families of keys under each signature; a hash may be stronger or weaker than its curve (FIPS 186-5 section 6.1). */
-const KEYS_FOR: Readonly<Record<SignatureAlgorithm, readonly KeyAlgorithm[]>> = {
-  'ecdsa-with-SHA256': ['P-256', 'P-384'],
-  'ecdsa-with-SHA384': ['P-256', 'P-384'],
-  Ed25519: ['Ed25519'],
-  sha256WithRSAEncryption: ['RSA-2048', 'RSA-3072', 'RSA-4096'],
-  sha384WithRSAEncryption: ['RSA-2048', 'RSA-3072', 'RSA-4096'],
-  'ML-DSA-65': ['ML-DSA-65'],
-  'ML-DSA-87': ['ML-DSA-87'],
-  'SLH-DSA-SHA2-128s': ['SLH-DSA-SHA2-128s'],
-  'SLH-DSA-SHA2-192s': ['SLH-DSA-SHA2-192s'],
-  'SLH-DSA-SHA2-256s': ['SLH-DSA-SHA2-256s'],
-};
-
 /** These take less time than handing the work to another thread does (18 µs and 30 µs). */
 const QUICK: readonly KeyAlgorithm[] = ['P-256', 'Ed25519'];
 
+type KeyInput = KeyObject | ReturnType<typeof pssOf>;
 const signInPool = promisify(
-  (digest: string | null, data: Uint8Array, key: KeyObject, done: (error: Error | null, signature: Buffer) => void) =>
+  (digest: string | null, data: Uint8Array, key: KeyInput, done: (error: Error | null, signature: Buffer) => void) =>
     sign(digest, data, key, done),
 );
+
+/** When it verifies too, the salt must be of that length: node:crypto's default takes any. */
+const pssOf = (key: KeyObject, scheme: PssScheme) => ({
+  key,
+  padding: constants.RSA_PKCS1_PSS_PADDING,
+  saltLength: pssSaltOctets(scheme, (key.asymmetricKeyDetails?.modulusLength ?? 0) / 8),
+});
+/** A key as OpenSSL is to use it. */
+const inputOf = (key: KeyObject, scheme: SignatureScheme): KeyInput => (isPss(scheme) ? pssOf(key, scheme) : key);
+
+/** @throws KeysteadError `key.algorithm-mismatch`. */
+export function requireScheme(algorithm: KeyAlgorithm, scheme: SignatureScheme): void {
+  if (KEYS_FOR[scheme].includes(algorithm)) return;
+  throw new KeysteadError('key.algorithm-mismatch', { field: 'signature', seen: `${scheme} by a key of ${algorithm}` });
+}
 
 /**
  * A signer over a software key. The key is copied into OpenSSL's memory; `pkcs8` stays with the caller, who may
@@ -74,6 +93,11 @@ export function signerOf(algorithm: KeyAlgorithm, key: KeyObject): Signer {
       const signature = QUICK.includes(algorithm) ? sign(digest, data, key) : await signInPool(digest, data, key);
       return new Uint8Array(signature.buffer, signature.byteOffset, signature.length);
     },
+    async signBy(scheme, data) {
+      requireScheme(algorithm, scheme);
+      requireHealthyRandom();
+      return new Uint8Array(await signInPool(DIGEST_OF[scheme], data, inputOf(key, scheme)));
+    },
     // Ed25519 goes over the message twice (RFC 8032 section 5.1.6).
     ...(digest !== null && {
       async signPieces(pieces: Pieces) {
@@ -84,6 +108,17 @@ export function signerOf(algorithm: KeyAlgorithm, key: KeyObject): Signer {
       },
     }),
   };
+}
+
+/**
+ * As `signer.signBy`, or as `signer.sign` where the scheme is what the key signs by anyhow.
+ * @throws KeysteadError `keystore.mechanism-unsupported` where the key is kept by something that cannot, and as they do.
+ */
+export async function signBy(signer: Signer, scheme: SignatureScheme, data: Uint8Array): Promise<Uint8Array> {
+  if (scheme === signer.signatureAlgorithm) return signer.sign(data);
+  requireScheme(signer.keyAlgorithm, scheme);
+  if (signer.signBy !== undefined) return signer.signBy(scheme, data);
+  throw new KeysteadError('keystore.mechanism-unsupported', { field: 'signature', seen: scheme });
 }
 
 /** As `signer.sign` of all the pieces together. @throws as `signer.sign`. */
@@ -139,7 +174,7 @@ async function gathered(pieces: Pieces): Promise<Uint8Array> {
  * @param signature as `Signer.sign` gives it.
  */
 export function verifySignature(
-  algorithm: SignatureAlgorithm,
+  algorithm: SignatureScheme,
   spki: DerSpki,
   data: Uint8Array,
   signature: Uint8Array,
@@ -148,7 +183,7 @@ export function verifySignature(
     const key = importPublicKey(spki);
     const keyAlgorithm = algorithmOf(key);
     if (keyAlgorithm === undefined || !KEYS_FOR[algorithm].includes(keyAlgorithm)) return false;
-    return verify(DIGEST_OF[algorithm], data, key, signature);
+    return verify(DIGEST_OF[algorithm], data, inputOf(key, algorithm), signature);
   } catch {
     return false;
   }

@@ -1,4 +1,5 @@
 import type { DerCertificate } from '../bytes/index.ts';
+import type { KeyAlgorithm, SignatureScheme } from '../crypto/index.ts';
 import type { FirmwareFormatName } from './format-names.ts';
 import type { ImageBytes } from './image.ts';
 
@@ -38,13 +39,21 @@ export interface SigningTerms {
   readonly chain: readonly DerCertificate[];
   /** What a format that names a time of signing names. */
   readonly time: Date;
+  /** What the key signs by; without it, the one signature of its kind (SIGNATURE_OF). */
+  readonly scheme?: SignatureScheme;
 }
 
-/** A signature as keyd gave it. ECDSA: DER Ecdsa-Sig-Value; Ed25519 and ML-DSA: the octets; RSA: PKCS#1 v1.5. */
+/** A signature as keyd gave it. ECDSA: DER Ecdsa-Sig-Value; the others: the octets. */
 export interface MadeSignature extends SigningTerms {
   readonly signature: Uint8Array;
   /** A TimeStampToken (RFC 3161) over `signature`, DER; formats without a place for it pass it over. */
   readonly timestamp?: Uint8Array;
+}
+
+/** What a key is, and what it signs by. */
+export interface FormatKey {
+  readonly algorithm: KeyAlgorithm;
+  readonly scheme: SignatureScheme;
 }
 
 /**
@@ -57,6 +66,11 @@ export interface FirmwareFormat {
   readonly title: string;
   /** What an image of it has a place for: a claim that is null there is one that the image does not make. */
   readonly places?: readonly (keyof FirmwareClaims)[];
+  /**
+   * Whether it can be signed by such a key, so that nobody is asked to approve what cannot be signed; absent where any key
+   * will do. {@link compose} judges by the certificate.
+   */
+  readonly signedBy?: (key: FormatKey) => boolean;
   /**
    * Puts together what is to be signed from raw bytes, where the format has a header that its tools would write.
    * @throws KeysteadError `firmware.*` with the parameter.

@@ -9,6 +9,7 @@ export * from './fit/index.ts';
 export * from './format.ts';
 export * from './format-names.ts';
 export { firmwareFormat } from './formats.ts';
+export { hssPublicKey, hssSignedCose, hssSignedSuit } from './hss.ts';
 export * from './image.ts';
 export * from './mcuboot/index.ts';
 export { rauc } from './rauc/index.ts';

@@ -1,4 +1,5 @@
 import { toBase64 } from '../bytes/index.ts';
+import { POST_QUANTUM_ALGORITHMS } from '../crypto/index.ts';
 import { FIRMWARE_FORMATS } from '../firmware/index.ts';
 import type { Profile } from '../x509/index.ts';
 import { defaultKeying } from './default-keying.ts';
@@ -242,7 +243,7 @@ export function defaultProfiles(organization = 'Keystead'): Profile[] {
       extKeyUsage: ['codeSigning'],
       csrExtensions: [],
       validity: { seconds: 3 * YEAR, backdateSeconds: CA_BACKDATE },
-      keyAlgorithms: ['P-256', 'P-384', 'Ed25519'],
+      keyAlgorithms: ['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096'],
       requesters: [],
     },
   ];
@@ -302,8 +303,13 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
   ]);
   const wanted = all.filter(({ id }) => !left.has(id) && (id !== FIRMWARE_PROFILE || options.firmware !== undefined));
   const paths = options.factory === undefined ? {} : FACTORY_PATHS;
+  // Those against quantum computers stand in a policy whose keys are such.
+  const postQuantum = POST_QUANTUM_ALGORITHMS.filter((one) =>
+    options.firmware?.keys.some(({ algorithm }) => algorithm === one),
+  );
   const profiles = wanted.map((profile) => ({
     ...profile,
+    ...(profile.id === FIRMWARE_PROFILE ? { keyAlgorithms: [...profile.keyAlgorithms, ...postQuantum] } : {}),
     ...(paths[profile.id] === undefined ? {} : { ca: { pathLength: paths[profile.id] ?? 0 } }),
     validity: { ...profile.validity, ...lifetimes[profile.id] },
   }));
@@ -322,7 +328,7 @@ export function demoPolicy(options: DemoPolicyOptions): Policy {
     version: 1,
     name: options.name ?? 'Keystead demonstration policy',
     issued: options.issued.toISOString(),
-    algorithms: ['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096'],
+    algorithms: ['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096', ...postQuantum],
     profiles,
     operators: options.operators.map(({ name, roles, spki }) => ({
       name,

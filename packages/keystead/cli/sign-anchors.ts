@@ -8,6 +8,7 @@ import {
   FIRMWARE_FORMATS,
   type ScopedKey,
 } from '@keystead/core/firmware';
+import { FIRMWARE_SIGNATURES } from '@keystead/core/lifecycle';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { durableWrite } from '../files/durable.ts';
@@ -24,6 +25,7 @@ const FirmwareKeys = z.object({
         product: z.string().max(64),
         environment: z.string().max(32),
         formats: z.array(z.enum(FIRMWARE_FORMATS)),
+        signature: z.enum(FIRMWARE_SIGNATURES).optional(),
       }),
     ),
   }),

@@ -5,6 +5,7 @@ import { approveCommand } from './sign-approve.ts';
 import { inspectCommand, prepareCommand } from './sign-image.ts';
 import { fetchCommand, listCommand, showCommand, statusCommand, withdrawCommand } from './sign-look.ts';
 import { requestCommand } from './sign-request.ts';
+import { verifyHssCommand } from './sign-verify-hss.ts';
 
 /** `keystead sign`: firmware signatures that no one person can make alone. REQ-KEY-SOD-02 */
 export function signCommand(): Command {
@@ -22,6 +23,7 @@ export function signCommand(): Command {
     inspectCommand(),
     prepareCommand(),
     anchorsCommand(),
+    verifyHssCommand(),
   ])
     sign.addCommand(command);
   return sign.addHelpText(

@@ -28,7 +28,7 @@ import { Diversification } from './diversification.ts';
 import type { Provenance } from './documents.ts';
 import { requireHeadquarters } from './factory/node.ts';
 import { publishFactoryEvidence } from './factory-evidence.ts';
-import { openFirmwareKeys } from './firmware-keys.ts';
+import { openFirmwareKeys, requireMakeable } from './firmware-keys.ts';
 import type { Hierarchy } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
@@ -139,6 +139,7 @@ export class KeydContext {
   readonly weakKeys: WeakKeys;
   readonly #clock: Clock;
   readonly #keys: readonly KeyInfo[];
+  readonly #keystore: Keystore;
   readonly #publishedPolicy: string;
   #standing: Standing;
   #inForce: PolicyInForce;
@@ -178,6 +179,7 @@ export class KeydContext {
     this.policies = policies;
     this.#clock = parts.clock;
     this.#keys = parts.keys;
+    this.#keystore = parts.keystore;
     this.#publishedPolicy = parts.publishedPolicy;
     this.publishFactories();
     this.startedAt = parts.clock.now();
@@ -340,6 +342,8 @@ export class KeydContext {
         return last;
       }
       requireCustody(next.policy, this.#keys);
+      // A factory node has no keys for firmware.
+      if (this.hierarchy.node === undefined) requireMakeable(this.#keystore, next.policy);
       const made = new PolicyInForce(next, this.#standing);
       const request = { at: this.now(), requestId };
       const step = await this.policies.take(next, approvals, request, (draft) => this.journal.append(draft));

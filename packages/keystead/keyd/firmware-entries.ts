@@ -1,5 +1,5 @@
 import { FIRMWARE_FORMATS } from '@keystead/core/firmware';
-import { FIRMWARE_ENVIRONMENTS } from '@keystead/core/lifecycle';
+import { FIRMWARE_ENVIRONMENTS, FIRMWARE_SIGNATURES } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { hex, isoTime, numbered } from './journal-fields.ts';
 
@@ -44,6 +44,8 @@ export const FirmwareSignatureEntry = z.strictObject({
         key: z.string(),
         /** DER in base64: what stands in a later `trust/` may be another. */
         certificate: z.base64(),
+        /** What it was signed by, where that is not the one signature of its kind. */
+        scheme: z.enum(FIRMWARE_SIGNATURES).optional(),
         signature: z.base64(),
       }),
     )

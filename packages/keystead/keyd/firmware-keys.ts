@@ -25,6 +25,23 @@ export async function makeFirmwareKey(keystore: Keystore, key: FirmwareKey): Pro
   await keystore.generate(name, algorithm, `firmware of ${product}, ${environment}`);
 }
 
+/**
+ * A policy whose keys for firmware the keystore can never make would be in force, and keyd could not start by it.
+ * @throws KeysteadError `keystore.mechanism-unsupported` with the key.
+ */
+export function requireMakeable(keystore: Keystore, policy: Policy): void {
+  const made = new Set(keystore.list().map(({ id }) => id));
+  for (const { id, algorithm } of policy.firmware?.keys ?? []) {
+    if (made.has(firmwareKeystoreId(id)) || keystore.makes?.(algorithm) !== false) continue;
+    throw new KeysteadError('keystore.mechanism-unsupported', {
+      field: `firmware.keys ${id}`,
+      seen: algorithm,
+      remedy:
+        'such keys are kept in a sealed file: let keyd have one for them (docs/keystore.md), or take another algorithm',
+    });
+  }
+}
+
 /** Where keyd keeps the certificate of a development key, in its own directory. */
 export const developmentFile = (dir: string, key: string): string => join(dir, 'firmware', `${key}.pem`);
 

@@ -37,6 +37,8 @@ export class FirmwareOrders {
   /** The first order of each version, however it is written. */
   readonly #images = new Map<string, Order>();
   readonly #uses = new Map<string, number>();
+  /** By what each key has signed, undefined for the one signature of its kind. */
+  readonly #schemes = new Map<string, string | undefined>();
 
   replay(entry: JournalEntry): void {
     if (entry.kind === 'firmware-order') this.take(entry);
@@ -73,7 +75,23 @@ export class FirmwareOrders {
   /** Takes the signatures of an order into account whose entry is durable. */
   sign(signed: Signed): void {
     const taken = this.#taken.get(signed.orderSha256);
-    if (taken !== undefined) this.#taken.set(signed.orderSha256, { order: taken.order, signed });
+    if (taken === undefined) return;
+    this.#taken.set(signed.orderSha256, { order: taken.order, signed });
+    taken.order.keys.forEach(({ spkiSha256 }, at) => {
+      if (!this.#schemes.has(spkiSha256)) this.#schemes.set(spkiSha256, signed.signatures[at]?.scheme);
+    });
+  }
+
+  /**
+   * A key signs by one scheme for all of its life (FIPS 186-5 section 5.1), whatever a later policy says.
+   * @param scheme undefined for the one signature of its kind.
+   * @throws KeysteadError `firmware-key.scope`.
+   */
+  requireScheme(spkiSha256: string, scheme: string | undefined): void {
+    const before = this.#schemes.get(spkiSha256);
+    if (!this.#schemes.has(spkiSha256) || before === scheme) return;
+    const seen = `${scheme ?? 'none'}, where the key has signed by ${before ?? 'the one of its kind'}`;
+    throw new KeysteadError('firmware-key.scope', { field: 'signature', seen });
   }
 
   /** What became of an order. */

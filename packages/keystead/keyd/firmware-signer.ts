@@ -75,5 +75,14 @@ export function requireUsable(keyd: KeydContext, key: FirmwareKey, now: Date): F
   const signer = keyd.signerOf(firmwareKeystoreId(id));
   const [ours, theirs] = [spkiSha256(signer.spki), spkiSha256(spki)];
   if (ours !== theirs) throw new KeysteadError('bundle.foreign', { field: `firmware ${id}`, seen: theirs });
+  requireScheme(keyd, key, ours, signer);
   return { key, certificate, spkiSha256: ours, signer };
+}
+
+/** @throws KeysteadError `firmware-key.scope`, `keystore.mechanism-unsupported`. */
+function requireScheme({ state }: KeydContext, { id, signature }: FirmwareKey, spki: string, signer: Signer): void {
+  state.firmware.requireScheme(spki, signature);
+  // A TPM makes the one signature of a key's kind. An order that was written down already could never be signed.
+  if (signature === undefined || signature === signer.signatureAlgorithm || signer.signBy !== undefined) return;
+  throw new KeysteadError('keystore.mechanism-unsupported', { field: `keys ${id}`, seen: signature });
 }

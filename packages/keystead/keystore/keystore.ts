@@ -36,6 +36,8 @@ export interface Keystore {
    *   `rng.unhealthy`.
    */
   generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo>;
+  /** Whether its kind has keys of the algorithm; the one device may still have not. Absent where it has all. */
+  makes?(algorithm: GeneratedKeyAlgorithm): boolean;
   /**
    * A signer that works until the key is destroyed or the keystore closed.
    * @throws KeysteadError `keystore.key-missing`, `keystore.closed`.

@@ -10,6 +10,7 @@ import {
   SecretBytes,
   type Signer,
   sha256,
+  signBy,
   signPieces,
   softwareSigner,
 } from '@keystead/core/crypto';
@@ -188,6 +189,7 @@ class SealedKeystore implements DerivingKeystore {
       signatureAlgorithm,
       spki,
       sign: async (data) => this.#signerOf(key).sign(data),
+      signBy: async (scheme, data) => signBy(this.#signerOf(key), scheme, data),
       signPieces: async (pieces) => signPieces(this.#signerOf(key), pieces),
     };
   }

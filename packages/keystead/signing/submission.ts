@@ -1,7 +1,12 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { claimDifference, type FirmwareFormatName, type FirmwareReading } from '@keystead/core/firmware';
+import {
+  claimDifference,
+  type FirmwareFormat,
+  type FirmwareFormatName,
+  type FirmwareReading,
+} from '@keystead/core/firmware';
 import {
   checkFirmwareOrder,
   type FirmwareEnvironment,
@@ -9,6 +14,7 @@ import {
   firmwareKeyOf,
   firmwareLine,
   firmwareQuorum,
+  firmwareScheme,
   type Policy,
 } from '@keystead/core/lifecycle';
 import type { BlobStore } from './blob-store.ts';
@@ -73,6 +79,7 @@ export class Submissions {
     firmwareQuorum(policy, asked);
     const keys = asked.keys ?? keysFor(policy, asked);
     const format = this.#deps.formatOf(asked.format);
+    requireSuitable(policy, keys, format);
     await using image = await this.#files.read(asked.image.sha256);
     await image.verify();
     const scan = await requireNoPrivateKey(this.#files.path(image.sha256));
@@ -132,4 +139,17 @@ export class Submissions {
 function keysFor(policy: Policy, asked: Submission): string[] {
   const { keys } = firmwareLine(policy, asked);
   return keys.filter((id) => firmwareKeyOf(policy, id).formats.includes(asked.format));
+}
+
+/**
+ * keyd would find it too, after people have approved. A key that the policy has not is keyd's to refuse.
+ * @throws KeysteadError `firmware.key-unsuitable` with the key.
+ */
+function requireSuitable({ firmware }: Policy, keys: readonly string[], { name, signedBy }: FirmwareFormat): void {
+  for (const key of firmware?.keys ?? []) {
+    const scheme = firmwareScheme(key);
+    if (!keys.includes(key.id) || signedBy?.({ algorithm: key.algorithm, scheme }) !== false) continue;
+    const seen = `${key.id}, ${key.algorithm} by ${scheme}, for ${name}`;
+    throw new KeysteadError('firmware.key-unsuitable', { field: 'keys', seen });
+  }
 }

@@ -1,9 +1,11 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { DeviceState, EstClient, type RenewalEvent, RenewalLoop, type WipeReport } from '@keystead/agent';
 import { type DerCertificate, fromPem } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { hkdf, type SecretBytes } from '@keystead/core/crypto';
+import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { DeviceLink } from '../examples/backend/index.ts';
 import type { Layout } from '../files/layout.ts';
@@ -18,6 +20,10 @@ export interface FleetOptions {
   readonly backend: { readonly host: string; readonly port: number };
   readonly graceSeconds: number;
 }
+
+/** How often a device that is refused asks again, and how long it waits before, milliseconds. */
+const TRIES = 20;
+const AGAIN_MS = 500;
 
 /** One device of the demonstration: its sealed state, its renewals and its connection to the backend. */
 export class DemoDevice {
@@ -106,6 +112,18 @@ export class DemoDevice {
     }
     const answer = await this.#link.echo(Buffer.from(text, 'utf8'));
     return Buffer.from(answer).toString('utf8');
+  }
+
+  /** As {@link talk}; again when it is refused, for a device whose LDevID ended a moment ago is getting the next. */
+  async reach(text: string): Promise<string> {
+    for (let left = TRIES; ; left -= 1) {
+      try {
+        return await this.talk(text);
+      } catch (error) {
+        if (!(error instanceof KeysteadError) || error.code !== 'peer.refused' || left === 0) throw error;
+        await pause(AGAIN_MS);
+      }
+    }
   }
 
   /** Stops renewing and hangs up; the state stays. */

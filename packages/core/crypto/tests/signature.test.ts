@@ -6,11 +6,13 @@ import fc from 'fast-check';
 import type { DerSpki } from '../../bytes/index.ts';
 import { toPem } from '../../bytes/index.ts';
 import {
+  DIGEST_OF,
   generateSoftwareKey,
   publicKeyOf,
   randomBytes,
   SecretBytes,
   type SignatureAlgorithm,
+  signBy,
   softwareSigner,
   verifySignature,
 } from '../index.ts';
@@ -94,6 +96,33 @@ test('signatures made by openssl verify here', async () => {
       assert.equal(verifySignature(algorithm, spki, randomBytes(50), signature), false);
     }
   });
+});
+
+test('a key signs by every scheme of its family, openssl verifies each by its own salt and hash, and no scheme is taken for another', async () => {
+  const RSA = ['sha256WithRSAEncryption', 'sha384WithRSAEncryption', 'RSASSA-PSS-SHA256', 'RSASSA-PSS-SHA384'] as const;
+  const signer = softwareSigner('RSA-3072', keyOf('RSA-3072').pkcs8);
+  const schemes = [...RSA, 'RSASSA-PSS-SHA256-longest', 'RSASSA-PSS-SHA384-longest'] as const;
+  const salts = ['', '', '32', '48', '350', '334'];
+  const data = randomBytes(100);
+  const made = await Promise.all(schemes.map((scheme) => signBy(signer, scheme, data)));
+  await inTemporaryDirectory(async (dir) => {
+    const [message, signature, key] = ['message', 'signature', 'key'].map((name) => join(dir, name));
+    assert.ok(message && signature && key);
+    writeFileSync(message, data);
+    writeFileSync(key, toPem('PUBLIC KEY', signer.spki));
+    schemes.forEach((scheme, at) => {
+      writeFileSync(signature, made[at] ?? '');
+      const pss = ['-sigopt', 'rsa_padding_mode:pss', '-sigopt', `rsa_pss_saltlen:${salts[at]}`];
+      const how = [`-${DIGEST_OF[scheme]}`, ...(salts[at] === '' ? [] : pss), '-verify', key, '-signature', signature];
+      assert.match(openssl(['dgst', ...how, message]).toString(), /Verified OK/, scheme);
+      for (const [other, bytes] of made.entries())
+        assert.equal(verifySignature(scheme, signer.spki, data, bytes), other === at, `${scheme} of ${schemes[other]}`);
+    });
+  });
+  await assert.rejects(signBy(signer, 'ecdsa-with-SHA256', data), { code: 'key.algorithm-mismatch' });
+  const { signBy: _signBy, ...kept } = signer;
+  await assert.rejects(signBy(kept, 'RSASSA-PSS-SHA256', data), { code: 'keystore.mechanism-unsupported' });
+  assert.equal(verifySignature('RSASSA-PSS-SHA256', keyOf('P-256').spki, data, made[2] ?? data), false);
 });
 
 test('a generated key is a sound PKCS#8 key to openssl, with the public half that we say', async () => {

@@ -1,8 +1,9 @@
 import type { DerCertificate, DerSpki } from '../../bytes/index.ts';
-import { type KeyAlgorithm, spkiSha256 } from '../../crypto/index.ts';
+import { type KeyAlgorithm, type SignatureScheme, spkiSha256 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { readCertificate } from '../../x509/index.ts';
 import type { FirmwareFormatName } from '../format-names.ts';
+import { signerKey } from '../signer-key.ts';
 
 /** A signing key as the policy has it: whose firmware it signs, and as what. */
 export interface ScopedKey {
@@ -11,6 +12,8 @@ export interface ScopedKey {
   readonly product: string;
   readonly environment: string;
   readonly formats: readonly FirmwareFormatName[];
+  /** What it signs by, where that is not the one signature of its kind. */
+  readonly signature?: SignatureScheme | undefined;
 }
 
 /** What a device is to trust: which of the policy's keys. */
@@ -23,6 +26,7 @@ export interface FirmwareAnchor {
   /** Of the policy. */
   readonly id: string;
   readonly algorithm: KeyAlgorithm;
+  readonly scheme: SignatureScheme;
   readonly formats: readonly FirmwareFormatName[];
   readonly spki: DerSpki;
   readonly certificate: DerCertificate;
@@ -70,7 +74,8 @@ export function anchorSet(
     }
     owners.set(spkiSha256(spki), key);
     const { id, formats } = key;
-    if (inScope) anchors.push({ id, algorithm: keyAlgorithm, formats, spki, certificate });
+    const { scheme } = signerKey({ signer: certificate, scheme: key.signature });
+    if (inScope) anchors.push({ id, algorithm: keyAlgorithm, scheme, formats, spki, certificate });
   }
   if (anchors.length === 0) {
     throw new KeysteadError('firmware.anchor-missing', {

@@ -1,13 +1,16 @@
-import type { KeyAlgorithm } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
+import { mcubootKey } from '../mcuboot/format.ts';
+import { described } from '../signer-key.ts';
 import { type AnchorSet, anchorsFor } from './anchor-set.ts';
 import { headline, keyLine, octetLines } from './c-source.ts';
 
-/** `shortname` of imgtool/keys/*.py. */
-const SHORT_NAMES: Readonly<Partial<Record<KeyAlgorithm, string>>> = {
+/** `shortname` of imgtool/keys/*.py, by what the key signs by. */
+const SHORT_NAMES: Readonly<Record<string, string>> = {
   'P-256': 'ecdsa',
   'P-384': 'ecdsap384',
   Ed25519: 'ed25519',
+  'RSA-2048 by RSASSA-PSS-SHA256': 'rsa',
+  'RSA-3072 by RSASSA-PSS-SHA256': 'rsa',
 };
 
 /**
@@ -19,9 +22,12 @@ const SHORT_NAMES: Readonly<Partial<Record<KeyAlgorithm, string>>> = {
 export function mcubootKeys(set: AnchorSet): string {
   const seen = new Map<string, number>();
   const keys = anchorsFor(set, 'mcuboot').map((anchor) => {
-    const short = SHORT_NAMES[anchor.algorithm];
+    const short = SHORT_NAMES[described(anchor)];
     if (short === undefined) {
-      throw new KeysteadError('firmware.key-unsuitable', { field: anchor.id, seen: `${anchor.algorithm} for MCUboot` });
+      throw new KeysteadError('firmware.key-unsuitable', {
+        field: anchor.id,
+        seen: `${described(anchor)} for MCUboot`,
+      });
     }
     const number = (seen.get(short) ?? 0) + 1;
     seen.set(short, number);
@@ -30,9 +36,9 @@ export function mcubootKeys(set: AnchorSet): string {
   const arrays = keys.map(
     ({ anchor, name }) => `/* ${keyLine(anchor)} */
 const unsigned char ${name}[] = {
-${octetLines(anchor.spki)}
+${octetLines(mcubootKey(anchor.spki))}
 };
-const unsigned int ${name}_len = ${anchor.spki.length};
+const unsigned int ${name}_len = ${mcubootKey(anchor.spki).length};
 `,
   );
   const rows = keys.map(({ name }) => `    { .key = ${name}, .len = &${name}_len },\n`);

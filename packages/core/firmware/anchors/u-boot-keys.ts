@@ -3,7 +3,8 @@ import { ecPoint } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { readDer } from '../../x509/der/strict.ts';
 import { readPublicKey } from '../../x509/spki.ts';
-import { FIT_ALGORITHMS } from '../fit/signature-node.ts';
+import { fitAlgorithm } from '../fit/signature-node.ts';
+import { described } from '../signer-key.ts';
 import { type AnchorSet, anchorsFor, type FirmwareAnchor } from './anchor-set.ts';
 import { headline, keyLine, plain } from './c-source.ts';
 
@@ -33,9 +34,10 @@ ${mode}${anchors.map(keyNode).join('')}      };
 }
 
 function keyNode(anchor: FirmwareAnchor): string {
-  const algorithm = FIT_ALGORITHMS[anchor.algorithm];
+  // RSASSA-PSS is said by the signature, not by the key: mkimage writes no padding here either.
+  const algorithm = fitAlgorithm(anchor)?.algorithm;
   if (algorithm === undefined) {
-    throw new KeysteadError('firmware.key-unsuitable', { field: anchor.id, seen: `${anchor.algorithm} for U-Boot` });
+    throw new KeysteadError('firmware.key-unsuitable', { field: anchor.id, seen: `${described(anchor)} for U-Boot` });
   }
   // Two ids that were spelt as one would be one node, and one key would be gone.
   if (!/^[A-Za-z0-9._-]{1,40}$/.test(anchor.id)) {

@@ -1,4 +1,5 @@
 import { toHex } from '../../bytes/index.ts';
+import { signsCms } from '../cms/signers.ts';
 import type { FirmwareClaims, FirmwareFormat } from '../format.ts';
 import { sumsOf } from './image-digest.ts';
 import { imageDigestOf, indirectData } from './indirect-data.ts';
@@ -15,6 +16,7 @@ const NOTHING_CLAIMED: FirmwareClaims = { product: null, version: null, security
 export const authenticode: FirmwareFormat = {
   name: 'authenticode',
   title: 'UEFI program (PE/COFF) with an Authenticode signature, for UEFI Secure Boot and sbverify',
+  signedBy: (key) => signsCms(key),
   async read(image) {
     const pe = await readPe(image);
     const { sha256 } = await sumsOf(image, pe);

@@ -21,7 +21,7 @@ const WIN_CERTIFICATE_BYTES = 8;
  */
 export function authenticodeAttributes(subject: Uint8Array, terms: SigningTerms): Uint8Array {
   imageDigestOf(subject);
-  const { digest } = cmsSigner(terms.signer);
+  const { digest } = cmsSigner(terms);
   return signedAttributes(SPC_INDIRECT_DATA, createHash(digest).update(hashedPart(subject)).digest(), [
     { oid: CMS_ATTRIBUTES.signingTime, value: time(terms.time) },
   ]);
@@ -29,7 +29,7 @@ export function authenticodeAttributes(subject: Uint8Array, terms: SigningTerms)
 
 /** PKCS #7 SignedData (RFC 2315) of one signer, in a ContentInfo, DER. */
 function pkcs7(subject: Uint8Array, made: MadeSignature): Uint8Array {
-  const { certificate: signer, digest, algorithm } = cmsSigner(made.signer);
+  const { certificate: signer, digest, algorithm } = cmsSigner(made);
   const { signature, timestamp } = made;
   const attributes = authenticodeAttributes(subject, made);
   const unsigned = timestamp === undefined ? [] : [{ oid: SPC_TIMESTAMP, value: timestamp }];

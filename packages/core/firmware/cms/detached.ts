@@ -21,7 +21,7 @@ import { certificatesOf, cmsSigner } from './signers.ts';
  */
 export function detachedAttributes(subject: Uint8Array, terms: SigningTerms): Uint8Array {
   const { sha256 } = readContentSubject(subject);
-  const { certificate } = cmsSigner(terms.signer, ['sha256']);
+  const { certificate } = cmsSigner(terms, ['sha256']);
   return signedAttributes(CONTENT_TYPES.data, sha256, [
     { oid: CMS_ATTRIBUTES.signingTime, value: time(terms.time) },
     signingCertificateV2(certificate),
@@ -42,7 +42,7 @@ export const detachedSignature = (subject: Uint8Array, made: readonly MadeSignat
       contentType: CONTENT_TYPES.data,
       certificates: certificatesOf(made),
       signers: made.map((one) => {
-        const { certificate: signer, algorithm, digest } = cmsSigner(one.signer, ['sha256']);
+        const { certificate: signer, algorithm, digest } = cmsSigner(one, ['sha256']);
         const { signature } = one;
         const attributes = detachedAttributes(subject, one);
         return signerInfo({ signer, digest, attributes, algorithm, signature, unsigned: timestampOf(one) });

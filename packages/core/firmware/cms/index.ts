@@ -2,17 +2,19 @@ import { toHex } from '../../bytes/index.ts';
 import type { FirmwareClaims, FirmwareFormat } from '../format.ts';
 import { contentOf, contentSubject, hashContent, readContentSubject } from './content-subject.ts';
 import { detachedAttributes, detachedSignature } from './detached.ts';
+import { signsCms } from './signers.ts';
 
 /** A file that is signed by its digest says nothing of itself that a signature could be held to. */
 const NOTHING_CLAIMED: FirmwareClaims = { product: null, version: null, securityCounter: null };
 
 /**
  * A detached CMS signature over any file (RFC 5652): `openssl cms -verify -binary -content FILE` verifies it. Keys:
- * P-256, RSA-2048, RSA-3072.
+ * P-256 and RSA-3072; P-384 and RSA-4096 where the policy lets them sign over SHA-256, by which the content is hashed.
  */
 export const cms: FirmwareFormat = {
   name: 'cms',
   title: 'detached CMS signature (RFC 5652) over a file, for openssl cms and whatever reads S/MIME',
+  signedBy: (key) => signsCms(key, ['sha256']),
   async read(image) {
     const content = await hashContent(image);
     return {

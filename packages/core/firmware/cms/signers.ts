@@ -1,9 +1,10 @@
 import type { DerCertificate } from '../../bytes/index.ts';
-import { DIGEST_OF, SIGNATURE_OF, type SignatureAlgorithm } from '../../crypto/index.ts';
+import { DIGEST_OF, isPss, type SignatureAlgorithm } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { type CertificateInfo, type CmsDigest, readCertificate } from '../../x509/index.ts';
-import type { MadeSignature } from '../format.ts';
+import type { FormatKey, MadeSignature, SigningTerms } from '../format.ts';
 import { malformed } from '../malformed.ts';
+import { described, signerKey } from '../signer-key.ts';
 
 /** Who signs a CMS message, and how. */
 export interface CmsSigner {
@@ -12,21 +13,28 @@ export interface CmsSigner {
   readonly digest: CmsDigest;
 }
 
+/** Whether a message is signed by such a key: over one of the digests, and not by RSASSA-PSS (RFC 4056), which few read. */
+export const signsCms = ({ scheme }: FormatKey, digests: readonly CmsDigest[] = ['sha256', 'sha384']): boolean =>
+  digests.some((one) => one === DIGEST_OF[scheme]) && !isPss(scheme);
+
 /**
  * The signer with its algorithms.
  * @param digests that the format knows; a CMS message is hashed as its signature is (RFC 5652 section 5.4).
  * @throws KeysteadError `firmware.key-unsuitable`, `cert.not-der`.
  */
-export function cmsSigner(der: DerCertificate, digests: readonly CmsDigest[] = ['sha256', 'sha384']): CmsSigner {
-  const certificate = readCertificate(der);
-  const { keyAlgorithm } = certificate;
-  const algorithm = keyAlgorithm === undefined ? undefined : SIGNATURE_OF[keyAlgorithm];
-  const digest = algorithm === undefined ? null : DIGEST_OF[algorithm];
-  if (algorithm !== undefined && digest !== null && digests.includes(digest)) return { certificate, algorithm, digest };
+export function cmsSigner(
+  terms: Pick<SigningTerms, 'signer' | 'scheme'>,
+  digests: readonly CmsDigest[] = ['sha256', 'sha384'],
+): CmsSigner {
+  const key = signerKey(terms);
+  const { scheme: algorithm } = key;
+  const digest = DIGEST_OF[algorithm];
+  if (digest !== null && digests.includes(digest) && !isPss(algorithm))
+    return { certificate: readCertificate(terms.signer), algorithm, digest };
   throw new KeysteadError('firmware.key-unsuitable', {
     field: 'signer',
-    seen: keyAlgorithm ?? 'an algorithm that is not known here',
-    remedy: `sign with a key whose signatures are over ${digests.join(' or ').toUpperCase().replaceAll('SHA', 'SHA-')}`,
+    seen: described(key),
+    remedy: `sign with a key whose signatures are over ${digests.join(' or ').toUpperCase().replaceAll('SHA', 'SHA-')}: its \`signature\` in the policy says so`,
   });
 }
 

@@ -9,7 +9,7 @@ import { malformed } from '../malformed.ts';
 import { unsuitable } from '../signer-key.ts';
 import { wholeOf } from '../whole.ts';
 import { beginsAsSuitDigest, decoded } from './cbor.ts';
-import { COSE_SHA256, composeSign1, HEADER, type Headers, makeSign1, readSign1Sequence } from './sign1.ts';
+import { COSE_SHA256, composeSign1, HEADER, type Headers, makeSign1, readSign1Sequence, signsCose } from './sign1.ts';
 
 /** Longer images are signed by their digest: the subject is an array of the payload and one word about it. */
 const MOST_PAYLOAD_BYTES = MOST_SUBJECT_BYTES - 16;
@@ -38,6 +38,7 @@ export function coseFormat({ payload: where }: CoseOptions): FirmwareFormat {
   return {
     name: 'cose',
     title: `COSE_Sign1 with an ${where} payload; t_cose, pycose and others read it`,
+    signedBy: signsCose,
     async read(image) {
       await requireUnsigned(image);
       return readingOf(await subjectOf(image), image.size);

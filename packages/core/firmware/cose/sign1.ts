@@ -4,14 +4,15 @@ import {
   COSE_ALGORITHM,
   type CoseKeyAlgorithm,
   isCoseKey,
+  SIGNATURE_OF,
   sign1Structure,
   spkiSha256,
   toCoseSignature,
   verifyCoseSignature,
 } from '../../crypto/index.ts';
-import type { MadeSignature, SigningTerms } from '../format.ts';
+import type { FormatKey, MadeSignature, SigningTerms } from '../format.ts';
 import { malformed } from '../malformed.ts';
-import { signerKey, unsuitable } from '../signer-key.ts';
+import { described, signerKey, unsuitable } from '../signer-key.ts';
 import { cborTagged, decoded, sequenceOf, TAGS, Tagged } from './cbor.ts';
 
 /** Header parameters: RFC 9052 section 3.1, RFC 9360 section 2, RFC 9995 section 3. */
@@ -34,14 +35,21 @@ export interface CoseSign1 {
   readonly signature: Uint8Array;
 }
 
-function algorithmOf(terms: Pick<SigningTerms, 'signer'>): { algorithm: CoseKeyAlgorithm; spki: DerSpki } {
-  const { algorithm, spki } = signerKey(terms);
-  if (!isCoseKey(algorithm)) throw unsuitable(`${algorithm}, which signs no COSE message here`);
-  return { algorithm, spki };
+/** Whether a COSE message is signed by such a key: each has one algorithm there. */
+export const signsCose = ({ algorithm, scheme }: FormatKey): boolean =>
+  isCoseKey(algorithm) && scheme === SIGNATURE_OF[algorithm];
+
+type OfSigner = Pick<SigningTerms, 'signer' | 'scheme'>;
+
+function algorithmOf(terms: OfSigner): { algorithm: CoseKeyAlgorithm; spki: DerSpki } {
+  const key = signerKey(terms);
+  const { algorithm, spki, scheme } = key;
+  if (isCoseKey(algorithm) && scheme === SIGNATURE_OF[algorithm]) return { algorithm, spki };
+  throw unsuitable(`${described(key)}, which signs no COSE message here`);
 }
 
 /** The protected header: algorithm and key are signed, so that neither can be exchanged for another. */
-function protectedOf(terms: Pick<SigningTerms, 'signer'>, more: Headers): Uint8Array {
+function protectedOf(terms: OfSigner, more: Headers): Uint8Array {
   const { algorithm, spki } = algorithmOf(terms);
   return encode(
     new Map<number, unknown>([

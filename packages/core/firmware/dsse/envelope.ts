@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import { type DerSpki, toBase64, toBase64url } from '../../bytes/index.ts';
-import { algorithmOfSpki, SIGNATURE_OF, spkiSha256, verifySignature } from '../../crypto/index.ts';
+import {
+  algorithmOfSpki,
+  KEYS_FOR,
+  type KeyAlgorithm,
+  type SignatureScheme,
+  spkiSha256,
+  verifySignature,
+} from '../../crypto/index.ts';
 import { MOST_SUBJECT_BYTES } from '../format.ts';
 import { malformed } from '../malformed.ts';
 import { type DssePayload, pae, requirePayloadType } from './pae.ts';
@@ -67,9 +74,15 @@ export function dsseSigners(envelope: DsseEnvelope, keys: readonly DerSpki[]): r
     if (keys.findIndex((other) => spkiSha256(other) === spkiSha256(spki)) !== index) return false;
     const algorithm = algorithmOfSpki(spki);
     if (algorithm === undefined) return false;
-    return envelope.signatures.some(({ sig }) => verifySignature(SIGNATURE_OF[algorithm], spki, signed, sig));
+    return envelope.signatures.some(({ sig }) =>
+      schemesOf(algorithm).some((scheme) => verifySignature(scheme, spki, signed, sig)),
+    );
   });
 }
+
+/** An envelope does not say by what it was signed: whatever the key can sign by is tried. */
+const schemesOf = (algorithm: KeyAlgorithm): readonly SignatureScheme[] =>
+  (Object.keys(KEYS_FOR) as SignatureScheme[]).filter((scheme) => KEYS_FOR[scheme].includes(algorithm));
 
 /** Base64 of either alphabet with padding or without, as the protocol says; nothing else, and no bits that say nothing. */
 function base64(text: string, field: string): Uint8Array {

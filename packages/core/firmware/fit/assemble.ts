@@ -1,13 +1,12 @@
 import { sameBytes } from '../../bytes/index.ts';
-import { ecdsaNumbers, type KeyAlgorithm } from '../../crypto/index.ts';
-import { KeysteadError } from '../../errors/index.ts';
-import { readCertificate } from '../../x509/index.ts';
-import type { MadeSignature } from '../format.ts';
+import { ecdsaNumbers } from '../../crypto/index.ts';
+import type { MadeSignature, SigningTerms } from '../format.ts';
 import { type ImageBytes, piecesOf } from '../image.ts';
 import { malformed } from '../malformed.ts';
+import { described, signerKey, unsuitable } from '../signer-key.ts';
 import { type Blob, blobHead } from './blob.ts';
 import { childOf, usedImages } from './configuration.ts';
-import { FIT_ALGORITHMS, type SignaturePlace, signaturePlaces, WRITTEN } from './signature-node.ts';
+import { type FitAlgorithm, fitAlgorithm, type SignaturePlace, signaturePlaces, WRITTEN } from './signature-node.ts';
 import { padded, readSignedTree, signedBytes, word } from './signed-tree.ts';
 import { PROPERTY } from './structure.ts';
 import { aligned, checkData, type ImageTree, readImageTree } from './tree.ts';
@@ -53,25 +52,25 @@ export async function* assembleFit(
 }
 
 function placed(one: MadeSignature, free: readonly SignaturePlace[]): { place: SignaturePlace; value: Uint8Array } {
-  const { keyAlgorithm } = readCertificate(one.signer);
-  const algorithm = fitAlgorithm(keyAlgorithm);
-  const place = free.find((each) => each.algorithm === algorithm);
+  const { algorithm, padding } = requireFit(one);
+  const place = free.find((each) => each.algorithm === algorithm && each.padding === padding);
   if (place === undefined) {
-    const seen = `${algorithm}; the image has places for ${free.map((each) => each.algorithm).join(' and ') || 'none'}`;
-    throw new KeysteadError('firmware.key-unsuitable', { field: 'signer', seen });
+    const places = free.map(fitName).join(' and ') || 'none';
+    throw unsuitable(`${fitName({ algorithm, padding })}; the image has places for ${places}`);
   }
-  return { place, value: keyAlgorithm === 'P-256' ? ecdsaNumbers(one.signature, 32) : one.signature };
+  return { place, value: signerKey(one).algorithm === 'P-256' ? ecdsaNumbers(one.signature, 32) : one.signature };
 }
 
 /** @throws KeysteadError `firmware.key-unsuitable`. */
-export function fitAlgorithm(keyAlgorithm: KeyAlgorithm | undefined): string {
-  const algorithm = keyAlgorithm === undefined ? undefined : FIT_ALGORITHMS[keyAlgorithm];
+export function requireFit(terms: Pick<SigningTerms, 'signer' | 'scheme'>): FitAlgorithm {
+  const key = signerKey(terms);
+  const algorithm = fitAlgorithm(key);
   if (algorithm !== undefined) return algorithm;
-  throw new KeysteadError('firmware.key-unsuitable', {
-    field: 'signer',
-    seen: `${keyAlgorithm ?? 'another algorithm'}; U-Boot takes ${Object.keys(FIT_ALGORITHMS).join(', ')}`,
-  });
+  throw unsuitable(`${described(key)}; U-Boot takes RSA-2048, RSA-3072, RSA-4096, P-256`);
 }
+
+const fitName = ({ algorithm, padding }: FitAlgorithm): string =>
+  padding === 'pss' ? `${algorithm} with RSASSA-PSS` : algorithm;
 
 /** What stands in a signed place, the last that libfdt would set first. @param time seconds are kept, in 32 bits. */
 function writtenProperties(

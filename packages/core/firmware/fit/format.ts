@@ -1,12 +1,11 @@
 import { toHex } from '../../bytes/index.ts';
 import { sha256 } from '../../crypto/index.ts';
-import { readCertificate } from '../../x509/index.ts';
 import { type FirmwareClaims, type FirmwareFormat, type FirmwareReading, MOST_SUBJECT_BYTES } from '../format.ts';
 import type { ImageBytes } from '../image.ts';
 import { malformed } from '../malformed.ts';
-import { assembleFit, fitAlgorithm } from './assemble.ts';
+import { assembleFit, requireFit } from './assemble.ts';
 import { childOf, hashedNodes, type UsedImage, usedImages } from './configuration.ts';
-import { configurationToSign, signaturePlaces } from './signature-node.ts';
+import { configurationToSign, fitAlgorithm, signaturePlaces } from './signature-node.ts';
 import { readSignedTree, signedBytes } from './signed-tree.ts';
 import { stringOf, type TreeNode } from './structure.ts';
 import { checkData, readImageTree } from './tree.ts';
@@ -15,14 +14,15 @@ import { checkData, readImageTree } from './tree.ts';
 export const FIT: FirmwareFormat = {
   name: 'fit',
   title: "U-Boot's flattened image tree: a signed configuration, verified by U-Boot (fit_check_sign)",
+  signedBy: (key) => fitAlgorithm(key) !== undefined,
   read: readFit,
   claims: (subject) => {
     readSignedTree(bounded(subject));
     return NOTHING;
   },
-  compose: (subject, { signer }) => {
+  compose: (subject, terms) => {
     readSignedTree(bounded(subject));
-    fitAlgorithm(readCertificate(signer).keyAlgorithm);
+    requireFit(terms);
     return subject;
   },
   assemble: assembleFit,
@@ -46,9 +46,9 @@ async function readFit(image: ImageBytes): Promise<FirmwareReading> {
     { name: 'description', value: descriptionOf(tree.root) },
     { name: 'configuration', value: `${configuration.name}: ${descriptionOf(configuration)}` },
     ...used.map((each) => ({ name: each.use, value: described(each, tree.data.get(each.node)?.length ?? 0) })),
-    ...signaturePlaces(configuration).map(({ node, algorithm, keyHint, signed }) => ({
+    ...signaturePlaces(configuration).map(({ node, algorithm, padding, keyHint, signed }) => ({
       name: node.name,
-      value: `${algorithm}, key ${keyHint ?? 'of any name'}${signed ? ', signed' : ''}`,
+      value: `${algorithm}${padding === 'pss' ? ' with RSASSA-PSS' : ''}, key ${keyHint ?? 'of any name'}${signed ? ', signed' : ''}`,
     })),
     { name: 'not signed by this', value: cut(others.join(', ') || 'no other configuration') },
     { name: 'SHA-256 of what is signed', value: toHex(sha256(subject)) },

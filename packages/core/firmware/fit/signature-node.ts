@@ -1,24 +1,39 @@
-import type { KeyAlgorithm } from '../../crypto/index.ts';
+import { DIGEST_OF, isPss, type KeyAlgorithm } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
+import type { FormatKey } from '../format.ts';
 import { malformed } from '../malformed.ts';
+
 import { childOf, isSignatureNode } from './configuration.ts';
 import { stringOf, type TreeNode } from './structure.ts';
 
-/**
- * U-Boot's name of what each key signs with: the hash is that of the signature (SIGNATURE_OF), RSA is PKCS#1 v1.5, ECDSA
- * the two numbers one after the other (lib/rsa, lib/ecdsa, boot/image-sig.c).
- */
-export const FIT_ALGORITHMS: Readonly<Partial<Record<KeyAlgorithm, string>>> = {
-  'RSA-2048': 'sha256,rsa2048',
-  'RSA-3072': 'sha256,rsa3072',
-  'RSA-4096': 'sha384,rsa4096',
-  'P-256': 'sha256,ecdsa256',
+/** How a signature is made, as a place for it says: `algo` and `padding`. */
+export interface FitAlgorithm {
+  readonly algorithm: string;
+  readonly padding: 'pkcs-1.5' | 'pss';
+}
+
+/** `rsa3072` and its like, by which U-Boot knows the size. */
+const RSA_NAMES: Readonly<Partial<Record<KeyAlgorithm, string>>> = {
+  'RSA-2048': 'rsa2048',
+  'RSA-3072': 'rsa3072',
+  'RSA-4096': 'rsa4096',
 };
 
+/**
+ * U-Boot's name of what a key signs by: RSA with SHA-256 or SHA-384, as PKCS#1 v1.5 or RSASSA-PSS; of ECDSA P-256, the
+ * two numbers one after the other (lib/rsa, lib/ecdsa, boot/image-sig.c). Undefined for what U-Boot does not know.
+ */
+export function fitAlgorithm({ algorithm, scheme }: FormatKey): FitAlgorithm | undefined {
+  const rsa = RSA_NAMES[algorithm];
+  if (rsa !== undefined)
+    return { algorithm: `${DIGEST_OF[scheme]},${rsa}`, padding: isPss(scheme) ? 'pss' : 'pkcs-1.5' };
+  if (algorithm !== 'P-256' || scheme !== 'ecdsa-with-SHA256') return undefined;
+  return { algorithm: 'sha256,ecdsa256', padding: 'pkcs-1.5' };
+}
+
 /** A place for a signature, as the source of the tree has it: a node `signature…` of a configuration. */
-export interface SignaturePlace {
+export interface SignaturePlace extends FitAlgorithm {
   readonly node: TreeNode;
-  readonly algorithm: string;
   readonly keyHint: string | undefined;
   readonly signed: boolean;
 }
@@ -38,13 +53,12 @@ export function signaturePlaces(configuration: TreeNode): readonly SignaturePlac
   return [...configuration.children.values()].filter(isSignatureNode).map((node) => {
     const algorithm = stringOf(node, 'algo');
     if (algorithm === undefined) throw malformed(node.path, 'no algo');
-    // RSASSA-PSS is what U-Boot can and no key of Keystead does.
     const padding = stringOf(node, 'padding') ?? 'pkcs-1.5';
-    if (padding !== 'pkcs-1.5') throw malformed(`${node.path}: padding`, padding);
+    if (padding !== 'pkcs-1.5' && padding !== 'pss') throw malformed(`${node.path}: padding`, padding);
     const signed = node.properties.has('value');
     const begun = WRITTEN.find((name) => node.properties.has(name));
     if (!signed && begun !== undefined) throw malformed(`${node.path}: ${begun}`, 'part of a signature');
-    return { node, algorithm, keyHint: stringOf(node, 'key-name-hint'), signed };
+    return { node, algorithm, padding, keyHint: stringOf(node, 'key-name-hint'), signed };
   });
 }
 

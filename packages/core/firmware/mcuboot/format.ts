@@ -2,7 +2,7 @@ import type { DerSpki } from '../../bytes/index.ts';
 import { sameBytes, toHex } from '../../bytes/index.ts';
 import { sha256, sha384 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import { readCertificate } from '../../x509/index.ts';
+import { readSpki } from '../../x509/spki.ts';
 import {
   type FirmwareClaims,
   type FirmwareFormat,
@@ -13,6 +13,7 @@ import {
 } from '../format.ts';
 import { type ImageBytes, piecesOf } from '../image.ts';
 import { malformed } from '../malformed.ts';
+import { described, signerKey, unsuitable } from '../signer-key.ts';
 import { FLAGS, HEADER_BYTES, isOfEncryption, isOfSignature, TLV, TLV_INFO_BYTES, TLV_INFO_MAGIC } from './layout.ts';
 import { prepareMCUboot } from './prepare.ts';
 import { readHeader, readSignedPart, type SignedPart } from './signed-part.ts';
@@ -27,11 +28,17 @@ interface Scheme {
   readonly signs: 'digest' | 'signed part';
 }
 
-/** By imgtool: `sign` of ECDSA takes the payload, `sign_digest` of Ed25519 its digest (imgtool/keys/*.py). */
+const RSA = { hashTlv: TLV.sha256, hash: sha256, signs: 'signed part' } as const;
+/**
+ * By imgtool: `sign` of ECDSA and RSA takes the payload, `sign_digest` of Ed25519 its digest (imgtool/keys/*.py). RSA is
+ * RSASSA-PSS with a salt of 32 octets (bootutil/image_rsa.c); there is no RSA-4096.
+ */
 const SCHEMES: Readonly<Record<string, Scheme>> = {
   'P-256': { hashTlv: TLV.sha256, hash: sha256, signatureTlv: TLV.ecdsaSignature, signs: 'signed part' },
   'P-384': { hashTlv: TLV.sha384, hash: sha384, signatureTlv: TLV.ecdsaSignature, signs: 'signed part' },
   Ed25519: { hashTlv: TLV.sha256, hash: sha256, signatureTlv: TLV.ed25519Signature, signs: 'digest' },
+  'RSA-2048 by RSASSA-PSS-SHA256': { ...RSA, signatureTlv: TLV.rsa2048PssSignature },
+  'RSA-3072 by RSASSA-PSS-SHA256': { ...RSA, signatureTlv: TLV.rsa3072PssSignature },
 };
 /** What an unsigned image may end in: imgtool without a key writes the digest alone. */
 const HASHES: Readonly<Record<number, (bytes: Uint8Array) => Uint8Array>> = {
@@ -44,12 +51,13 @@ export const MCUBOOT: FirmwareFormat = {
   name: 'mcuboot',
   title: 'MCUboot image: header, code and TLVs, verified by MCUboot (imgtool verify)',
   places: ['version', 'securityCounter'],
+  signedBy: (key) => described(key) in SCHEMES,
   prepare: prepareMCUboot,
   read: readMCUboot,
   claims: (subject) => claimsOf(readSignedPart(bounded(subject))),
-  compose: (subject, { signer }) => {
+  compose: (subject, terms) => {
     readSignedPart(bounded(subject));
-    const { scheme } = schemeOf(signer);
+    const { scheme } = schemeOf(terms);
     return scheme.signs === 'digest' ? scheme.hash(subject) : subject;
   },
   assemble: assembleMCUboot,
@@ -97,12 +105,12 @@ async function* assembleMCUboot(
 ): AsyncGenerator<Uint8Array> {
   if (!sameBytes(await signedPartOf(image), subject)) throw malformed('image', 'another than what was signed');
   if (made.length === 0) throw new RangeError('no signature');
-  const signers = made.map(({ signer, signature }) => ({ ...schemeOf(signer), signature }));
+  const signers = made.map((one) => ({ ...schemeOf(one), signature: one.signature }));
   const hashes = new Map(signers.map(({ scheme }) => [scheme.hashTlv, scheme.hash(subject)]));
   const tlvs = [
     ...[...hashes].map(([type, value]) => ({ type, value })),
     ...signers.flatMap(({ scheme, spki, signature }) => [
-      { type: TLV.keyHash, value: scheme.hash(spki) },
+      { type: TLV.keyHash, value: scheme.hash(mcubootKey(spki)) },
       { type: scheme.signatureTlv, value: signature },
     ]),
   ];
@@ -110,14 +118,17 @@ async function* assembleMCUboot(
   yield tlvArea(TLV_INFO_MAGIC, tlvs);
 }
 
-function schemeOf(signer: SigningTerms['signer']): { readonly scheme: Scheme; readonly spki: DerSpki } {
-  const { keyAlgorithm, spki } = readCertificate(signer);
-  const scheme = SCHEMES[keyAlgorithm ?? ''];
-  if (scheme !== undefined) return { scheme, spki };
-  throw new KeysteadError('firmware.key-unsuitable', {
-    field: 'signer',
-    seen: `${keyAlgorithm ?? 'another algorithm'}; MCUboot takes ${Object.keys(SCHEMES).join(', ')}`,
-  });
+function schemeOf(terms: Pick<SigningTerms, 'signer' | 'scheme'>): { readonly scheme: Scheme; readonly spki: DerSpki } {
+  const key = signerKey(terms);
+  const scheme = SCHEMES[described(key)];
+  if (scheme !== undefined) return { scheme, spki: key.spki };
+  throw unsuitable(`${described(key)}; MCUboot takes ${Object.keys(SCHEMES).join(', ')}`);
+}
+
+/** A public key as MCUboot has it: SubjectPublicKeyInfo, or of RSA the RSAPublicKey in it (PKCS #1), DER. */
+export function mcubootKey(spki: DerSpki): Uint8Array {
+  const { rsa, keyBits } = readSpki(spki);
+  return rsa === undefined ? spki : keyBits;
 }
 
 const claimsOf = ({ version, securityCounter }: SignedPart): FirmwareClaims => ({

@@ -2,6 +2,7 @@ import { toHex } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { contentOf, contentSubject, hashContent, readContentSubject } from '../cms/content-subject.ts';
 import { detachedAttributes, detachedSignature } from '../cms/detached.ts';
+import { signsCms } from '../cms/signers.ts';
 import type { FirmwareClaims, FirmwareFormat } from '../format.ts';
 import type { ImageBytes } from '../image.ts';
 import { malformed } from '../malformed.ts';
@@ -34,6 +35,7 @@ async function unsignedBundle(image: ImageBytes): Promise<Squashfs> {
 export const rauc: FirmwareFormat = {
   name: 'rauc',
   title: 'RAUC update bundle (squashfs, format plain) with its CMS signature, for rauc',
+  signedBy: (key) => signsCms(key, ['sha256']),
   async read(image) {
     const { compression, inodes, madeAt } = await unsignedBundle(image);
     const content = await hashContent(image);

@@ -5,6 +5,7 @@ import {
   formatSshSig,
   type KeyAlgorithm,
   readSshSigSubject,
+  SIGNATURE_OF,
   type SshSigSubject,
   sshKeyBlob,
   sshMpint,
@@ -12,10 +13,10 @@ import {
   sshString,
 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import type { FirmwareClaims, FirmwareFormat, FirmwareReading, SigningTerms } from '../format.ts';
+import type { FirmwareClaims, FirmwareFormat, FirmwareReading, FormatKey, SigningTerms } from '../format.ts';
 import { piecesOf } from '../image.ts';
 import { malformed } from '../malformed.ts';
-import { type SignerKey, signerKey, unsuitable } from '../signer-key.ts';
+import { described, type SignerKey, signerKey, unsuitable } from '../signer-key.ts';
 
 /**
  * The namespaces that a firmware key signs for: never one of people's approvals, of commits or of files, whatever
@@ -24,15 +25,20 @@ import { type SignerKey, signerKey, unsuitable } from '../signer-key.ts';
 const NAMESPACE = /^firmware(?:@[a-z0-9](?:[a-z0-9.-]{0,126}[a-z0-9])?)?$/;
 const NO_CLAIMS: FirmwareClaims = { product: null, version: null, securityCounter: null };
 
-/** SSH's signature by each of our keys; the hash under it is the one that our key makes. */
-const ALGORITHMS: Partial<Record<KeyAlgorithm, { readonly name: string; readonly octets: number }>> = {
+/** SSH's signature by each of our keys, whose curve goes with one hash alone (RFC 5656 section 6.2.1). */
+const ALGORITHMS: Partial<Record<KeyAlgorithm, SshSignature>> = {
   'P-256': { name: 'ecdsa-sha2-nistp256', octets: 32 },
   'P-384': { name: 'ecdsa-sha2-nistp384', octets: 48 },
   Ed25519: { name: 'ssh-ed25519', octets: 0 },
-  'RSA-2048': { name: 'rsa-sha2-256', octets: 0 },
-  // RSA-4096 signs with SHA-384 here, for which SSH has no name (RFC 8332).
-  'RSA-3072': { name: 'rsa-sha2-256', octets: 0 },
 };
+/** Of RSA: RFC 8332 has SHA-256 and SHA-512, and none with SHA-384 or RSASSA-PSS. */
+const RSA: SshSignature = { name: 'rsa-sha2-256', octets: 0 };
+
+interface SshSignature {
+  readonly name: string;
+  /** Of one number of an ECDSA signature; 0 for others. */
+  readonly octets: number;
+}
 
 /**
  * Detached signatures that `ssh-keygen -Y verify` judges (OpenSSH PROTOCOL.sshsig). The image is any file; the subject
@@ -47,6 +53,7 @@ export function sshsigFormat(namespace: string): FirmwareFormat {
   return {
     name: 'sshsig',
     title: 'SSHSIG: a detached signature, which ssh-keygen -Y verify judges',
+    signedBy: (key) => sshSignature(key) !== undefined,
     async read(image) {
       const hash = createHash('sha512');
       for await (const piece of piecesOf(image)) hash.update(piece);
@@ -100,9 +107,14 @@ function readingOf(subject: Uint8Array, size: number): FirmwareReading {
   return { ...NO_CLAIMS, format: 'sshsig', shown, signatures: 0, subject };
 }
 
-function algorithmOf({ algorithm }: SignerKey): { readonly name: string; readonly octets: number } {
-  const found = ALGORITHMS[algorithm];
-  if (found === undefined) throw unsuitable(`${algorithm}, which SSH has no signature for`);
+function sshSignature({ algorithm, scheme }: FormatKey): SshSignature | undefined {
+  if (scheme === 'sha256WithRSAEncryption') return RSA;
+  return scheme === SIGNATURE_OF[algorithm] ? ALGORITHMS[algorithm] : undefined;
+}
+
+function algorithmOf(key: SignerKey): SshSignature {
+  const found = sshSignature(key);
+  if (found === undefined) throw unsuitable(`${described(key)}, which SSH has no signature for`);
   return found;
 }
 

@@ -3,7 +3,7 @@ import type { DerSpki } from '../../bytes/index.ts';
 import { sameBytes, toHex } from '../../bytes/index.ts';
 import { sha256 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import { composeSign1, makeSign1, verifySign1 } from '../cose/sign1.ts';
+import { composeSign1, makeSign1, signsCose, verifySign1 } from '../cose/sign1.ts';
 import type { FirmwareClaims, FirmwareFormat } from '../format.ts';
 import { type ImageBytes, imageOf, piecesOf } from '../image.ts';
 import { malformed } from '../malformed.ts';
@@ -33,6 +33,7 @@ export const suit: FirmwareFormat = {
   name: 'suit',
   title: 'SUIT envelope with COSE_Sign1 over its manifest (draft-ietf-suit-manifest-34)',
   places: ['securityCounter'],
+  signedBy: signsCose,
   prepare,
   async read(image) {
     const { manifest, signatures } = await envelopeOf(image);

@@ -103,10 +103,10 @@ for (const [what, source, field, seen] of [
   ['without a place for a signature', { signature: '' }, /configurations/, /signature-1/],
   ['whose place names no algorithm', { signature: 'signature-1 { key-name-hint = "dev"; };' }, /signature-1/, /algo/],
   [
-    'that asks for PSS',
-    { signature: 'signature-1 { algo = "sha256,rsa2048"; padding = "pss"; };' },
+    'that asks for a padding which nobody knows',
+    { signature: 'signature-1 { algo = "sha256,rsa2048"; padding = "pkcs-2.0"; };' },
     /signature-1: padding/,
-    /pss/,
+    /pkcs-2\.0/,
   ],
   ['with images that only CRC-32 protects', { hash: 'hash-1 { algo = "crc32"; };' }, /images\/kernel/, /not protected/],
   ['with images that only SHA-1 protects', { hash: 'hash-1 { algo = "sha1"; };' }, /images\/kernel/, /not protected/],

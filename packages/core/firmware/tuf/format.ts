@@ -1,12 +1,13 @@
 import { sameBytes } from '../../bytes/index.ts';
-import { readCertificate } from '../../x509/index.ts';
+import { SIGNATURE_OF } from '../../crypto/index.ts';
 import { type FirmwareFormat, type FirmwareReading, MOST_SUBJECT_BYTES, type SigningTerms } from '../format.ts';
 import type { ImageBytes } from '../image.ts';
 import { malformed } from '../malformed.ts';
+import { described, signerKey, unsuitable } from '../signer-key.ts';
 import { wholeOf } from '../whole.ts';
 import { signedBytes } from './canonical.ts';
 import { envelopeBytes, readEnvelope, type TufEnvelope, withSignature } from './envelope.ts';
-import { tufKeyId, tufKeyOf } from './key.ts';
+import { isTufKey, tufKeyId, tufKeyOf } from './key.ts';
 import { parseSubject, TUF_ROLES, type TufRoot, type TufSigned, type TufTargets } from './metadata.ts';
 
 /** What a quorum signs; snapshot and timestamp are the online key's (`status.ts`). */
@@ -20,6 +21,7 @@ export const tuf: FirmwareFormat = {
   name: 'tuf',
   title: 'TUF root and targets metadata, verified by TUF clients (tuf-js, python-tuf, go-tuf)',
   places: ['version', 'securityCounter'],
+  signedBy: ({ algorithm, scheme }) => isTufKey(algorithm) && scheme === SIGNATURE_OF[algorithm],
   async read(image) {
     const envelope = await envelopeOf(image);
     const signed = requireQuorumSigned(envelope.signed);
@@ -45,7 +47,12 @@ export const tuf: FirmwareFormat = {
   },
 };
 
-const keyOf = ({ signer }: Pick<SigningTerms, 'signer'>) => tufKeyOf(readCertificate(signer).spki);
+function keyOf(terms: Pick<SigningTerms, 'signer' | 'scheme'>) {
+  const key = signerKey(terms);
+  // Each kind of key has one scheme in TUF.
+  if (key.scheme !== SIGNATURE_OF[key.algorithm]) throw unsuitable(`${described(key)}, which TUF clients do not know`);
+  return tufKeyOf(key.spki);
+}
 
 const envelopeOf = async (image: ImageBytes): Promise<TufEnvelope> =>
   readEnvelope(await wholeOf(image, MOST_SUBJECT_BYTES, 'metadata'));

@@ -16,7 +16,7 @@ import { signedBytes, tufSubject } from './canonical.ts';
 
 /**
  * A public key (TUF 1.0 section 4.2). Ed25519: 32 octets, hex; ECDSA: SubjectPublicKeyInfo, PEM. RSA is left out: TUF has
- * it with PSS alone, which no keystore here makes.
+ * it with PSS alone, and clients differ in the length of the salt that they take.
  */
 export const tufKeySchema = z.discriminatedUnion('scheme', [
   z.strictObject({
@@ -33,6 +33,8 @@ export const tufKeySchema = z.discriminatedUnion('scheme', [
 export type TufKey = z.output<typeof tufKeySchema>;
 
 const EC_SCHEMES = { 'P-256': 'ecdsa-sha2-nistp256', 'P-384': 'ecdsa-sha2-nistp384' } as const;
+
+export const isTufKey = (algorithm: KeyAlgorithm): boolean => algorithm === 'Ed25519' || algorithm in EC_SCHEMES;
 
 /** @throws KeysteadError `firmware.key-unsuitable` for a key that TUF clients have no scheme for, `key.weak`. */
 export function tufKeyOf(spki: DerSpki): TufKey {

@@ -13,6 +13,7 @@ export {
 export {
   FIRMWARE_ENVIRONMENTS,
   FIRMWARE_KEY_ALGORITHMS,
+  FIRMWARE_SIGNATURES,
   type FirmwareEnvironment,
   type FirmwareKey,
   type FirmwareLine,
@@ -21,6 +22,7 @@ export {
   firmwareKeyOf,
   firmwareLine,
   firmwareQuorum,
+  firmwareScheme,
 } from './policy.ts';
 export {
   FIRMWARE_PROFILE,

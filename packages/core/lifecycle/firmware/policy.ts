@@ -1,4 +1,10 @@
 import { z } from 'zod';
+import {
+  type GeneratedKeyAlgorithm,
+  POST_QUANTUM_ALGORITHMS,
+  SIGNATURE_OF,
+  type SignatureScheme,
+} from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { FIRMWARE_FORMATS, type FirmwareFormatName } from '../../firmware/index.ts';
 import type { ApprovalQuorum } from '../approval-quorum.ts';
@@ -8,8 +14,29 @@ import { ROLES } from '../roles.ts';
 export const FIRMWARE_ENVIRONMENTS = ['production', 'development'] as const;
 export type FirmwareEnvironment = (typeof FIRMWARE_ENVIRONMENTS)[number];
 
-/** Algorithms that a key for firmware may have. */
-export const FIRMWARE_KEY_ALGORITHMS = ['P-256', 'P-384', 'Ed25519'] as const;
+/**
+ * Algorithms that a key for firmware may have. RSA-2048 is none: its 112 bits are disallowed from 2031 on (SP 800-57 pt 1
+ * r5 table 4, SP 800-131A r2), which is within the life of what is signed today. docs/decisions/0046
+ */
+export const FIRMWARE_KEY_ALGORITHMS = [
+  'P-256',
+  'P-384',
+  'Ed25519',
+  'RSA-3072',
+  'RSA-4096',
+  ...POST_QUANTUM_ALGORITHMS,
+] as const satisfies readonly GeneratedKeyAlgorithm[];
+
+/** What a key may sign by in the place of the one signature of its kind (SIGNATURE_OF). */
+export const FIRMWARE_SIGNATURES = [
+  'ecdsa-with-SHA256',
+  'sha256WithRSAEncryption',
+  'sha384WithRSAEncryption',
+  'RSASSA-PSS-SHA256',
+  'RSASSA-PSS-SHA384',
+  'RSASSA-PSS-SHA256-longest',
+  'RSASSA-PSS-SHA384-longest',
+] as const satisfies readonly SignatureScheme[];
 
 /** A product stands in the common name of its keys' certificates, with the key's id: 64 characters are all there is. */
 export const productName = z
@@ -40,6 +67,11 @@ export type FirmwareLine = z.infer<typeof LineSchema>;
 const KeySchema = z.strictObject({
   id: firmwareKeyId,
   algorithm: z.enum(FIRMWARE_KEY_ALGORITHMS),
+  /**
+   * What it signs by, where that is not the one signature of its kind. For all of its life: an RSA key has one scheme
+   * (FIPS 186-5 section 5.1).
+   */
+  signature: z.enum(FIRMWARE_SIGNATURES).optional(),
   product: productName,
   environment: z.enum(FIRMWARE_ENVIRONMENTS),
   formats,
@@ -62,6 +94,12 @@ export const FirmwarePolicySchema = z.strictObject({
   keys: z.array(KeySchema).min(1).max(256),
 });
 export type FirmwarePolicy = z.infer<typeof FirmwarePolicySchema>;
+
+/** What a key of the policy signs by. */
+export const firmwareScheme = ({
+  algorithm,
+  signature,
+}: Pick<FirmwareKey, 'algorithm' | 'signature'>): SignatureScheme => signature ?? SIGNATURE_OF[algorithm];
 
 interface WithFirmware {
   readonly firmware?: FirmwarePolicy | undefined;

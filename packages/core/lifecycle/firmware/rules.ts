@@ -1,3 +1,4 @@
+import { KEYS_FOR } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import type { ApprovalQuorum } from '../approval-quorum.ts';
 import type { Policy } from '../policy.ts';
@@ -25,11 +26,13 @@ export function checkFirmwareRules(policy: Policy): void {
     firmware.keys.map(({ id }) => id),
     (at) => `firmware.keys[${at}].id`,
   );
-  firmware.keys.forEach(({ id, product, algorithm }, index) => {
+  firmware.keys.forEach(({ id, product, algorithm, signature }, index) => {
     if (!firmware.products.some((one) => one.product === product))
       throw broken(`firmware.keys[${index}].product`, `${product}, which is no product here`);
     if (!profile.keyAlgorithms.includes(algorithm))
       throw broken(`firmware.keys[${index}].algorithm`, `${algorithm} of ${id}, which '${FIRMWARE_PROFILE}' has not`);
+    if (signature !== undefined && !KEYS_FOR[signature].includes(algorithm))
+      throw broken(`firmware.keys[${index}].signature`, `${signature} by a key of ${algorithm}`);
   });
   firmware.products.forEach(({ product, environments }, index) => {
     for (const environment of FIRMWARE_ENVIRONMENTS) {

@@ -1,4 +1,4 @@
-import { FIRMWARE_ENVIRONMENTS, type FirmwarePolicy } from '../firmware/policy.ts';
+import { FIRMWARE_ENVIRONMENTS, type FirmwarePolicy, firmwareScheme } from '../firmware/policy.ts';
 import type { Policy } from '../policy.ts';
 import { sameJson } from '../policy-update.ts';
 import type { Findings } from './findings.ts';
@@ -63,6 +63,12 @@ function keys(found: Findings, before: FirmwarePolicy | undefined, after: Firmwa
     if (now === undefined) found.add('breaks', field, 'signs nothing any more');
     else if (key.algorithm !== now.algorithm || key.product !== now.product || key.environment !== now.environment)
       found.add('breaks', field, 'was made and certified for something else: keyd signs nothing with it');
+    else if (firmwareScheme(key) !== firmwareScheme(now))
+      found.add(
+        'breaks',
+        `${field}.signature`,
+        `${firmwareScheme(now)}, and was ${firmwareScheme(key)}: a key has one`,
+      );
     else if (!sameJson(key, now)) found.add('warns', field, 'its formats or its number of signatures change');
   }
   for (const { id, environment } of next.values()) {

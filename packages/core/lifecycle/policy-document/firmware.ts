@@ -1,4 +1,4 @@
-import { FIRMWARE_ENVIRONMENTS, firmwareQuorum } from '../firmware/policy.ts';
+import { FIRMWARE_ENVIRONMENTS, firmwareQuorum, firmwareScheme } from '../firmware/policy.ts';
 import type { Policy } from '../policy.ts';
 import { type Block, list, paragraph, section, table } from './content.ts';
 
@@ -28,14 +28,15 @@ export function firmwareSections(policy: Policy): Block[] {
       ),
     ),
     table(
-      ['Key', 'Algorithm', 'Product', 'Environment', 'Formats', 'At the most'],
-      firmware.keys.map(({ id, algorithm, product, environment, formats, maxSignatures }) => [
-        id,
-        algorithm,
-        product,
-        environment,
-        formats.join(', '),
-        maxSignatures === undefined ? 'no limit' : `${maxSignatures} orders`,
+      ['Key', 'Algorithm', 'Signs by', 'Product', 'Environment', 'Formats', 'At the most'],
+      firmware.keys.map((key) => [
+        key.id,
+        key.algorithm,
+        firmwareScheme(key),
+        key.product,
+        key.environment,
+        key.formats.join(', '),
+        key.maxSignatures === undefined ? 'no limit' : `${key.maxSignatures} orders`,
       ]),
     ),
     list(

@@ -248,6 +248,13 @@ test('the section firmware is optional, its rules hold, and document and differe
   };
   broken('policy.firmware-rule', (draft) => void Object.assign(production(draft), { keys: ['pump-1-dev'] }));
   broken('policy.firmware-rule', (draft) => void Object.assign(production(draft), { keys: ['none'] }));
+  // What no key of its kind signs by, and an algorithm that the profile has not.
+  broken(
+    'policy.firmware-rule',
+    (draft) => void Object.assign(draft.keys[0] ?? {}, { signature: 'RSASSA-PSS-SHA256' }),
+  );
+  broken('policy.firmware-rule', (draft) => void Object.assign(draft.keys[0] ?? {}, { algorithm: 'ML-DSA-65' }));
+  broken('policy.malformed', (draft) => void Object.assign(draft.keys[0] ?? {}, { algorithm: 'RSA-2048' }));
   broken('policy.firmware-duplicate', (draft) => void draft.products.push(...draft.products));
   broken('policy.firmware-duplicate', (draft) => void draft.keys.push(...draft.keys));
   broken('policy.quorum-impossible', (draft) => void Object.assign(production(draft), { roles: ['auditor'] }));
@@ -266,6 +273,15 @@ test('the section firmware is optional, its rules hold, and document and differe
   assert.match(text, /Firmware signing[\s\S]*KS-PUMP-1[\s\S]*pump-1-dev/);
   const less = policyDifferences({ ...policyOf(2), version: 1 }, { ...policy, version: 2 });
   assert.ok(less.some(({ severity, field }) => severity === 'warns' && field.endsWith('production.approvals')));
+  const scheme = (signature: 'RSASSA-PSS-SHA256' | 'RSASSA-PSS-SHA384') => {
+    const draft = structuredClone(policy);
+    Object.assign(draft.firmware?.keys[0] ?? {}, { algorithm: 'RSA-3072', signature });
+    return checkPolicy(draft);
+  };
+  const pss = renderMarkdown(policyDocument(policyFile(Buffer.from(JSON.stringify(scheme('RSASSA-PSS-SHA256')))), []));
+  assert.match(pss, /pump-1[^\n]*RSA-3072[^\n]*RSASSA-PSS-SHA256/);
+  const moved = policyDifferences(scheme('RSASSA-PSS-SHA256'), { ...scheme('RSASSA-PSS-SHA384'), version: 2 });
+  assert.ok(moved.some(({ severity, field }) => severity === 'breaks' && field === 'firmware.keys.pump-1.signature'));
   const gone = policyDifferences(policy, { ...rest, version: 2 } as Policy);
   assert.ok(gone.some(({ severity, field }) => severity === 'breaks' && field === 'firmware.keys.pump-1'));
 });

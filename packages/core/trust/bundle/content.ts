@@ -21,7 +21,9 @@ const base64 = <T extends Uint8Array>(max: number) =>
     .base64()
     .min(1)
     .max(Math.ceil(max / 3) * 4)
-    .transform((text) => fromBase64(text) as T);
+    .transform((text) => fromBase64(text) as T)
+    // As long as its text may be, there may be two bytes more.
+    .refine((bytes) => bytes.length <= max, `must have at most ${max} bytes`);
 
 /**
  * What a device goes by: one signed document, so that no part of one can be put together with a part of another. All

@@ -2,6 +2,7 @@ import { encode } from 'cborg';
 import type { DerSpki } from '../../bytes/index.ts';
 import { fromHex, sameBytes, toHex } from '../../bytes/index.ts';
 import {
+  algorithmOfSpki,
   COSE_ALGORITHM as COMMON,
   fromCoseSignature,
   type KeyAlgorithm,
@@ -28,6 +29,8 @@ const COSE_ALGORITHM: Readonly<Record<SignerAlgorithm, number>> = {
 };
 const CONTENT_TYPE = 'application/vnd.keystead.trust-bundle+cbor';
 const HEADER = { alg: 1, contentType: 3, kid: 4 };
+/** SHA-256. */
+const KID_BYTES = 32;
 /** Content of 128 KiB, and what is around it. */
 const MOST_BYTES = 130 * 1024;
 
@@ -92,7 +95,8 @@ function readHeader(bytes: Uint8Array): { algorithm: SignerAlgorithm; kid: strin
   const kid: unknown = header instanceof Map ? header.get(HEADER.kid) : undefined;
   const alg: unknown = header instanceof Map ? header.get(HEADER.alg) : undefined;
   const algorithm = SIGNER_ALGORITHMS.find((one) => COSE_ALGORITHM[one] === alg);
-  if (algorithm === undefined || !(kid instanceof Uint8Array)) throw malformed('a protected header of another kind');
+  if (algorithm === undefined || !(kid instanceof Uint8Array) || kid.length !== KID_BYTES)
+    throw malformed('a protected header of another kind');
   const text = toHex(kid);
   if (!sameBytes(headerOf(algorithm, text), bytes)) throw malformed('a protected header of another kind');
   return { algorithm, kid: text };
@@ -103,7 +107,8 @@ export function requireSignature({ signer, algorithm, signed, signature }: Signe
   const field = 'signature';
   if (spkiSha256(spki) !== signer)
     throw new KeysteadError('trust-bundle.signature-invalid', { field, seen: 'another key' });
-  const der = fromCoseSignature(algorithm, signature);
+  // ES256 is of P-256 here and ES384 of P-384, which RFC 9053 leaves open: a device's library knows no other pairs.
+  const der = algorithmOfSpki(spki) === algorithm ? fromCoseSignature(algorithm, signature) : undefined;
   if (der !== undefined && verifySignature(SIGNATURE_OF[algorithm], spki, signed, der)) return;
   throw new KeysteadError('trust-bundle.signature-invalid', { field, seen: 'one that does not verify' });
 }

@@ -29,6 +29,10 @@ export class CertificateHash {
   of(serial: Serial, level: Level, salt: number): Uint8Array {
     this.#input[0] = level;
     this.#input[1] = salt;
+    // Nobody should issue longer ones, and whoever has one is told from the next all the same: all its octets count.
+    if (serial.length > 2 * MOST_SERIAL_BYTES) {
+      return sha256(Buffer.concat([this.#input.subarray(0, 34), Buffer.from(serial, 'hex')]));
+    }
     const length = this.#input.write(serial, 34, 'hex');
     return sha256(this.#input.subarray(0, 34 + length));
   }

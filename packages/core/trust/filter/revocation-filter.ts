@@ -5,6 +5,9 @@ import type { CertificateInfo, RevocationFilter } from '../../x509/index.ts';
 import { BlockReader } from './block.ts';
 import { decodeFilter, type FilterFile, filterSha256 } from './file.ts';
 
+/** A serial number as octets. */
+const OCTETS = /^(?:[0-9a-f]{2})+$/;
+
 type Verdict = ReturnType<RevocationFilter['verdict']>;
 
 /**
@@ -68,8 +71,12 @@ export class CarriedFilter implements RevocationFilter {
     return said ? 'revoked' : 'good';
   }
 
-  /** Whether a certificate is revoked, by issuer and serial number; undefined for an issuer that the filter does not know. */
+  /**
+   * Whether a certificate is revoked, by issuer and serial number; undefined for an issuer that the filter does not know,
+   * and for a negative number, which is none that a filter could have (`serialOf` writes it with a sign).
+   */
   says(issuer: SpkiSha256, serial: Serial): boolean | undefined {
+    if (!OCTETS.test(serial)) return undefined;
     let said: boolean | undefined;
     for (const readers of this.#readers) {
       const reader = readers.get(issuer);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { before, test } from 'node:test';
-import type { DerCertificate } from '@keystead/core/bytes';
+import type { DerCertificate, DerSpki } from '@keystead/core/bytes';
+import { sign1Structure } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type BundleContent,
@@ -15,8 +17,10 @@ import {
   takeBundles,
   verifyBundleJws,
 } from '@keystead/core/trust';
+import { encode } from 'cborg';
 import fc from 'fast-check';
 import { contentWith, DAY, NOW, newRoot, newSigner, pin, SECOND } from './bundle-source.ts';
+import { headerOf, rawOf, unsealed } from './raw-bundle.ts';
 
 const signer = newSigner();
 let root: DerCertificate;
@@ -163,6 +167,39 @@ test('TEST-KEY-10 a bundle that is cut short at any byte, or of which one is cha
       assert.throws(() => parseBundle(noise), code('trust-bundle.malformed'));
     }),
   );
+});
+
+test('TEST-KEY-10 a signature under the algorithm of another curve is none, also by the right key', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const spki = new Uint8Array(publicKey.export({ format: 'der', type: 'spki' })) as DerSpki;
+  const signers = [{ spki, from: 0, until: SECOND + 365 * DAY }];
+  const payload = encode(rawOf(content({ signers })));
+  const sealedAs = (algorithm: string, digest: string, octets: number) => {
+    const header = headerOf(spki, algorithm);
+    const signature = sign(digest, sign1Structure(header, payload), { key: privateKey, dsaEncoding: 'ieee-p1363' });
+    const number = (at: number) => Buffer.concat([Buffer.alloc(octets - 32), signature.subarray(at, at + 32)]);
+    return unsealed(payload, header, new Uint8Array(Buffer.concat([number(0), number(32)])));
+  };
+  assert.equal(takeBundle(sealedAs('P-256', 'sha256', 32), known({ signers }), NOW).state.version, 7);
+  const crossed = sealedAs('P-384', 'sha384', 48);
+  assert.throws(() => takeBundle(crossed, known({ signers }), NOW), code('trust-bundle.signature-invalid'));
+});
+
+test('TEST-KEY-10 certificates, keys and the name of the signer have the bounds of the page, to the byte', async () => {
+  const [anchor, one] = [content().anchors[0], content().signers[0]];
+  assert.ok(anchor && one);
+  const of = (more: Partial<BundleContent>) => unsealed(encode(rawOf(content(more))), headerOf(signer.spki, 'P-256'));
+  const certificate = (length: number) => ({
+    anchors: [{ ...anchor, certificate: new Uint8Array(length) as DerCertificate }],
+  });
+  const key = (length: number) => ({ signers: [{ ...one, spki: new Uint8Array(length) as DerSpki }] });
+  for (const good of [certificate(1), certificate(4096), key(1), key(1024)]) parseBundle(of(good));
+  for (const bad of [certificate(0), certificate(4097), certificate(4098), key(0), key(1025), key(1026)])
+    assert.throws(() => parseBundle(of(bad)), code('trust-bundle.malformed'));
+  for (const length of [0, 31, 33]) {
+    const header = headerOf(signer.spki, 'P-256', [[4, new Uint8Array(length)]]);
+    assert.throws(() => parseBundle(unsealed(encode(rawOf(content())), header)), code('trust-bundle.malformed'));
+  }
 });
 
 test('the same content as JWS verifies by its signer, is the same, and is refused when anything is changed', async () => {

@@ -135,6 +135,14 @@ test('TEST-KEY-10 a filter that is cut short or changed is refused with the plac
   );
 });
 
+test('TEST-KEY-10 of a serial number all octets count, however many there are; a negative one is not covered', () => {
+  const long = `41${'ab'.repeat(20)}` as Serial;
+  const longer = `${long}01` as Serial;
+  const filter = CarriedFilter.open(buildFilter(sourceOf([[ISSUER, [long, longer], new Set([long])]])));
+  assert.deepEqual([filter.says(ISSUER, long), filter.says(ISSUER, longer)], [true, false]);
+  assert.equal(filter.says(ISSUER, '-7f' as Serial), undefined);
+});
+
 test('the hash of an issuer is that of its SubjectPublicKeyInfo', () => {
   assert.equal(ISSUER, Buffer.from(sha256(Buffer.from('operational'))).toString('hex') as SpkiSha256);
 });

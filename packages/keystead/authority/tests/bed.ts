@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { DerCertificate } from '@keystead/core/bytes';
 import { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { DemoPolicyOptions, OnlineCa, Policy } from '@keystead/core/lifecycle';
+import type { DemoPolicyOptions, IssuerId, OnlineCa, Policy } from '@keystead/core/lifecycle';
 import { Access, type AppendAudit, type DeviceClient, type OperatorClient, RefusalLog } from '../../access/index.ts';
 import { type AuditEntry, appendAudit, parseEntry } from '../../audit/index.ts';
 import { csrFor, KeydBed, makeKey, type TestKey } from '../../keyd/tests/bed.ts';
@@ -101,7 +101,10 @@ export class DomainBed {
     } as Record<OnlineCa, DerCertificate>;
     this.#cas = cas;
     const shared = { store, keyd, clock, audit, refusals, policy, issuers, claims: new KeyClaims() };
-    this.#access = new Access({ store, clock, policy, refusals, cas });
+    // As serve does: keys of CAs that have a successor still prove devices, and what the root has revoked proves nobody.
+    const believed = issuers.filter(({ revoked }) => !revoked).map(({ id, certificate }) => [id, certificate]);
+    const isRevoked = (issuer: IssuerId): boolean => issuers.some(({ id, revoked }) => id === issuer && revoked);
+    this.#access = new Access({ store, clock, policy, refusals, cas: Object.fromEntries(believed), isRevoked });
     this.#authority = new Authority({
       ...shared,
       crlDirectory: layout.crl,

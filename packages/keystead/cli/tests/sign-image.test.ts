@@ -57,6 +57,28 @@ test('sign anchors writes the key of the policy for the format that is asked for
   assert.match(readFileSync(out, 'utf8'), /\/\* boot, P-256 \*\/\nconst unsigned char ecdsa_pub_key\[\]/);
 });
 
+test('sign anchors goes by what the policy says that a key signs by: U-Boot is told the hash, MCUboot takes RSASSA-PSS alone', async () => {
+  const rsa = new SigningKey('RSA-3072');
+  try {
+    const key = { id: 'boot', algorithm: 'RSA-3072', product: 'pump', environment: 'production' };
+    const file = write('rsa.pem', toPem('CERTIFICATE', rsa.certificate));
+    const anchors = async (format: string, signature?: string) => {
+      const keys = [{ ...key, formats: ['mcuboot', 'fit'], ...(signature === undefined ? {} : { signature }) }];
+      const rules = write('rsa.json', JSON.stringify({ version: 3, firmware: { keys } }));
+      const scope = ['--policy', rules, '--product', 'pump', '--environment', 'production'];
+      await sign('anchors', ...scope, '--format', format, '--certificate', `boot=${file}`, '--out', inside('anchors'));
+      return readFileSync(inside('anchors'), 'utf8');
+    };
+    assert.match(await anchors('u-boot'), /algo = "sha256,rsa3072"/);
+    assert.match(await anchors('u-boot', 'sha384WithRSAEncryption'), /algo = "sha384,rsa3072"/);
+    assert.match(await anchors('mcuboot', 'RSASSA-PSS-SHA256'), /rsa_pub_key_len = 398;/);
+    await assert.rejects(anchors('mcuboot'), { code: 'firmware.key-unsuitable' });
+    await assert.rejects(anchors('mcuboot', 'RSASSA-PSS-SHA256-longest'), { code: 'firmware.key-unsuitable' });
+  } finally {
+    rmSync(rsa.directory, { recursive: true });
+  }
+});
+
 for (const [what, args, said] of [
   [
     'a version that no header can carry',

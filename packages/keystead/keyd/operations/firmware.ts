@@ -6,6 +6,7 @@ import {
   type FirmwareOrder,
   firmwareKeystoreId,
   firmwareOrderSha256,
+  firmwareScheme,
   parseFirmwareStatement,
   requireFirmwareQuorum,
   verifyFirmwareStatements,
@@ -68,8 +69,13 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     for (const { key, certificate, signer, bytes } of composed) {
       // A key that was stopped while the journal was written signs nothing any more.
       keyd.ledger.require(firmwareKeystoreId(key.id), 'protect', keyd.now());
-      const signature = toBase64(await signVerified(signer, bytes));
-      signatures.push({ key: key.id, certificate: toBase64(certificate), signature });
+      const signature = toBase64(await signVerified(signer, bytes, firmwareScheme(key)));
+      signatures.push({
+        key: key.id,
+        certificate: toBase64(certificate),
+        ...(key.signature === undefined ? {} : { scheme: key.signature }),
+        signature,
+      });
     }
     const signed = { time: keyd.now().toISOString(), orderSha256, signedAt: at.toISOString(), signatures };
     await keyd.journal.append({ kind: 'firmware-signature', ...signed });
@@ -78,8 +84,8 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
   });
 }
 
-const composeFor = (format: FirmwareFormat, subject: Uint8Array, { certificate }: FirmwareSigner, time: Date) =>
-  format.compose(subject, { signer: certificate, chain: [], time });
+const composeFor = (format: FirmwareFormat, subject: Uint8Array, { certificate, key }: FirmwareSigner, time: Date) =>
+  format.compose(subject, { signer: certificate, chain: [], time, scheme: key.signature });
 
 /** @throws KeysteadError `firmware-order.subject-differs`, `firmware-order.claims-differ`, `firmware.malformed`. */
 function requireSubject(order: FirmwareOrder, subject: Uint8Array, format: FirmwareFormat): void {
@@ -127,8 +133,9 @@ function tell(taken: TakenOrder | undefined): Result<'signFirmware'> {
     at: new Date(time),
     by,
     approvers,
-    signatures: signatures.map(({ key, certificate, signature }) => ({
+    signatures: signatures.map(({ key, certificate, scheme, signature }) => ({
       key,
+      ...(scheme === undefined ? {} : { scheme }),
       signer: fromBase64(certificate) as DerCertificate,
       chain: [],
       time: new Date(signedAt),
@@ -168,11 +175,12 @@ export async function firmwareKeys(keyd: KeydContext): Promise<Result<'firmwareK
   const keys = keyd.policy.firmware?.keys ?? [];
   return {
     keys: keys.map((key) => {
-      const { id, algorithm, product, environment, formats, maxSignatures } = key;
+      const { id, algorithm, signature, product, environment, formats, maxSignatures } = key;
       const certificate = keyd.hierarchy.firmware.get(id) ?? null;
       const orders = certificate === null ? 0 : keyd.state.firmware.uses(spkiSha256(readCertificate(certificate).spki));
       return {
         ...{ id, keystoreId: firmwareKeystoreId(id), algorithm, product, environment, formats: [...formats] },
+        ...(signature === undefined ? {} : { signature }),
         certificate,
         orders,
         maxSignatures: maxSignatures ?? null,

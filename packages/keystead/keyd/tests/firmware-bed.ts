@@ -63,14 +63,18 @@ export class FirmwareBed {
     this.people = people;
   }
 
-  static async make(options: Partial<DemoPolicyOptions> = {}): Promise<FirmwareBed> {
+  /** @param prepare as `KeydBed.make` takes it. */
+  static async make(
+    options: Partial<DemoPolicyOptions> = {},
+    prepare?: Parameters<typeof KeydBed.make>[1],
+  ): Promise<FirmwareBed> {
     const people = { rel: makeKey(), amy: makeKey(), ben: makeKey(), pia: makeKey() };
     const others = (Object.keys(people) as FirmwarePerson[]).map((name) => ({
       name,
       roles: [FIRMWARE_ROLES[name]],
       spki: people[name].spki,
     }));
-    return new FirmwareBed(await KeydBed.make({ firmware: DEMO_FIRMWARE, ...options }, undefined, others), people);
+    return new FirmwareBed(await KeydBed.make({ firmware: DEMO_FIRMWARE, ...options }, prepare, others), people);
   }
 
   /** An order and its subject: version 1.0.0 of KS-PUMP-1 for production. */

@@ -1,5 +1,5 @@
 import { FIRMWARE_FORMATS, MOST_SUBJECT_BYTES } from '@keystead/core/firmware';
-import { FIRMWARE_ENVIRONMENTS, FIRMWARE_KEY_ALGORITHMS } from '@keystead/core/lifecycle';
+import { FIRMWARE_ENVIRONMENTS, FIRMWARE_KEY_ALGORITHMS, FIRMWARE_SIGNATURES } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { bytes, certificate, label, requestId, time } from '../wire-types.ts';
 
@@ -33,6 +33,8 @@ export const SignFirmware = {
         /** From the signer's issuer to the signing root; the signing root itself issues today, so it is empty. */
         chain: z.array(certificate),
         time,
+        /** What it was signed by, where that is not the one signature of its kind. */
+        scheme: z.enum(FIRMWARE_SIGNATURES).optional(),
         signature: bytes(),
       }),
     ),
@@ -88,6 +90,8 @@ export const FirmwareKeys = {
         /** Its id in the keystore: what `keystead keys` and orders for keys name. */
         keystoreId: z.string(),
         algorithm: z.enum(FIRMWARE_KEY_ALGORITHMS),
+        /** What it signs by, where that is not the one signature of its kind. */
+        signature: z.enum(FIRMWARE_SIGNATURES).optional(),
         product: z.string(),
         environment: z.enum(FIRMWARE_ENVIRONMENTS),
         formats: z.array(z.enum(FIRMWARE_FORMATS)),

@@ -64,6 +64,9 @@ export const CKA = {
 export const CKM = {
   RSA_PKCS_KEY_PAIR_GEN: 0x0,
   RSA_PKCS: 0x1,
+  RSA_PKCS_PSS: 0xd,
+  SHA256: 0x250,
+  SHA384: 0x260,
   EC_KEY_PAIR_GEN: 0x1040,
   ECDSA: 0x1041,
   ECDH1_DERIVE: 0x1050,
@@ -75,6 +78,9 @@ export const CKM = {
   EC_EDWARDS_KEY_PAIR_GEN: 0x1055,
   EDDSA: 0x1057,
 } as const;
+
+/** Mask generation functions of RSASSA-PSS: MGF1 with the hash that the name says. */
+export const CKG_MGF1 = { sha256: 0x2, sha384: 0x3 } as const;
 
 /** CKD_NULL: the derived key is Z itself. */
 export const CKD_NULL = 1;

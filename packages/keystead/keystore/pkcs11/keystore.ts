@@ -6,8 +6,10 @@ import {
   type GeneratedKeyAlgorithm,
   isPostQuantum,
   kbkdfInput,
+  requireScheme,
   SecretBytes,
   SIGNATURE_OF,
+  type SignatureScheme,
   type Signer,
   verifySignature,
 } from '@keystead/core/crypto';
@@ -121,6 +123,10 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
     };
   }
 
+  makes(algorithm: GeneratedKeyAlgorithm): boolean {
+    return !isPostQuantum(algorithm);
+  }
+
   async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo> {
     if (isPostQuantum(algorithm)) {
       throw new KeysteadError('keystore.mechanism-unsupported', { field: 'algorithm', seen: algorithm });
@@ -139,19 +145,18 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
   signer(id: string): Signer {
     const { ref, record } = this.#key(id, 'sign');
     const keyAlgorithm = record.algorithm as ClassicalKeyAlgorithm;
-    return {
-      keyAlgorithm,
-      signatureAlgorithm: SIGNATURE_OF[keyAlgorithm],
-      spki: ref.spki as DerSpki,
-      sign: async (data) => {
-        this.#requireSame(id, ref);
-        this.#random.requireHealthy();
-        this.#signatures += 1;
-        // The signature does not wait for it: a failure stops the ones that come after.
-        if (this.#signatures % SIGNATURES_PER_SAMPLE === 0) this.#random.sample().catch(() => {});
-        return this.#pool.sign(ref, data);
-      },
+    const signatureAlgorithm = SIGNATURE_OF[keyAlgorithm];
+    const signBy = async (scheme: SignatureScheme, data: Uint8Array) => {
+      this.#requireSame(id, ref);
+      requireScheme(keyAlgorithm, scheme);
+      this.#random.requireHealthy();
+      this.#signatures += 1;
+      // The signature does not wait for it: a failure stops the ones that come after.
+      if (this.#signatures % SIGNATURES_PER_SAMPLE === 0) this.#random.sample().catch(() => {});
+      return this.#pool.sign(ref, scheme, data);
     };
+    const sign = (data: Uint8Array) => signBy(signatureAlgorithm, data);
+    return { keyAlgorithm, signatureAlgorithm, spki: ref.spki as DerSpki, sign, signBy };
   }
 
   agreement(id: string): KeyAgreement {
@@ -253,7 +258,7 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
   /** Pairwise consistency (FIPS 140-3 IG 10.3.A): a signature on the token, verified outside of it. */
   async #requireConsistent({ ref, record }: Held): Promise<void> {
     const algorithm = record.algorithm as ClassicalKeyAlgorithm;
-    const signature = await this.#pool.sign(ref, PROBE);
+    const signature = await this.#pool.sign(ref, SIGNATURE_OF[algorithm], PROBE);
     if (!verifySignature(SIGNATURE_OF[algorithm], ref.spki as DerSpki, PROBE, signature)) {
       throw new KeysteadError('key.inconsistent', { field: `key ${record.id}`, seen: algorithm });
     }

@@ -1,4 +1,4 @@
-import type { ClassicalKeyAlgorithm } from '@keystead/core/crypto';
+import type { ClassicalKeyAlgorithm, SignatureScheme } from '@keystead/core/crypto';
 import type { ErrorCode } from '@keystead/core/errors';
 import type { CounterReading } from '../counter/counter.ts';
 import type { Refusal } from './errors.ts';
@@ -68,6 +68,8 @@ export interface FoundKey {
 export interface SignItem {
   /** Index into the batch's keys. */
   readonly key: number;
+  /** Of the key's family: {@link requireScheme} has said so. */
+  readonly scheme: SignatureScheme;
   readonly data: Uint8Array;
 }
 

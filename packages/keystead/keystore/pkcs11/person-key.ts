@@ -45,6 +45,6 @@ async function signerOf(pool: TokenPool, name: PersonKeyName): Promise<Signer> {
     keyAlgorithm: algorithm,
     signatureAlgorithm: SIGNATURE_OF[algorithm],
     spki,
-    sign: (data) => pool.sign({ objectId, algorithm, spki }, data),
+    sign: (data) => pool.sign({ objectId, algorithm, spki }, SIGNATURE_OF[algorithm], data),
   };
 }

@@ -1,5 +1,5 @@
 import { realpathSync } from 'node:fs';
-import type { SecretBytes } from '@keystead/core/crypto';
+import type { SecretBytes, SignatureScheme } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type { Pkcs11Configuration } from './configuration.ts';
 import { isRefusedLogin, repetitions } from './errors.ts';
@@ -14,6 +14,7 @@ const REST_MS = 250;
 
 interface SignJob {
   readonly key: KeyRef;
+  readonly scheme: SignatureScheme;
   readonly data: Uint8Array;
   readonly resolve: (signature: Uint8Array) => void;
   readonly reject: (error: unknown) => void;
@@ -74,10 +75,10 @@ export class TokenPool {
     }
   }
 
-  /** A signature, as `Signer.sign` gives it. @throws KeysteadError `keystore.*`. */
-  sign(key: KeyRef, data: Uint8Array): Promise<Uint8Array> {
+  /** A signature, as `Signer.signBy` gives it. @throws KeysteadError `keystore.*`. */
+  sign(key: KeyRef, scheme: SignatureScheme, data: Uint8Array): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      this.#signs.push({ key, data, resolve, reject, tries: 0 });
+      this.#signs.push({ key, scheme, data, resolve, reject, tries: 0 });
       this.#schedule();
     });
   }
@@ -171,7 +172,7 @@ export class TokenPool {
     const share = Math.ceil(this.#signs.length / Math.max(1, idle));
     const batch = this.#signs.splice(0, Math.min(share, MOST_IN_BATCH));
     const keys = [...new Set(batch.map((job) => job.key))];
-    const items = batch.map(({ key, data }) => ({ key: keys.indexOf(key), data }));
+    const items = batch.map(({ key, scheme, data }) => ({ key: keys.indexOf(key), scheme, data }));
     try {
       const answers = await thread.ask({ kind: 'sign', keys, items }, () => this.#module.left());
       let worst: TokenRefusal | undefined;

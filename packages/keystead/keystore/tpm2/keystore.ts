@@ -158,6 +158,10 @@ class Tpm2Keystore implements AgreementKeystore {
     return this.#file.keys.map((key) => this.#info(key));
   }
 
+  makes(algorithm: GeneratedKeyAlgorithm): boolean {
+    return algorithm !== 'Ed25519' && !isPostQuantum(algorithm);
+  }
+
   async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo> {
     if (algorithm === 'Ed25519' || isPostQuantum(algorithm)) throw this.#unsupported(algorithm);
     return this.#make(id, algorithm, 'sign', purpose);

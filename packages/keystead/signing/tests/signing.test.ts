@@ -133,6 +133,16 @@ for (const [what, code, submit] of REFUSED) {
   });
 }
 
+test('a key that the format cannot be signed by is refused before anybody is asked to approve', async () => {
+  const { firmware } = bed.policy;
+  assert.ok(firmware);
+  const keys = firmware.keys.map((key) => (key.id === 'fw-1' ? { ...key, algorithm: 'ML-DSA-65' as const } : key));
+  bed.policy = { ...bed.policy, firmware: { ...firmware, keys } };
+  const asked = bed.submit(image);
+  await assert.rejects(asked, { code: 'firmware.key-unsuitable', message: /fw-1, ML-DSA-65 by ML-DSA-65/ });
+  assert.deepEqual(bed.signing.list().requests, []);
+});
+
 test('an image that holds a private key in the clear is refused with its place', async () => {
   const { generateKeyPairSync } = await import('node:crypto');
   const { privateKey } = generateKeyPairSync('ed25519');

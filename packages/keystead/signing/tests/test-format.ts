@@ -37,6 +37,7 @@ async function factsOf(image: ImageBytes): Promise<Omit<Subject, 'sha256'>> {
 export const TEST_FORMAT: FirmwareFormat = {
   name: 'sshsig',
   title: 'a line of JSON before the content, for tests',
+  signedBy: ({ scheme }) => scheme === 'ecdsa-with-SHA256',
   async read(image) {
     const facts = await factsOf(image);
     const end = Buffer.from(await image.read(image.size - UNSIGNED.length, UNSIGNED.length)).toString('latin1');

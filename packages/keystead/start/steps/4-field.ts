@@ -1,6 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { RenewalEvent } from '@keystead/agent';
-import { KeysteadError } from '@keystead/core/errors';
 import type { World } from '../world.ts';
 
 /** Step 4: the devices enrol by EST, talk to the backend under session keys, and renew before expiry. */
@@ -18,7 +16,7 @@ export async function field(world: World): Promise<void> {
 
   const talking = narrator.progress('talking', devices.length);
   for (const device of devices) {
-    const said = await spoken(() => device.talk(`hello from ${device.id}`));
+    const said = await device.reach(`hello from ${device.id}`);
     if (said !== `hello from ${device.id}`) throw new Error(`the backend changed the message of ${device.id}`);
     talking.step();
   }
@@ -29,22 +27,6 @@ export async function field(world: World): Promise<void> {
   await Promise.all(devices.map((device) => once(device, 'renewed').then(renewing.step)));
   renewing.stop();
   narrator.done('each renewed before its LDevID ended; the old key served until the new one was proven');
-}
-
-/** How often a device that is refused asks again, and how long it waits before, milliseconds. */
-const TRIES = 20;
-const AGAIN_MS = 500;
-
-/** At a second start an LDevID may end between the look at it and the first word: its device is getting the next. */
-async function spoken(talk: () => Promise<string>): Promise<string> {
-  for (let left = TRIES; ; left -= 1) {
-    try {
-      return await talk();
-    } catch (error) {
-      if (!(error instanceof KeysteadError) || error.code !== 'peer.refused' || left === 0) throw error;
-      await pause(AGAIN_MS);
-    }
-  }
 }
 
 type Listening = { onEvent(listener: (event: RenewalEvent) => void): () => void };

@@ -46,6 +46,6 @@ export async function stolen(world: World): Promise<void> {
   }
   await device.stop();
   const others = world.inService;
-  for (const other of others) await other.talk('all well');
+  for (const other of others) await other.reach('all well');
   narrator.done(`the other ${others.length} devices go on`);
 }

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { toHex, toPem } from '@keystead/core/bytes';
-import { DIGEST_OF, type GeneratedKeyAlgorithm, generateSoftwareKey, SecretBytes } from '@keystead/core/crypto';
+import { DIGEST_OF, type GeneratedKeyAlgorithm, generateSoftwareKey, SecretBytes, signBy } from '@keystead/core/crypto';
 import type { AgreementKeystore, WrappingKeystore } from '../../keystore.ts';
 import { CKA, CKM, CKO_DATA, CKO_PRIVATE_KEY, CKO_SECRET_KEY } from '../cryptoki.ts';
 import { formatRecord, objectIdOf } from '../record.ts';
@@ -64,6 +64,30 @@ for (const algorithm of ALGORITHMS) {
     }
   });
 }
+
+test('TEST-KEY-11: an RSA key on the token signs by another hash and by RSASSA-PSS, and openssl verifies each by its salt', async () => {
+  const signer = keystore.signer('key-RSA-3072');
+  const files = { key: join(hsm.dir, 'key.pem'), data: join(hsm.dir, 'data'), signature: join(hsm.dir, 'signature') };
+  writeFileSync(files.key, toPem('PUBLIC KEY', signer.spki));
+  writeFileSync(files.data, DATA);
+  for (const [scheme, ...options] of [
+    ['sha384WithRSAEncryption', '-sha384'],
+    ['RSASSA-PSS-SHA256', '-sha256', '-sigopt', 'rsa_padding_mode:pss', '-sigopt', 'rsa_pss_saltlen:32'],
+    ['RSASSA-PSS-SHA384', '-sha384', '-sigopt', 'rsa_padding_mode:pss', '-sigopt', 'rsa_pss_saltlen:48'],
+    ['RSASSA-PSS-SHA256-longest', '-sha256', '-sigopt', 'rsa_padding_mode:pss', '-sigopt', 'rsa_pss_saltlen:350'],
+  ] as const) {
+    writeFileSync(files.signature, await signBy(signer, scheme, DATA));
+    const how = ['dgst', ...options, '-verify', files.key, '-signature', files.signature, files.data];
+    assert.match(execFileSync('openssl', how).toString(), /Verified OK/, scheme);
+  }
+  await assert.rejects(signBy(signer, 'ecdsa-with-SHA256', DATA), { code: 'key.algorithm-mismatch' });
+  const curve = keystore.signer('key-P-384');
+  writeFileSync(files.key, toPem('PUBLIC KEY', curve.spki));
+  writeFileSync(files.signature, await signBy(curve, 'ecdsa-with-SHA256', DATA));
+  const how = ['dgst', '-sha256', '-verify', files.key, '-signature', files.signature, files.data];
+  assert.match(execFileSync('openssl', how).toString(), /Verified OK/);
+  await assert.rejects(keystore.generate('quantum', 'ML-DSA-65', 'a test'), { code: 'keystore.mechanism-unsupported' });
+});
 
 test('TEST-KEY-11: pkcs11-tool shows keys that are sensitive, never extractable and made there, as the evidence says', () => {
   const { text } = hsm.tool('one', '--list-objects', '--type', 'privkey');

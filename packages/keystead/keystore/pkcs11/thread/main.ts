@@ -43,11 +43,11 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
     return undefined;
   },
   sign: ({ keys, items }) =>
-    items.map(({ key, data }) => {
+    items.map(({ key, scheme, data }) => {
       const ref = keys[key];
       if (ref === undefined) return { fault: 'a signature by no key' };
       try {
-        return signOne(token, ref, data);
+        return signOne(token, ref, scheme, data);
       } catch (error) {
         return failureOf(error);
       }

@@ -3,14 +3,16 @@ import {
   type ClassicalKeyAlgorithm,
   DIGEST_OF,
   ecdsaSigValue,
-  SIGNATURE_OF,
+  isPss,
+  pssSaltOctets,
+  type SignatureScheme,
   sha256,
   sha384,
   verifySignature,
 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type { Handle } from 'pkcs11js';
-import { CKM, CKO_PRIVATE_KEY, CKO_SECRET_KEY } from '../cryptoki.ts';
+import { CKG_MGF1, CKM, CKO_PRIVATE_KEY, CKO_SECRET_KEY } from '../cryptoki.ts';
 import type { KeyRef, Order } from '../orders.ts';
 import { keySearch } from '../templates.ts';
 import { CallRefused, call } from './addon.ts';
@@ -22,6 +24,8 @@ const DIGEST_INFO = {
   sha256: Buffer.from('3031300d060960864801650304020105000420', 'hex'),
   sha384: Buffer.from('3041300d060960864801650304020205000430', 'hex'),
 } as const;
+/** CK_RSA_PKCS_PSS_PARAMS in the addon's own count of parameter types. */
+const CK_PARAMS_RSA_PSS = 5;
 /** RSA-4096. */
 const LONGEST_SIGNATURE = 512;
 const output = Buffer.alloc(LONGEST_SIGNATURE);
@@ -33,14 +37,14 @@ const output = Buffer.alloc(LONGEST_SIGNATURE);
  * is, since a handle may name another key than it did; the rest is verified in keyd (docs/decisions/0012-pkcs11.md).
  * @throws CallRefused. @throws KeysteadError `keyd.signature-faulty`.
  */
-export function signOne(at: TokenSession, key: KeyRef, data: Uint8Array): Uint8Array {
+export function signOne(at: TokenSession, key: KeyRef, scheme: SignatureScheme, data: Uint8Array): Uint8Array {
   const algorithm = key.algorithm as ClassicalKeyAlgorithm;
   const isNew = !at.handles.has(toHex(key.objectId));
   const handle = keyHandle(at, key);
-  const signature = signed(at, handle, algorithm, data);
+  const signature = signed(at, handle, algorithm, scheme, data);
   const isEcdsa = algorithm === 'P-256' || algorithm === 'P-384';
   if (isEcdsa && !isNew) return signature;
-  if (verifySignature(SIGNATURE_OF[algorithm], key.spki as Parameters<typeof verifySignature>[1], data, signature)) {
+  if (verifySignature(scheme, key.spki as Parameters<typeof verifySignature>[1], data, signature)) {
     return signature;
   }
   at.handles.delete(toHex(key.objectId));
@@ -50,8 +54,14 @@ export function signOne(at: TokenSession, key: KeyRef, data: Uint8Array): Uint8A
   });
 }
 
-function signed(at: TokenSession, key: Handle, algorithm: ClassicalKeyAlgorithm, data: Uint8Array): Uint8Array {
-  const digest = DIGEST_OF[SIGNATURE_OF[algorithm]];
+function signed(
+  at: TokenSession,
+  key: Handle,
+  algorithm: ClassicalKeyAlgorithm,
+  scheme: SignatureScheme,
+  data: Uint8Array,
+): Uint8Array {
+  const digest = DIGEST_OF[scheme];
   const hashed = digest === null ? data : digest === 'sha256' ? sha256(data) : sha384(data);
   switch (algorithm) {
     case 'P-256':
@@ -63,16 +73,33 @@ function signed(at: TokenSession, key: Handle, algorithm: ClassicalKeyAlgorithm,
       return new Uint8Array(raw(at, key, CKM.EDDSA, hashed));
     case 'RSA-3072':
     case 'RSA-4096': {
-      const info = DIGEST_INFO[digest === 'sha384' ? 'sha384' : 'sha256'];
+      const hash = digest === 'sha384' ? 'sha384' : 'sha256';
+      const modulus = algorithm === 'RSA-3072' ? 384 : 512;
+      if (isPss(scheme)) {
+        const parameter = pssParameter(hash, pssSaltOctets(scheme, modulus));
+        return new Uint8Array(raw(at, key, CKM.RSA_PKCS_PSS, hashed, parameter));
+      }
+      const info = DIGEST_INFO[hash];
       return new Uint8Array(raw(at, key, CKM.RSA_PKCS, Buffer.concat([info, hashed])));
     }
   }
 }
 
+/** CK_RSA_PKCS_PSS_PARAMS (PKCS#11 v2.40 section 2.1.11). */
+const pssParameter = (hash: 'sha256' | 'sha384', saltLen: number) => ({
+  type: CK_PARAMS_RSA_PSS,
+  hashAlg: hash === 'sha256' ? CKM.SHA256 : CKM.SHA384,
+  mgf: CKG_MGF1[hash],
+  saltLen,
+});
+
+type PssParameter = ReturnType<typeof pssParameter>;
+
 /** What the token returns, in a buffer that the next signature overwrites. */
-function raw(at: TokenSession, key: Handle, mechanism: number, data: Uint8Array): Buffer {
+function raw(at: TokenSession, key: Handle, mechanism: number, data: Uint8Array, parameter?: PssParameter): Buffer {
   const { module, session } = at;
-  call('C_SignInit', () => module.C_SignInit(session, { mechanism }, key));
+  const how = parameter === undefined ? { mechanism } : { mechanism, parameter };
+  call('C_SignInit', () => module.C_SignInit(session, how, key));
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
   return call('C_Sign', () => module.C_Sign(session, bytes, output));
 }

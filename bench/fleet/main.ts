@@ -1,0 +1,75 @@
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { findingsOf } from './findings.ts';
+import { DEFAULT_PLAN } from './plan.ts';
+import { plotPage } from './plot.ts';
+import { formatFindings, isMet } from './report.ts';
+import { simulate } from './simulation.ts';
+
+const USAGE = `npm run fleet -- [--devices n] [--lifetimes n] [--seed n] [--rotations n] [--html file] [--json]
+  A fleet of devices on a simulated clock, through the server's real rooms: renewals, new CA keys, the compromise of a CA,
+  power cuts, times away and wrong clocks.
+
+  --devices    how many (${DEFAULT_PLAN.devices})
+  --lifetimes  how many LDevIDs each has, one after the other (${DEFAULT_PLAN.lifetimes})
+  --seed       the same one brings the same weather (${DEFAULT_PLAN.seed})
+  --rotations  new keys of the operational CA; the last one after its compromise (${DEFAULT_PLAN.rotations})
+  --html       writes a page with the table and plots
+  --json       the findings as JSON on standard output
+
+  examples: npm run fleet -- --devices 200 --lifetimes 3
+            npm run fleet -- --devices 100000 --html fleet.html
+  exit codes: 0 the goals are met, 1 they are not, 2 usage
+`;
+
+const { values } = parseArgs({
+  options: {
+    devices: { type: 'string', default: String(DEFAULT_PLAN.devices) },
+    lifetimes: { type: 'string', default: String(DEFAULT_PLAN.lifetimes) },
+    seed: { type: 'string', default: String(DEFAULT_PLAN.seed) },
+    rotations: { type: 'string', default: String(DEFAULT_PLAN.rotations) },
+    html: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+const [devices, lifetimes, seed, rotations] = [values.devices, values.lifetimes, values.seed, values.rotations].map(
+  Number,
+);
+const bad = [
+  ['devices', devices, 1, 1_000_000],
+  ['lifetimes', lifetimes, 1, 100],
+  ['seed', seed, 0, 2 ** 32 - 1],
+  ['rotations', rotations, 0, 9],
+].find(
+  ([, value, least, most]) =>
+    !(Number.isInteger(value) && Number(value) >= Number(least) && Number(value) <= Number(most)),
+);
+if (values.help || bad !== undefined) {
+  process.stderr.write(
+    bad === undefined ? USAGE : `fleet: --${bad[0]} must be a whole number from ${bad[2]} to ${bad[3]}\n${USAGE}`,
+  );
+  process.exit(values.help ? 0 : 2);
+}
+
+const started = performance.now();
+let told = 0;
+const run = await simulate(
+  {
+    ...DEFAULT_PLAN,
+    devices: Number(devices),
+    lifetimes: Number(lifetimes),
+    seed: Number(seed),
+    rotations: Number(rotations),
+  },
+  (what, done, all) => {
+    const now = performance.now();
+    if (now - told < 1_000 && done < all) return;
+    told = now;
+    process.stderr.write(`${((now - started) / 1000).toFixed(1).padStart(8)} s  ${what}: ${done} of ${all}\n`);
+  },
+);
+const found = findingsOf(run);
+if (values.html !== undefined) writeFileSync(values.html, plotPage(run, found));
+process.stdout.write(values.json ? `${JSON.stringify(found, null, 2)}\n` : `${formatFindings(found)}\n`);
+process.exitCode = isMet(found) ? 0 : 1;

@@ -1,0 +1,97 @@
+import type { Signer } from '@keystead/core/crypto';
+import { type FirmwareFormatName, firmwareFormat, imageOf, type MadeSignature } from '@keystead/core/firmware';
+import {
+  type FirmwareKey,
+  type FirmwarePolicy,
+  formatStatements,
+  type Policy,
+  policyFile,
+  signStatement,
+} from '@keystead/core/lifecycle';
+import { seconds, successor } from '../../../core/lifecycle/tests/policy-parties.ts';
+import type { FirmwareBed } from './firmware-bed.ts';
+
+/** The section of a policy that has one. */
+export function firmwareIn({ firmware }: Policy): FirmwarePolicy {
+  if (firmware === undefined) throw new TypeError('a policy without firmware');
+  return firmware;
+}
+
+/** What a key is to be besides its id: for production where nothing else stands there. */
+export type KeyParts = Pick<FirmwareKey, 'algorithm'> & Partial<FirmwareKey>;
+
+/** A section `firmware` with these keys, each for these formats, of KS-PUMP-1. */
+export function firmwareOf(keys: Readonly<Record<string, KeyParts>>, formats: FirmwareFormatName[]): FirmwarePolicy {
+  const all = Object.entries(keys).map(
+    ([id, parts]): FirmwareKey => ({
+      id,
+      product: 'KS-PUMP-1',
+      environment: 'production',
+      formats,
+      ...parts,
+    }),
+  );
+  const line = (environment: FirmwareKey['environment']) => {
+    const ids = all.filter((key) => key.environment === environment).map(({ id }) => id);
+    return ids.length === 0 ? undefined : { keys: ids, formats, approvals: 1, roles: ['approver' as const] };
+  };
+  const environments = { production: line('production'), development: line('development') };
+  return { products: [{ product: 'KS-PUMP-1', environments }], keys: all };
+}
+
+let versions = 0;
+
+/** Signs an image as the whole way does: read, approved, signed by keyd, assembled. Each image has a version of its own. */
+export async function signImage(
+  bed: FirmwareBed,
+  name: FirmwareFormatName,
+  bytes: Uint8Array,
+  keys: string[],
+  more: Partial<{ environment: FirmwareKey['environment']; parameters: Record<string, string> }> = {},
+): Promise<{ signed: Uint8Array; made: readonly MadeSignature[]; subject: Uint8Array }> {
+  const format = firmwareFormat(name);
+  const { parameters, environment = 'production' } = more;
+  const raw = imageOf(bytes);
+  const image = parameters === undefined ? raw : ((await format.prepare?.(raw, parameters)) ?? raw);
+  const { subject, version, securityCounter } = await format.read(image);
+  versions += 1;
+  const { signatures } = await bed.sign({
+    format: name,
+    keys,
+    environment,
+    subject,
+    version: version ?? `1.0.${versions}`,
+    securityCounter,
+    target: `${name}-${versions}`,
+  });
+  const pieces: Uint8Array[] = [];
+  for await (const piece of format.assemble(image, subject, signatures)) pieces.push(piece);
+  return { signed: Buffer.concat(pieces), made: signatures, subject };
+}
+
+/** Puts another policy in force: pol proposes, pia approves. */
+export async function changePolicy(bed: FirmwareBed, edit: (policy: Policy) => void): Promise<void> {
+  const before = policyFile((await bed.keyd.client.trust()).policy);
+  const next = successor(before, edit);
+  const at = bed.keyd.clock.now().getTime();
+  const sign = (act: 'propose' | 'approve', name: string, signer: Signer) =>
+    signStatement(
+      {
+        act,
+        previousSha256: before.sha256,
+        policySha256: next.sha256,
+        version: next.policy.version,
+        proposer: 'pol',
+        role: 'policy-administrator',
+        signedAt: seconds(at),
+        expiresAt: seconds(at + 3_600_000),
+        signer: name,
+      },
+      signer,
+    );
+  const approvals = formatStatements([
+    await sign('propose', 'pol', bed.keyd.people.pol.signer),
+    await sign('approve', 'pia', bed.people.pia.signer),
+  ]);
+  await bed.keyd.client.changePolicy({ policy: next.bytes, approvals, requestId: `policy-${next.policy.version}` });
+}

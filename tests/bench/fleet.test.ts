@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { findingsOf } from '../../bench/fleet/findings.ts';
+import { DEFAULT_PLAN } from '../../bench/fleet/plan.ts';
+import { plotPage } from '../../bench/fleet/plot.ts';
+import { formatFindings, isMet } from '../../bench/fleet/report.ts';
+import { simulate } from '../../bench/fleet/simulation.ts';
+
+test('TEST-KEY-14 a fleet lives through three CA keys, a compromise, power cuts, times away and wrong clocks without a gap that has no cause', async () => {
+  const weather = { ...DEFAULT_PLAN.weather, powerCut: 0.5, offline: 0.3, clockDrift: 0.1 };
+  const run = await simulate({ ...DEFAULT_PLAN, devices: 30, lifetimes: 4, compromised: 0.1, weather }, () => {});
+  const found = findingsOf(run);
+  const told = formatFindings(found);
+  assert.equal(found.gaps.none.devices, 0, told);
+  assert.equal(found.leaked, 0, 'what was revoked gets nothing more');
+  // Each device that asks no more was away for too long, or was revoked, or its LDevIDs went on to the end.
+  const { enrolled, renewed, recovered } = found.certificates;
+  assert.equal(enrolled, 30);
+  assert.ok(renewed > 60, told);
+  assert.ok(found.met.powerCuts > 5 && found.met.offline > 5, told);
+  // Three devices were revoked with the batch: their refusals are the only ones of that kind but for the revoked CA's.
+  assert.ok((found.refusals['client.certificate-revoked'] ?? 0) > 3, told);
+  // Devices whose CA was revoked are back by their IDevIDs, those with network within hours and not at their next renewal.
+  assert.ok(found.restored.devices > 10 && recovered >= found.restored.devices, told);
+  assert.ok(found.restored.medianMinutes <= 75, told);
+  assert.ok(isMet(found), told);
+  const page = plotPage(run, found);
+  assert.match(page, /<svg/);
+  assert.ok(!page.includes('<script') && !/https?:/.test(page), 'nothing from elsewhere');
+});
