@@ -3,7 +3,7 @@
 // hands over to that runtime.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, fstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -56,9 +56,20 @@ function streams(args) {
     const [, given = args[at + 1]] = /^--[a-z-]+-fd(?:=(\d+))?$/.exec(arg) ?? [undefined, ''];
     const fd = /^\d{1,3}$/.test(given ?? '') ? Number(given) : 0;
     for (let fill = stdio.length; fill < fd; fill += 1) stdio[fill] = 'ignore';
-    if (fd > 2) stdio[fd] = fd;
+    if (fd > 2) stdio[fd] = open(fd, arg);
   });
   return stdio;
+}
+
+/** A descriptor that the caller opened; to hand one on that is not open would end with no word of why. */
+function open(fd, option) {
+  try {
+    fstatSync(fd);
+    return fd;
+  } catch {
+    const name = option.split('=', 1)[0];
+    return stop(`keystead: ${name} ${fd}: this file descriptor is not open; open it where you call, as in ${fd}< FILE`);
+  }
 }
 
 /** Runs a TypeScript file of the workspace on the pinned runtime, passes signals on, and ends as it ends. */

@@ -1540,6 +1540,12 @@ export const ERRORS = {
     rule: 'a line goes on to sign by a key that its devices trusted by the policy before, unless it says cutOver',
     remedy: 'name the new key beside the old one first, bring its anchor to the devices, and retire the old one later',
   },
+  'firmware-order.floor-unknown': {
+    kind: 'conflict',
+    rule: 'after a restore or an older disk nobody knows how high the versions of a target stood: its first order says that it may go back',
+    remedy:
+      'find the highest version that devices have, from the log and the records, and order with --rollback: a larger quorum agrees',
+  },
   'firmware-order.before-restore': {
     kind: 'conflict',
     rule: 'a statement is of after the last restore: what was carried out before it may be forgotten',
@@ -1630,6 +1636,11 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'a signature is stamped while the certificate of its key is valid',
     remedy: 'ask again: a key that is certified now must sign',
+  },
+  'signing.too-many-of-one': {
+    kind: 'too-many',
+    rule: 'one submitter may have only so many requests for firmware signatures open at once',
+    remedy: 'wait until some have ended, withdraw what nobody needs, or raise signing.openPerSubmitter in config.json',
   },
   'signing.not-signed': { kind: 'not-found', rule: 'a result is there when a request is signed' },
   'signing.ended-unsigned': {

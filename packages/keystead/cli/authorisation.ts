@@ -9,6 +9,7 @@ import {
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import type { AuthorisationView, EnrolmentRequestView } from '../protocols/rest/authorisations.ts';
+import { duration } from './duration.ts';
 import { asOperator, asSigningOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { type SignWithOptions, signWithOptions } from './statement-signer.ts';
 
@@ -221,13 +222,4 @@ function count(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1 on.');
   return value;
-}
-
-/** @returns seconds. */
-function duration(text: string): number {
-  const match = /^(\d{1,6})([mhd])$/.exec(text);
-  const unit = { m: 60, h: 3600, d: 86_400 }[match?.[2] ?? ''];
-  if (match === null || unit === undefined)
-    throw new InvalidArgumentError('It must be a number and m, h or d, as 30d.');
-  return Number(match[1]) * unit;
 }

@@ -14,13 +14,14 @@ import {
   type Role,
   signCommissionStatement,
 } from '@keystead/core/lifecycle';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
 import { Layout } from '../files/layout.ts';
 import { readPassphrase } from '../keystore/index.ts';
 import type { FactoryView } from '../protocols/rest/factories.ts';
 import { personSigner } from '../start/operators.ts';
+import { duration } from './duration.ts';
 import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { elsewhereOptions, type SignWithOptions, statementSigner } from './statement-signer.ts';
 
@@ -219,11 +220,3 @@ function orderText(content: CommissionOrder): string {
 }
 
 const wholeSecond = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
-
-/** Seconds, of `30m`, `12h`, `7d`. */
-function duration(text: string): number {
-  const [, count, unit] = /^([1-9][0-9]{0,4})([smhd])$/.exec(text) ?? [];
-  const seconds = { s: 1, m: 60, h: 3600, d: DAY }[unit ?? ''];
-  if (count === undefined || seconds === undefined) throw new InvalidArgumentError('such as 30m, 12h or 7d');
-  return Number(count) * seconds;
-}

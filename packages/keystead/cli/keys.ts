@@ -12,6 +12,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import { Layout } from '../files/layout.ts';
 import type { KeyEventView, KeyView, WarningView } from '../inventory/index.ts';
+import { duration } from './duration.ts';
 import { EXIT } from './exit.ts';
 import { checkFleetCommand } from './fleet-keys.ts';
 import { type KeySource, recordsOf, serviceOf } from './key-source.ts';
@@ -158,16 +159,6 @@ const oneOf =
     if (allowed.includes(text)) return text;
     throw new InvalidArgumentError(`One of: ${allowed.join(', ')}.`);
   };
-
-const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, y: 365 * 86_400 };
-
-/** Seconds. */
-function duration(text: string): number {
-  const [, number = '', unit = ''] = /^(\d{1,7})([smhdy])$/.exec(text) ?? [];
-  const seconds = Number(number) * (UNITS[unit] ?? Number.NaN);
-  if (Number.isNaN(seconds) || number === '') throw new InvalidArgumentError('A number and s, m, h, d or y: 90d.');
-  return Math.min(seconds, 9_999_999_999);
-}
 
 function count(text: string): number {
   if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError('A whole number from 1.');

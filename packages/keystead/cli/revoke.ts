@@ -19,12 +19,13 @@ import {
   signKeyOrder,
   signRevocationStatement,
 } from '@keystead/core/lifecycle';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { ActView, Census } from '../authority/index.ts';
 import type { RestClient } from '../client/rest.ts';
 import { systemClock } from '../clock/system.ts';
 import { Layout } from '../files/layout.ts';
 import type { KeyEventView, KeyView } from '../inventory/index.ts';
+import { duration } from './duration.ts';
 import { asSigningOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { requireTrue, type ShownCertificate } from './revocation-check.ts';
 import { elsewhereOptions, type SignWithOptions, signWithOptions } from './statement-signer.ts';
@@ -370,13 +371,3 @@ const print = (options: OperatorOptions, value: unknown, text: string): void => 
 };
 
 const wholeSecond = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
-
-const UNITS: Readonly<Record<string, number>> = { m: 60, h: 3600, d: 86_400 };
-
-/** Seconds. */
-function duration(text: string): number {
-  const [, number = '', unit = ''] = /^([1-9]\d{0,5})([mhd])$/.exec(text) ?? [];
-  const seconds = Number(number) * (UNITS[unit] ?? Number.NaN);
-  if (Number.isNaN(seconds)) throw new InvalidArgumentError('A number and m, h or d: 12h.');
-  return seconds;
-}

@@ -10,11 +10,11 @@ import {
   statesMarkdown,
   stepsMarkdown,
 } from '../rotation/index.ts';
+import { duration } from './duration.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
 import { emergencyCommand } from './rotate-emergency.ts';
 import { insistCommand } from './rotate-insist.ts';
 import { campaignsText, campaignText, dryRunText } from './rotate-text.ts';
-import { duration } from './sign-wait.ts';
 
 const CAMPAIGNS = '/api/v1/campaigns';
 const pathOf = (id: string, step = ''): string => `${CAMPAIGNS}/${encodeURIComponent(id)}${step}`;

@@ -3,12 +3,13 @@ import { firmwareOrderSha256, parseFirmwareStatement, type Role } from '@keystea
 import { Command } from 'commander';
 import { durableWrite } from '../files/durable.ts';
 import type { RequestView } from '../signing/index.ts';
+import { duration } from './duration.ts';
 import { offlineSigner } from './offline-signer.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
 import { namedFile } from './sign-files.ts';
 import { requireOwnCopy, statementOf } from './sign-statement.ts';
 import { printView, requestText } from './sign-text.ts';
-import { duration, lookUp, REQUESTS } from './sign-wait.ts';
+import { lookUp, REQUESTS } from './sign-wait.ts';
 import { elsewhereOptions, type SignWithOptions, statementSigner } from './statement-signer.ts';
 
 interface ApproveOptions extends OperatorOptions, SignWithOptions {

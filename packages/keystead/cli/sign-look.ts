@@ -1,11 +1,12 @@
 import { Command } from 'commander';
 import { durableWrite } from '../files/durable.ts';
 import type { RequestView } from '../signing/index.ts';
+import { duration } from './duration.ts';
 import { EXIT } from './exit.ts';
 import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { fetchStamps, fetchTo } from './sign-files.ts';
 import { printView, requestText } from './sign-text.ts';
-import { duration, lookUp, progressOf, REQUESTS, requireAlive, waitFor } from './sign-wait.ts';
+import { lookUp, progressOf, REQUESTS, requireAlive, waitFor } from './sign-wait.ts';
 import { asCaller, type WorkloadOptions, workloadOptions } from './sign-workload.ts';
 
 export function showCommand(): Command {

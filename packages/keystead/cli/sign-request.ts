@@ -5,11 +5,12 @@ import { parsePolicy, type StatementSigner } from '@keystead/core/lifecycle';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { RestClient } from '../client/rest.ts';
 import type { RequestView } from '../signing/index.ts';
+import { duration } from './duration.ts';
 import { asSigningOperator, type OperatorOptions, operatorOptions } from './operator.ts';
 import { handIn, type LocalFile, localFile } from './sign-files.ts';
 import { askingRole, requireOwnCopy, statementOf } from './sign-statement.ts';
 import { printView, requestText } from './sign-text.ts';
-import { duration, REQUESTS, waitFor } from './sign-wait.ts';
+import { REQUESTS, waitFor } from './sign-wait.ts';
 import { asWorkload, type WorkloadOptions, workloadOptions } from './sign-workload.ts';
 import { elsewhereOptions, type SignWithOptions } from './statement-signer.ts';
 

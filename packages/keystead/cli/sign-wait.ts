@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { KeysteadError } from '@keystead/core/errors';
-import { InvalidArgumentError } from 'commander';
 import type { RestClient } from '../client/rest.ts';
 import { systemClock } from '../clock/system.ts';
 import type { RequestView } from '../signing/index.ts';
@@ -55,14 +54,4 @@ export function progressOf({ id, state, approvers, needed, expiresAt, late }: Re
     default:
       return `${id}: ${state}`;
   }
-}
-
-const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
-
-/** Seconds, of a text such as 90s, 12h, 7d. */
-export function duration(text: string): number {
-  const [, number = '', unit = ''] = /^([1-9]\d{0,5})([smhd])$/.exec(text) ?? [];
-  const seconds = Number(number) * (UNITS[unit] ?? Number.NaN);
-  if (Number.isNaN(seconds)) throw new InvalidArgumentError('A number and s, m, h or d: 12h.');
-  return seconds;
 }

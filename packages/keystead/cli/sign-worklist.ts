@@ -5,10 +5,11 @@ import { parsePolicy } from '@keystead/core/lifecycle';
 import { Command } from 'commander';
 import type { RestClient } from '../client/rest.ts';
 import type { FirmwareKeyView, RequestView, WorklistEntry, WorklistPage } from '../signing/index.ts';
+import { duration } from './duration.ts';
 import { asOperator, asSigningOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { askingRole, requireOwnCopy, statementOf } from './sign-statement.ts';
 import { printView, requestText } from './sign-text.ts';
-import { duration, lookUp, REQUESTS } from './sign-wait.ts';
+import { lookUp, REQUESTS } from './sign-wait.ts';
 import { elsewhereOptions, type SignWithOptions } from './statement-signer.ts';
 
 const HOLDS_SECONDS = 86_400;

@@ -34,7 +34,7 @@ export async function signWithToken(uri: string, pinFd: string | undefined, data
   });
   const source =
     (pinFd !== undefined && { fd: Number(pinFd) }) ||
-    (pinFile === undefined ? ({ prompt: true } as const) : { file: pinFile });
+    (pinFile === undefined ? ({ prompt: 'PIN' } as const) : { file: pinFile });
   using pin = await readPassphrase(source);
   return withPersonKey(config, pin, key, (signer) => signer.sign(data));
 }

@@ -17,6 +17,7 @@ import { readCertificate } from '@keystead/core/x509';
 import { Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../clock/system.ts';
 import { TufRepository } from '../signing/tuf/index.ts';
+import { duration } from './duration.ts';
 import { writeDraft } from './quorum-files.ts';
 import { localFile, namedFile } from './sign-files.ts';
 
@@ -43,7 +44,7 @@ export function rootCommand(): Command {
     .option('--targets-key <file...>', 'public keys or certificates of those who sign targets, PEM')
     .option('--targets-threshold <n>', 'how many of them must', count)
     .option('--online-key <file>', 'public key of snapshot and timestamp, PEM')
-    .option('--for <time>', 'how long it is good, for example 365d', period, 365 * DAY)
+    .option('--for <time>', 'how long it is good, for example 365d', duration, 365 * DAY)
     .requiredOption('--out <file>', 'write the proposal here')
     .addHelpText(
       'after',
@@ -111,7 +112,7 @@ export function targetsCommand(): Command {
     .option('--product <name>', 'the product that added files are for; one repository has one')
     .option('--firmware-version <version>', 'the version of added files')
     .option('--counter <n>', 'the security counter of added files', count)
-    .option('--for <time>', 'how long they are good, for example 90d', period, 90 * DAY)
+    .option('--for <time>', 'how long they are good, for example 90d', duration, 90 * DAY)
     .requiredOption('--out <file>', 'write the proposal here')
     .addHelpText(
       'after',
@@ -167,13 +168,4 @@ function count(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1 on.');
   return value;
-}
-
-/** @returns seconds. */
-export function period(text: string): number {
-  const match = /^([1-9]\d{0,5})([mhd])$/.exec(text);
-  const unit = { m: 60, h: 3600, d: DAY }[match?.[2] ?? ''];
-  if (match === null || unit === undefined)
-    throw new InvalidArgumentError('It must be a number and m, h or d, as 30d.');
-  return Number(match[1]) * unit;
 }

@@ -27,13 +27,14 @@ import {
   type Versions,
   type Watch,
 } from '../signing/tuf/index.ts';
+import { duration } from './duration.ts';
 import { EXIT } from './exit.ts';
 import { type OfflineSignerOptions, offlineSigner } from './offline-signer.ts';
 import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { joinCommand, type QuorumFile } from './quorum-files.ts';
 import { namedFile } from './sign-files.ts';
 import { keydRepositories, keydRoles } from './tuf-keyd.ts';
-import { period, rootCommand, targetsCommand } from './tuf-propose.ts';
+import { rootCommand, targetsCommand } from './tuf-propose.ts';
 
 const METADATA: Omit<QuorumFile, 'sign'> = {
   what: 'a root or targets of a TUF repository',
@@ -123,10 +124,10 @@ function publishCommand(): Command {
     .option(
       '--snapshot-for <time>',
       'with --online-key: how long a snapshot is good, for example 7d',
-      period,
+      duration,
       7 * 86_400,
     )
-    .option('--timestamp-for <time>', 'with --online-key: how long a client can be frozen at most', period, 86_400)
+    .option('--timestamp-for <time>', 'with --online-key: how long a client can be frozen at most', duration, 86_400)
     .addHelpText(
       'after',
       '\nExamples:\n  $ keystead tuf publish ./repository --targets targets.json --files ./build --keyd pump\n' +

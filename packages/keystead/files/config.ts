@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { type AcmeSettings, AcmeSettingsSchema } from './acme-settings.ts';
 import { durableWrite } from './durable.ts';
 import type { Layout } from './layout.ts';
+import { SigningSettingsSchema } from './signing-settings.ts';
 import { WorkloadIssuerSchema } from './workload-settings.ts';
 
 const port = z.int().min(1).max(65_535);
@@ -32,6 +33,8 @@ const ConfigSchema = z.strictObject({
   headquarters: z.url({ protocol: /^https$/ }).optional(),
   /** Whose tokens of CI systems are believed, for submitting firmware only; without it nobody's. */
   workloads: z.array(WorkloadIssuerSchema).max(16).optional(),
+  /** The bounds of firmware signing; without it, as signing-settings.ts says. */
+  signing: SigningSettingsSchema.optional(),
   /** How serve speaks ACME; without it, as acme-settings.ts says. */
   acme: AcmeSettingsSchema.optional(),
 });

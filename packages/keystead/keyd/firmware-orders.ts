@@ -19,6 +19,8 @@ interface Highest {
   versionBy: string;
   securityCounter: number | null;
   counterBy: string;
+  /** When the last order of the target was taken, milliseconds since 1970. */
+  at: number;
 }
 
 /**
@@ -61,8 +63,10 @@ export class FirmwareOrders {
       versionBy: order.order,
       securityCounter: null,
       counterBy: order.order,
+      at: 0,
     };
     this.#highest.set(target, highest);
+    highest.at = Math.max(highest.at, Date.parse(order.time));
     if (compareVersions(order.version, highest.version) > 0) {
       highest.version = order.version;
       highest.versionBy = order.order;
@@ -126,6 +130,22 @@ export class FirmwareOrders {
   /** How many orders a key was used for. */
   uses(spkiSha256: string): number {
     return this.#uses.get(spkiSha256) ?? 0;
+  }
+
+  /**
+   * How high a target stood is not known any more where its orders may have been forgotten since the last that is known:
+   * by a restore, or by an older disk. Only the quorum that may go back says then from where it goes on. A development
+   * image runs on no device in the field, and waits for nobody.
+   * @param forgotAt when, milliseconds since 1970.
+   * @throws KeysteadError `firmware-order.floor-unknown`.
+   */
+  requireKnownFloor(order: FirmwareOrder, forgotAt: number | undefined): void {
+    if (forgotAt === undefined || order.rollback || order.environment === 'development') return;
+    const last = this.#highest.get(targetOf(order));
+    if (last !== undefined && last.at > forgotAt) return;
+    const known = last === undefined ? 'nothing' : `${last.version} and what came after it`;
+    const seen = `${order.version}, where ${known} is forgotten since ${new Date(forgotAt).toISOString()}`;
+    throw new KeysteadError('firmware-order.floor-unknown', { field: 'rollback', seen });
   }
 
   /**

@@ -24,6 +24,11 @@ export interface ServerOptions {
 const MAX_CONNECTIONS = 32;
 /** Requests of one connection that may be under way; then nothing more is read from it until half are done. */
 const MAX_UNDER_WAY = 2048;
+/**
+ * Bytes of requests that may be under way, of all connections together: a request that carries an image's subject is as
+ * long as a frame may be. It is overshot by what is read at once, and each connection may hold a part of a frame besides.
+ */
+const MAX_UNDER_WAY_BYTES = 32 * 1024 * 1024;
 /** Bytes of answers that a peer may leave untaken. */
 const MAX_BACKLOG = 16 * 1024 * 1024;
 
@@ -37,7 +42,9 @@ export class KeydServer {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #channels = new Set<Channel>();
+  readonly #paused = new Set<() => void>();
   #underWay = 0;
+  #underWayBytes = 0;
   #stopping = false;
   #idle: () => void = () => {};
 
@@ -103,13 +110,16 @@ export class KeydServer {
     let mine = 0;
     let paused = false;
     const weigh = (): void => {
-      const full = mine >= MAX_UNDER_WAY || channel.backlog > MAX_BACKLOG;
+      const full = mine >= MAX_UNDER_WAY || channel.backlog > MAX_BACKLOG || this.#underWayBytes >= MAX_UNDER_WAY_BYTES;
+      const bytesLeft = this.#underWayBytes <= MAX_UNDER_WAY_BYTES / 2;
       if (full && !paused) {
         paused = true;
+        this.#paused.add(weigh);
         channel.pause();
         if (channel.backlog > 0) channel.onDrain(weigh);
-      } else if (paused && mine <= MAX_UNDER_WAY / 2 && channel.backlog <= MAX_BACKLOG / 2) {
+      } else if (paused && bytesLeft && mine <= MAX_UNDER_WAY / 2 && channel.backlog <= MAX_BACKLOG / 2) {
         paused = false;
+        this.#paused.delete(weigh);
         channel.resume();
       }
     };
@@ -118,16 +128,21 @@ export class KeydServer {
       message: (text) => {
         mine += 1;
         this.#underWay += 1;
+        this.#underWayBytes += text.length;
         this.#answer(text, channel).finally(() => {
           mine -= 1;
           this.#underWay -= 1;
+          this.#underWayBytes -= text.length;
           weigh();
+          // Those that wait for the bytes of this one.
+          for (const other of [...this.#paused]) other();
           if (this.#underWay === 0) this.#idle();
         });
         weigh();
       },
       closed: (why) => {
         this.#channels.delete(channel);
+        this.#paused.delete(weigh);
         if (why !== undefined) log.warn({ error: why.toJSON() }, 'a connection was cut off');
       },
     });

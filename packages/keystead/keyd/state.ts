@@ -201,6 +201,12 @@ export class KeydState {
     return this.#restores.length + this.#recounts.length;
   }
 
+  /** When what was done before may last have been forgotten, by a restore or an older disk; milliseconds since 1970. */
+  get forgotAt(): number | undefined {
+    const last = [this.#restores.at(-1), this.#recounts.at(-1)].flatMap((one) => one?.time ?? []);
+    return last.length === 0 ? undefined : Math.max(...last.map((time) => Date.parse(time)));
+  }
+
   /** Takes a recount into account. Returns what takes it back, for when it could not be written. */
   takeRecount(recount: Recount): () => void {
     this.#recounts.push(recount);

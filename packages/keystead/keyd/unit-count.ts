@@ -49,9 +49,13 @@ export interface SeenCount {
   readonly journal: number | null;
 }
 
-/** Whether an entry uses up something that was granted so many times. */
+/**
+ * Whether an entry uses up something that was granted so many times, or raises what firmware may not go back behind: an
+ * older disk would give the one again, and lower the other.
+ */
 export const isCounted = (entry: JournalDraft | JournalEntry): boolean =>
   entry.kind === 'recount' ||
+  entry.kind === 'firmware-order' ||
   (entry.kind === 'certificate' && (entry.ticket !== undefined || entry.authorisation !== undefined));
 
 /**

@@ -18,8 +18,8 @@ export type PassphraseSource =
   | { readonly file: string }
   /** A file in which this machine's TPM has sealed it (`keystead tpm seal`). */
   | { readonly tpm2: SealedPassphrase }
-  /** The terminal, without echo. */
-  | { readonly prompt: true };
+  /** The terminal, without echo; it asks for a passphrase unless told what else. */
+  | { readonly prompt: true | 'PIN' };
 
 /** A passphrase, not a file that was named by mistake. */
 const LENGTH_CEILING = 4096;
@@ -41,7 +41,8 @@ export async function readPassphrase(source: PassphraseSource): Promise<SecretBy
 }
 
 function readSource(source: Exclude<PassphraseSource, { readonly tpm2: SealedPassphrase }>): Promise<Uint8Array> {
-  if ('prompt' in source) return promptPassphrase(LENGTH_CEILING);
+  if ('prompt' in source)
+    return promptPassphrase(LENGTH_CEILING, source.prompt === true ? 'Passphrase' : source.prompt);
   if ('fd' in source) return readToEnd(source.fd, `file descriptor ${source.fd}`);
   if ('file' in source) return readPrivateFile(source.file, 0o077, true);
   return readCredential(source.credential);

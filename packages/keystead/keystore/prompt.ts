@@ -13,14 +13,15 @@ const BACKSPACE = [0x08, 0x7f];
  * Asks for a passphrase on the controlling terminal, without echo, whatever stdin and stdout are connected to. It is
  * read as bytes into one buffer, never into a string. Backspace and Ctrl-U correct; Ctrl-C gives up.
  * @param ceiling most bytes that are taken.
+ * @param what the word by which it is asked for.
  * @throws KeysteadError `passphrase.unavailable` without a terminal, after Ctrl-C, or above the ceiling.
  */
-export async function promptPassphrase(ceiling: number): Promise<Uint8Array> {
+export async function promptPassphrase(ceiling: number, what = 'Passphrase'): Promise<Uint8Array> {
   const terminal = openTerminal();
   try {
     // Before the question: what is typed early must not show either.
     terminal.setRawMode(true);
-    process.stderr.write('Passphrase: ');
+    process.stderr.write(`${what}: `);
     return await readLine(terminal, ceiling);
   } finally {
     terminal.setRawMode(false);

@@ -81,6 +81,7 @@ export async function runServe(options: RunServeOptions): Promise<void> {
       sealingKey,
       acme: config.acme,
       workloads: config.workloads,
+      signing: config.signing,
     });
     undo.unshift(() => rooms.close());
     await rooms.start();

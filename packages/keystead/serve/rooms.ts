@@ -14,6 +14,7 @@ import { Authority, KeyClaims, RootCrlPublisher } from '../authority/index.ts';
 import { BundlePublisher, Uptake } from '../bundles/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
+import type { SigningSettings } from '../files/signing-settings.ts';
 import type { WorkloadIssuer } from '../files/workload-settings.ts';
 import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
@@ -46,6 +47,8 @@ export interface RoomsOptions {
   readonly sealingKey: SecretBytes;
   /** Whose tokens are believed of CI systems; without it nobody's. */
   readonly workloads?: readonly WorkloadIssuer[];
+  /** The bounds of firmware signing; without them, as signing-settings.ts says. */
+  readonly signing?: SigningSettings;
   /** How ACME is spoken; without it, as the defaults say. */
   readonly acme?: AcmeSettings;
   /** The least time between two checkpoints, milliseconds. */
@@ -179,6 +182,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const signing = new Signing({
     ...{ store, keyd, clock, audit, refusals, log, formatOf: firmwareFormat },
     directory: layout.signing,
+    settings: options.signing,
     get policy() {
       return policies.policy;
     },

@@ -90,20 +90,19 @@ export function signingDomain(
       throw error;
     },
     async keepSigningFile(caller, sha256, pieces) {
+      const { actor, requestId } = await submitter(caller, 'upload for signing');
       try {
         const bounded = leavingRoom(pieces, () => roomIn(layout.data));
-        return await signing.files.take(bounded, { most: MOST_IMAGE_BYTES, expected: sha256 });
+        return await signing.keep(bounded, { most: MOST_IMAGE_BYTES, expected: sha256 }, { actor, requestId });
       } catch (error) {
-        if (error instanceof KeysteadError) {
-          const { actor, requestId } = await submitter(caller, 'upload for signing');
+        if (error instanceof KeysteadError)
           await access.refused(error, { requestId, what: 'upload for signing' }, actor);
-        }
         throw error;
       }
     },
     async signingFile(caller, sha256) {
       await reader(caller, 'look up a file for signing');
-      const bytes = signing.files.sizeOf(sha256);
+      const bytes = signing.sizeOf(sha256);
       if (bytes === undefined) throw new KeysteadError('signing.image-unknown', { field: 'sha256', seen: sha256 });
       return { sha256, bytes };
     },

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Pieces } from '@keystead/core/crypto';
@@ -71,6 +71,28 @@ export class BlobStore {
   /** Its size, octets; undefined where there is none. It says nothing of what is in it. */
   sizeOf(sha256: string): number | undefined {
     return statSync(this.#path(sha256), { throwIfNoEntry: false })?.size;
+  }
+
+  /** Makes a file count as handed in at `now`: who has looked for it is about to name it. */
+  renew(sha256: string, now: Date): void {
+    if (this.sizeOf(sha256) !== undefined) utimesSync(this.#path(sha256), now, now);
+  }
+
+  /** What was handed in before a time (milliseconds since 1970), by its hash. */
+  unusedSince(time: number): string[] {
+    const names = readdirSync(this.#directory).filter((name) => NAME.test(name));
+    return names.filter((name) => (this.#handedIn(name) ?? time) < time);
+  }
+
+  /** Removes a file, unless it came again since `time`. @returns whether it did. @throws Error of node:fs. */
+  remove(sha256: string, time: number): boolean {
+    if ((this.#handedIn(sha256) ?? time) >= time) return false;
+    rmSync(this.#path(sha256));
+    return true;
+  }
+
+  #handedIn(sha256: string): number | undefined {
+    return statSync(this.#path(sha256), { throwIfNoEntry: false })?.mtimeMs;
   }
 
   /** @throws KeysteadError `signing.image-unknown`. */

@@ -5,13 +5,18 @@ import { type FirmwareOrder, firmwareTimestamp } from '@keystead/core/lifecycle'
 import type { SigningRequestRow } from '../store/index.ts';
 import type { Blob, BlobStore } from './blob-store.ts';
 import type { AskedBy, SigningDeps } from './deps.ts';
-import { stateAfter } from './states.ts';
+import { takeStep } from './step.ts';
 import { stamped, type TimeStampFiles } from './time-stamps.ts';
-import { eventOf, TOLD, textOf } from './told.ts';
+import { textOf } from './told.ts';
 import { statementsOf } from './view.ts';
 
 /** As many are looked for at a start. */
 const LISTED = 500;
+/**
+ * So many are carried out at once, and the rest in their turn: each hashes its image twice and holds a subject in memory,
+ * here and at keyd.
+ */
+const AT_ONCE = 4;
 /** How much longer than its image a signed image may be, octets. */
 const MOST_ADDED = 16 * 1024 * 1024;
 
@@ -24,6 +29,8 @@ export class CarryOut {
   readonly #files: BlobStore;
   readonly #stamps: TimeStampFiles;
   readonly #running = new Map<string, Promise<void>>();
+  /** Those that begin when one that runs has ended, the first that was asked for first. */
+  readonly #waiting = new Set<string>();
   readonly #late = new Map<string, string>();
 
   constructor(deps: SigningDeps, files: BlobStore, stamps: TimeStampFiles) {
@@ -32,11 +39,23 @@ export class CarryOut {
     this.#stamps = stamps;
   }
 
-  /** Begins with an approved request; one that is under way goes on. */
+  /** Begins with an approved request, or puts it behind those that are under way; one of these goes on. */
   begin(id: string): void {
     if (this.#running.has(id)) return;
-    const run = this.#try(id).finally(() => this.#running.delete(id));
-    this.#running.set(id, run);
+    this.#waiting.add(id);
+    this.#next();
+  }
+
+  #next(): void {
+    for (const id of this.#waiting) {
+      if (this.#running.size >= AT_ONCE) return;
+      this.#waiting.delete(id);
+      const run = this.#try(id).finally(() => {
+        this.#running.delete(id);
+        this.#next();
+      });
+      this.#running.set(id, run);
+    }
   }
 
   /** Why an approved request is not signed yet, as the last try found it. */
@@ -125,16 +144,8 @@ export class CarryOut {
     await this.#deps.store.commit((tx) => {
       const known = tx.signing.request(row.id);
       if (known?.state !== 'approved') return;
-      const after: SigningRequestRow = {
-        ...known,
-        state: stateAfter(row.id, known.state, event),
-        refusal: event === 'refuse' ? String(said.refusal) : null,
-        resultSha256: kept?.sha256 ?? null,
-        resultBytes: kept?.bytes ?? null,
-        changedAt: this.#deps.clock.now().getTime(),
-      };
-      tx.signing.step(after);
-      this.#deps.audit(tx, eventOf(TOLD[after.state], after, by, { ...said }));
+      const withResult = { ...known, resultSha256: kept?.sha256 ?? null, resultBytes: kept?.bytes ?? null };
+      takeStep(this.#deps, tx, withResult, event, by, said);
     });
   }
 }

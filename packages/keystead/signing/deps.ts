@@ -4,6 +4,7 @@ import type { Policy } from '@keystead/core/lifecycle';
 import type { Logger } from 'pino';
 import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
+import type { SigningSettings } from '../files/signing-settings.ts';
 import type { Store } from '../store/index.ts';
 import type { KeySignature, TimeStamper } from './time-stamps.ts';
 
@@ -27,6 +28,8 @@ export interface SigningDeps {
   readonly formatOf: (name: FirmwareFormatName) => FirmwareFormat;
   /** Where images, documents and results are kept. */
   readonly directory: string;
+  /** Its bounds; the defaults where there are none. */
+  readonly settings?: SigningSettings;
 }
 
 /** Who asks, for the audit log. */

@@ -1,28 +1,26 @@
 import { canonicalJson } from '@keystead/core/bytes';
+import type { Pieces } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import {
-  type FirmwareOrder,
-  firmwareOrderSha256,
-  parseFirmwareStatement,
-  requireFirmwareQuorum,
-  verifyFirmwareStatements,
-} from '@keystead/core/lifecycle';
+import { parseFirmwareStatement, requireFirmwareQuorum, verifyFirmwareStatements } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
+import { type SigningSettings, SigningSettingsSchema } from '../files/signing-settings.ts';
 import type { SigningRequestRow, Tx } from '../store/index.ts';
-import { BlobStore, type OpenBlob } from './blob-store.ts';
+import { type Blob, BlobStore, type OpenBlob } from './blob-store.ts';
 import { CarryOut } from './carry-out.ts';
 import type { AskedBy, SigningDeps } from './deps.ts';
+import { expireDue } from './expiry.ts';
+import { newRequest, refusalOf, requireRoom, requireThisOrder } from './request.ts';
 import { requireHigher, requireVersionFree } from './rollback.ts';
-import { INITIAL, type SigningEvent, stateAfter } from './states.ts';
-import { type Reading, type Submission, Submissions } from './submission.ts';
+import type { SigningEvent } from './states.ts';
+import { takeStep } from './step.ts';
+import { type Submission, Submissions } from './submission.ts';
 import { type DetachedTimeStamp, TimeStampFiles } from './time-stamps.ts';
-import { eventOf, TOLD, textOf } from './told.ts';
+import { eventOf, textOf } from './told.ts';
+import { Unreferenced } from './unreferenced.ts';
 import { type RequestView, statementsOf, viewOf } from './view.ts';
 
-/** A draft that nobody signs for in so long is over. */
-const DRAFT_MS = 7 * 86_400_000;
-/** Drafts, and requests that wait: beyond, somebody asks without end. */
-const MOST_OPEN = 500;
+/** So often is looked for files that nobody needs. */
+const SWEEP_MS = 3_600_000;
 /** The most that one answer lists. */
 const LISTED = 200;
 
@@ -37,12 +35,17 @@ export class Signing {
   readonly #submissions: Submissions;
   readonly #carryOut: CarryOut;
   readonly #stamps: TimeStampFiles;
+  readonly #settings: SigningSettings;
+  readonly #unreferenced: Unreferenced;
+  #sweptAt = 0;
 
   constructor(deps: SigningDeps) {
     this.#deps = deps;
     this.files = new BlobStore(deps.directory);
     this.#stamps = new TimeStampFiles(deps.directory);
     this.#submissions = new Submissions(deps, this.files);
+    this.#settings = SigningSettingsSchema.parse(deps.settings ?? {});
+    this.#unreferenced = new Unreferenced(deps, this.files, this.#settings.unusedDays);
     this.#carryOut = new CarryOut(deps, this.files, this.#stamps);
   }
 
@@ -55,8 +58,36 @@ export class Signing {
 
   /** Ends what has run out, and tries again what keyd was not there for. */
   async tick(): Promise<void> {
-    await this.#expire();
+    await expireDue(this.#deps);
     await this.#carryOut.all();
+    const now = this.#deps.clock.now().getTime();
+    if (now - this.#sweptAt < SWEEP_MS) return;
+    this.#sweptAt = now;
+    await this.#unreferenced.sweep();
+  }
+
+  /**
+   * Keeps a file that comes, durably; who brought it stands in the log before it is answered.
+   * @param most octets. @throws KeysteadError `signing.image-*`, and what the pieces throw; nothing is kept then.
+   */
+  async keep(pieces: Pieces, { most, expected }: { most: number; expected: string }, by: AskedBy): Promise<Blob> {
+    const kept = await this.files.take(pieces, { most, expected });
+    const { sha256, bytes } = kept;
+    const event = {
+      type: 'signing.uploaded',
+      ...by,
+      outcome: 'done' as const,
+      subject: { file: sha256 },
+      detail: { bytes },
+    };
+    await this.#deps.store.commit((tx) => void this.#deps.audit(tx, event));
+    return kept;
+  }
+
+  /** The size of a file that is kept, octets. Who looks for one is about to name it: its time begins again. */
+  sizeOf(sha256: string): number | undefined {
+    this.files.renew(sha256, this.#deps.clock.now());
+    return this.files.sizeOf(sha256);
   }
 
   /**
@@ -65,6 +96,7 @@ export class Signing {
    */
   submit(asked: Submission, by: AskedBy): Promise<RequestView> {
     return this.#audited('request a firmware signature', by, { request: asked.id }, async () => {
+      using _held = this.#unreferenced.hold(asked);
       const { order, reading } = await this.#submissions.read(asked);
       const text = canonicalJson(order);
       const now = this.#deps.clock.now().getTime();
@@ -76,8 +108,8 @@ export class Signing {
         }
         requireHigher(tx.signing, order);
         requireVersionFree(tx.signing, order);
-        requireRoom(tx);
-        const made = newRow(order, text, reading, by, now);
+        const made = newRequest(order, reading, by, now);
+        requireRoom(tx.signing, made, this.#settings.openPerSubmitter);
         tx.signing.insert(made);
         this.#deps.audit(tx, eventOf('signing.submitted', made, by, { reason: order.reason }));
         return made;
@@ -223,23 +255,6 @@ export class Signing {
     }
   }
 
-  async #expire(): Promise<void> {
-    const now = this.#deps.clock.now().getTime();
-    const due = this.#deps.store.read(({ signing }) => [
-      ...signing.requestsIn('draft', MOST_OPEN).filter(({ createdAt }) => createdAt + DRAFT_MS <= now),
-      ...signing.requestsIn('waiting', MOST_OPEN).filter(({ expiresAt }) => expiresAt !== null && expiresAt <= now),
-    ]);
-    if (due.length === 0) return;
-    const by: AskedBy = { actor: { kind: 'system', id: 'serve' }, requestId: 'none' };
-    await this.#deps.store.commit((tx) => {
-      for (const { id } of due) {
-        const row = tx.signing.request(id);
-        if (row?.state === 'draft' || row?.state === 'waiting')
-          this.#step(tx, row, 'expire', { ...by, requestId: row.requestId }, {});
-      }
-    });
-  }
-
   /** A request that may still change. @throws KeysteadError `signing.request-unknown`, `signing.request-closed`. */
   #open(tx: Tx, id: string): SigningRequestRow {
     const row = tx.signing.request(id);
@@ -260,12 +275,7 @@ export class Signing {
     by: AskedBy,
     said: NonNullable<AuditEvent['detail']>,
   ): SigningRequestRow {
-    const refusal = event === 'refuse' ? String(said.refusal) : null;
-    const state = stateAfter(row.id, row.state, event);
-    const after = { ...row, state, refusal, changedAt: this.#deps.clock.now().getTime() };
-    tx.signing.step(after);
-    this.#deps.audit(tx, eventOf(TOLD[state], after, by, said));
-    return after;
+    return takeStep(this.#deps, tx, row, event, by, said);
   }
 
   async #audited<T>(what: string, by: AskedBy, subject: AuditEvent['subject'], act: () => Promise<T>): Promise<T> {
@@ -278,41 +288,4 @@ export class Signing {
       throw error;
     }
   }
-}
-
-const refusalOf = ({ id, refusal }: SigningRequestRow): KeysteadError =>
-  new KeysteadError('signing.request-closed', { field: id, seen: `refused: ${refusal}` });
-
-/** What was signed must be this request, and not another of the same name. @throws KeysteadError. */
-function requireThisOrder(row: SigningRequestRow, order: FirmwareOrder): void {
-  if (canonicalJson(order) === row.order) return;
-  throw new KeysteadError('signing.request-differs', {
-    field: 'statement',
-    seen: `another order than that of ${row.id}`,
-  });
-}
-
-function requireRoom(tx: Tx): void {
-  const open = (['draft', 'waiting'] as const).reduce(
-    (sum, state) => sum + tx.signing.requestsIn(state, MOST_OPEN).length,
-    0,
-  );
-  if (open >= MOST_OPEN) throw new KeysteadError('signing.too-many', { field: 'requests', seen: `${open} are open` });
-}
-
-function newRow(order: FirmwareOrder, text: string, reading: Reading, by: AskedBy, now: number): SigningRequestRow {
-  const { id, product, environment, target, version, format, image, subjectSha256 } = order;
-  return {
-    ...{ id, product, environment, target, version, format, subjectSha256 },
-    state: INITIAL,
-    order: text,
-    orderSha256: firmwareOrderSha256(order),
-    imageSha256: image.sha256,
-    reading: JSON.stringify(reading),
-    statements: '[]',
-    actor: `${by.actor.kind}:${by.actor.id}`,
-    requestId: by.requestId,
-    ...{ expiresAt: null, refusal: null, resultSha256: null, resultBytes: null },
-    ...{ createdAt: now, changedAt: now },
-  };
 }

@@ -1,8 +1,9 @@
 import { toHex } from '@keystead/core/bytes';
 import { randomBytes, type SecretBytes, type Signer, softwareSigner } from '@keystead/core/crypto';
 import { signSignOn } from '@keystead/core/lifecycle';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { type PassphraseSource, readPassphrase, readSealedPkcs8Pem } from '../../keystore/index.ts';
+import { duration } from '../duration.ts';
 
 export interface OperatorKeyOptions {
   operator?: string;
@@ -22,12 +23,6 @@ export const signOnOptions = (command: Command): Command =>
     .option('--passphrase-fd <n>', 'its passphrase from this file descriptor; without it, it is asked for')
     .option('--passphrase-file <file>', 'the same from a file that only this user may read')
     .option('--for <time>', 'how long to be signed on, for example 8h, 30m; at most what the policy lets', duration);
-
-function duration(text: string): number {
-  const [, number, unit] = /^(\d{1,5})([mh])$/.exec(text) ?? [];
-  if (number === undefined) throw new InvalidArgumentError('a number with m or h, for example 8h');
-  return Number(number) * (unit === 'h' ? 3600 : 60);
-}
 
 const sourceOf = ({ passphraseFd, passphraseFile }: OperatorKeyOptions): PassphraseSource => {
   if (passphraseFd !== undefined) return { fd: Number(passphraseFd) };

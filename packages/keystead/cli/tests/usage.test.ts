@@ -31,6 +31,10 @@ test('words of a command line that do not fit are told by the command that finds
   refused(request(image, '--token-fd', '0'), 2, /--token-fd takes --url and --anchor/);
 });
 
+test('a file descriptor that is not open is told by its option and number', () => {
+  refused(request(image, '--token-fd', '99'), 1, /^keystead: --token-fd 99: this file descriptor is not open/);
+});
+
 test('a file that is named and cannot be read is told by its name, with exit code 3', () => {
   const absent = join(dir, 'absent');
   refused(request(dir), 3, /signing\.no-file/);

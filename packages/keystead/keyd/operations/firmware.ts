@@ -43,6 +43,7 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     const signers = order.keys.map((id) => requireFirmwareSigner(keyd, id, order, now));
     requireAfterRestore(keyd, params.statements);
     firmware.requireNext(order, orderSha256);
+    if (before === undefined) firmware.requireKnownFloor(order, keyd.state.forgotAt);
     if (before === undefined) requireUses(keyd, signers);
     else requireSameKeys(before, signers);
     const at = before === undefined ? now : new Date(before.order.time);

@@ -7,6 +7,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import fc from 'fast-check';
 import { type CounterReading, type MonotonicCounter, NO_MARK } from '../../keystore/index.ts';
 import { readJournal } from '../journal.ts';
+import type { JournalDraft } from '../journal-entry.ts';
 import { CountedJournal, END_POINTS, EndingCounter, type EndPoint } from './counted-journal.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'keystead-unit-count-'));
@@ -234,6 +235,38 @@ test('a recount holds wherever keyd ends after it: its own step is the last one 
     assert.equal(again.count.report.state, end === 'before the journal' ? 'rolled-back' : 'level', end);
     await again.close();
   }
+});
+
+test('an order for firmware takes a step of the counter, so that an older journal, with a lower floor of versions, signs nothing', async () => {
+  const draft: JournalDraft = {
+    ...{ time: '2026-03-01T08:00:00.000Z', kind: 'firmware-order' as const, order: 'o', orderSha256: '00'.repeat(32) },
+    ...{ product: 'pump', environment: 'production' as const, target: 'mcu', version: '2.0.0', securityCounter: 2 },
+    ...{
+      format: 'cms' as const,
+      keys: [{ id: 'pump-1', spkiSha256: '11'.repeat(32) }],
+      subjectSha256: '22'.repeat(32),
+    },
+    ...{ image: { sha256: '33'.repeat(32), bytes: 3 }, documents: [], reason: 'a test', rollback: false },
+    ...{ by: 'rel', approvers: ['amy'], requestId: 'r' },
+  };
+  const module = new MemoryCounter();
+  const [path, older] = [freshPath(), freshPath()];
+  await run(path, module, 1);
+  copyFileSync(path, older);
+  const opened = await CountedJournal.open(path, module, 41);
+  await opened.append(draft);
+  assert.equal(module.value, 43);
+  await opened.close();
+  const back = await CountedJournal.open(older, module, 41);
+  assert.equal(back.count.report.state, 'rolled-back');
+  await assert.rejects(back.append(draft), { code: 'keyd.journal-rolled-back' });
+  await back.close();
+  // One that was taken before there was a counter: whether it was the last, nobody knows.
+  const bare = freshPath();
+  writeFileSync(bare, `${JSON.stringify({ n: 1, ...draft })}\n`);
+  const untied = await CountedJournal.open(bare, module, 43);
+  await assert.rejects(untied.append(draft), { code: 'keyd.journal-rolled-back' });
+  await untied.close();
 });
 
 test('many units at once cost one step of the counter, and the first entry of their group names it', async () => {

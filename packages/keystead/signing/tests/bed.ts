@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { toHex } from '@keystead/core/bytes';
 import { SimulatedClock } from '@keystead/core/clock';
 import { generateSoftwareKey, type Signer, sha256, softwareSigner } from '@keystead/core/crypto';
@@ -16,6 +17,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { RefusalLog } from '../../access/index.ts';
 import { type AuditEntry, appendAudit, parseEntry } from '../../audit/index.ts';
+import type { SigningSettings } from '../../files/signing-settings.ts';
 import { openStore, type Store } from '../../store/index.ts';
 import type { AskedBy, FirmwareSigner } from '../deps.ts';
 import { type RequestView, Signing, type Submission } from '../index.ts';
@@ -39,6 +41,9 @@ export class StandIn implements FirmwareSigner {
   /** How many signatures it made. */
   signed = 0;
   away = false;
+  /** How many are at it at once, and the most that were. */
+  now = 0;
+  most = 0;
   /** Called before it answers. */
   between: () => void = () => {};
 
@@ -48,6 +53,10 @@ export class StandIn implements FirmwareSigner {
   }
 
   signFirmware: FirmwareSigner['signFirmware'] = async ({ statements, subject }) => {
+    this.now += 1;
+    this.most = Math.max(this.most, this.now);
+    await turn();
+    this.now -= 1;
     if (this.away) throw new KeysteadError('keyd.unreachable', { field: 'keyd' });
     const agreed = verifyFirmwareStatements(statements, this.#policy(), this.#clock.now());
     requireFirmwareQuorum(agreed);
@@ -79,6 +88,7 @@ export class SigningBed {
   readonly keyd: StandIn;
   readonly #signers: Readonly<Record<string, Signer>>;
   policy: Policy;
+  settings: SigningSettings | undefined;
   #store: Store | undefined;
   #signing: Signing | undefined;
 
@@ -123,6 +133,7 @@ export class SigningBed {
         return bed.policy;
       },
       formatOf: () => TEST_FORMAT,
+      settings: this.settings,
       directory: join(this.folder, 'signing'),
     });
     await this.#signing.start();

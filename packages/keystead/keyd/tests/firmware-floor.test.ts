@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { FirmwareBed, type FirmwarePerson, type OrderParts, registerTestFormat } from './firmware-bed.ts';
+
+let bed: FirmwareBed;
+let unregister: () => void;
+before(async () => {
+  unregister = registerTestFormat();
+  bed = await FirmwareBed.make();
+});
+after(async () => {
+  await bed.keyd.remove();
+  unregister();
+});
+
+async function refused(code: string, parts: OrderParts, by: readonly FirmwarePerson[] = ['amy']): Promise<void> {
+  const journal = (): string => readFileSync(join(bed.keyd.dir, 'journal'), 'utf8');
+  const found = journal();
+  await assert.rejects(bed.sign(parts, by), { code });
+  assert.equal(journal(), found);
+}
+
+const RESTORED = {
+  ...{ kind: 'restored', backupId: '00', manifestSha256: '00', custodians: ['cus'] },
+  ...{ acceptedLoss: false, crlNumbers: {}, refused: [] },
+} as const;
+
+/** What a restore from a backup leaves at the end of keyd's journal. */
+async function restore(): Promise<void> {
+  await bed.keyd.stop();
+  const path = join(bed.keyd.dir, 'journal');
+  const n = readFileSync(path, 'utf8').trimEnd().split('\n').length + 1;
+  bed.keyd.clock.advance(1);
+  const time = bed.keyd.clock.now().toISOString();
+  const log = { backup: 0, restored: 0, newestSeen: 0 };
+  appendFileSync(path, `${JSON.stringify({ n, ...RESTORED, time, log })}\n`);
+  await bed.keyd.start();
+  bed.keyd.clock.advance(2);
+}
+
+test('after a restore nobody knows how high the versions stood: the first production order of a target takes the quorum that may go back, and is the floor then', async () => {
+  await bed.sign({ version: '2.0.0', securityCounter: 2 });
+  await restore();
+  // Of a target that the backup knows, and of one that it may have forgotten wholly.
+  for (const target of ['main', 'gateway']) {
+    const parts = { version: '2.1.0', securityCounter: 2, target };
+    await refused('firmware-order.floor-unknown', parts);
+    await refused('firmware-order.too-few', { ...parts, rollback: true });
+    await bed.sign({ ...parts, rollback: true }, ['amy', 'ben']);
+    await refused('firmware-order.rollback', { ...parts, version: '2.0.9' });
+    await bed.sign({ ...parts, version: '2.1.1' });
+  }
+  await bed.keyd.restart();
+  await bed.sign({ version: '2.1.2', securityCounter: 2, target: 'gateway' });
+  await refused('firmware-order.floor-unknown', { version: '2.1.2', securityCounter: 2, target: 'third' });
+  await bed.sign({ version: '0.1.0', environment: 'development' });
+});
+
+test('another restore makes the floor unknown again', async () => {
+  await restore();
+  await refused('firmware-order.floor-unknown', { version: '3.0.0', securityCounter: 3 });
+});
