@@ -2,13 +2,13 @@ import { KeysteadError } from '@keystead/core/errors';
 import type { Role } from '@keystead/core/lifecycle';
 import { Command } from 'commander';
 import { durableWrite } from '../files/durable.ts';
+import { duration } from './duration.ts';
 import { offlineSigner } from './offline-signer.ts';
 import { type OperatorOptions, operatorOptions } from './operator.ts';
 import { printSent, send, shown } from './sign-approve.ts';
 import { namedFile } from './sign-files.ts';
 import { requireOwnCopy, statementOf } from './sign-statement.ts';
 import { printView, requestText } from './sign-text.ts';
-import { duration } from './sign-wait.ts';
 import { elsewhereOptions, type SignWithOptions, statementSigner } from './statement-signer.ts';
 
 interface ProposeOptions extends OperatorOptions, SignWithOptions {
