@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { SpkiSha256 } from '@keystead/core/bytes';
 import type { BundleContent } from '@keystead/core/trust';
+import { readCertificate } from '@keystead/core/x509';
 import { codeOf, type TestDevice } from '../../authority/tests/bed.ts';
 import { LaterCeremonies } from '../../keyd/tests/later-bed.ts';
 import type { PlanDraft } from '../index.ts';
 import { suggestedWindow } from '../index.ts';
+import { knowing } from '../known-by-bundle.ts';
+import { planOf } from '../plan.ts';
 import { RotationBed } from './bed.ts';
 
 let bed: RotationBed;
@@ -217,6 +220,33 @@ const bundle = (version: number, pins: readonly (readonly [key: string, use: 'cu
   };
   return { content, sha256: String(version).repeat(64) };
 };
+
+test('TEST-KEY-16 a bundle that has the new root in one role of the old one, and not in the other, does not know it', async () => {
+  const { certificates, issuers } = await bed.domain.keyd.client.trust();
+  // Any other certificate serves as that of the new root.
+  const [oldRoot, newRoot] = [certificates.root, issuers[0]?.certificate];
+  assert.ok(newRoot);
+  const roots = { old: readCertificate(oldRoot).spkiSha256, next: readCertificate(newRoot).spkiSha256 };
+  const rotation = planOf(plan('root', { kind: 'root', target: 'root', ...roots }));
+  const knows = (...roles: ('server' | 'device' | 'firmware')[]) => {
+    const { content, sha256 } = bundle(1, []);
+    const anchor = (role: (typeof roles)[number], certificate: typeof oldRoot) => ({
+      ...{ role, certificate, from: 0, until: 9_999_999_999 },
+    });
+    const anchors = [
+      anchor('server', oldRoot),
+      anchor('device', oldRoot),
+      ...roles.map((role) => anchor(role, newRoot)),
+    ];
+    const published = { content: { ...content, anchors }, sha256 };
+    const bundles = { latest: () => published, version: () => published };
+    return knowing(rotation, bundles, bed.domain.clock.now().getTime())({ version: 1, sha256 });
+  };
+  assert.equal(knows('server', 'device'), true);
+  assert.equal(knows('device'), false);
+  assert.equal(knows('server', 'firmware'), false);
+  assert.equal(knows(), false);
+});
 
 test('TEST-KEY-16 server keys switch only under a bundle with old, new and backup pin that every device has, and retire only when the newest bundle has dropped the old one', async () => {
   const published = [
