@@ -7,7 +7,7 @@ export type TrustEvent =
   | { readonly type: 'trust-failed'; readonly error: unknown; readonly retrySeconds: number };
 
 export interface TrustLoopOptions {
-  readonly trust: TrustUpdater;
+  readonly trust: Pick<TrustUpdater, 'update'>;
   readonly everySeconds: number;
   readonly timers?: Timers;
   /** Called after each look, when what it has brought is gone by. */
