@@ -202,6 +202,9 @@ test('TEST-KEY-10 TEST-KEY-14 TEST-KEY-24 a daemon and a real serve with keyd: i
   const refused = await daemon.event('tunnel-refused');
   assert.equal((refused.error as { field: string }).field, 'revoked');
 
+  // The real route was asked, and answered: no rotation is under way.
+  assert.equal((await daemon.event('renewal-window')).window, null);
+
   const gone = once(daemon.child, 'exit');
   daemon.child.kill('SIGTERM');
   assert.deepEqual(await gone, [0, null]);

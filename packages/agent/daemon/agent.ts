@@ -5,7 +5,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { z } from 'zod';
 import { CmpClient, type EnrolmentClient, EstClient, enrolmentClient } from '../enrol/index.ts';
-import { issuerRevoked, type RenewalEvent, RenewalLoop } from '../renewal/index.ts';
+import { issuerRevoked, type RenewalEvent, RenewalLoop, type RenewalWindow } from '../renewal/index.ts';
 import { DeviceState, nodeDisk, RollbackGuard } from '../state/index.ts';
 import { CrlCache, OcspClient } from '../tls/index.ts';
 import {
@@ -16,6 +16,7 @@ import {
   ProvenClock,
   type RulesSource,
   type RunningFirmware,
+  renewalInfo,
   reportUptake,
   TrustUpdater,
   uptakeOf,
@@ -33,6 +34,8 @@ export type AgentEvent =
   | { readonly type: 'ready'; readonly tunnels: readonly (string | number)[] }
   | { readonly type: 'reported' }
   | { readonly type: 'report-failed'; readonly error: unknown }
+  | { readonly type: 'renewal-window'; readonly window: RenewalWindow | null }
+  | { readonly type: 'renewal-info-failed'; readonly error: unknown }
   | { readonly type: 'connections-ended'; readonly count: number }
   | { readonly type: 'clock-behind'; readonly provenTime: Date };
 
@@ -43,6 +46,9 @@ const Firmware = z.strictObject({
   version: word,
   securityCounter: z.int().min(0).max(0xffff_ffff).nullable(),
 });
+
+/** How often a server is asked for a renewal window (the Retry-After of docs/rotation.md). */
+const WINDOW_SECONDS = 6 * 3600;
 
 /** What a daemon has open: the key holder, the state under its lock, and the counter where there is one. */
 export interface OpenDevice {
@@ -213,6 +219,7 @@ export class Agent {
     const count = await this.#tls.judgeAgain();
     if (count > 0) this.#tell({ type: 'connections-ended', count });
     if (event.type === 'taken') await this.#reportSoon();
+    await this.#askForWindow();
   }
 
   #afterRenewal(event: RenewalEvent): void {
@@ -234,6 +241,24 @@ export class Agent {
     } catch (error) {
       this.#tell({ type: 'report-failed', error });
       if (error instanceof KeysteadError && error.code === 'uptake.refused') this.#renewals.suspect();
+    }
+  }
+
+  #askedForWindow: Date | undefined;
+
+  /** With a look for bundles, but not more often than the server wants to be asked. */
+  async #askForWindow(): Promise<void> {
+    const current = this.#device.state.credential('current');
+    const since = this.#clock.now().getTime() - (this.#askedForWindow?.getTime() ?? Number.NEGATIVE_INFINITY);
+    if (current === undefined || (since >= 0 && since < WINDOW_SECONDS * 1000)) return;
+    this.#askedForWindow = this.#clock.now();
+    const { est, pin } = this.#config.server;
+    try {
+      const window = await renewalInfo(this.#tls, est, pin);
+      this.#tell({ type: 'renewal-window', window: window ?? null });
+      this.#renewals.suggest(current.keyId, window);
+    } catch (error) {
+      this.#tell({ type: 'renewal-info-failed', error });
     }
   }
 

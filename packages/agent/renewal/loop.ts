@@ -5,7 +5,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { acceptIssued, CmpRefusal, type EnrolmentClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
 import type { Credential, DeviceIdentity, DeviceState } from '../state/index.ts';
-import { type RenewalNeed, renewalNeed } from './schedule.ts';
+import { type RenewalNeed, type RenewalWindow, renewalNeed } from './schedule.ts';
 import { nodeTimers, type Timers } from './timers.ts';
 
 /** What happened, for logs and screens. */
@@ -78,6 +78,8 @@ export class RenewalLoop {
   #tried: RenewalNeed['need'] = 'none';
   /** The credential was refused: its CA may be gone. */
   #suspect = false;
+  /** What a server has suggested, and for which credential. */
+  #suggested: { readonly keyId: string; readonly window: RenewalWindow | undefined } | undefined;
 
   constructor(options: RenewalOptions) {
     this.#options = options;
@@ -100,6 +102,15 @@ export class RenewalLoop {
   suspect(): void {
     this.#suspect = true;
     if (!this.#stopped && this.#running === undefined) this.#wait(0);
+  }
+
+  /**
+   * A server would have a credential renewed in a window, which may be over; undefined: when it is due by itself. It holds
+   * for that credential, and never puts off what is due. A wait after a failure is not cut short.
+   */
+  suggest(keyId: string, window: RenewalWindow | undefined): void {
+    this.#suggested = { keyId, window };
+    if (!this.#stopped && this.#running === undefined && this.#failures === 0) this.#wait(0);
   }
 
   /** Ends; resolves when a step that was under way is over. */
@@ -151,8 +162,8 @@ export class RenewalLoop {
   }
 
   async #act(): Promise<number> {
-    const { state, clock, graceSeconds, issuerRevoked } = this.#options;
-    const need = (await this.#issuerGone()) ?? renewalNeed(state.credential('current'), clock.now(), graceSeconds);
+    const { state, issuerRevoked } = this.#options;
+    const need = (await this.#issuerGone()) ?? this.#need();
     this.#tried = need.need;
     this.#retireExpiredPrevious();
     // A suspicion that came while the CRLs were asked may know more than they did.
@@ -177,8 +188,15 @@ export class RenewalLoop {
     const { serial, notAfter } = readCertificate(now.certificate);
     const type = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
     this.#tell({ type, serial, notAfter });
-    const next = renewalNeed(state.credential('current'), clock.now(), graceSeconds);
+    const next = this.#need();
     return next.need === 'none' ? this.#secondsUntil(next.until) : this.#first;
+  }
+
+  #need(): RenewalNeed {
+    const { state, clock, graceSeconds } = this.#options;
+    const current = state.credential('current');
+    const window = current?.keyId === this.#suggested?.keyId ? this.#suggested?.window : undefined;
+    return renewalNeed(current, clock.now(), graceSeconds, window);
   }
 
   /** What to do where the CA of the current credential was revoked. A certificate of it that waits is given up. */
@@ -247,9 +265,7 @@ export class RenewalLoop {
    * the IDevID, and a device without a credential must not wait long for it.
    */
   #endedMeanwhile(): boolean {
-    const { state, clock, graceSeconds } = this.#options;
-    if (this.#tried !== 'renew') return false;
-    return renewalNeed(state.credential('current'), clock.now(), graceSeconds).need === 'enrol';
+    return this.#tried === 'renew' && this.#need().need === 'enrol';
   }
 
   /**

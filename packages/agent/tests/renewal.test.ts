@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { SimulatedClock } from '@keystead/core/clock';
-import { spkiSha256 } from '@keystead/core/crypto';
+import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import {
@@ -374,6 +374,37 @@ test('stopping ends the loop for good', async () => {
   await ring(device);
   await loop.stop();
   assert.equal(device.timers.next, undefined);
+});
+
+test('TEST-KEY-14 a window that the server suggests moves the renewal of that credential forward, spread by the hash, and of no other', async () => {
+  const device = await bench('pump-window');
+  device.server.lifetimeSeconds = 86_400;
+  const { clock } = device.fleet;
+  const loop = device.loop();
+  const due = await loop.step();
+  const first = device.state.credential('current') ?? assert.fail('no credential');
+  const now = clock.now().getTime();
+  const window = (from: number, until: number) => ({
+    start: new Date(now + from * 1000),
+    end: new Date(now + until * 1000),
+  });
+  const isAbout = (seconds: number | undefined, expected: number): void =>
+    assert.ok(Math.abs((seconds ?? -1) - expected) < 1, `${seconds}, not ${expected}`);
+  loop.suggest('another', window(-2, -1));
+  isAbout(await loop.step(), due ?? -1);
+  loop.suggest(first.keyId, window(90_000, 100_000));
+  isAbout(await loop.step(), due ?? -1);
+  const hash = Buffer.from(sha256(first.certificate)).readUInt32LE(0) / 2 ** 32;
+  loop.suggest(first.keyId, window(-1, 1));
+  const waited = await loop.step();
+  if (hash > 0.5) isAbout(waited, Math.min(due ?? -1, -1 + 2 * hash));
+  loop.suggest(first.keyId, window(-2, -1));
+  await loop.step();
+  assert.deepEqual(
+    device.events.map(({ type }) => type),
+    ['enrolled', 'renewed'],
+  );
+  assert.ok(Number(await loop.step()) > 1, 'it said nothing of the one that came');
 });
 
 test('steps are taken one at a time: one that is asked for meanwhile is the one under way, and no second key is made', async () => {
