@@ -333,6 +333,16 @@ export class KeydContext {
     return this.state.timeAt(this.#clock.now());
   }
 
+  /**
+   * The time by which to stamp now. Journal and floor each judge the clock itself, so that what they let it go back does
+   * not add up to more than a token's accuracy. @throws KeysteadError `clock.went-back`.
+   */
+  stampTime(): Date {
+    const clock = this.#clock.now();
+    const [known, floor] = [this.state.timeAt(clock), this.tsa.floor.timeAt(clock)];
+    return known > floor ? known : floor;
+  }
+
   /** The keys of OCSP responders that are in memory now. */
   respondersInMemory(): Result<'keys'>['responders'] {
     return [...this.#inForce.responders.values()].flatMap(({ inMemory }) => inMemory ?? []);
