@@ -240,6 +240,8 @@ test('TEST-KEY-10 keyd compares each filter with its own list: one that omits a 
   await assert.rejects(refresh(), code('trust-bundle.too-soon'));
   // A revocation makes the next one urgent, and a delta is enough.
   await revoke(serials[2]);
+  // It does not make one urgent that leaves it out: there would be a reason again, and no end.
+  await assert.rejects(ask([], []), code('trust-bundle.too-soon'));
   const chain = await bed.delta([base], certificates);
   const urgent = await refresh(chain);
   assert.deepEqual(
@@ -252,11 +254,31 @@ test('TEST-KEY-10 keyd compares each filter with its own list: one that omits a 
   assert.equal(carried.says(operational.issuerSpkiSha256, serials[2]), true);
 });
 
+test('TEST-KEY-10 a revoked certificate that keyd does not remember to have issued, as after a restore, must be in the filter too', async () => {
+  const forgotten = '5a17000000000000000000000000000000000001' as Serial;
+  // The front end knows it from its own records, as one that is good.
+  certificates.push({ issuer: 'operational', serial: forgotten, revoked: false });
+  const omitting = [await bed.filter(certificates)];
+  await revoke(forgotten);
+  const { serials } = await client().trustRevocations({ issuer: 'operational', from: 0, limit: 10 });
+  assert.ok(serials.includes(forgotten));
+  await assert.rejects(refresh(omitting), code('trust-bundle.filter-refused', /is revoked, and not in it/));
+  assert.equal((await refresh()).changed, false);
+});
+
 test('a refresh without a filter keeps the one before while it is fresh, and is refused with one that somebody holds back', async () => {
   pass();
   const kept = await ask([], []);
   const before = (await client().trustBundles({ after: kept.version - 2, limit: 1 })).bundles[0];
   assert.equal(kept.filterSha256, before?.filterSha256);
+  // Nor does the age of the filter: one bundle an interval, also where the front end gives filters with old dates.
+  await assert.rejects(ask([], []), code('trust-bundle.too-soon'));
+  const old = new Date(bed.keyd.clock.now().getTime() - 3_600_000);
+  const expires = new Date(old.getTime() + 7 * DAY * 1000);
+  await assert.rejects(
+    refresh([await bed.filter(certificates, { date: old, expires })]),
+    code('trust-bundle.too-soon'),
+  );
   pass(2 * 3600);
   await assert.rejects(ask([], []), code('trust-bundle.filter-refused', /built every/));
 });
