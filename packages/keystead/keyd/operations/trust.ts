@@ -259,11 +259,15 @@ async function tell(kept: KeptBundle): Promise<Result<'signTrustBundle'>> {
   };
 }
 
-/** The bundles that were signed: whoever publishes them looks here for what it missed. */
+/**
+ * The bundles that were signed: whoever publishes them looks here for what it missed, so one that is being signed is waited
+ * for.
+ */
 export async function trustBundles(
   keyd: KeydContext,
   { after, limit }: Params<'trustBundles'>,
 ): Promise<Result<'trustBundles'>> {
+  await keyd.state.trust.turnstile.alone(async () => {});
   const found = keyd.state.trust.after(after, limit);
   const bundles = [];
   for (const kept of found) bundles.push(await tell(kept));
