@@ -210,7 +210,7 @@ export class KeydState {
   /** Takes a recount into account. Returns what takes it back, for when it could not be written. */
   takeRecount(recount: Recount): () => void {
     this.#recounts.push(recount);
-    const unskip = this.trust.skip();
+    const unskip = this.trust.skip(recount.time);
     return () => {
       this.#recounts.splice(this.#recounts.indexOf(recount), 1);
       unskip();
