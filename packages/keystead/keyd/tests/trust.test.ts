@@ -148,7 +148,7 @@ test('TEST-KEY-10 an order counts once, for the content that it was written for,
   assert.equal(entries().length, 2);
 });
 
-test('TEST-KEY-20 a pin set without a backup, or a bundle that nobody could follow, is refused whoever signs it', async () => {
+test('TEST-KEY-16 a pin set without a backup, or a bundle that nobody could follow, is refused whoever signs it', async () => {
   const filter = [await bed.filter(certificates)];
   const content = await bed.content();
   const [pins] = content.pins;
@@ -170,7 +170,7 @@ test('TEST-KEY-20 a pin set without a backup, or a bundle that nobody could foll
   assert.equal(entries().length, 2);
 });
 
-test('TEST-KEY-20 a change that would strand devices is refused, unless the order says so and the larger quorum signs it', async () => {
+test('TEST-KEY-16 a change that would strand devices is refused, unless the order says so and the larger quorum signs it', async () => {
   const filter = async () => [await bed.filter(certificates)];
   const content = await bed.content();
   const [pins] = content.pins;
