@@ -33,7 +33,7 @@ import { type Hierarchy, lastTranscript } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
 import type { CaRevocationJournalEntry, JournalEntry, PolicyJournalEntry } from './journal-entry.ts';
-import { KeyLedger, type KeyLedgerEntry } from './key-ledger.ts';
+import { isOfKeys, KeyLedger, type KeyLedgerEntry } from './key-ledger.ts';
 import { LogSigner } from './log-signer.ts';
 import type { OcspResponder } from './ocsp-responder.ts';
 import { PolicyChain, type PolicyStep } from './policy-chain.ts';
@@ -238,7 +238,7 @@ export class KeydContext {
       state.replay(entry);
       count.replay(entry);
       if (entry.kind === 'policy') changes.push(entry);
-      if (entry.kind === 'key' || entry.kind === 'firmware-key' || entry.kind === 'restored') orders.push(entry);
+      if (isOfKeys(entry)) orders.push(entry);
     };
     const journal = await Journal.open(join(dir, 'journal'), replay, count);
     try {

@@ -29,7 +29,7 @@ export class FirmwareAdoptions {
     for (const [key, certificate] of certificates) {
       const certificateSha256 = certSha256(certificate);
       if (this.#known.has(certificateSha256)) continue;
-      const { serial, spkiSha256, notAfter } = readCertificate(certificate);
+      const { serial, spkiSha256, notBefore, notAfter } = readCertificate(certificate);
       const entry = {
         time: now.toISOString(),
         kind: 'firmware-certificate' as const,
@@ -37,6 +37,7 @@ export class FirmwareAdoptions {
         certificateSha256,
         serial,
         spkiSha256,
+        notBefore: notBefore.toISOString(),
         notAfter: notAfter.toISOString(),
         transcriptSha256: ceremony,
       };

@@ -409,7 +409,7 @@ test('TEST-KEY-23 a firmware key of production that comes out of a backup is sus
   const order = (statements: string[]) => bed.keyd.client.orderFirmwareKey({ statements, requestId: 'resume' });
   await assert.rejects(order(old), { code: 'firmware-order.before-restore' });
   await order(await bed.keyStatements('pump-2', 'resume', ['pia']));
-  await bed.sign({ version: '1.9.0', securityCounter: 4, keys: ['pump-2'] });
+  await bed.sign({ version: '1.9.0', securityCounter: 4, keys: ['pump-2'], rollback: true }, ['amy', 'ben']);
   await bed.keyd.restart();
   await bed.sign({ version: '1.9.1', securityCounter: 4, keys: ['pump-2'] });
   // A journal in which somebody suspended it between the restore and its return, as one of before this rule has.
@@ -434,6 +434,21 @@ test('TEST-KEY-23 a firmware key of production that comes out of a backup is sus
   await order(await bed.keyStatements('pump-2', 'resume', ['pia']));
 });
 
+test('TEST-KEY-15 a new certificate for its key neither makes it younger nor lifts its suspension by a restore, and keyd starts after each', async () => {
+  const ledgered = async () => {
+    const { keys } = await bed.keyd.client.keys();
+    const key = keys.find(({ id }) => id === 'firmware-pump-2');
+    return { activatedAt: key?.activatedAt?.toISOString(), state: key?.changes.at(-1)?.change };
+  };
+  const before = await ledgered();
+  assert.equal(before.state, 'resume');
+  await later.firmware('pump-2-renewed', ['pump-2'], { policy: await bed.policy() });
+  await later.take();
+  assert.deepEqual(await ledgered(), before);
+  const parts = { version: '1.9.2', securityCounter: 4, keys: ['pump-2'], rollback: true };
+  await bed.sign(parts, ['amy', 'ben']);
+});
+
 test('a key that the policy names no more is left out by the next ceremony, and the hierarchy is proven without it', async () => {
   await bed.change((policy) => {
     const { firmware } = policy;
@@ -447,8 +462,8 @@ test('a key that the policy names no more is left out by the next ceremony, and 
     await holdCrl({ ...options, policy }, { print() {}, confirm: async () => 'yes' });
   });
   const pins = await later.take();
-  assert.deepEqual(Object.keys(pins.firmware), ['pump-2', 'pump-3']);
-  await bed.sign({ version: '1.9.2', securityCounter: 4, keys: ['pump-2'] });
+  assert.deepEqual(Object.keys(pins.firmware).sort(), ['pump-2', 'pump-3']);
+  await bed.sign({ version: '1.9.3', securityCounter: 4, keys: ['pump-2'] });
 });
 
 test('TEST-KEY-15 a key that was killed is destroyed, one that devices trust is not; keyd starts without it and makes no other under its id', async () => {
