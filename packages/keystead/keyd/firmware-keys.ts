@@ -61,15 +61,19 @@ export async function openFirmwareKeys(
 ): Promise<ReadonlyMap<string, DerCertificate>> {
   const certificates = new Map(production);
   for (const key of policy.firmware?.keys ?? []) {
-    // What was once of production never becomes one of development: it keeps the certificate that it has. Where that key was
-    // destroyed no other one takes its id.
-    if (production.has(key.id)) continue;
+    // What was once of production never becomes one of development: it keeps the certificate that it has. Where a key that
+    // was certified is destroyed no other one takes its id.
+    if (production.has(key.id) || isDestroyed(dir, keystore, key)) continue;
     await makeFirmwareKey(keystore, key);
     if (key.environment === 'production') continue;
     certificates.set(key.id, await developmentCertificate(dir, keystore, policy, key, now));
   }
   return certificates;
 }
+
+/** Whether a development key has been certified and is gone since. */
+const isDestroyed = (dir: string, keystore: Keystore, { id }: FirmwareKey): boolean =>
+  existsSync(developmentFile(dir, id)) && !keystore.list().some((one) => one.id === firmwareKeystoreId(id));
 
 async function developmentCertificate(
   dir: string,
