@@ -499,4 +499,17 @@ test('TEST-KEY-15 the worklist has each image that a key signed, by whom it was 
   assert.deepEqual([(await row())?.signedAgain, (await row())?.goesBack], [again.order, true]);
   // Both keys in one order: it is no signature without the first.
   assert.ok((await of('pump-2-dev')).every(({ signedAgain }) => signedAgain === null || signedAgain === first.order));
+  // What the first key signed stands for no image once that is killed, whatever becomes of the second one.
+  const second = async () => (await of('pump-2-dev')).find(({ order }) => order === again.order)?.signedAgain;
+  assert.equal(await second(), first.order);
+  await bed.kill('pump-1-dev', ['amy', 'pia']);
+  assert.equal(await second(), null);
+  assert.equal((await row())?.signedAgain, again.order);
+  await bed.keyd.stop();
+  await destroyFirmwareKey(bed.keyd.rehearsal.layout, passphrase(KEYD_PASSPHRASE), bed.keyd.clock, 'pump-1-dev');
+  await bed.keyd.start();
+  assert.equal(await second(), null);
+  assert.equal(await why('pump-1-dev'), undefined);
+  await bed.keyd.restart();
+  await bed.sign({ ...parts, version: '3.0.2', keys: ['pump-2-dev'] });
 });
