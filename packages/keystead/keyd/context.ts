@@ -247,10 +247,12 @@ export class KeydContext {
       const { keystore, clock } = parts;
       const { policy } = policies.inForce;
       // At a factory node there is none: it signs no firmware.
+      const certified = parts.hierarchy.firmware;
+      const wasProduction = (spki: string): boolean => state.firmwareAdoptions.hasKey(spki);
       const firmware =
         parts.hierarchy.node === undefined
-          ? await openFirmwareKeys(dir, keystore, policy, parts.hierarchy.firmware, clock.now())
-          : parts.hierarchy.firmware;
+          ? await openFirmwareKeys(dir, keystore, policy, certified, wasProduction, clock.now())
+          : certified;
       if (parts.hierarchy.node === undefined) await adoptFirmware(parts, state, journal);
       if (parts.hierarchy.node === undefined) await makeTufKeys(keystore, policy);
       if (parts.hierarchy.node === undefined) await openTrustKeys(keystore, policy.trust?.keys ?? []);

@@ -15,6 +15,11 @@ export class FirmwareAdoptions {
     if (entry.kind === 'firmware-certificate') this.#known.set(entry.certificateSha256, entry);
   }
 
+  /** Whether a ceremony ever certified the key with this SHA-256 of its public key, hex. */
+  hasKey(spkiSha256: string): boolean {
+    return [...this.#known.values()].some((one) => one.spkiSha256 === spkiSha256);
+  }
+
   /**
    * Writes down what is not yet.
    * @param certificates of production, by the key's id in the policy.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { toPem } from '@keystead/core/bytes';
@@ -464,6 +464,35 @@ test('a key that the policy names no more is left out by the next ceremony, and 
   const pins = await later.take();
   assert.deepEqual(Object.keys(pins.firmware).sort(), ['pump-2', 'pump-3']);
   await bed.sign({ version: '1.9.3', securityCounter: 4, keys: ['pump-2'] });
+});
+
+test('a key of production is never one of development, nor the other way: not even when the policy names it so after it was left out', async () => {
+  await bed.change((policy) => {
+    line(policy).keys.push(
+      keyed('pump-1', { environment: 'development' }),
+      keyed('pump-4', { environment: 'development' }),
+    );
+  });
+  await bed.keyd.restart();
+  assert.match((await why('pump-1')) ?? '', /without a certificate/);
+  assert.equal(await why('pump-4'), null);
+  await bed.change((policy) => {
+    const { firmware } = policy;
+    assert.ok(firmware);
+    firmware.keys = firmware.keys.map((key) => (key.id === 'pump-4' ? { ...key, environment: 'production' } : key));
+  });
+  await assert.rejects(later.firmwareRequest(['pump-4']), {
+    code: 'ceremony.firmware-key',
+    seen: /a key of development/,
+  });
+  // Also where the request was made nevertheless.
+  const { layout } = bed.keyd.rehearsal;
+  const [file, kept] = [join(layout.keyd, 'firmware', 'pump-4.pem'), later.out('pump-4.kept')];
+  renameSync(file, kept);
+  await later.firmware('pump-4', ['pump-4'], { policy: await bed.policy() });
+  renameSync(kept, file);
+  await importRefused('bundle.foreign', undefined, 'firmware pump-4');
+  later.dirs.pop();
 });
 
 test('TEST-KEY-15 a key that was killed is destroyed, one that devices trust is not; keyd starts without it and makes no other under its id', async () => {
