@@ -134,6 +134,11 @@ export class FleetDevice {
     if (this.#cause === 'none') this.#cause = 'server away';
   }
 
+  /** The server is back. With a credential that is good still a device has lost nothing: a gap after it has no excuse. */
+  withServer(): void {
+    if (this.#cause === 'server away' && this.#goodUntil > this.#now) this.#cause = 'none';
+  }
+
   /** The CA `revoked` is gone since `at`: its devices' peers say so when they next speak to one. */
   losesCa(revoked: DerCertificate, at: number): void {
     const chain = this.#state?.credential('current')?.chain ?? [];
