@@ -36,9 +36,11 @@ export type AgentEvent =
   | { readonly type: 'connections-ended'; readonly count: number }
   | { readonly type: 'clock-behind'; readonly provenTime: Date };
 
+/** As the server takes it: a report that it refuses would prove no credential. */
+const word = z.string().regex(/^[\x21-\x7e]{1,64}$/);
 const Firmware = z.strictObject({
-  product: z.string().min(1).max(64),
-  version: z.string().min(1).max(64),
+  product: word,
+  version: word,
   securityCounter: z.int().min(0).max(0xffff_ffff).nullable(),
 });
 
@@ -231,6 +233,7 @@ export class Agent {
       this.#tell({ type: 'reported' });
     } catch (error) {
       this.#tell({ type: 'report-failed', error });
+      if (error instanceof KeysteadError && error.code === 'uptake.refused') this.#renewals.suspect();
     }
   }
 

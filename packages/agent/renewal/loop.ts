@@ -68,7 +68,7 @@ export class RenewalLoop {
   readonly #first: number;
   readonly #most: number;
   #cancel: (() => void) | undefined;
-  #running: Promise<void> | undefined;
+  #running: Promise<number | undefined> | undefined;
   #stopped = true;
   #failures = 0;
   #failedProofs = 0;
@@ -93,12 +93,13 @@ export class RenewalLoop {
     this.#wait(0);
   }
 
-  /** A peer refuses the current credential: the next step looks whether its CA still counts. It is taken at once. */
+  /**
+   * A peer refuses the current credential: the next step looks whether its CA still counts. It is taken at once; where one
+   * is under way, when that is over, and where that one asks a server, after the wait that it ends with.
+   */
   suspect(): void {
     this.#suspect = true;
-    if (this.#stopped || this.#running !== undefined) return;
-    this.#cancel?.();
-    this.#wait(0);
+    if (!this.#stopped && this.#running === undefined) this.#wait(0);
   }
 
   /** Ends; resolves when a step that was under way is over. */
@@ -110,9 +111,20 @@ export class RenewalLoop {
 
   /**
    * One look at the state and at most one renewal. Resolves to the seconds until the next look is due, or undefined
-   * when people must help. Never throws: failures are events.
+   * when people must help. Never throws: failures are events. Steps are taken one at a time: who asks for one while another
+   * is under way has that one's end.
    */
-  async step(): Promise<number | undefined> {
+  step(): Promise<number | undefined> {
+    this.#running ??= this.#step().then((next) => {
+      this.#running = undefined;
+      if (next === undefined) this.#stopped = true;
+      else if (!this.#stopped) this.#wait(next);
+      return next;
+    });
+    return this.#running;
+  }
+
+  async #step(): Promise<number | undefined> {
     try {
       const seconds = await this.#act();
       this.#failures = 0;
@@ -132,22 +144,19 @@ export class RenewalLoop {
     }
   }
 
+  /** The one alarm: another wait takes its place. */
   #wait(seconds: number): void {
-    this.#cancel = this.#timers.after(seconds * 1000, () => {
-      this.#running = this.step().then((next) => {
-        this.#running = undefined;
-        if (next === undefined) this.#stopped = true;
-        else if (!this.#stopped) this.#wait(next);
-      });
-    });
+    this.#cancel?.();
+    this.#cancel = this.#timers.after(seconds * 1000, () => void this.step());
   }
 
   async #act(): Promise<number> {
-    const { state, clock, graceSeconds } = this.#options;
+    const { state, clock, graceSeconds, issuerRevoked } = this.#options;
     const need = (await this.#issuerGone()) ?? renewalNeed(state.credential('current'), clock.now(), graceSeconds);
     this.#tried = need.need;
     this.#retireExpiredPrevious();
-    if (need.need === 'none') return this.#secondsUntil(need.until);
+    // A suspicion that came while the CRLs were asked may know more than they did.
+    if (need.need === 'none') return this.#suspect && issuerRevoked !== undefined ? 0 : this.#secondsUntil(need.until);
     if (need.need === 'people') {
       throw new KeysteadError('renewal.grace-ended', {
         field: state.deviceId,

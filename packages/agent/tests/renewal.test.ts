@@ -375,3 +375,41 @@ test('stopping ends the loop for good', async () => {
   await loop.stop();
   assert.equal(device.timers.next, undefined);
 });
+
+test('steps are taken one at a time: one that is asked for meanwhile is the one under way, and no second key is made', async () => {
+  const device = await bench('pump-steps');
+  const loop = device.loop();
+  const [one, other] = [loop.step(), loop.step()];
+  assert.equal(await one, await other);
+  assert.deepEqual(
+    device.events.map(({ type }) => type),
+    ['enrolled'],
+  );
+});
+
+test('a suspicion that comes while the CRLs are asked is looked into as well, by a step of its own', async () => {
+  const device = await bench('pump-suspect');
+  let looks = 0;
+  const { promise: asked, resolve: asking } = Promise.withResolvers<void>();
+  const { promise: answer, resolve: answered } = Promise.withResolvers<boolean>();
+  const loop = device.loop({
+    issuerRevoked: async () => {
+      looks += 1;
+      asking();
+      return answer;
+    },
+  });
+  await loop.step();
+  loop.start();
+  loop.suspect();
+  device.timers.ring();
+  await asked;
+  loop.suspect();
+  const ended = loop.step();
+  answered(false);
+  assert.equal(await ended, 0, 'the next look is due at once');
+  assert.equal(device.timers.next, device.fleet.clock.now().getTime());
+  assert.ok(Number(await loop.step()) > 0);
+  assert.equal(looks, 2);
+  await loop.stop();
+});

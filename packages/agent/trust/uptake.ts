@@ -36,10 +36,10 @@ export async function reportUptake(
   uptake: Uptake,
   { pin, slot }: { readonly pin?: string; readonly slot?: CredentialSlot } = {},
 ): Promise<void> {
-  const { hostname, port } = new URL(server);
+  const { host: authority, hostname, port } = new URL(server);
   const host = hostname.replace(/^\[|\]$/g, '');
   const socket = await tls.connect({ host, port: port === '' ? 443 : Number(port) }, pin, slot);
-  const http = new HttpOverTls(socket, `${hostname}:${port}`);
+  const http = new HttpOverTls(socket, authority);
   try {
     const { status } = await http.send({
       method: 'POST',
