@@ -160,7 +160,10 @@ class Simulation {
 
   #away(isAway: boolean): void {
     this.#server.isAway = isAway;
-    if (isAway) for (const device of this.#devices) device.withoutServer();
+    for (const device of this.#devices) {
+      if (isAway) device.withoutServer();
+      else device.withServer();
+    }
   }
 
   async #compromise(): Promise<void> {

@@ -2997,12 +2997,11 @@ export const ERRORS = {
   'rotation.strands-devices': {
     kind: 'forbidden',
     rule: 'a rotation that would cut devices off goes on only when a quorum insists on these very devices',
-    remedy: 'keystead rotate plan NAME shows them and why; keystead rotate insist NAME asks for it',
+    remedy: 'keystead rotate dry-run NAME shows them and why; keystead rotate insist propose NAME asks for it',
   },
   'rotation.too-many-devices': {
     kind: 'too-large',
     rule: 'a campaign has at most a million devices',
-    remedy: 'plan it by product or by batch',
   },
   'rotation.unplanned-device': { kind: 'not-found', rule: 'the device must be one of the campaign' },
   'rotation-order.malformed': {

@@ -28,6 +28,8 @@ export class Campaigns {
   readonly #deps: RotationDeps;
   /** Steps that read the whole fleet come one after another. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** The look at the uptake that is under way: over a large fleet it takes longer than from one tick to the next. */
+  #ticking: Promise<void> | undefined;
 
   constructor(deps: RotationDeps) {
     this.#deps = deps;
@@ -102,6 +104,7 @@ export class Campaigns {
     return this.#audited('insist on a rotation', by, () =>
       this.#inTurn(async () => {
         const row = this.#deps.store.read((records) => knownRow(records, id));
+        requireOpen(row, 'insist');
         const agreed = verifyRotationOrder(statements, this.#deps.policy, this.#deps.clock.now());
         const plan = planOfRow(row);
         const run = await this.#asked(row, plan);
@@ -181,7 +184,7 @@ export class Campaigns {
     return this.#audited('advance a rotation', by, () =>
       this.#inTurn(async () => {
         const row = this.#deps.store.read((records) => knownRow(records, id));
-        await this.#watch(row);
+        await this.#watch(id);
         return canStep(row, 'switch') ? this.#switch(id, by) : this.#nextRing(id, by);
       }),
     );
@@ -230,10 +233,15 @@ export class Campaigns {
     return this.#simple(id, 'pause', 'pause a rotation', by, { reason }, { pauseReason: reason });
   }
 
-  /** Lets it go on; the windows of its rings have not run meanwhile, and what failed before counts no more. @throws KeysteadError `rotation.*`, audited. */
+  /**
+   * Lets it go on; windows and patience have not run meanwhile, and what failed before counts no more.
+   * @throws KeysteadError `rotation.*`, audited.
+   */
   resume(id: string, reason: string, by: AskedBy): Promise<CampaignView> {
     return this.#simple(id, 'resume', 'resume a rotation', by, { reason }, { pauseReason: null }, (tx, row) => {
-      tx.rotation.moveWindows(id, row.changedAt, this.#now() - row.changedAt);
+      // Those whose devices are late already stay; in the others neither window nor patience has run.
+      const late = row.changedAt - planOfRow(row).patienceSeconds * 1000;
+      tx.rotation.moveWindows(id, late, this.#now() - row.changedAt);
       // Else it would pause again at once, for what people have just seen.
       tx.rotation.acknowledge(id);
     });
@@ -295,6 +303,7 @@ export class Campaigns {
     return this.#audited('report a failed device', by, async () => {
       await this.#deps.store.commit((tx) => {
         const row = knownRow(tx, id);
+        requireOpen(row, 'a failed device');
         if (tx.rotation.device(id, deviceId) === undefined) {
           throw new KeysteadError('rotation.unplanned-device', { field: 'device', seen: deviceId });
         }
@@ -306,14 +315,23 @@ export class Campaigns {
     });
   }
 
-  /** Counts the uptake of what is open, and pauses what fails. */
-  async tick(): Promise<void> {
-    const open = this.#deps.store.read((records) => records.rotation.open());
-    for (const row of open) await this.#inTurn(() => this.#watch(row));
+  /** Counts the uptake of what is open, and pauses what fails. While it is at that, another call waits for the same. */
+  tick(): Promise<void> {
+    this.#ticking ??= this.#tick().finally(() => {
+      this.#ticking = undefined;
+    });
+    return this.#ticking;
   }
 
-  async #watch(row: CampaignRow): Promise<void> {
-    if (row.state === 'planned' || row.state === 'paused') return;
+  async #tick(): Promise<void> {
+    const open = this.#deps.store.read((records) => records.rotation.open());
+    for (const { id } of open) await this.#inTurn(() => this.#watch(id));
+  }
+
+  /** Looks at the campaign as it is when its turn has come: somebody may have paused or ended it while this waited. */
+  async #watch(id: string): Promise<void> {
+    const row = this.#deps.store.read((records) => knownRow(records, id));
+    if (row.endedAt !== null || row.state === 'planned' || row.state === 'paused') return;
     await watchUptake(this.#deps, row);
     await this.#pauseOnFailures(row.id);
   }
@@ -424,6 +442,11 @@ function knownRow(records: Reader, id: string): CampaignRow {
   const row = records.rotation.campaign(id);
   if (row === undefined) throw new KeysteadError('rotation.unknown', { field: 'id', seen: id });
   return row;
+}
+
+/** @throws KeysteadError `rotation.step` where it has ended: nothing of it changes any more. */
+function requireOpen({ id, state, endedAt }: CampaignRow, what: string): void {
+  if (endedAt !== null) throw new KeysteadError('rotation.step', { field: id, seen: `${what}, where it is ${state}` });
 }
 
 /** @throws KeysteadError `rotation.step` where the kind cannot be taken back any more. */

@@ -4,7 +4,7 @@ import type { PublishedBundles } from './deps.ts';
 import type { BundleKnows } from './dry-run.ts';
 import type { Plan } from './plan.ts';
 
-/** Whether a bundle believes a key in the role of the campaign, at a time (ms). */
+/** Whether a bundle believes a key in a role of the campaign, at a time (ms). */
 export function believes({ kind, target }: Plan, content: BundleContent, key: string | undefined, at: number): boolean {
   const seconds = Math.floor(at / 1000);
   switch (kind) {
@@ -28,16 +28,27 @@ export function believes({ kind, target }: Plan, content: BundleContent, key: st
   }
 }
 
+/**
+ * Whether a bundle believes the key that comes, at a time (ms): a root in every role in which it believes the old one.
+ * A device that takes servers by the old root alone would be cut off when they have certificates by the new one.
+ */
+export function believesNext(plan: Plan, content: BundleContent, at: number): boolean {
+  if (plan.kind !== 'root') return believes(plan, content, plan.next, at);
+  const rolesOf = (key: string | undefined): Set<string> => {
+    const of = content.anchors.filter((anchor) => believes(plan, { ...content, anchors: [anchor] }, key, at));
+    return new Set(of.map(({ role }) => role));
+  };
+  const next = rolesOf(plan.next);
+  return next.size > 0 && [...rolesOf(plan.old)].every((role) => next.has(role));
+}
+
 /** Whether the bundle that a device reports knows the key that comes; each version is read once. */
 export function knowing(plan: Plan, bundles: PublishedBundles, at: number): BundleKnows {
   const known = new Map<number, { sha256: string; knows: boolean } | undefined>();
   return ({ version, sha256 }) => {
     if (!known.has(version)) {
       const published = bundles.version(version);
-      known.set(
-        version,
-        published && { sha256: published.sha256, knows: believes(plan, published.content, plan.next, at) },
-      );
+      known.set(version, published && { sha256: published.sha256, knows: believesNext(plan, published.content, at) });
     }
     const found = known.get(version);
     return found === undefined || found.sha256 !== sha256 ? undefined : found.knows;

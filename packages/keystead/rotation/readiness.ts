@@ -2,7 +2,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { caOf, isIssuerId } from '@keystead/core/lifecycle';
 import type { Reader } from '../store/index.ts';
 import type { RotationDeps } from './deps.ts';
-import { believes } from './known-by-bundle.ts';
+import { believes, believesNext } from './known-by-bundle.ts';
 import type { Plan } from './plan.ts';
 
 type Deps = Pick<RotationDeps, 'policy' | 'issuers' | 'rollovers' | 'bundles' | 'clock'>;
@@ -82,8 +82,11 @@ export function requireSwitched(plan: Plan, deps: Deps): void {
 function requireBelieved(plan: Plan, { bundles }: Deps, now: number) {
   const latest = bundles.latest();
   if (latest === undefined) throw notReady('next', 'no trust bundle was published');
-  if (believes(plan, latest.content, plan.next, now)) return latest;
-  throw notReady('next', `trust bundle ${latest.content.version} does not have it`);
+  if (believesNext(plan, latest.content, now)) return latest;
+  throw notReady(
+    'next',
+    `trust bundle ${latest.content.version} does not have it, or not in every role of the old one`,
+  );
 }
 
 /**

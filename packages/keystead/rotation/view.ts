@@ -35,7 +35,7 @@ export interface CampaignView {
   /** The first moment at which the old one may be retired; null before the start. */
   readonly retireNotBefore: string | null;
   readonly rings: readonly RingView[];
-  /** How many devices a quorum gives up. */
+  /** Who signed that it goes on although devices are cut off. */
   readonly insistedBy: readonly string[];
 }
 

@@ -4,7 +4,7 @@ import { parseBundle } from '@keystead/core/trust';
 import type { BundlePublisher } from '../bundles/index.ts';
 import type { PublishedBundles, RotationDeps } from '../rotation/index.ts';
 
-/** Campaigns' view of the published bundles: by the files, and by the hash that devices report ({@link takeBundle}). */
+/** Campaigns' view of the published bundles: by the files, and by the hash that devices report (`takeBundle`). */
 export function publishedBundles(bundles: BundlePublisher): PublishedBundles {
   const version: PublishedBundles['version'] = (number) => {
     const file = bundles.files.bundleNow(number);

@@ -189,8 +189,11 @@ export function rotationQueries(dialect: Dialect) {
         .groupBy('ring')
         .orderBy('ring'),
     ),
-    /** The certificates of a device that are not revoked, the newest first. */
-    credentialsOfDevice: query<{ deviceId: string; count: number }>()((q, a) =>
+    /**
+     * Of each profile the newest certificate of a device, the newest of all first. A hold is not for good: it counts. An
+     * IDevID is among them however many LDevIDs came after it.
+     */
+    credentialsOfDevice: query<{ deviceId: string }>()((q, a) =>
       q
         .selectFrom('certificate')
         .select([
@@ -203,17 +206,28 @@ export function rotationQueries(dialect: Dialect) {
           'status',
         ])
         .where('device_id', '=', a.deviceId)
-        .where('status', '=', sql<'good'>`'good'`)
-        .orderBy('issued_at', 'desc')
-        .limit(a.count),
+        .where('status', '<>', sql<'revoked'>`'revoked'`)
+        .where(({ not, exists, selectFrom }) =>
+          not(
+            exists(
+              selectFrom('certificate as later')
+                .select('later.serial')
+                .where('later.device_id', '=', a.deviceId)
+                .where('later.status', '<>', sql<'revoked'>`'revoked'`)
+                .whereRef('later.profile', '=', 'certificate.profile')
+                .whereRef('later.issued_at', '>', 'certificate.issued_at'),
+            ),
+          ),
+        )
+        .orderBy('issued_at', 'desc'),
     ),
-    /** A certificate of this issuer that can be used still, other than those of keyd itself. */
+    /** How many certificates of an issuer can be used still, or again when a hold ends. */
     livingOfIssuer: query<{ issuer: IssuerName; now: number }>()((q, a) =>
       q
         .selectFrom('certificate')
         .select((eb) => eb.fn.countAll<number>().as('count'))
         .where('issuer', '=', a.issuer)
-        .where('status', '=', sql<'good'>`'good'`)
+        .where('status', '<>', sql<'revoked'>`'revoked'`)
         .where('not_after', '>', a.now),
     ),
   };

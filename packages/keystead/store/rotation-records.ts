@@ -10,9 +10,6 @@ import type {
 } from './rotation-rows.ts';
 import type { Prepared } from './statement.ts';
 
-/** More certificates of one device than are looked at: the newest are the first. */
-const MOST_CREDENTIALS = 16;
-
 /** A campaign as a device meets it. */
 export interface DeviceCampaign {
   readonly campaign: string;
@@ -74,11 +71,12 @@ export class RotationReader {
     return this.statements.ringCounts.all({ campaign });
   }
 
+  /** Of each profile the newest certificate of a device that is not revoked for good, the newest of all first. */
   credentials(deviceId: string): DeviceCredentialRow[] {
-    return this.statements.credentialsOfDevice.all({ deviceId, count: MOST_CREDENTIALS });
+    return this.statements.credentialsOfDevice.all({ deviceId });
   }
 
-  /** How many certificates of an issuer can be used still. */
+  /** How many certificates of an issuer can be used still, or again when a hold ends. */
   living(issuer: IssuerName, now: number): number {
     return this.statements.livingOfIssuer.first({ issuer, now })?.count ?? 0;
   }

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { SpkiSha256 } from '@keystead/core/bytes';
 import type { BundleContent } from '@keystead/core/trust';
+import { readCertificate } from '@keystead/core/x509';
 import { codeOf, type TestDevice } from '../../authority/tests/bed.ts';
 import { LaterCeremonies } from '../../keyd/tests/later-bed.ts';
 import type { PlanDraft } from '../index.ts';
 import { suggestedWindow } from '../index.ts';
+import { knowing } from '../known-by-bundle.ts';
+import { planOf } from '../plan.ts';
 import { RotationBed } from './bed.ts';
 
 let bed: RotationBed;
@@ -161,6 +164,48 @@ test('a campaign overlaps with no other, changes no word of its plan, and is ref
   assert.equal(await codeOf(bed.campaigns.start('one', bed.by())), 'rotation.step');
 });
 
+test('TEST-KEY-16 a CA that certified IDevIDs cuts their devices off, however many LDevIDs each has had since', async () => {
+  for (let count = 0; count < 17; count += 1) {
+    bed.domain.clock.advance(1);
+    await bed.domain.enrol(first);
+  }
+  await bed.campaigns.plan(plan('factory', { kind: 'issuing-ca', target: 'manufacturing' }), bed.by());
+  const { cutOff } = await bed.campaigns.dryRun('factory');
+  assert.deepEqual(
+    cutOff.map(({ deviceId, why }) => [deviceId, why]),
+    [first, second].map(({ id }) => [id, ['idevid-by-the-old']]),
+  );
+  await bed.campaigns.abort('factory', 'only a test', bed.by());
+});
+
+test('patience does not run while a campaign is paused, ticks that come together are one, and what has ended takes nothing more', async () => {
+  await bed.domain.enrol(first);
+  await bed.domain.enrol(second);
+  bed.domain.clock.advance(1);
+  await bed.campaigns.plan(plan('patient', { spreadSeconds: 5, patienceSeconds: 20 }), bed.by());
+  await bed.campaigns.start('patient', bed.by());
+  await advance('patient');
+  // The window is over, and the patience is not.
+  bed.domain.clock.advance(10);
+  await bed.campaigns.pause('patient', 'a look', bed.by());
+  bed.domain.clock.advance(30);
+  await bed.campaigns.resume('patient', 'all is well', bed.by());
+  const tick = bed.campaigns.tick();
+  assert.equal(bed.campaigns.tick(), tick);
+  await tick;
+  assert.equal(bed.campaigns.show('patient').state, 'switched', 'fifteen seconds are left');
+  bed.domain.clock.advance(20);
+  // The tick waits for its turn, and finds the campaign as it is then.
+  const ended = bed.campaigns.rollBack('patient', 'only a test', bed.by());
+  await bed.campaigns.tick();
+  await ended;
+  assert.equal(bed.campaigns.show('patient').rings[0]?.failed, 0);
+  const run = await bed.campaigns.dryRun('patient');
+  const signed = [await bed.statement(run, 'ada'), await bed.statement(run, 'pol')];
+  assert.equal(await codeOf(bed.campaigns.insist('patient', signed, bed.by())), 'rotation.step');
+  assert.equal(await codeOf(bed.campaigns.reportFailure('patient', first.id, 'x', bed.by())), 'rotation.step');
+});
+
 /** A double of a published bundle: what a campaign reads of it is the pins. */
 const bundle = (version: number, pins: readonly (readonly [key: string, use: 'current' | 'next' | 'backup'])[]) => {
   const keys = pins.map(([key, use]) => ({
@@ -175,6 +220,33 @@ const bundle = (version: number, pins: readonly (readonly [key: string, use: 'cu
   };
   return { content, sha256: String(version).repeat(64) };
 };
+
+test('TEST-KEY-16 a bundle that has the new root in one role of the old one, and not in the other, does not know it', async () => {
+  const { certificates, issuers } = await bed.domain.keyd.client.trust();
+  // Any other certificate serves as that of the new root.
+  const [oldRoot, newRoot] = [certificates.root, issuers[0]?.certificate];
+  assert.ok(newRoot);
+  const roots = { old: readCertificate(oldRoot).spkiSha256, next: readCertificate(newRoot).spkiSha256 };
+  const rotation = planOf(plan('root', { kind: 'root', target: 'root', ...roots }));
+  const knows = (...roles: ('server' | 'device' | 'firmware')[]) => {
+    const { content, sha256 } = bundle(1, []);
+    const anchor = (role: (typeof roles)[number], certificate: typeof oldRoot) => ({
+      ...{ role, certificate, from: 0, until: 9_999_999_999 },
+    });
+    const anchors = [
+      anchor('server', oldRoot),
+      anchor('device', oldRoot),
+      ...roles.map((role) => anchor(role, newRoot)),
+    ];
+    const published = { content: { ...content, anchors }, sha256 };
+    const bundles = { latest: () => published, version: () => published };
+    return knowing(rotation, bundles, bed.domain.clock.now().getTime())({ version: 1, sha256 });
+  };
+  assert.equal(knows('server', 'device'), true);
+  assert.equal(knows('device'), false);
+  assert.equal(knows('server', 'firmware'), false);
+  assert.equal(knows(), false);
+});
 
 test('TEST-KEY-16 server keys switch only under a bundle with old, new and backup pin that every device has, and retire only when the newest bundle has dropped the old one', async () => {
   const published = [
