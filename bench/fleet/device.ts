@@ -43,6 +43,8 @@ export class FleetDevice {
   #cameBack = 0;
   /** Until when a peer takes its credential, by the true time. */
   #goodUntil = 0;
+  /** The key of its credential, as was counted last. */
+  #held: string | undefined;
   /** What went wrong since it last had a good credential. */
   #cause: Cause = 'none';
   /** Of its looks the newest counts. */
@@ -213,14 +215,7 @@ export class FleetDevice {
       case 'enrolled':
       case 'renewed':
       case 'recovered':
-        if (this.#revoked) tally.leaked += 1;
-        tally.certificate(event.type, this.#now);
-        this.#account();
-        this.#goodUntil = readCertificate(this.#credential()).notAfter.getTime();
-        if (this.#compromisedAt !== undefined)
-          tally.restored.push(this.#now - Math.max(this.#compromisedAt, this.#cameBack));
-        this.#compromisedAt = undefined;
-        if (this.#ahead === 0) this.#cause = 'none';
+        this.#gained(event.type);
         break;
       case 'stopped':
         this.#account();
@@ -232,6 +227,20 @@ export class FleetDevice {
       case 'postponed':
         break;
     }
+  }
+
+  /** It has a new credential. */
+  #gained(how: 'enrolled' | 'renewed' | 'recovered'): void {
+    const { tally } = this.#around;
+    if (this.#revoked) tally.leaked += 1;
+    tally.certificate(how, this.#now);
+    this.#account();
+    this.#held = this.#state?.credential('current')?.keyId;
+    this.#goodUntil = readCertificate(this.#credential()).notAfter.getTime();
+    if (this.#compromisedAt !== undefined)
+      tally.restored.push(this.#now - Math.max(this.#compromisedAt, this.#cameBack));
+    this.#compromisedAt = undefined;
+    if (this.#ahead === 0) this.#cause = 'none';
   }
 
   #credential() {
@@ -249,7 +258,10 @@ export class FleetDevice {
     for (const name of this.#disk.list(DIRECTORY))
       if (name.startsWith('lock')) this.#disk.unlink(`${DIRECTORY}/${name}`);
     this.#loop = undefined;
+    const before = this.#held;
     this.#state = DeviceState.open(DIRECTORY, { secret: this.#secret, disk: this.#disk });
+    // The power may have failed after the new credential was durable, and before anybody was told of it.
+    if (this.#state.credential('current')?.keyId !== before) this.#gained('renewed');
     this.#looks += 1;
     this.#again(60_000);
   }

@@ -233,10 +233,11 @@ function rootLists({ trust, signed }: Siege): string[] {
     });
 }
 
-/** Firmware: none, for nobody ordered any. */
 /** The policy of the siege has no update repository. */
 const tufStatus = ({ signed }: Siege): string[] =>
   signed.filter(({ op }) => op === 'signTufStatus').map(({ params }) => `a status of ${params.repository}`);
+
+/** Firmware: none, for nobody ordered any. */
 const firmware = ({ signed }: Siege): string[] =>
   signed.filter(({ op }) => op === 'signFirmware').map(({ ok }) => `firmware of order ${ok.order}`);
 

@@ -8,6 +8,7 @@ import { connect } from 'node:tls';
 import { fromPem, toBase64, toPem } from '@keystead/core/bytes';
 import { CHUNK_BYTES } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
+import { PLAIN_STEPS, REASONED_STEPS } from 'keystead/protocols/rest/campaigns.ts';
 import { Openssl } from './foreign.ts';
 import { certificateOf, type Identity, newKey, Rig } from './rig.ts';
 import { assertRefused, type Refusal, stateOf } from './unchanged.ts';
@@ -282,6 +283,22 @@ function routes(): readonly (readonly [method: string, path: string, body?: unkn
     ['POST', '/signing/requests/a1/statements', { statement: '{}' }],
     ['POST', '/signing/requests/a1/withdrawal', {}],
     ['GET', '/signing/requests/a1/result'],
+    ['GET', '/signing/requests/a1/timestamps'],
+    ['GET', '/signing/keys'],
+    ['GET', '/signing/worklist?key=pump-1'],
+    ['POST', '/signing/key-orders', { statements: ['{}'] }],
+    ['GET', '/tuf'],
+    ['POST', '/tuf/pump/status', { roots: [], targets: 'AAAA' }],
+    ['GET', '/trust'],
+    ['POST', '/trust/bundles', { statements: ['{}'] }],
+    ['GET', '/campaigns'],
+    ['POST', '/campaigns', { plan: {} }],
+    ['GET', '/campaigns/c1'],
+    ['GET', '/campaigns/c1/dry-run'],
+    ...PLAIN_STEPS.map((step) => ['POST', `/campaigns/c1/${step}`, {}] as const),
+    ...REASONED_STEPS.map((step) => ['POST', `/campaigns/c1/${step}`, { reason: 'a test' }] as const),
+    ['POST', '/campaigns/c1/insistence', { statements: ['{}'] }],
+    ['POST', '/campaigns/c1/failures', { device: 'DEV-0001', reason: 'a test' }],
     ['POST', '/authorisations', { document: '{}', secret: 'x' }],
     ['GET', '/authorisations'],
     ['POST', '/authorisations/a1/withdrawal', {}],
@@ -298,22 +315,6 @@ function routes(): readonly (readonly [method: string, path: string, body?: unkn
     ['POST', '/recounts', { order: '{}' }],
     ['GET', '/policy'],
     ['POST', '/policy', { policy: '{}', approvals: '{}' }],
-    ['PUT', `/signing/files/${hash}`, {}],
-    ['GET', `/signing/files/${hash}`],
-    ['GET', `/signing/files/${hash}/content`],
-    ['GET', '/signing/requests'],
-    [
-      'POST',
-      '/signing/requests',
-      {
-        ...{ id: 'fw-1', product: 'PUMP', environment: 'production', target: 'mcu', version: '1.0.0', format: 'cms' },
-        ...{ image: { sha256: hash }, reason: 'a release' },
-      },
-    ],
-    ['GET', '/signing/requests/fw-1'],
-    ['POST', '/signing/requests/fw-1/statements', { statement: '{}' }],
-    ['POST', '/signing/requests/fw-1/withdrawal', {}],
-    ['GET', '/signing/requests/fw-1/result'],
     ['POST', '/backups', backup],
     [
       'POST',
@@ -324,8 +325,13 @@ function routes(): readonly (readonly [method: string, path: string, body?: unkn
 }
 
 test('every REST route refuses a caller without a certificate', async () => {
-  const own = ['POST', '/self/revocations', { reason: 'superseded' }] as const;
-  for (const [method, path, body] of [...routes(), ['GET', '/whoami'] as const, own]) {
+  const own = [
+    ['GET', '/whoami'],
+    ['POST', '/self/revocations', { reason: 'superseded' }],
+    ['GET', '/device/renewal-info'],
+    ['POST', '/device/uptake', { bundle: null, filter: null, firmware: null }],
+  ] as const;
+  for (const [method, path, body] of [...routes(), ...own]) {
     await assertRefused(rig, () => rig.rest(method, path, undefined, body), {
       status: 401,
       code: 'client.certificate-missing',
@@ -353,7 +359,7 @@ test('the list of routes that the server gives out is the one that is tested her
     const general = path
       .replace(/\?.*/, '')
       .replace(
-        /(?<=\/(devices|certificates|records|batches|stations|factories|keys|backups|authorisations|enrolment-requests|revocation-requests|accounts|files|requests)\/)(?!due$)[^/]+/,
+        /(?<=\/(devices|certificates|records|batches|stations|factories|keys|backups|authorisations|enrolment-requests|revocation-requests|accounts|files|requests|campaigns|tuf)\/)(?!due$)[^/]+/,
         '*',
       );
     return `${method} /api/v1${general}`;
@@ -362,6 +368,9 @@ test('the list of routes that the server gives out is the one that is tested her
     'GET /api/v1/whoami',
     'POST /api/v1/operator-certificates',
     'POST /api/v1/self/revocations',
+    // A device's own.
+    'GET /api/v1/device/renewal-info',
+    'POST /api/v1/device/uptake',
     // By the signature of a factory's keyd, whoever brings it.
     'POST /api/v1/factories/*/consignments',
     'POST /api/v1/factories/*/news',

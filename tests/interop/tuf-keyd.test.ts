@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,8 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { KeysteadError } from '@keystead/core/errors';
 import type { TufRoot } from '@keystead/core/firmware';
-import { signedMetadata, TUF_REPOSITORY, TufBed } from 'keystead/keyd/tests/tuf-bed.ts';
-import { TufRepositories } from 'keystead/keyd/tuf-repositories.ts';
+import { signedMetadata, TufBed } from 'keystead/keyd/tests/tuf-bed.ts';
 import {
   beginRepository,
   checkRepository,
@@ -185,14 +184,39 @@ test('a service that gives the status of other targets, or an older one, puts no
   assert.equal(repository.inForce()?.timestamp.signed.version, before);
 });
 
-test('after a restore the versions go on far above those that it has forgotten', async () => {
-  const known = new TufRepositories();
-  const { snapshot, timestamp } = repository.inForce() ?? assert.fail();
-  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
-  known.takeRoot({ repository: TUF_REPOSITORY, sha256: 'aa', root: text(bed.first) });
-  known.takeStatus({ repository: TUF_REPOSITORY, snapshot: text(snapshot.bytes), timestamp: text(timestamp.bytes) }, 0);
-  const { version } = timestamp.signed;
-  assert.equal(known.leastVersions(TUF_REPOSITORY, 0).timestamp, version + 1);
-  assert.equal(known.leastVersions(TUF_REPOSITORY, 1).timestamp, version + 1_000_001);
-  assert.equal(known.leastVersions('never signed before the backup', 2).snapshot, 2_000_001);
+test('after a restore, also one that has forgotten no release, the versions go on far above those that clients have seen [tuf-js: TUF refresh, TUF download]', async () => {
+  const client = device();
+  assert.equal(await client.fetch(), 'the fourth');
+  const { snapshot, timestamp, targets } = await renew();
+  // The same targets, soon after: nothing else would have keyd sign again.
+  const path = join(bed.keyd.dir, 'journal');
+  await bed.keyd.stop();
+  const restored = {
+    n: readFileSync(path, 'utf8').trimEnd().split('\n').length + 1,
+    ...{ time: bed.keyd.clock.now().toISOString(), kind: 'restored', backupId: '00', manifestSha256: '00' },
+    ...{ custodians: ['cus'], log: { backup: 0, restored: 0, newestSeen: 0 } },
+    ...{ acceptedLoss: false, crlNumbers: {}, refused: [] },
+  };
+  appendFileSync(path, `${JSON.stringify(restored)}\n`);
+  await bed.keyd.start();
+  const after = await renew();
+  assert.deepEqual(
+    [after.targets, after.snapshot, after.timestamp],
+    [targets, snapshot + 1_000_001, timestamp + 1_000_001],
+  );
+  assert.equal(await client.fetch(), 'the fourth');
+  assert.deepEqual(await renew(), after, 'and once for each restore');
+  await bed.keyd.restart();
+  assert.deepEqual(await renew(), after);
+});
+
+test('a policy that shortens how long a status is good for holds at once', async () => {
+  await renew();
+  await bed.policy(({ tuf }) => void Object.assign(tuf?.repositories[0] ?? {}, { timestampSeconds: 3600 }));
+  const { timestamp, timestampUntil, snapshot } = await renew();
+  const left = Date.parse(timestampUntil) - bed.keyd.clock.now().getTime();
+  assert.ok(left > 3_598_000 && left <= 3_600_000, `${left} ms`);
+  await bed.policy(({ tuf }) => void Object.assign(tuf?.repositories[0] ?? {}, { snapshotSeconds: DAY }));
+  const shorter = await renew();
+  assert.deepEqual([shorter.snapshot, shorter.timestamp], [snapshot + 1, timestamp + 1]);
 });

@@ -5,7 +5,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { z } from 'zod';
 import { CmpClient, type EnrolmentClient, EstClient, enrolmentClient } from '../enrol/index.ts';
-import { issuerRevoked, type RenewalEvent, RenewalLoop } from '../renewal/index.ts';
+import { issuerRevoked, type RenewalEvent, RenewalLoop, type RenewalWindow } from '../renewal/index.ts';
 import { DeviceState, nodeDisk, RollbackGuard } from '../state/index.ts';
 import { CrlCache, OcspClient } from '../tls/index.ts';
 import {
@@ -16,6 +16,7 @@ import {
   ProvenClock,
   type RulesSource,
   type RunningFirmware,
+  renewalInfo,
   reportUptake,
   TrustUpdater,
   uptakeOf,
@@ -33,14 +34,21 @@ export type AgentEvent =
   | { readonly type: 'ready'; readonly tunnels: readonly (string | number)[] }
   | { readonly type: 'reported' }
   | { readonly type: 'report-failed'; readonly error: unknown }
+  | { readonly type: 'renewal-window'; readonly window: RenewalWindow | null }
+  | { readonly type: 'renewal-info-failed'; readonly error: unknown }
   | { readonly type: 'connections-ended'; readonly count: number }
   | { readonly type: 'clock-behind'; readonly provenTime: Date };
 
+/** As the server takes it: a report that it refuses would prove no credential. */
+const word = z.string().regex(/^[\x21-\x7e]{1,64}$/);
 const Firmware = z.strictObject({
-  product: z.string().min(1).max(64),
-  version: z.string().min(1).max(64),
+  product: word,
+  version: word,
   securityCounter: z.int().min(0).max(0xffff_ffff).nullable(),
 });
+
+/** How often a server is asked for a renewal window (the Retry-After of docs/rotation.md). */
+const WINDOW_SECONDS = 6 * 3600;
 
 /** What a daemon has open: the key holder, the state under its lock, and the counter where there is one. */
 export interface OpenDevice {
@@ -211,6 +219,7 @@ export class Agent {
     const count = await this.#tls.judgeAgain();
     if (count > 0) this.#tell({ type: 'connections-ended', count });
     if (event.type === 'taken') await this.#reportSoon();
+    await this.#askForWindow();
   }
 
   #afterRenewal(event: RenewalEvent): void {
@@ -231,6 +240,25 @@ export class Agent {
       this.#tell({ type: 'reported' });
     } catch (error) {
       this.#tell({ type: 'report-failed', error });
+      if (error instanceof KeysteadError && error.code === 'uptake.refused') this.#renewals.suspect();
+    }
+  }
+
+  #askedForWindow: Date | undefined;
+
+  /** With a look for bundles, but not more often than the server wants to be asked. */
+  async #askForWindow(): Promise<void> {
+    const current = this.#device.state.credential('current');
+    const since = this.#clock.now().getTime() - (this.#askedForWindow?.getTime() ?? Number.NEGATIVE_INFINITY);
+    if (current === undefined || (since >= 0 && since < WINDOW_SECONDS * 1000)) return;
+    this.#askedForWindow = this.#clock.now();
+    const { est, pin } = this.#config.server;
+    try {
+      const window = await renewalInfo(this.#tls, est, pin);
+      this.#tell({ type: 'renewal-window', window: window ?? null });
+      this.#renewals.suggest(current.keyId, window);
+    } catch (error) {
+      this.#tell({ type: 'renewal-info-failed', error });
     }
   }
 

@@ -7,7 +7,7 @@ export type TrustEvent =
   | { readonly type: 'trust-failed'; readonly error: unknown; readonly retrySeconds: number };
 
 export interface TrustLoopOptions {
-  readonly trust: TrustUpdater;
+  readonly trust: Pick<TrustUpdater, 'update'>;
   readonly everySeconds: number;
   readonly timers?: Timers;
   /** Called after each look, when what it has brought is gone by. */
@@ -23,6 +23,7 @@ export class TrustLoop {
   readonly #timers: Timers;
   #cancel: (() => void) | undefined;
   #running: Promise<void> | undefined;
+  #following: Promise<void> | undefined;
   #stopped = false;
   #failures = 0;
 
@@ -49,16 +50,25 @@ export class TrustLoop {
     }
   }
 
-  /** Looks now, and from then on at its times; a look that is under way is waited for. */
-  async now(): Promise<void> {
+  /**
+   * Looks now, and from then on at its times. One that is under way may have asked too early: it is waited for, and one
+   * more follows it, however many have asked meanwhile.
+   */
+  now(): Promise<void> {
     this.#cancel?.();
-    await this.#running;
-    if (this.#stopped) return;
+    if (this.#stopped) return Promise.resolve();
+    if (this.#running !== undefined) {
+      this.#following ??= this.#running.then(() => {
+        this.#following = undefined;
+        return this.now();
+      });
+      return this.#following;
+    }
     this.#running = this.step().then((seconds) => {
       this.#running = undefined;
       if (!this.#stopped) this.#cancel = this.#timers.after(seconds * 1000, () => void this.now());
     });
-    await this.#running;
+    return this.#running;
   }
 
   async stop(): Promise<void> {

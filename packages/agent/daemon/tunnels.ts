@@ -41,7 +41,6 @@ export class Tunnels {
   async #toServer({ socket: name, host, port, pin }: Extract<TunnelConfig, { kind: 'to-server' }>): Promise<string> {
     const path = join(this.#directory, `${name}.sock`);
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (local) => {
-      this.#track(local);
       this.#tls.connect({ host, port }, pin).then(
         (remote) => this.#join(local, remote),
         (error: unknown) => {
@@ -81,6 +80,12 @@ export class Tunnels {
 
   #join(local: Socket, remote: Socket): void {
     this.#track(remote);
+    // One of them ended while the other came: nothing would tell of it any more.
+    if (local.destroyed || remote.destroyed) {
+      local.destroy();
+      remote.destroy();
+      return;
+    }
     for (const [one, other] of [
       [local, remote],
       [remote, local],
@@ -97,6 +102,8 @@ export class Tunnels {
   }
 
   async #listen(server: Server, where: { path: string } | { host: string; port: number }): Promise<void> {
+    // From the first byte on: a peer that never ends its handshake must not hold up the end.
+    server.on('connection', (socket) => this.#track(socket));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(where, () => {

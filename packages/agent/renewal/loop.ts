@@ -5,7 +5,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { acceptIssued, CmpRefusal, type EnrolmentClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
 import type { Credential, DeviceIdentity, DeviceState } from '../state/index.ts';
-import { type RenewalNeed, renewalNeed } from './schedule.ts';
+import { type RenewalNeed, type RenewalWindow, renewalNeed } from './schedule.ts';
 import { nodeTimers, type Timers } from './timers.ts';
 
 /** What happened, for logs and screens. */
@@ -68,7 +68,7 @@ export class RenewalLoop {
   readonly #first: number;
   readonly #most: number;
   #cancel: (() => void) | undefined;
-  #running: Promise<void> | undefined;
+  #running: Promise<number | undefined> | undefined;
   #stopped = true;
   #failures = 0;
   #failedProofs = 0;
@@ -78,6 +78,8 @@ export class RenewalLoop {
   #tried: RenewalNeed['need'] = 'none';
   /** The credential was refused: its CA may be gone. */
   #suspect = false;
+  /** What a server has suggested, and for which credential. */
+  #suggested: { readonly keyId: string; readonly window: RenewalWindow | undefined } | undefined;
 
   constructor(options: RenewalOptions) {
     this.#options = options;
@@ -93,12 +95,22 @@ export class RenewalLoop {
     this.#wait(0);
   }
 
-  /** A peer refuses the current credential: the next step looks whether its CA still counts. It is taken at once. */
+  /**
+   * A peer refuses the current credential: the next step looks whether its CA still counts. It is taken at once; where one
+   * is under way, when that is over, and where that one asks a server, after the wait that it ends with.
+   */
   suspect(): void {
     this.#suspect = true;
-    if (this.#stopped || this.#running !== undefined) return;
-    this.#cancel?.();
-    this.#wait(0);
+    if (!this.#stopped && this.#running === undefined) this.#wait(0);
+  }
+
+  /**
+   * A server would have a credential renewed in a window, which may be over; undefined: when it is due by itself. It holds
+   * for that credential, and never puts off what is due. A wait after a failure is not cut short.
+   */
+  suggest(keyId: string, window: RenewalWindow | undefined): void {
+    this.#suggested = { keyId, window };
+    if (!this.#stopped && this.#running === undefined && this.#failures === 0) this.#wait(0);
   }
 
   /** Ends; resolves when a step that was under way is over. */
@@ -110,9 +122,20 @@ export class RenewalLoop {
 
   /**
    * One look at the state and at most one renewal. Resolves to the seconds until the next look is due, or undefined
-   * when people must help. Never throws: failures are events.
+   * when people must help. Never throws: failures are events. Steps are taken one at a time: who asks for one while another
+   * is under way has that one's end.
    */
-  async step(): Promise<number | undefined> {
+  step(): Promise<number | undefined> {
+    this.#running ??= this.#step().then((next) => {
+      this.#running = undefined;
+      if (next === undefined) this.#stopped = true;
+      else if (!this.#stopped) this.#wait(next);
+      return next;
+    });
+    return this.#running;
+  }
+
+  async #step(): Promise<number | undefined> {
     try {
       const seconds = await this.#act();
       this.#failures = 0;
@@ -132,22 +155,19 @@ export class RenewalLoop {
     }
   }
 
+  /** The one alarm: another wait takes its place. */
   #wait(seconds: number): void {
-    this.#cancel = this.#timers.after(seconds * 1000, () => {
-      this.#running = this.step().then((next) => {
-        this.#running = undefined;
-        if (next === undefined) this.#stopped = true;
-        else if (!this.#stopped) this.#wait(next);
-      });
-    });
+    this.#cancel?.();
+    this.#cancel = this.#timers.after(seconds * 1000, () => void this.step());
   }
 
   async #act(): Promise<number> {
-    const { state, clock, graceSeconds } = this.#options;
-    const need = (await this.#issuerGone()) ?? renewalNeed(state.credential('current'), clock.now(), graceSeconds);
+    const { state, issuerRevoked } = this.#options;
+    const need = (await this.#issuerGone()) ?? this.#need();
     this.#tried = need.need;
     this.#retireExpiredPrevious();
-    if (need.need === 'none') return this.#secondsUntil(need.until);
+    // A suspicion that came while the CRLs were asked may know more than they did.
+    if (need.need === 'none') return this.#suspect && issuerRevoked !== undefined ? 0 : this.#secondsUntil(need.until);
     if (need.need === 'people') {
       throw new KeysteadError('renewal.grace-ended', {
         field: state.deviceId,
@@ -168,8 +188,15 @@ export class RenewalLoop {
     const { serial, notAfter } = readCertificate(now.certificate);
     const type = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
     this.#tell({ type, serial, notAfter });
-    const next = renewalNeed(state.credential('current'), clock.now(), graceSeconds);
+    const next = this.#need();
     return next.need === 'none' ? this.#secondsUntil(next.until) : this.#first;
+  }
+
+  #need(): RenewalNeed {
+    const { state, clock, graceSeconds } = this.#options;
+    const current = state.credential('current');
+    const window = current?.keyId === this.#suggested?.keyId ? this.#suggested?.window : undefined;
+    return renewalNeed(current, clock.now(), graceSeconds, window);
   }
 
   /** What to do where the CA of the current credential was revoked. A certificate of it that waits is given up. */
@@ -238,9 +265,7 @@ export class RenewalLoop {
    * the IDevID, and a device without a credential must not wait long for it.
    */
   #endedMeanwhile(): boolean {
-    const { state, clock, graceSeconds } = this.#options;
-    if (this.#tried !== 'renew') return false;
-    return renewalNeed(state.credential('current'), clock.now(), graceSeconds).need === 'enrol';
+    return this.#tried === 'renew' && this.#need().need === 'enrol';
   }
 
   /**

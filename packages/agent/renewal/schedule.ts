@@ -23,13 +23,32 @@ const MEAN = (EARLIEST + LATEST) / 2;
  */
 export function renewalTime(credential: Credential): Date {
   const { notBefore, notAfter } = readCertificate(credential.certificate);
+  const share = shareOf(credential);
   const received = Date.parse(credential.receivedAt);
-  const [hash = 0] = new Uint32Array(Uint8Array.from(sha256(credential.certificate)).buffer, 0, 1);
-  const share = hash / 2 ** 32;
   const end = notAfter.getTime();
   if (credential.fresh === true) return new Date(received + (end - received) * stationary(share));
   const point = notBefore.getTime() + (end - notBefore.getTime()) * (EARLIEST + WIDTH * share);
   return new Date(Math.max(point, received + (end - received) / 3));
+}
+
+/** A number from 0 on and below 1, from the certificate's hash: even over a fleet. */
+function shareOf({ certificate }: Credential): number {
+  const [hash = 0] = new Uint32Array(Uint8Array.from(sha256(certificate)).buffer, 0, 1);
+  return hash / 2 ** 32;
+}
+
+/** In which the server would have a credential renewed: a rotation is under way (as RFC 9773 section 4.2). */
+export interface RenewalWindow {
+  readonly start: Date;
+  readonly end: Date;
+}
+
+/** As {@link renewalTime}, or earlier: the point in the window that the certificate's hash gives. */
+function dueTime(credential: Credential, window: RenewalWindow | undefined): Date {
+  const own = renewalTime(credential);
+  if (window === undefined) return own;
+  const [start, end] = [window.start.getTime(), window.end.getTime()];
+  return new Date(Math.min(own.getTime(), start + (end - start) * shareOf(credential)));
 }
 
 /**
@@ -52,12 +71,20 @@ export type RenewalNeed =
   /** Expired for longer than the grace period: only people can help. */
   | { readonly need: 'people'; readonly expiredAt: Date };
 
-/** Decides from the current credential and the time alone. `graceSeconds` counts from the end of the certificate. */
-export function renewalNeed(current: Credential | undefined, now: Date, graceSeconds: number): RenewalNeed {
+/**
+ * Decides from the current credential, the time, and the window that a server has suggested for it. `graceSeconds` counts
+ * from the end of the certificate.
+ */
+export function renewalNeed(
+  current: Credential | undefined,
+  now: Date,
+  graceSeconds: number,
+  suggested?: RenewalWindow,
+): RenewalNeed {
   if (current === undefined) return { need: 'enrol', why: 'first' };
   const { notAfter } = readCertificate(current.certificate);
   if (now.getTime() > notAfter.getTime() + graceSeconds * 1000) return { need: 'people', expiredAt: notAfter };
   if (now.getTime() > notAfter.getTime()) return { need: 'enrol', why: 'expired' };
-  const due = renewalTime(current);
+  const due = dueTime(current, suggested);
   return now.getTime() < due.getTime() ? { need: 'none', until: due } : { need: 'renew' };
 }

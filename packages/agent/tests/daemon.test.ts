@@ -204,6 +204,14 @@ test('TEST-KEY-10 TEST-KEY-14 TEST-KEY-24 the daemon from its request to its wip
   assert.equal(second.status, 1);
   assert.equal(JSON.parse(second.stderr).error.code, 'state.locked');
 
+  est.renewalInfo = { suggestedWindow: { start: '2020-01-01T00:00:00Z', end: '2020-01-02T00:00:00Z' } };
+  first.child.kill('SIGHUP');
+  await first.event('renewal-window');
+  await first.event('renewed');
+  est.renewalInfo = { suggestedWindow: null };
+  spoken?.socket.write('still here\n');
+  await once(spoken?.socket ?? assert.fail('no tunnel'), 'data');
+
   // The peer is revoked: its connection ends, and the next one is refused by the filter alone.
   const ended = once(spoken?.socket ?? assert.fail('no tunnel'), 'close');
   await house.publish({ filterSha256: house.filter(spki, [serial], new Set([serial]), 'whole') });
@@ -247,7 +255,7 @@ test('TEST-KEY-10 TEST-KEY-14 TEST-KEY-24 the daemon from its request to its wip
   assert.deepEqual([claims.deviceId, claims.idevidSerial], ['pump-1', leaf.serial]);
   assert.match(claims.limits, /Flash/);
   const parts = claims.wiped.map((one) => one.split(':')[0]);
-  assert.deepEqual([...new Set(parts)].sort(), ['current', 'idevid', 'state', 'trust bundle']);
+  assert.deepEqual([...new Set(parts)].sort(), ['current', 'idevid', 'previous', 'state', 'trust bundle']);
   assert.throws(() => verifyWipeEvidence(wiped.stdout.replace('.', ''), readCertificate(fleet.root.certificate).spki), {
     code: 'evidence.wipe-signature',
   });

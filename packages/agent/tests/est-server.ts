@@ -25,6 +25,8 @@ export class TestEstServer {
   readonly requests: { path: string; body: string; client: string | undefined }[] = [];
   /** What devices have reported of themselves, by device id. */
   readonly uptake = new Map<string, unknown>();
+  /** What renewal-info answers. */
+  renewalInfo: unknown = { suggestedWindow: null };
   readonly issued = new Map<string, readonly DerCertificate[]>();
   lifetimeSeconds = 90;
   graceSeconds = 3600;
@@ -116,6 +118,10 @@ export class TestEstServer {
     if (request.url === '/api/v1/device/uptake') {
       this.uptake.set(device, JSON.parse(body));
       response.writeHead(204).end();
+      return;
+    }
+    if (request.url === '/api/v1/device/renewal-info') {
+      send(200, { 'content-type': 'application/json' }, JSON.stringify(this.renewalInfo));
       return;
     }
     const ldevid = path.chain[1]?.subject.rdns[0]?.value;

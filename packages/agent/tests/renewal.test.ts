@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { SimulatedClock } from '@keystead/core/clock';
-import { spkiSha256 } from '@keystead/core/crypto';
+import { sha256, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import {
@@ -374,4 +374,73 @@ test('stopping ends the loop for good', async () => {
   await ring(device);
   await loop.stop();
   assert.equal(device.timers.next, undefined);
+});
+
+test('TEST-KEY-14 a window that the server suggests moves the renewal of that credential forward, spread by the hash, and of no other', async () => {
+  const device = await bench('pump-window');
+  device.server.lifetimeSeconds = 86_400;
+  const { clock } = device.fleet;
+  const loop = device.loop();
+  const due = await loop.step();
+  const first = device.state.credential('current') ?? assert.fail('no credential');
+  const now = clock.now().getTime();
+  const window = (from: number, until: number) => ({
+    start: new Date(now + from * 1000),
+    end: new Date(now + until * 1000),
+  });
+  const isAbout = (seconds: number | undefined, expected: number): void =>
+    assert.ok(Math.abs((seconds ?? -1) - expected) < 1, `${seconds}, not ${expected}`);
+  loop.suggest('another', window(-2, -1));
+  isAbout(await loop.step(), due ?? -1);
+  loop.suggest(first.keyId, window(90_000, 100_000));
+  isAbout(await loop.step(), due ?? -1);
+  const hash = Buffer.from(sha256(first.certificate)).readUInt32LE(0) / 2 ** 32;
+  loop.suggest(first.keyId, window(-1, 1));
+  const waited = await loop.step();
+  if (hash > 0.5) isAbout(waited, Math.min(due ?? -1, -1 + 2 * hash));
+  loop.suggest(first.keyId, window(-2, -1));
+  await loop.step();
+  assert.deepEqual(
+    device.events.map(({ type }) => type),
+    ['enrolled', 'renewed'],
+  );
+  assert.ok(Number(await loop.step()) > 1, 'it said nothing of the one that came');
+});
+
+test('steps are taken one at a time: one that is asked for meanwhile is the one under way, and no second key is made', async () => {
+  const device = await bench('pump-steps');
+  const loop = device.loop();
+  const [one, other] = [loop.step(), loop.step()];
+  assert.equal(await one, await other);
+  assert.deepEqual(
+    device.events.map(({ type }) => type),
+    ['enrolled'],
+  );
+});
+
+test('a suspicion that comes while the CRLs are asked is looked into as well, by a step of its own', async () => {
+  const device = await bench('pump-suspect');
+  let looks = 0;
+  const { promise: asked, resolve: asking } = Promise.withResolvers<void>();
+  const { promise: answer, resolve: answered } = Promise.withResolvers<boolean>();
+  const loop = device.loop({
+    issuerRevoked: async () => {
+      looks += 1;
+      asking();
+      return answer;
+    },
+  });
+  await loop.step();
+  loop.start();
+  loop.suspect();
+  device.timers.ring();
+  await asked;
+  loop.suspect();
+  const ended = loop.step();
+  answered(false);
+  assert.equal(await ended, 0, 'the next look is due at once');
+  assert.equal(device.timers.next, device.fleet.clock.now().getTime());
+  assert.ok(Number(await loop.step()) > 0);
+  assert.equal(looks, 2);
+  await loop.stop();
 });

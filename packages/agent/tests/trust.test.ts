@@ -146,6 +146,29 @@ test('TEST-KEY-10 a device that was away while the signers changed takes the bun
   }
 });
 
+test('TEST-KEY-10 a device that was away while the time of a signer was made longer takes the bundle that says so', async () => {
+  const own = await TrustHouse.start(fleet);
+  try {
+    const at = own.seconds();
+    const other = newSigner();
+    const signers = (until: number) => [
+      { spki: own.signer.spki, from: at - DAY, until: at + until * DAY },
+      { spki: other.spki, from: at - DAY, until: at + 900 * DAY },
+    ];
+    await own.publish({ signers: signers(5) });
+    const device = newDevice(own);
+    await device.trust.update();
+    await own.publish({ by: other, signers: signers(1000) });
+    fleet.clock.advance(6 * DAY);
+    await own.publish({ signers: signers(1000) });
+    const index = { fleet: 'pumps', latest: 3, signerChanges: [2] };
+    own.files.set('/trust/index.json', Buffer.from(JSON.stringify(index)));
+    assert.deepEqual(await device.trust.update(), { type: 'taken', version: 3, before: 1 });
+  } finally {
+    await own.stop();
+  }
+});
+
 test('TEST-KEY-10 a bundle that is bad, or a server that is away, changes nothing, and each says what it is', async () => {
   const device = newDevice();
   const first = await house.publish();

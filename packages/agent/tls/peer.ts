@@ -78,8 +78,13 @@ export type PeerVerdict =
       readonly detail: string;
     };
 
+/** node:tls gives a client the certificates of its server once; asked again, it has none. */
+const sent = new WeakMap<TLSSocket, readonly DerCertificate[]>();
+
 /** The certificates that the peer sent in this connection, leaf first. */
-export function peerCertificates(socket: TLSSocket): DerCertificate[] {
+export function peerCertificates(socket: TLSSocket): readonly DerCertificate[] {
+  const known = sent.get(socket);
+  if (known !== undefined) return known;
   const certificates: DerCertificate[] = [];
   const seen = new Set<string>();
   let at = socket.getPeerX509Certificate();
@@ -88,6 +93,7 @@ export function peerCertificates(socket: TLSSocket): DerCertificate[] {
     certificates.push(new Uint8Array(at.raw) as DerCertificate);
     at = at.issuerCertificate;
   }
+  if (certificates.length > 0) sent.set(socket, certificates);
   return certificates;
 }
 

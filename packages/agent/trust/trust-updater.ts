@@ -17,6 +17,9 @@ export interface TrustUpdaterOptions {
   readonly settled?: () => Promise<void>;
 }
 
+/** What a bundle in between may say otherwise: who signs, and until when. */
+const MAY_BE_NEWS: ReadonlySet<string> = new Set(['trust-bundle.signer-unknown', 'trust-bundle.signer-retired']);
+
 /** What asking has brought. */
 export type TrustNews =
   | { readonly type: 'taken'; readonly version: number; readonly before: number }
@@ -48,7 +51,8 @@ export class TrustUpdater {
   }
 
   /**
-   * Asks once. A device that does not know the signer of the newest bundle asks for those in which the signers changed.
+   * Asks once. A device that does not know the signer of the newest bundle, or only a time of it that is over, asks for those
+   * in which the signers changed.
    * @throws KeysteadError `trust.unreachable`, `trust.filter-differs`, `trust-bundle.*`, `filter.*`, `trust.none`:
    *   nothing has changed then.
    */
@@ -102,13 +106,13 @@ export class TrustUpdater {
     return { type: 'taken', version, before: held.state.version };
   }
 
-  /** By what is held; where the signer is not known there, by the bundles in which the signers changed. */
+  /** By what is held; where the signer does not stand there with this time, by the bundles in which the signers changed. */
   async #judge(latest: Uint8Array, { state: known }: HeldTrust): Promise<TakenBundle> {
     const { source, clock } = this.#options;
     try {
       return takeBundles([latest], known, clock.now());
     } catch (error) {
-      if (!(error instanceof KeysteadError && error.code === 'trust-bundle.signer-unknown')) throw error;
+      if (!(error instanceof KeysteadError && MAY_BE_NEWS.has(error.code))) throw error;
       const { version } = parseBundle(latest).content;
       const missed = (await source.signerChanges()).filter((one) => known.version < one && one < version);
       if (missed.length === 0) throw error;

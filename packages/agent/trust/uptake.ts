@@ -1,6 +1,6 @@
 import { KeysteadError } from '@keystead/core/errors';
 import type { CredentialSlot, DeviceState } from '../state/index.ts';
-import { HttpOverTls } from '../tls/index.ts';
+import { askServer } from './device-api.ts';
 import type { DeviceTls } from './device-tls.ts';
 
 /** The firmware that runs, as the device's updater says it. */
@@ -36,19 +36,8 @@ export async function reportUptake(
   uptake: Uptake,
   { pin, slot }: { readonly pin?: string; readonly slot?: CredentialSlot } = {},
 ): Promise<void> {
-  const { hostname, port } = new URL(server);
-  const host = hostname.replace(/^\[|\]$/g, '');
-  const socket = await tls.connect({ host, port: port === '' ? 443 : Number(port) }, pin, slot);
-  const http = new HttpOverTls(socket, `${hostname}:${port}`);
-  try {
-    const { status } = await http.send({
-      method: 'POST',
-      path: '/api/v1/device/uptake',
-      contentType: 'application/json',
-      body: Buffer.from(JSON.stringify(uptake)),
-    });
-    if (status !== 204) throw new KeysteadError('uptake.refused', { field: 'uptake', seen: `HTTP ${status}` });
-  } finally {
-    http.close();
-  }
+  const body = Buffer.from(JSON.stringify(uptake));
+  const wanted = { method: 'POST', path: '/api/v1/device/uptake', contentType: 'application/json', body } as const;
+  const { status } = await askServer(tls, server, wanted, { pin, slot });
+  if (status !== 204) throw new KeysteadError('uptake.refused', { field: 'uptake', seen: `HTTP ${status}` });
 }

@@ -793,6 +793,10 @@ export const ERRORS = {
     kind: 'forbidden',
     rule: "the server must take the device's report of its trust bundle and firmware",
   },
+  'renewal.info-refused': {
+    kind: 'forbidden',
+    rule: 'the server must say in which window it would have the credential renewed, or null',
+  },
   'trust.none': {
     kind: 'not-found',
     rule: 'the device must know a fleet and its signers before it takes a trust bundle',

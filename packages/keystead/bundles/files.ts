@@ -40,6 +40,10 @@ export class BundleFiles {
     return name;
   }
 
+  hasBundle(version: number): boolean {
+    return existsSync(this.#bundle(version, 'cose')) && existsSync(this.#bundle(version, 'jws'));
+  }
+
   bundle(version: number, form: 'cose' | 'jws'): Promise<Uint8Array | undefined> {
     return read(this.#bundle(version, form));
   }

@@ -47,7 +47,7 @@ export interface BundleIndex {
 
 /**
  * Publishes trust bundles: builds the filter that each names, has keyd sign, and puts files, record and audit entry in
- * place. What keyd signed and this process did not get to is published at the next start. REQ-KEY-REV-04, REQ-KEY-AUD-01
+ * place. What keyd signed and this process did not hear of is published at the next tick or start. REQ-KEY-REV-04, REQ-KEY-AUD-01
  */
 export class BundlePublisher {
   readonly files: BundleFiles;
@@ -64,7 +64,10 @@ export class BundlePublisher {
   async start(): Promise<void> {
     if (this.#deps.policy.trust === undefined) return;
     this.files.open();
-    await this.#alone(() => this.#catchUp({ actor: SELF, requestId: 'trust-start' }));
+    await this.#alone(async () => {
+      await this.#catchUp({ actor: SELF, requestId: 'trust-start' });
+      await this.#putBack();
+    });
   }
 
   /** Has the same content signed anew where that is due. */
@@ -80,9 +83,12 @@ export class BundlePublisher {
     const { latest, refreshAt, filterAt, urgent } = await this.#deps.keyd.trustStatus();
     if (latest === null) return;
     const now = this.#deps.clock.now();
+    const asked = { actor: SELF, requestId: `trust-${now.getTime()}` };
+    // Its answer was lost: keyd has no reason to sign another, and nobody would hear of this one.
+    if (latest.version > (this.last()?.version ?? 0)) await this.#alone(() => this.#catchUp(asked));
     const filterDue = filterAt !== null && filterAt <= now;
     if (!urgent && !filterDue && (refreshAt === null || refreshAt > now)) return;
-    await this.#signed([], { actor: SELF, requestId: `trust-${now.getTime()}` });
+    await this.#signed([], asked);
   }
 
   /**
@@ -132,7 +138,7 @@ export class BundlePublisher {
       const [first] = statements;
       const reason = first === undefined ? undefined : parseTrustStatement(first).content.order.reason;
       const { version } = await this.#ask(statements, asked.requestId);
-      await this.#catchUp(asked, reason);
+      await this.#catchUp(asked, { version, reason });
       const row = this.#deps.store.read(({ trustBundles }) => trustBundles.bundle(version));
       if (row === undefined) throw new KeysteadError('internal.unexpected', { field: `trust bundle ${version}` });
       return row;
@@ -179,7 +185,7 @@ export class BundlePublisher {
   }
 
   /** Publishes what keyd has signed and the records do not have, the oldest first. */
-  async #catchUp(asked: AskedBy, reason?: string): Promise<void> {
+  async #catchUp(asked: AskedBy, ordered?: { version: number; reason: string | undefined }): Promise<void> {
     const { keyd, store, audit, clock, policy } = this.#deps;
     for (let end = false; !end; ) {
       const after = this.last()?.version ?? 0;
@@ -199,6 +205,8 @@ export class BundlePublisher {
           signersChanged: told.signersChanged ? 1 : 0,
           publishedAt: clock.now().getTime(),
         };
+        // Not of one that another order made, which is published only now.
+        const reason = told.changed && told.version === ordered?.version ? ordered.reason : undefined;
         await store.commit((tx) => {
           if (tx.trustBundles.bundle(row.version) !== undefined) return;
           tx.trustBundles.insert(row);
@@ -214,7 +222,7 @@ export class BundlePublisher {
               signersChanged: told.signersChanged,
               filter: row.filterSha256,
               expires: told.expires.toISOString(),
-              ...(told.changed && reason !== undefined ? { reason } : {}),
+              ...(reason === undefined ? {} : { reason }),
             },
           });
         });
@@ -223,15 +231,37 @@ export class BundlePublisher {
     await this.#prune();
   }
 
-  /** Keeps what a device may ask for: bundles in force and those that changed the signers, and the filters that they name. */
-  async #prune(): Promise<void> {
-    const { store, clock, policy } = this.#deps;
-    const now = clock.now().getTime();
-    const { inForce, changes, last } = store.read(({ trustBundles }) => ({
+  /** What a device may ask for: bundles in force, those that changed the signers, and the newest. */
+  #kept() {
+    const now = this.#deps.clock.now().getTime();
+    return this.#deps.store.read(({ trustBundles }) => ({
       inForce: trustBundles.inForce(now, MOST_IN_FORCE),
       changes: new Set(trustBundles.signerChanges()),
       last: trustBundles.last(),
     }));
+  }
+
+  /**
+   * Bundles that are on record and not on the disk, as after a restore: keyd makes their bytes again. Who was away needs
+   * each that changed the signers. A filter is there again with the next bundle.
+   */
+  async #putBack(): Promise<void> {
+    const { inForce, changes, last } = this.#kept();
+    const versions = new Set([...changes, ...inForce.map(({ version }) => version)]);
+    if (last !== undefined) versions.add(last.version);
+    for (const version of versions) {
+      if (this.files.hasBundle(version)) continue;
+      const { bundles } = await this.#deps.keyd.trustBundles({ after: version - 1, limit: 1 });
+      const told = bundles.find((one) => one.version === version);
+      if (told !== undefined) this.files.putBundle(version, told.bundle, told.jws);
+      else this.#deps.log.warn({ version }, 'a trust bundle is lost: its file is missing, and keyd does not know it');
+    }
+  }
+
+  /** Keeps those, and the filters that those in force name. */
+  async #prune(): Promise<void> {
+    const { policy } = this.#deps;
+    const { inForce, changes, last } = this.#kept();
     if (last === undefined) return;
     const filters = new Set<string>();
     for (const { filterSha256: name } of [...inForce, last]) {

@@ -3,6 +3,7 @@ import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fromBase64 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
+import { firmwareKeyId } from '@keystead/core/lifecycle';
 import { timestampResponse } from '@keystead/core/x509';
 import type { RestClient } from '../client/rest.ts';
 import { durableWrite } from '../files/durable.ts';
@@ -96,10 +97,13 @@ export interface FetchedStamp {
 /**
  * Fetches the time stamps that stand beside a result to files beside `out`: `.tsr` and `.sig`, with the key's id before
  * them where several keys signed. None where the format has them inside, or there are none.
+ * @throws KeysteadError `service.bad-answer` for an id that is no name of a file.
  */
 export async function fetchStamps(client: RestClient, path: string, out: string): Promise<readonly FetchedStamp[]> {
   const { timestamps } = await client.get<{ timestamps: { key: string; signature: string; token: string }[] }>(path);
   return timestamps.map(({ key, signature, token }) => {
+    if (!firmwareKeyId.safeParse(key).success)
+      throw new KeysteadError('service.bad-answer', { field: path, seen: 'a key that has no id' });
     const name = timestamps.length === 1 ? out : `${out}.${key}`;
     const stamp = { key, response: `${name}.tsr`, signature: `${name}.sig` };
     durableWrite(stamp.signature, fromBase64(signature), 0o644);

@@ -33,7 +33,7 @@ import { type Hierarchy, lastTranscript } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { Journal } from './journal.ts';
 import type { CaRevocationJournalEntry, JournalEntry, PolicyJournalEntry } from './journal-entry.ts';
-import { KeyLedger, type KeyLedgerEntry } from './key-ledger.ts';
+import { isOfKeys, KeyLedger, type KeyLedgerEntry } from './key-ledger.ts';
 import { LogSigner } from './log-signer.ts';
 import type { OcspResponder } from './ocsp-responder.ts';
 import { PolicyChain, type PolicyStep } from './policy-chain.ts';
@@ -238,7 +238,7 @@ export class KeydContext {
       state.replay(entry);
       count.replay(entry);
       if (entry.kind === 'policy') changes.push(entry);
-      if (entry.kind === 'key' || entry.kind === 'firmware-key' || entry.kind === 'restored') orders.push(entry);
+      if (isOfKeys(entry)) orders.push(entry);
     };
     const journal = await Journal.open(join(dir, 'journal'), replay, count);
     try {
@@ -247,10 +247,12 @@ export class KeydContext {
       const { keystore, clock } = parts;
       const { policy } = policies.inForce;
       // At a factory node there is none: it signs no firmware.
+      const certified = parts.hierarchy.firmware;
+      const wasProduction = (spki: string): boolean => state.firmwareAdoptions.hasKey(spki);
       const firmware =
         parts.hierarchy.node === undefined
-          ? await openFirmwareKeys(dir, keystore, policy, parts.hierarchy.firmware, clock.now())
-          : parts.hierarchy.firmware;
+          ? await openFirmwareKeys(dir, keystore, policy, certified, wasProduction, clock.now())
+          : certified;
       if (parts.hierarchy.node === undefined) await adoptFirmware(parts, state, journal);
       if (parts.hierarchy.node === undefined) await makeTufKeys(keystore, policy);
       if (parts.hierarchy.node === undefined) await openTrustKeys(keystore, policy.trust?.keys ?? []);
@@ -331,6 +333,16 @@ export class KeydContext {
   /** The time by which to sign now. @throws KeysteadError `clock.went-back`. */
   now(): Date {
     return this.state.timeAt(this.#clock.now());
+  }
+
+  /**
+   * The time by which to stamp now. Journal and floor each judge the clock itself, so that what they let it go back does
+   * not add up to more than a token's accuracy. @throws KeysteadError `clock.went-back`.
+   */
+  stampTime(): Date {
+    const clock = this.#clock.now();
+    const [known, floor] = [this.state.timeAt(clock), this.tsa.floor.timeAt(clock)];
+    return known > floor ? known : floor;
   }
 
   /** The keys of OCSP responders that are in memory now. */

@@ -15,6 +15,11 @@ export class FirmwareAdoptions {
     if (entry.kind === 'firmware-certificate') this.#known.set(entry.certificateSha256, entry);
   }
 
+  /** Whether a ceremony ever certified the key with this SHA-256 of its public key, hex. */
+  hasKey(spkiSha256: string): boolean {
+    return [...this.#known.values()].some((one) => one.spkiSha256 === spkiSha256);
+  }
+
   /**
    * Writes down what is not yet.
    * @param certificates of production, by the key's id in the policy.
@@ -29,7 +34,7 @@ export class FirmwareAdoptions {
     for (const [key, certificate] of certificates) {
       const certificateSha256 = certSha256(certificate);
       if (this.#known.has(certificateSha256)) continue;
-      const { serial, spkiSha256, notAfter } = readCertificate(certificate);
+      const { serial, spkiSha256, notBefore, notAfter } = readCertificate(certificate);
       const entry = {
         time: now.toISOString(),
         kind: 'firmware-certificate' as const,
@@ -37,6 +42,7 @@ export class FirmwareAdoptions {
         certificateSha256,
         serial,
         spkiSha256,
+        notBefore: notBefore.toISOString(),
         notAfter: notAfter.toISOString(),
         transcriptSha256: ceremony,
       };

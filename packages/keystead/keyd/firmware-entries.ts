@@ -40,6 +40,7 @@ export const FirmwareCertificateEntry = z.strictObject({
   certificateSha256: hex,
   serial: hex,
   spkiSha256: hex,
+  notBefore: isoTime,
   notAfter: isoTime,
   /** The last ceremony that was imported then. */
   transcriptSha256: hex,

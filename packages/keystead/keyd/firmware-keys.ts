@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DerCertificate, sameBytes, toPem } from '@keystead/core/bytes';
+import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   certificateOf,
@@ -43,13 +44,20 @@ export function requireMakeable(keystore: Keystore, policy: Policy): void {
 }
 
 /** Where keyd keeps the certificate of a development key, in its own directory. */
-export const developmentFile = (dir: string, key: string): string => join(dir, 'firmware', `${key}.pem`);
+const developmentFile = (dir: string, key: string): string => join(dir, 'firmware', `${key}.pem`);
+
+/**
+ * Whether the key with this id was certified as one of development: images that it signed then, by the agreement of fewer,
+ * would be of production with it. REQ-KEY-SOD-01
+ */
+export const wasDevelopment = (dir: string, id: string): boolean => existsSync(developmentFile(dir, id));
 
 /**
  * The certificates of the keys for firmware, at a start. A key that the policy names and the keystore has not is made. A
  * development key certifies itself, once: nothing that anybody else vouches for leads to it. A production key is
  * certified by the signing root in a ceremony, and until then has none. docs/decisions/0038, REQ-KEY-SOD-01
- * @param production what the ceremonies certified.
+ * @param production what the ceremonies certified, of the keys that the last one still knew.
+ * @param wasProduction whether a ceremony ever certified the key with this SHA-256 of its public key.
  * @throws KeysteadError `keystore.*`, `keyd.not-ready` where the file of a certificate is damaged.
  */
 export async function openFirmwareKeys(
@@ -57,19 +65,25 @@ export async function openFirmwareKeys(
   keystore: Keystore,
   policy: Policy,
   production: ReadonlyMap<string, DerCertificate>,
+  wasProduction: (spkiSha256: string) => boolean,
   now: Date,
 ): Promise<ReadonlyMap<string, DerCertificate>> {
   const certificates = new Map(production);
   for (const key of policy.firmware?.keys ?? []) {
-    // What was once of production never becomes one of development: it keeps the certificate that it has. Where that key was
-    // destroyed no other one takes its id.
-    if (production.has(key.id)) continue;
+    // What was once of production never becomes one of development: it keeps the certificate that it has. Where a key that
+    // was certified is destroyed no other one takes its id.
+    if (production.has(key.id) || isDestroyed(dir, keystore, key)) continue;
     await makeFirmwareKey(keystore, key);
     if (key.environment === 'production') continue;
+    if (wasProduction(spkiSha256(keystore.signer(firmwareKeystoreId(key.id)).spki))) continue;
     certificates.set(key.id, await developmentCertificate(dir, keystore, policy, key, now));
   }
   return certificates;
 }
+
+/** Whether a development key has been certified and is gone since. */
+const isDestroyed = (dir: string, keystore: Keystore, { id }: FirmwareKey): boolean =>
+  wasDevelopment(dir, id) && !keystore.list().some((one) => one.id === firmwareKeystoreId(id));
 
 async function developmentCertificate(
   dir: string,

@@ -109,13 +109,18 @@ export class FirmwareOrders {
     return [...this.#taken.values()];
   }
 
-  /** The last order by which the image of an order was signed, for the same target and format, without this key; or null. */
-  signedAgain(of: Order, key: string): string | null {
+  /**
+   * The last order by which the image of an order was signed, for the same target and format, without this key and by keys
+   * that devices believe; or null.
+   * @param believed SHA-256 of their public keys.
+   */
+  signedAgain(of: Order, key: string, believed: ReadonlySet<string>): string | null {
     let found: string | null = null;
     for (const hash of this.#sameImage.get(sameImage(of)) ?? []) {
       const again = this.#taken.get(hash);
       if (again?.signed === undefined || again.order.orderSha256 === of.orderSha256) continue;
-      if (!again.order.keys.some(({ id }) => id === key)) found = again.order.order;
+      const { keys, order } = again.order;
+      if (keys.every(({ id, spkiSha256 }) => id !== key && believed.has(spkiSha256))) found = order;
     }
     return found;
   }

@@ -14,7 +14,7 @@ import { certificationRequest } from '@keystead/core/x509';
 import type { Layout } from '../files/layout.ts';
 import { asOwnerOf } from '../host/as-owner.ts';
 import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
-import { makeFirmwareKey } from './firmware-keys.ts';
+import { makeFirmwareKey, wasDevelopment } from './firmware-keys.ts';
 import { type Hierarchy, lastTranscript, loadHierarchy } from './hierarchy.ts';
 import { becomeSole } from './single.ts';
 import { type StoppedState, stoppedState } from './stopped-state.ts';
@@ -40,7 +40,11 @@ export async function requestFirmware(
   const keystore = await openKeystore(readKeystoreConfig(layout.keyd), passphrase, clock);
   try {
     await makeMissing(layout, keystore, asked);
-    for (const key of asked) requireAlive(keystore, key, stopped);
+    for (const key of asked) {
+      requireAlive(keystore, key, stopped);
+      if (wasDevelopment(layout.keyd, key.id))
+        throw new KeysteadError('ceremony.firmware-key', { field: 'keys', seen: `${key.id}, a key of development` });
+    }
     const firmware = await Promise.all(
       asked.map(async ({ id }) => {
         const csr = await certificationRequest(firmwareKeystoreId(id), keystore.signer(firmwareKeystoreId(id)));

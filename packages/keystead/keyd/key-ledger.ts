@@ -35,9 +35,9 @@ import {
 import { readCertificate } from '@keystead/core/x509';
 import type { KeyInfo } from '../keystore/index.ts';
 import { purposeOfKey } from './custody.ts';
-import type { FirmwareKeyJournalEntry } from './firmware-entries.ts';
+import type { FirmwareCertificateJournalEntry, FirmwareKeyJournalEntry } from './firmware-entries.ts';
 import type { Hierarchy } from './hierarchy.ts';
-import type { KeyJournalEntry, RestoredJournalEntry } from './journal-entry.ts';
+import type { JournalEntry, KeyJournalEntry, RestoredJournalEntry } from './journal-entry.ts';
 
 /**
  * The log's keys are stopped by an order and not by a date: a log that falls silent would hide what goes on, which is
@@ -53,7 +53,18 @@ export const BY_RESTORE = 'restore:backup';
 const isOrdered = ({ by }: Pick<KeyChangeTold, 'by'>): boolean => by !== BY_CEREMONY && by !== BY_RESTORE;
 
 /** What of the journal is about the state of keys. */
-export type KeyLedgerEntry = KeyJournalEntry | FirmwareKeyJournalEntry | RestoredJournalEntry;
+export type KeyLedgerEntry =
+  | KeyJournalEntry
+  | FirmwareKeyJournalEntry
+  | FirmwareCertificateJournalEntry
+  | RestoredJournalEntry;
+const OF_KEYS: ReadonlySet<string> = new Set<KeyLedgerEntry['kind']>([
+  'key',
+  'firmware-key',
+  'firmware-certificate',
+  'restored',
+]);
+export const isOfKeys = (entry: JournalEntry): entry is KeyLedgerEntry & JournalEntry => OF_KEYS.has(entry.kind);
 
 /** What becomes of a key's events: who ordered them, and why. */
 export interface KeyChangeTold {
@@ -112,7 +123,8 @@ export class KeyLedger {
     orders: readonly KeyLedgerEntry[] = [],
   ) {
     this.#policy = policy;
-    this.#keys = new Map(keys.map((info) => [info.id, held(hierarchy, info)]));
+    const began = firstCertified(orders);
+    this.#keys = new Map(keys.map((info) => [info.id, held(hierarchy, info, began)]));
     for (const order of orders) this.#replay(order);
     for (const key of this.#keys.values()) this.#succeed(key, Number.POSITIVE_INFINITY);
   }
@@ -122,6 +134,7 @@ export class KeyLedger {
       this.#restored(entry);
       return;
     }
+    if (entry.kind === 'firmware-certificate') return;
     const key = this.#keys.get(entry.key);
     if (key === undefined || key.spkiSha256 !== entry.spkiSha256) return;
     this.#succeed(key, Date.parse(entry.time));
@@ -305,9 +318,23 @@ export class KeyLedger {
   }
 }
 
-function held(hierarchy: Hierarchy, info: KeyInfo): Held {
+/**
+ * Since when each firmware key has been certified, by the SHA-256 of its public key, milliseconds since 1970: its
+ * certificate of today may be a later one.
+ */
+function firstCertified(orders: readonly KeyLedgerEntry[]): ReadonlyMap<string, number> {
+  const began = new Map<string, number>();
+  for (const entry of orders) {
+    if (entry.kind !== 'firmware-certificate') continue;
+    const { spkiSha256: spki, notBefore } = entry;
+    began.set(spki, Math.min(Date.parse(notBefore), began.get(spki) ?? Number.POSITIVE_INFINITY));
+  }
+  return began;
+}
+
+function held(hierarchy: Hierarchy, info: KeyInfo, firmwareBegan: ReadonlyMap<string, number>): Held {
   const generatedAt = Date.parse(info.createdAt);
-  const { from, end, succeededAt } = certified(hierarchy, info);
+  const { from, end, succeededAt } = certified(hierarchy, info, firmwareBegan);
   const activatedAt = from === undefined ? null : Math.max(generatedAt, from);
   const generated = generatedKey(generatedAt);
   return {
@@ -340,7 +367,7 @@ interface Certified {
 }
 
 /** When a key came into use, and when its certificate ends. A certificate is dated back, by what its profile says. */
-function certified(hierarchy: Hierarchy, { id }: KeyInfo): Certified {
+function certified(hierarchy: Hierarchy, { id, spki }: KeyInfo, firmwareBegan: ReadonlyMap<string, number>): Certified {
   const { issuers, evidenceSigner, crlSigner, policy, pins } = hierarchy;
   const imported = Date.parse(pins.importedAt);
   const dated = (der: DerCertificate, profile: string, began: number) => {
@@ -360,7 +387,8 @@ function certified(hierarchy: Hierarchy, { id }: KeyInfo): Certified {
     if (der === undefined) return { from: undefined };
     const { notBefore, notAfter } = readCertificate(der);
     // The ledger takes the later of this and the time when the key was made: how far it is dated back is of no matter.
-    return { from: notBefore.getTime(), end: notAfter.getTime() };
+    const from = Math.min(notBefore.getTime(), firmwareBegan.get(spkiSha256(spki)) ?? Number.POSITIVE_INFINITY);
+    return { from, end: notAfter.getTime() };
   }
   const name = issuerOfKey(id);
   if (name === undefined) return { from: imported };

@@ -30,6 +30,7 @@ import { durableWrite, syncDirectory } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
 import { asOwnerOf } from '../host/as-owner.ts';
 import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
+import { wasDevelopment } from './firmware-keys.ts';
 import {
   type CeremonyPins,
   ceremonyCopy,
@@ -55,9 +56,10 @@ export interface LaterImportOptions extends ImportOptions {
 
 /**
  * Takes over what a ceremony after the founding made: new CRLs of the roots, new certificates of CAs, a new key of a CA,
- * a new key of a root, certificates of keys for firmware. keyd must not run; it works with them when it starts again. What makes the bundle ours is the
- * pinned root under which its transcript is signed, and the transcript of the ceremony before, which it names; for a new
- * key of a CA or for firmware, that this keystore holds it; for firmware also that the policy in force names it.
+ * a new key of a root, certificates of keys for firmware. keyd must not run; it works with them when it starts again.
+ * What makes the bundle ours is the pinned root under which its transcript is signed, and the transcript of the ceremony
+ * before, which it names; for a new key of a CA or for firmware, that this keystore holds it; for firmware also that the
+ * policy in force names it.
  *
  * The pins are replaced in one step, and everything that they name is durable in keyd's own directory by then: killed at
  * any moment, keyd works by the old state or by the new one, and `trust/` follows at its next start. Importing the same
@@ -208,7 +210,7 @@ async function succeed(
   using secret = await passphrase();
   const keystore = await openKeystore(readKeystoreConfig(layout.keyd), secret, clock);
   try {
-    requireOwnFirmwareKeys(keystore, outputs, firmware);
+    requireOwnFirmwareKeys(layout, keystore, outputs, firmware);
     if (successor === undefined) return undefined;
     requireOwnKey(keystore, successor);
     if (successor.ca !== 'server') return undefined;
@@ -226,14 +228,21 @@ function requireOwnKey(keystore: Keystore, { issuer, ca, spkiSha256: theirs }: C
   throw new KeysteadError('bundle.foreign', { field: `certificates.${ca}`, seen });
 }
 
-/** Each new certificate is for the key that the keystore has under that id. */
-function requireOwnFirmwareKeys(keystore: Keystore, { bundle }: CeremonyOutputs, ids: readonly string[]): void {
+/** Each new certificate is for the key that the keystore has under that id, and that never was one of development. */
+function requireOwnFirmwareKeys(
+  layout: Layout,
+  keystore: Keystore,
+  { bundle }: CeremonyOutputs,
+  ids: readonly string[],
+): void {
   for (const { key: id, certificate } of bundle.firmware ?? []) {
     if (!ids.includes(id)) continue;
     const theirs = readCertificate(certificate).spkiSha256;
     const key = keystore.list().find((one) => one.id === firmwareKeystoreId(id));
-    if (key !== undefined && spkiSha256(key.spki) === theirs) continue;
-    const seen = key === undefined ? `${theirs}, and no key ${id} here` : `a key with SHA-256 ${theirs}`;
+    const own = key !== undefined && spkiSha256(key.spki) === theirs;
+    if (own && !wasDevelopment(layout.keyd, id)) continue;
+    const here = key === undefined ? `${theirs}, and no key ${id} here` : `a key with SHA-256 ${theirs}`;
+    const seen = own ? 'a key of development' : here;
     throw new KeysteadError('bundle.foreign', { field: `firmware ${id}`, seen });
   }
 }

@@ -210,7 +210,7 @@ export class KeydState {
   /** Takes a recount into account. Returns what takes it back, for when it could not be written. */
   takeRecount(recount: Recount): () => void {
     this.#recounts.push(recount);
-    const unskip = this.trust.skip();
+    const unskip = this.trust.skip(recount.time);
     return () => {
       this.#recounts.splice(this.#recounts.indexOf(recount), 1);
       unskip();
@@ -418,13 +418,16 @@ export class KeydState {
     return this.#issued.get(issuer)?.endingAfter(at) ?? [];
   }
 
-  /** Those of them that are listed, for good or on hold. */
+  /**
+   * Those that are listed, for good or on hold, and have not ended at `at`. One that stands in no journal of keyd's, since
+   * a restore forgot that it was issued, is taken for one that has not ended.
+   */
   listedAndLiving(issuer: IssuerId, at: number): Serial[] {
     const issued = this.#issued.get(issuer);
-    if (issued === undefined) return [];
+    const hasEnded = (serial: Serial): boolean => issued?.has(serial) === true && !issued.endsAfter(serial, at);
     const held = [...this.holds.of(issuer)].map(({ serial }) => serial);
     const revoked = this.#lists.get(issuer)?.revoked.serials() ?? [];
-    return [...revoked, ...held].filter((serial) => issued.endsAfter(serial, at));
+    return [...revoked, ...held].filter((serial) => !hasEnded(serial));
   }
 
   /** Whether keyd lists this certificate for good. */

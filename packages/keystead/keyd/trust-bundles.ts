@@ -17,9 +17,6 @@ import { Turnstile } from './turnstile.ts';
 
 type Entry = Omit<TrustBundleJournalEntry, 'n' | 'kind'>;
 
-/** How far versions jump where bundles may have been signed that this journal does not know: devices never go back. */
-const VERSIONS_SKIPPED = 1_000_000;
-
 /** A change of what stands in the bundles, with when it was made. */
 export interface StandingChange {
   readonly order: NonNullable<Entry['order']>;
@@ -47,18 +44,24 @@ export class TrustBundles {
   readonly #bundles: KeptBundle[] = [];
   readonly #changes: StandingChange[] = [];
   readonly #byOrder = new Map<string, KeptBundle>();
-  #skips = 0;
+  /** The least version of the next bundle. */
+  #least = 1;
 
   replay(entry: JournalEntry): void {
     if (entry.kind === 'trust-bundle') this.take(entry);
-    if (entry.kind === 'restored') this.skip();
+    if (entry.kind === 'restored') this.skip(entry.time);
   }
 
-  /** Versions may have been given that this journal does not know. @returns what takes that back. */
-  skip(): () => void {
-    this.#skips += 1;
+  /**
+   * Versions may have been given until `time` that this journal does not know, and devices never go back: they go on from
+   * that time in seconds since 1970. No keyd signs a bundle each second, so that is above them all, also where this very
+   * backup was restored before, and bundles were signed from then on. @returns what takes that back.
+   */
+  skip(time: string): () => void {
+    const before = this.#least;
+    this.#least = Math.max(before, Math.floor(Date.parse(time) / 1000));
     return () => {
-      this.#skips = Math.max(0, this.#skips - 1);
+      this.#least = before;
     };
   }
 
@@ -81,7 +84,6 @@ export class TrustBundles {
     };
     this.#bundles.push(kept);
     if (order !== undefined) this.#byOrder.set(order.sha256, kept);
-    this.#skips = 0;
     return kept;
   }
 
@@ -112,7 +114,7 @@ export class TrustBundles {
 
   /** The version of the next bundle. */
   get nextVersion(): number {
-    return (this.last?.entry.version ?? 0) + 1 + this.#skips * VERSIONS_SKIPPED;
+    return Math.max((this.last?.entry.version ?? 0) + 1, this.#least);
   }
 }
 

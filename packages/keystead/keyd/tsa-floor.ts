@@ -32,7 +32,7 @@ export class TsaFloor {
   }
 
   /**
-   * The time to stamp by when keyd's own is `now`: never before what was stamped.
+   * The time to stamp by when the machine's clock says `now`: never before what was stamped before the start.
    * @throws KeysteadError `clock.went-back`.
    */
   timeAt(now: Date): Date {

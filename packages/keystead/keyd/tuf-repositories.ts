@@ -80,16 +80,11 @@ export class TufRepositories {
   }
 
   /**
-   * The lowest version that snapshot and timestamp may have next. After a restore it is far above what may have been
-   * signed since the backup: clients that have seen that take no lower one.
+   * How many versions snapshot and timestamp leave out next: none, or after a restore more than may have been signed since
+   * the backup, for clients that have seen those take no lower one.
    */
-  leastVersions(repository: string, raises: number): { snapshot: number; timestamp: number } {
-    const status = this.#known.get(repository)?.status;
-    const more = (raises - (this.#raised.get(repository) ?? 0)) * RAISED;
-    return {
-      snapshot: (status?.snapshot.signed.version ?? 0) + 1 + more,
-      timestamp: (status?.timestamp.signed.version ?? 0) + 1 + more,
-    };
+  skipped(repository: string, raises: number): number {
+    return (raises - (this.#raised.get(repository) ?? 0)) * RAISED;
   }
 }
 

@@ -27,7 +27,7 @@ export interface WorklistEntry {
   readonly kept: boolean;
   /** False for an order whose signature was never given out. */
   readonly signed: boolean;
-  /** The order by which keyd signed the same image again without this key; or null. */
+  /** The order by which keyd signed the same image without this key, by keys that devices believe; or null. */
   readonly signedAgain: string | null;
   /** A request for that which waits for people or for keyd; or null. */
   readonly waiting: string | null;

@@ -16,6 +16,7 @@ test('an auditor reads everything and changes nothing', () => {
     'trust.read',
     'audit.read',
     'key.read',
+    'rotation.read',
   ]);
 });
 

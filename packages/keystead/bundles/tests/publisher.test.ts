@@ -45,10 +45,26 @@ const served = async (path: string, headers: Record<string, string> = {}) => {
   await app.close();
   return answer;
 };
-const published = () =>
+const entries = () =>
   records.store
     .read((reader) => reader.auditEntries(0, 1000))
-    .filter((row) => Buffer.from(row.bytes).toString().includes('"trust.bundle-published"')).length;
+    .map((row) => Buffer.from(row.bytes).toString())
+    .filter((text) => text.includes('"trust.bundle-published"'));
+const published = () => entries().length;
+
+/** A keyd whose answers to `signTrustBundle` are lost on the way. */
+function answersLost(heard: (bundle: { version: number; bundle: Uint8Array }) => void = () => {}): BundleDeps['keyd'] {
+  const { client } = bed.keyd;
+  return {
+    signTrustBundle: async (params) => {
+      heard(await client.signTrustBundle(params));
+      throw new KeysteadError('keyd.unreachable');
+    },
+    trustBundles: (params) => client.trustBundles(params),
+    trustStatus: () => client.trustStatus(),
+    trustRevocations: (params) => client.trustRevocations(params),
+  };
+}
 
 before(async () => {
   bed = await TrustBed.make();
@@ -127,16 +143,11 @@ test('TEST-KEY-10 a revocation that keyd lists comes into the next filter by its
 test('TEST-KEY-10 when this process dies between the journal of keyd and the publication, the next start publishes the very bundle that was signed, once', async () => {
   pass(3700);
   let lost: { version: number; bundle: Uint8Array } | undefined;
-  const { client } = bed.keyd;
-  const dying = await open({
-    signTrustBundle: async (params) => {
-      lost = await client.signTrustBundle(params);
-      throw new KeysteadError('keyd.unreachable');
-    },
-    trustBundles: (params) => client.trustBundles(params),
-    trustStatus: () => client.trustStatus(),
-    trustRevocations: (params) => client.trustRevocations(params),
-  });
+  const dying = await open(
+    answersLost((told) => {
+      lost = told;
+    }),
+  );
   await assert.rejects(dying.tick(), { code: 'keyd.unreachable' });
   assert.equal(publisher.index()?.latest, 2, 'nobody was told of it');
   assert.equal((await served('/trust/bundles/3')).statusCode, 404);
@@ -169,4 +180,40 @@ test('a filter whose chain is lost or too long is built to stand alone, and what
   assert.ok(names.includes('1.cose'), 'it changed the signers');
   assert.ok(!names.includes('2.cose'));
   assert.ok(names.includes(`${publisher.last()?.version}.cose`));
+});
+
+test('TEST-KEY-10 a bundle whose answer is lost is published at the next tick, though nothing is due; the reason on record is that of its own order', async () => {
+  const newest = async () => (await bed.keyd.client.trustStatus()).latest?.version;
+  const deaf = await open(answersLost());
+  const before = publisher.last()?.version ?? 0;
+  pass(3700);
+  await assert.rejects(deaf.tick(), { code: 'keyd.unreachable' });
+  assert.deepEqual([await newest(), publisher.last()?.version], [before + 1, before]);
+  await deaf.tick();
+  assert.equal(publisher.last()?.version, before + 1);
+  const content = await bed.content();
+  const first = await bed.approved(await bed.order(2, content, { reason: 'an order whose answer was lost' }));
+  const second = await bed.approved(await bed.order(3, content, { reason: 'another order' }));
+  await assert.rejects(deaf.publish(first, asked), { code: 'keyd.unreachable' });
+  assert.equal((await publisher.publish(second, asked)).version, before + 3);
+  const [lost = '', own = ''] = entries().slice(-2);
+  assert.match(own, /another order/);
+  assert.doesNotMatch(lost, /another order/);
+});
+
+test('TEST-KEY-10 bundles that are on record and not on the disk, as after a restore, are made again at the start: who was away needs those that changed the signers', async () => {
+  const before = await Promise.all(['bundles/1', 'latest', 'latest.jws'].map((path) => served(`/trust/${path}`)));
+  rmSync(directory(), { recursive: true });
+  assert.equal((await served('/trust/bundles/1')).statusCode, 404);
+  publisher = await open();
+  await publisher.start();
+  const after = await Promise.all(['bundles/1', 'latest', 'latest.jws'].map((path) => served(`/trust/${path}`)));
+  assert.deepEqual(
+    after.map(({ statusCode }) => statusCode),
+    [200, 200, 200],
+  );
+  assert.deepEqual(
+    after.map(({ rawPayload }) => rawPayload),
+    before.map(({ rawPayload }) => rawPayload),
+  );
 });

@@ -7,6 +7,7 @@ import {
   firmwareKeystoreId,
   firmwareOrderSha256,
   firmwareScheme,
+  lineKeys,
   parseFirmwareStatement,
   requireFirmwareQuorum,
   verifyFirmwareStatements,
@@ -43,7 +44,7 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     const signers = order.keys.map((id) => requireFirmwareSigner(keyd, id, order, now));
     requireAfterRestore(keyd, params.statements);
     firmware.requireNext(order, orderSha256);
-    if (before === undefined) firmware.requireKnownFloor(order, keyd.state.forgotAt);
+    firmware.requireKnownFloor(order, keyd.state.forgotAt);
     if (before === undefined) requireUses(keyd, signers);
     else requireSameKeys(before, signers);
     const at = before === undefined ? now : new Date(before.order.time);
@@ -151,23 +152,39 @@ function tell(taken: TakenOrder | undefined): Result<'signFirmware'> {
 
 /**
  * What was signed, the oldest first. Of a key that is compromised it is the worklist: each image that its signature
- * makes a device believe, to be signed again by another key. REQ-KEY-ROT-02
+ * makes a device believe, to be signed again by another key that devices believe. REQ-KEY-ROT-02
  */
 export async function firmwareSignatures(
   keyd: KeydContext,
   { key, from, limit }: Params<'firmwareSignatures'>,
 ): Promise<Result<'firmwareSignatures'>> {
-  const all = keyd.state.firmware.list();
+  const { firmware } = keyd.state;
+  const all = firmware.list();
+  const believed = believedKeys(keyd);
   const found = all.filter(({ order }) => key === undefined || order.keys.some(({ id }) => id === key));
   const orders = found.slice(from, from + limit).map(({ order, signed }) => ({
     ...told(order),
     at: new Date(order.time),
     signed: signed !== undefined,
-    signedAgain: key === undefined ? null : keyd.state.firmware.signedAgain(order, key),
-    goesBack: keyd.state.firmware.goesBack(order),
+    signedAgain: key === undefined ? null : firmware.signedAgain(order, key, believed),
+    goesBack: firmware.goesBack(order),
   }));
   const next = from + orders.length;
   return { orders, next, end: next >= found.length };
+}
+
+/**
+ * The SHA-256 of the public keys that devices are to believe, by the policy in force: what a key has signed that was killed,
+ * or that is in no anchor any more, stands for no image.
+ */
+function believedKeys({ policy, ledger }: KeydContext): ReadonlySet<string> {
+  const ids = (policy.firmware?.keys ?? []).flatMap((key) => {
+    const { signs, trusted } = lineKeys(policy, key);
+    return signs.includes(key.id) || trusted.includes(key.id) ? [firmwareKeystoreId(key.id)] : [];
+  });
+  const held = ledger.list().filter(({ info }) => ids.includes(info.id));
+  const alive = held.filter(({ changes }) => !changes.some(({ change }) => change === 'compromise'));
+  return new Set(alive.map(({ spkiSha256: spki }) => spki));
 }
 
 /** Without what the journal alone has: a replayed entry carries its number and kind. */

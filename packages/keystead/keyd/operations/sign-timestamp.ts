@@ -18,7 +18,7 @@ export async function signTimestamp(
   keyd: KeydContext,
   params: Params<'signTimestamp'>,
 ): Promise<Result<'signTimestamp'>> {
-  const now = keyd.tsa.floor.timeAt(keyd.now());
+  const now = keyd.stampTime();
   requireHeadquarters(keyd.hierarchy.node, 'timestamp', 'a time stamp');
   if (tsaProfile(keyd.policy) === undefined || !keyd.ledger.has(TSA_KEY))
     throw new KeysteadError('tsp.off', { field: TSA_KEY });

@@ -50,7 +50,7 @@ export function signTrustBundle(keyd: KeydContext, params: Asked): Promise<Resul
     const before = sameAgain(keyd, params);
     if (before !== undefined) return tell(before);
     const order = params.statements.length === 0 ? undefined : orderOf(keyd, params.statements, now);
-    if (order === undefined) requireDue(keyd, now);
+    if (order === undefined) requireDue(keyd, params, now);
     const filter = await filterOf(keyd, params, now);
     const entry = { ...(await signed(keyd, order, filter, keyd.now())), requestId: params.requestId };
     await keyd.journal.append({ kind: 'trust-bundle', ...entry });
@@ -124,15 +124,19 @@ function lateSigners(keyd: KeydContext, before: Standing, after: Standing, awayS
   return [{ field: 'signers', seen }];
 }
 
-/** @throws KeysteadError `trust-bundle.none`, `trust-bundle.too-soon`, `trust-order.before-restore`, `.before-recount`. */
-function requireDue(keyd: KeydContext, now: Date): void {
+/**
+ * That somebody was revoked is a reason for a new filter, and for nothing else: with the one before there would be a reason
+ * still, and a bundle again and again.
+ * @throws KeysteadError `trust-bundle.none`, `trust-bundle.too-soon`, `trust-order.before-restore`, `.before-recount`.
+ */
+function requireDue(keyd: KeydContext, { filter }: Asked, now: Date): void {
   const { last } = keyd.state.trust;
   if (last === undefined) throw new KeysteadError('trust-bundle.none', { field: 'statements', seen: 'none' });
   // What was ordered after the backup is forgotten: devices may have another content already.
   keyd.state.requireAfterRestore({ notBefore: last.change.time }, 'trust-order');
   const due = dueOf(keyd, last);
   const at = now.getTime();
-  if (due.urgent || at >= due.refreshAt || (due.filterAt !== null && at >= due.filterAt)) return;
+  if ((due.urgent && filter.length > 0) || at >= due.refreshAt || (due.filterAt !== null && at >= due.filterAt)) return;
   const next = Math.min(due.refreshAt, due.filterAt ?? due.refreshAt);
   throw new KeysteadError('trust-bundle.too-soon', {
     field: 'statements',
@@ -140,11 +144,11 @@ function requireDue(keyd: KeydContext, now: Date): void {
   });
 }
 
-/** When the same content is signed anew, milliseconds since 1970. */
+/** When the same content is signed anew, milliseconds since 1970: by what keyd signed, and not by what a filter says. */
 function dueOf(keyd: KeydContext, { entry }: KeptBundle) {
   const { bundle, filter } = trustPolicy(keyd.policy);
   const refreshAt = (entry.issuedAt + ((entry.expires - entry.issuedAt) * bundle.refreshPercent) / 100) * 1000;
-  const filterAt = filter === undefined ? null : ((entry.filter?.date ?? 0) + filter.everySeconds) * 1000;
+  const filterAt = filter === undefined ? null : (entry.issuedAt + filter.everySeconds) * 1000;
   const urgent = filter !== undefined && entry.filter?.revocations !== keyd.state.revocationCount;
   return { refreshAt, filterAt, urgent };
 }
@@ -255,11 +259,15 @@ async function tell(kept: KeptBundle): Promise<Result<'signTrustBundle'>> {
   };
 }
 
-/** The bundles that were signed: whoever publishes them looks here for what it missed. */
+/**
+ * The bundles that were signed: whoever publishes them looks here for what it missed, so one that is being signed is waited
+ * for.
+ */
 export async function trustBundles(
   keyd: KeydContext,
   { after, limit }: Params<'trustBundles'>,
 ): Promise<Result<'trustBundles'>> {
+  await keyd.state.trust.turnstile.alone(async () => {});
   const found = keyd.state.trust.after(after, limit);
   const bundles = [];
   for (const kept of found) bundles.push(await tell(kept));

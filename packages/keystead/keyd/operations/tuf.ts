@@ -3,6 +3,7 @@ import { type Signer, sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   envelopeBytes,
+  isHalfFresh,
   nextSnapshot,
   nextTimestamp,
   readRole,
@@ -48,22 +49,21 @@ export function signTufStatus(keyd: KeydContext, params: Params<'signTufStatus'>
     if (root === undefined)
       throw new KeysteadError('tuf.root-unknown', { field: 'roots', seen: `none of ${params.repository}` });
     const targets = readRole('targets', params.targets).signed;
-    const least = tuf.leastVersions(params.repository, raises);
+    const skipped = tuf.skipped(params.repository, raises);
     const last = before?.status;
-    const made = nextSnapshot(root, params.targets, last?.snapshot, rule, now);
+    const made = nextSnapshot(root, params.targets, last?.snapshot, rule, now, skipped);
     if (made === undefined && fresh.length === 0 && last !== undefined && isFresh(last, root, rule, now))
       return tell(root, targets.version, last);
     const keys = new Set<string>();
-    const signed = async <S extends TufSnapshot | TufTimestamp>(content: S, version: number): Promise<Uint8Array> => {
-      const whole = { ...content, version: Math.max(content.version, version) };
-      const { envelope, by } = await signRole(keyd, rule, root, whole, now);
+    const signed = async <S extends TufSnapshot | TufTimestamp>(content: S): Promise<Uint8Array> => {
+      const { envelope, by } = await signRole(keyd, rule, root, content, now);
       for (const id of by) keys.add(id);
       return envelopeBytes(envelope);
     };
-    const snapshot = made === undefined ? last?.snapshot.bytes : await signed(made, least.snapshot);
+    const snapshot = made === undefined ? last?.snapshot.bytes : await signed(made);
     if (snapshot === undefined) throw new KeysteadError('internal.unexpected', { field: 'snapshot' });
-    const next = nextTimestamp(root, snapshot, last?.timestamp.signed, rule, now);
-    const timestamp = await signed(next, least.timestamp);
+    const next = nextTimestamp(root, snapshot, last?.timestamp.signed, rule, now, skipped);
+    const timestamp = await signed(next);
     const common = { time: now.toISOString(), repository: params.repository, requestId: params.requestId };
     const roots = fresh.map(({ root: { version }, bytes }) => ({
       ...{ ...common, kind: 'tuf-root' as const, version },
@@ -126,9 +126,10 @@ function newRoots(
 
 /** Whether what was signed last is good for at least half of its time, and by the keys that count now. */
 function isFresh({ timestamp }: TufStatus, root: TufRoot, { timestampSeconds }: TufRepositoryRule, now: Date): boolean {
-  const left = Date.parse(timestamp.signed.expires) - now.getTime();
   const { threshold } = root.roles.timestamp;
-  return left * 2 >= timestampSeconds * 1000 && signersOf(timestamp, root, 'timestamp').length >= threshold;
+  return (
+    isHalfFresh(timestamp.signed, timestampSeconds, now) && signersOf(timestamp, root, 'timestamp').length >= threshold
+  );
 }
 
 /**

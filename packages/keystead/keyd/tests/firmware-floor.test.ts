@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { FirmwareBed, type FirmwarePerson, type OrderParts, registerTestFormat } from './firmware-bed.ts';
@@ -27,7 +27,7 @@ const RESTORED = {
   ...{ acceptedLoss: false, crlNumbers: {}, refused: [] },
 } as const;
 
-/** What a restore from a backup leaves at the end of keyd's journal. */
+/** What a restore from a backup leaves at the end of keyd's journal; a quorum brings the key back that it suspends. */
 async function restore(): Promise<void> {
   await bed.keyd.stop();
   const path = join(bed.keyd.dir, 'journal');
@@ -38,6 +38,9 @@ async function restore(): Promise<void> {
   appendFileSync(path, `${JSON.stringify({ n, ...RESTORED, time, log })}\n`);
   await bed.keyd.start();
   bed.keyd.clock.advance(2);
+  await refused('key.use-forbidden', { version: '9.0.0', securityCounter: 9, rollback: true }, ['amy', 'ben']);
+  const statements = await bed.keyStatements('pump-1', 'resume', ['pia']);
+  await bed.keyd.client.orderFirmwareKey({ statements, requestId: 'resume' });
 }
 
 test('after a restore nobody knows how high the versions stood: the first production order of a target takes the quorum that may go back, and is the floor then', async () => {
@@ -61,4 +64,21 @@ test('after a restore nobody knows how high the versions stood: the first produc
 test('another restore makes the floor unknown again', async () => {
   await restore();
   await refused('firmware-order.floor-unknown', { version: '3.0.0', securityCounter: 3 });
+});
+
+test('an order that the backup knows as taken and not signed takes that quorum too, by statements of after the restore', async () => {
+  const parts = { version: '4.0.0', securityCounter: 4, rollback: true, target: 'taken' };
+  await bed.sign(parts, ['amy', 'ben']);
+  const { order, subject } = bed.order({ ...parts, version: '4.0.1', rollback: false });
+  const statements = () => Promise.all((['rel', 'amy'] as const).map((who) => bed.statement(who, order)));
+  const asked = async () => ({ statements: await statements(), subject, requestId: 'taken' });
+  await bed.keyd.client.signFirmware(await asked());
+  await bed.keyd.stop();
+  const path = join(bed.keyd.dir, 'journal');
+  const kept = readFileSync(path, 'utf8').trimEnd().split('\n');
+  assert.match(kept.pop() ?? '', /"firmware-signature"/);
+  writeFileSync(path, `${kept.join('\n')}\n`);
+  await bed.keyd.start();
+  await restore();
+  await assert.rejects(bed.keyd.client.signFirmware(await asked()), { code: 'firmware-order.floor-unknown' });
 });

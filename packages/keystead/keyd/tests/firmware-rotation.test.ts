@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { toPem } from '@keystead/core/bytes';
@@ -409,7 +409,7 @@ test('TEST-KEY-23 a firmware key of production that comes out of a backup is sus
   const order = (statements: string[]) => bed.keyd.client.orderFirmwareKey({ statements, requestId: 'resume' });
   await assert.rejects(order(old), { code: 'firmware-order.before-restore' });
   await order(await bed.keyStatements('pump-2', 'resume', ['pia']));
-  await bed.sign({ version: '1.9.0', securityCounter: 4, keys: ['pump-2'] });
+  await bed.sign({ version: '1.9.0', securityCounter: 4, keys: ['pump-2'], rollback: true }, ['amy', 'ben']);
   await bed.keyd.restart();
   await bed.sign({ version: '1.9.1', securityCounter: 4, keys: ['pump-2'] });
   // A journal in which somebody suspended it between the restore and its return, as one of before this rule has.
@@ -434,6 +434,21 @@ test('TEST-KEY-23 a firmware key of production that comes out of a backup is sus
   await order(await bed.keyStatements('pump-2', 'resume', ['pia']));
 });
 
+test('TEST-KEY-15 a new certificate for its key neither makes it younger nor lifts its suspension by a restore, and keyd starts after each', async () => {
+  const ledgered = async () => {
+    const { keys } = await bed.keyd.client.keys();
+    const key = keys.find(({ id }) => id === 'firmware-pump-2');
+    return { activatedAt: key?.activatedAt?.toISOString(), state: key?.changes.at(-1)?.change };
+  };
+  const before = await ledgered();
+  assert.equal(before.state, 'resume');
+  await later.firmware('pump-2-renewed', ['pump-2'], { policy: await bed.policy() });
+  await later.take();
+  assert.deepEqual(await ledgered(), before);
+  const parts = { version: '1.9.2', securityCounter: 4, keys: ['pump-2'], rollback: true };
+  await bed.sign(parts, ['amy', 'ben']);
+});
+
 test('a key that the policy names no more is left out by the next ceremony, and the hierarchy is proven without it', async () => {
   await bed.change((policy) => {
     const { firmware } = policy;
@@ -447,8 +462,37 @@ test('a key that the policy names no more is left out by the next ceremony, and 
     await holdCrl({ ...options, policy }, { print() {}, confirm: async () => 'yes' });
   });
   const pins = await later.take();
-  assert.deepEqual(Object.keys(pins.firmware), ['pump-2', 'pump-3']);
-  await bed.sign({ version: '1.9.2', securityCounter: 4, keys: ['pump-2'] });
+  assert.deepEqual(Object.keys(pins.firmware).sort(), ['pump-2', 'pump-3']);
+  await bed.sign({ version: '1.9.3', securityCounter: 4, keys: ['pump-2'] });
+});
+
+test('a key of production is never one of development, nor the other way: not even when the policy names it so after it was left out', async () => {
+  await bed.change((policy) => {
+    line(policy).keys.push(
+      keyed('pump-1', { environment: 'development' }),
+      keyed('pump-4', { environment: 'development' }),
+    );
+  });
+  await bed.keyd.restart();
+  assert.match((await why('pump-1')) ?? '', /without a certificate/);
+  assert.equal(await why('pump-4'), null);
+  await bed.change((policy) => {
+    const { firmware } = policy;
+    assert.ok(firmware);
+    firmware.keys = firmware.keys.map((key) => (key.id === 'pump-4' ? { ...key, environment: 'production' } : key));
+  });
+  await assert.rejects(later.firmwareRequest(['pump-4']), {
+    code: 'ceremony.firmware-key',
+    seen: /a key of development/,
+  });
+  // Also where the request was made nevertheless.
+  const { layout } = bed.keyd.rehearsal;
+  const [file, kept] = [join(layout.keyd, 'firmware', 'pump-4.pem'), later.out('pump-4.kept')];
+  renameSync(file, kept);
+  await later.firmware('pump-4', ['pump-4'], { policy: await bed.policy() });
+  renameSync(kept, file);
+  await importRefused('bundle.foreign', undefined, 'firmware pump-4');
+  later.dirs.pop();
 });
 
 test('TEST-KEY-15 a key that was killed is destroyed, one that devices trust is not; keyd starts without it and makes no other under its id', async () => {
@@ -484,4 +528,17 @@ test('TEST-KEY-15 the worklist has each image that a key signed, by whom it was 
   assert.deepEqual([(await row())?.signedAgain, (await row())?.goesBack], [again.order, true]);
   // Both keys in one order: it is no signature without the first.
   assert.ok((await of('pump-2-dev')).every(({ signedAgain }) => signedAgain === null || signedAgain === first.order));
+  // What the first key signed stands for no image once that is killed, whatever becomes of the second one.
+  const second = async () => (await of('pump-2-dev')).find(({ order }) => order === again.order)?.signedAgain;
+  assert.equal(await second(), first.order);
+  await bed.kill('pump-1-dev', ['amy', 'pia']);
+  assert.equal(await second(), null);
+  assert.equal((await row())?.signedAgain, again.order);
+  await bed.keyd.stop();
+  await destroyFirmwareKey(bed.keyd.rehearsal.layout, passphrase(KEYD_PASSPHRASE), bed.keyd.clock, 'pump-1-dev');
+  await bed.keyd.start();
+  assert.equal(await second(), null);
+  assert.equal(await why('pump-1-dev'), undefined);
+  await bed.keyd.restart();
+  await bed.sign({ ...parts, version: '3.0.2', keys: ['pump-2-dev'] });
 });

@@ -11,6 +11,7 @@ import { CarriedFilter, parseBundle, takeBundle, takeBundles, verifyBundleJws } 
 import { readCertificate } from '@keystead/core/x509';
 import { pin } from '../../../core/trust/tests/bundle-source.ts';
 import { readJournal } from '../journal.ts';
+import { TrustBundles } from '../trust-bundles.ts';
 import { makeKey } from './bed.ts';
 import { TrustBed } from './trust-bed.ts';
 
@@ -67,8 +68,12 @@ test('TEST-KEY-10 the first bundle takes an order of the quorum and a filter; a 
   await assert.rejects(ask(statements, []), code('trust-bundle.filter-refused'));
   const filter = [await bed.filter([])];
   // Asked for many times at once, it is signed once.
-  const [made, ...others] = await Promise.all(Array.from({ length: 5 }, () => ask(statements, filter)));
+  const asked = Promise.all(Array.from({ length: 5 }, () => ask(statements, filter)));
+  const told = client().trustBundles({ after: 0, limit: 10 });
+  const [made, ...others] = await asked;
   assert.ok(made);
+  // Whoever publishes hears of one that is being signed.
+  assert.deepEqual((await told).bundles, [made]);
   for (const other of others) assert.deepEqual(other, made);
   assert.deepEqual([made.version, made.change, made.changed, made.signersChanged], [1, 1, true, true]);
   const known = {
@@ -143,7 +148,7 @@ test('TEST-KEY-10 an order counts once, for the content that it was written for,
   assert.equal(entries().length, 2);
 });
 
-test('TEST-KEY-20 a pin set without a backup, or a bundle that nobody could follow, is refused whoever signs it', async () => {
+test('TEST-KEY-16 a pin set without a backup, or a bundle that nobody could follow, is refused whoever signs it', async () => {
   const filter = [await bed.filter(certificates)];
   const content = await bed.content();
   const [pins] = content.pins;
@@ -165,7 +170,7 @@ test('TEST-KEY-20 a pin set without a backup, or a bundle that nobody could foll
   assert.equal(entries().length, 2);
 });
 
-test('TEST-KEY-20 a change that would strand devices is refused, unless the order says so and the larger quorum signs it', async () => {
+test('TEST-KEY-16 a change that would strand devices is refused, unless the order says so and the larger quorum signs it', async () => {
   const filter = async () => [await bed.filter(certificates)];
   const content = await bed.content();
   const [pins] = content.pins;
@@ -240,6 +245,8 @@ test('TEST-KEY-10 keyd compares each filter with its own list: one that omits a 
   await assert.rejects(refresh(), code('trust-bundle.too-soon'));
   // A revocation makes the next one urgent, and a delta is enough.
   await revoke(serials[2]);
+  // It does not make one urgent that leaves it out: there would be a reason again, and no end.
+  await assert.rejects(ask([], []), code('trust-bundle.too-soon'));
   const chain = await bed.delta([base], certificates);
   const urgent = await refresh(chain);
   assert.deepEqual(
@@ -252,11 +259,31 @@ test('TEST-KEY-10 keyd compares each filter with its own list: one that omits a 
   assert.equal(carried.says(operational.issuerSpkiSha256, serials[2]), true);
 });
 
+test('TEST-KEY-10 a revoked certificate that keyd does not remember to have issued, as after a restore, must be in the filter too', async () => {
+  const forgotten = '5a17000000000000000000000000000000000001' as Serial;
+  // The front end knows it from its own records, as one that is good.
+  certificates.push({ issuer: 'operational', serial: forgotten, revoked: false });
+  const omitting = [await bed.filter(certificates)];
+  await revoke(forgotten);
+  const { serials } = await client().trustRevocations({ issuer: 'operational', from: 0, limit: 10 });
+  assert.ok(serials.includes(forgotten));
+  await assert.rejects(refresh(omitting), code('trust-bundle.filter-refused', /is revoked, and not in it/));
+  assert.equal((await refresh()).changed, false);
+});
+
 test('a refresh without a filter keeps the one before while it is fresh, and is refused with one that somebody holds back', async () => {
   pass();
   const kept = await ask([], []);
   const before = (await client().trustBundles({ after: kept.version - 2, limit: 1 })).bundles[0];
   assert.equal(kept.filterSha256, before?.filterSha256);
+  // Nor does the age of the filter: one bundle an interval, also where the front end gives filters with old dates.
+  await assert.rejects(ask([], []), code('trust-bundle.too-soon'));
+  const old = new Date(bed.keyd.clock.now().getTime() - 3_600_000);
+  const expires = new Date(old.getTime() + 7 * DAY * 1000);
+  await assert.rejects(
+    refresh([await bed.filter(certificates, { date: old, expires })]),
+    code('trust-bundle.too-soon'),
+  );
   pass(2 * 3600);
   await assert.rejects(ask([], []), code('trust-bundle.filter-refused', /built every/));
 });
@@ -345,7 +372,13 @@ test('TEST-KEY-10 after a restore versions jump, nothing of before is signed ane
     own.keyd.clock.set(new Date(own.keyd.clock.now().getTime() + 5_000));
     const again = await own.approved(await own.order(2, await own.content({ signers: (await own.content()).signers })));
     const made = await own.keyd.client.signTrustBundle({ statements: again, filter: await filter(), requestId: 'c' });
-    assert.equal(made.version, 1_000_002);
+    assert.equal(made.version, Math.floor(Date.parse(restored.time) / 1000));
+    // The same backup once more, when bundles were out that were signed since its first restore.
+    const later = new Date(Date.parse(restored.time) + 7_200_000).toISOString();
+    const second = new TrustBundles();
+    for (const entry of readJournal(path).entries.slice(0, restored.n - 1)) second.replay(entry);
+    second.skip(later);
+    assert.ok(second.nextVersion > made.version);
     assert.equal(fromHex(made.sha256).length, 32);
   } finally {
     await own.keyd.remove();

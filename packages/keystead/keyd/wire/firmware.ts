@@ -79,7 +79,10 @@ export const FirmwareSignatures = {
         requestId: z.string(),
         /** False for an order whose signature was never given out: keyd stopped before. */
         signed: z.boolean(),
-        /** The last order by which the same image was signed again without the key that was asked about; or null. */
+        /**
+         * The last order by which the same image was signed without the key that was asked about, by keys that devices
+         * believe: none was killed, each is in the anchors. Or null.
+         */
         signedAgain: z.string().nullable(),
         /** Whether a higher version or counter was taken for the target: signed again, it goes back. */
         goesBack: z.boolean(),

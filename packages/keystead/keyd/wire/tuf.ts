@@ -3,7 +3,10 @@ import { firmwareKeyId, tufRepositoryName } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { bytes, requestId, time } from '../wire-types.ts';
 
-/** As many roots are taken at once; who was away longer brings them in several requests. */
+/**
+ * As many roots are taken at once. Who was away longer brings them in several requests, each with targets that hold by the
+ * last root of it.
+ */
 export const MOST_TUF_ROOTS = 16;
 
 const version = z.int().min(1);
