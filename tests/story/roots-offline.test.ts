@@ -50,7 +50,7 @@ test("TEST-KEY-22 keyd's keystore holds the online keys of the ceremony's reques
         .list()
         .map((key) => key.id)
         .sort(),
-      [...Object.keys(KEYD_KEYS), 'firmware-pump-1', 'firmware-pump-1-dev'].sort(),
+      [...Object.keys(KEYD_KEYS), 'firmware-pump-1', 'firmware-pump-1-dev', 'tuf-ks-pump-1-online'].sort(),
     );
   } finally {
     keystore.close();
