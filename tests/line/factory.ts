@@ -49,6 +49,8 @@ export class FactoryLine {
   readonly #channelKey = SecretBytes.random(32).use((key) => Buffer.from(key).toString('base64'));
   readonly #services = new Map<NodeService, { service: Service; ended: Promise<string> }>();
   readonly #token: NodeToken | undefined;
+  /** The tickets that were signed, by their id. */
+  readonly #tickets = new Map<string, string>();
   #config: Config | undefined;
 
   private constructor(hq: Rig, name: string, token: NodeToken | undefined) {
@@ -190,11 +192,21 @@ export class FactoryLine {
     return this.https(method, `/api/v1${path}`, { identity: this.hq.person(person), ...sent });
   }
 
-  /** Opens a batch of this factory with ids `L1-<tag>0001` and up. */
+  /**
+   * Opens a batch of this factory with ids `L1-<tag>0001` and up. Asked again it sends the very same ticket: a second one of
+   * that id is refused, and whether the first was taken is not known where its answer was lost.
+   */
   async batch(id: string, quota: number, tag: string, to: number): Promise<void> {
+    const ticket = this.#tickets.get(id) ?? (await this.#ticket(id, quota, tag, to));
+    this.#tickets.set(id, ticket);
+    const answer = await this.ask('POST', '/batches', 'pki', { ticket });
+    assert.equal(answer.status, 200, answer.text);
+  }
+
+  #ticket(id: string, quota: number, tag: string, to: number): Promise<string> {
     const now = Date.now();
     const signer = personSigner(this.hq.layout, 'pki', this.hq.world.passphrases.operators);
-    const ticket = await signTicket(
+    return signTicket(
       {
         ...{ id, model: 'KS-PUMP-1', quota, lines: ['line-1'], profile: 'idevid', factory: this.name },
         notBefore: new Date(now - 60_000).toISOString(),
@@ -204,8 +216,6 @@ export class FactoryLine {
       'pki',
       signer,
     );
-    const answer = await this.ask('POST', '/batches', 'pki', { ticket });
-    assert.equal(answer.status, 200, answer.text);
   }
 
   /** What a rig asks for one unit. */
