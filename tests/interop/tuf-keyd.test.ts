@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -190,24 +190,38 @@ test('after a restore, also one that has forgotten no release, the versions go o
   const { snapshot, timestamp, targets } = await renew();
   // The same targets, soon after: nothing else would have keyd sign again.
   const path = join(bed.keyd.dir, 'journal');
-  await bed.keyd.stop();
-  const restored = {
-    n: readFileSync(path, 'utf8').trimEnd().split('\n').length + 1,
-    ...{ time: bed.keyd.clock.now().toISOString(), kind: 'restored', backupId: '00', manifestSha256: '00' },
-    ...{ custodians: ['cus'], log: { backup: 0, restored: 0, newestSeen: 0 } },
-    ...{ acceptedLoss: false, crlNumbers: {}, refused: [] },
+  const backup = readFileSync(path, 'utf8');
+  const restore = async (): Promise<number> => {
+    const at = bed.keyd.clock.now();
+    await bed.keyd.stop();
+    const restored = {
+      n: backup.trimEnd().split('\n').length + 1,
+      ...{ time: at.toISOString(), kind: 'restored', backupId: '00', manifestSha256: '00' },
+      ...{ custodians: ['cus'], log: { backup: 0, restored: 0, newestSeen: 0 } },
+      ...{ acceptedLoss: false, crlNumbers: {}, refused: [] },
+    };
+    writeFileSync(path, `${backup}${JSON.stringify(restored)}\n`);
+    await bed.keyd.start();
+    return Math.floor(at.getTime() / 1000);
   };
-  appendFileSync(path, `${JSON.stringify(restored)}\n`);
-  await bed.keyd.start();
+  const first = await restore();
+  assert.ok(first > Math.max(snapshot, timestamp) + 1_000_000);
   const after = await renew();
-  assert.deepEqual(
-    [after.targets, after.snapshot, after.timestamp],
-    [targets, snapshot + 1_000_001, timestamp + 1_000_001],
-  );
+  assert.deepEqual([after.targets, after.snapshot, after.timestamp], [targets, first, first]);
   assert.equal(await client.fetch(), 'the fourth');
   assert.deepEqual(await renew(), after, 'and once for each restore');
   await bed.keyd.restart();
   assert.deepEqual(await renew(), after);
+  // The same backup once more, after others were signed: no version is given twice.
+  bed.keyd.clock.advance(DAY / 2 + 1);
+  const later = await renew();
+  assert.ok(later.timestamp > after.timestamp);
+  assert.equal(await client.fetch(), 'the fourth');
+  const second = await restore();
+  const again = await renew();
+  assert.deepEqual([again.snapshot, again.timestamp], [second, second]);
+  assert.ok(again.timestamp > later.timestamp && again.snapshot > later.snapshot);
+  assert.equal(await client.fetch(), 'the fourth');
 });
 
 test('a policy that shortens how long a status is good for holds at once', async () => {

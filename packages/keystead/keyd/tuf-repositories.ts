@@ -13,9 +13,6 @@ import type { JournalEntry } from './journal-entry.ts';
 import { Queue } from './queue.ts';
 import type { TufRootJournalEntry, TufStatusJournalEntry } from './tuf-entries.ts';
 
-/** So far versions are raised with each restore: more than were signed since the backup, which the journal has forgotten. */
-const RAISED = 1_000_000;
-
 /** Metadata as it was signed, with the bytes that are published. */
 export interface SignedFile<S extends TufSigned> extends TufEnvelope<S> {
   readonly bytes: Uint8Array;
@@ -80,11 +77,14 @@ export class TufRepositories {
   }
 
   /**
-   * How many versions snapshot and timestamp leave out next: none, or after a restore more than may have been signed since
-   * the backup, for clients that have seen those take no lower one.
+   * The least version of the next snapshot and timestamp: 0, or after a restore its time in seconds since 1970. Clients take
+   * no lower version than they have seen, and what was signed until then is forgotten; no keyd signs one each second, so
+   * that is above them all, also where this very backup was restored before.
+   * @param forgotAt the time of the last restore or recount, milliseconds since 1970.
    */
-  skipped(repository: string, raises: number): number {
-    return (raises - (this.#raised.get(repository) ?? 0)) * RAISED;
+  leastVersion(repository: string, raises: number, forgotAt: number | undefined): number {
+    if (forgotAt === undefined || raises === (this.#raised.get(repository) ?? 0)) return 0;
+    return Math.floor(forgotAt / 1000);
   }
 }
 

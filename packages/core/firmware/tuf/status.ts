@@ -24,7 +24,7 @@ export interface StatusPolicy {
  * The snapshot that follows, of targets that are shown: their signatures are verified by `root`, their version never
  * falls, and one version never has two contents. `undefined` where the last one still holds.
  * @param targets the envelope, as it is published.
- * @param skipped so many versions are left out, for whoever may have forgotten the newest; the last one does not hold then.
+ * @param least of the next version, for whoever may have forgotten the newest; the last one does not hold then.
  * @throws KeysteadError `firmware.malformed`, `firmware.tuf-threshold`, `firmware.tuf-expired`, `firmware.tuf-version`.
  */
 export function nextSnapshot(
@@ -33,7 +33,7 @@ export function nextSnapshot(
   last: TufEnvelope<TufSnapshot> | undefined,
   { snapshotSeconds }: StatusPolicy,
   now: Date,
-  skipped = 0,
+  least = 0,
 ): TufSnapshot | undefined {
   requireUnexpired(root, now);
   const envelope: TufEnvelope<TufTargets> = readRole('targets', targets);
@@ -42,21 +42,21 @@ export function nextSnapshot(
   const file = fileOf(envelope.signed.version, targets);
   const before = last?.signed.meta['targets.json'];
   if (before !== undefined) requireForward('targets', before, file);
-  if (last !== undefined && before?.version === file.version && skipped === 0) {
+  if (last !== undefined && before?.version === file.version && least === 0) {
     // A root that changed the online key leaves the last snapshot without its threshold.
     const signed = signersOf(last, root, 'snapshot').length >= root.roles.snapshot.threshold;
     if (signed && isHalfFresh(last.signed, snapshotSeconds, now)) return undefined;
   }
   return {
     _type: 'snapshot',
-    ...tufCommon((last?.signed.version ?? 0) + 1 + skipped, new Date(now.getTime() + snapshotSeconds * 1000)),
+    ...tufCommon(Math.max((last?.signed.version ?? 0) + 1, least), new Date(now.getTime() + snapshotSeconds * 1000)),
     meta: { 'targets.json': file },
   };
 }
 
 /**
  * The timestamp that follows, of a signed snapshot.
- * @param skipped as {@link nextSnapshot} takes it.
+ * @param least as {@link nextSnapshot} takes it.
  * @throws KeysteadError `firmware.malformed`, `firmware.tuf-threshold`, `firmware.tuf-expired`, `firmware.tuf-version`.
  */
 export function nextTimestamp(
@@ -65,7 +65,7 @@ export function nextTimestamp(
   last: TufTimestamp | undefined,
   { timestampSeconds }: StatusPolicy,
   now: Date,
-  skipped = 0,
+  least = 0,
 ): TufTimestamp {
   const envelope: TufEnvelope<TufSnapshot> = readRole('snapshot', snapshot);
   requireThreshold(envelope, root, 'snapshot');
@@ -74,7 +74,7 @@ export function nextTimestamp(
   if (last !== undefined) requireForward('snapshot', last.meta['snapshot.json'], file);
   return {
     _type: 'timestamp',
-    ...tufCommon((last?.version ?? 0) + 1 + skipped, new Date(now.getTime() + timestampSeconds * 1000)),
+    ...tufCommon(Math.max((last?.version ?? 0) + 1, least), new Date(now.getTime() + timestampSeconds * 1000)),
     meta: { 'snapshot.json': file },
   };
 }

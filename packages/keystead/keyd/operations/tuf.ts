@@ -42,16 +42,16 @@ export function signTufStatus(keyd: KeydContext, params: Params<'signTufStatus'>
     const now = keyd.now();
     requireHeadquarters(keyd.hierarchy.node, 'repository', 'the status of an update repository');
     const rule = tufRepositoryRule(keyd.policy, params.repository);
-    const { tuf, raises } = keyd.state;
+    const { tuf, raises, forgotAt } = keyd.state;
     const before = tuf.of(params.repository);
     const fresh = newRoots(rule, before, params.roots);
     const root = fresh.at(-1)?.root ?? before?.root;
     if (root === undefined)
       throw new KeysteadError('tuf.root-unknown', { field: 'roots', seen: `none of ${params.repository}` });
     const targets = readRole('targets', params.targets).signed;
-    const skipped = tuf.skipped(params.repository, raises);
+    const least = tuf.leastVersion(params.repository, raises, forgotAt);
     const last = before?.status;
-    const made = nextSnapshot(root, params.targets, last?.snapshot, rule, now, skipped);
+    const made = nextSnapshot(root, params.targets, last?.snapshot, rule, now, least);
     if (made === undefined && fresh.length === 0 && last !== undefined && isFresh(last, root, rule, now))
       return tell(root, targets.version, last);
     const keys = new Set<string>();
@@ -62,7 +62,7 @@ export function signTufStatus(keyd: KeydContext, params: Params<'signTufStatus'>
     };
     const snapshot = made === undefined ? last?.snapshot.bytes : await signed(made);
     if (snapshot === undefined) throw new KeysteadError('internal.unexpected', { field: 'snapshot' });
-    const next = nextTimestamp(root, snapshot, last?.timestamp.signed, rule, now, skipped);
+    const next = nextTimestamp(root, snapshot, last?.timestamp.signed, rule, now, least);
     const timestamp = await signed(next);
     const common = { time: now.toISOString(), repository: params.repository, requestId: params.requestId };
     const roots = fresh.map(({ root: { version }, bytes }) => ({
