@@ -1,27 +1,10 @@
 import { KeysteadError } from '@keystead/core/errors';
-import type { Role } from '@keystead/core/lifecycle';
 import { Command } from 'commander';
-import { durableWrite } from '../files/durable.ts';
 import { duration } from './duration.ts';
-import { offlineSigner } from './offline-signer.ts';
-import { type OperatorOptions, operatorOptions } from './operator.ts';
-import { printSent, send, shown } from './sign-approve.ts';
-import { namedFile } from './sign-files.ts';
-import { requireOwnCopy, statementOf } from './sign-statement.ts';
-import { printView, requestText } from './sign-text.ts';
-import { elsewhereOptions, type SignWithOptions, statementSigner } from './statement-signer.ts';
-
-interface ProposeOptions extends OperatorOptions, SignWithOptions {
-  image?: string;
-  request?: string;
-  statement?: string;
-  statementOut?: string;
-  key?: string;
-  role: Role;
-  for: number;
-}
-
-const HOLDS_SECONDS = 86_400;
+import { operatorOptions } from './operator.ts';
+import { HOLDS_SECONDS, printSent, type StatementOptions, sendFile, shown, signAndSend } from './sign-send.ts';
+import { requestText } from './sign-text.ts';
+import { elsewhereOptions } from './statement-signer.ts';
 
 /** `keystead sign propose`: what a CI system handed in is asked for by a person, who answers for it. REQ-KEY-SOD-02 */
 export function proposeCommand(): Command {
@@ -36,9 +19,8 @@ export function proposeCommand(): Command {
     .option('--role <role>', 'the role by which you sign', 'release-engineer')
     .option('--for <time>', 'how long the request is good, for example 12h', duration, HOLDS_SECONDS)
     .addHelpText('after', '\nExample:\n  $ keystead sign propose fw-3f0c1d2e4b5a6978 --image pump.bin --as release')
-    .action(async (id: string, options: ProposeOptions) => {
-      if (options.statement !== undefined)
-        return printSent(options, await send(id, namedFile(options.statement).toString('utf8').trim(), options));
+    .action(async (id: string, options: StatementOptions) => {
+      if (options.statement !== undefined) return sendFile(id, options.statement, options);
       const view = await shown(id, options);
       const { order, state, proposer } = view;
       if (options.json !== true) process.stdout.write(`${requestText(view)}\n`);
@@ -52,16 +34,7 @@ export function proposeCommand(): Command {
           seen: `${state}, ${proposer === null ? 'and nobody asks for it' : `which ${proposer} asks for`}`,
         });
       }
-      if (options.image !== undefined) await requireOwnCopy(order, options.image, options.json === true);
-      else process.stderr.write('without --image the digest is the one that the service told\n');
-      const { as: signer, role, for: seconds } = options;
-      const statement = await statementOf(
-        { act: 'propose', order, proposer: signer, signer, role, seconds },
-        statementSigner(options, () => offlineSigner(options)),
-      );
-      if (options.statementOut === undefined) return printSent(options, await send(id, statement, options));
-      durableWrite(options.statementOut, `${statement}\n`, 0o644);
-      const text = `${signer} asks for it; it is in ${options.statementOut}`;
-      printView(options.json, { statement: options.statementOut }, text);
+      const what = { act: 'propose', order, proposer: options.as } as const;
+      await signAndSend(what, options, (signer) => `${signer} asks for it`);
     });
 }
