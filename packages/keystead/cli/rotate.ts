@@ -12,6 +12,7 @@ import {
 } from '../rotation/index.ts';
 import { duration } from './duration.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
+import { bundleCommand } from './rotate-bundle.ts';
 import { emergencyCommand } from './rotate-emergency.ts';
 import { insistCommand } from './rotate-insist.ts';
 import { campaignsText, campaignText, dryRunText } from './rotate-text.ts';
@@ -58,6 +59,7 @@ export function rotateCommand(): Command {
   command.addCommand(reasonedCommand('roll-back', 'take it back, while that is possible').alias('rollback'));
   command.addCommand(reasonedCommand('abort', 'give up a plan that was not started'));
   command.addCommand(failedCommand());
+  command.addCommand(bundleCommand());
   command.addCommand(insistCommand());
   command.addCommand(emergencyCommand());
   return command;

@@ -54,3 +54,29 @@ export function knowing(plan: Plan, bundles: PublishedBundles, at: number): Bund
     return found === undefined || found.sha256 !== sha256 ? undefined : found.knows;
   };
 }
+
+/** Until when (ms) a device that reports this bundle believes the old key; undefined where it does not now. */
+export type BundleHoldsOld = (bundle: { version: number; sha256: string }) => number | undefined;
+
+/**
+ * Which bundles that devices report believe the old key still: to the end of the bundle, or of the pin's window, and no
+ * longer. A root ends by its own window, which the policy sets: of it nobody is asked. REQ-KEY-ROT-02
+ */
+export function holdingOld(plan: Plan, bundles: PublishedBundles, at: number): BundleHoldsOld {
+  const { kind, target, old } = plan;
+  if (kind !== 'server-keys' && kind !== 'firmware-keys') return () => undefined;
+  const known = new Map<number, { sha256: string; until: number } | undefined>();
+  const untilOf = (content: BundleContent): number => {
+    if (!believes(plan, content, old, at)) return at;
+    const pin = content.pins.find(({ role }) => role === target)?.keys.find(({ spkiSha256 }) => spkiSha256 === old);
+    return Math.min(content.expires, kind === 'server-keys' ? (pin?.until ?? 0) : content.expires) * 1000;
+  };
+  return ({ version, sha256 }) => {
+    if (!known.has(version)) {
+      const published = bundles.version(version);
+      known.set(version, published && { sha256: published.sha256, until: untilOf(published.content) });
+    }
+    const found = known.get(version);
+    return found?.sha256 === sha256 && found.until > at ? found.until : undefined;
+  };
+}

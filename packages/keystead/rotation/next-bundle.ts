@@ -1,0 +1,84 @@
+import { KeysteadError } from '@keystead/core/errors';
+import type { StandingJson } from '@keystead/core/trust';
+import type { CampaignState } from '../store/index.ts';
+import type { Plan } from './plan.ts';
+
+type Pins = StandingJson['pins'][number]['keys'];
+
+/**
+ * What is to stand in the next trust bundle, by the plan of a campaign and where it is: the new key beside the old one
+ * before the switch, and without the old one when every ring has moved. Undefined where nothing is to change. It signs
+ * nothing: people look at it, and a quorum orders it. REQ-KEY-ROT-02, REQ-KEY-ROT-03
+ * @param standing what stands in the newest bundle.
+ * @param at seconds since 1970, for the windows of new pins.
+ * @throws KeysteadError `rotation.target` for a kind whose bundles are made by hand, `rotation.not-ready` where the bundle
+ *   has not what is rotated.
+ */
+export function nextBundle(
+  plan: Plan,
+  state: CampaignState,
+  standing: StandingJson,
+  at: number,
+): StandingJson | undefined {
+  const adds = state === 'planned' || state === 'distributing';
+  const drops = state === 'retiring' || state === 'retired';
+  if (plan.kind !== 'server-keys' && plan.kind !== 'firmware-keys')
+    throw new KeysteadError('rotation.target', {
+      field: 'kind',
+      seen: `${plan.kind}, where server-keys and firmware-keys have a bundle of each step`,
+    });
+  if (!adds && !drops) return undefined;
+  const changed = plan.kind === 'server-keys' ? withPins(plan, standing, adds, at) : withSigners(plan, standing, adds);
+  return JSON.stringify(changed) === JSON.stringify(standing) ? undefined : changed;
+}
+
+function withPins(plan: Plan, standing: StandingJson, adds: boolean, at: number): StandingJson {
+  const { target, old } = plan;
+  requireOne(standing.pins, ({ role }) => role === target, `no pins of ${target}`);
+  const pins = standing.pins.map((pin) => {
+    if (pin.role !== target) return pin;
+    return { ...pin, keys: adds ? added(plan, pin.keys, at) : moved(plan, pin.keys) };
+  });
+  if (adds && !pins.some(({ role, keys }) => role === target && keys.some(({ spkiSha256 }) => spkiSha256 === old)))
+    throw notReady('old', `no pin of ${target}`);
+  return { ...standing, pins };
+}
+
+/** The key that comes, as long as the old one; the backup, as long as any of them. */
+function added({ next = '', backup = '' }: Plan, keys: Pins, at: number): Pins {
+  const last = Math.max(at + 1, ...keys.map(({ until }) => until));
+  const window = { from: at, until: last };
+  // One that is in use already stays what it is: a campaign that was taken back, or a bundle that was made by hand.
+  const known = keys.map((key) => {
+    if (key.spkiSha256 === next && key.use === 'backup') return { ...key, use: 'next' as const, until: last };
+    return key.spkiSha256 === backup ? { ...key, use: 'backup' as const, until: last } : key;
+  });
+  const has = (spkiSha256: string): boolean => known.some((key) => key.spkiSha256 === spkiSha256);
+  return [
+    ...known,
+    ...(has(next) ? [] : [{ spkiSha256: next, use: 'next' as const, ...window }]),
+    ...(has(backup) ? [] : [{ spkiSha256: backup, use: 'backup' as const, ...window }]),
+  ];
+}
+
+const moved = ({ old, next }: Plan, keys: Pins): Pins =>
+  keys
+    .filter(({ spkiSha256 }) => spkiSha256 !== old)
+    .map((key) => (key.spkiSha256 === next ? { ...key, use: 'current' as const } : key));
+
+function withSigners({ target, old, next = '' }: Plan, standing: StandingJson, adds: boolean): StandingJson {
+  requireOne(standing.firmware, ({ product }) => product === target, `no product ${target}`);
+  const firmware = standing.firmware.map((one) => {
+    if (one.product !== target) return one;
+    const signers = adds ? [...new Set([...one.signers, next])] : one.signers.filter((signer) => signer !== old);
+    return { ...one, signers };
+  });
+  return { ...standing, firmware };
+}
+
+function requireOne<T>(all: readonly T[], is: (one: T) => boolean, seen: string): void {
+  if (!all.some(is)) throw notReady('target', `${seen} in the newest trust bundle`);
+}
+
+const notReady = (field: string, seen: string): KeysteadError =>
+  new KeysteadError('rotation.not-ready', { field, seen });
