@@ -19,6 +19,7 @@ import {
   renewalInfo,
   reportUptake,
   TrustUpdater,
+  type Uptake,
   uptakeOf,
 } from '../trust/index.ts';
 import type { AgentConfig } from './config.ts';
@@ -218,7 +219,8 @@ export class Agent {
     // Also when nothing came: the bundle may have expired meanwhile.
     const count = await this.#tls.judgeAgain();
     if (count > 0) this.#tell({ type: 'connections-ended', count });
-    if (event.type === 'taken') await this.#reportSoon();
+    // Not only when a bundle came: the updater may have put in other firmware, or the last report did not arrive.
+    if (this.#uptakeText() !== this.#reported) await this.#reportSoon();
     await this.#askForWindow();
   }
 
@@ -262,10 +264,22 @@ export class Agent {
     }
   }
 
-  #report(slot: 'current' | 'pending'): Promise<void> {
+  /** What the server has answered last, as text. */
+  #reported: string | undefined;
+
+  #uptake(): Uptake {
+    return uptakeOf(this.#device.state, this.#firmware());
+  }
+
+  #uptakeText(): string {
+    return JSON.stringify(this.#uptake());
+  }
+
+  async #report(slot: 'current' | 'pending'): Promise<void> {
     const { server } = this.#config;
-    const uptake = uptakeOf(this.#device.state, this.#firmware());
-    return reportUptake(this.#tls, server.est, uptake, { pin: server.pin, slot });
+    const uptake = this.#uptake();
+    await reportUptake(this.#tls, server.est, uptake, { pin: server.pin, slot });
+    this.#reported = JSON.stringify(uptake);
   }
 
   /** What the updater says is running; null while it says nothing that can be read. */
