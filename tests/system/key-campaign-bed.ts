@@ -62,11 +62,17 @@ export async function typed(...[name = '', ...args]: string[]): Promise<string> 
       typeof part === 'string' ? said.push(part) > 0 : write(part)) as typeof stream.write;
   }
   try {
-    await (COMMANDS[name] ?? assert.fail(`no command ${name}`))().parseAsync(args, { from: 'user' });
+    await throwing((COMMANDS[name] ?? assert.fail(`no command ${name}`))()).parseAsync(args, { from: 'user' });
   } finally {
     for (const { stream, write } of writes) stream.write = write;
   }
   return said.join('');
+}
+
+/** A wrong command line ends no process here. */
+function throwing(command: Command): Command {
+  for (const one of command.commands) throwing(one);
+  return command.exitOverride();
 }
 
 /** Runs a block of a page line by line, as it stands; the names that the page leaves open are given. */

@@ -19,7 +19,7 @@ const blocksOf = (name: string): string[] => {
   return [...part.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
 };
 /** Long enough to be refused before it, and short enough to be waited for. */
-const TRANSITION_SECONDS = 15;
+const TRANSITION_SECONDS = 10;
 
 let bed: KeyCampaigns;
 let first: Pump;
@@ -244,7 +244,10 @@ test('TEST-KEY-15 firmware keys from plan to end: a new key by ceremony and poli
     ...['signer', 'taken', 'signer'],
     ...['signer', 'taken', 'signer'],
   ]);
-  await refused(asked('late', '1.2.0', 3, '--signing-key', 'pump-1'), 'firmware-order.not-in-policy');
+  // Who agrees changes nothing: keyd signs by the policy in force.
+  await asked('late', '1.2.0', 3, '--signing-key', 'pump-1');
+  await typed('sign', 'approve', 'late', '--image', bed.file('late.bin'), '--as', 'approver');
+  await assert.rejects(typed('sign', 'fetch', 'late', '--out', bed.file('late.signed'), '--wait', '1m'), /pump-1/);
 });
 
 test('TEST-KEY-15 TEST-KEY-23 a stolen firmware key: killed by its quorum, dropped from the bundle at once, its images signed again from the list, and the campaign ends without a wait', async () => {
@@ -256,7 +259,7 @@ test('TEST-KEY-15 TEST-KEY-23 a stolen firmware key: killed by its quorum, dropp
   assert.match(await typed('sign', 'key', 'send', '--in', statements), /keystead sign worklist --key pump-2 --open/);
 
   const keys = ['--old', stolen.spkiSha256, '--next', spare.spkiSha256];
-  const at = ['--kind', 'firmware-keys', '--target', 'ks-pump-1', ...keys, '--transition', '0s', '--reason', 'stolen'];
+  const at = ['--kind', 'firmware-keys', '--target', 'ks-pump-1', ...keys, '--transition', '1s', '--reason', 'stolen'];
   await typed('rotate', 'plan', 'stolen', ...at);
   await insistOn('stolen', 'TRY-0001');
   await step('stolen', 'start');
