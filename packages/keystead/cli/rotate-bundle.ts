@@ -25,7 +25,7 @@ export function bundleCommand(): Command {
       const state = view.was ?? view.state;
       const next = nextBundle(view.plan, state, content, at);
       if (next === undefined) {
-        process.stdout.write(`nothing is to change in the trust bundle where ${id} is ${state}\n`);
+        process.stdout.write(`the newest trust bundle is as ${id} needs it where it is ${state}\n`);
         return;
       }
       durableWrite(options.out, `${JSON.stringify(next, null, 2)}\n`, 0o644);

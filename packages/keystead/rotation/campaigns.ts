@@ -121,6 +121,7 @@ export class Campaigns {
           new KeysteadError('rotation-order.other-order', { field, seen });
         if (order.campaign !== id) throw differs('order.campaign', order.campaign);
         if (order.planSha256 !== row.planSha256) throw differs('order.planSha256', order.planSha256);
+        const { only: named } = order;
         const devices = givenUp(order, run);
         await this.#deps.store.commit((tx) => {
           const now = this.#unchanged(tx, row);
@@ -134,7 +135,7 @@ export class Campaigns {
           this.#told(tx, 'rotation.insisted', after, by, {
             devices: devices.length,
             devicesSha256: order.devicesSha256,
-            ...(order.only === undefined ? {} : { only: order.only.join(', ') }),
+            ...(named === undefined ? {} : { only: named.join(', ') }),
             proposer: agreed.proposer,
             approvers: agreed.approvers.join(', '),
             reason: order.reason,

@@ -4,7 +4,7 @@ import type { Plan } from './plan.ts';
 export const WHYS = {
   'no-uptake': 'it has never reported which trust bundle it has',
   'bundle-older': 'its trust bundle does not know the new key',
-  'bundle-unknown': 'it reports a trust bundle that was never published here',
+  'bundle-unknown': 'it reports a trust bundle that was never published here, or that ended and is kept no more',
   'not-seen': 'it was not heard of for longer than the plan allows',
   'renews-too-late': 'its certificate by the old key lasts beyond the retirement, and its renewal is due only after it',
   'on-the-old': 'it has not moved, and its certificate by the old key could be used still',

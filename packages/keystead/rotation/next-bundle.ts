@@ -44,7 +44,7 @@ function withPins(plan: Plan, standing: StandingJson, adds: boolean, at: number)
   return { ...standing, pins };
 }
 
-/** The key that comes, as long as the old one; the backup, as long as any of them. */
+/** The key that comes, and the backup, are good until the last of the others ends. */
 function added({ next = '', backup = '' }: Plan, keys: Pins, at: number): Pins {
   const last = Math.max(at + 1, ...keys.map(({ until }) => until));
   const window = { from: at, until: last };

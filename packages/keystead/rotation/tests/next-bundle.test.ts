@@ -31,7 +31,7 @@ const standing = (pins: StandingJson['pins'][number]['keys'], ...signers: string
 const refused = (call: () => unknown, code: string) =>
   assert.throws(call, (error: Error) => 'code' in error && error.code === code);
 
-test('TEST-KEY-16 before the switch the new pin stands beside the old one, with a backup as long as any; at the end the old one is gone; other pins are not touched', () => {
+test('TEST-KEY-16 before the switch the new pin stands beside the old one, with a backup that is good as long as the others; at the end the old one is gone; other pins are not touched', () => {
   const before = standing([pin(OLD, 'current'), pin(BACKUP, 'backup', 0, 500)]);
   const added = nextBundle(plan('server-keys'), 'distributing', before, 7);
   assert.deepEqual(added?.pins[0]?.keys, [pin(OLD, 'current'), pin(BACKUP, 'backup'), pin(NEXT, 'next', 7)]);
