@@ -121,7 +121,6 @@ export class Campaigns {
           new KeysteadError('rotation-order.other-order', { field, seen });
         if (order.campaign !== id) throw differs('order.campaign', order.campaign);
         if (order.planSha256 !== row.planSha256) throw differs('order.planSha256', order.planSha256);
-        const { only: named } = order;
         const devices = givenUp(order, run);
         await this.#deps.store.commit((tx) => {
           const now = this.#unchanged(tx, row);
@@ -135,7 +134,7 @@ export class Campaigns {
           this.#told(tx, 'rotation.insisted', after, by, {
             devices: devices.length,
             devicesSha256: order.devicesSha256,
-            ...(named === undefined ? {} : { only: named.join(', ') }),
+            ...(order.only === undefined ? {} : { named: order.only.join(', ') }),
             proposer: agreed.proposer,
             approvers: agreed.approvers.join(', '),
             reason: order.reason,

@@ -178,7 +178,7 @@ test('TEST-KEY-16 a quorum gives up devices that it names, and the campaign wait
   const audited = bed.domain.entries().length;
   assert.deepEqual((await insist(naming('KS-0001'))).insistedBy, ['ada', 'pol']);
   const [entry] = bed.domain.entries().slice(audited);
-  assert.deepEqual([entry?.type, entry?.detail?.only, entry?.detail?.devices], ['rotation.insisted', 'KS-0001', 1]);
+  assert.deepEqual([entry?.type, entry?.detail?.named, entry?.detail?.devices], ['rotation.insisted', 'KS-0001', 1]);
   assert.deepEqual(
     (await bed.campaigns.dryRun('named')).cutOff.map(({ deviceId, insisted }) => [deviceId, insisted]),
     [
