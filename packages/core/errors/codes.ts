@@ -1827,6 +1827,11 @@ export const ERRORS = {
     rule: 'nothing is taken from devices before its time is over, unless the order says so (strand) and a larger quorum signs it',
     remedy: 'let the window end by itself; announce a new key as next before it becomes current',
   },
+  'trust-order.root-ended': {
+    kind: 'conflict',
+    rule: 'a root that has a successor is an anchor until its transition (roots.transitionSeconds) is over, and never again',
+    remedy: 'leave it out: keystead rotate next writes the content without it',
+  },
   'trust-order.strand-forbidden': {
     kind: 'forbidden',
     rule: 'something is taken from devices at once only where the policy has a quorum for it',

@@ -9,6 +9,7 @@ import { requireRetirable, requireStartable, requireSwitched } from './readiness
 import { type DryRun, dryRun } from './report.ts';
 import { ringOf, verdictOf } from './rings.ts';
 import { type CampaignEvent, canStep, INITIAL, stateAfter } from './states.ts';
+import { type StillTrusting, stillTrusting } from './still-trusting.ts';
 import { reasonToPause, watchUptake } from './uptake-watch.ts';
 import { type CampaignView, campaignView, type DryRunView, dryRunView, planOfRow, samePlan } from './view.ts';
 
@@ -288,9 +289,11 @@ export class Campaigns {
         const { row, plan } = this.#at(id, 'retire');
         const run = await dryRun(this.#deps, plan, { of: 'now', startedAt: row.startedAt ?? undefined });
         if (!plan.emergency) requireNobodyCutOff(run);
+        const trusting = plan.kind === 'root' ? await stillTrusting(this.#deps, plan, this.#now()) : undefined;
         await this.#deps.store.commit((tx) => {
           const now = this.#unchanged(tx, row);
           requireRetirable(plan, row.startedAt ?? 0, this.#deps, tx);
+          requireUntrusted(trusting);
           this.#step(tx, now, 'retire', by, countsOf(run));
         });
         return this.show(id);
@@ -465,6 +468,13 @@ function requireNobodyCutOff({ cutOff }: DryRun): void {
   if (first === undefined) return;
   const seen = `${left.length} devices, such as ${first.deviceId} (${first.why.join(', ')})`;
   throw new KeysteadError('rotation.strands-devices', { field: 'devices', seen });
+}
+
+/** @throws KeysteadError `rotation.not-ready` while a device goes by a bundle that believes the old one. */
+function requireUntrusted(trusting: StillTrusting | undefined): void {
+  if (trusting?.such === undefined) return;
+  const seen = `${trusting.devices} devices, such as ${trusting.such}, go by a trust bundle that believes it`;
+  throw new KeysteadError('rotation.not-ready', { field: 'old', seen });
 }
 
 const countsOf = ({ counts }: DryRun) => ({

@@ -2,6 +2,7 @@ export { Campaigns } from './campaigns.ts';
 export type { AskedBy, PublishedBundles, RotationDeps, ServedIssuer, ServedRollover } from './deps.ts';
 export { type DeviceFacts, type Standing, standingOf, WHYS, type Why } from './dry-run.ts';
 export { CAMPAIGN_KINDS, type CampaignKind, kindsMarkdown } from './kinds.ts';
+export { rootsIn, withBothRoots, withoutOldRoot } from './next-content.ts';
 export { type Plan, type PlanDraft, planOf } from './plan.ts';
 export { type SuggestedWindow, suggestedWindow } from './renewal-hint.ts';
 export { devicesSha256Of } from './report.ts';
