@@ -36,6 +36,10 @@ export const ERRORS = {
   },
   // ---- certification requests
   'csr.not-der': { kind: 'invalid', rule: 'a certification request must be DER by RFC 2986' },
+  'csr.attributes-malformed': {
+    kind: 'invalid',
+    rule: 'what a server would have in a request must be CsrAttrs, DER (RFC 7030 section 4.5.2)',
+  },
   'csr.signature-invalid': {
     kind: 'invalid',
     rule: 'the proof of possession (the signature of the request by its own key) must verify',

@@ -7,4 +7,5 @@ export { type Plan, type PlanDraft, planOf } from './plan.ts';
 export { type SuggestedWindow, suggestedWindow } from './renewal-hint.ts';
 export { devicesSha256Of } from './report.ts';
 export { statesMarkdown, stepsMarkdown } from './states.ts';
+export { wantedAlgorithm } from './wanted-algorithm.ts';
 export type { CampaignView, DryRunView, RingView } from './view.ts';

@@ -128,9 +128,16 @@ export function requireRetirable(plan: Plan, startedAt: number, deps: Deps, reco
   }
   if (plan.kind !== 'root') return;
   const rollover = deps.rollovers().find(({ role, old }) => role === plan.target && old === plan.old);
-  if (rollover !== undefined && rollover.until.getTime() <= now) return;
+  if (rollover === undefined || now < rollover.until.getTime()) {
+    throw new KeysteadError('rotation.too-early', {
+      field: 'roots.transitionSeconds',
+      seen: `the old root is an anchor until ${rollover?.until.toISOString() ?? 'nobody knows when'}`,
+    });
+  }
+  // Who knows the new root alone believes the old key by this certificate, which has been given to everybody.
+  if (rollover.acrossUntil.getTime() <= now) return;
   throw new KeysteadError('rotation.too-early', {
-    field: 'roots.transitionSeconds',
-    seen: `the old root is an anchor until ${rollover?.until.toISOString() ?? 'nobody knows when'}`,
+    field: 'old with new',
+    seen: `the new root certifies the old key until ${rollover.acrossUntil.toISOString()}`,
   });
 }
