@@ -1,39 +1,31 @@
 import assert from 'node:assert/strict';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { acceptIssued, CarriedTrust, type FirmwareVerdict, verifyFirmware } from '@keystead/agent';
 import { type DerCertificate, fromBase64, fromPem, type SpkiSha256, toBase64, toPem } from '@keystead/core/bytes';
-import { generateSoftwareKey, randomBytes, SecretBytes, softwareSigner, spkiSha256 } from '@keystead/core/crypto';
+import { generateSoftwareKey, randomBytes, softwareSigner, spkiSha256 } from '@keystead/core/crypto';
 import { imageOf } from '@keystead/core/firmware';
-import { DEMO_FIRMWARE, demoPolicy, formatPolicy, type Policy } from '@keystead/core/lifecycle';
+import { DEMO_FIRMWARE, type Policy } from '@keystead/core/lifecycle';
 import { certificationRequest, readCertificate } from '@keystead/core/x509';
 import type { Command } from 'commander';
 import { holdFirmware } from 'keystead/ceremony/firmware.ts';
-import { runCeremony } from 'keystead/ceremony/index.ts';
-import type { CeremonyIo } from 'keystead/ceremony/session.ts';
 import { hierarchyCommand } from 'keystead/cli/hierarchy.ts';
 import { policyCommand } from 'keystead/cli/policy.ts';
 import { rotateCommand } from 'keystead/cli/rotate.ts';
 import { signCommand } from 'keystead/cli/sign.ts';
 import { trustCommand } from 'keystead/cli/trust.ts';
 import { systemClock } from 'keystead/clock/system.ts';
-import { openConfig } from 'keystead/files/config.ts';
-import { Layout } from 'keystead/files/layout.ts';
-import { importBundle } from 'keystead/keyd/import.ts';
-import { initKeyd } from 'keystead/keyd/init.ts';
-import { makeCustodianKeys, makePeopleKeys } from 'keystead/start/operators.ts';
 import { Service } from 'keystead/start/process.ts';
-import { unlock } from 'keystead/start/unlock.ts';
 import { Agent, type AgentEvent, openDevice } from '../../packages/agent/daemon/agent.ts';
 import { readConfig } from '../../packages/agent/daemon/config.ts';
 import { Bench } from '../interop/foreign.ts';
 import { Deployment, portsOfProcess } from './deployment.ts';
+import { KeptRoots, silent } from './kept-roots.ts';
 
 const OPTIONS = { ldevidSeconds: 86_400, dataName: 'keystead-data' };
-const ROOTS = 'correct horse battery staple';
 const BACKEND = fileURLToPath(new URL('../../packages/keystead/examples/backend/main.ts', import.meta.url));
 const TRUST = {
   fleet: 'pumps',
@@ -112,26 +104,27 @@ export interface ServerKey {
 
 /** A deployment of real processes whose roots are kept, with trust bundles, firmware signing, and agents. */
 export class KeyCampaigns {
-  readonly folder: string;
   deployment: Deployment;
   bench: Bench;
   readonly pumps: Pump[] = [];
+  readonly #roots: KeptRoots;
   #gateway: Service | undefined;
   readonly #home = process.cwd();
 
-  private constructor(folder: string, deployment: Deployment) {
-    this.folder = folder;
+  private constructor(roots: KeptRoots, deployment: Deployment) {
+    this.#roots = roots;
     this.deployment = deployment;
     this.bench = new Bench(deployment);
     // The pages name files and data directory as in the folder of the deployment.
-    process.chdir(folder);
+    process.chdir(roots.folder);
   }
 
   static async start(): Promise<KeyCampaigns> {
     const folder = mkdtempSync(join(tmpdir(), 'keystead-keys-'));
     chmodSync(folder, 0o711);
-    await found(folder, new Layout(join(folder, OPTIONS.dataName)));
-    return new KeyCampaigns(folder, await Deployment.at(folder, OPTIONS));
+    const lifetimes = { ldevid: { seconds: 86_400, backdateSeconds: 10 }, 'tls-server': { seconds: 86_400 } };
+    const roots = await KeptRoots.found(folder, { lifetimes, firmware: DEMO_FIRMWARE, trust: TRUST });
+    return new KeyCampaigns(roots, await Deployment.at(folder, OPTIONS));
   }
 
   async stop(): Promise<void> {
@@ -143,7 +136,7 @@ export class KeyCampaigns {
   }
 
   file(name: string): string {
-    return join(this.folder, name);
+    return join(this.#roots.folder, name);
   }
 
   /** Calls the REST interface as the CA operator. */
@@ -168,19 +161,19 @@ export class KeyCampaigns {
   async certify(policyVersion: number, ...ids: string[]): Promise<void> {
     await this.deployment.stop(true);
     await typed('hierarchy', 'request-firmware', ...ids, '--out', this.file('request.json'));
-    const out = this.file('second');
+    const out = this.file('usb/2-firmware');
     await holdFirmware(
       {
-        ...offline(this.folder),
+        ...this.#roots.offline(),
         request: readFileSync(this.file('request.json')),
         policy: readFileSync(this.file(`policy-${policyVersion}.json`)),
-        previous: this.file('founding'),
+        previous: this.file('usb/1-founding'),
         out,
       },
-      io,
+      silent,
     );
     await typed('hierarchy', 'import', out);
-    this.deployment = await Deployment.at(this.folder, OPTIONS);
+    this.deployment = await Deployment.at(this.#roots.folder, OPTIONS);
     this.bench = new Bench(this.deployment);
   }
 
@@ -340,32 +333,4 @@ async function running(
         event.type === 'tunnel-refused' ? [String((event.error as { field?: string }).field)] : [],
       ),
   };
-}
-
-const offline = (folder: string) => ({
-  ...{ offline: join(folder, 'safe'), passphrase: SecretBytes.take(new TextEncoder().encode(ROOTS)) },
-  ...{ witnesses: ['Ada Lovelace', 'Grace Hopper'], acceptNetwork: false, unattended: true, clock: systemClock },
-  ...{ software: 'keystead test', network: () => ({ interfaces: [], routes: [] }) },
-});
-const io: CeremonyIo = { print() {}, confirm: async () => 'yes' };
-
-/** A founding as `npm start` holds one, but for the roots, which are kept, and for trust bundles from the first day on. */
-async function found(folder: string, layout: Layout): Promise<void> {
-  mkdirSync(layout.data, { recursive: true, mode: 0o700 });
-  const { ports } = await openConfig(layout, systemClock, OPTIONS.ldevidSeconds, portsOfProcess());
-  const passphrases = { keyd: await unlock(layout, 'keyd'), operators: await unlock(layout, 'operators') };
-  const base = `http://localhost:${ports.http}`;
-  const made = { origin: 'keys.example/log', firmware: DEMO_FIRMWARE.keys };
-  const { path } = await initKeyd(layout, passphrases.keyd, systemClock, made);
-  const policy = demoPolicy({
-    ...{ operators: await makePeopleKeys(layout, passphrases.operators), issued: systemClock.now() },
-    backup: await makeCustodianKeys(layout, passphrases.operators),
-    lifetimes: { ldevid: { seconds: 86_400, backdateSeconds: 10 }, 'tls-server': { seconds: 86_400 } },
-    urls: { crl: `${base}/crl/{ca}.crl`, ocsp: `${base}/ocsp/{ca}`, caIssuers: `${base}/ca/{ca}.cer` },
-    ...{ firmware: DEMO_FIRMWARE, trust: TRUST },
-  });
-  const file = Buffer.from(formatPolicy(policy));
-  await runCeremony({ ...offline(folder), request: readFileSync(path), policy: file, out: layout.ceremony }, io);
-  await importBundle(layout, passphrases.keyd, systemClock);
-  cpSync(layout.ceremony, join(folder, 'founding'), { recursive: true });
 }

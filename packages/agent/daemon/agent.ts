@@ -148,6 +148,7 @@ export class Agent {
       est: this.#enrolment(rules),
       clock: this.#clock,
       graceSeconds: config.graceSeconds,
+      keys: config.ldevidKeys,
       anchors: () => this.#ownAnchors(rules),
       issuerRevoked: (current) =>
         issuerRevoked(current, { anchors: this.#ownAnchors(rules), clock: this.#clock, crls: this.#crls }),

@@ -36,6 +36,10 @@ export const ERRORS = {
   },
   // ---- certification requests
   'csr.not-der': { kind: 'invalid', rule: 'a certification request must be DER by RFC 2986' },
+  'csr.attributes-malformed': {
+    kind: 'invalid',
+    rule: 'what a server would have in a request must be CsrAttrs, DER (RFC 7030 section 4.5.2)',
+  },
   'csr.signature-invalid': {
     kind: 'invalid',
     rule: 'the proof of possession (the signature of the request by its own key) must verify',
@@ -1826,6 +1830,11 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'nothing is taken from devices before its time is over, unless the order says so (strand) and a larger quorum signs it',
     remedy: 'let the window end by itself; announce a new key as next before it becomes current',
+  },
+  'trust-order.root-ended': {
+    kind: 'conflict',
+    rule: 'a root that has a successor is an anchor until its transition (roots.transitionSeconds) is over, and never again',
+    remedy: 'leave it out: keystead rotate next writes the content without it',
   },
   'trust-order.strand-forbidden': {
     kind: 'forbidden',

@@ -24,6 +24,8 @@ export interface ServedRollover {
   readonly next: string;
   /** When the old root ceases to be an anchor. */
   readonly until: Date;
+  /** The end of the certificate by which who knows the new root alone believes the old key (old with new). */
+  readonly acrossUntil: Date;
 }
 
 /** The trust bundles that were published. */

@@ -3,7 +3,9 @@ export type { AskedBy, PublishedBundles, RotationDeps, ServedIssuer, ServedRollo
 export { type DeviceFacts, type Standing, standingOf, WHYS, type Why } from './dry-run.ts';
 export { CAMPAIGN_KINDS, type CampaignKind, kindsMarkdown } from './kinds.ts';
 export { nextBundle } from './next-bundle.ts';
+export { rootsIn, withBothRoots, withoutOldRoot } from './next-content.ts';
 export { type Plan, type PlanDraft, planOf } from './plan.ts';
 export { type SuggestedWindow, suggestedWindow } from './renewal-hint.ts';
 export { statesMarkdown, stepsMarkdown } from './states.ts';
 export type { CampaignView, DryRunView, RingView } from './view.ts';
+export { wantedAlgorithm } from './wanted-algorithm.ts';

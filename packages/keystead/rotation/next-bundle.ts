@@ -20,8 +20,8 @@ export function nextBundle(
   standing: StandingJson,
   at: number,
 ): StandingJson | undefined {
-  const adds = state === 'planned' || state === 'distributing';
-  const drops = state === 'retiring' || state === 'retired';
+  const adds = state === 'distributing';
+  const drops = state === 'retiring';
   if (plan.kind !== 'server-keys' && plan.kind !== 'firmware-keys')
     throw new KeysteadError('rotation.target', {
       field: 'kind',

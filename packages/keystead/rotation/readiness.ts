@@ -146,10 +146,17 @@ export function requireRetirable(
   }
   if (plan.kind !== 'root') return;
   const rollover = deps.rollovers().find(({ role, old }) => role === plan.target && old === plan.old);
-  if (rollover !== undefined && rollover.until.getTime() <= now) return;
+  if (rollover === undefined || now < rollover.until.getTime()) {
+    throw new KeysteadError('rotation.too-early', {
+      field: 'roots.transitionSeconds',
+      seen: `the old root is an anchor until ${rollover?.until.toISOString() ?? 'nobody knows when'}`,
+    });
+  }
+  // Who knows the new root alone believes the old key by this certificate, which has been given to everybody.
+  if (rollover.acrossUntil.getTime() <= now) return;
   throw new KeysteadError('rotation.too-early', {
-    field: 'roots.transitionSeconds',
-    seen: `the old root is an anchor until ${rollover?.until.toISOString() ?? 'nobody knows when'}`,
+    field: 'old with new',
+    seen: `the new root certifies the old key until ${rollover.acrossUntil.toISOString()}`,
   });
 }
 
@@ -171,7 +178,8 @@ export function requireOldTrustedByNobody({ oldTrusted }: DryRun, isGivenUp: (de
   const [first] = left;
   if (first === undefined) return;
   const last = new Date(left.reduce((latest, { until }) => Math.max(latest, until), 0)).toISOString();
-  throw notReady('old', `${left.length} devices believe it still, such as ${first.deviceId}; the last until ${last}`);
+  const who = `${left.length} devices, such as ${first.deviceId}`;
+  throw notReady('old', `${who}, go by a trust bundle that believes it; the last until ${last}`);
 }
 
 /**

@@ -112,7 +112,7 @@ function operatorsOf({ certificates, factory }: Result<'trust'>, policy: () => P
 export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const { layout, keyd, clock, log } = options;
   const trust = await keyd.trust();
-  const hierarchy = new ServedHierarchy(trust, clock);
+  const hierarchy = new ServedHierarchy(trust, clock, () => policies.policy);
   const { certificates } = hierarchy;
   // What a CA made whose key the root has revoked proves nothing any more.
   const believed = trust.issuers.filter(({ revoked }) => !revoked);

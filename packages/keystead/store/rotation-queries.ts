@@ -121,6 +121,22 @@ export function rotationQueries(dialect: Dialect) {
         .where('rotation_device.done_at', 'is', null)
         .where('rotation_campaign.state', '=', sql<'switched'>`'switched'`),
     ),
+    /** The campaigns of algorithms in whose open rings a device is, also where it has moved. */
+    algorithmsOfDevice: query<{ deviceId: string }>()((q, a) =>
+      q
+        .selectFrom('rotation_device')
+        .innerJoin('rotation_campaign', 'rotation_campaign.id', 'rotation_device.campaign')
+        .select([
+          'rotation_campaign.target as target',
+          'rotation_campaign.plan as plan',
+          'rotation_campaign.state as state',
+          'rotation_device.done_at as doneAt',
+        ])
+        .where('rotation_device.device_id', '=', a.deviceId)
+        .where('rotation_campaign.kind', '=', sql<'algorithm'>`'algorithm'`)
+        .where('rotation_campaign.ended_at', 'is', null)
+        .whereRef('rotation_device.ring', '<=', 'rotation_campaign.rings_open'),
+    ),
     setCampaignDeviceDone: query<{ campaign: string; deviceId: string; doneAt: number }>()((q, a) =>
       q
         .updateTable('rotation_device')

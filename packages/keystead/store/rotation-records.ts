@@ -8,6 +8,7 @@ import type {
   DeviceCredentialRow,
   RingCount,
 } from './rotation-rows.ts';
+import type { CampaignState } from './rotation-schema.ts';
 import type { Prepared } from './statement.ts';
 
 /** A campaign as a device meets it. */
@@ -60,6 +61,11 @@ export class RotationReader {
   /** The campaigns that ask this device to move now. */
   ofDevice(deviceId: string): DeviceCampaign[] {
     return this.statements.campaignsOfDevice.all({ deviceId });
+  }
+
+  /** The campaigns of algorithms that have opened the ring of this device. */
+  algorithmsOf(deviceId: string): { target: string; plan: string; state: CampaignState; doneAt: number | null }[] {
+    return this.statements.algorithmsOfDevice.all({ deviceId });
   }
 
   rings(campaign: string): CampaignRingRow[] {
