@@ -1,5 +1,5 @@
 import { KeysteadError } from '@keystead/core/errors';
-import type { StandingJson } from '@keystead/core/trust';
+import { isIn, type StandingJson } from '@keystead/core/trust';
 import type { CampaignState } from '../store/index.ts';
 import type { Plan } from './plan.ts';
 
@@ -37,28 +37,26 @@ function withPins(plan: Plan, standing: StandingJson, adds: boolean, at: number)
   requireOne(standing.pins, ({ role }) => role === target, `no pins of ${target}`);
   const pins = standing.pins.map((pin) => {
     if (pin.role !== target) return pin;
+    if (adds && !pin.keys.some((key) => key.spkiSha256 === old && key.use !== 'backup' && isIn(key, at)))
+      throw notReady('old', `no key of ${target} that is used now`);
     return { ...pin, keys: adds ? added(plan, pin.keys, at) : moved(plan, pin.keys) };
   });
-  if (adds && !pins.some(({ role, keys }) => role === target && keys.some(({ spkiSha256 }) => spkiSha256 === old)))
-    throw notReady('old', `no pin of ${target}`);
   return { ...standing, pins };
 }
 
-/** The key that comes, and the backup, are good until the last of the others ends. */
+/** The key that comes is good from now on, and the backup until the last of the others ends. */
 function added({ next = '', backup = '' }: Plan, keys: Pins, at: number): Pins {
-  const last = Math.max(at + 1, ...keys.map(({ until }) => until));
-  const window = { from: at, until: last };
-  // One that is in use already stays what it is: a campaign that was taken back, or a bundle that was made by hand.
+  const last = Math.max(...keys.map(({ until }) => until));
   const known = keys.map((key) => {
-    if (key.spkiSha256 === next && key.use === 'backup') return { ...key, use: 'next' as const, until: last };
-    return key.spkiSha256 === backup ? { ...key, use: 'backup' as const, until: last } : key;
+    const from = Math.min(key.from, at);
+    // One that is in use already stays so: a campaign that was taken back, or a bundle that was made by hand.
+    if (key.spkiSha256 === next)
+      return { ...key, from, use: key.use === 'backup' ? 'next' : key.use, until: key.until > at ? key.until : last };
+    return key.spkiSha256 === backup ? { ...key, from, use: 'backup' as const, until: last } : key;
   });
-  const has = (spkiSha256: string): boolean => known.some((key) => key.spkiSha256 === spkiSha256);
-  return [
-    ...known,
-    ...(has(next) ? [] : [{ spkiSha256: next, use: 'next' as const, ...window }]),
-    ...(has(backup) ? [] : [{ spkiSha256: backup, use: 'backup' as const, ...window }]),
-  ];
+  const made = (spkiSha256: string, use: 'next' | 'backup'): Pins =>
+    known.some((key) => key.spkiSha256 === spkiSha256) ? [] : [{ spkiSha256, use, from: at, until: last }];
+  return [...known, ...made(next, 'next'), ...made(backup, 'backup')];
 }
 
 const moved = ({ old, next }: Plan, keys: Pins): Pins =>

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { StandingJson } from '@keystead/core/trust';
+import { toBase64 } from '@keystead/core/bytes';
+import { generateSoftwareKey, softwareSigner } from '@keystead/core/crypto';
+import { checkContent, type StandingJson, standingOfJson, strandedBy } from '@keystead/core/trust';
+import fc from 'fast-check';
 import { nextBundle } from '../next-bundle.ts';
 import { planOf } from '../plan.ts';
 
@@ -70,6 +73,53 @@ test('what the bundle has not, and what is rotated by no bundle of pins or firmw
     () => nextBundle(plan('server-keys'), 'distributing', standing([pin(OTHER, 'current')]), 7),
     'rotation.not-ready',
   );
+  const over = standing([pin(OLD, 'current', 0, 7), pin(OTHER, 'current'), pin(BACKUP, 'backup')]);
+  refused(() => nextBundle(plan('server-keys'), 'distributing', over, 7), 'rotation.not-ready');
   refused(() => nextBundle(plan('firmware-keys'), 'distributing', none, 7), 'rotation.not-ready');
   refused(() => nextBundle(plan('root'), 'distributing', none, 7), 'rotation.target');
+});
+
+test('TEST-KEY-16 whatever pins stand in a bundle that devices take, they take those of the campaign too, and nobody is stranded by them', () => {
+  const key = generateSoftwareKey('P-256');
+  const spki = toBase64(softwareSigner('P-256', key.pkcs8).spki);
+  key.pkcs8.wipe();
+  const AT = 1_000_000;
+  const takes = (json: StandingJson): void => {
+    const content = { v: 1 as const, fleet: 'pumps', version: 1, issuedAt: AT, expires: AT + 100, filterSha256: null };
+    checkContent({ ...content, ...standingOfJson(json) });
+  };
+  const until = fc.integer({ min: AT - 2, max: AT + 20 });
+  const use = fc.constantFrom('current' as const, 'next' as const, 'backup' as const);
+  const others = fc.uniqueArray(
+    fc.record({ id: fc.constantFrom('b', 'c', 'd', 'e'), use, until, from: fc.constantFrom(0, AT - 5, AT, AT + 5) }),
+    {
+      selector: ({ id }) => id,
+      maxLength: 3,
+    },
+  );
+  fc.assert(
+    fc.property(until, others, (end, more) => {
+      const pins = [
+        pin(OLD, 'current', 0, end),
+        ...more.map((one) => pin(one.id.repeat(64), one.use, one.from, one.until)),
+      ];
+      const before: StandingJson = { ...standing(pins.filter(({ from, until: over }) => from < over)), firmware: [] };
+      before.pins.pop();
+      before.signers.push({ spki, from: 0, until: AT + 1_000_000 });
+      try {
+        takes(before);
+      } catch {
+        return fc.pre(false);
+      }
+      // The plan names a key of before that is used no more: nothing can be rotated from it.
+      fc.pre(end > AT);
+      const added = nextBundle(plan('server-keys'), 'distributing', before, AT) ?? before;
+      takes(added);
+      assert.deepEqual(strandedBy(standingOfJson(before), standingOfJson(added), AT), []);
+      const moved = nextBundle(plan('server-keys'), 'retiring', added, AT) ?? added;
+      takes(moved);
+      assert.deepEqual(strandedBy(standingOfJson(added), standingOfJson(moved), AT), []);
+      assert.ok(!moved.pins[0]?.keys.some(({ spkiSha256 }) => spkiSha256 === OLD));
+    }),
+  );
 });
