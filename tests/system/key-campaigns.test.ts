@@ -205,8 +205,13 @@ test('TEST-KEY-15 firmware keys from plan to end: a new key by ceremony and poli
   await typedBlock(plan.replace('KS-PUMP-1=', 'TRY='), { OLD: old.spkiSha256, NEXT: next.spkiSha256 });
   await insistOn(id, 'TRY-0001');
   await refused(step(id, 'start'), 'rotation.strands-devices', /1 devices, such as TRY-0022 \(firmware-too-old\)/);
-  second.install('1.0.0', 3);
+  second.install('1.0.1', 3);
   await second.look();
+  const { uptake } = await bed.deployment.world
+    .as('auditor')
+    .get<{ uptake: { bundle: { version: number }; firmware: object } }>(`/api/v1/devices/${second.id}`);
+  assert.deepEqual(uptake.firmware, { product: 'TRY', version: '1.0.1', securityCounter: 3 });
+  assert.ok(uptake.bundle.version > 1);
   await step(id, 'start');
   await refused(step(id, 'advance'), 'rotation.not-ready', /does not have it/);
   await typedBlock(order);
