@@ -288,7 +288,7 @@ test('TEST-KEY-16 a bundle that has the new root in one role of the old one, and
   assert.equal(knows(), false);
 });
 
-test('TEST-KEY-16 server keys switch only under a bundle with old, new and backup pin that every device has, and retire only when the newest bundle has dropped the old one', async () => {
+test('TEST-KEY-16 server keys switch only under a bundle with old, new and backup pin that every device has, and retire only when the newest bundle has dropped the old one; a stolen key gives way to the one in the safe without a wait', async () => {
   const published = [
     bundle(1, [
       ['a', 'current'],
@@ -351,6 +351,30 @@ test('TEST-KEY-16 server keys switch only under a bundle with old, new and backu
   assert.equal(await codeOf(bed.campaigns.retire('pins', bed.by())), 'rotation.backup-pin');
   published.pop();
   assert.equal((await bed.campaigns.retire('pins', bed.by())).state, 'retired');
+
+  // The key is stolen: every device knows the one in the safe, and nobody is waited for.
+  const stolen = { old: keys.next, next: keys.backup, backup: 'd'.repeat(64) };
+  await bed.campaigns.plan(plan('safe', { kind: 'server-keys', target: 'gateway', ...stolen, rings: [] }), bed.by());
+  await bed.campaigns.start('safe', bed.by());
+  assert.equal(await codeOf(advance('safe')), 'rotation.backup-pin', 'the safe has no other key yet');
+  published.push(
+    bundle(6, [
+      ['b', 'current'],
+      ['c', 'next'],
+      ['d', 'backup'],
+    ]),
+  );
+  assert.equal((await advance('safe')).state, 'switched');
+  await bed.campaigns.pause('safe', 'a look', bed.by());
+  published.push(
+    bundle(7, [
+      ['c', 'current'],
+      ['d', 'backup'],
+    ]),
+  );
+  assert.equal(await codeOf(bed.campaigns.rollBack('safe', 'too late', bed.by())), 'rotation.not-ready');
+  published.pop();
+  assert.equal((await bed.campaigns.rollBack('safe', 'only a test', bed.by())).state, 'rolled-back');
 });
 
 test('TEST-KEY-15 firmware keys: the new key must be usable before the switch and sign before the end, the old one out of the policy; nothing goes back to a key that the bundle has dropped; a killed one is not waited for', async () => {
