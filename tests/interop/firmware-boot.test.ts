@@ -19,13 +19,15 @@ import { keystead } from './foreign.ts';
 const KEYS = {
   boot: { algorithm: 'RSA-3072', formats: ['fit'] },
   'boot-next': { algorithm: 'RSA-4096', formats: ['fit'] },
+  'boot-pss': { algorithm: 'RSA-3072', signature: 'RSASSA-PSS-SHA256-longest', formats: ['fit'] },
+  'boot-ec': { algorithm: 'P-256', formats: ['fit'] },
   uefi: { algorithm: 'RSA-3072', formats: ['authenticode'] },
   'uefi-old': { algorithm: 'RSA-3072', formats: ['authenticode'] },
   'uefi-ec': { algorithm: 'P-256', formats: ['authenticode'] },
   lab: { algorithm: 'RSA-3072', formats: ['fit', 'authenticode'], environment: 'development' },
 } as const;
 
-const PRODUCTION = ['boot', 'boot-next', 'uefi', 'uefi-old', 'uefi-ec'] as const;
+const PRODUCTION = ['boot', 'boot-next', 'boot-pss', 'boot-ec', 'uefi', 'uefi-old', 'uefi-ec'] as const;
 
 let bed: FirmwareBed;
 let dir: string;
@@ -80,7 +82,7 @@ const signed = async (
 };
 
 /** A kernel and a device tree in a configuration with a place for a signature, and the same in one that has none. */
-function tree(algorithm: string, hint: string): Uint8Array {
+function tree(algorithm: string, hint: string, more = ''): Uint8Array {
   write(
     'image.its',
     `/dts-v1/; / { description = "Pump"; #address-cells = <1>;
@@ -90,7 +92,7 @@ function tree(algorithm: string, hint: string): Uint8Array {
       fdt-1 { data = /incbin/("device.dtb"); type = "flat_dt"; arch = "arm"; compression = "none"; hash-1 { algo = "sha256"; }; };
     };
     configurations { default = "conf-1";
-      conf-1 { kernel = "kernel"; fdt = "fdt-1"; signature-1 { algo = "${algorithm}"; key-name-hint = "${hint}"; sign-images = "kernel", "fdt"; }; };
+      conf-1 { kernel = "kernel"; fdt = "fdt-1"; signature-1 { algo = "${algorithm}"; ${more} key-name-hint = "${hint}"; sign-images = "kernel", "fdt"; }; };
       conf-2 { kernel = "kernel"; fdt = "fdt-1"; };
     }; };`,
   );
@@ -130,8 +132,11 @@ test('U-Boot boots the configuration that a key of its device tree signed, and n
   run('fdtput', '-r', 'stripped.itb', '/configurations/conf-1/signature-1');
   // Of the same firm, for the other environment, in the name of the key that the device knows.
   write('lab.itb', await signed('fit', place, 'lab'));
+  // The device tree has these keys too, but this U-Boot neither scheme: what it cannot verify it does not boot.
+  write('pss.itb', await signed('fit', tree('sha256,rsa3072', 'boot-pss', 'padding = "pss";'), 'boot-pss'));
+  write('ec.itb', await signed('fit', tree('sha256,ecdsa256', 'boot-ec'), 'boot-ec'));
   const whole = ['good.itb', 'next.itb'];
-  const unsigned = ['plain.itb', 'stripped.itb', 'rehashed.itb', 'lab.itb'];
+  const unsigned = ['plain.itb', 'stripped.itb', 'rehashed.itb', 'lab.itb', 'pss.itb', 'ec.itb'];
   await using board = await UBoot.on(dir, 'control.dtb', [...whole, 'altered.itb', ...unsigned]);
   const says = (image: string, configuration = ''): Promise<string> =>
     board.says(`bootm start ${board.at(image)}${configuration}`);

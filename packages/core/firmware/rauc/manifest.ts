@@ -40,7 +40,7 @@ export function readRaucManifest(bytes: Uint8Array): RaucManifest {
       group = named;
       continue;
     }
-    const [, key, value] = /^([A-Za-z0-9-]{1,64})=(\S|\S.*\S|)$/.exec(line) ?? [];
+    const [, key, value] = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})=(\S|\S.*\S|)$/.exec(line) ?? [];
     if (key === undefined || value === undefined || group === undefined)
       throw malformed(field, 'no group and no key=value');
     if (value.includes('\\')) throw malformed(field, 'an escape');
