@@ -8,8 +8,10 @@ import { after, before, test } from 'node:test';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import { authenticode, imageOf, uefiCertificateLists, uefiDigestList } from '@keystead/core/firmware';
 import { imageDigestOf } from '../../packages/core/firmware/authenticode/indirect-data.ts';
+import { wholeOf } from '../../packages/core/firmware/tests/signing-key.ts';
 import { firmwareOf, signImage } from '../../packages/keystead/keyd/tests/firmware-algorithms-bed.ts';
 import { FirmwareBed } from '../../packages/keystead/keyd/tests/firmware-bed.ts';
+import { stamped } from '../../packages/keystead/signing/time-stamps.ts';
 import { buildKernel, controlTree, KERNEL_AT, UBoot } from './boards/u-boot.ts';
 import { bootUefi } from './boards/uefi.ts';
 import { uefiProgram } from './boards/uefi-program.ts';
@@ -92,7 +94,7 @@ function tree(algorithm: string, hint: string, more = ''): Uint8Array {
       fdt-1 { data = /incbin/("device.dtb"); type = "flat_dt"; arch = "arm"; compression = "none"; hash-1 { algo = "sha256"; }; };
     };
     configurations { default = "conf-1";
-      conf-1 { kernel = "kernel"; fdt = "fdt-1"; signature-1 { algo = "${algorithm}"; ${more} key-name-hint = "${hint}"; sign-images = "kernel", "fdt"; }; };
+      conf-1 { kernel = "kernel"; fdt = "fdt-1"; signature-1 { algo = "${algorithm}"; ${more} key-name-hint = "${hint}"; sign-images = "kernel"; }; };
       conf-2 { kernel = "kernel"; fdt = "fdt-1"; };
     }; };`,
   );
@@ -109,10 +111,22 @@ function altered(bytes: Uint8Array, from: string, to: string, encoding: 'latin1'
   return copy;
 }
 
+/** A signed tree of which an image was altered, and its hash with it. */
+function rehash(name: string, tree: Uint8Array, image: string, file: string, from: string, to: string): void {
+  write(name, altered(tree, from, to, 'latin1'));
+  const digest = createHash('sha256')
+    .update(altered(readFileSync(at(file)), from, to, 'latin1'))
+    .digest('hex');
+  run('fdtput', '-t', 'bx', name, `/images/${image}/hash-1`, 'value', ...(digest.match(/../g) ?? []));
+}
+
 test('U-Boot boots the configuration that a key of its device tree signed, and none that was altered, is unsigned, or is signed by another key [U-Boot: FIT RSA-3072 boot, FIT RSA-4096 verify, Anchors U-Boot trust]', async () => {
   buildKernel(dir, 'kernel.bin');
   // U-Boot takes the configuration whose device tree names the board.
-  write('device.dts', '/dts-v1/; / { compatible = "linux,dummy-virt"; #address-cells = <1>; #size-cells = <1>; };');
+  write(
+    'device.dts',
+    '/dts-v1/; / { compatible = "linux,dummy-virt"; model = "The board"; #address-cells = <1>; #size-cells = <1>; };',
+  );
   run('dtc', '-O', 'dtb', '-o', 'device.dtb', 'device.dts');
   controlTree(dir, Buffer.from(await anchors('u-boot')).toString(), 'control.dtb');
   const place = tree('sha256,rsa3072', 'boot');
@@ -121,13 +135,9 @@ test('U-Boot boots the configuration that a key of its device tree signed, and n
   write('next.itb', await signed('fit', tree('sha384,rsa4096', 'boot-next'), 'boot-next'));
   write('plain.itb', place);
   write('altered.itb', altered(good, 'The kernel', 'No kernel!', 'latin1'));
-  // What whoever alters it can put right: the hash of the image, which the signature covers.
-  write('rehashed.itb', altered(good, 'The kernel', 'No kernel!', 'latin1'));
-  write('kernel.bin', altered(readFileSync(at('kernel.bin')), 'The kernel', 'No kernel!', 'latin1'));
-  const digest = createHash('sha256')
-    .update(readFileSync(at('kernel.bin')))
-    .digest('hex');
-  run('fdtput', '-t', 'bx', 'rehashed.itb', '/images/kernel/hash-1', 'value', ...(digest.match(/../g) ?? []));
+  // What whoever alters an image can put right: its hash, which the signature covers, named in sign-images or not.
+  rehash('kernel.itb', good, 'kernel', 'kernel.bin', 'The kernel', 'No kernel!');
+  rehash('device.itb', good, 'fdt-1', 'device.dtb', 'The board', 'No board!');
   write('stripped.itb', good);
   run('fdtput', '-r', 'stripped.itb', '/configurations/conf-1/signature-1');
   // Of the same firm, for the other environment, in the name of the key that the device knows.
@@ -136,7 +146,7 @@ test('U-Boot boots the configuration that a key of its device tree signed, and n
   write('pss.itb', await signed('fit', tree('sha256,rsa3072', 'boot-pss', 'padding = "pss";'), 'boot-pss'));
   write('ec.itb', await signed('fit', tree('sha256,ecdsa256', 'boot-ec'), 'boot-ec'));
   const whole = ['good.itb', 'next.itb'];
-  const unsigned = ['plain.itb', 'stripped.itb', 'rehashed.itb', 'lab.itb', 'pss.itb', 'ec.itb'];
+  const unsigned = ['plain.itb', 'stripped.itb', 'kernel.itb', 'device.itb', 'lab.itb', 'pss.itb', 'ec.itb'];
   await using board = await UBoot.on(dir, 'control.dtb', [...whole, 'altered.itb', ...unsigned]);
   const says = (image: string, configuration = ''): Promise<string> =>
     board.says(`bootm start ${board.at(image)}${configuration}`);
@@ -174,7 +184,16 @@ function outcomes(printed: string): Record<string, string> {
   );
 }
 
-test('EDK II with Secure Boot starts the programs that a key of its db signed, but not those that are altered, unsigned, signed by another key, or of which the dbx has the key or the digest [EDK II: Authenticode RSA-3072 boot, Anchors UEFI db, UEFI ESL dbx]', async () => {
+/** A program whose signature has a time stamp, as the signing room has it made. */
+async function stampedProgram(line: string): Promise<Uint8Array> {
+  const program = uefiProgram(line);
+  const { made, subject } = await signImage(bed, 'authenticode', program, ['uefi']);
+  const signatures = made.map((one) => ({ ...one, key: 'uefi' }));
+  const tokens = await stamped(bed.keyd.client, 'required', signatures, 'stamped');
+  return wholeOf(authenticode.assemble(imageOf(program), subject, tokens));
+}
+
+test('EDK II with Secure Boot starts the programs that a key of its db signed, but not those that are altered, unsigned, signed by another key, or of which the dbx has the key or the digest [EDK II: Authenticode RSA-3072 boot, Authenticode boot with time stamp, Anchors UEFI db, UEFI ESL dbx]', async () => {
   const programs = new Map<string, Uint8Array>();
   for (const [name, key] of [
     ['good', 'uefi'],
@@ -186,6 +205,7 @@ test('EDK II with Secure Boot starts the programs that a key of its db signed, b
     programs.set(name, await signed('authenticode', uefiProgram(`${name} runs`), key));
   programs.set('plain', uefiProgram('plain runs'));
   programs.set('altered', altered(programs.get('good') ?? new Uint8Array(), 'good', 'evil', 'utf16le'));
+  programs.set('stamped', await stampedProgram('stamped runs'));
   programs.set('last', await signed('authenticode', uefiProgram('last runs', 'turn off'), 'uefi'));
   const owner = '77fa9abd-0359-4d32-bd60-28f4e78f784b';
   const { certificates } = await bed.keyd.client.trust();
@@ -196,7 +216,7 @@ test('EDK II with Secure Boot starts the programs that a key of its db signed, b
   // The OpenSSL of EDK II 2022.11 has no elliptic curves.
   const refused = { curve: 'Access Denied', lab: 'Access Denied', plain: 'Access Denied', altered: 'Access Denied' };
   assert.deepEqual(outcomes(await bootUefi(dir, new Map(Object.entries(own)), programs)), {
-    ...{ good: 'good runs', old: 'old runs', recalled: 'recalled runs' },
+    ...{ good: 'good runs', old: 'old runs', recalled: 'recalled runs', stamped: 'stamped runs' },
     ...refused,
     last: 'last runs',
   });
@@ -207,7 +227,7 @@ test('EDK II with Secure Boot starts the programs that a key of its db signed, b
     uefiDigestList([imageDigestOf(subject)], owner),
   ]);
   assert.deepEqual(outcomes(await bootUefi(dir, new Map(Object.entries({ ...own, dbx })), programs)), {
-    ...{ good: 'good runs', old: 'Access Denied', recalled: 'Access Denied' },
+    ...{ good: 'good runs', old: 'Access Denied', recalled: 'Access Denied', stamped: 'stamped runs' },
     ...refused,
     last: 'last runs',
   });
