@@ -74,6 +74,21 @@ test('rauc refuses a verity bundle under another root, and one of which an octet
   }
 });
 
+test('a device whose keyring is the certificate of one key takes the bundles of that key, and of no other under the same root', async () => {
+  pki.write(
+    'one-key.conf',
+    '[system]\ncompatible=keystead-pump\nbootloader=noop\n\n[keyring]\npath=p256.pem\ncheck-purpose=codesign\nallow-partial-chain=true\n',
+  );
+  for (const [name, taken] of [
+    ['p256', true],
+    ['rsa3072', false],
+  ] as const) {
+    pki.write('update.raucb', await pki.sign(raucVerity, imageOf(build), name));
+    const { code, output } = pki.try('rauc', '-c', 'one-key.conf', 'info', 'update.raucb');
+    assert.equal(code === 0, taken, output);
+  }
+});
+
 test('people see every line of the manifest, and an order must say its product and its version', async () => {
   const reading = await raucVerity.read(imageOf(build));
   assert.deepEqual([reading.product, reading.version, reading.securityCounter], ['keystead-pump', '2.4.1', null]);
