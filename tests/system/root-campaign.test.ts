@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, fromPem, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, type SoftwareKey, softwareSigner } from '@keystead/core/crypto';
-import { formatPolicy, type Policy, parsePolicy, profileOf, transitionEnd } from '@keystead/core/lifecycle';
+import { caProfile, formatPolicy, type Policy, parsePolicy, profileOf, transitionEnd } from '@keystead/core/lifecycle';
 import {
   assembleSigned,
   CertificateTemplate,
@@ -109,9 +109,9 @@ async function cli(...args: string[]): Promise<string> {
 
 /** The same where it is refused: by which rule, with what was seen. */
 async function refused(...args: string[]): Promise<{ code: string; seen: string }> {
-  const { status, stderr } = await keystead([...args, '--data', deployment.layout.data, '--json']);
+  const { status, stdout } = await keystead([...args, '--data', deployment.layout.data, '--json']);
   assert.notEqual(status, 0, args.join(' '));
-  return JSON.parse(stderr) as { code: string; seen: string };
+  return (JSON.parse(stdout) as { error: { code: string; seen: string } }).error;
 }
 
 /** Has the quorum order what stands in `<name>.json`, or begins to. */
@@ -192,13 +192,15 @@ async function thiefsCertificate(): Promise<Shown & { leaf: DerCertificate }> {
 
 const policyInForce = async (): Promise<Policy> => parsePolicy(Buffer.from(await cli('policy', 'show', '--file')));
 
-/** The policy in force, but that nothing lasts longer than `seconds`, nor an old root. */
+/** The policy in force, but that an old root counts for `seconds` from the ceremony on, and no certificate longer. */
 function shortened(policy: Policy, seconds: number, version = policy.version): Policy {
   const brief = ['ldevid', 'tls-server'];
   const profiles = policy.profiles.map((one) =>
     brief.includes(one.id) ? { ...one, validity: { ...one.validity, seconds } } : one,
   );
-  return { ...policy, version, profiles, roots: { transitionSeconds: seconds } };
+  // Roots are dated back, and their transition counts from that.
+  const { backdateSeconds } = caProfile(policy, 'root').validity;
+  return { ...policy, version, profiles, roots: { transitionSeconds: backdateSeconds + seconds } };
 }
 
 /** A server of the device's application: it tells who it takes the device for. */
