@@ -81,13 +81,13 @@ async function refused(...args: string[]): Promise<{ code: string; seen: string 
 const pki = () => deployment.world.as('pki');
 const campaign = (): Promise<CampaignView> => pki().get<CampaignView>('/api/v1/campaigns/quantum');
 
-/** The policy in force, but with these kinds of key for LDevIDs, as `next.json`. */
-async function nextPolicy(...keyAlgorithms: KeyAlgorithm[]): Promise<void> {
+/** The policy in force, but with these kinds of key for LDevIDs, in a file of this name. */
+async function policyWith(file: string, ...keyAlgorithms: KeyAlgorithm[]): Promise<void> {
   const policy = parsePolicy(Buffer.from(await cli('policy', 'show', '--file')));
   const algorithms = [...new Set([...policy.algorithms, ...keyAlgorithms])];
   const profiles = policy.profiles.map((one) => (one.id === 'ldevid' ? { ...one, keyAlgorithms } : one));
   const next = { ...policy, version: policy.version + 1, algorithms, profiles };
-  writeFileSync(join(folder, 'next.json'), formatPolicy(next));
+  writeFileSync(join(folder, file), formatPolicy(next));
 }
 
 interface Enrolled {
@@ -166,7 +166,7 @@ test('TEST-KEY-15 docs/rotation.md: a fleet goes from P-256 to ML-DSA-65 ring by
   assert.deepEqual([early.code, early.seen], ['rotation.not-ready', 'ldevid takes P-256, P-384, Ed25519, RSA-3072']);
 
   // The policy takes both: from then on the first ring is asked for the new one, and no other.
-  await nextPolicy('P-256', 'ML-DSA-65');
+  await policyWith('next.json', 'P-256', 'ML-DSA-65');
   await roots.type(BOTH);
   assert.equal((await campaign()).state, 'switched');
   const moved = await advance();
@@ -186,7 +186,7 @@ test('TEST-KEY-15 docs/rotation.md: a fleet goes from P-256 to ML-DSA-65 ring by
   assert.equal((await refused('rotate', 'retire', 'quantum')).code.replace('too-early', 'not-ready'), 'rotation.not-ready');
 
   // Then the new one alone, and the time of the plan.
-  await nextPolicy('ML-DSA-65');
+  await policyWith('only.json', 'ML-DSA-65');
   const { retireNotBefore } = await campaign();
   const wait = Date.parse(retireNotBefore ?? '') - systemClock.now().getTime();
   await new Promise((resolve) => setTimeout(resolve, Math.max(0, wait) + 500));
