@@ -164,8 +164,11 @@ export class Agent {
   async start(): Promise<void> {
     const health = this.#clock.health();
     if (health.state === 'behind') this.#tell({ type: 'clock-behind', provenTime: health.provenTime });
+    const enrolled = this.#device.state.credential('current') !== undefined;
     await this.#trustLoop.now();
     this.#renewals.start();
+    // Its firmware may be another since it ran last.
+    if (enrolled) void this.#reportSoon();
     const tunnels: (string | number)[] = [];
     for (const tunnel of this.#config.tunnels) {
       // A server needs something to show; it is opened when there is.

@@ -1543,6 +1543,11 @@ export const ERRORS = {
     rule: 'one person suspends a firmware key and no more: its end and its return take a quorum',
     remedy: 'suspend it with keystead keys suspend; then keystead sign key kill, or keystead sign key resume',
   },
+  'policy.fleet-changed': {
+    kind: 'invalid',
+    rule: 'trust.fleet stays as it is once a bundle was signed: each device takes the bundles of its own fleet alone',
+    remedy: 'keep the name; a fleet of another name has a keyd of its own',
+  },
   'policy.firmware-no-transition': {
     kind: 'invalid',
     rule: 'a line goes on to sign by a key that its devices trusted by the policy before, unless it says cutOver',

@@ -19,14 +19,15 @@ export function campaignText(view: CampaignView): string {
   ];
   const width = Math.max(...facts.map(([name = '']) => name.length)) + 2;
   const head = facts.map(([name = '', value = '']) => `${name.padEnd(width)}${value}`).join('\n');
-  const rings = view.rings.map(({ name, open, devices, done, failed, verdict, windowEnd }) => [
+  const rings = view.rings.map(({ name, open, devices, done, failed, lost, verdict, windowEnd }) => [
     name,
     open ? verdict : 'closed',
     `${done} of ${devices}`,
     String(failed),
+    String(lost),
     windowEnd ?? '-',
   ]);
-  return `${head}\n\n${table([['ring', 'is', 'moved', 'failed', 'window until'], ...rings])}\n`;
+  return `${head}\n\n${table([['ring', 'is', 'moved', 'failed', 'lost', 'window until'], ...rings])}\n`;
 }
 
 /** The answer of a dry run: how many would be cut off, which, and why. */

@@ -16,6 +16,8 @@ export interface RingView {
   readonly devices: number;
   readonly done: number;
   readonly failed: number;
+  /** Devices that cannot come back by themselves; they are not among the others, and hold nothing up. */
+  readonly lost: number;
   readonly verdict: 'moved' | 'waits' | 'failed';
 }
 
@@ -90,10 +92,10 @@ export function campaignView(records: Reader, row: CampaignRow, signers: readonl
     retireNotBefore: row.startedAt === null ? null : isoOf(row.startedAt + plan.transitionSeconds * 1000),
     rings: ringNames(plan).map((name, index) => {
       const ring = index + 1;
-      const { devices, done, failed } = counts.get(ring) ?? { devices: 0, done: 0, failed: 0 };
-      const { verdict } = verdictOf(plan, { ring, devices, done, failed });
+      const { devices, done, failed, lost } = counts.get(ring) ?? { devices: 0, done: 0, failed: 0, lost: 0 };
+      const { verdict } = verdictOf(plan, { devices, done, failed });
       const windowEnd = isoOf(opened.get(ring)?.windowEnd ?? null);
-      return { ring, name, open: opened.has(ring), windowEnd, devices, done, failed, verdict };
+      return { ring, name, open: opened.has(ring), windowEnd, devices, done, failed, lost, verdict };
     }),
     insistedBy: signers,
   };
