@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SecretBytes } from '@keystead/core/crypto';
+import { type Pkcs11Configuration, Pkcs11Schema } from '@keystead/pkcs11/configuration.ts';
 import { systemClock } from '../../../clock/system.ts';
 import type { AgreementKeystore, DerivingKeystore, WrappingKeystore } from '../../keystore.ts';
-import { type Pkcs11Configuration, Pkcs11Schema } from '../configuration.ts';
 import { openPkcs11Keystore } from '../index.ts';
 
 /** Debian's softhsm2. */

@@ -4,7 +4,7 @@ import type { Pkcs11Configuration } from '../configuration.ts';
 import type { Answer, Failure, Order, OrderKind, Reply } from '../orders.ts';
 import { CallRefused, call } from './addon.ts';
 import { agree } from './agree.ts';
-import { makeTokenCounter, raiseTokenCounter, readTokenCounter } from './counter.ts';
+import { makeTokenCounter, raiseTokenCounter, readTokenCounter, removeTokenCounter } from './counter.ts';
 import { findKeys } from './find-keys.ts';
 import { makeKey, removeKey } from './make.ts';
 import { readAll } from './objects.ts';
@@ -56,6 +56,7 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
   mac: (order) => mac(token, order),
   readCounter: ({ label }) => readTokenCounter(token, label),
   makeCounter: ({ label }) => makeTokenCounter(token, label),
+  removeCounter: ({ label }) => removeTokenCounter(token, label),
   raiseCounter: (order) => raiseTokenCounter(token, order),
   wrap: (order) => wrap(token, order),
   unwrap: (order) => unwrap(token, order),

@@ -1,6 +1,6 @@
 import type { ClassicalKeyAlgorithm, SignatureScheme } from '@keystead/core/crypto';
 import type { ErrorCode } from '@keystead/core/errors';
-import type { CounterReading } from '../counter/counter.ts';
+import type { CounterReading } from './counter.ts';
 import type { Refusal } from './errors.ts';
 import type { PublicNumbers } from './public-key.ts';
 import type { KeyRecord } from './record.ts';
@@ -100,6 +100,7 @@ export interface Orders {
   readCounter: { order: { readonly label: string }; answer: CounterReading };
   makeCounter: { order: { readonly label: string }; answer: undefined };
   raiseCounter: { order: { readonly label: string; readonly from: number; readonly mark: string }; answer: undefined };
+  removeCounter: { order: { readonly label: string }; answer: undefined };
   unwrap: { order: { readonly key: KeyRef; readonly wrapped: Uint8Array }; answer: Uint8Array };
 }
 export type OrderKind = keyof Orders;
