@@ -9,6 +9,8 @@ import { z } from 'zod';
 const path = z.string().min(1).max(4096);
 const pinName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'must be 1 to 32 of a-z 0-9 -');
 const seconds = (least: number, most: number) => z.int().min(least).max(most);
+/** Connections of a tunnel at once. */
+const most = z.int().min(1).max(65_535).default(256);
 const port = z.int().min(0).max(65_535);
 const url = (protocol: RegExp) => z.url({ protocol });
 
@@ -79,6 +81,7 @@ const ConfigSchema = z.strictObject({
           host: z.string().min(1).max(253),
           port: port.min(1),
           pin: pinName.optional(),
+          most,
         }),
         z.strictObject({
           kind: z.literal('from-devices'),
@@ -87,6 +90,7 @@ const ConfigSchema = z.strictObject({
           /** The application's Unix socket. */
           to: path,
           deviceId: z.string().optional(),
+          most,
         }),
       ]),
     )

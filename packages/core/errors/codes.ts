@@ -802,6 +802,11 @@ export const ERRORS = {
     remedy:
       'give it by LoadCredentialEncrypted= of systemd (`pin.file`), or name the descriptor that it comes over (`pin.fd`)',
   },
+  'agent.tunnel-full': {
+    kind: 'too-many',
+    rule: 'a tunnel has no more connections at once than its configuration says',
+    remedy: 'close some, or raise `most` of the tunnel in agent.json, with the descriptors for it (LimitNOFILE=)',
+  },
   'agent.other-token': {
     kind: 'conflict',
     rule: 'the token must be the one that the device was made with, and hold its key',
