@@ -214,8 +214,7 @@ export class Pkcs11Keystore {
   /** Asks the token afresh which keys of Keystead lie there, also records that a kill left without a key. */
   async seen(): Promise<SeenKey[]> {
     this.#requireOpen();
-    const stored = await this.#pool.ask(() => ({ kind: 'read' }));
-    return stored.map(({ label, keys, publicKeys }) => ({ id: label, keys, publicKeys }));
+    return this.#pool.ask(() => ({ kind: 'see' }));
   }
 
   /**

@@ -2,6 +2,7 @@ import type { ClassicalKeyAlgorithm, SignatureScheme } from '@keystead/core/cryp
 import type { ErrorCode } from '@keystead/core/errors';
 import type { CounterReading } from './counter.ts';
 import type { Refusal } from './errors.ts';
+import type { SeenKey } from './held-keys.ts';
 import type { PublicNumbers } from './public-key.ts';
 import type { KeyRecord } from './record.ts';
 
@@ -84,6 +85,8 @@ export interface Orders {
   random: { order: { readonly bytes: number }; answer: Uint8Array };
   /** Every record of Keystead on the token, with what stands there of its key. */
   read: { order: object; answer: StoredKey[] };
+  /** The same without attributes and values: which objects are there at this moment. */
+  see: { order: object; answer: SeenKey[] };
   /** Every private key of that name. */
   findKeys: { order: PersonKeyName; answer: FoundKey[] };
   generate: { order: { readonly record: KeyRecord }; answer: StoredKey };

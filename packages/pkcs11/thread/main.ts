@@ -7,7 +7,7 @@ import { agree } from './agree.ts';
 import { makeTokenCounter, raiseTokenCounter, readTokenCounter, removeTokenCounter } from './counter.ts';
 import { findKeys } from './find-keys.ts';
 import { makeKey, removeKey } from './make.ts';
-import { readAll } from './objects.ts';
+import { readAll, seeAll } from './objects.ts';
 import { TokenSession } from './session.ts';
 import { mac, signOne } from './sign.ts';
 import { unwrap, wrap } from './wrap.ts';
@@ -36,6 +36,7 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
   random: ({ bytes }) =>
     new Uint8Array(call('C_GenerateRandom', () => token.module.C_GenerateRandom(token.session, Buffer.alloc(bytes)))),
   read: () => readAll(token),
+  see: () => seeAll(token),
   findKeys: (order) => findKeys(token, order),
   generate: ({ record }) => makeKey(token, record),
   destroy({ id }) {
