@@ -15,14 +15,18 @@ export type TunnelEvent = { readonly type: 'tunnel-refused'; readonly tunnel: st
  * docs/decisions/0049
  */
 export class Tunnels {
-  readonly #tls: DeviceTls;
+  readonly #tls: Pick<DeviceTls, 'connect' | 'createServer'>;
   readonly #directory: string;
   readonly #onEvent: (event: TunnelEvent) => void;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
 
   /** @param directory where the sockets of `to-server` tunnels are; only its owner and group may connect. */
-  constructor(tls: DeviceTls, directory: string, onEvent: (event: TunnelEvent) => void) {
+  constructor(
+    tls: Pick<DeviceTls, 'connect' | 'createServer'>,
+    directory: string,
+    onEvent: (event: TunnelEvent) => void,
+  ) {
     this.#tls = tls;
     this.#directory = directory;
     this.#onEvent = onEvent;

@@ -98,7 +98,7 @@ test('TEST-KEY-03 TEST-KEY-11: the IDevID is certified for a key that the token 
       (bytes) =>
         ['hex', 'base64url', 'base64'].some((as) =>
           place.includes(Buffer.from(bytes).toString(as as BufferEncoding)),
-        ) || place.includes(bytes),
+        ) || place.includes(Buffer.from(bytes)),
     );
   assert.ok(places.length >= 3 && !places.some(isIn));
 });
