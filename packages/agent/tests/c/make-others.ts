@@ -223,7 +223,7 @@ export async function makePeers(): Promise<{
       spkiSha256(by.key.spki) as SpkiSha256,
       issued.map(hexOf),
       new Set(bad.map(hexOf)),
-      ...(through === undefined ? [] : [date(through)]),
+      through === undefined ? undefined : date(through),
     ] as const;
   const filter = buildFilter({
     ...sourceOf([
