@@ -51,7 +51,7 @@ function added({ next = '', backup = '' }: Plan, keys: Pins, at: number): Pins {
     const from = Math.min(key.from, at);
     if (key.spkiSha256 === next) {
       // One that is in use already stays so: a bundle that was made by hand. A key of later is told of before it is used.
-      const use = key.use === 'current' && isIn(key, at) ? 'current' : 'next';
+      const use: 'current' | 'next' = key.use === 'current' && isIn(key, at) ? 'current' : 'next';
       return { ...key, from, use, until: key.until > at ? key.until : last };
     }
     return key.spkiSha256 === backup ? { ...key, from, use: 'backup' as const, until: last } : key;
