@@ -23,8 +23,23 @@ import { randomBytes } from '@keystead/core/crypto';
  * @throws Error of node:fs.
  */
 export function durableWrite(path: string, bytes: Uint8Array | string, mode: number): void {
-  const dir = dirname(path);
-  const temporary = join(dir, `.${basename(path)}.${toHex(randomBytes(8))}.tmp`);
+  replaceBySynced(path, bytes, mode);
+  syncDirectory(dirname(path));
+}
+
+/**
+ * The same for many files of one directory, by name, whose names become durable together: one fsync of the directory for
+ * all. When it returns, all are on disk; on a failure some may be, each whole.
+ * @throws Error of node:fs.
+ */
+export function durableWriteAll(dir: string, files: ReadonlyMap<string, Uint8Array | string>, mode: number): void {
+  for (const [name, bytes] of files) replaceBySynced(join(dir, name), bytes, mode);
+  syncDirectory(dir);
+}
+
+/** The content is on disk, its name is not yet. */
+function replaceBySynced(path: string, bytes: Uint8Array | string, mode: number): void {
+  const temporary = join(dirname(path), `.${basename(path)}.${toHex(randomBytes(8))}.tmp`);
   try {
     // No wider than the owner until fchmod: the umask can only take bits away from this.
     const file = openSync(temporary, 'wx', mode & 0o700);
@@ -40,7 +55,6 @@ export function durableWrite(path: string, bytes: Uint8Array | string, mode: num
     rmSync(temporary, { force: true });
     throw error;
   }
-  syncDirectory(dir);
 }
 
 /** Makes the names in a directory durable: new, renamed and removed files. @throws Error of node:fs. */
