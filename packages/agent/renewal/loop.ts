@@ -5,7 +5,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { acceptIssued, CmpRefusal, type EnrolmentClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
 import type { Credential, DeviceIdentity, DeviceState } from '../state/index.ts';
-import { type RenewalNeed, type RenewalWindow, renewalNeed } from './schedule.ts';
+import { datesOf, type RenewalNeed, type RenewalWindow, renewalNeed } from './schedule.ts';
 import { nodeTimers, type Timers } from './timers.ts';
 
 /** What happened, for logs and screens. */
@@ -250,14 +250,14 @@ export class RenewalLoop {
     const { state, clock } = this.#options;
     const previous = state.credential('previous');
     if (previous === undefined) return;
-    if (readCertificate(previous.certificate).notAfter.getTime() < clock.now().getTime()) state.retirePrevious();
+    if (datesOf(previous).notAfter.getTime() < clock.now().getTime()) state.retirePrevious();
   }
 
   #dropExpiredPending(): void {
     const { state, clock } = this.#options;
     const pending = state.credential('pending');
     if (pending === undefined) return;
-    if (readCertificate(pending.certificate).notAfter.getTime() < clock.now().getTime()) state.discardPending();
+    if (datesOf(pending).notAfter.getTime() < clock.now().getTime()) state.discardPending();
   }
 
   /**
@@ -279,7 +279,7 @@ export class RenewalLoop {
     const left =
       current === undefined
         ? 0
-        : (readCertificate(current.certificate).notAfter.getTime() - clock.now().getTime()) / 1000;
+        : (datesOf(current).notAfter.getTime() - clock.now().getTime()) / 1000;
     const wanted = isForGood(error)
       ? Math.min(MOST_REFUSED_SECONDS, this.#most * 2 ** Math.min(this.#refusals - 1, 30))
       : Math.min(this.#most, this.#first * 2 ** Math.min(this.#failures - 1, 30));

@@ -1,5 +1,5 @@
 import { sha256 } from '@keystead/core/crypto';
-import { readCertificate } from '@keystead/core/x509';
+import { type CertificateInfo, readCertificate } from '@keystead/core/x509';
 import type { Credential } from '../state/index.ts';
 
 /** The part of a certificate's life in which one that followed another is renewed. */
@@ -22,7 +22,7 @@ const MEAN = (EARLIEST + LATEST) / 2;
  * REQ-KEY-ROT-01.
  */
 export function renewalTime(credential: Credential): Date {
-  const { notBefore, notAfter } = readCertificate(credential.certificate);
+  const { notBefore, notAfter } = datesOf(credential);
   const share = shareOf(credential);
   const received = Date.parse(credential.receivedAt);
   const end = notAfter.getTime();
@@ -35,6 +35,18 @@ export function renewalTime(credential: Credential): Date {
 function shareOf({ certificate }: Credential): number {
   const [hash = 0] = new Uint32Array(Uint8Array.from(sha256(certificate)).buffer, 0, 1);
   return hash / 2 ** 32;
+}
+
+const dates = new WeakMap<Credential, Pick<CertificateInfo, 'notBefore' | 'notAfter'>>();
+
+/** From when to when a credential is good: its certificate is read for that once, and not at each look at the time. */
+export function datesOf(credential: Credential): Pick<CertificateInfo, 'notBefore' | 'notAfter'> {
+  const known = dates.get(credential);
+  if (known !== undefined) return known;
+  const { notBefore, notAfter } = readCertificate(credential.certificate);
+  const read = { notBefore, notAfter };
+  dates.set(credential, read);
+  return read;
 }
 
 /** In which the server would have a credential renewed: a rotation is under way (as RFC 9773 section 4.2). */
@@ -82,7 +94,7 @@ export function renewalNeed(
   suggested?: RenewalWindow,
 ): RenewalNeed {
   if (current === undefined) return { need: 'enrol', why: 'first' };
-  const { notAfter } = readCertificate(current.certificate);
+  const { notAfter } = datesOf(current);
   if (now.getTime() > notAfter.getTime() + graceSeconds * 1000) return { need: 'people', expiredAt: notAfter };
   if (now.getTime() > notAfter.getTime()) return { need: 'enrol', why: 'expired' };
   const due = dueTime(current, suggested);
