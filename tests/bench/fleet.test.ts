@@ -8,7 +8,7 @@ import { simulate } from '../../bench/fleet/simulation.ts';
 
 test('TEST-KEY-14 a fleet lives through three CA keys, a compromise, power cuts, times away and wrong clocks without a gap that has no cause', async () => {
   const weather = { ...DEFAULT_PLAN.weather, powerCut: 0.5, offline: 0.3, clockDrift: 0.1 };
-  const run = await simulate({ ...DEFAULT_PLAN, devices: 30, lifetimes: 4, compromised: 0.1, weather }, () => {});
+  const run = await simulate({ ...DEFAULT_PLAN, devices: 30, lifetimes: 4, compromised: 0.1, weather });
   const found = findingsOf(run);
   const told = formatFindings(found);
   assert.equal(found.gaps.none.devices, 0, told);

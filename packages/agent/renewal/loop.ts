@@ -4,8 +4,8 @@ import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { acceptIssued, CmpRefusal, type EnrolmentClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
-import type { Credential, DeviceIdentity, DeviceState } from '../state/index.ts';
-import { datesOf, type RenewalNeed, type RenewalWindow, renewalNeed } from './schedule.ts';
+import { type Credential, type DeviceIdentity, type DeviceState, datesOf } from '../state/index.ts';
+import { type RenewalNeed, type RenewalWindow, renewalNeed } from './schedule.ts';
 import { nodeTimers, type Timers } from './timers.ts';
 
 /** What happened, for logs and screens. */

@@ -1,6 +1,5 @@
 import { sha256 } from '@keystead/core/crypto';
-import { type CertificateInfo, readCertificate } from '@keystead/core/x509';
-import type { Credential } from '../state/index.ts';
+import { type Credential, datesOf } from '../state/index.ts';
 
 /** The part of a certificate's life in which one that followed another is renewed. */
 export const EARLIEST = 0.5;
@@ -35,18 +34,6 @@ export function renewalTime(credential: Credential): Date {
 function shareOf({ certificate }: Credential): number {
   const [hash = 0] = new Uint32Array(Uint8Array.from(sha256(certificate)).buffer, 0, 1);
   return hash / 2 ** 32;
-}
-
-const dates = new WeakMap<Credential, Pick<CertificateInfo, 'notBefore' | 'notAfter'>>();
-
-/** From when to when a credential is good: its certificate is read for that once, and not at each look at the time. */
-export function datesOf(credential: Credential): Pick<CertificateInfo, 'notBefore' | 'notAfter'> {
-  const known = dates.get(credential);
-  if (known !== undefined) return known;
-  const { notBefore, notAfter } = readCertificate(credential.certificate);
-  const read = { notBefore, notAfter };
-  dates.set(credential, read);
-  return read;
 }
 
 /** In which the server would have a credential renewed: a rotation is under way (as RFC 9773 section 4.2). */
