@@ -7,7 +7,8 @@ import { plotPage } from './plot.ts';
 import { formatFindings, isMet } from './report.ts';
 import { simulate } from './simulation.ts';
 
-const USAGE = `npm run fleet -- [--devices n] [--lifetimes n] [--seed n] [--rotations n] [--minutes n] [--threads n] [--html file] [--json]
+const USAGE = `npm run fleet -- [--devices n] [--lifetimes n] [--seed n] [--rotations n] [--eventful n]
+                        [--minutes n] [--threads n] [--html file] [--json]
   A fleet of devices on a simulated clock, through the server's real rooms: renewals, new CA keys, the compromise of a CA,
   power cuts, times away and wrong clocks.
 
@@ -15,6 +16,7 @@ const USAGE = `npm run fleet -- [--devices n] [--lifetimes n] [--seed n] [--rota
   --lifetimes  how many LDevIDs each has, one after the other (${DEFAULT_PLAN.lifetimes})
   --seed       the same one brings the same weather (${DEFAULT_PLAN.seed})
   --rotations  new keys of the operational CA; the last one after its compromise (${DEFAULT_PLAN.rotations})
+  --eventful   all that happens to the server happens in so many of the first lifetimes (all of them)
   --minutes    ends the run after so many minutes, at the point of its clock to which it has come; so do SIGTERM and SIGINT
   --threads    threads on which the devices live; by default one less than there are processors
   --html       writes a page with the table and plots
@@ -31,6 +33,7 @@ const { values } = parseArgs({
     lifetimes: { type: 'string', default: String(DEFAULT_PLAN.lifetimes) },
     seed: { type: 'string', default: String(DEFAULT_PLAN.seed) },
     rotations: { type: 'string', default: String(DEFAULT_PLAN.rotations) },
+    eventful: { type: 'string', default: '100' },
     minutes: { type: 'string', default: '100000' },
     threads: { type: 'string', default: String(Math.max(1, availableParallelism() - 1)) },
     html: { type: 'string' },
@@ -38,11 +41,12 @@ const { values } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 });
-const [devices = 0, lifetimes = 0, seed = 0, rotations = 0, minutes = 0, threads = 0] = [
+const [devices = 0, lifetimes = 0, seed = 0, rotations = 0, eventful = 0, minutes = 0, threads = 0] = [
   values.devices,
   values.lifetimes,
   values.seed,
   values.rotations,
+  values.eventful,
   values.minutes,
   values.threads,
 ].map(Number);
@@ -51,6 +55,7 @@ const bad = [
   ['lifetimes', lifetimes, 1, 100],
   ['seed', seed, 0, 2 ** 32 - 1],
   ['rotations', rotations, 0, 9],
+  ['eventful', eventful, 1, 100],
   ['minutes', minutes, 1, 100_000],
   ['threads', threads, 1, 64],
 ].find(
@@ -71,7 +76,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => 
 const started = performance.now();
 let told = 0;
 const run = await simulate(
-  { ...DEFAULT_PLAN, devices, lifetimes, seed, rotations },
+  { ...DEFAULT_PLAN, devices, lifetimes, seed, rotations, eventful },
   {
     threads,
     stop: stop.signal,

@@ -71,7 +71,8 @@ class Thread {
   #heard(message: FromShard): void {
     if ('done' in message) this.#done?.(message.done);
     else if ('made' in message) this.#made(message.made);
-    else for (const { id, ask } of message.asks) void this.#server.answer(ask).then((answer) => this.#answer(id, answer));
+    else
+      for (const { id, ask } of message.asks) void this.#server.answer(ask).then((answer) => this.#answer(id, answer));
   }
 
   /** Answers of one turn of the event loop travel together. */

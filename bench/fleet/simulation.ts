@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { atOnce } from './at-once.ts';
-import { type FleetPlan, lengthOf } from './plan.ts';
+import { eventsOf, type FleetPlan, lengthOf } from './plan.ts';
 import { deviceIdOf, FleetServer } from './server.ts';
 import { Shards } from './shards.ts';
 import { Tally } from './tally.ts';
@@ -111,7 +111,7 @@ class Simulation {
 
   #planActs(): void {
     const { rotations, outages, outageSeconds, compromised } = this.#plan;
-    const span = this.#end - this.#start;
+    const span = eventsOf(this.#plan) * 1000;
     const at = (share: number, act: () => Promise<void> | void): void => {
       this.#acts.push({ at: this.#start + span * share, act });
     };

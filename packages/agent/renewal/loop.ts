@@ -276,10 +276,7 @@ export class RenewalLoop {
   #backoff(error: unknown): number {
     const { state, clock } = this.#options;
     const current = state.credential('current');
-    const left =
-      current === undefined
-        ? 0
-        : (datesOf(current).notAfter.getTime() - clock.now().getTime()) / 1000;
+    const left = current === undefined ? 0 : (datesOf(current).notAfter.getTime() - clock.now().getTime()) / 1000;
     const wanted = isForGood(error)
       ? Math.min(MOST_REFUSED_SECONDS, this.#most * 2 ** Math.min(this.#refusals - 1, 30))
       : Math.min(this.#most, this.#first * 2 ** Math.min(this.#failures - 1, 30));

@@ -86,7 +86,7 @@ const MOST_OIDS = 1024;
 
 /** The octets from `start` to `end` as the key of a map. */
 const octets = (source: Uint8Array, start: number, end: number): string =>
-  Buffer.from(source.buffer, source.byteOffset + start, end - start).toString("latin1");
+  Buffer.from(source.buffer, source.byteOffset + start, end - start).toString('latin1');
 
 /**
  * What `read` takes from the element that the library decodes between two offsets; `size` is that of the element.

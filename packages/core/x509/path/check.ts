@@ -37,7 +37,9 @@ export function checkPath(
     const source = PATH_RULES.malformed[0];
     return { ok: false, rule: 'malformed', source, at: '', depth: 0, detail: end.seen ?? end.message };
   }
-  const bag = intermediates.map((der) => tryRead(der, readCaCertificate)).filter((read): read is CertificateInfo => !(read instanceof KeysteadError));
+  const bag = intermediates
+    .map((der) => tryRead(der, readCaCertificate))
+    .filter((read): read is CertificateInfo => !(read instanceof KeysteadError));
   return findPath(end, new CertificateBag(bag), new CertificateBag(anchors.map(readCaCertificate)), options);
 }
 
