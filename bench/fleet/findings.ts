@@ -64,7 +64,7 @@ export function findingsOf(run: FleetRun): Findings {
     refusals: Object.fromEntries(counts.refusals),
     traffic: {
       requests,
-      bytesPerDeviceAndYear: Math.round((requestBytes + answerBytes) / devices / (span / (365 * DAY))),
+      bytesPerDeviceAndYear: Math.round((requestBytes + answerBytes) / devices / (Math.max(span, 1) / (365 * DAY))),
     },
   };
 }

@@ -1,14 +1,16 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { findingsOf } from './findings.ts';
 import { DEFAULT_PLAN } from './plan.ts';
 import { plotPage } from './plot.ts';
+import { readRun, saveRun } from './record.ts';
 import { formatFindings, isMet } from './report.ts';
-import { simulate } from './simulation.ts';
+import { type FleetRun, simulate } from './simulation.ts';
 
 const USAGE = `npm run fleet -- [--devices n] [--lifetimes n] [--seed n] [--rotations n] [--eventful n]
-                        [--minutes n] [--threads n] [--html file] [--json]
+                        [--minutes n] [--threads n] [--html file]
+                        [--save file] [--from file] [--json]
   A fleet of devices on a simulated clock, through the server's real rooms: renewals, new CA keys, the compromise of a CA,
   power cuts, times away and wrong clocks.
 
@@ -20,6 +22,8 @@ const USAGE = `npm run fleet -- [--devices n] [--lifetimes n] [--seed n] [--rota
   --minutes    ends the run after so many minutes, at the point of its clock to which it has come; so do SIGTERM and SIGINT
   --threads    threads on which the devices live; by default one less than there are processors
   --html       writes a page with the table and plots
+  --save       writes what was counted, as JSON
+  --from       tells of a run that was saved, and runs nothing
   --json       the findings as JSON on standard output
 
   examples: npm run fleet -- --devices 200 --lifetimes 3
@@ -34,9 +38,11 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(DEFAULT_PLAN.seed) },
     rotations: { type: 'string', default: String(DEFAULT_PLAN.rotations) },
     eventful: { type: 'string', default: '100' },
-    minutes: { type: 'string', default: '100000' },
+    minutes: { type: 'string', default: '10000' },
     threads: { type: 'string', default: String(Math.max(1, availableParallelism() - 1)) },
     html: { type: 'string' },
+    save: { type: 'string' },
+    from: { type: 'string' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -56,7 +62,7 @@ const bad = [
   ['seed', seed, 0, 2 ** 32 - 1],
   ['rotations', rotations, 0, 9],
   ['eventful', eventful, 1, 100],
-  ['minutes', minutes, 1, 100_000],
+  ['minutes', minutes, 1, 10_000],
   ['threads', threads, 1, 64],
 ].find(
   ([, value, least, most]) =>
@@ -69,27 +75,32 @@ if (values.help || bad !== undefined) {
   process.exit(values.help ? 0 : 2);
 }
 
-const stop = new AbortController();
-// The timer alone keeps no process alive.
-setTimeout(() => stop.abort(), minutes * 60_000).unref();
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
-const started = performance.now();
-let told = 0;
-const run = await simulate(
-  { ...DEFAULT_PLAN, devices, lifetimes, seed, rotations, eventful },
-  {
-    threads,
-    stop: stop.signal,
-    progress: (what, done, all, certificates) => {
-      const now = performance.now();
-      if (now - told < 1_000 && done < all) return;
-      told = now;
-      const seconds = ((now - started) / 1000).toFixed(1).padStart(8);
-      process.stderr.write(`${seconds} s  ${what}: ${done} of ${all}, LDevIDs: ${certificates}\n`);
-    },
-  },
-);
+const run = values.from === undefined ? await live() : readRun(readFileSync(values.from, 'utf8'));
+if (values.save !== undefined) writeFileSync(values.save, saveRun(run));
 const found = findingsOf(run);
 if (values.html !== undefined) writeFileSync(values.html, plotPage(run, found));
 process.stdout.write(values.json ? `${JSON.stringify(found, null, 2)}\n` : `${formatFindings(found)}\n`);
 process.exitCode = !isMet(found) ? 1 : found.days < found.plannedDays ? 3 : 0;
+
+function live(): Promise<FleetRun> {
+  const stop = new AbortController();
+  // The timer alone keeps no process alive.
+  setTimeout(() => stop.abort(), minutes * 60_000).unref();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
+  const started = performance.now();
+  let told = 0;
+  return simulate(
+    { ...DEFAULT_PLAN, devices, lifetimes, seed, rotations, eventful },
+    {
+      threads,
+      stop: stop.signal,
+      progress: (what, done, all, certificates) => {
+        const now = performance.now();
+        if (now - told < 1_000 && done < all) return;
+        told = now;
+        const seconds = ((now - started) / 1000).toFixed(1).padStart(8);
+        process.stderr.write(`${seconds} s  ${what}: ${done} of ${all}, LDevIDs: ${certificates}\n`);
+      },
+    },
+  );
+}

@@ -21,7 +21,7 @@ export function exportRecords(deps: ProvisioningDeps): Promise<void> {
       const rows = store.read((records) => records.unexportedRecords(PAGE));
       if (rows.length === 0) return;
       const files = rows.flatMap(({ deviceId, record, signature }) => pair(`${deviceId}.yaml`, record, signature));
-      durableWriteAll(recordsDirectory, new Map(files), 0o644);
+      await durableWriteAll(recordsDirectory, new Map(files), 0o644);
       await store.commit((tx) => {
         for (const { deviceId } of rows) tx.recordExported(deviceId, clock.now().getTime());
       });
@@ -39,7 +39,7 @@ export function exportEvidence(deps: ProvisioningDeps): Promise<void> {
       const files = rows.flatMap(({ deviceId, document, signature }) =>
         pair(`${deviceId}.decommission.yaml`, document, signature),
       );
-      durableWriteAll(evidenceDirectory, new Map(files), 0o644);
+      await durableWriteAll(evidenceDirectory, new Map(files), 0o644);
       await store.commit((tx) => {
         for (const { deviceId } of rows) tx.evidenceExported(deviceId, clock.now().getTime());
       });
