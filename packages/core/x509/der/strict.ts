@@ -164,7 +164,7 @@ function checkPrimitive(node: DerNode): void {
       refuse(length !== 0, 'a NULL with content');
       break;
     case 0x06:
-      if (knownOids.has(octets(der, content, end))) break;
+      if (length <= MAX_OID_OCTETS && knownOids.has(octets(der, content, end))) break;
       decoded(der, start, end, () => element.objectIdentifier);
       // The library looks for padding from the second octet on.
       refuse(first === 0x80, 'a padded OBJECT IDENTIFIER');
