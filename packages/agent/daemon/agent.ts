@@ -60,23 +60,24 @@ export interface OpenDevice {
 /**
  * Opens the device that the configuration names, or makes it: key, state, and the fleet whose bundles it takes.
  * @param open.recover goes on with an older image of the state: see `RollbackGuard.recover`.
- * @throws KeysteadError `state.*`, `agent.*`, `tpm2.*`: everything is closed again then.
+ * @throws KeysteadError `state.*`, `agent.*`, `tpm2.*`, `keystore.*`: everything is closed again then.
  */
 export async function openDevice(
   config: AgentConfig,
   clock: Clock,
   open: { readonly make?: boolean; readonly recover?: boolean } = {},
 ): Promise<OpenDevice> {
-  const holder = await openKeyHolder(config.key, clock, open.make === true);
+  // Whose state is there had its key made before: what is missing then is lost, and a new one would open nothing.
+  const make = open.make === true && nodeDisk.mode(`${config.state}/state`) === undefined;
+  const holder = await openKeyHolder(config, clock, make);
   let state: DeviceState | undefined;
   try {
     using secret = await holder.secret();
     const { deviceId, anchors, fleet } = config;
     const trust = factoryTrust(fleet.name, fleet.signers);
-    state =
-      open.make === true && nodeDisk.mode(`${config.state}/state`) === undefined
-        ? DeviceState.create(config.state, { secret, deviceId, anchors, trust })
-        : DeviceState.open(config.state, { secret });
+    state = make
+      ? DeviceState.create(config.state, { secret, deviceId, anchors, trust })
+      : DeviceState.open(config.state, { secret });
     if (state.deviceId !== deviceId)
       throw new KeysteadError('agent.config-invalid', {
         field: 'deviceId',
