@@ -79,8 +79,13 @@ export class UBoot implements AsyncDisposable {
     const serial = ['-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-net', 'none'];
     const args = ['-machine', 'virt', ...BOARD, ...serial, ...firmware, ...loaded];
     const board = new UBoot(spawn('qemu-system-arm', args, { cwd: directory }), addresses);
-    await board.#until((text) => text.endsWith(PROMPT));
-    return board;
+    try {
+      await board.#until((text) => text.endsWith(PROMPT));
+      return board;
+    } catch (error) {
+      await board[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** What U-Boot prints until it asks for the next command. @throws Error where the board is turned off before. */
