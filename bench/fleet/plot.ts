@@ -1,55 +1,93 @@
 import type { Findings } from './findings.ts';
+import { type EventKind, eventsOf } from './plan.ts';
 import { formatFindings } from './report.ts';
 import type { FleetRun } from './simulation.ts';
 import { CAUSES } from './tally.ts';
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM] = [1_000, 220, 60, 24];
-const DAY = 86_400_000;
+const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM] = [1_000, 230, 60, 16, 24];
+const BASE = HEIGHT - BOTTOM;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+/** After the compromise of a CA, so many hours are drawn; who is back later stands in the last one. */
+const HOURS_BACK = 24;
 
 /** A page of its own, without scripts and without anything from elsewhere: the table, certificates and gaps by the day. */
 export function plotPage(run: FleetRun, found: Findings): string {
   const days = run.tally.byDay(run.end.getTime());
+  const marks = eventsOf(run.plan).flatMap(({ after, kind }) =>
+    kind === 'back' || run.start.getTime() + after > run.end.getTime() ? [] : [{ at: after / DAY, kind }],
+  );
+  const mean = found.rate.meanPerSecond * 86_400;
+  const lines = [
+    { value: mean, label: 'mean' },
+    { value: 1.5 * mean, label: '1.5 times the mean' },
+  ];
   const gaps = CAUSES.filter((cause) => cause !== 'none').map((cause) => {
     const hours = days.map(() => 0);
     for (const gap of run.tally.counts.gaps) {
       const day = Math.floor((gap.from - run.start.getTime()) / DAY);
-      if (gap.cause === cause && gap.inGrace && day < hours.length) hours[day] = (hours[day] ?? 0) + gap.ms / 3_600_000;
+      if (gap.cause === cause && gap.inGrace && day < hours.length) hours[day] = (hours[day] ?? 0) + gap.ms / HOUR;
     }
-    return `<h2>Hours without a credential that counts, by the day: ${cause}</h2>\n${bars(hours)}`;
+    return `<h2>Hours without a credential that counts, of all devices together, by the day: ${cause}</h2>\n${bars(hours, { unit: 'day', marks })}`;
   });
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>A fleet of ${run.devices} devices</title>
 <style>body{font:14px/1.4 system-ui,sans-serif;max-width:1040px;margin:2em auto;color:#222}pre{overflow-x:auto}
-rect{fill:#2b6cb0}line{stroke:#999}text{font-size:11px;fill:#555}</style>
+h2{font-size:15px;margin:1.6em 0 .3em}rect{fill:#2b6cb0}line{stroke:#999}.mark{stroke:#c53030;stroke-dasharray:3 3}
+.level{stroke:#2f855a;stroke-dasharray:6 4}text{font-size:11px;fill:#555}.marked{fill:#c53030}.levelled{fill:#2f855a}</style>
 <h1>A fleet of ${run.devices.toLocaleString('en-US')} devices through ${found.days} days</h1>
 <pre>${escaped(formatFindings(found))}</pre>
 <h2>Renewals and recoveries by the day</h2>
-${bars(days)}
+${bars(days, { unit: 'day', marks, lines })}
+<h2>Devices that were back after the compromise, by the hour (the last bar: later)</h2>
+${bars(back(run), { unit: 'hour' })}
 ${gaps.join('\n')}
 </html>
 `;
 }
 
-/** One bar a day, from 0 to the highest. */
-function bars(values: readonly number[]): string {
-  const most = Math.max(1, ...values);
+/** How many devices had a good credential again, by the hour after the compromise. */
+function back({ tally }: FleetRun): number[] {
+  const hours = Array.from({ length: HOURS_BACK + 1 }, () => 0);
+  for (const ms of tally.counts.restored) {
+    const hour = Math.min(HOURS_BACK, Math.floor(ms / HOUR));
+    hours[hour] = (hours[hour] ?? 0) + 1;
+  }
+  return hours;
+}
+
+interface Axes {
+  readonly unit: 'day' | 'hour';
+  readonly marks?: readonly { readonly at: number; readonly kind: EventKind }[];
+  readonly lines?: readonly { readonly value: number; readonly label: string }[];
+}
+
+/** One bar a unit, from 0 to the highest, with what happened above them. */
+function bars(values: readonly number[], { unit, marks = [], lines = [] }: Axes): string {
+  const most = Math.max(1, ...values, ...lines.map(({ value }) => value));
   const wide = (WIDTH - LEFT) / Math.max(1, values.length);
+  const heightOf = (value: number): number => (value / most) * (BASE - TOP);
   const drawn = values.map((value, at) => {
-    const high = (value / most) * (HEIGHT - BOTTOM);
-    const box = [LEFT + at * wide, HEIGHT - BOTTOM - high, Math.max(wide * 0.9, 0.5), high].map((one) =>
-      one.toFixed(2),
-    );
+    const high = heightOf(value);
+    const box = [LEFT + at * wide, BASE - high, Math.max(wide * 0.9, 0.5), high].map((one) => one.toFixed(2));
     return value === 0 ? '' : `<rect x="${box[0]}" y="${box[1]}" width="${box[2]}" height="${box[3]}"/>`;
   });
-  const base = HEIGHT - BOTTOM;
+  const marked = marks.map(({ at, kind }) => {
+    const x = (LEFT + at * wide).toFixed(2);
+    return `<line class="mark" x1="${x}" y1="${TOP}" x2="${x}" y2="${BASE}"/><text class="marked" x="${x}" y="11" text-anchor="middle">${kind}</text>`;
+  });
+  const levels = lines.map(({ value, label }) => {
+    const y = (BASE - heightOf(value)).toFixed(2);
+    return `<line class="level" x1="${LEFT}" y1="${y}" x2="${WIDTH}" y2="${y}"/><text class="levelled" x="${WIDTH}" y="${(Number(y) - 3).toFixed(2)}" text-anchor="end">${label}</text>`;
+  });
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img">
-<text x="${LEFT - 6}" y="12" text-anchor="end">${Math.round(most).toLocaleString('en-US')}</text>
-<text x="${LEFT - 6}" y="${base}" text-anchor="end">0</text>
-<line x1="${LEFT}" y1="${base}" x2="${WIDTH}" y2="${base}"/>
-<text x="${LEFT}" y="${HEIGHT - 6}">day 0</text><text x="${WIDTH}" y="${HEIGHT - 6}" text-anchor="end">day ${values.length}</text>
-${drawn.join('')}
+<text x="${LEFT - 6}" y="${TOP + 8}" text-anchor="end">${Math.round(most).toLocaleString('en-US')}</text>
+<text x="${LEFT - 6}" y="${BASE}" text-anchor="end">0</text>
+<line x1="${LEFT}" y1="${BASE}" x2="${WIDTH}" y2="${BASE}"/>
+<text x="${LEFT}" y="${HEIGHT - 6}">${unit} 0</text><text x="${WIDTH}" y="${HEIGHT - 6}" text-anchor="end">${unit} ${values.length}</text>
+${drawn.join('')}${levels.join('')}${marked.join('')}
 </svg>`;
 }
 
