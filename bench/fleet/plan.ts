@@ -84,10 +84,13 @@ export function eventsOf(plan: FleetPlan): PlannedEvent[] {
   const { rotations, outages, outageSeconds, compromised, eventful, lifetimes, ldevidSeconds } = plan;
   const span = Math.min(eventful, lifetimes) * RENEWED_AT * ldevidSeconds * 1000;
   // The last of the new keys is the answer to a compromise.
-  const keys = Array.from({ length: rotations }, (_, at): PlannedEvent => ({
-    after: (span * (at + 1)) / (rotations + 1),
-    kind: at + 1 < rotations ? 'new key' : 'compromise',
-  }));
+  const keys = Array.from(
+    { length: rotations },
+    (_, at): PlannedEvent => ({
+      after: (span * (at + 1)) / (rotations + 1),
+      kind: at + 1 < rotations ? 'new key' : 'compromise',
+    }),
+  );
   const away = Array.from({ length: outages }, (_, at): PlannedEvent[] => {
     const after = (span * (at + 0.5)) / outages;
     return [

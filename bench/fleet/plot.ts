@@ -95,7 +95,8 @@ function bars(values: readonly number[], { unit, marks = [], lines = [], top = I
   const drawn = values.map((value, at) => {
     const high = heightOf(Math.min(value, most));
     const box = [LEFT + at * wide, BASE - high, Math.max(wide * 0.9, 0.5), high].map((one) => one.toFixed(2));
-    const cut = value > most ? `<text x="${Number(box[0]) + wide}" y="${TOP + 12}">${value.toLocaleString('en-US')}</text>` : '';
+    const cut =
+      value > most ? `<text x="${Number(box[0]) + wide}" y="${TOP + 12}">${value.toLocaleString('en-US')}</text>` : '';
     return value === 0 ? '' : `${cut}<rect x="${box[0]}" y="${box[1]}" width="${box[2]}" height="${box[3]}"/>`;
   });
   const marked = marks.map(({ day, letter }, at) => {

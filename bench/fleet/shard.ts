@@ -69,18 +69,14 @@ export class Shard {
     const numbers: number[] = [];
     for (let next = shard + 1 + this.#devices.size * shards; next <= upTo; next += shards) numbers.push(next);
     const life = RENEWED_AT * plan.ldevidSeconds * 1000;
-    await atOnce(
-      AT_ONCE,
-      numbers,
-      async (number) => {
-        const device = new FleetDevice(number, around);
-        await device.begin(number);
-        this.#devices.set(number, device);
-        for (const { at, act } of new WeatherForecast(plan, number).of(plan.lifetimes, life))
-          this.#agenda.add({ at: start + at, act: () => act(device) });
-        if (this.#devices.size % TELL_EVERY === 0) this.#tell({ made: this.#devices.size });
-      },
-    );
+    await atOnce(AT_ONCE, numbers, async (number) => {
+      const device = new FleetDevice(number, around);
+      await device.begin(number);
+      this.#devices.set(number, device);
+      for (const { at, act } of new WeatherForecast(plan, number).of(plan.lifetimes, life))
+        this.#agenda.add({ at: start + at, act: () => act(device) });
+      if (this.#devices.size % TELL_EVERY === 0) this.#tell({ made: this.#devices.size });
+    });
   }
 
   async #live(until: number): Promise<void> {

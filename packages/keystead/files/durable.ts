@@ -74,8 +74,7 @@ async function replaceLater(path: string, bytes: Uint8Array | string, mode: numb
   }
 }
 
-const temporaryOf = (path: string): string =>
-  join(dirname(path), `.${basename(path)}.${toHex(randomBytes(8))}.tmp`);
+const temporaryOf = (path: string): string => join(dirname(path), `.${basename(path)}.${toHex(randomBytes(8))}.tmp`);
 
 /** The content is on disk, its name is not yet. */
 function replaceBySynced(path: string, bytes: Uint8Array | string, mode: number): void {

@@ -52,7 +52,16 @@ test('many files are written at once, each whole and with its mode, and one that
       assert.equal(statSync(join(dir, name)).mode & 0o777, 0o644);
     }
     mkdirSync(join(dir, 'taken'));
-    await assert.rejects(durableWriteAll(dir, new Map([['taken', 'new'], ['other', 'whole']]), 0o644));
+    await assert.rejects(
+      durableWriteAll(
+        dir,
+        new Map([
+          ['taken', 'new'],
+          ['other', 'whole'],
+        ]),
+        0o644,
+      ),
+    );
     assert.deepEqual(
       readdirSync(dir).filter((name) => name.startsWith('.')),
       [],
