@@ -5,6 +5,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { checkDeviceId, checkPublicKey, readCertificate } from '@keystead/core/x509';
 import { Pkcs11Schema } from '@keystead/pkcs11';
 import { z } from 'zod';
+import { DEVICE_KEY_ALGORITHMS } from '../state/index.ts';
 
 const path = z.string().min(1).max(4096);
 const pinName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'must be 1 to 32 of a-z 0-9 -');
@@ -64,6 +65,8 @@ const ConfigSchema = z.strictObject({
       .min(1)
       .max(8),
   }),
+  /** The kinds of key that it makes for its LDevID, the best first: of several the server says which (EST csrattrs). */
+  ldevidKeys: z.array(z.enum(DEVICE_KEY_ALGORITHMS)).min(1).max(DEVICE_KEY_ALGORITHMS.length).default(['P-256']),
   /** How long after its LDevID's end the device recovers by its IDevID; the server has its own policy. */
   graceSeconds: seconds(0, 20 * 366 * 86_400).default(7 * 86_400),
   bundleEverySeconds: seconds(1, 7 * 86_400).default(3600),

@@ -397,8 +397,8 @@ test('a device keeps its connection to a server that stapled as its certificate 
   const state = DeviceState.create('/device', opening);
   const { csr } = await state.beginKey('ldevid');
   const [certificate, ...chain] = deviceCertificate(fleet, 'ldevid', csr);
-  const issued = { certificate: certificate ?? assert.fail('no certificate'), chain, receivedAt: clock.now().toISOString() };
-  state.acceptCertificate(issued);
+  const receivedAt = clock.now().toISOString();
+  state.acceptCertificate({ certificate: certificate ?? assert.fail('no certificate'), chain, receivedAt });
   state.promote();
   const tls = new DeviceTls({ state, clock, carried: () => undefined, ocsp: STAPLED_ONLY });
   const listener = stapling(shown);

@@ -36,6 +36,10 @@ export const ERRORS = {
   },
   // ---- certification requests
   'csr.not-der': { kind: 'invalid', rule: 'a certification request must be DER by RFC 2986' },
+  'csr.attributes-malformed': {
+    kind: 'invalid',
+    rule: 'what a server would have in a request must be CsrAttrs, DER (RFC 7030 section 4.5.2)',
+  },
   'csr.signature-invalid': {
     kind: 'invalid',
     rule: 'the proof of possession (the signature of the request by its own key) must verify',
@@ -1563,6 +1567,11 @@ export const ERRORS = {
     rule: 'one person suspends a firmware key and no more: its end and its return take a quorum',
     remedy: 'suspend it with keystead keys suspend; then keystead sign key kill, or keystead sign key resume',
   },
+  'policy.fleet-changed': {
+    kind: 'invalid',
+    rule: 'trust.fleet stays as it is once a bundle was signed: each device takes the bundles of its own fleet alone',
+    remedy: 'keep the name; a fleet of another name has a keyd of its own',
+  },
   'policy.firmware-no-transition': {
     kind: 'invalid',
     rule: 'a line goes on to sign by a key that its devices trusted by the policy before, unless it says cutOver',
@@ -1850,6 +1859,11 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'nothing is taken from devices before its time is over, unless the order says so (strand) and a larger quorum signs it',
     remedy: 'let the window end by itself; announce a new key as next before it becomes current',
+  },
+  'trust-order.root-ended': {
+    kind: 'conflict',
+    rule: 'a root that has a successor is an anchor until its transition (roots.transitionSeconds) is over, and never again',
+    remedy: 'leave it out: keystead rotate next writes the content without it',
   },
   'trust-order.strand-forbidden': {
     kind: 'forbidden',
