@@ -9,7 +9,7 @@ import { formatFindings, isMet } from './report.ts';
 import { type FleetRun, simulate } from './simulation.ts';
 
 const USAGE = `npm run fleet -- [--devices n] [--lifetimes n] [--seed n] [--rotations n] [--eventful n]
-                        [--minutes n] [--threads n] [--html file]
+                        [--factory-minutes n] [--minutes n] [--threads n] [--html file]
                         [--save file] [--from file] [--json]
   A fleet of devices on a simulated clock, through the server's real rooms: renewals, new CA keys, the compromise of a CA,
   power cuts, times away and wrong clocks.
@@ -18,7 +18,8 @@ const USAGE = `npm run fleet -- [--devices n] [--lifetimes n] [--seed n] [--rota
   --lifetimes  how many LDevIDs each has, one after the other (${DEFAULT_PLAN.lifetimes})
   --seed       the same one brings the same weather (${DEFAULT_PLAN.seed})
   --rotations  new keys of the operational CA; the last one after its compromise (${DEFAULT_PLAN.rotations})
-  --eventful   all that happens to the server happens in so many of the first lifetimes (all of them)
+  --eventful   all that happens to the server happens in so many of the first lifetimes, 0.5 for half of one (all of them)
+  --factory-minutes  goes on after so many minutes with as many devices as there are by then
   --minutes    ends the run after so many minutes, at the point of its clock to which it has come; so do SIGTERM and SIGINT
   --threads    threads on which the devices live; by default one less than there are processors
   --html       writes a page with the table and plots
@@ -39,6 +40,7 @@ const { values } = parseArgs({
     rotations: { type: 'string', default: String(DEFAULT_PLAN.rotations) },
     eventful: { type: 'string', default: '100' },
     minutes: { type: 'string', default: '10000' },
+    'factory-minutes': { type: 'string', default: '10000' },
     threads: { type: 'string', default: String(Math.max(1, availableParallelism() - 1)) },
     html: { type: 'string' },
     save: { type: 'string' },
@@ -47,7 +49,16 @@ const { values } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 });
-const [devices = 0, lifetimes = 0, seed = 0, rotations = 0, eventful = 0, minutes = 0, threads = 0] = [
+const [
+  devices = 0,
+  lifetimes = 0,
+  seed = 0,
+  rotations = 0,
+  eventful = 0,
+  minutes = 0,
+  threads = 0,
+  factoryMinutes = 0,
+] = [
   values.devices,
   values.lifetimes,
   values.seed,
@@ -55,15 +66,18 @@ const [devices = 0, lifetimes = 0, seed = 0, rotations = 0, eventful = 0, minute
   values.eventful,
   values.minutes,
   values.threads,
+  values['factory-minutes'],
 ].map(Number);
 const bad = [
   ['devices', devices, 1, 1_000_000],
   ['lifetimes', lifetimes, 1, 100],
   ['seed', seed, 0, 2 ** 32 - 1],
   ['rotations', rotations, 0, 9],
-  ['eventful', eventful, 1, 100],
   ['minutes', minutes, 1, 10_000],
   ['threads', threads, 1, 64],
+  ['factory-minutes', factoryMinutes, 1, 10_000],
+  // Parts of a lifetime as well: in hundredths it is a whole number.
+  ['eventful in hundredths', Math.round(eventful * 100), 1, 10_000],
 ].find(
   ([, value, least, most]) =>
     !(Number.isInteger(value) && Number(value) >= Number(least) && Number(value) <= Number(most)),
@@ -83,9 +97,10 @@ process.stdout.write(values.json ? `${JSON.stringify(found, null, 2)}\n` : `${fo
 process.exitCode = !isMet(found) ? 1 : found.days < found.plannedDays ? 3 : 0;
 
 function live(): Promise<FleetRun> {
-  const stop = new AbortController();
-  // The timer alone keeps no process alive.
+  const [stop, enough] = [new AbortController(), new AbortController()];
+  // The timers alone keep no process alive.
   setTimeout(() => stop.abort(), minutes * 60_000).unref();
+  setTimeout(() => enough.abort(), factoryMinutes * 60_000).unref();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   const started = performance.now();
   let told = 0;
@@ -94,6 +109,7 @@ function live(): Promise<FleetRun> {
     {
       threads,
       stop: stop.signal,
+      enough: enough.signal,
       progress: (what, done, all, certificates) => {
         const now = performance.now();
         if (now - told < 1_000 && done < all) return;

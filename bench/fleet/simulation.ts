@@ -36,6 +36,8 @@ export interface SimulateOptions {
   readonly progress?: Progress;
   /** Ends the run at the point to which its clock has come. */
   readonly stop?: AbortSignal;
+  /** Ends the factory: the fleet is what has been made by then. */
+  readonly enough?: AbortSignal;
   /** Threads on which the devices live; by default one less than there are processors. */
   readonly threads?: number;
 }
@@ -45,7 +47,7 @@ export interface SimulateOptions {
  * the server's own code behind it, and in between whatever the weather brings.
  */
 export async function simulate(plan: FleetPlan, options: SimulateOptions = {}): Promise<FleetRun> {
-  const { progress = () => {}, stop } = options;
+  const { progress = () => {} } = options;
   const server = await FleetServer.make(plan);
   const start = server.clock.now().getTime();
   const shards = new Shards(
@@ -54,7 +56,7 @@ export async function simulate(plan: FleetPlan, options: SimulateOptions = {}): 
     (made) => progress('provisioned and enrolled', made, plan.devices, made),
   );
   try {
-    return await new Simulation(plan, server, shards, progress, stop).run();
+    return await new Simulation(plan, server, shards, options).run();
   } finally {
     await shards.close();
     await server.remove();
@@ -67,6 +69,7 @@ class Simulation {
   readonly #shards: Shards;
   readonly #progress: Progress;
   readonly #stop: AbortSignal | undefined;
+  readonly #enough: AbortSignal | undefined;
   readonly #start: number;
   readonly #end: number;
   /** What must happen while nothing else does. */
@@ -74,23 +77,26 @@ class Simulation {
   /** When the next thing is due for a device. */
   #next = Number.POSITIVE_INFINITY;
   #certificates = 0;
+  /** How many devices there are. */
+  #devices = 0;
   /** Whether the server is away for everybody. */
   #isAway = false;
   #compromisedAt: Date | undefined;
 
-  constructor(plan: FleetPlan, server: FleetServer, shards: Shards, progress: Progress, stop?: AbortSignal) {
+  constructor(plan: FleetPlan, server: FleetServer, shards: Shards, { progress, stop, enough }: SimulateOptions) {
     this.#plan = plan;
     this.#server = server;
     this.#shards = shards;
-    this.#progress = progress;
+    this.#progress = progress ?? (() => {});
     this.#stop = stop;
+    this.#enough = enough;
     this.#start = server.clock.now().getTime();
     this.#end = this.#start + lengthOf(plan) * 1000;
   }
 
   async run(): Promise<FleetRun> {
     const begun = performance.now();
-    const devices = await this.#factory();
+    await this.#factory();
     const made = performance.now();
     this.#planActs();
     await this.#live();
@@ -105,21 +111,19 @@ class Simulation {
       end,
       plannedEnd: new Date(this.#end),
       compromisedAt: this.#compromisedAt,
-      devices,
+      devices: this.#devices,
       seconds: { factory: (made - begun) / 1000, field: (performance.now() - made) / 1000 },
       certificates: this.#server.bed.counts().certificates,
     };
   }
 
-  /** @returns how many devices were made: fewer than planned where it was stopped. */
-  async #factory(): Promise<number> {
+  /** Makes the devices: fewer than planned where it is stopped. */
+  async #factory(): Promise<void> {
     const { devices } = this.#plan;
-    let made = 0;
-    while (made < devices && this.#stop?.aborted !== true) {
-      made = Math.min(devices, made + MADE_TOGETHER);
-      await this.#all({ do: 'factory', upTo: made });
+    while (this.#devices < devices && this.#stop?.aborted !== true && this.#enough?.aborted !== true) {
+      this.#devices = Math.min(devices, this.#devices + MADE_TOGETHER);
+      await this.#all({ do: 'factory', upTo: this.#devices });
     }
-    return made;
   }
 
   #planActs(): void {
@@ -189,7 +193,7 @@ class Simulation {
   }
 
   async #revokeBatch(): Promise<void> {
-    const upTo = Math.ceil(this.#plan.compromised * this.#plan.devices);
+    const upTo = Math.ceil(this.#plan.compromised * this.#devices);
     await atOnce(
       AT_ONCE,
       Array.from({ length: upTo }, (_, at) => at + 1),
