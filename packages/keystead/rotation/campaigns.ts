@@ -5,7 +5,7 @@ import { type AskedBy, type RotationDeps, SYSTEM } from './deps.ts';
 import { fleetFacts } from './facts.ts';
 import { rulesOf } from './kinds.ts';
 import { encodedPlan, type Plan, planOf, ringNames } from './plan.ts';
-import { requireRetirable, requireStartable, requireSwitched } from './readiness.ts';
+import { requireRetirable, requireStartable, requireSwitched, requireTakenBack } from './readiness.ts';
 import { type DryRun, dryRun } from './report.ts';
 import { ringOf, verdictOf } from './rings.ts';
 import { type CampaignEvent, canStep, INITIAL, stateAfter } from './states.ts';
@@ -359,7 +359,10 @@ export class Campaigns {
   ): CampaignRow {
     const to = stateAfter(row.id, row, event);
     const now = this.#now();
-    if (event === 'roll-back') requireReversible(row);
+    if (event === 'roll-back') {
+      requireReversible(row);
+      requireTakenBack(planOfRow(row), this.#deps);
+    }
     const ended = to.state === 'retired' || to.state === 'rolled-back' || to.state === 'aborted';
     const after: CampaignRow = {
       ...row,
