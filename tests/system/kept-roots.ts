@@ -36,7 +36,7 @@ export class KeptRoots {
   /** A founding as `npm start` holds one, but for the roots: they are kept. */
   static async found(
     folder: string,
-    policy: Pick<DemoPolicyOptions, 'lifetimes' | 'roots' | 'trust'>,
+    policy: Pick<DemoPolicyOptions, 'lifetimes' | 'roots' | 'trust' | 'firmware'>,
   ): Promise<KeptRoots> {
     const kept = new KeptRoots(folder);
     const { layout } = kept;
@@ -44,7 +44,8 @@ export class KeptRoots {
     const { ports } = await openConfig(layout, systemClock, 3600, portsOfProcess());
     const passphrases = { keyd: await unlock(layout, 'keyd'), operators: await unlock(layout, 'operators') };
     const base = `http://localhost:${ports.http}`;
-    const { path } = await initKeyd(layout, passphrases.keyd, systemClock, { origin: 'campaign.example/log' });
+    const keys = policy.firmware === undefined ? {} : { firmware: policy.firmware.keys };
+    const { path } = await initKeyd(layout, passphrases.keyd, systemClock, { origin: 'campaign.example/log', ...keys });
     const made = demoPolicy({
       ...policy,
       ...{ operators: await makePeopleKeys(layout, passphrases.operators), issued: systemClock.now() },

@@ -10,6 +10,7 @@ import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
 import { type CampaignView, rootsIn, withBothRoots, withoutOldRoot } from '../rotation/index.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
+import { nextOfKeys } from './rotate-next-keys.ts';
 
 interface NextOptions extends OperatorOptions {
   rollover?: string;
@@ -17,18 +18,18 @@ interface NextOptions extends OperatorOptions {
 }
 
 /** What people do next, and the content of the trust bundle where that is one. */
-interface Next {
+export interface Next {
   readonly next: string;
   readonly content?: StandingJson;
 }
 
 /**
- * `keystead rotate next`: what people do next in a campaign of a root, and, where that is a trust bundle, the whole content
+ * `keystead rotate next`: what people do next in a campaign of what stands in bundles, and, where that is a trust bundle, the whole content
  * for `keystead trust propose`: nobody composes it by hand. It asks and decides nothing by itself. REQ-KEY-ROT-02
  */
 export function nextCommand(): Command {
-  return operatorOptions(new Command('next').argument('<campaign>', 'a rotation of a root'), 'pki')
-    .description('what people do next in the rotation of a root; writes the trust bundle that they are to sign')
+  return operatorOptions(new Command('next').argument('<campaign>', 'of a root, server keys or firmware keys'), 'pki')
+    .description('what people do next in a rotation; writes the trust bundle that they are to sign')
     .option('--rollover <dir>', 'the outputs of the ceremony that made the new root')
     .option('--out <file>', 'where the content of the bundle goes')
     .addHelpText('after', '\nExample:\n  $ keystead rotate next root-2 --rollover usb/3-rollover --out both.json')
@@ -47,8 +48,12 @@ export function nextCommand(): Command {
 
 function nextOf(view: CampaignView, content: StandingJson | null, { rollover, out = '<file>' }: NextOptions): Next {
   const { id, kind, state, plan, retireNotBefore } = view;
-  if (kind !== 'root') throw new KeysteadError('rotation.target', { field: 'kind', seen: `${kind}, no root` });
+  const keys = kind === 'server-keys' || kind === 'firmware-keys';
+  if (kind !== 'root' && !keys) {
+    throw new KeysteadError('rotation.target', { field: 'kind', seen: `${kind}, which stands in no bundle` });
+  }
   if (content === null) throw new KeysteadError('trust-bundle.none', { field: 'content' });
+  if (keys) return nextOfKeys(view, content, out);
   const publish = `keystead trust propose ${out}, approve, publish`;
   const stands = rootsIn(plan, content);
   switch (state) {

@@ -5,6 +5,7 @@ import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Reader, Store } from '../store/index.ts';
 import type { DeviceFacts } from './dry-run.ts';
+import type { HeldFirmwareKey } from './held-firmware-keys.ts';
 
 /** A key of a CA as the front end serves it. */
 export interface ServedIssuer {
@@ -45,6 +46,8 @@ export interface RotationDeps {
   readonly issuers: () => readonly ServedIssuer[];
   readonly rollovers: () => readonly ServedRollover[];
   readonly bundles: PublishedBundles;
+  /** The keys for firmware of the policy in force, as keyd holds them. */
+  readonly firmwareKeys: () => Promise<readonly HeldFirmwareKey[]>;
   /** What a device reported of itself last. */
   readonly uptakeOf: (records: Reader, deviceId: string) => DeviceFacts['uptake'];
 }

@@ -58,6 +58,8 @@ export interface DryRunView {
   }[];
   /** How many there are beyond those that are listed. */
   readonly leftOut: number;
+  /** Devices that would not be cut off, and whose trust bundle believes the old key still: a retirement waits for them. */
+  readonly oldTrusted: { readonly devices: number; readonly such: readonly string[]; readonly until: string | null };
 }
 
 const isoOf = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
@@ -113,6 +115,11 @@ export function dryRunView({ id, planSha256 }: CampaignRow, plan: Plan, run: Dry
     devicesSha256: run.devicesSha256,
     cutOff: run.cutOff.slice(0, LISTED).map((one) => ({ ...one, ring: names[one.ring - 1] ?? '' })),
     leftOut: Math.max(0, run.cutOff.length - LISTED),
+    oldTrusted: {
+      devices: run.oldTrusted.length,
+      such: run.oldTrusted.slice(0, LISTED).map(({ deviceId }) => deviceId),
+      until: isoOf(run.oldTrusted.reduce<number | null>((last, { until }) => Math.max(last ?? 0, until), null)),
+    },
   };
 }
 

@@ -1,6 +1,13 @@
 import { type DerCertificate, sameBytes } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { type IssuerId, type IssuerName, type OnlineCa, type Policy, type RootId, transitionEnd } from '@keystead/core/lifecycle';
+import {
+  type IssuerId,
+  type IssuerName,
+  type OnlineCa,
+  type Policy,
+  type RootId,
+  transitionEnd,
+} from '@keystead/core/lifecycle';
 import { type CaRole, readCertificate } from '@keystead/core/x509';
 import type { Result } from '../keyd-client/index.ts';
 
