@@ -42,7 +42,5 @@ test('whatever a server sends is read or refused by name', () => {
   });
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), tried));
   const flipped = fc.tuple(fc.nat({ max: good.length - 1 }), fc.integer({ min: 1, max: 255 }));
-  fc.assert(
-    fc.property(flipped, ([at, by]) => tried(good.map((octet, index) => (index === at ? octet ^ by : octet)))),
-  );
+  fc.assert(fc.property(flipped, ([at, by]) => tried(good.map((octet, index) => (index === at ? octet ^ by : octet)))));
 });
