@@ -199,7 +199,7 @@ test('TEST-KEY-15 docs/rotation.md: a fleet goes from P-256 to ML-DSA-65 ring by
   assert.match(String(old), /must be one that the profile allows|P-256/);
   await daemon.event('renewed');
 
-  // Revoked as any other: for serve, and for whoever asks by OCSP.
+  // Revoked like every other: for serve, and for whoever asks by OCSP.
   const last = await enrol('last', 'ML-DSA-65');
   assert.ok(typeof last !== 'string');
   assert.equal(await ask(last, '/device/renewal-info'), 200);
