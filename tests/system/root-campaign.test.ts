@@ -289,7 +289,7 @@ test('TEST-KEY-15 docs/rotation.md: the root gets a new key while a device talks
   await talk.heard('old');
 
   // The ceremony's policy lets the certificates across end soon; the one in force still has two years.
-  const seconds = Math.max(20, Math.ceil(3 * madeSeconds));
+  const seconds = Math.max(20, Math.ceil(2 * madeSeconds));
   writeFileSync(join(folder, 'policy.json'), formatPolicy(shortened(await policyInForce(), seconds)));
   await roots.type(CEREMONY, 'offline');
   await roots.type(ANNOUNCE);
