@@ -289,7 +289,7 @@ test('TEST-KEY-15 docs/rotation.md: the root gets a new key while a device talks
   await talk.heard('old');
 
   // The ceremony's policy lets the certificates across end soon; the one in force still has two years.
-  const seconds = Math.max(20, Math.ceil(3 * madeSeconds));
+  const seconds = Math.max(20, Math.ceil(2 * madeSeconds));
   writeFileSync(join(folder, 'policy.json'), formatPolicy(shortened(await policyInForce(), seconds)));
   await roots.type(CEREMONY, 'offline');
   await roots.type(ANNOUNCE);
@@ -356,7 +356,7 @@ test('TEST-KEY-15 docs/rotation.md: the root gets a new key while a device talks
   const end = transitionEnd(await policyInForce(), { old: oldRoot, newWithOld });
   assert.deepEqual(readCertificate(oldWithNew).notAfter, end);
   await talk.end();
-  await new Promise((resolve) => setTimeout(resolve, end.getTime() - systemClock.now().getTime() + 1000));
+  await new Promise((resolve) => setTimeout(resolve, Math.max(0, end.getTime() - systemClock.now().getTime()) + 1000));
 
   await roots.type(LAST);
   const left = await refused('rotate', 'retire', 'root-2');
@@ -375,7 +375,8 @@ test('TEST-KEY-15 docs/rotation.md: the root gets a new key while a device talks
   daemon.forget('tunnel-refused');
   await assert.rejects(daemon.ask('thief', '/'));
   const error = (await daemon.event('tunnel-refused')).error as { field: string };
-  assert.match(error.field, /anchor|path|signature|validity/);
+  // By the path: old with new, which would have led to the new root, has ended.
+  assert.match(error.field, /^(expired|no-anchor)$/);
   const verified = await run('openssl', ['verify', '-CAfile', bench.root, '-untrusted', chain, leaf]);
   assert.notEqual(verified.status, 0);
   copyFileSync(join(folder, 'both.json'), join(folder, 'again.json'));
@@ -385,6 +386,6 @@ test('TEST-KEY-15 docs/rotation.md: the root gets a new key while a device talks
   const policy = readFileSync(short);
   const previous = join(folder, 'usb', '2-rollover');
   await holdCrl({ ...roots.offline(), previous, policy, out: join(folder, 'usb', '3-crl') }, silent);
-  assert.match(await cli('verify'), /PROVEN/);
+  assert.match(await cli('audit', 'verify'), /PROVEN/);
   await daemon.stop();
 });

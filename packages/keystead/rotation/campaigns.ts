@@ -12,6 +12,7 @@ import {
   requireRetirable,
   requireStartable,
   requireSwitched,
+  requireTakenBack,
   requireWayBack,
 } from './readiness.ts';
 import { type DryRun, dryRun } from './report.ts';
@@ -372,7 +373,10 @@ export class Campaigns {
   ): CampaignRow {
     const to = stateAfter(row.id, row, event);
     const now = this.#now();
-    if (event === 'roll-back') requireReversible(row);
+    if (event === 'roll-back') {
+      requireReversible(row);
+      requireTakenBack(planOfRow(row), this.#deps);
+    }
     const ended = to.state === 'retired' || to.state === 'rolled-back' || to.state === 'aborted';
     const after: CampaignRow = {
       ...row,

@@ -31,7 +31,8 @@ export const KINDS: Readonly<Record<CampaignKind, KindRules>> = {
     target: 'a profile of devices: `ldevid`',
     uptake: 'certificate',
     cutsOffAt: 'retire',
-    reversible: ['distributing', 'switched'],
+    // No key comes back: whoever renews then makes a new one, as always.
+    reversible: ['distributing', 'switched', 'retiring'],
     keystead: 'asks the devices of each open ring to renew at once, spread over the window; counts their certificates',
     people: 'open the rings',
   },
@@ -76,9 +77,10 @@ export const KINDS: Readonly<Record<CampaignKind, KindRules>> = {
     target: 'a profile of devices: `ldevid`',
     uptake: 'certificate',
     cutsOffAt: 'retire',
-    reversible: ['distributing', 'switched'],
+    // Devices make keys of the old algorithm again, as long as the policy takes them.
+    reversible: ['distributing', 'switched', 'retiring'],
     keystead:
-      'checks what the policy takes; asks the devices of each open ring to renew; counts the certificates by algorithm',
+      'checks what the policy takes; asks the devices of each open ring to renew, with a key of the new algorithm; counts the certificates by algorithm',
     people: 'a policy that takes both algorithms, firmware that speaks the new one, a policy without the old one',
   },
 };

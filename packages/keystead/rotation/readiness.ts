@@ -97,6 +97,17 @@ function requireBelieved(plan: Plan, { bundles }: Deps, now: number) {
 }
 
 /**
+ * What must be so for a campaign to be taken back, besides its state: that the old one is there to go on with.
+ * @throws KeysteadError `rotation.not-ready`.
+ */
+export function requireTakenBack({ kind, target, algorithm }: Plan, { policy }: Pick<Deps, 'policy'>): void {
+  if (kind !== 'algorithm') return;
+  const takes = policy.profiles.find(({ id }) => id === target)?.keyAlgorithms ?? [];
+  if (takes.some((one) => one !== algorithm)) return;
+  throw notReady('policy.profiles', `${target} takes ${takes.join(', ')} alone`);
+}
+
+/**
  * What must be so before the old one may be called retired: that it signs nothing and nobody needs it.
  * @throws KeysteadError `rotation.not-ready`, `rotation.too-early`.
  */

@@ -78,6 +78,12 @@ export const CAMPAIGN_STEPS: readonly Step[] = [
   { from: 'switched', event: 'roll-back', to: 'rolled-back', when: 'people take it back, where the kind can be' },
   { from: 'retiring', event: 'retire', to: 'retired', when: 'the plan and the policy let the old one end' },
   { from: 'retiring', event: 'pause', to: 'paused', when: 'people stop it' },
+  {
+    from: 'retiring',
+    event: 'roll-back',
+    to: 'rolled-back',
+    when: 'people take it back, where the kind can be and the old one is taken still',
+  },
   { from: 'paused', was: 'distributing', event: 'resume', to: 'distributing', when: 'people let it go on' },
   { from: 'paused', was: 'switched', event: 'resume', to: 'switched', when: 'people let it go on' },
   { from: 'paused', was: 'retiring', event: 'resume', to: 'retiring', when: 'people let it go on' },
@@ -88,6 +94,13 @@ export const CAMPAIGN_STEPS: readonly Step[] = [
     event: 'roll-back',
     to: 'rolled-back',
     when: 'people take it back, where the kind can be',
+  },
+  {
+    from: 'paused',
+    was: 'retiring',
+    event: 'roll-back',
+    to: 'rolled-back',
+    when: 'people take it back, where the kind can be and the old one is taken still',
   },
 ];
 

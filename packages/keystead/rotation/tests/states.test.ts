@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { CampaignState } from '../../store/index.ts';
+import { CAMPAIGN_KINDS, rulesOf } from '../kinds.ts';
 import {
   CAMPAIGN_EVENTS,
   CAMPAIGN_STATES,
@@ -71,14 +72,13 @@ test('a campaign that pauses goes on where it was, and never twice over', () => 
   );
 });
 
-test('nothing that is retiring or retired is taken back', () => {
-  for (const at of [
-    { state: 'retiring', was: null },
-    { state: 'retired', was: null },
-    { state: 'paused', was: 'retiring' },
-  ] as const) {
-    assert.throws(() => stateAfter('a', at, 'roll-back'), { code: 'rotation.step' });
-  }
+test('nothing that has ended is taken back, and what is retiring only where its kind has no key that would come back', () => {
+  for (const state of ['retired', 'rolled-back', 'aborted'] as const)
+    assert.throws(() => stateAfter('a', { state, was: null }, 'roll-back'), { code: 'rotation.step' });
+  const back = CAMPAIGN_KINDS.filter((kind) => rulesOf(kind).reversible.includes('retiring'));
+  // SP 800-57 part 1 r5 section 7: a deactivated key is not activated again.
+  for (const kind of ['issuing-ca', 'root'] as const) assert.ok(!back.includes(kind));
+  assert.ok(back.includes('algorithm') && back.includes('device-credentials'));
 });
 
 test('every state is reached, and the tables print each state and each step once', () => {
