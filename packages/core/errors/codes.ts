@@ -1704,6 +1704,16 @@ export const ERRORS = {
     rule: "the root in force names as many of keyd's keys for snapshot and timestamp as must sign",
     remedy: 'propose a root with them: keystead tuf root --online-key',
   },
+  'tuf.not-renewed': {
+    kind: 'unavailable',
+    rule: 'a timestamp of which half of the time is over is followed by another',
+    remedy: 'look at the clocks of serve and keyd: the one that signs is behind',
+  },
+  'tuf.publisher-busy': {
+    kind: 'unavailable',
+    rule: 'an update repository has one publisher at a time, serve or a command',
+    remedy: 'give the same command again in a moment',
+  },
   'firmware.tuf-repository': { kind: 'not-found', rule: 'there must be a TUF repository in the directory, whole' },
   'firmware.anchor-missing': {
     kind: 'not-found',
