@@ -85,3 +85,13 @@ export const FirmwareSignatureEntry = z.strictObject({
     .min(1),
 });
 export type FirmwareSignatureJournalEntry = z.infer<typeof FirmwareSignatureEntry>;
+
+/** Time stamps of the signatures of an order, before they are given out: the same order again has these. */
+export const FirmwareStampEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('firmware-stamp'),
+  orderSha256: hex,
+  /** TimeStampToken, DER in base64, over the SHA-256 of the value of the signature. */
+  tokens: z.array(z.strictObject({ key: z.string(), token: z.base64() })).min(1),
+});
+export type FirmwareStampJournalEntry = z.infer<typeof FirmwareStampEntry>;

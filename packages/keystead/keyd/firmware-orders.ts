@@ -1,6 +1,11 @@
+import { fromBase64 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { canonicalVersion, compareVersions, type FirmwareOrder } from '@keystead/core/lifecycle';
-import type { FirmwareOrderJournalEntry, FirmwareSignatureJournalEntry } from './firmware-entries.ts';
+import type {
+  FirmwareOrderJournalEntry,
+  FirmwareSignatureJournalEntry,
+  FirmwareStampJournalEntry,
+} from './firmware-entries.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import { Turnstile } from './turnstile.ts';
 
@@ -11,6 +16,8 @@ type Signed = Omit<FirmwareSignatureJournalEntry, 'n' | 'kind'>;
 export interface TakenOrder {
   readonly order: Order;
   readonly signed?: Signed;
+  /** Time stamps of the signatures, by the ids of their keys. */
+  readonly stamps?: ReadonlyMap<string, Uint8Array>;
 }
 
 /** The highest that was signed for one target. */
@@ -45,6 +52,7 @@ export class FirmwareOrders {
   replay(entry: JournalEntry): void {
     if (entry.kind === 'firmware-order') this.take(entry);
     if (entry.kind === 'firmware-signature') this.sign(entry);
+    if (entry.kind === 'firmware-stamp') this.stamp(entry);
   }
 
   /** Takes an order into account whose entry is durable. */
@@ -85,6 +93,15 @@ export class FirmwareOrders {
     taken.order.keys.forEach(({ spkiSha256 }, at) => {
       if (!this.#schemes.has(spkiSha256)) this.#schemes.set(spkiSha256, signed.signatures[at]?.scheme);
     });
+  }
+
+  /** Takes the time stamps of an order into account whose entry is durable. */
+  stamp({ orderSha256, tokens }: Pick<FirmwareStampJournalEntry, 'orderSha256' | 'tokens'>): void {
+    const taken = this.#taken.get(orderSha256);
+    if (taken === undefined) return;
+    const stamps = new Map(taken.stamps);
+    for (const { key, token } of tokens) stamps.set(key, fromBase64(token));
+    this.#taken.set(orderSha256, { ...taken, stamps });
   }
 
   /**

@@ -7,6 +7,7 @@ import {
   FirmwareKeyEntry,
   FirmwareOrderEntry,
   FirmwareSignatureEntry,
+  FirmwareStampEntry,
 } from './firmware-entries.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
 import { TrustBundleEntry } from './trust-entry.ts';
@@ -274,6 +275,7 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   CaRevocationEntry,
   FirmwareOrderEntry,
   FirmwareSignatureEntry,
+  FirmwareStampEntry,
   FirmwareCertificateEntry,
   FirmwareKeyEntry,
   TimestampsEntry,

@@ -76,6 +76,7 @@ test('an order that the backup knows as taken and not signed takes that quorum t
   await bed.keyd.stop();
   const path = join(bed.keyd.dir, 'journal');
   const kept = readFileSync(path, 'utf8').trimEnd().split('\n');
+  assert.match(kept.pop() ?? '', /"firmware-stamp"/);
   assert.match(kept.pop() ?? '', /"firmware-signature"/);
   writeFileSync(path, `${kept.join('\n')}\n`);
   await bed.keyd.start();

@@ -197,13 +197,14 @@ test('TEST-KEY-23 a key that an emergency quorum kills signs nothing more, and t
   assert.deepEqual([page.orders, page.next, page.end], [list.orders.slice(1, 3), 3, false]);
 });
 
-/** Stops keyd with a journal whose last entry, the signatures of an order, was never written; then `more` is. */
+/** Stops keyd with a journal whose last entries, signatures and time stamps of an order, were never written; then `more` is. */
 async function killedBeforeSignature(more: readonly object[] = []): Promise<void> {
   await bed.keyd.stop();
   const path = join(bed.keyd.dir, 'journal');
   const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
-  assert.match(lines.at(-1) ?? '', /firmware-signature/);
-  const left = [...lines.slice(0, -1), ...more.map((one, at) => JSON.stringify({ n: lines.length + at, ...one }))];
+  assert.match(lines.pop() ?? '', /firmware-stamp/);
+  assert.match(lines.pop() ?? '', /firmware-signature/);
+  const left = [...lines, ...more.map((one, at) => JSON.stringify({ n: lines.length + 1 + at, ...one }))];
   writeFileSync(path, `${left.join('\n')}\n`);
   await bed.keyd.start();
 }
