@@ -1724,6 +1724,11 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'a trust anchor is the key that the policy means, and no two ids are one key',
   },
+  'firmware.anchor-drift': {
+    kind: 'conflict',
+    rule: 'what boots and what signs are one: an anchor is the key that keyd holds, by the policy that keyd goes by',
+    remedy: 'take the policy and the certificates that are in force; a key that was killed goes out of the policy first',
+  },
   'firmware.parameter': { kind: 'invalid', rule: 'a parameter of the image must be one that its header can carry' },
   // ---- time stamps (RFC 3161)
   'tsp.malformed': {

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { sameBytes } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
@@ -12,8 +13,9 @@ import type {
   SignedAuthorisation,
   SignedTicket,
 } from '@keystead/core/lifecycle';
-import { ROOT_CRL_KEY, requireTransition } from '@keystead/core/lifecycle';
+import { firmwareIdOf, ROOT_CRL_KEY, requireTransition } from '@keystead/core/lifecycle';
 import { readCertificate, type WeakKeys } from '@keystead/core/x509';
+import { firmwareKeysPath, writeFirmwareKeys } from '../files/firmware-keys-file.ts';
 import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
 import type { Attestation, Elements } from './attestation/index.ts';
@@ -213,6 +215,26 @@ export class KeydContext {
     };
     requireCustody(policies.inForce.policy, this.#keys);
     this.#inForce = new PolicyInForce(policies.inForce, this.#standing);
+    this.publishFirmwareKeys();
+  }
+
+  /**
+   * Tells of the keys for firmware as they are now, so that trust anchors can be held against them. Where it cannot be
+   * written nothing old is left to go by.
+   */
+  publishFirmwareKeys(): void {
+    if (this.hierarchy.node !== undefined || this.policy.firmware === undefined) return;
+    const path = firmwareKeysPath(this.#publishedPolicy);
+    const keys = this.ledger.list().flatMap(({ info, spkiSha256, changes }) => {
+      const id = firmwareIdOf(info.id);
+      const compromised = changes.some(({ change }) => change === 'compromise');
+      return id === undefined ? [] : [{ id, spkiSha256, compromised }];
+    });
+    try {
+      writeFirmwareKeys(path, { policySha256: this.policies.inForce.sha256, keys });
+    } catch {
+      rmSync(path, { force: true });
+    }
   }
 
   /** For those who verify what factories signed and cannot read the journal. */
@@ -371,6 +393,7 @@ export class KeydContext {
       // The answer to the same change was lost on the way: it is in force, and this is its answer.
       if (last !== undefined && last.file.sha256 === next.sha256) {
         this.policies.publish();
+        this.publishFirmwareKeys();
         return last;
       }
       // Here and not at each start: a policy of before this rule stays one that was put in force.
@@ -384,6 +407,7 @@ export class KeydContext {
       const before = this.#inForce;
       this.#inForce = made;
       this.policies.publish();
+      this.publishFirmwareKeys();
       before.attestation.wipe();
       await before.checks.close();
       return step;

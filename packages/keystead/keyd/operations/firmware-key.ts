@@ -50,6 +50,7 @@ export function orderFirmwareKey(
       throw error;
     });
     firmwareKeyOrders.take(entry);
+    keyd.publishFirmwareKeys();
     return tell(keyd, entry);
   });
 }

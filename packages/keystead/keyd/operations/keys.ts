@@ -26,6 +26,7 @@ export async function changeKey(keyd: KeydContext, params: Params<'changeKey'>):
     undo();
     throw error;
   });
+  keyd.publishFirmwareKeys();
   return { key, change, by: signed.signer, at: now };
 }
 

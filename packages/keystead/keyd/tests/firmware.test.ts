@@ -4,10 +4,11 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type DerCertificate, toPem } from '@keystead/core/bytes';
-import { verifySignature } from '@keystead/core/crypto';
+import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
+import { sha256, verifySignature } from '@keystead/core/crypto';
 import { type CeremonyBundle, checkBundle, DEMO_FIRMWARE, type Policy } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
+import { firmwareKeysPath, readFirmwareKeys } from '../../files/firmware-keys-file.ts';
 import { loadHierarchy } from '../hierarchy.ts';
 import { changesOf } from '../later-changes.ts';
 import { FirmwareBed, type FirmwarePerson, type OrderParts, registerTestFormat, subjectOf } from './firmware-bed.ts';
@@ -185,7 +186,18 @@ test('a development key has no path to the signing root, and what it signs no pr
 });
 
 test('TEST-KEY-23 a key that an emergency quorum kills signs nothing more, and the journal lists what to sign again', async () => {
+  const { layout } = bed.keyd.rehearsal;
+  const told = () => readFirmwareKeys(firmwareKeysPath(layout.policy));
+  const { keys } = await bed.keyd.client.firmwareKeys();
+  const held = keys.map(({ id, spkiSha256 }) => ({ id, spkiSha256, compromised: false }));
+  const policySha256 = toHex(sha256(await bed.policy()));
+  assert.deepEqual(told(), { version: 1, policySha256, keys: held }, 'what anchors are held against');
   await bed.kill('pump-1', ['pia']);
+  const killed = told().keys.filter(({ compromised }) => compromised);
+  assert.deepEqual(
+    killed.map(({ id }) => id),
+    ['pump-1'],
+  );
   await refused('key.use-forbidden', { version: '3.0.0', securityCounter: 9 });
   await bed.keyd.restart();
   await refused('key.use-forbidden', { version: '3.0.0', securityCounter: 9 });
