@@ -1574,6 +1574,11 @@ export const ERRORS = {
     rule: 'a key signs no more orders than maxSignatures of the policy',
     remedy: 'introduce its successor',
   },
+  'firmware-key.uses-unknown': {
+    kind: 'forbidden',
+    rule: 'after a restore, or on an older disk, a quorum says from the audit log how often a key was used, and by what',
+    remedy: 'count its orders in the audit log, suspend the key where it is not, and: keystead sign key resume KEY --used N',
+  },
   'firmware.format-unknown': { kind: 'invalid', rule: 'the format must be one that this program signs' },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
   // ---- requests for firmware signatures

@@ -268,6 +268,7 @@ export class KeydContext {
       const policies = PolicyChain.open({ dir, published: parts.publishedPolicy }, founding, changes);
       const { keystore, clock } = parts;
       const { policy } = policies.inForce;
+      await state.destroyed.finish(keystore);
       // At a factory node there is none: it signs no firmware.
       const certified = parts.hierarchy.firmware;
       const wasProduction = (spki: string): boolean => state.firmwareAdoptions.hasKey(spki);

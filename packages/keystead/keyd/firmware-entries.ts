@@ -55,6 +55,8 @@ export const FirmwareKeyEntry = z.strictObject({
   key: z.string(),
   spkiSha256: hex,
   change: z.enum(FIRMWARE_KEY_CHANGES),
+  /** What it was used for at the least, where the order says so. */
+  used: z.strictObject({ orders: z.int().min(0), signature: z.enum(FIRMWARE_SIGNATURES).nullable() }).optional(),
   order: z.string(),
   orderSha256: hex,
   by: z.string(),
@@ -95,3 +97,15 @@ export const FirmwareStampEntry = z.strictObject({
   tokens: z.array(z.strictObject({ key: z.string(), token: z.base64() })).min(1),
 });
 export type FirmwareStampJournalEntry = z.infer<typeof FirmwareStampEntry>;
+
+/** A firmware key that is destroyed: written before the keystore lets it go, so that none goes untold. REQ-KEY-AUD-01 */
+export const FirmwareDestroyedEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('firmware-destroyed'),
+  /** The key's id in the keystore, and which key that was. */
+  key: z.string(),
+  spkiSha256: hex,
+  /** Why it might go: the policy names it in no line, or a quorum killed it. */
+  why: z.enum(['retired', 'killed']),
+});
+export type FirmwareDestroyedJournalEntry = z.infer<typeof FirmwareDestroyedEntry>;

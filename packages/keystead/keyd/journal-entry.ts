@@ -4,6 +4,7 @@ import { ConsignmentEntry, ForkedEntry, ResolvedEntry, TakenEntry } from './cons
 import { FactoryEntry } from './factory-entry.ts';
 import {
   FirmwareCertificateEntry,
+  FirmwareDestroyedEntry,
   FirmwareKeyEntry,
   FirmwareOrderEntry,
   FirmwareSignatureEntry,
@@ -278,6 +279,7 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   FirmwareStampEntry,
   FirmwareCertificateEntry,
   FirmwareKeyEntry,
+  FirmwareDestroyedEntry,
   TimestampsEntry,
   TufRootEntry,
   TufStatusEntry,
