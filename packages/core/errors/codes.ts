@@ -1579,6 +1579,7 @@ export const ERRORS = {
     rule: 'after a restore, or on an older disk, a quorum says from the audit log how often a key was used, and by what',
     remedy: 'count its orders in the audit log, suspend the key where it is not, and: keystead sign key resume KEY --used N',
   },
+  'firmware.unsigned': { kind: 'invalid', rule: 'a signed image is put together from at least one signature' },
   'firmware.format-unknown': { kind: 'invalid', rule: 'the format must be one that this program signs' },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
   // ---- requests for firmware signatures
@@ -2935,6 +2936,11 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a policy demands hardware-held keys only of approvals whose signatures are verified',
     remedy: 'leave `hardware` out: how this quorum comes together is by procedure',
+  },
+  'approval.passkey-counter': {
+    kind: 'forbidden',
+    rule: 'the signature counter of an authenticator goes up with each statement that it signs (WebAuthn 6.1.1)',
+    remedy: 'the authenticator may have been copied: ask its owner, and take the passkey out of the policy',
   },
   'webauthn.malformed': {
     kind: 'invalid',

@@ -3,6 +3,19 @@ import { FIRMWARE_ENVIRONMENTS, FIRMWARE_KEY_CHANGES, FIRMWARE_SIGNATURES } from
 import { z } from 'zod';
 import { hex, isoTime, numbered } from './journal-fields.ts';
 
+/** How far passkeys had counted by which an order was signed. */
+const passkeys = z
+  .array(
+    z.strictObject({
+      signer: z.string(),
+      credential: hex,
+      count: z.int().min(0),
+      statement: hex,
+      signedAt: z.string(),
+    }),
+  )
+  .optional();
+
 /**
  * An order to sign firmware that a quorum signed and keyd has taken: from here on it counts, whatever becomes of the
  * signature. REQ-KEY-SOD-02, REQ-KEY-STO-03
@@ -27,6 +40,7 @@ export const FirmwareOrderEntry = z.strictObject({
   rollback: z.boolean(),
   by: z.string(),
   approvers: z.array(z.string()),
+  passkeys,
   requestId: z.string(),
 });
 export type FirmwareOrderJournalEntry = z.infer<typeof FirmwareOrderEntry>;
@@ -61,6 +75,7 @@ export const FirmwareKeyEntry = z.strictObject({
   orderSha256: hex,
   by: z.string(),
   approvers: z.array(z.string()),
+  passkeys,
   reason: z.string(),
   requestId: z.string(),
 });

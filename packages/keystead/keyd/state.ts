@@ -30,6 +30,7 @@ import type {
   RevocationsJournalEntry,
   UnitKeyJournalEntry,
 } from './journal-entry.ts';
+import { PasskeyCounters } from './passkey-counters.ts';
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
@@ -106,6 +107,8 @@ export class KeydState {
   readonly firmwareKeyOrders = new FirmwareKeyOrders();
   /** The certificates of firmware keys that ceremonies made. */
   readonly firmwareAdoptions = new FirmwareAdoptions();
+  /** How far the passkeys of approvers have counted. */
+  readonly passkeys = new PasskeyCounters();
   /** The firmware keys that are gone. */
   readonly destroyed = new DestroyedKeys();
   /** The trust bundles. */
@@ -133,6 +136,7 @@ export class KeydState {
     this.firmwareAdoptions.replay(entry);
     this.firmwareKeyOrders.replay(entry);
     this.destroyed.replay(entry);
+    this.passkeys.replay(entry);
     this.tuf.replay(entry, this.raises);
     this.trust.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);

@@ -4,6 +4,7 @@ import {
   firmwareIdOf,
   firmwareKeyOrderSha256,
   parseFirmwareKeyStatement,
+  passkeyUses,
   verifyFirmwareKeyOrder,
 } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
@@ -35,6 +36,9 @@ export function orderFirmwareKey(
     if (order.change === 'resume') for (const text of statements) requireAfterRestore(keyd, text);
     const used = order.change === 'resume' ? order.used : undefined;
     if (order.change === 'resume') requireUsed(keyd, order);
+    const passkeys = passkeyUses(statements.map(parseFirmwareKeyStatement));
+    // A key in foreign hands is killed at once; who approved it by which authenticator is looked at afterwards.
+    if (order.change === 'resume') keyd.state.passkeys.require(passkeys);
     const { id: key, undo } = keyd.ledger.order({ order, proposer, approvers }, requestId, now);
     const entry = {
       time: now.toISOString(),
@@ -47,9 +51,11 @@ export function orderFirmwareKey(
       orderSha256,
       by: proposer,
       approvers: [...approvers],
+      ...(passkeys.length === 0 ? {} : { passkeys: [...passkeys] }),
       reason: order.reason,
       requestId,
     };
+    keyd.state.passkeys.take(passkeys);
     await keyd.journal.append(entry).catch((error: unknown) => {
       undo();
       throw error;

@@ -11,6 +11,7 @@ import {
   firmwareTimestamp,
   lineKeys,
   parseFirmwareStatement,
+  passkeyUses,
   requireFirmwareQuorum,
   verifyFirmwareStatements,
 } from '@keystead/core/lifecycle';
@@ -50,6 +51,8 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     requireAfterRestore(keyd, params.statements);
     firmware.requireNext(order, orderSha256);
     firmware.requireKnownFloor(order, keyd.state.forgotAt);
+    const passkeys = passkeyUses(params.statements.map(parseFirmwareStatement));
+    if (before === undefined) keyd.state.passkeys.require(passkeys);
     if (before === undefined) requireUses(keyd, signers);
     else requireSameKeys(before, signers);
     const at = before === undefined ? now : new Date(before.order.time);
@@ -72,8 +75,10 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
         keys: signers.map(({ key, spkiSha256: spki }) => ({ id: key.id, spkiSha256: spki })),
         by: agreed.proposer,
         approvers: [...agreed.approvers],
+        ...(passkeys.length === 0 ? {} : { passkeys: [...passkeys] }),
         requestId: params.requestId,
       };
+      keyd.state.passkeys.take(passkeys);
       await keyd.journal.append(entry);
       firmware.take(entry);
     }
@@ -214,8 +219,10 @@ function believedKeys({ policy, ledger }: KeydContext): ReadonlySet<string> {
 }
 
 /** Without what the journal alone has: a replayed entry carries its number and kind. */
-function told<T extends { readonly time: string }>(entry: T): Omit<T, 'n' | 'kind' | 'time'> {
-  const { n: _n, kind: _kind, time: _time, ...rest } = entry as T & { n?: unknown; kind?: unknown };
+function told<T extends { readonly time: string; readonly passkeys?: unknown }>(
+  entry: T,
+): Omit<T, 'n' | 'kind' | 'time' | 'passkeys'> {
+  const { n: _n, kind: _kind, time: _time, passkeys: _passkeys, ...rest } = entry as T & { n?: unknown; kind?: unknown };
   return rest;
 }
 
