@@ -7,6 +7,7 @@ import {
   type FirmwareClaims,
   type FirmwareFormat,
   type FirmwareReading,
+  type FormatKey,
   type MadeSignature,
   MOST_SUBJECT_BYTES,
   type SigningTerms,
@@ -52,6 +53,7 @@ export const MCUBOOT: FirmwareFormat = {
   title: 'MCUboot image: header, code and TLVs, verified by MCUboot (imgtool verify)',
   places: ['version', 'securityCounter'],
   signedBy: (key) => described(key) in SCHEMES,
+  signedTogether: ofOneKind,
   prepare: prepareMCUboot,
   read: readMCUboot,
   claims: (subject) => claimsOf(readSignedPart(bounded(subject))),
@@ -106,6 +108,8 @@ async function* assembleMCUboot(
   if (!sameBytes(await signedPartOf(image), subject)) throw malformed('image', 'another than what was signed');
   if (made.length === 0) throw new RangeError('no signature');
   const signers = made.map((one) => ({ ...schemeOf(one), signature: one.signature }));
+  const keys = made.map(signerKey);
+  if (!ofOneKind(keys)) throw unsuitable(`${keys.map(described).join(' and ')} together; a bootloader knows one kind`);
   const hashes = new Map(signers.map(({ scheme }) => [scheme.hashTlv, scheme.hash(subject)]));
   const tlvs = [
     ...[...hashes].map(([type, value]) => ({ type, value })),
@@ -116,6 +120,14 @@ async function* assembleMCUboot(
   ];
   yield* piecesOf(image, 0, subject.length);
   yield tlvArea(TLV_INFO_MAGIC, tlvs);
+}
+
+/**
+ * A bootloader is built for one kind of key. It refuses TLVs of others (MCUBOOT_USE_TLV_ALLOW_LIST), and the hash of a key
+ * that is longer than its own (bootutil/image_validate.c, KEY_BUF_SIZE).
+ */
+function ofOneKind(keys: readonly FormatKey[]): boolean {
+  return new Set(keys.map(described)).size <= 1;
 }
 
 function schemeOf(terms: Pick<SigningTerms, 'signer' | 'scheme'>): { readonly scheme: Scheme; readonly spki: DerSpki } {
