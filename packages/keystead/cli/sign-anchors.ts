@@ -79,7 +79,7 @@ export function anchorsCommand(): Command {
     .option('--policy <file>', 'this policy instead')
     .option(
       '--keyd-keys <file>',
-      'what keyd tells of its keys; without --policy trust/firmware-keys.json of the directory',
+      'what keyd tells of its keys; without --policy keyd/firmware-keys.json of the directory',
     )
     .option('--out <file>', 'in place of standard output')
     .addHelpText(
@@ -90,7 +90,7 @@ ${formats.join('\n')}
 
 The same policy and certificates give the same bytes. A key of the policy without a certificate is an error, and so is
 a certificate of another algorithm. By the policy in force every key is held against what keyd tells of its own in
-trust/firmware-keys.json; with --policy that file must be named, or the anchors say that nothing was compared.
+keyd/firmware-keys.json; with --policy that file must be named, or the anchors say that nothing was compared.
 A key that the policy has as trusted is told as such; one that no line names is retired and left out.
 
 Example:
@@ -117,7 +117,7 @@ Example:
  */
 function heldKeys({ data, policy, keydKeys }: Flags, sha256: string): readonly HeldKey[] | undefined {
   if (policy !== undefined && keydKeys === undefined) return undefined;
-  const path = keydKeys ?? firmwareKeysPath(new Layout(data).policy);
+  const path = keydKeys ?? firmwareKeysPath(new Layout(data).keyd);
   const { policySha256, keys } = readFirmwareKeys(path);
   if (policySha256 === sha256) return keys;
   const seen = `${sha256}, where keyd goes by ${policySha256}`;

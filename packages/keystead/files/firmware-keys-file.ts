@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
 import type { HeldKey } from '@keystead/core/firmware';
 import { z } from 'zod';
-import { durableWrite } from './durable.ts';
+import { durableWrite, removeUnfinished } from './durable.ts';
 
 const hex = z.string().regex(/^[0-9a-f]{64}$/);
 const Schema = z.strictObject({
@@ -13,23 +13,30 @@ const Schema = z.strictObject({
   keys: z.array(z.strictObject({ id: z.string().max(64), spkiSha256: hex, compromised: z.boolean() })).max(1024),
 });
 
-/** The keys for firmware as keyd holds them, beside the policy in `trust/`: keyd alone writes it. */
+/** The keys for firmware as keyd holds them; keyd alone writes it. */
 export interface PublishedFirmwareKeys {
   /** SHA-256 of the file of the policy that keyd goes by, hex. */
   readonly policySha256: string;
   readonly keys: readonly HeldKey[];
 }
 
-/** Beside the policy in `trust/`. */
-export const firmwareKeysPath = (publishedPolicy: string): string =>
-  join(dirname(publishedPolicy), 'firmware-keys.json');
+/** @param dir keyd's own directory, or `trust/`. */
+export const firmwareKeysPath = (dir: string): string => join(dir, 'firmware-keys.json');
 
-/** Replaces the file where what it says is another. @throws Error of node:fs. */
-export function writeFirmwareKeys(path: string, { policySha256, keys }: PublishedFirmwareKeys): void {
+/** Replaces the file where what it says is another. One that cannot be replaced is removed, where that can be done. */
+export function replaceFirmwareKeys(path: string, { policySha256, keys }: PublishedFirmwareKeys): void {
   const text = `${JSON.stringify({ version: 1, policySha256, keys }, null, 2)}\n`;
-  if (existsSync(path) && readFileSync(path, 'utf8') === text) return;
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  durableWrite(path, text, 0o644);
+  try {
+    if (existsSync(path) && readFileSync(path, 'utf8') === text) return;
+    removeUnfinished(path);
+    durableWrite(path, text, 0o644);
+  } catch {
+    try {
+      rmSync(path, { force: true });
+    } catch {
+      // What can be neither written nor removed names another policy soon.
+    }
+  }
 }
 
 /** @throws KeysteadError `config.missing`, `config.malformed`. */

@@ -1,5 +1,4 @@
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { sameBytes } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
@@ -15,7 +14,7 @@ import type {
 } from '@keystead/core/lifecycle';
 import { firmwareIdOf, ROOT_CRL_KEY, requireTransition } from '@keystead/core/lifecycle';
 import { readCertificate, type WeakKeys } from '@keystead/core/x509';
-import { firmwareKeysPath, writeFirmwareKeys } from '../files/firmware-keys-file.ts';
+import { firmwareKeysPath, replaceFirmwareKeys } from '../files/firmware-keys-file.ts';
 import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
 import type { Attestation, Elements } from './attestation/index.ts';
@@ -160,6 +159,7 @@ export class KeydContext {
   readonly #keys: readonly KeyInfo[];
   readonly #keystore: Keystore;
   readonly #publishedPolicy: string;
+  readonly #dir: string;
   #standing: Standing;
   #inForce: PolicyInForce;
 
@@ -200,6 +200,7 @@ export class KeydContext {
     this.#keys = parts.keys;
     this.#keystore = parts.keystore;
     this.#publishedPolicy = parts.publishedPolicy;
+    this.#dir = parts.dir;
     this.publishFactories();
     this.startedAt = parts.clock.now();
     this.evidence = signerOf('evidence');
@@ -219,22 +220,18 @@ export class KeydContext {
   }
 
   /**
-   * Tells of the keys for firmware as they are now, so that trust anchors can be held against them. Where it cannot be
-   * written nothing old is left to go by.
+   * Tells of the keys for firmware as they are now, so that trust anchors can be held against them: in keyd's own directory,
+   * and in `trust/` where that may be written (under systemd it may not). Nothing old is left to go by where that can be.
    */
   publishFirmwareKeys(): void {
     if (this.hierarchy.node !== undefined || this.policy.firmware === undefined) return;
-    const path = firmwareKeysPath(this.#publishedPolicy);
     const keys = this.ledger.list().flatMap(({ info, spkiSha256, changes }) => {
       const id = firmwareIdOf(info.id);
       const compromised = changes.some(({ change }) => change === 'compromise');
       return id === undefined ? [] : [{ id, spkiSha256, compromised }];
     });
-    try {
-      writeFirmwareKeys(path, { policySha256: this.policies.inForce.sha256, keys });
-    } catch {
-      rmSync(path, { force: true });
-    }
+    const told = { policySha256: this.policies.inForce.sha256, keys };
+    for (const dir of [this.#dir, dirname(this.#publishedPolicy)]) replaceFirmwareKeys(firmwareKeysPath(dir), told);
   }
 
   /** For those who verify what factories signed and cannot read the journal. */

@@ -187,17 +187,19 @@ test('a development key has no path to the signing root, and what it signs no pr
 
 test('TEST-KEY-23 a key that an emergency quorum kills signs nothing more, and the journal lists what to sign again', async () => {
   const { layout } = bed.keyd.rehearsal;
-  const told = () => readFirmwareKeys(firmwareKeysPath(layout.policy));
+  const told = () => readFirmwareKeys(firmwareKeysPath(layout.trust));
   const { keys } = await bed.keyd.client.firmwareKeys();
   const held = keys.map(({ id, spkiSha256 }) => ({ id, spkiSha256, compromised: false }));
   const policySha256 = toHex(sha256(await bed.policy()));
   assert.deepEqual(told(), { version: 1, policySha256, keys: held }, 'what anchors are held against');
   await bed.kill('pump-1', ['pia']);
-  const killed = told().keys.filter(({ compromised }) => compromised);
-  assert.deepEqual(
-    killed.map(({ id }) => id),
-    ['pump-1'],
-  );
+  for (const dir of [layout.trust, layout.keyd]) {
+    const killed = readFirmwareKeys(firmwareKeysPath(dir)).keys.filter(({ compromised }) => compromised);
+    assert.deepEqual(
+      killed.map(({ id }) => id),
+      ['pump-1'],
+    );
+  }
   await refused('key.use-forbidden', { version: '3.0.0', securityCounter: 9 });
   await bed.keyd.restart();
   await refused('key.use-forbidden', { version: '3.0.0', securityCounter: 9 });

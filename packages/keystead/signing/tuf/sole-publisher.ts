@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
 import { durableDirectory } from '../../files/durable.ts';
+import { asOwnerOf } from '../../host/as-owner.ts';
 import { becomeSole } from '../../keyd/single.ts';
 
 /** Beside `metadata` and `targets`. It holds sockets and nothing to read. */
@@ -13,7 +14,8 @@ const LOCK = '.publisher';
  */
 export async function asSolePublisher<T>(dir: string, act: () => Promise<T>): Promise<T> {
   const lock = join(dir, LOCK);
-  durableDirectory(lock, 0o775);
+  // Whose the repository is must be able to use it, also where root was the first to publish.
+  await asOwnerOf(dir, () => durableDirectory(lock, 0o755));
   const right = await becomeSole(lock).catch((cause: unknown) => {
     if (!(cause instanceof KeysteadError)) throw cause;
     throw new KeysteadError('tuf.publisher-busy', { field: dir, cause });
