@@ -3,8 +3,9 @@ import { KeysteadError } from '@keystead/core/errors';
 import { type HeldTrust, heldTrust } from './held-trust.ts';
 import { list, number, record, text } from './json-fields.ts';
 
-/** The keys that a device makes for its own certificates. */
-export type DeviceKeyAlgorithm = 'P-256' | 'P-384';
+/** The keys that a device can make for its own certificates. */
+export const DEVICE_KEY_ALGORITHMS = ['P-256', 'P-384', 'Ed25519', 'ML-DSA-65', 'ML-DSA-87'] as const;
+export type DeviceKeyAlgorithm = (typeof DEVICE_KEY_ALGORITHMS)[number];
 
 /** A key with its certificate. `keyId` is the SHA-256 of its SubjectPublicKeyInfo, hex. */
 export interface Credential {

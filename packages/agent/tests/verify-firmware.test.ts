@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import type { DerSpki } from '@keystead/core/bytes';
 import { SimulatedClock } from '@keystead/core/clock';
@@ -7,6 +8,7 @@ import { randomBytes, spkiSha256 } from '@keystead/core/crypto';
 import { dsse, type ImageBytes, imageOf, MCUBOOT } from '@keystead/core/firmware';
 import { readCertificate } from '@keystead/core/x509';
 import { SigningPki } from '../../core/firmware/tests/cms-signing.ts';
+import { SigningKey, wholeOf } from '../../core/firmware/tests/signing-key.ts';
 import { contentWith, DAY, NOW, newRoot, newSigner } from '../../core/trust/tests/bundle-source.ts';
 import { CarriedTrust, type FirmwareOffer, verifyFirmware } from '../index.ts';
 
@@ -127,6 +129,46 @@ test('TEST-KEY-10 firmware with a lower security counter than the bundle takes i
   assert.equal(await ruleOf(offer, trustWith(6)), 'counter-missing');
   assert.equal(await ruleOf({ ...offer, securityCounter: 5 }, trustWith(6)), 'counter');
   assert.equal(await ruleOf({ ...offer, securityCounter: 6 }, trustWith(6)), 'ok');
+});
+
+test('TEST-KEY-10 firmware as mcuboot is taken by RSA-2048 and RSA-3072 as MCUboot has them: RSASSA-PSS with a salt of 32, and nothing near it [openssl: MCUboot RSA-2048 sign, MCUboot RSA-3072 sign]', async () => {
+  for (const algorithm of ['RSA-2048', 'RSA-3072'] as const) {
+    const key = new SigningKey(algorithm, 'RSASSA-PSS-SHA256');
+    try {
+      const trust = new CarriedTrust(
+        contentWith(newSigner(), root, {
+          firmware: [{ product: 'pump-a', signers: [spkiSha256(key.spki)], minimumSecurityCounter: 0 }],
+        }),
+        undefined,
+      );
+      const parameters = { version: '1.2.3', 'header-size': '64' };
+      const unsigned = await MCUBOOT.prepare?.(imageOf(bytes.subarray(0, 5000)), parameters);
+      assert.ok(unsigned !== undefined);
+      const { subject } = await MCUBOOT.read(unsigned);
+      writeFileSync(key.file('subject'), subject);
+      const signedBy = async (...padding: string[]): Promise<Uint8Array> => {
+        const options = padding.flatMap((one) => ['-sigopt', one]);
+        const signature = execFileSync('openssl', ['dgst', '-sha256', '-sign', 'dev.key', ...options, 'subject'], {
+          cwd: key.directory,
+        });
+        return wholeOf(MCUBOOT.assemble(unsigned, subject, [{ ...key.terms, signature: new Uint8Array(signature) }]));
+      };
+      const ruleFor = (whole: Uint8Array, held = [key.spki]): Promise<string> =>
+        ruleOf({ format: 'mcuboot', image: imageOf(whole), keys: held }, trust);
+      const whole = await signedBy('rsa_padding_mode:pss', 'rsa_pss_saltlen:32');
+      assert.equal(await ruleFor(whole), 'ok', algorithm);
+      assert.equal(await ruleFor(whole, keys), 'signature', 'a key that is not here');
+      assert.equal(await ruleFor(whole.with(900, (whole[900] ?? 0) ^ 1)), 'malformed', 'another image');
+      assert.equal(await ruleFor(whole.with(whole.length - 9, (whole.at(-9) ?? 0) ^ 1)), 'signature', 'its signature');
+      assert.equal(await ruleFor(await signedBy('rsa_padding_mode:pss', 'rsa_pss_saltlen:20')), 'signature', 'salt');
+      assert.equal(await ruleFor(await signedBy()), 'signature', 'PKCS #1 v1.5');
+      // The signature of one size under the type of the other (TLV 0x20 is RSA-2048, 0x23 RSA-3072).
+      const at = whole.length - Number(algorithm.slice(4)) / 8 - 4;
+      assert.equal(await ruleFor(whole.with(at, algorithm === 'RSA-2048' ? 0x23 : 0x20)), 'signature', 'type');
+    } finally {
+      rmSync(key.directory, { recursive: true });
+    }
+  }
 });
 
 test('no firmware is taken by a bundle that has expired, nor by a signature for another purpose', async () => {

@@ -18,6 +18,7 @@ export {
   verifyProofOfPossession,
   withoutChallenge,
 } from './csr.ts';
+export { MAX_CSR_ATTRIBUTES_BYTES, wantedKeyAlgorithm } from './csr-attributes.ts';
 export * from './der/writer.ts';
 export { type Extension, findExtension, readTlsFeatures } from './extensions.ts';
 export { generalNamesDer } from './general-names.ts';

@@ -11,6 +11,7 @@ import {
   type Role,
   requireNextVersion,
   requireSameFoundation,
+  requireSameFleet,
   requireTransition,
   type SignedStatement,
   type StatementSigner,
@@ -77,6 +78,7 @@ async function sign(
   requireNextVersion(current.policy, next.policy);
   requireSameFoundation(current.policy, next.policy);
   requireTransition(current.policy, next.policy);
+  requireSameFleet(current.policy.trust?.fleet, next.policy);
   if (seconds > current.policy.approvals.maxSeconds) {
     throw new KeysteadError('approval.too-long', {
       field: 'expiresAt',

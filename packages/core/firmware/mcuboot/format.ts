@@ -1,6 +1,6 @@
 import type { DerSpki } from '../../bytes/index.ts';
 import { sameBytes, toHex } from '../../bytes/index.ts';
-import { sha256, sha384 } from '../../crypto/index.ts';
+import { algorithmOfSpki, SIGNATURE_OF, type SignatureScheme, sha256, sha384 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { readSpki } from '../../x509/spki.ts';
 import {
@@ -21,7 +21,8 @@ import { readHeader, readSignedPart, type SignedPart } from './signed-part.ts';
 import { readTlvArea, tlvArea, tlvName } from './tlv.ts';
 import { formatVersion } from './version.ts';
 
-interface Scheme {
+/** How MCUboot knows a kind of key. */
+export interface MCUbootScheme {
   readonly hashTlv: number;
   readonly hash: (bytes: Uint8Array) => Uint8Array;
   readonly signatureTlv: number;
@@ -34,13 +35,23 @@ const RSA = { hashTlv: TLV.sha256, hash: sha256, signs: 'signed part' } as const
  * By imgtool: `sign` of ECDSA and RSA takes the payload, `sign_digest` of Ed25519 its digest (imgtool/keys/*.py). RSA is
  * RSASSA-PSS with a salt of 32 octets (bootutil/image_rsa.c); there is no RSA-4096.
  */
-const SCHEMES: Readonly<Record<string, Scheme>> = {
+const SCHEMES: Readonly<Record<string, MCUbootScheme>> = {
   'P-256': { hashTlv: TLV.sha256, hash: sha256, signatureTlv: TLV.ecdsaSignature, signs: 'signed part' },
   'P-384': { hashTlv: TLV.sha384, hash: sha384, signatureTlv: TLV.ecdsaSignature, signs: 'signed part' },
   Ed25519: { hashTlv: TLV.sha256, hash: sha256, signatureTlv: TLV.ed25519Signature, signs: 'digest' },
   'RSA-2048 by RSASSA-PSS-SHA256': { ...RSA, signatureTlv: TLV.rsa2048PssSignature },
   'RSA-3072 by RSASSA-PSS-SHA256': { ...RSA, signatureTlv: TLV.rsa3072PssSignature },
 };
+/** By the kind of a public key alone: each kind has one scheme. Undefined for a key by which MCUboot verifies nothing. */
+export function schemeOfKey(spki: DerSpki): { scheme: MCUbootScheme; signature: SignatureScheme } | undefined {
+  const algorithm = algorithmOfSpki(spki);
+  if (algorithm === undefined) return undefined;
+  const isRsa = readSpki(spki).rsa !== undefined;
+  const scheme = SCHEMES[isRsa ? `${algorithm} by RSASSA-PSS-SHA256` : algorithm];
+  if (scheme === undefined) return undefined;
+  return { scheme, signature: isRsa ? 'RSASSA-PSS-SHA256' : SIGNATURE_OF[algorithm] };
+}
+
 /** What an unsigned image may end in: imgtool without a key writes the digest alone. */
 const HASHES: Readonly<Record<number, (bytes: Uint8Array) => Uint8Array>> = {
   [TLV.sha256]: sha256,
@@ -130,7 +141,10 @@ function ofOneKind(keys: readonly FormatKey[]): boolean {
   return new Set(keys.map(described)).size <= 1;
 }
 
-function schemeOf(terms: Pick<SigningTerms, 'signer' | 'scheme'>): { readonly scheme: Scheme; readonly spki: DerSpki } {
+function schemeOf(terms: Pick<SigningTerms, 'signer' | 'scheme'>): {
+  readonly scheme: MCUbootScheme;
+  readonly spki: DerSpki;
+} {
   const key = signerKey(terms);
   const scheme = SCHEMES[described(key)];
   if (scheme !== undefined) return { scheme, spki: key.spki };

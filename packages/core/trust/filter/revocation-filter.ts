@@ -52,6 +52,11 @@ export class CarriedFilter implements RevocationFilter {
     return new Date(this.#newest.date * 1000);
   }
 
+  /** Until when the certificates were issued that it covers. */
+  get through(): Date {
+    return new Date(this.#newest.through * 1000);
+  }
+
   get expires(): Date {
     return new Date(this.#newest.expires * 1000);
   }
