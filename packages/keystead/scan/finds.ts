@@ -1,4 +1,17 @@
-import type { Scanned } from './scan.ts';
+import type { Find } from './find.ts';
+
+/** What was found: a key, or something that could not be looked into. */
+export type Scanned =
+  | ({ readonly what: 'key'; readonly where: string } & Find)
+  | { readonly what: 'unread'; readonly where: string; readonly offset: number; readonly why: string }
+  /** How many more there were in a file than are told one by one. */
+  | {
+      readonly what: 'more';
+      readonly where: string;
+      readonly clear: number;
+      readonly encrypted: number;
+      readonly unread: number;
+    };
 
 /** As many of a file are told one by one, of keys in the clear and of the rest each; the others are counted. */
 export const MOST_FINDS = 1000;

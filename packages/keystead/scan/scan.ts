@@ -1,23 +1,9 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { containersIn, unpack } from './containers.ts';
-import type { Find } from './find.ts';
-import { Finds } from './finds.ts';
+import { Finds, type Scanned } from './finds.ts';
 import { bufferSource, type Source, withFile } from './source.ts';
 import { keysIn, OVERLAP, WINDOW } from './window.ts';
-
-/** What was found: a key, or something that could not be looked into. */
-export type Scanned =
-  | ({ readonly what: 'key'; readonly where: string } & Find)
-  | { readonly what: 'unread'; readonly where: string; readonly offset: number; readonly why: string }
-  /** How many more there were in a file than are told one by one. */
-  | {
-      readonly what: 'more';
-      readonly where: string;
-      readonly clear: number;
-      readonly encrypted: number;
-      readonly unread: number;
-    };
 
 export interface ScanProgress {
   /** Told after each piece: the file, and how many bytes were looked at since. */

@@ -9,7 +9,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { MOST_SUBJECT_BYTES } from '@keystead/core/firmware';
 import { pino } from 'pino';
 import { KeydClient } from '../../keyd-client/index.ts';
-import type { KeydContext } from '../context.ts';
+import { KeydContext } from '../context.ts';
 import { KeydServer } from '../server.ts';
 import { Turnstile } from '../turnstile.ts';
 import { UnderWay } from '../under-way.ts';
@@ -29,11 +29,11 @@ test('keyd reads no more than so many bytes of requests ahead, of all connection
     await gate;
     throw new KeysteadError('tuf.not-in-policy', { field: 'repository' });
   };
-  const context = {
+  const context: KeydContext = Object.assign(Object.create(KeydContext.prototype), {
     ...{ state: { tuf: { queue: { through } } }, turnstile: new Turnstile(), underWay: new UnderWay() },
-  };
+  });
   const log = pino({ level: 'silent' });
-  const server = new KeydServer(context as unknown as KeydContext, {
+  const server = new KeydServer(context, {
     socketPath,
     socketMode: 0o600,
     channelKey: key,

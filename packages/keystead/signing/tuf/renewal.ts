@@ -37,7 +37,7 @@ export interface RenewalState {
 
 /**
  * Keeps one repository fresh: as soon as half of the time of its timestamp is over, keyd signs another, and it is put in
- * place as any publication is. Nothing is remembered: what is due stands in the repository and in the policy, so that a
+ * place like every publication. Nothing is remembered: what is due stands in the repository and in the policy, so that a
  * kill, a publication by somebody else and another policy are all seen at the next look. REQ-KEY-SOD-02
  */
 export class Renewal {
