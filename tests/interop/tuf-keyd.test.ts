@@ -308,6 +308,11 @@ test('a renewal whose clock is ahead of keyd, and a directory that is no reposit
   await nothing.tick();
   assert.match(nothing.state().fault ?? '', /1\.root\.json/);
   assert.deepEqual(readdirSync(empty), []);
+  // As soon as there is one it is found, however long that took.
+  for (let look = 0; look < 20; look += 1) await nothing.tick();
+  beginRepository(new TufRepository(empty), bed.first, new Date());
+  await nothing.tick();
+  assert.deepEqual([nothing.state().fault, nothing.state().until], [null, null]);
   await renew();
 });
 

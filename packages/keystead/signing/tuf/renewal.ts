@@ -72,31 +72,43 @@ export class Renewal {
   }
 
   async #tick(): Promise<void> {
-    const { clock, online, log, repository } = this.#deps;
-    const now = clock.now();
+    const now = this.#deps.clock.now();
     // A clock that was set back must not make a wait of minutes one of days.
     if (now.getTime() < this.#notBefore && this.#notBefore - now.getTime() <= GrowingWait.MOST_MS) return;
+    let asked = false;
     let fault: string | null = null;
     try {
-      const { timestampSeconds } = this.#deps.rule();
-      const before = this.#timestamp();
-      if (before !== undefined && !isHalfFresh(before, timestampSeconds, now)) {
-        const versions = await publish(this.#files, { online, now });
-        this.#tell(versions, now);
-        if (versions.timestamp === before.version)
-          throw new KeysteadError('tuf.not-renewed', { field: repository, seen: `timestamp ${before.version} again` });
-      }
+      const due = this.#due(now);
+      asked = due !== undefined;
+      if (due !== undefined) await this.#renew(due, now);
       this.#again.reset();
       this.#notBefore = 0;
     } catch (error) {
       // Whatever it is, it must not end what keeps clients updating.
       fault = error instanceof Error ? error.message : String(error);
-      const wait = this.#again.next();
-      this.#notBefore = now.getTime() + wait;
-      const again = new Date(this.#notBefore).toISOString();
-      log.error({ err: error, repository, until: this.#until(), again }, 'an update repository was not renewed');
+      const told = fault === this.#state.fault;
+      // Where nobody was asked for anything, since there is no repository yet, the next look costs nothing.
+      if (asked) this.#notBefore = now.getTime() + this.#again.next();
+      const facts = { err: error, repository: this.#deps.repository, until: this.#until() };
+      if (asked || !told) this.#deps.log.error(facts, 'an update repository was not renewed');
     }
     await this.#judge(now, fault);
+  }
+
+  /** The version of the timestamp that is to be followed by another; undefined while there is none, or it is fresh. */
+  #due(now: Date): number | undefined {
+    const { timestampSeconds } = this.#deps.rule();
+    const before = this.#timestamp();
+    return before === undefined || isHalfFresh(before, timestampSeconds, now) ? undefined : before.version;
+  }
+
+  /** @throws KeysteadError as `publish` does, and `tuf.not-renewed`. */
+  async #renew(before: number, now: Date): Promise<void> {
+    const { online, repository } = this.#deps;
+    const versions = await publish(this.#files, { online, now });
+    this.#tell(versions, now);
+    if (versions.timestamp !== before) return;
+    throw new KeysteadError('tuf.not-renewed', { field: repository, seen: `timestamp ${before} again` });
   }
 
   #tell(versions: Versions, now: Date): void {
