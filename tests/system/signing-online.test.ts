@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -265,6 +265,9 @@ test('TEST-KEY-23 keyd signs the status of an update repository whose root a quo
   );
   writeFileSync(join(at, 'targets.json'), targets);
   beginRepository(new TufRepository(updates), root, now);
+  // serve is a user of its own where root starts it: what it renews belongs to it.
+  const { uid, gid } = statSync(dirname(deployment.layout.database));
+  for (const path of [updates, join(updates, 'metadata'), join(updates, 'targets')]) chownSync(path, uid, gid);
 
   const asked = { roots: [toBase64(root)], targets: toBase64(targets) };
   const status = '/api/v1/tuf/ks-pump-1/status';
