@@ -183,7 +183,10 @@ test('TEST-KEY-15 docs/rotation.md: a fleet goes from P-256 to ML-DSA-65 ring by
   assert.match(text, /Public Key Algorithm: (2\.16\.840\.1\.101\.3\.4\.3\.18|ML-DSA-65)/);
   assert.equal(await ask(quantum, '/device/renewal-info'), 200);
   assert.equal((await advance()).state, 'retiring');
-  assert.equal((await refused('rotate', 'retire', 'quantum')).code.replace('too-early', 'not-ready'), 'rotation.not-ready');
+  assert.equal(
+    (await refused('rotate', 'retire', 'quantum')).code.replace('too-early', 'not-ready'),
+    'rotation.not-ready',
+  );
 
   // Then the new one alone, and the time of the plan.
   await policyWith('only.json', 'ML-DSA-65');
@@ -196,7 +199,7 @@ test('TEST-KEY-15 docs/rotation.md: a fleet goes from P-256 to ML-DSA-65 ring by
   assert.match(String(old), /must be one that the profile allows|P-256/);
   await daemon.event('renewed');
 
-  // Revoked as any other: for serve, and for whoever asks by OCSP.
+  // Revoked like every other: for serve, and for whoever asks by OCSP.
   const last = await enrol('last', 'ML-DSA-65');
   assert.ok(typeof last !== 'string');
   assert.equal(await ask(last, '/device/renewal-info'), 200);

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
-import { readCertificate } from '@keystead/core/x509';
 import { z } from 'zod';
 import { CmpClient, type EnrolmentClient, EstClient, enrolmentClient } from '../enrol/index.ts';
 import { issuerRevoked, type RenewalEvent, RenewalLoop, type RenewalWindow } from '../renewal/index.ts';
@@ -14,6 +13,7 @@ import {
   factoryTrust,
   HttpTrustSource,
   ProvenClock,
+  provenTime,
   type RulesSource,
   type RunningFirmware,
   renewalInfo,
@@ -310,15 +310,6 @@ export class Agent {
       // A full disk ends no credential: the event was told, and the next one writes the file again.
     }
   }
-}
-
-/** The latest of what is proven: by the bundle and its filter, and by the device's own certificates, which are signed too. */
-function provenTime(state: DeviceState): number {
-  const began = (['idevid', 'current'] as const).map((slot) => {
-    const held = state.credential(slot);
-    return held === undefined ? 0 : Math.floor(readCertificate(held.certificate).notBefore.getTime() / 1000);
-  });
-  return Math.max(state.trust?.provenTime ?? 0, ...began);
 }
 
 /** An event as it is logged: an error by its code and rule, without its stack. */

@@ -4,7 +4,13 @@ import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { acceptIssued, CmpRefusal, type EnrolmentClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
-import type { Credential, DeviceIdentity, DeviceKeyAlgorithm, DeviceState } from '../state/index.ts';
+import {
+  type Credential,
+  type DeviceIdentity,
+  type DeviceKeyAlgorithm,
+  type DeviceState,
+  datesOf,
+} from '../state/index.ts';
 import { type RenewalNeed, type RenewalWindow, renewalNeed } from './schedule.ts';
 import { nodeTimers, type Timers } from './timers.ts';
 
@@ -265,14 +271,14 @@ export class RenewalLoop {
     const { state, clock } = this.#options;
     const previous = state.credential('previous');
     if (previous === undefined) return;
-    if (readCertificate(previous.certificate).notAfter.getTime() < clock.now().getTime()) state.retirePrevious();
+    if (datesOf(previous).notAfter.getTime() < clock.now().getTime()) state.retirePrevious();
   }
 
   #dropExpiredPending(): void {
     const { state, clock } = this.#options;
     const pending = state.credential('pending');
     if (pending === undefined) return;
-    if (readCertificate(pending.certificate).notAfter.getTime() < clock.now().getTime()) state.discardPending();
+    if (datesOf(pending).notAfter.getTime() < clock.now().getTime()) state.discardPending();
   }
 
   /**
@@ -291,10 +297,7 @@ export class RenewalLoop {
   #backoff(error: unknown): number {
     const { state, clock } = this.#options;
     const current = state.credential('current');
-    const left =
-      current === undefined
-        ? 0
-        : (readCertificate(current.certificate).notAfter.getTime() - clock.now().getTime()) / 1000;
+    const left = current === undefined ? 0 : (datesOf(current).notAfter.getTime() - clock.now().getTime()) / 1000;
     const wanted = isForGood(error)
       ? Math.min(MOST_REFUSED_SECONDS, this.#most * 2 ** Math.min(this.#refusals - 1, 30))
       : Math.min(this.#most, this.#first * 2 ** Math.min(this.#failures - 1, 30));

@@ -1,3 +1,4 @@
+export { datesOf } from './credential-dates.ts';
 export { type CredentialSlot, type DeviceIdentity, DeviceState } from './device-state.ts';
 export { type Disk, nodeDisk, replaceFile } from './disk.ts';
 export type { HeldTrust } from './held-trust.ts';

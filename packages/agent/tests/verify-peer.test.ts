@@ -267,7 +267,7 @@ test('a certificate that is younger than the filter covers is refused by a rule 
   const young = device();
   const { notBefore } = readCertificate(young.der);
   const through = new Date(notBefore.getTime() - 1000);
-  const filter = { verdict: () => 'not-covered' as const, through };
+  const filter = { verdict: () => 'not-covered' as const, knownUntil: () => through };
   const verdict = await verifyPeer([young.der, ca.der], rules({ filter }));
   assert.ok(!verdict.ok);
   assert.deepEqual([verdict.rule, verdict.depth], ['status-too-young', 0]);
@@ -277,7 +277,7 @@ test('a certificate that is younger than the filter covers is refused by a rule 
   const good = { status: async () => ({ status: 'good' as const }) };
   assert.equal(await said(young, { filter, ocsp: good as never }), 'ok', 'the responder tells it');
   assert.equal(
-    await said(young, { filter: { ...filter, through: notBefore } }),
+    await said(young, { filter: { ...filter, knownUntil: () => notBefore } }),
     'status-unavailable 0',
     'another reason',
   );
@@ -397,7 +397,8 @@ test('a device keeps its connection to a server that stapled as its certificate 
   const state = DeviceState.create('/device', opening);
   const { csr } = await state.beginKey('ldevid');
   const [certificate, ...chain] = deviceCertificate(fleet, 'ldevid', csr);
-  state.acceptCertificate({ certificate: certificate ?? assert.fail('no certificate'), chain });
+  const receivedAt = clock.now().toISOString();
+  state.acceptCertificate({ certificate: certificate ?? assert.fail('no certificate'), chain, receivedAt });
   state.promote();
   const tls = new DeviceTls({ state, clock, carried: () => undefined, ocsp: STAPLED_ONLY });
   const listener = stapling(shown);

@@ -1,7 +1,12 @@
 import type { StandingJson } from '@keystead/core/trust';
 import { systemClock } from '../clock/system.ts';
 import { type CampaignView, nextBundle } from '../rotation/index.ts';
-import type { Next } from './rotate-next.ts';
+
+/** What people do next, and the content of the trust bundle where that is one. */
+export interface Next {
+  readonly next: string;
+  readonly content?: StandingJson;
+}
 
 /** What people do next in a campaign of server keys or firmware keys. REQ-KEY-ROT-02, REQ-KEY-ROT-03 */
 export function nextOfKeys({ id, kind, state, plan }: CampaignView, standing: StandingJson, out: string): Next {

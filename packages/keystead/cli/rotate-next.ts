@@ -10,17 +10,11 @@ import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
 import { type CampaignView, rootsIn, withBothRoots, withoutOldRoot } from '../rotation/index.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
-import { nextOfKeys } from './rotate-next-keys.ts';
+import { type Next, nextOfKeys } from './rotate-next-keys.ts';
 
 interface NextOptions extends OperatorOptions {
   rollover?: string;
   out?: string;
-}
-
-/** What people do next, and the content of the trust bundle where that is one. */
-export interface Next {
-  readonly next: string;
-  readonly content?: StandingJson;
 }
 
 /**

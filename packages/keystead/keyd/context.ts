@@ -355,6 +355,13 @@ export class KeydContext {
     return this.state.timeAt(this.#clock.now());
   }
 
+  /** The next whole second: from here on nothing is dated before it. @throws KeysteadError `clock.went-back`. */
+  nextSecond(): Date {
+    this.now();
+    this.state.sawTime((Math.floor(this.#clock.now().getTime() / 1000) + 1) * 1000);
+    return new Date(this.state.lastTime);
+  }
+
   /**
    * The time by which to stamp now. Journal and floor each judge the clock itself, so that what they let it go back does
    * not add up to more than a token's accuracy. @throws KeysteadError `clock.went-back`.

@@ -199,7 +199,6 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   // ---- trust bundles
   const bundles = new BundlePublisher({
     ...{ store, keyd, clock, audit, refusals, log },
-    issuers: trust.issuers,
     directory: layout.bundles,
     get policy() {
       return policies.policy;

@@ -6,6 +6,7 @@ import { crlLists } from './crl-migration.ts';
 import type { Dialect } from './dialect.ts';
 import { keyInventory } from './key-migration.ts';
 import { deviceKeyWays } from './key-way-migration.ts';
+import { livingCertificates } from './living-migration.ts';
 import { reconciliation } from './reconciliation-migration.ts';
 import { recordIndexes } from './record-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
@@ -45,6 +46,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 18, name: 'trust bundles, and what devices go by', statements: trustBundles },
   { version: 19, name: 'rotation campaigns', statements: rotationCampaigns },
   { version: 20, name: 'how far rotation campaigns are', statements: rotationCounts },
+  { version: 22, name: 'certificates that have not ended', statements: livingCertificates },
 ];
 
 function firstSchema({

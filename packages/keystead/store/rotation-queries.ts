@@ -201,7 +201,14 @@ export function rotationQueries(dialect: Dialect) {
     addToCount: query<{ campaign: string } & rows.RingCount>()((q, a) =>
       q
         .insertInto('rotation_count')
-        .values({ campaign: a.campaign, ring: a.ring, devices: a.devices, done: a.done, failed: a.failed, lost: a.lost })
+        .values({
+          campaign: a.campaign,
+          ring: a.ring,
+          devices: a.devices,
+          done: a.done,
+          failed: a.failed,
+          lost: a.lost,
+        })
         .onConflict((conflict) =>
           conflict.columns(['campaign', 'ring']).doUpdateSet((eb) => ({
             devices: eb('rotation_count.devices', '+', eb.ref('excluded.devices')),
@@ -212,10 +219,7 @@ export function rotationQueries(dialect: Dialect) {
         ),
     ),
     forgetFailedCounts: query<{ campaign: string }>()((q, a) =>
-      q
-        .updateTable('rotation_count')
-        .set({ failed: sql<number>`0` })
-        .where('campaign', '=', a.campaign),
+      q.updateTable('rotation_count').set({ failed: sql<number>`0` }).where('campaign', '=', a.campaign),
     ),
     setCampaignDeviceLost: query<{ campaign: string; deviceId: string; failure: string; lostAt: number }>()((q, a) =>
       q

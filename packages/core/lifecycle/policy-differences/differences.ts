@@ -1,8 +1,8 @@
 import { KeysteadError } from '../../errors/index.ts';
 import { requireTransition } from '../firmware/transition.ts';
-import { requireSameFleet } from '../trust/policy.ts';
 import type { Policy } from '../policy.ts';
 import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-update.ts';
+import { requireSameFleet } from '../trust/policy.ts';
 import { algorithms, profiles } from './certificates.ts';
 import { est } from './est.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';

@@ -116,5 +116,8 @@ export function requireSameFleet(
   { trust }: { readonly trust?: Pick<TrustPolicy, 'fleet'> | undefined },
 ): void {
   if (fleet === undefined || trust === undefined || trust.fleet === fleet) return;
-  throw new KeysteadError('policy.fleet-changed', { field: 'trust.fleet', seen: `${trust.fleet}, where it is ${fleet}` });
+  throw new KeysteadError('policy.fleet-changed', {
+    field: 'trust.fleet',
+    seen: `${trust.fleet}, where it is ${fleet}`,
+  });
 }

@@ -9,8 +9,11 @@ import { type CertificateStatus, type StatusFailure, statusFailure } from './rul
 export interface RevocationFilter {
   /** What it says of `certificate`, which `issuer` signed, at `now`: it looks to its own signature and end. Never throws. */
   verdict(certificate: CertificateInfo, issuer: CertificateInfo, now: Date): 'revoked' | 'good' | 'not-covered';
-  /** Until when certificates were issued of which it can say anything; a filter that does not tell is none the worse. */
-  readonly through?: Date;
+  /**
+   * Until when this issuer's certificates were issued of which it can say anything; undefined where it does not know the
+   * issuer. A filter that does not tell is none the worse.
+   */
+  knownUntil?(issuer: CertificateInfo): Date | undefined;
 }
 
 /** What tells the status of certificates, all of it at hand. */
@@ -106,7 +109,7 @@ function statusOf(
   const said: CertificateStatus[] = [];
   const filtered = filter?.verdict(certificate, issuer, now);
   if (filtered === 'revoked' || filtered === 'good') said.push({ status: filtered, by: 'filter' });
-  if (filtered === 'not-covered') said.push(...tooYoung(certificate, filter?.through));
+  if (filtered === 'not-covered') said.push(...tooYoung(certificate, filter?.knownUntil?.(issuer)));
   if (ocsp !== undefined) said.push(ocspStatus(certificate, issuer, ocsp, now));
   if (judge !== undefined) said.push(judge.status(chain, depth));
   return combineStatuses(said);
