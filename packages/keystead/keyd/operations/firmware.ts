@@ -222,7 +222,13 @@ function believedKeys({ policy, ledger }: KeydContext): ReadonlySet<string> {
 function told<T extends { readonly time: string; readonly passkeys?: unknown }>(
   entry: T,
 ): Omit<T, 'n' | 'kind' | 'time' | 'passkeys'> {
-  const { n: _n, kind: _kind, time: _time, passkeys: _passkeys, ...rest } = entry as T & { n?: unknown; kind?: unknown };
+  const {
+    n: _n,
+    kind: _kind,
+    time: _time,
+    passkeys: _passkeys,
+    ...rest
+  } = entry as T & { n?: unknown; kind?: unknown };
   return rest;
 }
 
