@@ -7,9 +7,10 @@ import { after, before, test } from 'node:test';
 import { fromHex, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { type FirmwareFormatName, firmwareFormat } from '@keystead/core/firmware';
-import { DEMO_FIRMWARE, type FirmwareTimestamp, type Policy } from '@keystead/core/lifecycle';
+import { type FirmwareTimestamp, signKeyOrder, TSA_KEY } from '@keystead/core/lifecycle';
 import { RefusalLog } from 'keystead/access/index.ts';
 import { appendAudit } from 'keystead/audit/index.ts';
+import { readJournal } from 'keystead/keyd/journal.ts';
 import { FirmwareBed } from 'keystead/keyd/tests/firmware-bed.ts';
 import type { FirmwareSigner } from 'keystead/signing/index.ts';
 import { Signing } from 'keystead/signing/index.ts';
@@ -25,21 +26,40 @@ const file = (name: string): string => join(folder, name);
 let bed: FirmwareBed;
 let store: Store | undefined;
 let signing: Signing;
-let wish: FirmwareTimestamp | undefined;
-/** What stands between the room and keyd. */
-let stampingFails: (() => KeysteadError) | undefined;
+/** How often operators have changed the state of the key of the TSA. */
+let changes = 0;
+/** keyd does not answer. */
+let away = false;
 
 const openssl = (...args: string[]) => {
   const { status, stdout, stderr } = spawnSync('openssl', args, { cwd: folder });
   return { code: status ?? -1, output: stderr.toString() + stdout.toString('latin1') };
 };
 
-function policyNow(): Policy {
-  const [product] = DEMO_FIRMWARE.products;
-  assert.ok(product?.environments.production);
-  const production = { ...product.environments.production, ...(wish === undefined ? {} : { timestamp: wish }) };
-  const products = [{ ...product, environments: { ...product.environments, production } }];
-  return { ...bed.keyd.policy, firmware: { ...DEMO_FIRMWARE, products } };
+/** Puts another word into the line of the policy, by its quorum. */
+function policySays(wish: FirmwareTimestamp | undefined): Promise<void> {
+  return bed.change(({ firmware }) => {
+    const production = firmware?.products[0]?.environments.production;
+    assert.ok(production);
+    if (wish === undefined) delete production.timestamp;
+    else production.timestamp = wish;
+  });
+}
+
+/** Operators stop the key of the TSA, or let it go on. */
+async function tsa(change: 'suspend' | 'resume'): Promise<void> {
+  const { client, clock, people } = bed.keyd;
+  const { keys } = await client.keys();
+  const held = keys.find(({ id }) => id === TSA_KEY);
+  assert.ok(held);
+  const draft = { spkiSha256: held.spkiSha256, change, after: changes, reason: 'a drill', at: clock.now() } as const;
+  changes += 1;
+  // Who stopped it does not let it go on.
+  const who = change === 'suspend' ? 'ada' : 'pol';
+  await client.changeKey({
+    order: await signKeyOrder(draft, who, people[who].signer),
+    requestId: `${change}-${changes}`,
+  });
 }
 
 /** The room, over the keyd that runs now: as `serve` is after a start. */
@@ -51,17 +71,16 @@ async function startRoom(): Promise<void> {
   const audit = (tx: Parameters<typeof appendAudit>[0], event: Parameters<typeof appendAudit>[1]) =>
     appendAudit(tx, event, clock);
   const keyd: FirmwareSigner = {
-    signFirmware: (asked) => bed.keyd.client.signFirmware(asked),
-    signTimestamp: async (asked) => {
-      if (stampingFails !== undefined) throw stampingFails();
-      return bed.keyd.client.signTimestamp(asked);
+    signFirmware: async (asked) => {
+      if (away) throw new KeysteadError('keyd.unreachable', { field: 'keyd' });
+      return bed.keyd.client.signFirmware(asked);
     },
   };
   signing = new Signing({
     ...{ store: opened, keyd, clock, audit, log: { error: () => {} }, formatOf: firmwareFormat },
     refusals: new RefusalLog({ store: opened, audit, clock }),
     get policy() {
-      return policyNow();
+      return bed.keyd.policy;
     },
     directory: file('signing'),
   });
@@ -106,6 +125,11 @@ async function order(format: FirmwareFormatName, image: Uint8Array, version: str
   return signing.show(id);
 }
 
+async function subjectOf(format: FirmwareFormatName, sha256: string): Promise<Uint8Array> {
+  await using image = await signing.files.read(sha256);
+  return (await firmwareFormat(format).read(image)).subject;
+}
+
 async function resultOf(id: string): Promise<Buffer> {
   await using result = await signing.result(id);
   return Buffer.from(await result.read(0, result.size));
@@ -143,7 +167,7 @@ const verifyCms = (...more: string[]) =>
   );
 
 test('TEST-KEY-23 a CMS signature carries the time stamp of the TSA, and outlives its certificate: openssl verifies it at the time of the token, and not by now [openssl cms: CMS detached signature with time stamp] [openssl ts: TSP verify]', async () => {
-  wish = 'required';
+  await policySays('required');
   const image = readFileSync('/usr/lib/u-boot/qemu_arm64/u-boot.bin');
   writeFileSync(file('image'), image);
   const { id, state, late } = await order('cms', image, '1.0.0');
@@ -163,7 +187,7 @@ test('TEST-KEY-23 a CMS signature carries the time stamp of the TSA, and outlive
 });
 
 test('sbverify takes a UEFI program with the time stamp that Authenticode has a place for, also after the certificate has ended [sbverify: Authenticode signature with time stamp]', async () => {
-  wish = undefined;
+  await policySays(undefined);
   const image = readFileSync('/usr/lib/efitools/x86_64-linux-gnu/HelloWorld.efi');
   const { id, state, refusal } = await order('authenticode', image, '1.0.0');
   assert.equal(state, 'signed', String(refusal));
@@ -184,71 +208,82 @@ test('a format without a place for it has the time stamp beside what was signed,
   verifyToken(one.token, one.signature);
 });
 
-test('where one is required and the TSA is away the request waits, says why, and has the same signature when it is back, after a kill between the two as well', async () => {
-  wish = 'required';
-  stampingFails = () => new KeysteadError('tsp.off', { field: 'tsa' });
-  const image = Buffer.from('an image');
-  writeFileSync(file('image'), image);
-  const waiting = await order('cms', image, '1.1.0');
+const journalPath = (): string => join(bed.keyd.dir, 'journal');
+const entries = (kind: string): number =>
+  readJournal(journalPath()).entries.filter((entry) => entry.kind === kind).length;
+
+test('TEST-KEY-23 where one is required and the TSA is stopped nothing is signed and nothing counts, the request waits and says why', async () => {
+  await policySays('required');
+  await tsa('suspend');
+  const before = entries('firmware-order');
+  const waiting = await order('cms', Buffer.from('an image'), '1.1.0');
   assert.equal(waiting.state, 'approved');
-  assert.match(String(waiting.late), /signing\.timestamp-waits: pump-1: tsp\.off/);
+  assert.match(String(waiting.late), /signing\.timestamp-waits: tsa: key\.use-forbidden/);
   await assert.rejects(signing.result(waiting.id), { code: 'signing.not-signed' });
-  const journaled = () => bed.keyd.client.firmwareSignatures({ key: 'pump-1', from: 0, limit: 100 });
-  const before = await journaled();
-  // Both stop here, between the signature and its time stamp.
-  await bed.keyd.restart();
-  stampingFails = () => new KeysteadError('keyd.unreachable', { field: 'keyd' });
-  await startRoom();
-  assert.equal(signing.show(waiting.id).state, 'approved');
-  stampingFails = undefined;
-  await startRoom();
+  assert.equal(entries('firmware-order'), before);
+  await tsa('resume');
+  await signing.tick();
+  await signing.settled();
   assert.equal(signing.show(waiting.id).state, 'signed');
-  assert.deepEqual(await journaled(), before);
-  const { orders } = before;
-  assert.equal(orders.filter(({ order: id }) => id === waiting.id).length, 1);
-  const { signature } = stampIn(await resultOf(waiting.id));
-  const again = await bed.keyd.client.signFirmware({
-    statements: [...waiting.statements],
-    subject: (await firmwareFormat('cms').read(await signing.files.read(waiting.order.image.sha256))).subject,
-    requestId: 'again',
-  });
-  assert.deepEqual(Buffer.from(again.signatures[0]?.signature ?? []), Buffer.from(signature));
+});
+
+test('TEST-KEY-13 keyd itself gives no signature without the time stamp that is required: one of before a kill, and one of before the policy said so, are stamped first', async () => {
+  const image = Buffer.from('another image');
+  const { id, statements, order: ordered } = await order('cms', image, '1.1.1');
+  const subject = await subjectOf('cms', ordered.image.sha256);
+  const ask = () => bed.keyd.client.signFirmware({ statements: [...statements], subject, requestId: 'again' });
+  const [first] = (await ask()).signatures;
+  const inside = stampIn(await resultOf(id));
+  assert.deepEqual(Buffer.from(first?.signature ?? []), Buffer.from(inside.signature));
+  assert.deepEqual(Buffer.from(first?.timestamp ?? []), inside.token, 'the same order again has the same token');
+  // keyd was killed between the signature and its time stamp.
+  await bed.keyd.stop();
+  const lines = readFileSync(journalPath(), 'utf8').trimEnd().split('\n');
+  assert.match(lines.pop() ?? '', /"firmware-stamp"/);
+  assert.match(lines.at(-1) ?? '', /"firmware-signature"/);
+  writeFileSync(journalPath(), `${lines.join('\n')}\n`);
+  await bed.keyd.start();
+  await tsa('suspend');
+  await assert.rejects(ask(), { code: 'signing.timestamp-waits' });
+  await policySays('wanted');
+  assert.equal((await ask()).signatures[0]?.timestamp, undefined);
+  await policySays('required');
+  await assert.rejects(ask(), { code: 'signing.timestamp-waits' });
+  await tsa('resume');
+  const [again] = (await ask()).signatures;
+  assert.deepEqual(again?.signature, first?.signature);
+  verifyToken(again?.timestamp ?? new Uint8Array(), again?.signature ?? new Uint8Array());
+  await bed.keyd.restart();
+  assert.deepEqual((await ask()).signatures[0], again);
+  assert.equal(lines.filter((line) => line.includes('"firmware-signature"')).length, entries('firmware-signature'));
 });
 
 test('where one is wanted and the TSA is stopped the signature is made without, and waits for a keyd that is away', async () => {
-  wish = 'wanted';
-  stampingFails = () => new KeysteadError('tsp.off', { field: 'tsa' });
-  const without = await order('cms', Buffer.from('another'), '1.2.0');
+  await policySays('wanted');
+  await tsa('suspend');
+  const without = await order('cms', Buffer.from('a second'), '1.2.0');
   assert.equal(without.state, 'signed');
   writeFileSync(file('message.der'), await resultOf(without.id));
   assert.doesNotMatch(openssl('asn1parse', '-inform', 'DER', '-in', 'message.der').output, /timeStampToken/);
-  stampingFails = () => new KeysteadError('keyd.unreachable', { field: 'keyd' });
+  await tsa('resume');
+  away = true;
   const waits = await order('cms', Buffer.from('a third'), '1.3.0');
   assert.equal(waits.state, 'approved');
-  // Nor does a clock that went back end what people have approved.
-  stampingFails = () => new KeysteadError('clock.went-back', { field: 'clock' });
-  await signing.tick();
-  await signing.settled();
-  assert.equal(waits.state, 'approved');
-  stampingFails = undefined;
-  await signing.tick();
-  await signing.settled();
+  away = false;
+  // serve is killed meanwhile.
+  await startRoom();
   assert.equal(signing.show(waits.id).state, 'signed');
 });
 
 test('a policy that wants none has none, and a stamp of after the end of the certificate is none: what requires it is refused', async () => {
-  wish = 'none';
+  await policySays('none');
   const none = await order('sshsig', Buffer.from('without'), '2.0.0');
   assert.deepEqual([none.state, signing.timestamps(none.id)], ['signed', []]);
-  wish = 'required';
-  stampingFails = () => new KeysteadError('keyd.unreachable', { field: 'keyd' });
-  const late = await order('sshsig', Buffer.from('late'), '2.1.0');
-  assert.equal(late.state, 'approved');
-  stampingFails = undefined;
+  // Before the policy required it this one was signed, and nobody has it.
+  const { statements, order: late } = await order('sshsig', Buffer.from('late'), '2.1.0');
+  const subject = await subjectOf('sshsig', late.image.sha256);
+  await policySays('required');
   bed.keyd.clock.advance(31 * DAY);
-  await signing.tick();
-  await signing.settled();
-  const { state, refusal } = signing.show(late.id);
-  assert.equal(state, 'refused');
-  assert.match(String(refusal), /^signing\.timestamp-late: pump-1/);
+  const ask = bed.keyd.client.signFirmware({ statements: [...statements], subject, requestId: 'late' });
+  await assert.rejects(ask, { code: 'signing.timestamp-late' });
 });

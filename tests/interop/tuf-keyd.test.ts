@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,6 +16,8 @@ import {
   keepFresh,
   type OnlineRoles,
   publish,
+  Renewal,
+  type RenewalState,
   TufRepository,
   type Versions,
 } from 'keystead/signing/tuf/index.ts';
@@ -168,6 +172,181 @@ test('a watch renews what is half over, goes on when keyd was away, and ends whe
   assert.ok(clock.now().getTime() - Date.now() > 2 * DAY * 1000);
 });
 
+test('a watch whose clock is ahead of the one that signs asks ever more rarely, and soon again when that has caught up', async () => {
+  const { timestamp, ...rest } = await renew();
+  const start = Date.parse(rest.timestampUntil) + DAY * 1000;
+  let at = start;
+  let version = timestamp;
+  const asked: number[] = [];
+  await keepFresh(
+    async () => {
+      asked.push(at - start);
+      if (asked.length === 9) version += 1;
+      return { ...rest, timestamp: version };
+    },
+    {
+      clock: { now: () => new Date(at) },
+      pause: async (ms) => {
+        at += ms;
+      },
+      ended: () => asked.length > 10,
+      told: () => {},
+    },
+  );
+  const waits = asked.slice(1).map((ms, index) => (ms - (asked[index] ?? 0)) / 1000);
+  assert.deepEqual(waits, [10, 20, 40, 80, 160, 300, 300, 300, 10, 20]);
+});
+
+test('a watch whose clock was set back by days does not wait for the days', async () => {
+  const { timestampUntil, ...rest } = await renew();
+  const until = Date.parse(timestampUntil);
+  let at = until - DAY * 1000;
+  let asked = 0;
+  let waited = 0;
+  await keepFresh(async () => ({ ...rest, timestampUntil: new Date(until).toISOString(), timestamp: ++asked }), {
+    clock: { now: () => new Date(at) },
+    pause: async (ms) => {
+      waited += ms;
+      at += waited === ms ? -5 * DAY * 1000 : ms;
+    },
+    ended: () => asked === 2,
+    told: () => {},
+  });
+  assert.ok(waited <= DAY * 1000, `${waited} ms`);
+});
+
+/** What serve does at each of its ticks. */
+function renewal(online: OnlineRoles, told: string[], late: RenewalState[]): Renewal {
+  const log = (text: string) => (_what: unknown) => void told.push(text);
+  return new Renewal({
+    ...{ repository: 'pump', directory: join(folder, 'repository'), clock: bed.keyd.clock, online },
+    rule: () => ({ timestampSeconds: DAY }),
+    log: { error: log('error'), warn: log('warn'), info: log('info') },
+    late: async (state) => void late.push(state),
+  });
+}
+
+test('TEST-KEY-13 a client updates through a repository that serve renews by itself: nothing is signed before half is over, a kill in between changes nothing, and what is late is told once and mended [tuf-js: TUF refresh, TUF download]', async () => {
+  const { clock } = bed.keyd;
+  await renew();
+  const [told, late]: [string[], RenewalState[]] = [[], []];
+  let away = false;
+  const asked: number[] = [];
+  const online: OnlineRoles = {
+    async status(ask) {
+      asked.push(clock.now().getTime());
+      if (away) throw new KeysteadError('keyd.unreachable', { field: 'keyd' });
+      return keyd.status(ask);
+    },
+  };
+  const first = renewal(online, told, late);
+  const inForce = () => repository.inForce()?.timestamp.signed.version ?? assert.fail();
+  const before = inForce();
+  await first.tick();
+  assert.deepEqual([asked.length, inForce()], [0, before]);
+  clock.advance(DAY / 2 + 1);
+  // Two looks at once are one.
+  await Promise.all([first.tick(), first.tick()]);
+  assert.deepEqual([asked.length, inForce(), told], [1, before + 1, ['info']]);
+  assert.equal(await device().fetch(), 'the fourth');
+
+  // keyd is away for longer than the timestamp is good: a look each ten seconds, but not a question.
+  away = true;
+  clock.advance(DAY / 2 + 1);
+  for (let look = 0; look < 60; look += 1) {
+    await first.tick();
+    clock.advance(10);
+  }
+  assert.equal(asked.length, 1 + 6, 'after 0, 10, 30, 70, 150 and 310 seconds');
+  assert.deepEqual([late.length, first.state().late], [0, false]);
+  clock.advance(DAY / 4);
+  await first.tick();
+  assert.equal(first.state().late, true);
+  assert.match(first.state().fault ?? '', /keyd/);
+  clock.advance(DAY / 4);
+  await first.tick();
+  assert.deepEqual(
+    late.map(({ repository: name, late: is }) => [name, is]),
+    [['pump', true]],
+  );
+  // serve is killed; the next one knows nothing and needs nothing.
+  away = false;
+  const next = renewal(online, told, late);
+  await next.tick();
+  assert.deepEqual([inForce(), next.state().fault, next.state().late], [before + 2, null, false]);
+  for (let days = 0; days < 16; days += 1) {
+    clock.advance(DAY / 2 + 1);
+    await next.tick();
+  }
+  assert.equal(inForce(), before + 18);
+  assert.equal(await device().fetch(), 'the fourth');
+  assert.ok((await checkRepository(repository, clock.now())).every(({ fault }) => fault === null));
+});
+
+test('a renewal whose clock is ahead of keyd, and a directory that is no repository, are told and asked ever more rarely; nothing is written', async () => {
+  const told: string[] = [];
+  const stuck: OnlineRoles = {
+    async status({ last, lastSnapshot }) {
+      return {
+        snapshot: lastSnapshot ?? assert.fail(),
+        timestamp: repository.timestamp()?.bytes ?? assert.fail(String(last)),
+      };
+    },
+  };
+  const ahead = renewal(stuck, told, []);
+  bed.keyd.clock.advance(DAY / 2 + 1);
+  await ahead.tick();
+  assert.match(ahead.state().fault ?? '', /clocks|half of the time/);
+  const empty = join(folder, 'empty');
+  mkdirSync(empty);
+  const nothing = new Renewal({
+    ...{ repository: 'pump', directory: empty, clock: bed.keyd.clock, online: keyd },
+    rule: () => ({ timestampSeconds: DAY }),
+    log: { error: () => {}, warn: () => {}, info: () => {} },
+    late: async () => assert.fail('nothing was ever good there'),
+  });
+  await nothing.tick();
+  assert.match(nothing.state().fault ?? '', /1\.root\.json/);
+  assert.deepEqual(readdirSync(empty), []);
+  // As soon as there is one it is found, however long that took.
+  for (let look = 0; look < 20; look += 1) await nothing.tick();
+  beginRepository(new TufRepository(empty), bed.first, new Date());
+  await nothing.tick();
+  assert.deepEqual([nothing.state().fault, nothing.state().until], [null, null]);
+  await renew();
+});
+
+test("two publishers at once: one is refused and nothing of it is written; one that was killed is in nobody's way", async () => {
+  let entered = (): void => {};
+  let leave = (): void => {};
+  const inside = new Promise<void>((resolve) => {
+    entered = resolve;
+  });
+  const held = repository.alone(async () => {
+    entered();
+    await new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+  });
+  await inside;
+  await assert.rejects(renew(), { code: 'tuf.publisher-busy' });
+  leave();
+  await held;
+  const { timestamp } = await renew();
+  const module = new URL('../../packages/keystead/signing/tuf/sole-publisher.ts', import.meta.url);
+  const dir = join(folder, 'repository');
+  const script = `const { asSolePublisher } = await import(${JSON.stringify(module.href)});
+    await asSolePublisher(${JSON.stringify(dir)}, async () => { process.stdout.write('in'); await new Promise((r) => setTimeout(r, 60000)); });`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  await assert.rejects(renew(), { code: 'tuf.publisher-busy' });
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.equal((await renew()).timestamp, timestamp);
+});
+
 test('a service that gives the status of other targets, or an older one, puts nothing in force', async () => {
   const lying = (what: Partial<Awaited<ReturnType<OnlineRoles['status']>>>): OnlineRoles => ({
     status: async (asked) => ({ ...(await keyd.status(asked)), ...what }),
@@ -233,4 +412,19 @@ test('a policy that shortens how long a status is good for holds at once', async
   await bed.policy(({ tuf }) => void Object.assign(tuf?.repositories[0] ?? {}, { snapshotSeconds: DAY }));
   const shorter = await renew();
   assert.deepEqual([shorter.snapshot, shorter.timestamp], [snapshot + 1, timestamp + 1]);
+});
+
+test('keyd takes a repository with more roots than a client goes through at once [tuf-js: TUF root-rotation, TUF download]', async () => {
+  let root = repository.root();
+  const online = await bed.onlineSpki('pump-online-2');
+  for (let more = 0; more < 40; more += 1) {
+    const next = await bed.rootOf([online], { previous: root });
+    repository.write('root', next.version, await signedMetadata(next, ...bed.root.slice(1)));
+    root = next;
+  }
+  const client = device();
+  assert.equal((await renew()).root, root.version);
+  // tuf-js goes through 32 of them at a time.
+  await client.refresh().catch(() => undefined);
+  assert.equal(await client.fetch(), 'the fourth');
 });

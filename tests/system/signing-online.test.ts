@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type DerSpki, fromPem, toBase64 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
@@ -18,8 +20,9 @@ import { RestClient } from 'keystead/client/rest.ts';
 import { makeKey } from 'keystead/keyd/tests/bed.ts';
 import { signedMetadata } from 'keystead/keyd/tests/tuf-bed.ts';
 import type { RequestView } from 'keystead/signing/index.ts';
-import { beginRepository, checkRepository, TufRepository } from 'keystead/signing/tuf/index.ts';
+import { beginRepository, checkRepository, type RenewalState, TufRepository } from 'keystead/signing/tuf/index.ts';
 import { readOnly } from 'keystead/store/index.ts';
+import { Updater } from 'tuf-js';
 import { keystead, type Outcome } from '../interop/foreign.ts';
 import { Deployment } from './deployment.ts';
 
@@ -30,6 +33,8 @@ import { Deployment } from './deployment.ts';
 const BIN = fileURLToPath(new URL('../../packages/keystead/bin/keystead.mjs', import.meta.url));
 const AUDIENCE = 'https://keystead.example';
 type Key = Awaited<ReturnType<typeof generateKeyPair>>;
+/** The update repository that serve renews. */
+const updates = mkdtempSync(join(tmpdir(), 'keystead-updates-'));
 let deployment: Deployment;
 let issuerServer: Server;
 let issuer: string;
@@ -43,13 +48,15 @@ before(async () => {
   issuer = `http://127.0.0.1:${(issuerServer.address() as AddressInfo).port}`;
   const grants = [{ claims: { repository: 'acme/pump', ref: 'refs/heads/main' }, products: ['KS-PUMP-1'] }];
   const workloads = [{ issuer, audience: AUDIENCE, jwksUrl: `${issuer}/jwks`, grants }];
-  deployment = await Deployment.start({ config: { workloads } });
+  const tuf = [{ repository: 'ks-pump-1', directory: updates }];
+  deployment = await Deployment.start({ config: { workloads, tuf } });
 });
 after(async () => {
   issuerServer.closeAllConnections();
   issuerServer.close();
   assert.deepEqual(deployment.deaths, []);
   await deployment.stop();
+  rmSync(updates, { recursive: true });
 });
 
 const file = (name: string): string => join(deployment.folder, name);
@@ -257,7 +264,10 @@ test('TEST-KEY-23 keyd signs the status of an update repository whose root a quo
     eve,
   );
   writeFileSync(join(at, 'targets.json'), targets);
-  beginRepository(new TufRepository(join(at, 'repository')), root, now);
+  beginRepository(new TufRepository(updates), root, now);
+  // serve is a user of its own where root starts it: what it renews belongs to it.
+  const { uid, gid } = statSync(dirname(deployment.layout.database));
+  for (const path of [updates, join(updates, 'metadata'), join(updates, 'targets')]) chownSync(path, uid, gid);
 
   const asked = { roots: [toBase64(root)], targets: toBase64(targets) };
   const status = '/api/v1/tuf/ks-pump-1/status';
@@ -265,20 +275,8 @@ test('TEST-KEY-23 keyd signs the status of an update repository whose root a quo
   await assert.rejects(deployment.world.as('auditor').post(status, asked), { code: 'access.forbidden' });
   assert.ok(refusals('tuf.root-unknown').some(({ actor }) => actor.id === 'release'));
 
-  const { file: text } = await release().get<{ file: string }>('/api/v1/policy');
-  const policy = JSON.parse(text);
-  policy.version += 1;
-  policy.tuf.repositories[0].root = sha256(root);
-  writeFileSync(join(at, 'next.json'), JSON.stringify(policy, null, 2));
-  for (const [act, who] of [
-    ['propose', 'architect'],
-    ['approve', 'approver'],
-    ['apply', 'architect'],
-  ] as const) {
-    const done = await keystead(['policy', act, 'next.json', '--as', who, ...ours], { cwd: at });
-    assert.equal(done.status, 0, done.stderr + done.stdout);
-  }
-  const publish = ['tuf', 'publish', 'repository', '--keyd', 'ks-pump-1', '--json', ...ours];
+  await changePolicy((repository) => Object.assign(repository, { root: sha256(root) }));
+  const publish = ['tuf', 'publish', updates, '--keyd', 'ks-pump-1', '--json', ...ours];
   const fresh = [...publish, '--targets', 'targets.json', '--files', 'build', '--watch'];
   const watch = spawn(process.execPath, [BIN, ...fresh], { cwd: at, stdio: ['ignore', 'pipe', 'inherit'] });
   const lines = createInterface({ input: watch.stdout })[Symbol.asyncIterator]();
@@ -287,12 +285,72 @@ test('TEST-KEY-23 keyd signs the status of an update repository whose root a quo
   assert.deepEqual(said[1], said[0], 'what is fresh is given again');
   watch.kill('SIGTERM');
   assert.deepEqual(await once(watch, 'exit'), [0, null]);
-  const findings = await checkRepository(new TufRepository(join(at, 'repository')), new Date());
+  const findings = await checkRepository(new TufRepository(updates), new Date());
   assert.ok(findings.every(({ fault }) => fault === null));
-  const signed = entriesOf('tuf.status-signed').map(({ subject, actor, detail }) => [
+  // The watch has asked twice, and one status was signed.
+  assert.deepEqual(statusSigned(), [['ks-pump-1', 'release', 1, 1]]);
+});
+
+const statusSigned = () =>
+  entriesOf('tuf.status-signed').map(({ subject, actor, detail }) => [
     subject.repository,
     actor.id,
     detail?.targets,
+    detail?.timestamp,
   ]);
-  assert.deepEqual(signed[0], ['ks-pump-1', 'release', 1]);
+
+/** By its quorum. */
+async function changePolicy(edit: (repository: object) => unknown): Promise<void> {
+  const { file: text } = await release().get<{ file: string }>('/api/v1/policy');
+  const policy = JSON.parse(text);
+  policy.version += 1;
+  edit(policy.tuf.repositories[0]);
+  const name = `next-${policy.version}.json`;
+  writeFileSync(file(name), JSON.stringify(policy, null, 2));
+  for (const [act, who] of [
+    ['propose', 'architect'],
+    ['approve', 'approver'],
+    ['apply', 'architect'],
+  ] as const) {
+    const data = ['--data', deployment.layout.data];
+    const done = await keystead(['policy', act, name, '--as', who, ...data], { cwd: deployment.folder });
+    assert.equal(done.status, 0, done.stderr + done.stdout);
+  }
+}
+
+test('TEST-KEY-23 serve renews the update repository of its configuration by itself, and a tuf-js client goes on updating [tuf-js: TUF refresh, TUF download]', async () => {
+  const repository = new TufRepository(updates);
+  const version = (): number => repository.timestamp()?.signed.version ?? 0;
+  assert.equal(version(), 1);
+  // What was signed for a day does not hold where the policy says an hour: it is due at once.
+  await changePolicy((rule) => Object.assign(rule, { timestampSeconds: 3600 }));
+  for (let waited = 0; version() === 1 && waited < 120; waited += 1) await pause(500);
+  assert.equal(version(), 2);
+  const web = createServer((request, response) => {
+    const path = join(updates, decodeURIComponent(request.url ?? ''));
+    if (existsSync(path)) response.end(readFileSync(path));
+    else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
+  const base = `http://127.0.0.1:${(web.address() as AddressInfo).port}`;
+  const client = file('tuf-client');
+  mkdirSync(client);
+  writeFileSync(join(client, 'root.json'), readFileSync(join(updates, 'metadata/1.root.json')));
+  const updater = new Updater({
+    ...{ metadataDir: client, targetDir: client, config: { fetchRetries: 0 } },
+    ...{ metadataBaseUrl: `${base}/metadata`, targetBaseUrl: `${base}/targets` },
+  });
+  const info = await updater.getTargetInfo('pump.bin');
+  assert.ok(info !== undefined);
+  assert.equal(readFileSync(await updater.downloadTarget(info), 'utf8'), 'a release');
+  web.closeAllConnections();
+  web.close();
+  const { repositories } = await release().get<{ repositories: { renewal: RenewalState | null }[] }>('/api/v1/tuf');
+  assert.equal(repositories[0]?.renewal?.fault, null);
+  const { stdout } = await keystead(['tuf', 'keys', '--data', deployment.layout.data]);
+  assert.match(stdout, /ks-pump-1: the service renews it; the timestamp is good until 2/);
+  assert.deepEqual(statusSigned(), [
+    ['ks-pump-1', 'release', 1, 1],
+    ['ks-pump-1', 'serve', 1, 2],
+  ]);
 });

@@ -1607,6 +1607,12 @@ export const ERRORS = {
     rule: 'a key signs no more orders than maxSignatures of the policy',
     remedy: 'introduce its successor',
   },
+  'firmware-key.uses-unknown': {
+    kind: 'forbidden',
+    rule: 'after a restore, or on an older disk, a quorum says from the audit log how often a key was used, and by what',
+    remedy: 'count its orders in the audit log, suspend the key where it is not, and: keystead sign key resume KEY --used N',
+  },
+  'firmware.unsigned': { kind: 'invalid', rule: 'a signed image is put together from at least one signature' },
   'firmware.format-unknown': { kind: 'invalid', rule: 'the format must be one that this program signs' },
   'firmware.key-unsuitable': { kind: 'invalid', rule: 'the key must be of an algorithm that the format knows' },
   // ---- requests for firmware signatures
@@ -1737,6 +1743,16 @@ export const ERRORS = {
     rule: "the root in force names as many of keyd's keys for snapshot and timestamp as must sign",
     remedy: 'propose a root with them: keystead tuf root --online-key',
   },
+  'tuf.not-renewed': {
+    kind: 'unavailable',
+    rule: 'a timestamp of which half of the time is over is followed by another',
+    remedy: 'look at the clocks of serve and keyd: the one that signs is behind',
+  },
+  'tuf.publisher-busy': {
+    kind: 'unavailable',
+    rule: 'an update repository has one publisher at a time, serve or a command',
+    remedy: 'give the same command again in a moment',
+  },
   'firmware.tuf-repository': { kind: 'not-found', rule: 'there must be a TUF repository in the directory, whole' },
   'firmware.anchor-missing': {
     kind: 'not-found',
@@ -1746,6 +1762,11 @@ export const ERRORS = {
   'firmware.anchor-differs': {
     kind: 'conflict',
     rule: 'a trust anchor is the key that the policy means, and no two ids are one key',
+  },
+  'firmware.anchor-drift': {
+    kind: 'conflict',
+    rule: 'what boots and what signs are one: an anchor is the key that keyd holds, by the policy that keyd goes by',
+    remedy: 'take the policy and the certificates that are in force; a key that was killed goes out of the policy first',
   },
   'firmware.parameter': { kind: 'invalid', rule: 'a parameter of the image must be one that its header can carry' },
   // ---- time stamps (RFC 3161)
@@ -2953,6 +2974,11 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a policy demands hardware-held keys only of approvals whose signatures are verified',
     remedy: 'leave `hardware` out: how this quorum comes together is by procedure',
+  },
+  'approval.passkey-counter': {
+    kind: 'forbidden',
+    rule: 'the signature counter of an authenticator goes up with each statement that it signs (WebAuthn 6.1.1)',
+    remedy: 'the authenticator may have been copied: ask its owner, and take the passkey out of the policy',
   },
   'webauthn.malformed': {
     kind: 'invalid',

@@ -30,9 +30,19 @@ const ALL: readonly FirmwareFormat[] = [
 /** Every format that this program signs, by its name. Not part of the room's face: tests alone put one of theirs here. */
 export const FORMATS = new Map<FirmwareFormatName, FirmwareFormat>(ALL.map((format) => [format.name, format]));
 
-/** A format by its name. @throws KeysteadError `firmware.format-unknown`. */
+/**
+ * A format by its name. It puts nothing together without a signature (`firmware.unsigned`), whatever the format would make
+ * of that. @throws KeysteadError `firmware.format-unknown`.
+ */
 export function firmwareFormat(name: FirmwareFormatName): FirmwareFormat {
   const format = FORMATS.get(name);
   if (format === undefined) throw new KeysteadError('firmware.format-unknown', { field: 'format', seen: name });
-  return format;
+  return {
+    ...format,
+    assemble(image, subject, made) {
+      if (made.length === 0)
+        throw new KeysteadError('firmware.unsigned', { field: 'signatures', seen: `none for ${name}` });
+      return format.assemble(image, subject, made);
+    },
+  };
 }

@@ -60,8 +60,9 @@ async function scanned(path: string, quiet: boolean): Promise<Scanned[]> {
 function print(found: readonly Scanned[], { json }: ScanFlags): void {
   const keys = found.flatMap((one) => (one.what === 'key' ? [one] : []));
   const unread = found.flatMap((one) => (one.what === 'unread' ? [one] : []));
+  const more = found.flatMap((one) => (one.what === 'more' ? [one] : []));
   if (json === true) {
-    process.stdout.write(`${JSON.stringify({ keys, unread }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ keys, unread, ...(more.length === 0 ? {} : { more }) }, null, 2)}\n`);
     return;
   }
   if (keys.length > 0) {
@@ -78,8 +79,23 @@ function print(found: readonly Scanned[], { json }: ScanFlags): void {
     );
   }
   for (const { where, why } of unread) process.stderr.write(`keystead: not looked into: ${where}: ${why}\n`);
+  for (const one of more)
+    process.stderr.write(`keystead: more than are told one by one: ${one.where}: ${countsText(one)}\n`);
   const clear = keys.filter(({ encrypted }) => !encrypted).length;
-  process.stdout.write(
-    `${clear} private keys in the clear, ${keys.length - clear} under a passphrase, ${unread.length} places not looked into\n`,
-  );
+  const told = { clear, encrypted: keys.length - clear, unread: unread.length };
+  const sum = [told, ...more].reduce((a, b) => ({
+    clear: a.clear + b.clear,
+    encrypted: a.encrypted + b.encrypted,
+    unread: a.unread + b.unread,
+  }));
+  process.stdout.write(`${countsText(sum)}\n`);
 }
+
+interface Counts {
+  readonly clear: number;
+  readonly encrypted: number;
+  readonly unread: number;
+}
+
+const countsText = ({ clear, encrypted, unread }: Counts): string =>
+  `${clear} private keys in the clear, ${encrypted} under a passphrase, ${unread} places not looked into`;

@@ -1,17 +1,21 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { type DerCertificate, fromPem } from '@keystead/core/bytes';
+import { type DerCertificate, fromPem, toHex } from '@keystead/core/bytes';
+import { sha256 as sha256Of } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   ANCHOR_FORMATS,
   type AnchorFormatName,
   anchorSet,
   FIRMWARE_FORMATS,
+  type HeldKey,
+  requireHeld,
   type ScopedKey,
 } from '@keystead/core/firmware';
 import { FIRMWARE_SIGNATURES } from '@keystead/core/lifecycle';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { durableWrite } from '../files/durable.ts';
+import { firmwareKeysPath, readFirmwareKeys } from '../files/firmware-keys-file.ts';
 import { Layout } from '../files/layout.ts';
 import { firmwareFile } from '../keyd/hierarchy.ts';
 import { policyInPlace, readOrRefuse } from '../policy/index.ts';
@@ -47,6 +51,7 @@ const FirmwareKeys = z.object({
 interface Flags {
   data: string;
   policy?: string;
+  keydKeys?: string;
   product: string;
   environment: string;
   format: AnchorFormatName;
@@ -72,6 +77,10 @@ export function anchorsCommand(): Command {
     )
     .option('--data <dir>', 'data directory, of which the policy in force counts', './keystead-data')
     .option('--policy <file>', 'this policy instead')
+    .option(
+      '--keyd-keys <file>',
+      'what keyd tells of its keys; without --policy keyd/firmware-keys.json of the directory',
+    )
     .option('--out <file>', 'in place of standard output')
     .addHelpText(
       'after',
@@ -80,7 +89,8 @@ Formats:
 ${formats.join('\n')}
 
 The same policy and certificates give the same bytes. A key of the policy without a certificate is an error, and so is
-a certificate of another algorithm. Whether it is of keyd's key is not checked: verify it under the signing root first.
+a certificate of another algorithm. By the policy in force every key is held against what keyd tells of its own in
+keyd/firmware-keys.json; with --policy that file must be named, or the anchors say that nothing was compared.
 A key that the policy has as trusted is told as such; one that no line names is retired and left out.
 
 Example:
@@ -88,12 +98,30 @@ Example:
       --certificate pump-7-boot=pump-7-boot.pem --out keys.c`,
     )
     .action((flags: Flags) => {
-      const keys = policyKeys(flags);
-      const set = anchorSet(keys, withPublished(keys, flags), flags);
+      const { keys, sha256 } = policyKeys(flags);
+      const held = heldKeys(flags, sha256);
+      const source = { policySha256: sha256, held: held !== undefined };
+      const { product, environment } = flags;
+      const set = anchorSet(keys, withPublished(keys, flags), { product, environment, source });
+      if (held !== undefined) requireHeld(set, held);
+      else process.stderr.write("not held against keyd's keys: name what keyd tells of them with --keyd-keys\n");
       const text = ANCHOR_FORMATS[flags.format].write(set);
       if (flags.out === undefined) process.stdout.write(text);
       else durableWrite(flags.out, text, 0o644);
     });
+}
+
+/**
+ * The keys of keyd, which goes by the same policy; undefined where only a policy is given.
+ * @throws KeysteadError `firmware.anchor-drift`, `config.missing`, `config.malformed`.
+ */
+function heldKeys({ data, policy, keydKeys }: Flags, sha256: string): readonly HeldKey[] | undefined {
+  if (policy !== undefined && keydKeys === undefined) return undefined;
+  const path = keydKeys ?? firmwareKeysPath(new Layout(data).keyd);
+  const { policySha256, keys } = readFirmwareKeys(path);
+  if (policySha256 === sha256) return keys;
+  const seen = `${sha256}, where keyd goes by ${policySha256}`;
+  throw new KeysteadError('firmware.anchor-drift', { field: 'policy', seen });
 }
 
 /** Of a key of production whose certificate is not given, the one of the ceremony, where the data directory has it. */
@@ -111,16 +139,17 @@ function withPublished(
 }
 
 /** @throws KeysteadError `policy.malformed` for a policy without signing keys. */
-function policyKeys({ data, policy }: Flags): readonly ScopedKey[] {
+function policyKeys({ data, policy }: Flags): { readonly keys: readonly ScopedKey[]; readonly sha256: string } {
   const bytes = policy === undefined ? policyInPlace(new Layout(data)).file.bytes : readOrRefuse(policy);
   const field = policy ?? 'firmware';
   try {
     const { keys, products } = FirmwareKeys.parse(JSON.parse(Buffer.from(bytes).toString('utf8'))).firmware;
-    return keys.map((key) => {
+    const used = keys.map((key): ScopedKey => {
       const line = products?.find((one) => one.product === key.product)?.environments[key.environment];
       const trusted = line?.trusted?.includes(key.id) === true ? 'trusted' : 'retired';
       return { ...key, use: products === undefined || line?.keys.includes(key.id) === true ? 'signs' : trusted };
     });
+    return { keys: used, sha256: toHex(sha256Of(bytes)) };
   } catch (cause) {
     throw new KeysteadError('policy.malformed', { field, seen: 'no section firmware with keys', cause });
   }

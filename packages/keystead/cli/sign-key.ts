@@ -3,6 +3,7 @@ import { toHex } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  FIRMWARE_SIGNATURES,
   type FirmwareKeyChange,
   type FirmwareKeyOrder,
   type FirmwareKeyStatement,
@@ -15,7 +16,7 @@ import {
   type Role,
   signFirmwareKeyStatement,
 } from '@keystead/core/lifecycle';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { RestClient } from '../client/rest.ts';
 import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
@@ -30,6 +31,12 @@ const HOLDS_SECONDS = 86_400;
 const MOST_STATEMENTS = 17;
 
 type Options = OperatorOptions & SignWithOptions;
+type ProposeOptions = Options & {
+  reason: string;
+  out: string;
+  used?: number;
+  signature?: (typeof FIRMWARE_SIGNATURES)[number] | null;
+};
 
 /** `keystead sign key`: what several people order of a firmware key. REQ-KEY-ROT-02, REQ-KEY-SOD-02 */
 export function signKeyCommand(): Command {
@@ -42,7 +49,19 @@ export function signKeyCommand(): Command {
 }
 
 function proposeCommand(change: FirmwareKeyChange, does: string): Command {
-  return elsewhereOptions(operatorOptions(new Command(change).argument('<key>', 'its id in the policy'), 'pki'))
+  const command = elsewhereOptions(
+    operatorOptions(new Command(change).argument('<key>', 'its id in the policy'), 'pki'),
+  );
+  if (change === 'resume') {
+    command
+      .option('--used <orders>', 'after a restore: for how many orders it was used, by the audit log', orders)
+      .addOption(
+        new Option('--signature <scheme>', 'with --used: what it signed by, where not the one of its kind').choices(
+          FIRMWARE_SIGNATURES,
+        ),
+      );
+  }
+  return command
     .description(`${does}; begins the file that others add their approvals to`)
     .requiredOption('--reason <text>', 'why: it stands in the journal of keyd and in the audit log')
     .requiredOption('--out <file>', 'where the statements go, one a line')
@@ -50,10 +69,10 @@ function proposeCommand(change: FirmwareKeyChange, does: string): Command {
       'after',
       `\nExample:\n  $ keystead sign key ${change} pump-1 --reason 'found on a laptop' --out key.statements`,
     )
-    .action(async (key: string, options: Options & { reason: string; out: string }) => {
+    .action(async (key: string, options: ProposeOptions) => {
       if (existsSync(options.out)) throw new KeysteadError('approval.proposal-exists', { field: options.out });
       const text = await asSigningOperator(options, async (client, signer) => {
-        const order = await orderOf(client, key, change, options.reason);
+        const order = await orderOf(client, key, change, options);
         const role = roleOf(await policyOf(client), options.as, (held) => permits([held], 'firmware-key.propose'));
         const draft = { act: 'propose', order, proposer: options.as, role, ...timesNow() } as const;
         return signFirmwareKeyStatement(draft, options.as, signer());
@@ -68,13 +87,14 @@ async function orderOf(
   client: RestClient,
   id: string,
   change: FirmwareKeyChange,
-  reason: string,
+  { reason, used, signature = null }: ProposeOptions,
 ): Promise<FirmwareKeyOrder> {
   const { keys } = await client.get<{ keys: FirmwareKeyView[] }>('/api/v1/signing/keys');
   const key = keys.find((one) => one.id === id);
   if (key === undefined) throw new KeysteadError('firmware-key-order.key-unknown', { field: 'key', seen: id });
   const facts = { id: `key-${toHex(randomBytes(8))}`, key: id, spkiSha256: key.spkiSha256, reason };
-  return change === 'kill' ? { ...facts, change } : { ...facts, change, after: key.ordered };
+  if (change === 'kill') return { ...facts, change };
+  return { ...facts, change, after: key.ordered, ...(used === undefined ? {} : { used: { orders: used, signature } }) };
 }
 
 function approveCommand(): Command {
@@ -117,9 +137,19 @@ function sendCommand(): Command {
     });
 }
 
+function orders(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('it is a whole number');
+}
+
 function describe(text: string): string {
   const { order, proposer } = parseFirmwareKeyStatement(text).content;
-  const what = order.change === 'kill' ? 'KILL' : 'bring back';
+  const used = order.change === 'resume' ? order.used : undefined;
+  const found =
+    used === undefined
+      ? ''
+      : `, used for ${used.orders} orders by ${used.signature ?? 'the one signature of its kind'},`;
+  const what = order.change === 'kill' ? 'KILL' : `bring back${found}`;
   return `order ${order.id}: ${what} the firmware key ${order.key}, ${order.spkiSha256}: ${order.reason}; asked for by ${proposer}`;
 }
 

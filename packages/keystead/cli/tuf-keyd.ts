@@ -16,9 +16,14 @@ const Repositories = z.looseObject({
       rooted: z.boolean(),
       /** The newest root that keyd has taken; null for none. */
       root: z.int().min(1).nullable(),
+      /** Where the service renews it by itself. */
+      renewal: z
+        .looseObject({ until: z.string().nullable(), late: z.boolean(), fault: z.string().nullable() })
+        .nullish(),
     }),
   ),
 });
+export type KnownRepository = z.output<typeof Repositories>['repositories'][number];
 const PATH = '/api/v1/tuf';
 
 /** The update repositories of the policy, with keyd's keys. @throws KeysteadError `service.bad-answer`. */

@@ -33,7 +33,7 @@ import { type OfflineSignerOptions, offlineSigner } from './offline-signer.ts';
 import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { joinCommand, type QuorumFile } from './quorum-files.ts';
 import { namedFile } from './sign-files.ts';
-import { keydRepositories, keydRoles } from './tuf-keyd.ts';
+import { type KnownRepository, keydRepositories, keydRoles } from './tuf-keyd.ts';
 import { rootCommand, targetsCommand } from './tuf-propose.ts';
 
 const METADATA: Omit<QuorumFile, 'sign'> = {
@@ -199,8 +199,16 @@ function keysCommand(): Command {
           publicKey === null ? 'made at the next start of keyd' : (refused ?? 'signs'),
         ]);
         process.stdout.write(`${table([['repository', 'key', 'state'], ...rows])}\n`);
+        for (const { repository, renewal } of repositories)
+          if (renewal != null) process.stdout.write(`${renewalText(repository, renewal)}\n`);
       }
     });
+}
+
+function renewalText(repository: string, { until, late, fault }: NonNullable<KnownRepository['renewal']>): string {
+  const state = `${repository}: the service renews it${late ? ', and is LATE' : ''}`;
+  const when = until === null ? 'nothing is published yet' : `the timestamp is good until ${until}`;
+  return `${state}; ${when}${fault === null ? '' : `; ${fault}`}`;
 }
 
 const versionsText = ({ root, targets, snapshot, timestamp, until }: Versions): string =>

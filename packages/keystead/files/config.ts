@@ -9,6 +9,7 @@ import { type AcmeSettings, AcmeSettingsSchema } from './acme-settings.ts';
 import { durableWrite } from './durable.ts';
 import type { Layout } from './layout.ts';
 import { SigningSettingsSchema } from './signing-settings.ts';
+import { RenewedRepositoriesSchema } from './tuf-settings.ts';
 import { WorkloadIssuerSchema } from './workload-settings.ts';
 
 const port = z.int().min(1).max(65_535);
@@ -35,6 +36,8 @@ const ConfigSchema = z.strictObject({
   workloads: z.array(WorkloadIssuerSchema).max(16).optional(),
   /** The bounds of firmware signing; without it, as signing-settings.ts says. */
   signing: SigningSettingsSchema.optional(),
+  /** Update repositories that serve renews by itself; without it none. */
+  tuf: RenewedRepositoriesSchema.optional(),
   /** How serve speaks ACME; without it, as acme-settings.ts says. */
   acme: AcmeSettingsSchema.optional(),
 });

@@ -70,6 +70,13 @@ export function syncKeyd(tx: Tx, audit: AppendAudit, told: Result<'keys'>): numb
       recorded += 1;
     }
   }
+  for (const { spkiSha256, at, why } of told.destroyed) {
+    const row = tx.keyBySpki(spkiSha256);
+    if (row === undefined || row.state === 'destroyed') continue;
+    const reason = why === 'killed' ? 'a quorum had killed it' : 'the policy had retired it';
+    moveKey(tx, audit, row.id, { event: 'destroy', at: at.getTime() }, { ...found, reason });
+    recorded += 1;
+  }
   for (const key of told.keys) if (key.changes.some(({ by }) => by === BY_CEREMONY)) nameSuccessor(tx, key, told);
   for (const master of told.masters) {
     if (tx.key(master.id) !== undefined) continue;

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { sameBytes } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
@@ -12,8 +12,9 @@ import type {
   SignedAuthorisation,
   SignedTicket,
 } from '@keystead/core/lifecycle';
-import { ROOT_CRL_KEY, requireSameFleet, requireTransition } from '@keystead/core/lifecycle';
+import { firmwareIdOf, ROOT_CRL_KEY, requireSameFleet, requireTransition } from '@keystead/core/lifecycle';
 import { readCertificate, type WeakKeys } from '@keystead/core/x509';
+import { firmwareKeysPath, replaceFirmwareKeys } from '../files/firmware-keys-file.ts';
 import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
 import type { Attestation, Elements } from './attestation/index.ts';
@@ -158,6 +159,7 @@ export class KeydContext {
   readonly #keys: readonly KeyInfo[];
   readonly #keystore: Keystore;
   readonly #publishedPolicy: string;
+  readonly #dir: string;
   #standing: Standing;
   #inForce: PolicyInForce;
 
@@ -198,6 +200,7 @@ export class KeydContext {
     this.#keys = parts.keys;
     this.#keystore = parts.keystore;
     this.#publishedPolicy = parts.publishedPolicy;
+    this.#dir = parts.dir;
     this.publishFactories();
     this.startedAt = parts.clock.now();
     this.evidence = signerOf('evidence');
@@ -213,6 +216,22 @@ export class KeydContext {
     };
     requireCustody(policies.inForce.policy, this.#keys);
     this.#inForce = new PolicyInForce(policies.inForce, this.#standing);
+    this.publishFirmwareKeys();
+  }
+
+  /**
+   * Tells of the keys for firmware as they are now, so that trust anchors can be held against them: in keyd's own directory,
+   * and in `trust/` where that may be written (under systemd it may not). Nothing old is left to go by where that can be.
+   */
+  publishFirmwareKeys(): void {
+    if (this.hierarchy.node !== undefined || this.policy.firmware === undefined) return;
+    const keys = this.ledger.list().flatMap(({ info, spkiSha256, changes }) => {
+      const id = firmwareIdOf(info.id);
+      const compromised = changes.some(({ change }) => change === 'compromise');
+      return id === undefined ? [] : [{ id, spkiSha256, compromised }];
+    });
+    const told = { policySha256: this.policies.inForce.sha256, keys };
+    for (const dir of [this.#dir, dirname(this.#publishedPolicy)]) replaceFirmwareKeys(firmwareKeysPath(dir), told);
   }
 
   /** For those who verify what factories signed and cannot read the journal. */
@@ -246,6 +265,7 @@ export class KeydContext {
       const policies = PolicyChain.open({ dir, published: parts.publishedPolicy }, founding, changes);
       const { keystore, clock } = parts;
       const { policy } = policies.inForce;
+      await state.destroyed.finish(keystore);
       // At a factory node there is none: it signs no firmware.
       const certified = parts.hierarchy.firmware;
       const wasProduction = (spki: string): boolean => state.firmwareAdoptions.hasKey(spki);
@@ -378,6 +398,7 @@ export class KeydContext {
       // The answer to the same change was lost on the way: it is in force, and this is its answer.
       if (last !== undefined && last.file.sha256 === next.sha256) {
         this.policies.publish();
+        this.publishFirmwareKeys();
         return last;
       }
       // Here and not at each start: a policy of before this rule stays one that was put in force.
@@ -392,6 +413,7 @@ export class KeydContext {
       const before = this.#inForce;
       this.#inForce = made;
       this.policies.publish();
+      this.publishFirmwareKeys();
       before.attestation.wipe();
       await before.checks.close();
       return step;

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import { type SecretBytes, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
@@ -5,13 +6,17 @@ import { firmwareKeystoreId, lineKeys } from '@keystead/core/lifecycle';
 import type { Layout } from '../files/layout.ts';
 import { asOwnerOf } from '../host/as-owner.ts';
 import { openKeystore, readKeystoreConfig } from '../keystore/index.ts';
+import type { FirmwareDestroyedJournalEntry } from './firmware-entries.ts';
 import { loadHierarchy } from './hierarchy.ts';
+import { Journal } from './journal.ts';
 import { becomeSole } from './single.ts';
 import { stoppedState } from './stopped-state.ts';
 
 /**
  * Destroys a firmware key for ever, where the policy in force has retired it or it was killed. keyd must not run. Its
- * certificate stays: what it signed is still told by it, and no other key takes its id. REQ-KEY-ROT-02
+ * certificate stays: what it signed is still told by it, and no other key takes its id. The journal has it before the
+ * keystore lets it go, and a start of keyd ends what was cut short in between; serve takes it into the log.
+ * REQ-KEY-ROT-02, REQ-KEY-AUD-01
  * @param passphrase of the keystore, or the user PIN of the token; stays with the caller.
  * @returns SHA-256 of the public key, hex.
  * @throws KeysteadError `firmware-key.in-use`, `keystore.key-missing`, `keyd.already-running`, `keyd.not-ready`, `policy.*`.
@@ -33,13 +38,36 @@ export async function destroyFirmwareKey(
       const retired = key === undefined || lineKeys(policy.policy, key).retired.includes(id);
       if (!retired && !dead.has(spki))
         throw new KeysteadError('firmware-key.in-use', { field: 'key', seen: `${id}, which devices trust` });
-      // The keystore's file stays keyd's, also when root runs the command.
-      await asOwnerOf(layout.keyd, () => keystore.destroy(name));
+      // The files stay keyd's, also when root runs the command.
+      await asOwnerOf(layout.keyd, async () => {
+        await writeDown(layout, { key: name, spkiSha256: spki, why: dead.has(spki) ? 'killed' : 'retired' }, clock);
+        await keystore.destroy(name);
+      });
       return spki;
     } finally {
       keystore.close();
     }
   } finally {
     right.release();
+  }
+}
+
+type Destroyed = Pick<FirmwareDestroyedJournalEntry, 'key' | 'spkiSha256' | 'why'>;
+
+/** Once: a try that was cut short after it has written this down is the same destruction. */
+async function writeDown(layout: Layout, destroyed: Destroyed, clock: Clock): Promise<void> {
+  let before = false;
+  let lastTime = 0;
+  // It uses nothing up: the counter has nothing to say to it.
+  const journal = await Journal.open(join(layout.keyd, 'journal'), (entry) => {
+    lastTime = Math.max(lastTime, Date.parse(entry.time));
+    before ||= entry.kind === 'firmware-destroyed' && entry.spkiSha256 === destroyed.spkiSha256;
+  });
+  try {
+    // The journal never goes back in time, whatever the clock of whoever runs the command says.
+    const time = new Date(Math.max(lastTime, clock.now().getTime())).toISOString();
+    if (!before) await journal.append({ kind: 'firmware-destroyed', time, ...destroyed });
+  } finally {
+    await journal.close();
   }
 }

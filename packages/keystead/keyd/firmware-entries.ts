@@ -3,6 +3,19 @@ import { FIRMWARE_ENVIRONMENTS, FIRMWARE_KEY_CHANGES, FIRMWARE_SIGNATURES } from
 import { z } from 'zod';
 import { hex, isoTime, numbered } from './journal-fields.ts';
 
+/** How far passkeys had counted by which an order was signed. */
+const passkeys = z
+  .array(
+    z.strictObject({
+      signer: z.string(),
+      credential: hex,
+      count: z.int().min(0),
+      statement: hex,
+      signedAt: z.string(),
+    }),
+  )
+  .optional();
+
 /**
  * An order to sign firmware that a quorum signed and keyd has taken: from here on it counts, whatever becomes of the
  * signature. REQ-KEY-SOD-02, REQ-KEY-STO-03
@@ -27,6 +40,7 @@ export const FirmwareOrderEntry = z.strictObject({
   rollback: z.boolean(),
   by: z.string(),
   approvers: z.array(z.string()),
+  passkeys,
   requestId: z.string(),
 });
 export type FirmwareOrderJournalEntry = z.infer<typeof FirmwareOrderEntry>;
@@ -55,10 +69,13 @@ export const FirmwareKeyEntry = z.strictObject({
   key: z.string(),
   spkiSha256: hex,
   change: z.enum(FIRMWARE_KEY_CHANGES),
+  /** What it was used for at the least, where the order says so. */
+  used: z.strictObject({ orders: z.int().min(0), signature: z.enum(FIRMWARE_SIGNATURES).nullable() }).optional(),
   order: z.string(),
   orderSha256: hex,
   by: z.string(),
   approvers: z.array(z.string()),
+  passkeys,
   reason: z.string(),
   requestId: z.string(),
 });
@@ -85,3 +102,25 @@ export const FirmwareSignatureEntry = z.strictObject({
     .min(1),
 });
 export type FirmwareSignatureJournalEntry = z.infer<typeof FirmwareSignatureEntry>;
+
+/** Time stamps of the signatures of an order, before they are given out: the same order again has these. */
+export const FirmwareStampEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('firmware-stamp'),
+  orderSha256: hex,
+  /** TimeStampToken, DER in base64, over the SHA-256 of the value of the signature. */
+  tokens: z.array(z.strictObject({ key: z.string(), token: z.base64() })).min(1),
+});
+export type FirmwareStampJournalEntry = z.infer<typeof FirmwareStampEntry>;
+
+/** A firmware key that is destroyed: written before the keystore lets it go, so that none goes untold. REQ-KEY-AUD-01 */
+export const FirmwareDestroyedEntry = z.strictObject({
+  ...numbered,
+  kind: z.literal('firmware-destroyed'),
+  /** The key's id in the keystore, and which key that was. */
+  key: z.string(),
+  spkiSha256: hex,
+  /** Why it might go: the policy names it in no line, or a quorum killed it. */
+  why: z.enum(['retired', 'killed']),
+});
+export type FirmwareDestroyedJournalEntry = z.infer<typeof FirmwareDestroyedEntry>;

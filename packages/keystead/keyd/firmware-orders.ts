@@ -1,6 +1,12 @@
+import { fromBase64 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { canonicalVersion, compareVersions, type FirmwareOrder } from '@keystead/core/lifecycle';
-import type { FirmwareOrderJournalEntry, FirmwareSignatureJournalEntry } from './firmware-entries.ts';
+import { canonicalVersion, compareVersions, type FirmwareKey, type FirmwareOrder } from '@keystead/core/lifecycle';
+import type {
+  FirmwareKeyJournalEntry,
+  FirmwareOrderJournalEntry,
+  FirmwareSignatureJournalEntry,
+  FirmwareStampJournalEntry,
+} from './firmware-entries.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import { Turnstile } from './turnstile.ts';
 
@@ -11,6 +17,8 @@ type Signed = Omit<FirmwareSignatureJournalEntry, 'n' | 'kind'>;
 export interface TakenOrder {
   readonly order: Order;
   readonly signed?: Signed;
+  /** Time stamps of the signatures, by the ids of their keys. */
+  readonly stamps?: ReadonlyMap<string, Uint8Array>;
 }
 
 /** The highest that was signed for one target. */
@@ -39,12 +47,16 @@ export class FirmwareOrders {
   readonly #uses = new Map<string, number>();
   /** By what each key has signed, undefined for the one signature of its kind. */
   readonly #schemes = new Map<string, string | undefined>();
+  /** When a quorum said last what a key was used for, milliseconds since 1970. */
+  readonly #vouched = new Map<string, number>();
   /** The hashes of the orders of one image for one target, in the order in which they were taken. */
   readonly #sameImage = new Map<string, string[]>();
 
   replay(entry: JournalEntry): void {
     if (entry.kind === 'firmware-order') this.take(entry);
     if (entry.kind === 'firmware-signature') this.sign(entry);
+    if (entry.kind === 'firmware-stamp') this.stamp(entry);
+    if (entry.kind === 'firmware-key') this.vouch(entry);
   }
 
   /** Takes an order into account whose entry is durable. */
@@ -87,6 +99,15 @@ export class FirmwareOrders {
     });
   }
 
+  /** Takes the time stamps of an order into account whose entry is durable. */
+  stamp({ orderSha256, tokens }: Pick<FirmwareStampJournalEntry, 'orderSha256' | 'tokens'>): void {
+    const taken = this.#taken.get(orderSha256);
+    if (taken === undefined) return;
+    const stamps = new Map(taken.stamps);
+    for (const { key, token } of tokens) stamps.set(key, fromBase64(token));
+    this.#taken.set(orderSha256, { ...taken, stamps });
+  }
+
   /**
    * A key signs by one scheme for all of its life (FIPS 186-5 section 5.1), whatever a later policy says.
    * @param scheme undefined for the one signature of its kind.
@@ -102,6 +123,37 @@ export class FirmwareOrders {
   /** What became of an order. */
   of(orderSha256: string): TakenOrder | undefined {
     return this.#taken.get(orderSha256);
+  }
+
+  /** Takes into account what an order about a key, whose entry is durable, says that the key was used for. */
+  vouch({ spkiSha256, used, time }: Pick<FirmwareKeyJournalEntry, 'spkiSha256' | 'used' | 'time'>): void {
+    if (used === undefined) return;
+    this.#uses.set(spkiSha256, Math.max(this.uses(spkiSha256), used.orders));
+    if (!this.#schemes.has(spkiSha256) && used.orders > 0) this.#schemes.set(spkiSha256, used.signature ?? undefined);
+    this.#vouched.set(spkiSha256, Date.parse(time));
+  }
+
+  /**
+   * How often a key was used, and by which scheme, is not known any more where it may have been forgotten since: by a
+   * restore, or by an older disk. A key that the policy bounds, and one that has the choice, waits for a quorum that has
+   * looked into the audit log. A development key waits for nobody.
+   * @param activatedAt when the key came into use, milliseconds since 1970: one of after it has nothing forgotten.
+   * @param forgotAt when, milliseconds since 1970.
+   * @throws KeysteadError `firmware-key.uses-unknown`.
+   */
+  requireKnownUses(
+    { id, algorithm, environment, maxSignatures }: FirmwareKey,
+    spkiSha256: string,
+    activatedAt: number | null,
+    forgotAt: number | undefined,
+  ): void {
+    if (forgotAt === undefined || environment === 'development') return;
+    if (activatedAt !== null && activatedAt > forgotAt) return;
+    if ((this.#vouched.get(spkiSha256) ?? Number.NEGATIVE_INFINITY) > forgotAt) return;
+    const hasChoice = algorithm.startsWith('RSA') && !this.#schemes.has(spkiSha256);
+    if (maxSignatures === undefined && !hasChoice) return;
+    const seen = `${id}, of which ${this.uses(spkiSha256)} orders are known of before ${new Date(forgotAt).toISOString()}`;
+    throw new KeysteadError('firmware-key.uses-unknown', { field: 'keys', seen });
   }
 
   /** Every order that was taken, the oldest first. */

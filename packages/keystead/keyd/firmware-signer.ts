@@ -76,7 +76,14 @@ export function requireUsable(keyd: KeydContext, key: FirmwareKey, now: Date): F
   const [ours, theirs] = [spkiSha256(signer.spki), spkiSha256(spki)];
   if (ours !== theirs) throw new KeysteadError('bundle.foreign', { field: `firmware ${id}`, seen: theirs });
   requireScheme(keyd, key, ours, signer);
+  requireKnownUses(keyd, key, ours);
   return { key, certificate, spkiSha256: ours, signer };
+}
+
+/** @throws KeysteadError `firmware-key.uses-unknown`. */
+export function requireKnownUses({ state, ledger }: KeydContext, key: FirmwareKey, spki: string): void {
+  const activatedAt = ledger.list().find((one) => one.spkiSha256 === spki)?.activatedAt ?? null;
+  state.firmware.requireKnownUses(key, spki, activatedAt, state.forgotAt);
 }
 
 /** @throws KeysteadError `firmware-key.scope`, `keystore.mechanism-unsupported`. */

@@ -4,9 +4,11 @@ import { ConsignmentEntry, ForkedEntry, ResolvedEntry, TakenEntry } from './cons
 import { FactoryEntry } from './factory-entry.ts';
 import {
   FirmwareCertificateEntry,
+  FirmwareDestroyedEntry,
   FirmwareKeyEntry,
   FirmwareOrderEntry,
   FirmwareSignatureEntry,
+  FirmwareStampEntry,
 } from './firmware-entries.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
 import { TrustBundleEntry } from './trust-entry.ts';
@@ -274,8 +276,10 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   CaRevocationEntry,
   FirmwareOrderEntry,
   FirmwareSignatureEntry,
+  FirmwareStampEntry,
   FirmwareCertificateEntry,
   FirmwareKeyEntry,
+  FirmwareDestroyedEntry,
   TimestampsEntry,
   TufRootEntry,
   TufStatusEntry,

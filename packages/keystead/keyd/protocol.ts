@@ -402,6 +402,8 @@ const Keys = {
     masters: z.array(z.strictObject(keyFacts)),
     /** The OCSP responders' keys that are in memory now. */
     responders: z.array(z.strictObject({ issuer: issuerId, spkiSha256, createdAt: time, useUntil: time })),
+    /** Keys that are gone for ever, as keyd's journal has it. */
+    destroyed: z.array(z.strictObject({ id: z.string(), spkiSha256, at: time, why: z.enum(['retired', 'killed']) })),
   }),
 };
 

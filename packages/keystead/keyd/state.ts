@@ -12,6 +12,7 @@ import {
 import { NO_END, REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
 import { Chips } from './attestation/chips.ts';
 import { AuthorisationUses } from './authorisation-uses.ts';
+import { DestroyedKeys } from './destroyed-keys.ts';
 import { KnownMasters } from './diversification.ts';
 import { Factories } from './factories.ts';
 import { FirmwareAdoptions } from './firmware-adoption.ts';
@@ -29,6 +30,7 @@ import type {
   RevocationsJournalEntry,
   UnitKeyJournalEntry,
 } from './journal-entry.ts';
+import { PasskeyCounters } from './passkey-counters.ts';
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
 import { type Life, SerialSet } from './serial-set.ts';
@@ -105,6 +107,10 @@ export class KeydState {
   readonly firmwareKeyOrders = new FirmwareKeyOrders();
   /** The certificates of firmware keys that ceremonies made. */
   readonly firmwareAdoptions = new FirmwareAdoptions();
+  /** How far the passkeys of approvers have counted. */
+  readonly passkeys = new PasskeyCounters();
+  /** The firmware keys that are gone. */
+  readonly destroyed = new DestroyedKeys();
   /** The trust bundles. */
   readonly trust = new TrustBundles();
   readonly #issued = new Map<IssuerId, SerialSet>();
@@ -129,6 +135,8 @@ export class KeydState {
     this.firmware.replay(entry);
     this.firmwareAdoptions.replay(entry);
     this.firmwareKeyOrders.replay(entry);
+    this.destroyed.replay(entry);
+    this.passkeys.replay(entry);
     this.tuf.replay(entry, this.raises);
     this.trust.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);

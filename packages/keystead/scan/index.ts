@@ -1,2 +1,3 @@
 export { type Find, FORMS } from './find.ts';
-export { type Scanned, type ScanProgress, scanBytes, scanPath } from './scan.ts';
+export { MOST_FINDS, type Scanned } from './finds.ts';
+export { type ScanProgress, scanBytes, scanPath } from './scan.ts';

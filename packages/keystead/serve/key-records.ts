@@ -102,6 +102,9 @@ export class KeyRecords {
       !store.read(
         (records) =>
           told.keys.every((key) => isKnown(records, key)) &&
+          told.destroyed.every(
+            ({ spkiSha256 }) => (records.keyBySpki(spkiSha256)?.state ?? 'destroyed') === 'destroyed',
+          ) &&
           told.masters.every(({ id }) => records.key(id) !== undefined),
       )
     ) {

@@ -19,6 +19,7 @@ import { createHttpsServer, replaceIdentity } from '../protocols/http/server.ts'
 import { registerRest } from '../protocols/rest/routes.ts';
 import { registerStation } from '../protocols/station/index.ts';
 import { registerTsp, TspResponder } from '../protocols/tsp/index.ts';
+import type { RenewalState } from '../signing/tuf/index.ts';
 import { cmpDomain } from './cmp-domain.ts';
 import { estDomain } from './est-domain.ts';
 import { hearHeadquarters } from './factory-crls.ts';
@@ -82,6 +83,7 @@ export async function runServe(options: RunServeOptions): Promise<void> {
       acme: config.acme,
       workloads: config.workloads,
       signing: config.signing,
+      tuf: config.tuf,
     });
     undo.unshift(() => rooms.close());
     await rooms.start();
@@ -102,6 +104,7 @@ export async function runServe(options: RunServeOptions): Promise<void> {
       ok: true,
       keyd: (await keyd.status()).software,
       ...(config.scep === true ? { scep: 'on' } : {}),
+      ...lateRepositories(rooms.tuf.renewals()),
       ...(factory === undefined ? {} : { factory: (await keyd.status()).factory }),
     }));
     const plain = createPublicServer({ rooms, keyd, layout, clock, log, cmp });
@@ -179,6 +182,12 @@ async function soleServe(layout: Layout): Promise<SoleRight> {
     if (!(cause instanceof KeysteadError)) throw cause;
     throw new KeysteadError('service.already-running', { field: layout.data, seen: 'another serve', cause });
   }
+}
+
+/** Update repositories that were not renewed in time. */
+function lateRepositories(renewals: readonly RenewalState[]): { readonly tufLate?: readonly string[] } {
+  const late = renewals.filter((one) => one.late).map(({ repository }) => repository);
+  return late.length === 0 ? {} : { tufLate: late };
 }
 
 /** @throws KeysteadError `service.port-taken` */

@@ -15,6 +15,7 @@ import { BundlePublisher, Uptake } from '../bundles/index.ts';
 import type { AcmeSettings } from '../files/acme-settings.ts';
 import type { Layout } from '../files/layout.ts';
 import type { SigningSettings } from '../files/signing-settings.ts';
+import type { RenewedRepository } from '../files/tuf-settings.ts';
 import type { WorkloadIssuer } from '../files/workload-settings.ts';
 import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
@@ -49,6 +50,8 @@ export interface RoomsOptions {
   readonly workloads?: readonly WorkloadIssuer[];
   /** The bounds of firmware signing; without them, as signing-settings.ts says. */
   readonly signing?: SigningSettings;
+  /** Update repositories that are renewed here; without it none. */
+  readonly tuf?: readonly RenewedRepository[];
   /** How ACME is spoken; without it, as the defaults say. */
   readonly acme?: AcmeSettings;
   /** The least time between two checkpoints, milliseconds. */
@@ -188,7 +191,10 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
   });
   const workloads = new Workloads(options.workloads ?? [], clock, layout.data);
-  const tuf = new TufRecords({ store, keyd, audit, refusals });
+  const tuf = new TufRecords({
+    ...{ store, keyd, audit, refusals, clock, log, policy: () => policies.policy },
+    renewed: factory === undefined ? (options.tuf ?? []) : [],
+  });
   // ---- end of firmware signing
   // ---- trust bundles
   const bundles = new BundlePublisher({
@@ -254,6 +260,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       keys,
       fleetKeys,
       signing,
+      tuf,
       bundles,
       campaigns,
       ...(rootCrl === undefined ? [] : [rootCrl]),
@@ -327,6 +334,8 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       if (options.channelKeyId !== undefined) await keys.enterChannel(options.channelKeyId);
       await keys.tick();
       await signing.start();
+      // Late is loud and no reason not to serve.
+      await tuf.tick();
       if (factory === undefined) await bundles.start();
       if (factory === undefined) acme.start();
     },
@@ -334,6 +343,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
       clearInterval(tick);
       await fleetKeys.close();
       await signing.settled();
+      await tuf.settled();
       await bundles.settled();
       await acme.close();
       await refusals.flush();

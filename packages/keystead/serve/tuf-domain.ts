@@ -22,6 +22,7 @@ export function tufDomain(
             publicKey: spki === null ? null : toPem('PUBLIC KEY', spki),
           })),
           until: until?.toISOString() ?? null,
+          renewal: tuf.renewal(one.repository) ?? null,
         })),
       };
     },

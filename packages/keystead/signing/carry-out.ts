@@ -6,7 +6,7 @@ import type { SigningRequestRow } from '../store/index.ts';
 import type { Blob, BlobStore } from './blob-store.ts';
 import type { AskedBy, SigningDeps } from './deps.ts';
 import { takeStep } from './step.ts';
-import { stamped, type TimeStampFiles } from './time-stamps.ts';
+import { requireStamped, type TimeStampFiles } from './time-stamps.ts';
 import { textOf } from './told.ts';
 import { statementsOf } from './view.ts';
 
@@ -112,7 +112,8 @@ export class CarryOut {
     const statements = statementsOf(row);
     const made = await this.#deps.keyd.signFirmware({ statements, subject, requestId: row.requestId });
     const wish = firmwareTimestamp(this.#deps.policy, order);
-    const signatures = await stamped(this.#deps.keyd, wish, made.signatures, row.requestId);
+    const { signatures } = made;
+    requireStamped(wish, signatures);
     const pieces = format.assemble(image, subject, signatures);
     const kept = await this.#files.take(pieces, { most: image.size + MOST_ADDED });
     // It was read again while the result was put together.

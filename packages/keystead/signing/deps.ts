@@ -6,10 +6,10 @@ import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { SigningSettings } from '../files/signing-settings.ts';
 import type { Store } from '../store/index.ts';
-import type { KeySignature, TimeStamper } from './time-stamps.ts';
+import type { KeySignature } from './time-stamps.ts';
 
 /** What firmware signing asks of keyd. */
-export interface FirmwareSigner extends TimeStamper {
+export interface FirmwareSigner {
   signFirmware(asked: { statements: string[]; subject: Uint8Array; requestId: string }): Promise<{
     readonly signatures: readonly KeySignature[];
   }>;

@@ -15,7 +15,10 @@ let encrypted = 0;
 let unread = 0;
 // Whatever is not refused is counted only: no number of such finds hides the key that comes after them.
 for await (const one of scanPath(path)) {
-  if (one.what === 'unread') unread += 1;
+  if (one.what === 'more') {
+    encrypted += one.encrypted;
+    unread += one.unread;
+  } else if (one.what === 'unread') unread += 1;
   else if (one.encrypted) encrypted += 1;
   else {
     clear = one;

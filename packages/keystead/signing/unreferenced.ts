@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FirmwareOrder } from '@keystead/core/lifecycle';
+import { z } from 'zod';
 import type { AuditEvent } from '../audit/index.ts';
 import type { SigningRequestRow } from '../store/index.ts';
 import type { BlobStore } from './blob-store.ts';
@@ -49,23 +50,51 @@ export class Unreferenced {
     };
   }
 
-  /** Removes what is due, and tells of it. One at a time. @returns their hashes. @throws Error of node:fs, `store.*`. */
+  /**
+   * Removes what is due. What is about to go is in the log and in the records first, and goes then: a kill in between
+   * leaves files that the next sweep removes, and none that went untold. One at a time.
+   * @returns their hashes. @throws Error of node:fs, `store.*`.
+   */
   async sweep(): Promise<readonly string[]> {
     const before = this.#deps.clock.now().getTime() - this.#keptMs;
     if (this.#named !== undefined) return [];
     this.#named = new Set(this.#held.keys());
     try {
+      // Told of by a sweep that did not end.
+      const left = this.#told();
       const due = new Set(this.#files.unusedSince(before));
-      if (due.size === 0) return [];
+      if (due.size === 0 && left.length === 0) return [];
       for await (const row of this.#requests()) for (const sha256 of namedBy(row)) due.delete(sha256);
+      const fresh = [...due].filter((sha256) => !this.#isNamed(sha256) && !left.includes(sha256)).slice(0, AT_ONCE);
+      const told = [...left, ...fresh];
+      if (fresh.length > 0) await this.#tell(told, removedEvents(fresh));
       // From here to the removal nothing else has a turn: what was named meanwhile is known, recorded or not.
-      const removed = [...due].filter((sha256) => this.#named?.has(sha256) !== true);
-      const gone = removed.filter((sha256) => this.#files.remove(sha256, before));
-      if (gone.length > 0) await this.#deps.store.commit((tx) => void this.#deps.audit(tx, removedEvent(gone)));
+      const gone = told.filter(
+        (sha256) => due.has(sha256) && !this.#isNamed(sha256) && this.#files.remove(sha256, before),
+      );
+      const kept = told.filter((sha256) => this.#files.sizeOf(sha256) !== undefined);
+      if (told.length > 0) await this.#tell([], keptEvents(kept));
       return gone;
     } finally {
       this.#named = undefined;
     }
+  }
+
+  #isNamed(sha256: string): boolean {
+    return this.#named?.has(sha256) === true;
+  }
+
+  /** What the log says is removed, and may be there still. */
+  #told(): readonly string[] {
+    const text = this.#deps.store.read((records) => records.meta(TOLD));
+    return text === undefined ? [] : Told.parse(JSON.parse(text));
+  }
+
+  #tell(told: readonly string[], events: readonly AuditEvent[]): Promise<void> {
+    return this.#deps.store.commit((tx) => {
+      tx.setMeta(TOLD, JSON.stringify(told));
+      for (const event of events) this.#deps.audit(tx, event);
+    });
   }
 
   async *#requests(): AsyncGenerator<SigningRequestRow> {
@@ -84,14 +113,29 @@ function namedBy({ imageSha256, resultSha256, order }: SigningRequestRow): strin
   return [imageSha256, ...(resultSha256 === null ? [] : [resultSha256]), ...documents.map(({ sha256 }) => sha256)];
 }
 
-/** As many hashes as an entry has room for: what else was removed is counted. */
+/** Where the records have the hashes of files that are told and may not be removed yet, a JSON array. */
+const TOLD = 'signing-files-removed';
+const Told = z.array(z.string());
+/** As many are told at once; the others at the next sweep. */
+const AT_ONCE = 1024;
+/** As many hashes as an entry has room for. */
 const NAMED = 16;
 
-const removedEvent = (gone: readonly string[]): AuditEvent => ({
-  type: 'signing.files-removed',
-  actor: { kind: 'system', id: 'serve' },
-  requestId: 'none',
-  outcome: 'done',
-  subject: {},
-  detail: { files: gone.length, sha256: gone.slice(0, NAMED).join(', ') },
-});
+/** Each hash is in one of them. */
+function eventsOf(type: string, all: readonly string[], detail: Readonly<Record<string, string>>): AuditEvent[] {
+  const events: AuditEvent[] = [];
+  for (let at = 0; at < all.length; at += NAMED) {
+    const some = all.slice(at, at + NAMED);
+    events.push({
+      ...{ type, actor: { kind: 'system', id: 'serve' }, requestId: 'none', outcome: 'done', subject: {} },
+      detail: { files: some.length, sha256: some.join(', '), ...detail },
+    });
+  }
+  return events;
+}
+
+const removedEvents = (gone: readonly string[]): AuditEvent[] => eventsOf('signing.files-removed', gone, {});
+
+/** Of those that the log has as removed: somebody asked for them, or handed them in, before they went. */
+const keptEvents = (kept: readonly string[]): AuditEvent[] =>
+  eventsOf('signing.files-kept', kept, { reason: 'named or handed in again before they were removed' });

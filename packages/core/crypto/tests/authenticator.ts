@@ -77,13 +77,17 @@ export class Authenticator {
 export interface Change {
   readonly rpId?: string;
   readonly flags?: number;
+  /** The signature counter. */
+  readonly count?: number;
   readonly client?: Readonly<Record<string, unknown>>;
   /** Behind the head of the authenticator data. */
   readonly tail?: Uint8Array;
 }
 
-function headOf({ rpId = 'keystead.example', tail = new Uint8Array() }: Change, flags: number): Uint8Array {
-  return Buffer.concat([hash(Buffer.from(rpId)), Uint8Array.of(flags, 0, 0, 0, 7), tail]);
+function headOf({ rpId = 'keystead.example', tail = new Uint8Array(), count = 7 }: Change, flags: number): Uint8Array {
+  const counter = Buffer.alloc(4);
+  counter.writeUInt32BE(count);
+  return Buffer.concat([hash(Buffer.from(rpId)), Uint8Array.of(flags), counter, tail]);
 }
 
 function clientData(type: string, challenge: Uint8Array, { client = {} }: Change): Uint8Array {

@@ -53,7 +53,7 @@ export function decodeAssertion(bytes: Uint8Array): WebauthnAssertion {
 /**
  * Verifies an assertion (WebAuthn level 2 section 7.2): this credential, for this challenge, asked for at one of its
  * origins by a page that is nobody's frame, with somebody present. Its challenge is what makes it worth nothing for
- * anything else; the sign count is given out and not judged, for that takes a memory.
+ * anything else; the sign count is given out and not judged here, for that takes a memory (keyd's).
  * @throws KeysteadError `webauthn.malformed`, `webauthn.credential-differs`, `webauthn.type-differs`,
  *   `webauthn.challenge-differs`, `webauthn.origin-foreign`, `webauthn.relying-party-foreign`, `webauthn.user-absent`,
  *   `webauthn.user-unverified`, `webauthn.signature-invalid`, and of the credential's key what `readCoseKey` throws.

@@ -25,6 +25,24 @@ export interface ScopedKey {
 export interface AnchorScope {
   readonly product: string;
   readonly environment: string;
+  /** Which policy says so, for whoever reads the file. */
+  readonly source?: AnchorSource;
+}
+
+export interface AnchorSource {
+  /** Of the file of the policy, hex. */
+  readonly policySha256: string;
+  /** Whether each key was held against those of the process that signs. */
+  readonly held: boolean;
+}
+
+/** A key as the process that signs has it. */
+export interface HeldKey {
+  /** Of the policy. */
+  readonly id: string;
+  /** SHA-256 of its SubjectPublicKeyInfo, hex. */
+  readonly spkiSha256: string;
+  readonly compromised: boolean;
 }
 
 export interface FirmwareAnchor {
@@ -53,7 +71,7 @@ export interface AnchorSet extends AnchorScope {
 export function anchorSet(
   keys: readonly ScopedKey[],
   certificates: ReadonlyMap<string, DerCertificate>,
-  { product, environment }: AnchorScope,
+  { product, environment, source }: AnchorScope,
 ): AnchorSet {
   for (const id of certificates.keys()) {
     if (!keys.some((key) => key.id === id))
@@ -90,7 +108,22 @@ export function anchorSet(
       seen: 'no key of the policy',
     });
   }
-  return { product, environment, anchors };
+  return { product, environment, anchors, ...(source === undefined ? {} : { source }) };
+}
+
+/**
+ * That what boots is what signs: every anchor is the very key that the process that signs holds under that id.
+ * @throws KeysteadError `firmware.anchor-drift` with the first that is not.
+ */
+export function requireHeld({ anchors }: AnchorSet, held: readonly HeldKey[]): void {
+  for (const { id, spki } of anchors) {
+    const key = held.find((one) => one.id === id);
+    const drift = (seen: string): KeysteadError => new KeysteadError('firmware.anchor-drift', { field: id, seen });
+    if (key === undefined) throw drift('no key of keyd');
+    const seen = spkiSha256(spki);
+    if (key.spkiSha256 !== seen) throw drift(`a certificate of ${seen}, where the key of keyd is ${key.spkiSha256}`);
+    if (key.compromised) throw drift('a key that was killed: take it out of the policy');
+  }
 }
 
 /** Those of a set that sign one format. @throws KeysteadError `firmware.anchor-missing` where none does. */

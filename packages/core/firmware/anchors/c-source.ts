@@ -4,8 +4,12 @@ import type { AnchorSet, FirmwareAnchor } from './anchor-set.ts';
 export const plain = (text: string): string => text.replaceAll(/[^A-Za-z0-9 ._-]/g, '_').slice(0, 128);
 
 /** The first words of every file of anchors. It says no time, so that the same policy gives the same file. */
-export const headline = ({ product, environment }: AnchorSet): string =>
-  `Firmware trust anchors of ${plain(product)}, ${plain(environment)}. Made by keystead sign anchors, do not edit.`;
+export function headline({ product, environment, source }: AnchorSet): string {
+  const what = `Firmware trust anchors of ${plain(product)}, ${plain(environment)}. Made by keystead sign anchors, do not edit.`;
+  if (source === undefined) return what;
+  const held = source.held ? 'each key is as keyd holds it' : "not held against keyd's keys";
+  return `${what} Policy SHA-256 ${plain(source.policySha256)}; ${held}.`;
+}
 
 /** Which key stands below, and whether it is trusted only. */
 export const keyLine = ({ id, algorithm, use }: FirmwareAnchor): string =>

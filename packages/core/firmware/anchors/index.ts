@@ -10,9 +10,12 @@ import { uefiAnchors } from './uefi-esl.ts';
 export {
   type AnchorScope,
   type AnchorSet,
+  type AnchorSource,
   anchorSet,
   type FirmwareAnchor,
+  type HeldKey,
   type KeyUse,
+  requireHeld,
   type ScopedKey,
 } from './anchor-set.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { claimDifference, firmwareFormat } from '../index.ts';
+import { claimDifference, FIRMWARE_FORMATS, firmwareFormat, imageOf } from '../index.ts';
 
 const SAID = { product: 'PUMP', version: '1.2.0', securityCounter: 5 };
 const NONE = { product: null, version: null, securityCounter: null };
@@ -22,4 +22,11 @@ test('what an image says differs from what is said of it, or from nothing, by th
   assert.equal(claimDifference(format, { ...SAID, product: 'LAMP' }, SAID)?.field, 'product');
   assert.equal(claimDifference(format, { ...SAID, version: '1.2.1' }, SAID)?.field, 'version');
   assert.equal(claimDifference(format, SAID, { ...SAID, securityCounter: null })?.field, 'securityCounter');
+});
+
+test('nothing is put together without a signature, by one error whatever the format', () => {
+  for (const name of FIRMWARE_FORMATS) {
+    const put = () => firmwareFormat(name).assemble(imageOf(new Uint8Array(64)), new Uint8Array(64), []);
+    assert.throws(put, { code: 'firmware.unsigned', field: 'signatures', seen: `none for ${name}` });
+  }
 });

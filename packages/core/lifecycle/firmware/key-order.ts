@@ -11,7 +11,7 @@ import {
 import { type OperatorDocument, parseDocumentOf, signDocumentOf } from '../operator-document.ts';
 import type { Policy } from '../policy.ts';
 import type { StatementSigner } from '../signers/index.ts';
-import { firmwareKeyId } from './policy.ts';
+import { FIRMWARE_SIGNATURES, firmwareKeyId } from './policy.ts';
 
 /** What several people order of a firmware key: that it never signs again, or that a suspended one signs on. */
 export const FIRMWARE_KEY_CHANGES = ['kill', 'resume'] as const;
@@ -33,6 +33,11 @@ const OrderSchema = z.discriminatedUnion('change', [
     change: z.literal('resume'),
     /** How many changes the key has had: what was agreed about one suspension does not end the next. */
     after: z.int().min(0),
+    /**
+     * What people have found in the audit log, where keyd may have forgotten it: for how many orders the key was used, and
+     * by which signature, null for the one of its kind.
+     */
+    used: z.strictObject({ orders: z.int().min(0), signature: z.enum(FIRMWARE_SIGNATURES).nullable() }).optional(),
   }),
 ]);
 export type FirmwareKeyOrder = z.infer<typeof OrderSchema>;

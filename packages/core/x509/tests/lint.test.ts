@@ -225,6 +225,9 @@ const BROKEN: Readonly<Record<string, readonly Case[]>> = {
   'extended-key-usage': [
     { extensions: { keyUsage: [true, usageDer('nonRepudiation')] } },
     { extensions: { extKeyUsage: [false, sequence(oid('2.5.29.37.0'))] } },
+    // RFC 3161 section 2.3: alone, and critical.
+    { extensions: { extKeyUsage: [false, purposesDer('timeStamping')] } },
+    { extensions: { extKeyUsage: [true, purposesDer('timeStamping', 'clientAuth')] } },
   ],
   'status-url': [
     { extensions: { cRLDistributionPoints: [false, crlDer('https://localhost/x.crl')] } },

@@ -22,6 +22,11 @@ const BROKEN: readonly (readonly [what: string, field: string, change: object])[
   ['no key usage', 'keyUsage', { keyUsage: [] }],
   ['ocsp-nocheck outside a responder', 'ocspNoCheck', { ocspNoCheck: true }],
   ['a responder with a second purpose', 'extKeyUsage', { ...RESPONDER, extKeyUsage: ['OCSPSigning', 'clientAuth'] }],
+  [
+    'a TSA with a second purpose',
+    'extKeyUsage',
+    { ...RESPONDER, ocspNoCheck: false, extKeyUsage: ['timeStamping', 'codeSigning'] },
+  ],
   ['an end entity that signs itself', 'issuer', { issuer: 'self' }],
   ['a CA with an alternative name', 'san', { ...ROOT, san: 'host' }],
   [

@@ -260,3 +260,18 @@ test('a template is refused when it is made if any certificate of it would break
   refused(LDEVID, ca.certificate, 'status-url', { crl: 'ldap://localhost/crl' });
   refused({ ...LDEVID, keyAlgorithms: ['RSA-2048'] }, ca.certificate, 'key-strength');
 });
+
+test('RFC 3161 section 2.3: the certificate of a TSA has timeStamping alone and critical, and openssl takes it for one', async () => {
+  const tsa = profileOf({ ...RESPONDER, id: 'tsa-signer', ocspNoCheck: false, extKeyUsage: ['timeStamping'] });
+  const der = await certificateOf(tsa, {});
+  assert.deepEqual(lintCertificate(der, tsa, ca.certificate), []);
+  const info = readCertificate(der);
+  assert.deepEqual(info.extKeyUsage, ['timeStamping']);
+  const usage = info.extensions.find(({ oid }) => oid === EXTENSIONS.extKeyUsage);
+  assert.equal(usage?.critical, true);
+  // Of every other purpose RFC 5280 leaves it open, and it is not.
+  const other = readCertificate(await certificateOf(RESPONDER, {}));
+  assert.equal(other.extensions.find(({ oid }) => oid === EXTENSIONS.extKeyUsage)?.critical, false);
+  write('tsa.pem', der);
+  assert.match(tool('openssl', 'x509', '-in', 'tsa.pem', '-noout', '-purpose'), /Time Stamp signing : Yes/);
+});

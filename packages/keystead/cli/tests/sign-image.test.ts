@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { toPem } from '@keystead/core/bytes';
+import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { imageOf, MCUBOOT } from '@keystead/core/firmware';
+import { readCertificate } from '@keystead/core/x509';
 import { Command } from 'commander';
 import { SigningKey } from '../../../core/firmware/tests/signing-key.ts';
 import { anchorsCommand } from '../sign-anchors.ts';
@@ -55,6 +58,33 @@ test('sign anchors writes the key of the policy for the format that is asked for
   const out = inside('keys.c');
   await sign('anchors', ...SCOPE, '--format', 'mcuboot', '--certificate', `boot=${certificate}`, '--out', out);
   assert.match(readFileSync(out, 'utf8'), /\/\* boot, P-256 \*\/\nconst unsigned char ecdsa_pub_key\[\]/);
+});
+
+test('sign anchors is held against what keyd tells of its keys: another key, another policy, a key that was killed and one that keyd has not are named and nothing is written', async () => {
+  const out = inside('held.c');
+  const policySha256 = createHash('sha256').update(readFileSync(policy)).digest('hex');
+  const boot = { id: 'boot', spkiSha256: spkiSha256(readCertificate(key.certificate).spki), compromised: false };
+  const anchors = (keys: readonly object[], of = policySha256): Promise<void> => {
+    const told = write('firmware-keys.json', JSON.stringify({ version: 1, policySha256: of, keys }));
+    const line = ['--keyd-keys', told, '--format', 'mcuboot', '--certificate', `boot=${certificate}`, '--out', out];
+    return sign('anchors', ...SCOPE, ...line);
+  };
+  const drift = (message: RegExp) => ({ code: 'firmware.anchor-drift', message });
+  await assert.rejects(anchors([]), drift(/boot: .*no key of keyd/));
+  await assert.rejects(
+    anchors([{ ...boot, spkiSha256: '00'.repeat(32) }]),
+    drift(/boot: .*where the key of keyd is 00/),
+  );
+  await assert.rejects(anchors([{ ...boot, compromised: true }]), drift(/boot: .*killed/));
+  await assert.rejects(anchors([boot], '11'.repeat(32)), drift(/policy: .*where keyd goes by 11/));
+  assert.ok(!existsSync(out));
+  const nothing = ['--keyd-keys', inside('nothing.json'), '--format', 'mcuboot', '--out', out];
+  await assert.rejects(sign('anchors', ...SCOPE, ...nothing), { code: 'config.missing' });
+  write('nothing.json', '{}');
+  await assert.rejects(sign('anchors', ...SCOPE, ...nothing), { code: 'config.malformed' });
+  await anchors([boot]);
+  const text = readFileSync(out, 'utf8');
+  assert.ok(text.includes(`Policy SHA-256 ${policySha256}; each key is as keyd holds it.`));
 });
 
 test('sign anchors goes by what the policy says that a key signs by: U-Boot is told the hash, MCUboot takes RSASSA-PSS alone', async () => {

@@ -1,13 +1,16 @@
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  type FirmwareKeyOrder,
   firmwareIdOf,
   firmwareKeyOrderSha256,
   parseFirmwareKeyStatement,
+  passkeyUses,
   verifyFirmwareKeyOrder,
 } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import type { FirmwareKeyJournalEntry } from '../firmware-entries.ts';
+import { requireKnownUses } from '../firmware-signer.ts';
 import type { Params, Result } from '../protocol.ts';
 
 /**
@@ -15,7 +18,7 @@ import type { Params, Result } from '../protocol.ts';
  * that they are as many as it asks for, and that they mean this very key. It holds from this moment on, is in the journal
  * when this resolves, and nothing takes the end of a key back. The same order again has the answer of the first time and no
  * further effect. REQ-KEY-ROT-02, REQ-KEY-SOD-02
- * @throws KeysteadError `firmware-key-order.*`, `firmware-order.before-restore`, `firmware-order.before-recount`,
+ * @throws KeysteadError `firmware-key-order.*`, `firmware-key.uses-unknown`, `firmware-key.scope`, `firmware-order.before-restore`, `firmware-order.before-recount`,
  *   `key.transition-forbidden`, `clock.went-back`, `keyd.journal-failed`; the key is then as it was.
  */
 export function orderFirmwareKey(
@@ -31,6 +34,11 @@ export function orderFirmwareKey(
     const { order, orderSha256, proposer, approvers } = verifyFirmwareKeyOrder(statements, keyd.policy, now);
     // A key that was killed since the backup is alive again in it: what was agreed before is not the way back.
     if (order.change === 'resume') for (const text of statements) requireAfterRestore(keyd, text);
+    const used = order.change === 'resume' ? order.used : undefined;
+    if (order.change === 'resume') requireUsed(keyd, order);
+    const passkeys = passkeyUses(statements.map(parseFirmwareKeyStatement));
+    // A key in foreign hands is killed at once; who approved it by which authenticator is looked at afterwards.
+    if (order.change === 'resume') keyd.state.passkeys.require(passkeys);
     const { id: key, undo } = keyd.ledger.order({ order, proposer, approvers }, requestId, now);
     const entry = {
       time: now.toISOString(),
@@ -38,20 +46,35 @@ export function orderFirmwareKey(
       key,
       spkiSha256: order.spkiSha256,
       change: order.change,
+      ...(used === undefined ? {} : { used }),
       order: order.id,
       orderSha256,
       by: proposer,
       approvers: [...approvers],
+      ...(passkeys.length === 0 ? {} : { passkeys: [...passkeys] }),
       reason: order.reason,
       requestId,
     };
+    keyd.state.passkeys.take(passkeys);
     await keyd.journal.append(entry).catch((error: unknown) => {
       undo();
       throw error;
     });
     firmwareKeyOrders.take(entry);
+    keyd.state.firmware.vouch(entry);
+    keyd.publishFirmwareKeys();
     return tell(keyd, entry);
   });
+}
+
+/**
+ * What was forgotten is said by those who bring the key back, and agrees with what is known.
+ * @throws KeysteadError `firmware-key.uses-unknown`, `firmware-key.scope`.
+ */
+function requireUsed(keyd: KeydContext, { key: id, spkiSha256, used }: FirmwareKeyOrder & { change: 'resume' }): void {
+  const key = keyd.policy.firmware?.keys.find((one) => one.id === id);
+  if (used !== undefined && used.orders > 0) keyd.state.firmware.requireScheme(spkiSha256, used.signature ?? undefined);
+  else if (used === undefined && key !== undefined) requireKnownUses(keyd, key, spkiSha256);
 }
 
 function requireAfterRestore(keyd: KeydContext, text: string): void {

@@ -4,11 +4,14 @@ import { KeysteadError } from '@keystead/core/errors';
 import { claimDifference, type FirmwareFormat, firmwareFormat } from '@keystead/core/firmware';
 import {
   type FirmwareOrder,
+  type FirmwareTimestamp,
   firmwareKeystoreId,
   firmwareOrderSha256,
   firmwareScheme,
+  firmwareTimestamp,
   lineKeys,
   parseFirmwareStatement,
+  passkeyUses,
   requireFirmwareQuorum,
   verifyFirmwareStatements,
 } from '@keystead/core/lifecycle';
@@ -18,15 +21,17 @@ import { type FirmwareSigner, requireFirmwareSigner, requireUsable } from '../fi
 import { lastTranscript } from '../hierarchy.ts';
 import type { Params, Result } from '../protocol.ts';
 import { signVerified } from '../sign-verified.ts';
+import { requireStampable, stampFirmware } from './stamp-firmware.ts';
 
 /**
  * Signs firmware. keyd verifies each statement by the policy in force now, that they are as many as it asks for, that
  * subject and order agree, that every key may, and that version and security counter do not go back unless a larger
  * quorum says so; writes the order into its journal, composes what is signed itself, verifies the signatures, and writes
  * them down too before anybody has them. The same order again has the same signatures, from the journal: there is never
- * a second one. REQ-KEY-SOD-02, REQ-KEY-STO-03
+ * a second one. Where the policy wants them stamped keyd stamps them here, before anybody has them. REQ-KEY-SOD-02,
+ * REQ-KEY-STO-03
  * @throws KeysteadError `firmware-order.*`, `firmware-key.*`, `firmware.*`, `key.use-forbidden`,
- *   `key.cryptoperiod-ended`, `clock.went-back`, `keyd.journal-failed`, `keyd.signature-faulty`; nothing is given out
+ *   `key.cryptoperiod-ended`, `clock.went-back`, `signing.timestamp-waits`, `signing.timestamp-late`, `keyd.journal-failed`, `keyd.signature-faulty`; nothing is given out
  *   then, and but for the last two nothing was signed.
  */
 export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>): Promise<Result<'signFirmware'>> {
@@ -36,7 +41,8 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     const { order } = parseFirmwareStatement(params.statements[0] ?? '').content;
     const orderSha256 = firmwareOrderSha256(order);
     const before = firmware.of(orderSha256);
-    if (before?.signed !== undefined) return tell(before);
+    const wish = firmwareTimestamp(keyd.policy, order);
+    if (before?.signed !== undefined) return stampedTell(keyd, orderSha256, wish, params.requestId);
     const agreed = verifyFirmwareStatements(params.statements, keyd.policy, now);
     requireFirmwareQuorum(agreed);
     const format = firmwareFormat(order.format);
@@ -45,11 +51,14 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     requireAfterRestore(keyd, params.statements);
     firmware.requireNext(order, orderSha256);
     firmware.requireKnownFloor(order, keyd.state.forgotAt);
+    const passkeys = passkeyUses(params.statements.map(parseFirmwareStatement));
+    if (before === undefined) keyd.state.passkeys.require(passkeys);
     if (before === undefined) requireUses(keyd, signers);
     else requireSameKeys(before, signers);
     const at = before === undefined ? now : new Date(before.order.time);
     // What the format cannot sign by such a key is refused before anything is written down.
     const composed = signers.map((one) => ({ ...one, bytes: composeFor(format, params.subject, one, at) }));
+    await requireStampable(keyd, wish);
     const adopted = signers.flatMap(({ key, certificate }) =>
       key.environment === 'production' ? [[key.id, certificate] as const] : [],
     );
@@ -66,8 +75,10 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
         keys: signers.map(({ key, spkiSha256: spki }) => ({ id: key.id, spkiSha256: spki })),
         by: agreed.proposer,
         approvers: [...agreed.approvers],
+        ...(passkeys.length === 0 ? {} : { passkeys: [...passkeys] }),
         requestId: params.requestId,
       };
+      keyd.state.passkeys.take(passkeys);
       await keyd.journal.append(entry);
       firmware.take(entry);
     }
@@ -86,8 +97,22 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     const signed = { time: keyd.now().toISOString(), orderSha256, signedAt: at.toISOString(), signatures };
     await keyd.journal.append({ kind: 'firmware-signature', ...signed });
     firmware.sign(signed);
-    return tell(firmware.of(orderSha256));
+    return stampedTell(keyd, orderSha256, wish, params.requestId);
   });
+}
+
+/** What is given out: never a signature without its time stamp where the policy in force now requires one. */
+async function stampedTell(
+  keyd: KeydContext,
+  orderSha256: string,
+  wish: FirmwareTimestamp,
+  requestId: string,
+): Promise<Result<'signFirmware'>> {
+  await stampFirmware(keyd, orderSha256, wish, requestId);
+  const told = tell(keyd.state.firmware.of(orderSha256));
+  if (wish === 'required' && told.signatures.some(({ timestamp }) => timestamp === undefined))
+    throw new KeysteadError('internal.unexpected', { field: 'timestamp' });
+  return told;
 }
 
 const composeFor = (format: FirmwareFormat, subject: Uint8Array, { certificate, key }: FirmwareSigner, time: Date) =>
@@ -146,8 +171,14 @@ function tell(taken: TakenOrder | undefined): Result<'signFirmware'> {
       chain: [],
       time: new Date(signedAt),
       signature: fromBase64(signature),
+      ...timestampOf(taken, key),
     })),
   };
+}
+
+function timestampOf({ stamps }: TakenOrder, key: string): { readonly timestamp?: Uint8Array } {
+  const timestamp = stamps?.get(key);
+  return timestamp === undefined ? {} : { timestamp };
 }
 
 /**
@@ -188,8 +219,16 @@ function believedKeys({ policy, ledger }: KeydContext): ReadonlySet<string> {
 }
 
 /** Without what the journal alone has: a replayed entry carries its number and kind. */
-function told<T extends { readonly time: string }>(entry: T): Omit<T, 'n' | 'kind' | 'time'> {
-  const { n: _n, kind: _kind, time: _time, ...rest } = entry as T & { n?: unknown; kind?: unknown };
+function told<T extends { readonly time: string; readonly passkeys?: unknown }>(
+  entry: T,
+): Omit<T, 'n' | 'kind' | 'time' | 'passkeys'> {
+  const {
+    n: _n,
+    kind: _kind,
+    time: _time,
+    passkeys: _passkeys,
+    ...rest
+  } = entry as T & { n?: unknown; kind?: unknown };
   return rest;
 }
 

@@ -5,7 +5,12 @@ import type { Params, Result } from '../protocol.ts';
 
 /** Every key that keyd holds, with its state as keyd enforces it, and what was ordered of it. REQ-KEY-POL-01 */
 export async function keys(keyd: KeydContext): Promise<Result<'keys'>> {
-  return { keys: keyd.ledger.list().map(tell), masters: [...keyd.masters], responders: keyd.respondersInMemory() };
+  return {
+    keys: keyd.ledger.list().map(tell),
+    masters: [...keyd.masters],
+    responders: keyd.respondersInMemory(),
+    destroyed: keyd.state.destroyed.list().map(({ id, spkiSha256, at, why }) => ({ id, spkiSha256, at, why })),
+  };
 }
 
 /**
@@ -26,6 +31,7 @@ export async function changeKey(keyd: KeydContext, params: Params<'changeKey'>):
     undo();
     throw error;
   });
+  keyd.publishFirmwareKeys();
   return { key, change, by: signed.signer, at: now };
 }
 

@@ -66,7 +66,9 @@ export async function signImage(
     target: `${name}-${versions}`,
   });
   const pieces: Uint8Array[] = [];
-  for await (const piece of format.assemble(image, subject, signatures)) pieces.push(piece);
+  // Without the time stamps that keyd made with them: `made` has those.
+  const bare = signatures.map(({ timestamp: _timestamp, ...one }) => one);
+  for await (const piece of format.assemble(image, subject, bare)) pieces.push(piece);
   return { signed: Buffer.concat(pieces), made: signatures, subject };
 }
 

@@ -146,14 +146,22 @@ export class FirmwareBed {
     id: string,
     change: FirmwareKeyChange,
     by: readonly FirmwarePerson[],
-    more: { readonly after?: number; readonly spkiSha256?: string; readonly name?: string } = {},
+    more: {
+      readonly after?: number;
+      readonly spkiSha256?: string;
+      readonly name?: string;
+      /** What they found that the key was used for; null to say nothing. */
+      readonly used?: (FirmwareKeyOrder & { change: 'resume' })['used'] | null;
+    } = {},
   ): Promise<string[]> {
     const { keys } = await this.keyd.client.firmwareKeys();
     const key = keys.find((one) => one.id === id);
     if (key === undefined) throw new Error(`no key ${id}`);
     const { after = key.ordered, spkiSha256 = key.spkiSha256, name = id } = more;
     const facts = { id: toHex(randomBytes(8)), key: name, spkiSha256, reason: 'found on a laptop' };
-    const order: FirmwareKeyOrder = change === 'kill' ? { ...facts, change } : { ...facts, change, after };
+    const { used = { orders: key.orders, signature: key.signature ?? null } } = more;
+    const order: FirmwareKeyOrder =
+      change === 'kill' ? { ...facts, change } : { ...facts, change, after, ...(used === null ? {} : { used }) };
     const at = this.keyd.clock.now().getTime();
     const said = { order, proposer: 'ada', signedAt: second(at), expiresAt: second(at + 3_600_000) };
     const propose = { act: 'propose', role: 'ca-operator', ...said } as const;

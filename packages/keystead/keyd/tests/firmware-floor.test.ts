@@ -28,7 +28,7 @@ const RESTORED = {
 } as const;
 
 /** What a restore from a backup leaves at the end of keyd's journal; a quorum brings the key back that it suspends. */
-async function restore(): Promise<void> {
+async function restore(used?: { orders: number; signature: null } | null): Promise<void> {
   await bed.keyd.stop();
   const path = join(bed.keyd.dir, 'journal');
   const n = readFileSync(path, 'utf8').trimEnd().split('\n').length + 1;
@@ -39,7 +39,8 @@ async function restore(): Promise<void> {
   await bed.keyd.start();
   bed.keyd.clock.advance(2);
   await refused('key.use-forbidden', { version: '9.0.0', securityCounter: 9, rollback: true }, ['amy', 'ben']);
-  const statements = await bed.keyStatements('pump-1', 'resume', ['pia']);
+  const said = used === undefined ? {} : { used };
+  const statements = await bed.keyStatements('pump-1', 'resume', ['pia'], said);
   await bed.keyd.client.orderFirmwareKey({ statements, requestId: 'resume' });
 }
 
@@ -76,9 +77,39 @@ test('an order that the backup knows as taken and not signed takes that quorum t
   await bed.keyd.stop();
   const path = join(bed.keyd.dir, 'journal');
   const kept = readFileSync(path, 'utf8').trimEnd().split('\n');
+  assert.match(kept.pop() ?? '', /"firmware-stamp"/);
   assert.match(kept.pop() ?? '', /"firmware-signature"/);
   writeFileSync(path, `${kept.join('\n')}\n`);
   await bed.keyd.start();
   await restore();
   await assert.rejects(bed.keyd.client.signFirmware(await asked()), { code: 'firmware-order.floor-unknown' });
+});
+
+test('after a restore a key that the policy bounds waits for a quorum that says how often it was used, which keyd never lowers', async () => {
+  const counts = async () => {
+    const key = (await bed.keyd.client.firmwareKeys()).keys.find(({ id }) => id === 'pump-1');
+    return { orders: key?.orders ?? 0, refused: key?.refused ?? null };
+  };
+  const { orders } = await counts();
+  assert.ok(orders > 0);
+  // Nobody who brings it back says anything: it stays suspended.
+  await assert.rejects(restore(null), { code: 'firmware-key.uses-unknown' });
+  assert.match((await counts()).refused ?? '', /suspended/);
+  const most = orders + 50;
+  await bed.change(({ firmware }) => {
+    const key = firmware?.keys.find(({ id }) => id === 'pump-1');
+    if (key !== undefined) key.maxSignatures = most;
+  });
+  await restore({ orders: most - 1, signature: null });
+  assert.deepEqual(await counts(), { orders: most - 1, refused: null });
+  await bed.keyd.restart();
+  assert.equal((await counts()).orders, most - 1, 'it is in the journal');
+  const parts = { version: '8.0.0', securityCounter: 8, target: 'counted', rollback: true };
+  await bed.sign(parts, ['amy', 'ben']);
+  await refused('firmware-key.exhausted', { ...parts, version: '8.0.1' }, ['amy', 'ben']);
+  // A lower number than keyd knows by itself lowers nothing.
+  await restore({ orders: 0, signature: null });
+  await bed.keyd.restart();
+  assert.equal((await counts()).orders, most);
+  await refused('firmware-key.exhausted', { ...parts, version: '8.0.1' }, ['amy', 'ben']);
 });

@@ -502,9 +502,21 @@ test('TEST-KEY-15 a key that was killed is destroyed, one that devices trust is 
   await bed.keyd.stop();
   await assert.rejects(destroy('pump-2'), { code: 'firmware-key.in-use' });
   await assert.rejects(destroy('nobody'), { code: 'keystore.key-missing' });
-  await destroy('pump-3');
+  // Killed between the entry in the journal and the keystore: the next start ends it.
+  const keystore = join(layout.keyd, 'keystore.sealed');
+  const sealed = readFileSync(keystore);
+  const spki = await destroy('pump-3');
+  writeFileSync(keystore, sealed);
   await bed.keyd.start();
   assert.equal(await why('pump-3'), undefined);
+  await bed.keyd.stop();
+  await assert.rejects(destroy('pump-3'), { code: 'keystore.key-missing' });
+  await bed.keyd.start();
+  const { destroyed } = await bed.keyd.client.keys();
+  assert.deepEqual(
+    destroyed.map(({ id, spkiSha256, why: reason }) => [id, spkiSha256, reason]),
+    [['firmware-pump-3', spki, 'killed']],
+  );
   await refused('keystore.key-missing', { version: '2.0.0', securityCounter: 4, keys: ['pump-3'] });
   await bed.sign({ version: '2.0.0', securityCounter: 4, keys: ['pump-2'] });
   await bed.keyd.restart();

@@ -4,10 +4,11 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type DerCertificate, toPem } from '@keystead/core/bytes';
-import { verifySignature } from '@keystead/core/crypto';
+import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
+import { sha256, verifySignature } from '@keystead/core/crypto';
 import { type CeremonyBundle, checkBundle, DEMO_FIRMWARE, type Policy } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
+import { firmwareKeysPath, readFirmwareKeys } from '../../files/firmware-keys-file.ts';
 import { loadHierarchy } from '../hierarchy.ts';
 import { changesOf } from '../later-changes.ts';
 import { FirmwareBed, type FirmwarePerson, type OrderParts, registerTestFormat, subjectOf } from './firmware-bed.ts';
@@ -185,7 +186,20 @@ test('a development key has no path to the signing root, and what it signs no pr
 });
 
 test('TEST-KEY-23 a key that an emergency quorum kills signs nothing more, and the journal lists what to sign again', async () => {
+  const { layout } = bed.keyd.rehearsal;
+  const told = () => readFirmwareKeys(firmwareKeysPath(layout.trust));
+  const { keys } = await bed.keyd.client.firmwareKeys();
+  const held = keys.map(({ id, spkiSha256 }) => ({ id, spkiSha256, compromised: false }));
+  const policySha256 = toHex(sha256(await bed.policy()));
+  assert.deepEqual(told(), { version: 1, policySha256, keys: held }, 'what anchors are held against');
   await bed.kill('pump-1', ['pia']);
+  for (const dir of [layout.trust, layout.keyd]) {
+    const killed = readFirmwareKeys(firmwareKeysPath(dir)).keys.filter(({ compromised }) => compromised);
+    assert.deepEqual(
+      killed.map(({ id }) => id),
+      ['pump-1'],
+    );
+  }
   await refused('key.use-forbidden', { version: '3.0.0', securityCounter: 9 });
   await bed.keyd.restart();
   await refused('key.use-forbidden', { version: '3.0.0', securityCounter: 9 });
@@ -197,13 +211,14 @@ test('TEST-KEY-23 a key that an emergency quorum kills signs nothing more, and t
   assert.deepEqual([page.orders, page.next, page.end], [list.orders.slice(1, 3), 3, false]);
 });
 
-/** Stops keyd with a journal whose last entry, the signatures of an order, was never written; then `more` is. */
+/** Stops keyd with a journal whose last entries, signatures and time stamps of an order, were never written; then `more` is. */
 async function killedBeforeSignature(more: readonly object[] = []): Promise<void> {
   await bed.keyd.stop();
   const path = join(bed.keyd.dir, 'journal');
   const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
-  assert.match(lines.at(-1) ?? '', /firmware-signature/);
-  const left = [...lines.slice(0, -1), ...more.map((one, at) => JSON.stringify({ n: lines.length + at, ...one }))];
+  assert.match(lines.pop() ?? '', /firmware-stamp/);
+  assert.match(lines.pop() ?? '', /firmware-signature/);
+  const left = [...lines, ...more.map((one, at) => JSON.stringify({ n: lines.length + 1 + at, ...one }))];
   writeFileSync(path, `${left.join('\n')}\n`);
   await bed.keyd.start();
 }

@@ -42,6 +42,8 @@ export const SignFirmware = {
         /** What it was signed by, where that is not the one signature of its kind. */
         scheme: z.enum(FIRMWARE_SIGNATURES).optional(),
         signature: bytes(),
+        /** TimeStampToken over the SHA-256 of `signature`; where the policy requires one there is one. */
+        timestamp: bytes().optional(),
       }),
     ),
   }),

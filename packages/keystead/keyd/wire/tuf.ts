@@ -3,11 +3,10 @@ import { firmwareKeyId, tufRepositoryName } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { bytes, requestId, time } from '../wire-types.ts';
 
-/**
- * As many roots are taken at once. Who was away longer brings them in several requests, each with targets that hold by the
- * last root of it.
- */
-export const MOST_TUF_ROOTS = 16;
+/** As many roots are taken at once: one a year for longer than any device lives, and as many as clients go through at once. */
+export const MOST_TUF_ROOTS = 256;
+/** Octets of all of them together: with targets as large as they may be they go into one frame. */
+export const MOST_TUF_ROOT_BYTES = 1536 * 1024;
 
 const version = z.int().min(1);
 const file = z.strictObject({ version, bytes: bytes(MOST_SUBJECT_BYTES) });
@@ -20,7 +19,13 @@ export const SignTufStatus = {
   params: z.strictObject({
     repository: tufRepositoryName,
     /** Those that keyd may not have, as they are published, one version after the other. */
-    roots: z.array(bytes()).max(MOST_TUF_ROOTS),
+    roots: z
+      .array(bytes())
+      .max(MOST_TUF_ROOTS)
+      .refine(
+        (roots) => roots.reduce((sum, { length }) => sum + length, 0) <= MOST_TUF_ROOT_BYTES,
+        `must be ${MOST_TUF_ROOT_BYTES} octets together at the most`,
+      ),
     /** The targets that shall be in force, as they are published. */
     targets: bytes(MOST_SUBJECT_BYTES),
     requestId,

@@ -126,13 +126,18 @@ test('a file descriptor that is not open is an error with its number', async () 
 });
 
 /** Runs the prompt on a terminal of its own (script of util-linux) and types `keys`; gives all that the terminal showed. */
-async function onTerminal(dir: string, keys: string): Promise<{ screen: string; result: string }> {
+async function onTerminal(
+  dir: string,
+  keys: string,
+  prompt: true | 'PIN' = true,
+): Promise<{ screen: string; result: string }> {
+  const question = prompt === true ? 'Passphrase: ' : `${prompt}: `;
   const [program, result] = [join(dir, 'prompt.ts'), join(dir, 'result')];
   writeFileSync(
     program,
     `import { readPassphrase } from ${source('keystore/index.ts')};
      import { writeFileSync } from 'node:fs';
-     const answer = await readPassphrase({ prompt: true }).then((p) => p.use((b) => Buffer.from(b).toString()), (e) => e.code);
+     const answer = await readPassphrase({ prompt: ${JSON.stringify(prompt)} }).then((p) => p.use((b) => Buffer.from(b).toString()), (e) => e.code);
      writeFileSync(${JSON.stringify(result)}, answer);`,
   );
   const child = spawn('script', ['-qec', `${process.execPath} ${program}`, '/dev/null'], {
@@ -141,7 +146,7 @@ async function onTerminal(dir: string, keys: string): Promise<{ screen: string; 
   let screen = '';
   child.stdout.on('data', (chunk: Buffer) => {
     // Typed only once the question is asked: before, the terminal itself would echo.
-    if (!screen.includes('Passphrase: ') && (screen + chunk.toString()).includes('Passphrase: ')) {
+    if (!screen.includes(question) && (screen + chunk.toString()).includes(question)) {
       child.stdin.write(keys);
     }
     screen += chunk.toString();
@@ -156,6 +161,15 @@ test('from the terminal: without echo, with backspace and Ctrl-U', async () => {
     assert.equal(result, 'correct horse');
     assert.match(screen, /Passphrase: /);
     assert.doesNotMatch(screen, /horse|correct|wrong/);
+  });
+});
+
+test('from the terminal: a PIN is asked for as one, and does not show', async () => {
+  await inTemporaryDirectory(async (dir) => {
+    const { screen, result } = await onTerminal(dir, '12345\x7f6\r', 'PIN');
+    assert.equal(result, '12346');
+    assert.match(screen, /PIN: /);
+    assert.doesNotMatch(screen, /Passphrase|1234/);
   });
 });
 

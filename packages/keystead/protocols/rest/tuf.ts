@@ -8,16 +8,24 @@ import type { Caller } from './caller.ts';
 import { checkBody } from './schemas.ts';
 
 const MOST_ROOT_BYTES = 64 * 1024;
-const MOST_ROOTS = 16;
+/** As keyd takes them: wire/tuf.ts. */
+const MOST_ROOTS = 256;
+const MOST_ROOTS_BYTES = 1536 * 1024;
 const file = (most: number) => z.base64().max(Math.ceil(most / 3) * 4);
 const Repository = z.strictObject({ repository: tufRepositoryName });
 const Status = z.strictObject({
   /** Those that keyd may not have, as they are published, base64. */
-  roots: z.array(file(MOST_ROOT_BYTES)).max(MOST_ROOTS),
+  roots: z
+    .array(file(MOST_ROOT_BYTES))
+    .max(MOST_ROOTS)
+    .refine(
+      (roots) => roots.reduce((sum, { length }) => sum + length, 0) <= (MOST_ROOTS_BYTES / 3) * 4,
+      `must be ${MOST_ROOTS_BYTES} octets together at the most`,
+    ),
   targets: file(MOST_SUBJECT_BYTES),
 });
 /** The targets in base64 and the roots; the rest of the form is little. */
-const MOST_BODY = Math.ceil((MOST_SUBJECT_BYTES + MOST_ROOTS * MOST_ROOT_BYTES) / 3) * 4 + 4096;
+const MOST_BODY = Math.ceil((MOST_SUBJECT_BYTES + MOST_ROOTS_BYTES) / 3) * 4 + MOST_ROOTS * 8 + 4096;
 
 /** Metadata that people signed, for keyd to judge. */
 export interface TufStatusBody {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
-import { type Scanned, scanBytes, scanPath } from '../index.ts';
+import { MOST_FINDS, type Scanned, scanBytes, scanPath } from '../index.ts';
 import { OVERLAP, WINDOW } from '../window.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'keystead-scan-'));
@@ -125,6 +125,15 @@ test('TEST-KEY-12 a key under a passphrase is told as such, and what cannot be u
   const xz = Buffer.from('fd377a585a000004', 'hex');
   const [unread] = await scanBytes(Buffer.concat([noise(50), xz, noise(50)]), 'image');
   assert.deepEqual([unread?.what, unread?.where], ['unread', 'image!xz@50']);
+});
+
+test('TEST-KEY-12 of a file that holds any number of finds so many are told, the rest is counted, and a key in the clear that comes last is told', async () => {
+  const xz = Buffer.from('fd377a585a00000400', 'hex');
+  const image = Buffer.concat([...Array<Buffer>(MOST_FINDS + 500).fill(xz), keys.get('ec PKCS#8 DER') as Buffer]);
+  const all = await scanBytes(image, 'image');
+  assert.equal(all.filter(({ what }) => what === 'unread').length, MOST_FINDS);
+  assert.equal(found(all).length, 1);
+  assert.deepEqual(all.at(-1), { what: 'more', where: 'image', clear: 0, encrypted: 0, unread: 500 });
 });
 
 test('TEST-KEY-12 what only speaks of private keys is none: a program that reads them, public keys, certificates', async () => {

@@ -32,7 +32,10 @@ const PEOPLE = {
 } as const satisfies Record<string, readonly Role[]>;
 export type Person = keyof typeof PEOPLE;
 
-/** What stands for keyd: it verifies the statements as keyd does, and gives the signature of an order once. */
+/**
+ * What stands for keyd: it verifies the statements as keyd does, and gives the signature of an order once. It has no TSA:
+ * time stamps are tested with keyd itself (tests/interop/firmware-timestamps.test.ts).
+ */
 export class StandIn implements FirmwareSigner {
   readonly #policy: () => Policy;
   readonly #clock: SimulatedClock;
@@ -68,11 +71,6 @@ export class StandIn implements FirmwareSigner {
     this.between();
     const signer = new Uint8Array() as never;
     return { signatures: [{ key: 'fw-1', signer, chain: [], time: this.#clock.now(), signature }] };
-  };
-
-  /** It has no TSA: time stamps are tested with keyd itself (tests/interop/firmware-timestamps.test.ts). */
-  signTimestamp: FirmwareSigner['signTimestamp'] = async () => {
-    throw new KeysteadError('tsp.off', { field: 'tsa' });
   };
 }
 

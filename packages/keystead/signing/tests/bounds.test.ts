@@ -89,6 +89,39 @@ test('a file that no request names is removed after its time and the log says so
   assert.deepEqual([entry?.type, entry?.detail], ['signing.files-removed', { files: 1, sha256: stray }]);
 });
 
+test('a removal is in the log before the file goes: where it cannot be told nothing goes, and what was told goes at the next sweep without a second entry', async () => {
+  const strays = await Promise.all(Array.from({ length: 17 }, (_, at) => bed.keep(Buffer.from(`stray ${at}`))));
+  for (const sha256 of strays) age(sha256, 8);
+  const removals = () => bed.entries().filter(({ type }) => type === 'signing.files-removed');
+  const { store } = bed;
+  const commit = store.commit;
+  store.commit = () => Promise.reject(new Error('the disk is full'));
+  await assert.rejects(sweep(), /the disk is full/);
+  assert.deepEqual([kept().sort(), removals().length], [strays.toSorted(), 0]);
+  // Killed when the entry is durable and nothing is removed yet.
+  store.commit = async (work) => {
+    await commit.call(store, work);
+    throw new Error('killed');
+  };
+  await assert.rejects(sweep(), /killed/);
+  store.commit = commit;
+  assert.equal(kept().length, 17);
+  const told = removals().flatMap(({ detail }) => String(detail?.sha256).split(', '));
+  assert.deepEqual(told.sort(), strays.toSorted(), 'every one is named');
+  // One of them came again meanwhile: it stays, and the log says that too.
+  const [again = ''] = strays;
+  age(again, 0);
+  await bed.stop();
+  await bed.start();
+  assert.deepEqual(kept(), [again]);
+  assert.equal(removals().length, 2);
+  const entry = bed.entries().at(-1);
+  assert.deepEqual([entry?.type, entry?.detail?.sha256], ['signing.files-kept', again]);
+  const before = bed.entries().length;
+  await sweep();
+  assert.equal(bed.entries().length, before);
+});
+
 test('a file is kept while a request that names it is being read, though no record does yet', async () => {
   const sha256 = await bed.keep(imageOf(1));
   age(sha256, 8);

@@ -203,6 +203,22 @@ test('of two requests for one version the second is refused when it is asked for
   assert.equal((await bed.add(one, 'rita')).state, 'waiting', 'what was withdrawn takes no version');
 });
 
+test('of two requests for one version that are asked for at once one goes on, the other is refused by name, and one is signed', async () => {
+  const one = await bed.submit(image);
+  const two = await bed.submit(testImage({ product: 'pump', version: '1.2.0', counter: 7 }, 'other code'), {
+    id: 'order-2',
+  });
+  const asked = await Promise.allSettled([bed.add(one, 'rita'), bed.add(two, 'rolf', { proposer: 'rolf' })]);
+  const codes = asked.map((done) => (done.status === 'rejected' ? (done.reason as { code?: string }).code : 'waiting'));
+  assert.deepEqual(codes.sort(), ['firmware-order.version-taken', 'waiting']);
+  const [on, other] = bed.signing.show(one.id).state === 'waiting' ? [one, two] : [two, one];
+  const proposer = on === one ? 'rita' : 'rolf';
+  for (const name of ['anna', 'axel'] as const) await bed.add(on, name, { proposer });
+  await bed.signing.settled();
+  assert.deepEqual([bed.signing.show(on.id).state, bed.signing.show(other.id).state], ['signed', 'draft']);
+  assert.equal(bed.keyd.signed, 1);
+});
+
 test('a request whose statement has ended expires, is told, and takes no more approvals', async () => {
   const draft = await bed.submit(image);
   await bed.add(draft, 'rita');

@@ -42,6 +42,8 @@ export interface Versions {
   readonly until: string;
   /** When the timestamp alone ends, which is renewed. */
   readonly timestampUntil: string;
+  /** When the first of those ends that people sign: the root or the targets. */
+  readonly peopleUntil: string;
 }
 
 /** Begins a repository with its first root. @throws KeysteadError `firmware.*`; nothing is written then. */
@@ -56,10 +58,17 @@ export function beginRepository(repository: TufRepository, root: Uint8Array, now
 /**
  * Publishes: everything is verified and signed before anything is written, files and metadata that nobody looks for yet
  * come first, and the timestamp, which puts them in force, last. After a kill the same publication can be made again. One
- * publisher at a time.
- * @throws KeysteadError `firmware.*` with what is wrong; what was in force is in force then. Error of node:fs.
+ * publisher at a time: another one is refused.
+ * @throws KeysteadError `firmware.*`, `tuf.publisher-busy` with what is wrong; what was in force is in force then. Error of
+ *   node:fs.
  */
 export async function publish(repository: TufRepository, publication: Publication): Promise<Versions> {
+  // A directory without a root is no repository, and nothing is left in it.
+  repository.root();
+  return repository.alone(() => publishAlone(repository, publication));
+}
+
+async function publishAlone(repository: TufRepository, publication: Publication): Promise<Versions> {
   const { online, now } = publication;
   const root = nextRootOf(repository, publication);
   const last = repository.inForce();
@@ -84,10 +93,14 @@ export async function publish(repository: TufRepository, publication: Publicatio
     targets: targets.version,
     snapshot: snapshot.version,
     timestamp: timestamp.version,
-    until: [root, targets, snapshot, timestamp].map(({ expires }) => expires).reduce((a, b) => (a < b ? a : b)),
+    until: firstEnd(root, targets, snapshot, timestamp),
     timestampUntil: timestamp.expires,
+    peopleUntil: firstEnd(root, targets),
   };
 }
+
+const firstEnd = (...signed: readonly { readonly expires: string }[]): string =>
+  signed.map(({ expires }) => expires).reduce((a, b) => (a < b ? a : b));
 
 /** The root that will be in force. The same root once more is no fault: a kill may have come after it was written. */
 function nextRootOf(repository: TufRepository, { root: bytes, now }: Publication): TufRoot {

@@ -15,6 +15,7 @@ import {
   type TufTarget,
 } from '@keystead/core/firmware';
 import { durableDirectory, durableWrite, removeUnfinished } from '../../files/durable.ts';
+import { asSolePublisher } from './sole-publisher.ts';
 
 /** Everybody may read what everybody may fetch. */
 const MODE = 0o644;
@@ -34,6 +35,11 @@ export class TufRepository {
 
   constructor(dir: string) {
     this.#dir = dir;
+  }
+
+  /** Does something as the one publisher. @throws KeysteadError `tuf.publisher-busy`; what `act` throws. */
+  alone<T>(act: () => Promise<T>): Promise<T> {
+    return asSolePublisher(this.#dir, act);
   }
 
   /** The directories, made where they are missing. */
@@ -79,12 +85,17 @@ export class TufRepository {
     return { ...readRole(role, bytes), bytes };
   }
 
+  /** The timestamp in force; undefined before the first publication. @throws KeysteadError `firmware.malformed`. */
+  timestamp(): Published<'timestamp'> | undefined {
+    return existsSync(this.#metadata('timestamp.json')) ? this.read('timestamp') : undefined;
+  }
+
   /** What the timestamp puts in force; undefined before the first publication. */
   inForce():
     | { timestamp: Published<'timestamp'>; snapshot: Published<'snapshot'>; targets: Published<'targets'> }
     | undefined {
-    if (!existsSync(this.#metadata('timestamp.json'))) return undefined;
-    const timestamp = this.read('timestamp');
+    const timestamp = this.timestamp();
+    if (timestamp === undefined) return undefined;
     const snapshot = this.#named('snapshot', timestamp.signed.meta['snapshot.json']);
     const targets = this.#named('targets', snapshot.signed.meta['targets.json']);
     return { timestamp, snapshot, targets };

@@ -1,9 +1,8 @@
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
+import { GrowingWait } from './growing-wait.ts';
 import type { Versions } from './publish.ts';
 
-/** After a failure it is tried again so soon: a timestamp is good for a minute at the least. */
-const AGAIN_MS = 10_000;
 /** It is looked again at least so often, so that a clock that was set, or a machine that slept, is noticed. */
 const MOST_MS = 3_600_000;
 
@@ -17,22 +16,34 @@ export interface Watch {
 
 /**
  * Renews a repository before what it says ends, at half of the time that is left, until the watch ends. What fails is told
- * and tried again: a service that is away for a while is no reason to let clients down.
+ * and tried again: a service that is away for a while is no reason to let clients down. Where nothing new comes, because
+ * this clock is ahead of the one that signs, each wait is longer than the one before.
  * @throws what `renew` throws and is no KeysteadError.
  */
 export async function keepFresh(renew: () => Promise<Versions>, watch: Watch): Promise<void> {
+  const again = new GrowingWait();
+  let last: number | undefined;
   while (!watch.ended()) {
     const now = (): number => watch.clock.now().getTime();
-    let due = now() + AGAIN_MS;
+    let wait: number;
     try {
       const versions = await renew();
       watch.told(versions);
+      if (versions.timestamp !== last) again.reset();
+      last = versions.timestamp;
       // A little later than half: what is good for half of its time is given again as it is.
-      due = now() + Math.max(0, Date.parse(versions.timestampUntil) - now()) / 2 + 1000;
+      wait = Math.max(again.next(), (Date.parse(versions.timestampUntil) - now()) / 2 + 1000);
     } catch (error) {
       if (!(error instanceof KeysteadError)) throw error;
       watch.told(error);
+      wait = again.next();
     }
-    while (!watch.ended() && now() < due) await watch.pause(Math.min(MOST_MS, due - now()));
+    // By the clock, for a machine that slept, and by what was waited, for a clock that was set back.
+    const due = now() + wait;
+    for (let waited = 0; !watch.ended() && waited < wait && now() < due; ) {
+      const pause = Math.min(MOST_MS, wait - waited, due - now());
+      await watch.pause(pause);
+      waited += pause;
+    }
   }
 }
