@@ -178,6 +178,11 @@ export class KeydClient {
     return this.#call('changeKey', params);
   }
 
+  /** Opens a keyd that was restored, by the statements of its quorum; durable when it resolves. */
+  agreeRestore(params: Params<'agreeRestore'>): Promise<Result<'agreeRestore'>> {
+    return this.#call('agreeRestore', params);
+  }
+
   /** Goes on where journal and counter do not agree, by an order that operators signed; durable when it resolves. */
   recount(params: Params<'recount'>): Promise<Result<'recount'>> {
     return this.#call('recount', params);

@@ -9,6 +9,7 @@ import {
   FirmwareSignatureEntry,
 } from './firmware-entries.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
+import { RestoreAgreedEntry, RestoreRefusedEntry } from './restore-entries.ts';
 import { TrustBundleEntry } from './trust-entry.ts';
 import { TufRootEntry, TufStatusEntry } from './tuf-entries.ts';
 import { issuerId, listedIssuer, perIssuer } from './wire-types.ts';
@@ -215,6 +216,11 @@ const RestoredEntry = z.strictObject({
   kind: z.literal('restored'),
   backupId: hex,
   manifestSha256: hex,
+  /**
+   * Which restore this is: 16 bytes at random, that a quorum's statements name. One of before there were such statements has
+   * none, and is not waited for.
+   */
+  restore: hex.optional(),
   /** Who gave shares, by name. */
   custodians: z.array(z.string()).min(1).max(16),
   /** Entries of the log with which the backup was made, with which this keyd goes on, and the most that anybody has seen. */
@@ -260,6 +266,8 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   ReleaseEntry,
   SignOffEntry,
   RestoredEntry,
+  RestoreAgreedEntry,
+  RestoreRefusedEntry,
   ConsignmentEntry,
   TakenEntry,
   ForkedEntry,

@@ -29,6 +29,7 @@ import type {
   RevocationsJournalEntry,
   UnitKeyJournalEntry,
 } from './journal-entry.ts';
+import { type KnownRestore, Restores } from './restores.ts';
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
@@ -73,7 +74,8 @@ export class KeydState {
   readonly #units = new Map<string, Unit>();
   readonly #unitKeys = new Map<string, string>();
   readonly #lists = new Map<ListedIssuer, IssuerLists>();
-  readonly #restores: RestoredJournalEntry[] = [];
+  /** The restores, and who agreed to them. */
+  readonly restored = new Restores();
   readonly #recounts: Recount[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
@@ -131,6 +133,7 @@ export class KeydState {
     this.firmwareKeyOrders.replay(entry);
     this.tuf.replay(entry, this.raises);
     this.trust.replay(entry);
+    this.restored.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
     if (entry.kind === 'factory') this.factories.replay(entry);
@@ -180,15 +183,14 @@ export class KeydState {
   }
 
   #replayRestore(entry: RestoredJournalEntry): void {
-    this.#restores.push(entry);
     for (const [issuer, floor] of Object.entries(entry.crlNumbers)) {
       if (isListedIssuer(issuer) && floor !== undefined) this.lists(issuer).raiseNumber(floor);
     }
   }
 
   /** Every restore that this journal has been through, in order. */
-  get restores(): readonly RestoredJournalEntry[] {
-    return this.#restores;
+  get restores(): readonly KnownRestore[] {
+    return this.restored.all;
   }
 
   /** Every order to go on where journal and counter did not agree, in order. */
@@ -198,12 +200,12 @@ export class KeydState {
 
   /** How often this journal was restored, or put back: so often it has forgotten what was signed. */
   get raises(): number {
-    return this.#restores.length + this.#recounts.length;
+    return this.restores.length + this.#recounts.length;
   }
 
   /** When what was done before may last have been forgotten, by a restore or an older disk; milliseconds since 1970. */
   get forgotAt(): number | undefined {
-    const last = [this.#restores.at(-1), this.#recounts.at(-1)].flatMap((one) => one?.time ?? []);
+    const last = [this.restores.at(-1), this.#recounts.at(-1)].flatMap((one) => one?.time ?? []);
     return last.length === 0 ? undefined : Math.max(...last.map((time) => Date.parse(time)));
   }
 
@@ -219,7 +221,7 @@ export class KeydState {
 
   /** The fewest entries that the log may have: what the restores vouched for. */
   get leastLogSize(): number {
-    return Math.max(0, ...this.#restores.map(({ log }) => log.restored));
+    return Math.max(0, ...this.restores.map(({ log }) => log.restored));
   }
 
   /**
@@ -234,7 +236,7 @@ export class KeydState {
     const isAfter = (last: { time: string } | undefined): boolean =>
       last === undefined || Date.parse(notBefore) > Date.parse(last.time);
     const field = 'notBefore';
-    const restored = this.#restores.at(-1);
+    const restored = this.restores.at(-1);
     if (!isAfter(restored)) {
       throw new KeysteadError(`${what}.before-restore`, { field, seen: `${notBefore}, restored ${restored?.time}` });
     }

@@ -76,7 +76,7 @@ const holders = (policy: Policy, roles: readonly Role[]): string =>
 /** Who sees to it that the quorum is there. */
 const ENFORCED: Readonly<Record<SensitiveAct, string>> = {
   'policy-change': 'keyd verifies every signature itself',
-  restore: 'by procedure',
+  restore: 'keyd verifies every signature itself, and is closed until then',
   'ca-rotation':
     'serve verifies every signature where a campaign would cut devices off; the keys themselves by procedure: it takes a ceremony',
   'ca-revocation':
