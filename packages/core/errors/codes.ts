@@ -716,6 +716,15 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a CRL from the field must be signed by one of the CAs of this backup',
   },
+  // ---- revocations that keyd takes by statements
+  'revocation.act-forbidden': {
+    kind: 'invalid',
+    rule: 'an order to revoke or to hold is taken here; a release, by releaseHold',
+  },
+  'revocation.batch-foreign': {
+    kind: 'forbidden',
+    rule: 'an order for a batch lists the IDevIDs of its units and no other certificate of keyd',
+  },
   // ---- the quorum of a restore
   'restore.pending': {
     kind: 'conflict',

@@ -10,6 +10,7 @@ import {
 } from './firmware-entries.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
 import { RestoreAgreedEntry, RestoreRefusedEntry } from './restore-entries.ts';
+import { RevocationOrderEntry } from './revocation-entries.ts';
 import { TrustBundleEntry } from './trust-entry.ts';
 import { TufRootEntry, TufStatusEntry } from './tuf-entries.ts';
 import { issuerId, listedIssuer, perIssuer } from './wire-types.ts';
@@ -112,6 +113,8 @@ const RevocationsEntry = z.strictObject({
   /** The number of the first CRL that can have them. */
   since: z.int().min(1),
   revoked,
+  /** By whose word, where it is not the front end's: the hash of an order of people, or a CRL from the field at a restore. */
+  by: z.string().max(64).optional(),
 });
 
 /** A signed document: a provisioning record or evidence of an end. */
@@ -264,6 +267,7 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   PolicyEntry,
   KeyEntry,
   ReleaseEntry,
+  RevocationOrderEntry,
   SignOffEntry,
   RestoredEntry,
   RestoreAgreedEntry,

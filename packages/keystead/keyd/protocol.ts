@@ -23,6 +23,7 @@ import { FirmwareKeys, FirmwareSignatures, SignFirmware } from './wire/firmware.
 import { OrderFirmwareKey } from './wire/firmware-key.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
+import { OrderRevocation } from './wire/order-revocation.ts';
 import { Reconciliation, Resolve, SealParcel, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
 import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
@@ -471,6 +472,8 @@ export const OPERATIONS = {
   trustRevocations: TrustRevocations,
   // After a restore.
   agreeRestore: AgreeRestore,
+  // Revocations by several people.
+  orderRevocation: OrderRevocation,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

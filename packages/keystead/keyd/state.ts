@@ -30,6 +30,7 @@ import type {
   UnitKeyJournalEntry,
 } from './journal-entry.ts';
 import { type KnownRestore, Restores } from './restores.ts';
+import { RevocationOrders } from './revocation-orders.ts';
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
 import { SerialSet } from './serial-set.ts';
@@ -85,6 +86,8 @@ export class KeydState {
   readonly masters = new KnownMasters();
   /** The keys that keyd made for units. */
   readonly injections = new Injections();
+  /** The orders of people to revoke. */
+  readonly revocationOrders = new RevocationOrders();
   /** What is on hold, and what came off. */
   readonly holds = new Holds();
   /** The factory nodes, and what was taken in from them. */
@@ -127,6 +130,7 @@ export class KeydState {
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
     if (entry.kind === 'sign-off') this.endedSignOns.end(entry);
+    this.revocationOrders.replay(entry);
     this.rootList.replay(entry);
     this.firmware.replay(entry);
     this.firmwareAdoptions.replay(entry);
@@ -287,6 +291,16 @@ export class KeydState {
   idevidOf(deviceId: string): Unit['idevid'] {
     const taken = this.factories.idevidOf(deviceId);
     return taken === undefined ? this.#units.get(deviceId)?.idevid : { ...taken, notAfter: NO_END.getTime() };
+  }
+
+  /** The units that took part of a ticket here, with the IDevID that each got last, by its serial number. */
+  unitsOfTicket(ticketId: string): Map<Serial, { readonly deviceId: string; readonly issuer: IssuerId }> {
+    const found = new Map<Serial, { deviceId: string; issuer: IssuerId }>();
+    for (const [deviceId, { ticketId: of, idevid }] of this.#units) {
+      if (of === ticketId && idevid !== undefined)
+        found.set(idevid.serial, { deviceId, issuer: idevid.issuer as IssuerId });
+    }
+    return found;
   }
 
   /** The hash of the key that a unit was provisioned with. */

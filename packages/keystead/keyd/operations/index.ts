@@ -15,6 +15,7 @@ import { issue } from './issue.ts';
 import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
 import { makeUnitKey } from './make-unit-key.ts';
+import { orderRevocation } from './order-revocation.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
 import { reconciliation } from './reconciliation.ts';
@@ -89,6 +90,8 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   trustRevocations,
   // After a restore.
   agreeRestore,
+  // Revocations by several people.
+  orderRevocation,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */
