@@ -793,6 +793,17 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
         requestId: 'release',
       },
     ],
+    // packages/keystead/keyd/tests/revocation-order.test.ts has what is approved; here the policy asks for nobody besides.
+    [
+      'orderRevocation',
+      {
+        statements: [await signedBy(siege.bed, 'ada', release)],
+        list: [{ issuer: 'server', serials: [held] }],
+        requestId: 'o',
+      },
+    ],
+    // packages/keystead/backup/tests/restore-quorum.test.ts has a restore that is pending: here none is.
+    ['agreeRestore', { statements: [await signedBy(siege.bed, 'ada', release)], requestId: 'agree' }],
     ['signRootCrl', {}],
     // tests/attack/firmware.test.ts has what is approved: here nothing is.
     [

@@ -80,7 +80,7 @@ const ENFORCED: Readonly<Record<SensitiveAct, string>> = {
   'ca-rotation':
     'serve verifies every signature where a campaign would cut devices off; the keys themselves by procedure: it takes a ceremony',
   'ca-revocation':
-    'serve verifies every signature for what the CA issued, unless revocation.authority says otherwise; the CA itself by procedure: it takes a ceremony',
+    'keyd verifies every signature itself, of the CA and of what it issued, unless revocation.authority says otherwise',
   'firmware-signing': 'keyd verifies every signature itself, where the policy has firmware',
   'ceremony-witnesses': 'the transcript names them; their number is by procedure',
 };
