@@ -9,6 +9,8 @@ export interface FleetPlan {
   /** The same seed gives the same weather. Keys and serial numbers are random all the same. */
   readonly seed: number;
   readonly weather: Weather;
+  /** In how many of the lifetimes, the first ones, all that happens to the server happens; at most `lifetimes`. */
+  readonly eventful: number;
   /** New keys of the operational CA, at equal distances. */
   readonly rotations: number;
   /** The share of the devices whose batch is found to be compromised, and revoked. */
@@ -45,6 +47,7 @@ export const DEFAULT_PLAN: FleetPlan = {
   ldevidSeconds: 90 * DAY,
   graceSeconds: 30 * DAY,
   seed: 1,
+  eventful: 10,
   rotations: 3,
   compromised: 0.01,
   outages: 3,
@@ -66,3 +69,7 @@ export const RENEWED_AT = 0.625;
 
 /** How long the simulation runs, seconds: until each device would have had its lifetimes. */
 export const lengthOf = (plan: FleetPlan): number => plan.lifetimes * RENEWED_AT * plan.ldevidSeconds;
+
+/** The part of it in which keys are rotated and compromised, a batch is revoked and the server is away, seconds. */
+export const eventsOf = (plan: FleetPlan): number =>
+  Math.min(plan.eventful, plan.lifetimes) * RENEWED_AT * plan.ldevidSeconds;

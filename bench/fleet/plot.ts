@@ -11,7 +11,7 @@ export function plotPage(run: FleetRun, found: Findings): string {
   const days = run.tally.byDay(run.end.getTime());
   const gaps = CAUSES.filter((cause) => cause !== 'none').map((cause) => {
     const hours = days.map(() => 0);
-    for (const gap of run.tally.gaps) {
+    for (const gap of run.tally.counts.gaps) {
       const day = Math.floor((gap.from - run.start.getTime()) / DAY);
       if (gap.cause === cause && gap.inGrace && day < hours.length) hours[day] = (hours[day] ?? 0) + gap.ms / 3_600_000;
     }

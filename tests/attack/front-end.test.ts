@@ -819,6 +819,8 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
     ['trustBundles', { after: 0, limit: 10 }],
     ['trustStatus', {}],
     ['trustRevocations', { issuer: 'server', from: 0, limit: 10 }],
+    ['trustSerials', { issuer: 'server', from: 0, limit: 10 }],
+    ['trustIssuers', {}],
     ['firmwareSignatures', { key: 'pump-1', from: 0, limit: 10 }],
     ['firmwareKeys', {}],
     // tests/attack/firmware.test.ts has what is approved.

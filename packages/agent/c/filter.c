@@ -11,6 +11,7 @@
 
 enum level { LEVEL_APPROXIMATE = 1, LEVEL_EXACT = 2, LEVEL_LIST = 3 };
 enum form { FORM_NONE = 0, FORM_LIST = 1, FORM_RIBBON = 2 };
+enum flag { FLAG_INVERTED = 1, FLAG_THROUGH = 2 };
 
 /* Takes what is there, and never more; what is missing makes it unsound. */
 struct cursor {
@@ -29,6 +30,7 @@ struct ribbon {
 struct block {
   const uint8_t *issuer;
   bool inverted;
+  int64_t through; /* of its own, or that of the file */
   enum form form;
   uint8_t width;
   uint32_t count;
@@ -123,17 +125,26 @@ static void read_list(struct cursor *cursor, struct block *block) {
 }
 
 /* One block, so far that the next can be read; a look-up needs no more. */
-static bool read_block(struct cursor *cursor, struct block *block) {
+static bool read_block(struct cursor *cursor, const struct file *file, struct block *block) {
   (void)memset(block, 0, sizeof(*block));
   block->issuer = take(cursor, KS_SHA256_BYTES);
-  const uint64_t inverted = number(cursor, 1);
+  const uint64_t flags = number(cursor, 1);
   const uint64_t form = number(cursor, 1);
-  if (!cursor->sound || (inverted > 1u) || (form > (uint64_t)FORM_RIBBON)) {
+  if (!cursor->sound || (flags > ((uint64_t)FLAG_INVERTED | (uint64_t)FLAG_THROUGH)) ||
+      (form > (uint64_t)FORM_RIBBON)) {
     cursor->sound = false;
     return false;
   }
-  block->inverted = inverted == 1u;
+  block->inverted = (flags & (uint64_t)FLAG_INVERTED) != 0u;
+  block->through = file->through;
   block->form = (enum form)form;
+  if ((flags & (uint64_t)FLAG_THROUGH) != 0u) {
+    block->through = time_of(cursor);
+    /* One that is not earlier would be a second spelling of the file's own. */
+    if (block->through >= file->through) {
+      cursor->sound = false;
+    }
+  }
   if (block->form == FORM_LIST) {
     read_list(cursor, block);
   } else if (block->form == FORM_RIBBON) {
@@ -193,7 +204,7 @@ static bool read_file(struct ks_bytes bytes, struct file *file) {
   }
   struct cursor cursor = file->first;
   for (size_t index = 0; index < file->blocks; index += 1u) {
-    if (!read_block(&cursor, &block) || !is_canonical(&block)) {
+    if (!read_block(&cursor, file, &block) || !is_canonical(&block)) {
       return false;
     }
     if ((last != NULL) && (memcmp(last, block.issuer, KS_SHA256_BYTES) >= 0)) {
@@ -346,7 +357,7 @@ static bool find_block(struct ks_bytes bytes, const uint8_t *issuer, struct bloc
   }
   struct cursor cursor = file.first;
   for (size_t index = 0; index < file.blocks; index += 1u) {
-    if (!read_block(&cursor, block)) {
+    if (!read_block(&cursor, &file, block)) {
       return false;
     }
     if (ks_same_hash(block->issuer, issuer)) {
@@ -366,6 +377,17 @@ static bool normalise(struct ks_bytes *serial) {
     serial->length -= 1u;
   }
   return true;
+}
+
+int64_t ks_filter_through(const struct ks_filter *filter, const uint8_t issuer_spki_sha256[KS_SHA256_BYTES]) {
+  struct block block;
+  /* What the last file that knows an issuer says of it holds, also where it says less than one before. */
+  for (size_t left = filter->count; left > 0u; left -= 1u) {
+    if (find_block(filter->files[left - 1u], issuer_spki_sha256, &block)) {
+      return block.through;
+    }
+  }
+  return filter->through;
 }
 
 enum ks_status ks_filter_says(const struct ks_crypto *crypto, const struct ks_filter *filter,

@@ -280,8 +280,14 @@ enum ks_result ks_filter_open(const struct ks_crypto *crypto, const struct ks_by
                               const uint8_t named[KS_SHA256_BYTES], struct ks_filter *filter);
 
 /*
- * What the files say of a certificate, whatever the time: revoked or good; not covered for an issuer that none of them
- * knows.
+ * Until when the certificates of an issuer are covered: those whose notBefore is not later. For most issuers it is the
+ * `through` of the filter; for the CA of a factory that is offline it is earlier, since nobody knows what it has made.
+ */
+int64_t ks_filter_through(const struct ks_filter *filter, const uint8_t issuer_spki_sha256[KS_SHA256_BYTES]);
+
+/*
+ * What the files say of a certificate, whatever the time (ask ks_filter_through first): revoked or good; not covered for
+ * an issuer that none of them knows.
  * @param serial the content octets of the INTEGER, as they stand in the certificate.
  */
 enum ks_status ks_filter_says(const struct ks_crypto *crypto, const struct ks_filter *filter,
@@ -301,8 +307,8 @@ struct ks_peer_rules {
   int64_t now;
   const struct ks_filter *filter; /* NULL: none is there, and every status is unknown */
   /*
-   * For how long the status may be unknown: of a certificate that is newer than the filter, since its notBefore; of one
-   * that the filter covers, since the filter's end, until when it still tells what it knows. 0: never.
+   * For how long the status may be unknown: of a certificate that is newer than what the filter knows of its issuer, since
+   * its notBefore; of one that the filter covers, since the filter's end, until when it still tells what it knows. 0: never.
    */
   int64_t tolerate_unknown_seconds;
   bool cover_path; /* the status of every certificate below the anchor must be known; otherwise the leaf's alone */

@@ -19,8 +19,8 @@ static enum ks_result check_time(const struct ks_certificate *certificate, int64
 static enum ks_result check_status(const struct ks_crypto *crypto, const struct ks_certificate *certificate,
                                    const struct ks_peer_rules *rules) {
   const struct ks_filter *const filter = rules->filter;
-  /* A certificate that is newer than the filter has been unknown since it began. */
-  if ((filter == NULL) || (certificate->not_before > filter->through)) {
+  /* A certificate that is newer than what the filter knows of its issuer has been unknown since it began. */
+  if ((filter == NULL) || (certificate->not_before > ks_filter_through(filter, certificate->issuer_spki_sha256))) {
     return is_tolerated(rules, certificate->not_before) ? KS_OK : KS_PEER_UNKNOWN;
   }
   if ((rules->now >= filter->expires) && !is_tolerated(rules, filter->expires)) {

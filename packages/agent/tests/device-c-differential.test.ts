@@ -276,9 +276,19 @@ test('TEST-KEY-10 the C library opens thousands of filters and deltas, most of t
     ['most', new Set<Serial>(serials.slice(0, 880))],
     ['none', new Set<Serial>()],
   ]);
+  // What is known of one of them ends earlier, and in the last delta earlier than before.
+  const known = (day: number) => new Date(Date.UTC(2027, 0, day === 3 ? 1 : day) - 301_000);
   const source = (day: number) =>
     sourceOf(
-      names.map((name) => [issuerOf(name), serials, revoked.get(name) ?? new Set<Serial>()] as const),
+      names.map(
+        (name) =>
+          [
+            issuerOf(name),
+            serials,
+            revoked.get(name) ?? new Set<Serial>(),
+            name === 'many' ? known(day) : undefined,
+          ] as const,
+      ),
       day,
     );
   const base = buildFilter(source(1));

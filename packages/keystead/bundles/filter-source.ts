@@ -1,20 +1,31 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
-import { spkiSha256 } from '@keystead/core/crypto';
-import { filterBackdateSeconds, type IssuerId, type Policy, type TrustPolicy } from '@keystead/core/lifecycle';
-import { readCertificate } from '@keystead/core/x509';
-import type { KeydClient, Result } from '../keyd-client/index.ts';
+import {
+  factoryOfIssuer,
+  filterBackdateSeconds,
+  type ListedIssuer,
+  type Policy,
+  type TrustPolicy,
+} from '@keystead/core/lifecycle';
+import type { KeydClient } from '../keyd-client/index.ts';
 import type { Store } from '../store/index.ts';
+import { PackedSerials } from './packed-serials.ts';
 
 /** Certificates of one reading, so that nobody who writes waits long. */
 const PAGE = 5000;
+/** Serial numbers of one answer of keyd. */
+const TOLD = 20_000;
 /** So long a certificate may be on its way from keyd's journal into the records, seconds. */
 const UNDER_WAY_SECONDS = 120;
 
-/** One issuer's certificates as a thread can be given them. */
+/** One issuer's certificates, as a thread can be given them. */
 export interface ListedSerials {
   readonly issuerSpkiSha256: SpkiSha256;
-  readonly serials: readonly Serial[];
-  readonly revoked: ReadonlySet<Serial>;
+  /** All of them, also those that are revoked; some may stand there twice. */
+  readonly serials: PackedSerials['pieces'];
+  readonly revoked: PackedSerials['pieces'];
+  readonly count: number;
+  /** Until when they are known, where that is earlier than for the others; milliseconds since 1970. */
+  readonly through: number | undefined;
 }
 
 /** What a filter is built from. Times are milliseconds since 1970. */
@@ -25,59 +36,83 @@ export interface CollectedSource {
   readonly expires: number;
 }
 
+/** What is asked of keyd for a filter. */
+export type FilterKeyd = Pick<KeydClient, 'trustRevocations' | 'trustSerials' | 'trustIssuers'>;
+
 interface From {
   readonly store: Store;
-  readonly keyd: Pick<KeydClient, 'trustRevocations'>;
+  readonly keyd: FilterKeyd;
   readonly policy: Policy;
-  /** Every key of the CAs, as keyd tells them. */
-  readonly issuers: Result<'trust'>['issuers'];
   readonly now: Date;
+  /** Asks keyd for every certificate of its own too: where records and journal do not agree. */
+  readonly whole: boolean;
 }
 
 /**
- * Reads what a filter is built from, in pieces: every certificate that was issued and has not ended, from the records, and
- * which of them are revoked or on hold, from keyd, whose list is what counts. The time is that of before the reading:
- * what is issued meanwhile is not covered. REQ-KEY-REV-04
+ * Reads what a filter is built from, in pieces: every certificate that was issued and has not ended, from the records
+ * (those that factories made from keyd, which knows what they have told), and which of them are revoked or on hold, from
+ * keyd, whose list is what counts. The time is that of before the reading: what is issued meanwhile is not covered.
+ * REQ-KEY-REV-04
  */
 export async function collectSource(from: From, rule: NonNullable<TrustPolicy['filter']>): Promise<CollectedSource> {
-  const { store, keyd, policy, now } = from;
-  const issuers = from.issuers.filter(({ ca }) => rule.issuers.includes(ca));
+  const { keyd, policy, now } = from;
   const date = Math.floor(now.getTime() / 1000) * 1000;
-  const living = new Map<IssuerId, Set<Serial>>(issuers.map(({ id }) => [id, new Set()]));
-  const take = (rows: readonly { serial: Serial; issuer: string; notAfter: number }[]): string | undefined => {
-    for (const { serial, issuer, notAfter } of rows) if (notAfter > date) living.get(issuer as IssuerId)?.add(serial);
-    return rows.length === PAGE ? rows.at(-1)?.serial : undefined;
-  };
-  for (let after: string | undefined = '00'; after !== undefined; await turn()) {
-    const at: string = after;
-    after = take(store.read(({ trustBundles }) => trustBundles.serials(at, PAGE)));
-  }
-  for (const { id } of issuers) {
-    for (let after: string | undefined = '00'; after !== undefined; await turn()) {
-      const at: string = after;
-      after = take(store.read(({ trustBundles }) => trustBundles.journalSerials(id, at, PAGE)));
-    }
-  }
   const listed: ListedSerials[] = [];
-  for (const { id, certificate } of issuers) {
-    const revoked = await revokedOf(keyd, id);
-    const serials = living.get(id) ?? new Set<Serial>();
-    for (const serial of revoked) serials.add(serial);
-    const issuerSpkiSha256 = spkiSha256(readCertificate(certificate).spki);
-    listed.push({ issuerSpkiSha256, serials: [...serials], revoked });
+  for (const { issuer, spkiSha256, through, commissioned } of (await keyd.trustIssuers()).issuers) {
+    const serials = new PackedSerials();
+    let count = 0;
+    const take = (serial: Serial): void => {
+      serials.add(serial);
+      count += 1;
+    };
+    const recorded = factoryOfIssuer(issuer) === undefined;
+    if (recorded) await recordsOf(from, issuer, date, take);
+    if (!recorded || from.whole) await told((page) => keyd.trustSerials(page), issuer, take);
+    commissioned.forEach(take);
+    const revoked = new PackedSerials();
+    await told(
+      (page) => keyd.trustRevocations(page),
+      issuer,
+      (serial) => {
+        revoked.add(serial);
+        take(serial);
+      },
+    );
+    listed.push({
+      ...{ issuerSpkiSha256: spkiSha256, serials: serials.pieces, revoked: revoked.pieces, count },
+      through: through?.getTime(),
+    });
   }
   const backdateSeconds = filterBackdateSeconds(policy, rule) + UNDER_WAY_SECONDS;
   return { issuers: listed, date, backdateSeconds, expires: date + rule.seconds * 1000 };
 }
 
-async function revokedOf(keyd: From['keyd'], issuer: IssuerId): Promise<Set<Serial>> {
-  const found = new Set<Serial>();
+async function recordsOf({ store }: From, issuer: ListedIssuer, date: number, take: (serial: Serial) => void) {
+  // By their end: what ended in fifteen years is never read.
+  for (let after = { notAfter: date, serial: 'ff' }; ; await turn()) {
+    const at = after;
+    const rows = store.read(({ trustBundles }) => trustBundles.living(issuer, at, PAGE));
+    for (const { serial } of rows) take(serial);
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < PAGE) break;
+    after = last;
+  }
+  for (let after: string | undefined = '00'; after !== undefined; await turn()) {
+    const at: string = after;
+    const rows = store.read(({ trustBundles }) => trustBundles.journalSerials(issuer, at, PAGE));
+    for (const { serial, notAfter } of rows) if (notAfter > date) take(serial);
+    after = rows.length === PAGE ? rows.at(-1)?.serial : undefined;
+  }
+}
+
+type Asked = FilterKeyd['trustRevocations'];
+
+async function told(ask: Asked, issuer: ListedIssuer, take: (serial: Serial) => void): Promise<void> {
   for (let from = 0, end = false; !end; ) {
-    const page = await keyd.trustRevocations({ issuer, from, limit: 20_000 });
-    for (const serial of page.serials) found.add(serial);
+    const page = await ask({ issuer, from, limit: TOLD });
+    page.serials.forEach(take);
     ({ next: from, end } = page);
   }
-  return found;
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -4,6 +4,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { buildDelta, buildFilter } from '@keystead/core/trust';
 import type { FilterChain } from './files.ts';
 import type { CollectedSource } from './filter-source.ts';
+import { PackedSerials } from './packed-serials.ts';
 
 /** More are built on a thread of their own: requests would wait. */
 const MOST_HERE = 20_000;
@@ -18,11 +19,15 @@ export interface FilterWork {
 export function buildOf({ source, chain: [base, ...deltas] }: FilterWork): Uint8Array {
   const { issuers, date, backdateSeconds, expires } = source;
   const from = {
-    issuers: issuers.map(({ issuerSpkiSha256, serials, revoked }) => ({
-      issuerSpkiSha256,
-      serials,
-      isRevoked: (serial: Serial) => revoked.has(serial),
-    })),
+    issuers: issuers.map(({ issuerSpkiSha256, serials, revoked, through }) => {
+      const listed = new Set(new PackedSerials(revoked));
+      return {
+        issuerSpkiSha256,
+        serials: new PackedSerials(serials),
+        isRevoked: (serial: Serial) => listed.has(serial),
+        ...(through === undefined ? {} : { through: new Date(through) }),
+      };
+    }),
     date: new Date(date),
     backdateSeconds,
     expires: new Date(expires),
@@ -30,12 +35,14 @@ export function buildOf({ source, chain: [base, ...deltas] }: FilterWork): Uint8
   return base === undefined ? buildFilter(from) : buildDelta(from, base, deltas);
 }
 
-/** The same without holding anybody up. @throws KeysteadError `filter.unsolvable`. */
+/** The same without holding anybody up; the source is given away. @throws KeysteadError `filter.unsolvable`. */
 export async function buildAside(work: FilterWork): Promise<Uint8Array> {
-  const count = work.source.issuers.reduce((sum, { serials }) => sum + serials.length, 0);
-  if (count <= MOST_HERE) return buildOf(work);
+  const { issuers } = work.source;
+  const total = issuers.reduce((sum, { count }) => sum + count, 0);
+  if (total <= MOST_HERE) return buildOf(work);
+  const transferList = issuers.flatMap(({ serials, revoked }) => [...serials, ...revoked].map(({ buffer }) => buffer));
   return new Promise((resolve, reject) => {
-    const thread = new Worker(new URL('./filter-thread.ts', import.meta.url), { workerData: work });
+    const thread = new Worker(new URL('./filter-thread.ts', import.meta.url), { workerData: work, transferList });
     thread.once('message', (bytes: Uint8Array) => resolve(bytes));
     thread.once('error', (cause) => reject(new KeysteadError('filter.unsolvable', { field: 'serials', cause })));
     thread.once('exit', (code) => {

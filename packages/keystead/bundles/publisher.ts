@@ -8,7 +8,7 @@ import type { AuditEvent } from '../audit/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import type { Store, TrustBundleRow } from '../store/index.ts';
 import { BundleFiles, type FilterChain } from './files.ts';
-import { type CollectedSource, collectSource } from './filter-source.ts';
+import { type CollectedSource, collectSource, type FilterKeyd } from './filter-source.ts';
 import { buildAside } from './filter-work.ts';
 
 /** What was revoked while a filter was built makes keyd refuse it: then it is built again. */
@@ -20,8 +20,7 @@ const MOST_IN_FORCE = 1000;
 
 export interface BundleDeps {
   readonly store: Store;
-  readonly keyd: Pick<KeydClient, 'signTrustBundle' | 'trustBundles' | 'trustStatus' | 'trustRevocations'>;
-  readonly issuers: Result<'trust'>['issuers'];
+  readonly keyd: Pick<KeydClient, 'signTrustBundle' | 'trustBundles' | 'trustStatus' | keyof FilterKeyd>;
   readonly clock: Clock;
   readonly audit: AppendAudit;
   readonly refusals: RefusalLog;
@@ -147,7 +146,8 @@ export class BundlePublisher {
 
   async #ask(statements: readonly string[], requestId: string): Promise<Result<'signTrustBundle'>> {
     for (let attempt = 1; ; attempt += 1) {
-      // The second one stands alone: what is wrong may be in what it would change.
+      // The second one stands alone, and is of all that keyd knows: what is wrong may be in what it would change, or keyd
+      // may have issued what is not in the records.
       const filter = await this.#filter(attempt > 1);
       try {
         return await this.#deps.keyd.signTrustBundle({ statements: [...statements], filter: [...filter], requestId });
@@ -161,10 +161,10 @@ export class BundlePublisher {
 
   /** The filter as of now, durable on the disk, with all that it changes. */
   async #filter(alone: boolean): Promise<readonly Uint8Array[]> {
-    const { policy, clock, store, keyd, issuers } = this.#deps;
+    const { policy, clock, store, keyd } = this.#deps;
     const rule = policy.trust?.filter;
     if (rule === undefined) return [];
-    const source = await collectSource({ store, keyd, policy, issuers, now: clock.now() }, rule);
+    const source = await collectSource({ store, keyd, policy, now: clock.now(), whole: alone }, rule);
     const newest = this.last()?.filterSha256 ?? undefined;
     const before = newest === undefined || alone ? undefined : await this.files.chain(newest, rule.mostDeltas);
     const chain =

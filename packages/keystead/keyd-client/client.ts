@@ -288,6 +288,16 @@ export class KeydClient {
     return this.#call('trustRevocations', params);
   }
 
+  /** Of which certificates of an issuer a revocation filter must say whether they are revoked. */
+  trustSerials(params: Params<'trustSerials'>): Promise<Result<'trustSerials'>> {
+    return this.#call('trustSerials', params);
+  }
+
+  /** Whose certificates a revocation filter covers. */
+  trustIssuers(): Promise<Result<'trustIssuers'>> {
+    return this.#call('trustIssuers', {});
+  }
+
   /** The keys for firmware of the policy in force, with their certificates. */
   firmwareKeys(): Promise<Result<'firmwareKeys'>> {
     return this.#call('firmwareKeys', {});

@@ -12,7 +12,7 @@ import type {
   SignedAuthorisation,
   SignedTicket,
 } from '@keystead/core/lifecycle';
-import { ROOT_CRL_KEY, requireTransition } from '@keystead/core/lifecycle';
+import { ROOT_CRL_KEY, requireSameFleet, requireTransition } from '@keystead/core/lifecycle';
 import { readCertificate, type WeakKeys } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
@@ -344,6 +344,13 @@ export class KeydContext {
     return this.state.timeAt(this.#clock.now());
   }
 
+  /** The next whole second: from here on nothing is dated before it. @throws KeysteadError `clock.went-back`. */
+  nextSecond(): Date {
+    this.now();
+    this.state.sawTime((Math.floor(this.#clock.now().getTime() / 1000) + 1) * 1000);
+    return new Date(this.state.lastTime);
+  }
+
   /**
    * The time by which to stamp now. Journal and floor each judge the clock itself, so that what they let it go back does
    * not add up to more than a token's accuracy. @throws KeysteadError `clock.went-back`.
@@ -396,6 +403,7 @@ export class KeydContext {
       }
       // Here and not at each start: a policy of before this rule stays one that was put in force.
       requireTransition(this.policy, next.policy);
+      requireSameFleet(this.state.trust.last?.entry.fleet ?? this.policy.trust?.fleet, next.policy);
       requireCustody(next.policy, this.#keys);
       // A factory node has no keys for firmware.
       if (this.hierarchy.node === undefined) requireMakeable(this.#keystore, next.policy);

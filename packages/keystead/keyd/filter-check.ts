@@ -1,19 +1,17 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
-import { randomBytes, spkiSha256 } from '@keystead/core/crypto';
+import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { filterBackdateSeconds, type IssuerId, type TrustPolicy, trustPolicy } from '@keystead/core/lifecycle';
-import { CarriedFilter, decodeFilter, filterSha256 } from '@keystead/core/trust';
-import { readCertificate } from '@keystead/core/x509';
+import { filterBackdateSeconds, type TrustPolicy, trustPolicy } from '@keystead/core/lifecycle';
+import { CarriedFilter, decodeFilter, type FilterFile, filterSha256 } from '@keystead/core/trust';
 import type { KeydContext } from './context.ts';
+import { commissionedBy, type FilteredIssuer, filteredIssuers, issuedBy, listedOf } from './filtered.ts';
 
-/** As many are looked up before others have a turn. */
-const AT_ONCE = 1000;
-/** Of more certificates than this that are not revoked, so many are looked up, from a random one on. */
-const MOST_GOOD_LOOKED_UP = 100_000;
+/** As many are looked up before others have a turn: a millisecond or two. */
+const AT_ONCE = 500;
 /** How far the clock of the front end may be ahead, seconds. */
 const AHEAD = 2;
 /** By how much less a filter may cover than it could: what was being issued when the records were read. */
+const LEAST_SLACK_SECONDS = 60;
 const MOST_SLACK_SECONDS = 3600;
 
 /** A filter that keyd has compared with what it knows. */
@@ -28,16 +26,11 @@ export interface CheckedFilter {
 
 type FilterRule = NonNullable<TrustPolicy['filter']>;
 
-/** The issuers that a filter covers: every key of each CA of the policy. */
-export const filteredIssuers = (keyd: KeydContext, { issuers }: FilterRule): { id: IssuerId; spki: SpkiSha256 }[] =>
-  keyd.hierarchy.issuers
-    .filter(({ ca }) => issuers.includes(ca))
-    .map(({ id, certificate }) => ({ id, spki: spkiSha256(readCertificate(certificate).spki) }));
-
 /**
- * Compares a filter, as the front end built it, with keyd's own lists: it covers the CAs of the policy and no other, its
- * times are right, each certificate that keyd issued, lists as revoked or on hold and that has not ended is revoked by it,
- * and none of those that keyd looks up besides is. REQ-KEY-REV-04
+ * Compares a filter, as the front end built it, with keyd's own lists: it covers the CAs of the policy and no other, each
+ * until when keyd knows its certificates; its times are right; and of every certificate that it covers, that keyd or a
+ * factory issued and that has not ended, it says what keyd's list says. One by one and a few at a time, so that a million
+ * take seconds, no memory, and nobody's turn. REQ-KEY-REV-04
  * @param files the filter that stands alone, then its deltas.
  * @throws KeysteadError `trust-bundle.filter-refused` with what is wrong, `filter.malformed`, `filter.base-differs`.
  */
@@ -65,7 +58,8 @@ export async function checkFilter(
   requireIssuers(files, issuers);
   // Before the first look-up: what is listed while they last makes the next one urgent.
   const { revocationCount: revocations } = keyd.state;
-  for (const { id, spki } of issuers) await compare(keyd, carried, { id, spki }, file.date);
+  for (const issuer of issuers) requireKnown(file, issuer);
+  for (const issuer of issuers) await compare(keyd, carried, issuer, file.date);
   return { sha256: filterSha256(newest), date: file.date, expires: file.expires, revocations };
 }
 
@@ -85,7 +79,7 @@ function requireTimes(
   if (date < before) throw refused('filter.date', `${iso(date)}, before that of the last one, ${iso(before)}`);
   requireFresh(date, rule, now);
   const slack = date - through - backdated;
-  if (slack < 0 || slack > MOST_SLACK_SECONDS)
+  if (slack < LEAST_SLACK_SECONDS || slack > MOST_SLACK_SECONDS)
     throw refused(
       'filter.through',
       `${date - through} s before its date, where certificates are dated back ${backdated} s`,
@@ -100,7 +94,7 @@ export function requireFresh(date: number, { everySeconds }: FilterRule, now: nu
 }
 
 /** What is covered by one file is covered by all that go with it: a certificate of a CA that is left out would be good. */
-function requireIssuers(files: readonly Uint8Array[], issuers: readonly { id: string; spki: SpkiSha256 }[]): void {
+function requireIssuers(files: readonly Uint8Array[], issuers: readonly FilteredIssuer[]): void {
   const wanted = issuers.map(({ spki }) => spki).sort();
   files.forEach((bytes, index) => {
     const told = decodeFilter(bytes).blocks.map((block) => block.issuerSpkiSha256);
@@ -113,32 +107,49 @@ function requireIssuers(files: readonly Uint8Array[], issuers: readonly { id: st
   });
 }
 
+/**
+ * A factory's certificates are covered until when all of them are known here and not a second longer: of what it has not
+ * told yet nobody can say that it is good. Nor for less, or a revocation could be hidden behind it.
+ */
+function requireKnown({ date, through, blocks }: FilterFile, { id, spki, known }: FilteredIssuer): void {
+  const told = blocks.find(({ issuerSpkiSha256 }) => issuerSpkiSha256 === spki)?.through ?? through;
+  const right = Math.min(through, known?.until ?? through);
+  // A consignment came while the filter was built.
+  const isBehind = known !== undefined && told < right && known.changedAt >= (date - AHEAD) * 1000;
+  if (told === right || isBehind) return;
+  throw refused('filter.through', `${id} until ${iso(told)}, where its certificates are known until ${iso(right)}`);
+}
+
 async function compare(
   keyd: KeydContext,
   carried: CarriedFilter,
-  { id, spki }: { id: IssuerId; spki: SpkiSha256 },
+  { id, spki }: FilteredIssuer,
   date: number,
 ): Promise<void> {
-  const listed = keyd.state.listedAndLiving(id, date);
-  await inTurns(listed, (serial) => {
+  const listed = (serial: Serial): void => {
     if (carried.says(spki, serial) !== true) throw refused('filter', `${id} ${serial} is revoked, and not in it`);
-  });
-  const living = keyd.state.living(id, date);
-  const from = living.length <= MOST_GOOD_LOOKED_UP ? 0 : Buffer.from(randomBytes(4)).readUInt32BE() % living.length;
-  const some = from === 0 ? living.slice(0, MOST_GOOD_LOOKED_UP) : around(living, from);
-  await inTurns(some, (serial) => {
+  };
+  // What is listed after this has gone by makes the next filter urgent.
+  const good = (serial: Serial): void => {
     if (carried.says(spki, serial) === true && !keyd.state.isListed(id, serial))
       throw refused('filter', `${id} ${serial} is not revoked, and in it`);
-  });
+  };
+  const span = { begunBy: carried.through(spki), endingAfter: date };
+  await inTurns(serialsOf(listedOf(keyd, id, date)), listed);
+  await inTurns(serialsOf(issuedBy(keyd, id, span)), good);
+  await inTurns(commissionedBy(keyd, id, span), good);
 }
 
-const around = (all: readonly Serial[], from: number): Serial[] =>
-  [...all.slice(from), ...all.slice(0, from)].slice(0, MOST_GOOD_LOOKED_UP);
+function* serialsOf(placed: Iterable<readonly [unknown, Serial]>): Generator<Serial> {
+  for (const [, serial] of placed) yield serial;
+}
 
-async function inTurns(serials: readonly Serial[], look: (serial: Serial) => void): Promise<void> {
-  for (let at = 0; at < serials.length; at += AT_ONCE) {
-    if (at > 0) await turn();
-    for (const serial of serials.slice(at, at + AT_ONCE)) look(serial);
+async function inTurns(serials: Iterable<Serial>, look: (serial: Serial) => void): Promise<void> {
+  let looked = 0;
+  for (const serial of serials) {
+    look(serial);
+    looked += 1;
+    if (looked % AT_ONCE === 0) await turn();
   }
 }
 

@@ -31,7 +31,14 @@ import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import { SignTimestamp } from './wire/sign-timestamp.ts';
 import { SignOff, stationOrder } from './wire/station.ts';
-import { SignTrustBundle, TrustBundles, TrustRevocations, TrustStatus } from './wire/trust.ts';
+import {
+  SignTrustBundle,
+  TrustBundles,
+  TrustIssuers,
+  TrustRevocations,
+  TrustSerials,
+  TrustStatus,
+} from './wire/trust.ts';
 import { SignTufStatus, TufRepositoriesOperation } from './wire/tuf.ts';
 import { challengeElement, DeriveUnitKey, makeUnitKey, unitWay } from './wire/unit-ways.ts';
 import {
@@ -470,6 +477,8 @@ export const OPERATIONS = {
   trustBundles: TrustBundles,
   trustStatus: TrustStatus,
   trustRevocations: TrustRevocations,
+  trustSerials: TrustSerials,
+  trustIssuers: TrustIssuers,
   // After a restore.
   agreeRestore: AgreeRestore,
   // Revocations by several people.

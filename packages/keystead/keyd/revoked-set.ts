@@ -111,12 +111,23 @@ export class RevokedSet {
     if (this.#records - this.#size > Math.max(CLEAR_FROM, this.#size)) this.#clear();
   }
 
-  /** The serial numbers on the list. */
-  serials(): Serial[] {
-    const found: Serial[] = [];
-    for (const { octets, from, length } of this.#entries({}))
-      found.push(toHex(octets.subarray(from, from + length)) as Serial);
-    return found;
+  /**
+   * The serial numbers on the list, each with the number of its record, one at a time. What is added meanwhile is not among
+   * them.
+   * @param from the first record to look at.
+   */
+  *listed(from = 0): Generator<readonly [record: number, serial: Serial]> {
+    // When it is cleared, these stay as they are.
+    const segments = [...this.#segments];
+    const records = this.#records;
+    for (let record = from; record < records; record += 1) {
+      const segment = segments[Math.floor(record / RECORDS_PER_SEGMENT)];
+      const at = (record % RECORDS_PER_SEGMENT) * RECORD;
+      if (segment === undefined || !isListed(segment, at)) continue;
+      let first = at;
+      while (segment[first] === 0 && first < at + OCTETS - 1) first += 1;
+      yield [record, toHex(segment.subarray(first, at + OCTETS)) as Serial];
+    }
   }
 
   /**

@@ -33,7 +33,7 @@ import { type KnownRestore, Restores } from './restores.ts';
 import { RevocationOrders } from './revocation-orders.ts';
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
-import { SerialSet } from './serial-set.ts';
+import { type Life, SerialSet } from './serial-set.ts';
 import { EndedSignOns } from './sign-ons.ts';
 import { Stations } from './stations.ts';
 import { TrustBundles } from './trust-bundles.ts';
@@ -61,7 +61,7 @@ interface Unit {
 /** What is remembered of a certificate besides the count. */
 type Certified = Pick<
   CertificateJournalEntry,
-  'serial' | 'issuer' | 'profile' | 'subject' | 'spkiSha256' | 'notAfter' | 'ticket' | 'shards'
+  'serial' | 'issuer' | 'profile' | 'subject' | 'spkiSha256' | 'notBefore' | 'notAfter' | 'ticket' | 'shards'
 >;
 
 /**
@@ -257,21 +257,21 @@ export class KeydState {
 
   /** Takes a certificate into account whose entry in the journal is durable. */
   takeCertificate(entry: Certified): void {
-    const { serial, issuer, subject, notAfter, ticket, shards } = entry;
+    const { serial, issuer, subject, notBefore, notAfter, ticket, shards } = entry;
     this.#certificates += 1;
     this.stations.saw(entry);
     this.tsaCertificates.saw(entry);
-    this.sawSerial(issuer, serial as Serial, Date.parse(notAfter));
+    this.sawSerial(issuer, serial as Serial, { notBefore: Date.parse(notBefore), notAfter: Date.parse(notAfter) });
     if (shards !== undefined) this.lists(issuer).sawSharding(shards, Date.parse(notAfter));
     const unit = ticket === undefined ? undefined : this.#units.get(subject);
     if (unit !== undefined) unit.idevid = { issuer, serial: serial as Serial, notAfter: Date.parse(notAfter) };
   }
 
-  /** Takes note of a certificate of this CA. @param notAfter milliseconds since 1970; without it, it never ends. */
-  sawSerial(issuer: IssuerId, serial: Serial, notAfter?: number): void {
+  /** Takes note of a certificate of this CA; without its life, it has begun and never ends. */
+  sawSerial(issuer: IssuerId, serial: Serial, life?: Life): void {
     const known = this.#issued.get(issuer) ?? new SerialSet();
     this.#issued.set(issuer, known);
-    known.add(serial, notAfter);
+    known.add(serial, life);
   }
 
   /**
@@ -424,26 +424,26 @@ export class KeydState {
     return known;
   }
 
-  /** Goes up by each revocation and hold that is listed, and by each release: whether anything has happened since. */
-  get revocationCount(): number {
-    return this.#listings + this.holds.releases;
-  }
-
-  /** The certificates of one of keyd's own issuers that end after `at`, seconds since 1970. */
-  living(issuer: IssuerId, at: number): Serial[] {
-    return this.#issued.get(issuer)?.endingAfter(at) ?? [];
-  }
-
   /**
-   * Those that are listed, for good or on hold, and have not ended at `at`. One that stands in no journal of keyd's, since
-   * a restore forgot that it was issued, is taken for one that has not ended.
+   * Goes up by each revocation and hold that is listed, by each release, and by each factory that is stopped: whether
+   * anything has happened since that makes a filter of before say too much.
    */
-  listedAndLiving(issuer: IssuerId, at: number): Serial[] {
-    const issued = this.#issued.get(issuer);
-    const hasEnded = (serial: Serial): boolean => issued?.has(serial) === true && !issued.endsAfter(serial, at);
-    const held = [...this.holds.of(issuer)].map(({ serial }) => serial);
-    const revoked = this.#lists.get(issuer)?.revoked.serials() ?? [];
-    return [...revoked, ...held].filter((serial) => !hasEnded(serial));
+  get revocationCount(): number {
+    return this.#listings + this.holds.releases + this.factories.consigned.histories.stops;
+  }
+
+  /** The certificates of one of keyd's own issuers, see `SerialSet.living`. */
+  issued(
+    issuer: ListedIssuer,
+    ...span: Parameters<SerialSet['living']>
+  ): Iterable<readonly [place: number, serial: Serial]> {
+    return this.#issued.get(issuer as IssuerId)?.living(...span) ?? [];
+  }
+
+  /** Whether keyd issued it and it has ended at `at`, seconds since 1970. */
+  hasEnded(issuer: ListedIssuer, serial: Serial, at: number): boolean {
+    const issued = this.#issued.get(issuer as IssuerId);
+    return issued?.has(serial) === true && !issued.endsAfter(serial, at);
   }
 
   /** Whether keyd lists this certificate for good. */

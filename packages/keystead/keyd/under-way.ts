@@ -4,19 +4,32 @@
  */
 export class UnderWay {
   readonly #requests = new Map<string, number>();
+  /** When each operation began, milliseconds since 1970. */
+  readonly #began = new Set<{ readonly at: number }>();
 
   has(requestId: string): boolean {
     return this.#requests.has(requestId);
   }
 
-  /** Runs an operation of a request; operations without one are not told of. */
-  async during<T>(params: object, work: () => Promise<T>): Promise<T> {
+  /** When the oldest of them began, milliseconds since 1970: it dates nothing earlier. Undefined for none. */
+  get oldest(): number | undefined {
+    return this.#began.size === 0 ? undefined : Math.min(...[...this.#began].map(({ at }) => at));
+  }
+
+  /**
+   * Runs an operation of a request; operations without one are not told of.
+   * @param at the latest time that was seen, milliseconds since 1970.
+   */
+  async during<T>(params: object, at: number, work: () => Promise<T>): Promise<T> {
     const requestId = 'requestId' in params ? String(params.requestId) : undefined;
     if (requestId === undefined) return work();
     this.#requests.set(requestId, (this.#requests.get(requestId) ?? 0) + 1);
+    const begun = { at };
+    this.#began.add(begun);
     try {
       return await work();
     } finally {
+      this.#began.delete(begun);
       const left = (this.#requests.get(requestId) ?? 1) - 1;
       if (left === 0) this.#requests.delete(requestId);
       else this.#requests.set(requestId, left);

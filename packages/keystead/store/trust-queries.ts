@@ -1,4 +1,5 @@
 import type { Serial } from '@keystead/core/bytes';
+import { sql } from 'kysely';
 import type { Dialect } from './dialect.ts';
 import { bytesOf, compileQuery } from './query.ts';
 
@@ -129,19 +130,21 @@ export function trustQueries(dialect: Dialect) {
         .orderBy('bundle_version', 'desc')
         .limit(100),
     ),
-    /** Serial numbers of certificates after one, with what tells whether they have ended. */
-    serialsAfter: query<{ after: string; count: number }>()((q, a) =>
+    /** Serial numbers of one issuer's certificates that end after a time, by their end. */
+    livingAfter: query<{ issuer: string; notAfter: number; serial: string; count: number }>()((q, a) =>
       q
         .selectFrom('certificate')
-        .select([hex<Serial>('serial').as('serial'), 'issuer', 'not_after as notAfter'])
-        .where('serial', '>', bytesOf(a.after))
+        .select([hex<Serial>('serial').as('serial'), 'not_after as notAfter'])
+        .where('issuer', '=', a.issuer as never)
+        .where(sql<boolean>`(not_after, serial) > (${a.notAfter}, ${bytesOf(a.serial)})`)
+        .orderBy('not_after')
         .orderBy('serial')
         .limit(a.count),
     ),
     journalSerialsAfter: query<{ issuer: string; after: string; count: number }>()((q, a) =>
       q
         .selectFrom('journal_certificate')
-        .select([hex<Serial>('serial').as('serial'), 'issuer', 'not_after as notAfter'])
+        .select([hex<Serial>('serial').as('serial'), 'not_after as notAfter'])
         .where('issuer', '=', a.issuer as never)
         .where('serial', '>', bytesOf(a.after))
         .orderBy('serial')

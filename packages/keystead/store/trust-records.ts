@@ -9,7 +9,6 @@ const MOST_SIGNER_CHANGES = 1000;
 /** A certificate as a filter knows it. Its end in milliseconds since 1970. */
 export interface SerialRow {
   readonly serial: Serial;
-  readonly issuer: string;
   readonly notAfter: number;
 }
 
@@ -40,12 +39,16 @@ export class TrustBundleReader {
     return this.statements.trustBundlesIn.all({ now, count });
   }
 
-  /** Up to `count` certificates of every issuer after a serial number ('' for the first), by it. */
-  serials(after: string, count: number): SerialRow[] {
-    return this.statements.serialsAfter.all({ after, count });
+  /** Up to `count` certificates of an issuer that end after that one, by their end and then by serial number. */
+  living(issuer: string, after: { readonly notAfter: number; readonly serial: string }, count: number): SerialRow[] {
+    const { notAfter, serial } = after;
+    return this.statements.livingAfter.all({ issuer, notAfter, serial, count });
   }
 
-  /** The same of those of one issuer that stand in keyd's journal alone. */
+  /**
+   * Up to `count` certificates of an issuer that stand in keyd's journal alone, after a serial number ('00' for the first),
+   * by it.
+   */
   journalSerials(issuer: string, after: string, count: number): SerialRow[] {
     return this.statements.journalSerialsAfter.all({ issuer, after, count });
   }

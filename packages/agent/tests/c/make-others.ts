@@ -75,7 +75,8 @@ export function makeFilters(peers: {
     ['through after its date', [changed(17, 255)], 'filter.malformed'],
     ['more blocks than there are', [changed(63, 6)], 'filter.malformed'],
     ['fewer blocks than there are', [changed(63, 4)], 'filter.malformed'],
-    ['inverted twice', [changed(64 + 32, 2)], 'filter.malformed'],
+    ['a flag that nobody knows', [changed(64 + 32, 4)], 'filter.malformed'],
+    ['an issuer that is covered for longer than the file', [changed(64 + 32, 2)], 'filter.malformed'],
     ['an unknown form', [changed(64 + 33, 3)], 'filter.malformed'],
     ...builtByHand(base),
   ];
@@ -117,6 +118,7 @@ function builtByHand(base: Uint8Array): [name: string, files: readonly Uint8Arra
     encodeFilter({ base: filterSha256(base), date, through, expires, blocks: [], ...more }),
   ];
   const none = block({ kind: 'none' });
+  const covering = (own: number) => encodeFilter({ ...times, blocks: [{ ...none, through: own }] });
   const issuersOf = (first: string, second: string) =>
     encodeFilter({
       ...times,
@@ -145,6 +147,9 @@ function builtByHand(base: Uint8Array): [name: string, files: readonly Uint8Arra
     ['bits behind the end of the second level', two(ribbon(224), full(231)), 'filter.malformed'],
     ['no bits behind the end', two(full(232), full(224)), 'ok'],
     ['issuers in order', [issuersOf('00'.repeat(32), '01'.repeat(32))], 'ok'],
+    ['an issuer that is covered for less', [covering(999)], 'ok'],
+    ['an issuer of which nothing is known yet', [covering(0)], 'ok'],
+    ['an issuer that says the time of the file again', [covering(1000)], 'filter.malformed'],
     ['issuers in another order', [issuersOf('01'.repeat(32), '00'.repeat(32))], 'filter.malformed'],
     ['an issuer twice', [issuersOf('01'.repeat(32), '01'.repeat(32))], 'filter.malformed'],
     ['an end with its date', [encodeFilter({ ...times, expires: 1000, blocks: [] })], 'filter.malformed'],
@@ -187,6 +192,8 @@ export async function makePeers(): Promise<{
   const ca = forge({ subject: ['CN=ca'], by: root, ...above });
   const badCa = forge({ subject: ['CN=bad ca'], by: root, ...above });
   const newCa = forge({ subject: ['CN=new ca'], by: root, ...above });
+  const factory = forge({ subject: ['CN=factory'], by: root, ...above });
+  const silent = forge({ subject: ['CN=silent factory'], by: root, ...above });
   const device = (by: ForgedCertificate, more: Wish = {}) =>
     forge({
       subject: ['CN=pump'],
@@ -200,20 +207,37 @@ export async function makePeers(): Promise<{
   const ended = device(ca, { notAfter: date(SECOND + DAY) });
   const young = device(ca, { notBefore: date(SECOND - 299) });
   const old = device(ca, { notBefore: date(SECOND - 300) });
+  // What the factory made is known until ten days ago; of the silent one nothing is.
+  const known = SECOND - 10 * DAY;
+  const [told, stolen] = [device(factory), device(factory, { notBefore: date(known) })];
+  const untold = device(factory, { notBefore: date(known + 1) });
+  const ofSilent = device(silent);
   const hexOf = ({ der }: ForgedCertificate) => readCertificate(der).serial;
-  const of = (by: ForgedCertificate, issued: readonly ForgedCertificate[], bad: readonly ForgedCertificate[]) =>
-    [spkiSha256(by.key.spki) as SpkiSha256, issued.map(hexOf), new Set(bad.map(hexOf))] as const;
+  const of = (
+    by: ForgedCertificate,
+    issued: readonly ForgedCertificate[],
+    bad: readonly ForgedCertificate[],
+    through?: number,
+  ) =>
+    [
+      spkiSha256(by.key.spki) as SpkiSha256,
+      issued.map(hexOf),
+      new Set(bad.map(hexOf)),
+      through === undefined ? undefined : date(through),
+    ] as const;
   const filter = buildFilter({
     ...sourceOf([
-      of(root, [ca, badCa, newCa], [badCa]),
+      of(root, [ca, badCa, newCa, factory, silent], [badCa]),
       of(ca, [good, revoked, ended, old], [revoked]),
       of(badCa, [ofBadCa], []),
+      of(factory, [told, stolen], [stolen], known),
+      of(silent, [], [], 0),
     ]),
     date: date(AT.date),
     backdateSeconds: 300,
     expires: date(AT.expires),
   });
-  const all = [root, ca, badCa, newCa];
+  const all = [root, ca, badCa, newCa, factory, silent];
   const carried = CarriedFilter.open(filter);
   type Rules = { now?: number; tolerate?: number; cover?: 'leaf' | 'path'; filter?: null };
   const vector = async (
@@ -233,7 +257,9 @@ export async function makePeers(): Promise<{
       ...(rules.filter === null ? {} : { filter: carried }),
       cover,
     });
-    const verdict = said.ok ? 'ok 0' : `${said.rule} ${said.depth}`;
+    // The C has one word for every status that nothing tells.
+    const rule = said.ok || said.rule !== 'status-too-young' ? said : { rule: 'status-unavailable', depth: said.depth };
+    const verdict = 'rule' in rule ? `${rule.rule} ${rule.depth}` : 'ok 0';
     // verifyPeer tolerates nothing of a filter; and without any source it looks at no status.
     if (tolerate === 0 && rules.filter !== null && verdict !== `${expected} ${depth}`)
       throw new TypeError(`${name}: ${verdict}`);
@@ -273,6 +299,16 @@ export async function makePeers(): Promise<{
     vector('newer than the filter covers', young, ca, 'status-unavailable'),
     vector('newer than the filter, within what is tolerated', young, ca, 'ok', 0, { tolerate: 360 }),
     vector('newer than the filter, for too long', young, ca, 'status-unavailable', 0, { tolerate: 359 }),
+    vector('one of a factory', told, factory, 'ok', 0, { cover: 'path' }),
+    vector('the last one that its factory has told of, revoked', stolen, factory, 'revoked'),
+    vector('newer than what its factory has told of', untold, factory, 'status-unavailable'),
+    vector('newer than what its factory has told of, within what is tolerated', untold, factory, 'ok', 0, {
+      tolerate: 10 * DAY + 60,
+    }),
+    vector('newer than what its factory has told of, for too long', untold, factory, 'status-unavailable', 0, {
+      tolerate: 10 * DAY + 59,
+    }),
+    vector('of a factory that has told of nothing', ofSilent, silent, 'status-unavailable'),
     vector('at the last second of the filter', good, ca, 'ok', 0, { now: AT.expires - 1 }),
     vector('after the end of the filter', good, ca, 'status-unavailable', 0, { now: AT.expires }),
     vector('after the end of the filter, within what is tolerated', good, ca, 'ok', 0, {

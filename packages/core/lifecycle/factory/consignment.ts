@@ -58,6 +58,12 @@ const ConsignmentSchema = z.strictObject({
   madeAt: instant,
   /** The entries of the node's journal that this one covers: from the one after the last consignment on. */
   journal: z.strictObject({ from: z.int().min(1), to: z.int().min(1) }),
+  /**
+   * Every certificate that the node signed at this time or before is in this consignment or in one before it. Earlier than
+   * `madeAt` while a certificate is being made; no later than the first entry that a recount may have cost the journal;
+   * absent where the node says nothing of it (docs/filter.md).
+   */
+  completeUntil: instant.optional(),
   /** One for each certificate: a device that came again after a crash has the later one. */
   units: z.array(UnitSchema).min(1).max(MOST_CONSIGNED),
   /** How many units each ticket of these units has had on this node by then. */

@@ -27,6 +27,11 @@ export interface Block {
   readonly issuerSpkiSha256: SpkiSha256;
   /** Whether those are listed that are not revoked: where most are. */
   readonly inverted: boolean;
+  /**
+   * Of an issuer whose certificates are known until an earlier time than the others': certificates of it are covered
+   * whose notBefore is not later than this, seconds since 1970. Earlier than the file's `through`, which holds without it.
+   */
+  readonly through?: number;
   readonly form: BlockForm;
 }
 
@@ -35,9 +40,10 @@ export class BlockReader {
   readonly #block: Block;
   readonly #hash: CertificateHash;
 
-  constructor(block: Block) {
+  /** @param hash of the same issuer: readers of several files share one, so that each hash is made once. */
+  constructor(block: Block, hash = new CertificateHash(block.issuerSpkiSha256)) {
     this.#block = block;
-    this.#hash = new CertificateHash(block.issuerSpkiSha256);
+    this.#hash = hash;
   }
 
   /** What the block says of a certificate that it was built with; of another it says anything. */

@@ -7,9 +7,14 @@ import { BAND, RibbonSystem } from './ribbon.ts';
 /** The certificates of one key of one CA that have not ended. */
 export interface IssuedSerials {
   readonly issuerSpkiSha256: SpkiSha256;
-  /** Every one, each once. */
-  readonly serials: readonly Serial[];
+  /** Every one; gone through several times, and never held as a whole. One that comes twice has one answer. */
+  readonly serials: Iterable<Serial>;
   readonly isRevoked: (serial: Serial) => boolean;
+  /**
+   * Until when all of them are known, where that is earlier than for the others of the filter: one that begins later is
+   * not covered. Of an issuer of which nothing is known yet, 1970.
+   */
+  readonly through?: Date;
 }
 
 /** So few are listed by their hashes, where that is shorter. */
@@ -30,21 +35,81 @@ const MOST_COLUMNS = 32;
  * @throws KeysteadError `filter.unsolvable` for a serial number that is given twice with two answers.
  */
 export function buildBlock(issued: IssuedSerials): Block {
-  const { issuerSpkiSha256, serials } = issued;
-  // Each is asked once: the answer may itself be a look-up in a filter.
-  const answers = serials.map(issued.isRevoked);
-  const inverted = answers.filter(Boolean).length * 2 > serials.length;
-  const listed = serials.filter((_, index) => answers[index] !== inverted);
-  const others = serials.filter((_, index) => answers[index] === inverted);
+  const { issuerSpkiSha256 } = issued;
+  const answered = new Answered(issued);
+  const inverted = answered.count(true) > answered.count(false);
+  const listed = [...answered.those(!inverted)];
+  const others = new Others(answered, inverted);
   const block = { issuerSpkiSha256, inverted, form: formOf(new CertificateHash(issuerSpkiSha256), listed, others) };
   const reader = new BlockReader(block);
-  serials.forEach((serial, index) => {
-    if (reader.says(serial) !== answers[index]) throw unsolvable(`${serial}, which is answered wrongly`);
-  });
+  for (const answer of [true, false])
+    for (const serial of answered.those(answer))
+      if (reader.says(serial) !== answer) throw unsolvable(`${serial}, which is answered wrongly`);
   return block;
 }
 
-function formOf(hash: CertificateHash, listed: readonly Serial[], others: readonly Serial[]): BlockForm {
+/**
+ * Certificates with what is to be said of each. Each is asked once, since the answer may itself be a look-up in a filter,
+ * and only the answers are kept: a bit each, where the serial numbers of a million would take a hundred megabytes.
+ */
+class Answered {
+  readonly #serials: Iterable<Serial>;
+  #answers = new Uint8Array(1024);
+  #total = 0;
+  #revoked = 0;
+
+  constructor({ serials, isRevoked }: IssuedSerials) {
+    this.#serials = serials;
+    for (const serial of serials) {
+      if (this.#total === this.#answers.length * 8) this.#grow();
+      if (isRevoked(serial)) {
+        this.#answers[this.#total >>> 3] = (this.#answers[this.#total >>> 3] ?? 0) | (1 << (this.#total & 7));
+        this.#revoked += 1;
+      }
+      this.#total += 1;
+    }
+  }
+
+  count(answer: boolean): number {
+    return answer ? this.#revoked : this.#total - this.#revoked;
+  }
+
+  /** Those of which the answer is this one, in their order. */
+  *those(answer: boolean): Generator<Serial> {
+    let index = 0;
+    for (const serial of this.#serials) {
+      if ((((this.#answers[index >>> 3] ?? 0) >>> (index & 7)) & 1) === (answer ? 1 : 0)) yield serial;
+      index += 1;
+    }
+  }
+
+  #grow(): void {
+    const answers = new Uint8Array(this.#answers.length * 2);
+    answers.set(this.#answers);
+    this.#answers = answers;
+  }
+}
+
+/** The certificates that are not listed: all but a few, gone through and never held. */
+class Others implements Iterable<Serial> {
+  readonly #answered: Answered;
+  readonly #answer: boolean;
+
+  constructor(answered: Answered, answer: boolean) {
+    this.#answered = answered;
+    this.#answer = answer;
+  }
+
+  get length(): number {
+    return this.#answered.count(this.#answer);
+  }
+
+  [Symbol.iterator](): Generator<Serial> {
+    return this.#answered.those(this.#answer);
+  }
+}
+
+function formOf(hash: CertificateHash, listed: readonly Serial[], others: Others): BlockForm {
   if (listed.length === 0) return { kind: 'none' };
   const list = listed.length <= MOST_LISTED ? listOf(hash, listed, others) : undefined;
   // Two bands are the least that two ribbons take.
@@ -57,23 +122,29 @@ const bitsOf = ({ approximate, exact }: Extract<BlockForm, { kind: 'ribbon' }>):
   approximate.size * approximate.columns.length + exact.size;
 
 /** The shortest prefixes by which none of the others is taken for one that is listed. */
-function listOf(hash: CertificateHash, listed: readonly Serial[], others: readonly Serial[]) {
+function listOf(hash: CertificateHash, listed: readonly Serial[], others: Others) {
   const prefix = (serial: Serial, width: number) =>
     Buffer.from(hash.of(serial, LEVELS.list, 0)).toString('latin1', 0, width);
   for (let width = 1; width <= 32; width += 1) {
     if (listed.length * (listed.length + others.length) > 2 ** (8 * width + 4)) continue;
     const prefixes = new Set(listed.map((serial) => prefix(serial, width)));
-    if (others.some((serial) => prefixes.has(prefix(serial, width)))) continue;
+    if (some(others, (serial) => prefixes.has(prefix(serial, width)))) continue;
     const sorted = [...prefixes].map((text) => Buffer.from(text, 'latin1')).sort(Buffer.compare);
     return { kind: 'list' as const, width, hashes: new Uint8Array(Buffer.concat(sorted)) };
   }
   throw unsolvable('a serial number with two answers');
 }
 
-function ribbonsOf(hash: CertificateHash, listed: readonly Serial[], others: readonly Serial[]) {
+function some(serials: Iterable<Serial>, matches: (serial: Serial) => boolean): boolean {
+  for (const serial of serials) if (matches(serial)) return true;
+  return false;
+}
+
+function ribbonsOf(hash: CertificateHash, listed: readonly Serial[], others: Others) {
   const columns = bestColumns(listed.length, others.length);
   const approximate = approximateLevel(hash, listed, others, columns);
-  const passed = others.filter((serial) => passes(hash, approximate, serial));
+  const passed: Serial[] = [];
+  for (const serial of others) if (passes(hash, approximate, serial)) passed.push(serial);
   return { kind: 'ribbon' as const, approximate, exact: exactLevel(hash, listed, passed) };
 }
 
@@ -89,15 +160,10 @@ function bestColumns(listed: number, others: number): number {
  * The first level: a system whose sums are all zero always has a solution, but in too few unknowns nearly only the one that
  * passes everybody. So sizes are tried, and the one is taken that is shortest together with what passes it.
  */
-function approximateLevel(
-  hash: CertificateHash,
-  listed: readonly Serial[],
-  others: readonly Serial[],
-  columns: number,
-): Ribbon {
+function approximateLevel(hash: CertificateHash, listed: readonly Serial[], others: Others, columns: number): Ribbon {
   const none = { salt: 0, size: 0, columns: [] };
   if (columns === 0) return none;
-  const sample = others.slice(0, SAMPLE);
+  const sample = first(others, SAMPLE);
   let best: { ribbon: Ribbon; bits: number } | undefined;
   for (const slack of SLACKS) {
     const ribbon = homogeneous(hash, listed, sizeFor(listed.length, slack), columns);
@@ -107,6 +173,15 @@ function approximateLevel(
     best = { ribbon, bits };
   }
   return best?.ribbon ?? none;
+}
+
+function first(serials: Iterable<Serial>, count: number): Serial[] {
+  const found: Serial[] = [];
+  for (const serial of serials) {
+    if (found.length === count) break;
+    found.push(serial);
+  }
+  return found;
 }
 
 function homogeneous(hash: CertificateHash, listed: readonly Serial[], size: number, columns: number): Ribbon {

@@ -1,4 +1,5 @@
 import type { Serial, SpkiSha256 } from '../../bytes/index.ts';
+import type { Block } from './block.ts';
 import { buildBlock, type IssuedSerials } from './build-block.ts';
 import { encodeFilter, filterSha256 } from './file.ts';
 import { CarriedFilter } from './revocation-filter.ts';
@@ -16,12 +17,20 @@ export interface FilterSource {
   readonly expires: Date;
 }
 
+interface Times {
+  readonly date: number;
+  readonly through: number;
+  readonly expires: number;
+}
+
 /**
  * Builds a filter that stands alone. The same source gives the same bytes. REQ-KEY-REV-04
  * @throws KeysteadError `filter.unsolvable` for a serial number with two answers.
  */
 export function buildFilter(source: FilterSource): Uint8Array {
-  return encodeFilter({ base: undefined, ...timesOf(source), blocks: inOrder(source.issuers).map(buildBlock) });
+  const times = timesOf(source);
+  const blocks = inOrder(source.issuers).map((issued) => covering(issued, times, buildBlock(issued)));
+  return encodeFilter({ base: undefined, ...times, blocks });
 }
 
 /**
@@ -36,11 +45,19 @@ export function buildDelta(source: FilterSource, base: Uint8Array, deltas: reado
     serials,
     isRevoked: (serial: Serial) => isRevoked(serial) !== (carried.says(issuerSpkiSha256, serial) ?? false),
   });
-  const blocks = inOrder(source.issuers).map((issued) => buildBlock(changed(issued)));
-  return encodeFilter({ base: filterSha256(deltas.at(-1) ?? base), ...timesOf(source), blocks });
+  const times = timesOf(source);
+  const blocks = inOrder(source.issuers).map((issued) => covering(issued, times, buildBlock(changed(issued))));
+  return encodeFilter({ base: filterSha256(deltas.at(-1) ?? base), ...times, blocks });
 }
 
-function timesOf({ date, backdateSeconds, expires }: FilterSource) {
+/** A block with the `through` of its own that it has where its issuer's certificates are known until an earlier time. */
+function covering({ through }: IssuedSerials, times: Times, block: Block): Block {
+  if (through === undefined) return block;
+  const own = Math.max(0, Math.floor(through.getTime() / 1000));
+  return own < times.through ? { ...block, through: own } : block;
+}
+
+function timesOf({ date, backdateSeconds, expires }: FilterSource): Times {
   const seconds = Math.floor(date.getTime() / 1000);
   return { date: seconds, through: seconds - backdateSeconds, expires: Math.floor(expires.getTime() / 1000) };
 }

@@ -10,7 +10,7 @@ export interface FilterFile {
   readonly base: string | undefined;
   /** When the records were read that it was built from. */
   readonly date: number;
-  /** Certificates are covered whose notBefore is not later than this. */
+  /** Certificates are covered whose notBefore is not later than this; a block may say less of its issuer's. */
   readonly through: number;
   /** It says nothing from here on. */
   readonly expires: number;
@@ -23,8 +23,9 @@ const VERSION = 1;
 const NO_BASE = Buffer.alloc(32);
 /** magic 4, version 1, kind 1, date, through, expires 8 each, base 32, blocks 2. */
 const HEADER = 64;
-/** issuer 32, inverted 1, form 1. */
+/** issuer 32, flags 1, form 1; then 8 where the flags say that a `through` follows. */
 const BLOCK_HEADER = 34;
+const FLAGS = { inverted: 1, through: 2 } as const;
 const FORMS = ['none', 'list', 'ribbon'] as const;
 const MOST_BLOCKS = 1024;
 /** A filter of 100 million certificates is of this order. */
@@ -47,11 +48,12 @@ export function encodeFilter(file: FilterFile): Uint8Array {
   return new Uint8Array(Buffer.concat([header, ...file.blocks.flatMap(blockBytes)]));
 }
 
-function blockBytes({ issuerSpkiSha256, inverted, form }: Block): Uint8Array[] {
-  const header = Buffer.alloc(BLOCK_HEADER);
+function blockBytes({ issuerSpkiSha256, inverted, through, form }: Block): Uint8Array[] {
+  const header = Buffer.alloc(BLOCK_HEADER + (through === undefined ? 0 : 8));
   header.write(issuerSpkiSha256, 0, 'hex');
-  header[32] = inverted ? 1 : 0;
+  header[32] = (inverted ? FLAGS.inverted : 0) | (through === undefined ? 0 : FLAGS.through);
   header[33] = FORMS.indexOf(form.kind);
+  if (through !== undefined) header.writeBigUInt64BE(BigInt(through), BLOCK_HEADER);
   if (form.kind === 'none') return [header];
   if (form.kind === 'list') {
     const facts = Buffer.alloc(5);
@@ -80,7 +82,7 @@ function columnBytes(column: Uint32Array, size: number): Uint8Array {
 /**
  * Reads a filter. Whether it is authentic is for what carries it to say (a trust bundle is signed).
  * @throws KeysteadError `filter.malformed` with the place: too long, cut short, more behind it, issuers that are not in
- *   order or stand twice, bits behind the end of a column.
+ *   order or stand twice, one that is covered for longer than the file, bits behind the end of a column.
  */
 export function decodeFilter(bytes: Uint8Array): FilterFile {
   if (bytes.length > MOST_FILTER_BYTES) throw malformed('filter', `${bytes.length} bytes`);
@@ -98,7 +100,7 @@ export function decodeFilter(bytes: Uint8Array): FilterFile {
   if (count > MOST_BLOCKS) throw malformed('blocks', String(count));
   const blocks: Block[] = [];
   for (let index = 0; index < count; index += 1) {
-    const block = readBlock(reader, `blocks[${index}]`);
+    const block = readBlock(reader, through, `blocks[${index}]`);
     const last = blocks.at(-1);
     if (last !== undefined && last.issuerSpkiSha256 >= block.issuerSpkiSha256) {
       throw malformed(`blocks[${index}].issuer`, 'not in order');
@@ -112,12 +114,20 @@ export function decodeFilter(bytes: Uint8Array): FilterFile {
 /** The name by which a delta refers to a filter: the SHA-256 of its file, hex. */
 export const filterSha256 = (bytes: Uint8Array): string => toHex(sha256(bytes));
 
-function readBlock(reader: Reader, field: string): Block {
+function readBlock(reader: Reader, most: number, field: string): Block {
   const issuerSpkiSha256 = toHex(reader.take(32, `${field}.issuer`)) as SpkiSha256;
-  const flag = reader.byte(`${field}.inverted`);
-  if (flag > 1) throw malformed(`${field}.inverted`, String(flag));
+  const flags = reader.byte(`${field}.flags`);
+  if (flags > (FLAGS.inverted | FLAGS.through)) throw malformed(`${field}.flags`, String(flags));
   const form = reader.byte(`${field}.form`);
-  return { issuerSpkiSha256, inverted: flag === 1, form: readForm(reader, FORMS[form], field) };
+  const through = (flags & FLAGS.through) === 0 ? undefined : reader.time(`${field}.through`);
+  // One that is not earlier would be a second spelling of the file's own.
+  if (through !== undefined && through >= most) throw malformed(`${field}.through`, String(through));
+  return {
+    issuerSpkiSha256,
+    inverted: (flags & FLAGS.inverted) !== 0,
+    ...(through === undefined ? {} : { through }),
+    form: readForm(reader, FORMS[form], field),
+  };
 }
 
 function readForm(reader: Reader, kind: BlockForm['kind'] | undefined, field: string): BlockForm {

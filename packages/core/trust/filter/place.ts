@@ -19,6 +19,9 @@ const MOST_SERIAL_BYTES = 20;
 export class CertificateHash {
   readonly #input: Buffer;
   readonly #coefficients = new Uint32Array(BAND_WORDS);
+  /** Hashes with salt 0 of the certificate that was asked for last, by level: each file of a chain asks for the same. */
+  #last: Serial | undefined;
+  #made: (Uint8Array | undefined)[] = [];
 
   constructor(issuerSpkiSha256: SpkiSha256) {
     this.#input = Buffer.alloc(34 + MOST_SERIAL_BYTES);
@@ -27,6 +30,16 @@ export class CertificateHash {
 
   /** The whole hash, 32 bytes. @param serial lower-case hex. */
   of(serial: Serial, level: Level, salt: number): Uint8Array {
+    if (salt !== 0) return this.#make(serial, level, salt);
+    if (serial !== this.#last) {
+      this.#last = serial;
+      this.#made = [];
+    }
+    this.#made[level] ??= this.#make(serial, level, salt);
+    return this.#made[level];
+  }
+
+  #make(serial: Serial, level: Level, salt: number): Uint8Array {
     this.#input[0] = level;
     this.#input[1] = salt;
     // Nobody should issue longer ones, and whoever has one is told from the next all the same: all its octets count.

@@ -4,6 +4,7 @@ import { KeysteadError } from '../../errors/index.ts';
 import type { CertificateInfo, RevocationFilter } from '../../x509/index.ts';
 import { BlockReader } from './block.ts';
 import { decodeFilter, type FilterFile, filterSha256 } from './file.ts';
+import { CertificateHash } from './place.ts';
 
 /** A serial number as octets. */
 const OCTETS = /^(?:[0-9a-f]{2})+$/;
@@ -16,14 +17,28 @@ type Verdict = ReturnType<RevocationFilter['verdict']>;
  */
 export class CarriedFilter implements RevocationFilter {
   readonly #newest: FilterFile;
+  /** Until when the certificates of each issuer are covered. */
+  readonly #through: ReadonlyMap<SpkiSha256, number>;
   /** The base, then each delta: what they say of an issuer's certificates is added up. */
   readonly #readers: readonly ReadonlyMap<SpkiSha256, BlockReader>[];
 
   private constructor(files: readonly FilterFile[], newest: FilterFile) {
     this.#newest = newest;
-    this.#readers = files.map(
-      ({ blocks }) => new Map(blocks.map((block) => [block.issuerSpkiSha256, new BlockReader(block)])),
-    );
+    const hashes = new Map<SpkiSha256, CertificateHash>();
+    const through = new Map<SpkiSha256, number>();
+    this.#readers = files.map((file) => {
+      const readers = new Map<SpkiSha256, BlockReader>();
+      for (const block of file.blocks) {
+        const { issuerSpkiSha256: issuer } = block;
+        const hash = hashes.get(issuer) ?? new CertificateHash(issuer);
+        hashes.set(issuer, hash);
+        readers.set(issuer, new BlockReader(block, hash));
+        // What the last file that knows an issuer says of it holds, also where it says less than one before.
+        through.set(issuer, block.through ?? file.through);
+      }
+      return readers;
+    });
+    this.#through = through;
   }
 
   /**
@@ -52,6 +67,12 @@ export class CarriedFilter implements RevocationFilter {
     return new Date(this.#newest.date * 1000);
   }
 
+  /** Until when the certificates of this issuer were issued that it covers; undefined for an issuer that it does not know. */
+  knownUntil(issuer: Pick<CertificateInfo, 'spki'>): Date | undefined {
+    const through = this.#through.get(spkiSha256(issuer.spki));
+    return through === undefined ? undefined : new Date(through * 1000);
+  }
+
   get expires(): Date {
     return new Date(this.#newest.expires * 1000);
   }
@@ -62,13 +83,18 @@ export class CarriedFilter implements RevocationFilter {
     issuer: Pick<CertificateInfo, 'spki'>,
     now: Date,
   ): Verdict {
-    const { through, expires } = this.#newest;
-    if (!(now.getTime() < expires * 1000)) return 'not-covered';
+    if (!(now.getTime() < this.#newest.expires * 1000)) return 'not-covered';
+    const hash = spkiSha256(issuer.spki);
     // A certificate that says to be older than it is would have been made by a CA that lies: that is not this list's matter.
-    if (!(certificate.notBefore.getTime() <= through * 1000)) return 'not-covered';
-    const said = this.says(spkiSha256(issuer.spki), certificate.serial);
+    if (!(certificate.notBefore.getTime() <= this.through(hash) * 1000)) return 'not-covered';
+    const said = this.says(hash, certificate.serial);
     if (said === undefined) return 'not-covered';
     return said ? 'revoked' : 'good';
+  }
+
+  /** Certificates of this issuer are covered whose notBefore is not later than this, seconds since 1970. */
+  through(issuer: SpkiSha256): number {
+    return this.#through.get(issuer) ?? this.#newest.through;
   }
 
   /**

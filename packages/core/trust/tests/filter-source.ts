@@ -9,17 +9,21 @@ export const issuerOf = (name: string): SpkiSha256 => toHex(sha256(Buffer.from(n
 /** A serial number of 20 octets that a name gives. */
 export const serialOf = (name: string): Serial => `4${toHex(sha256(Buffer.from(name))).slice(1, 40)}` as Serial;
 
-/** The first days of a year, counted from 1. */
+/**
+ * The first days of a year, counted from 1. Of each issuer its certificates, those that are revoked, and until when all
+ * are known where that is earlier.
+ */
 export function sourceOf(
-  issuers: readonly (readonly [SpkiSha256, readonly Serial[], ReadonlySet<Serial>])[],
+  issuers: readonly (readonly [SpkiSha256, readonly Serial[], ReadonlySet<Serial>, Date?])[],
   day = 1,
 ): FilterSource {
   const date = new Date(Date.UTC(2027, 0, day));
   return {
-    issuers: issuers.map(([issuerSpkiSha256, serials, revoked]) => ({
+    issuers: issuers.map(([issuerSpkiSha256, serials, revoked, through]) => ({
       issuerSpkiSha256,
       serials,
       isRevoked: (serial) => revoked.has(serial),
+      ...(through === undefined ? {} : { through }),
     })),
     date,
     backdateSeconds: 300,

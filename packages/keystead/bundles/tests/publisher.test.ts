@@ -28,10 +28,9 @@ async function open(keyd: BundleDeps['keyd'] = bed.keyd.client): Promise<BundleP
   const { clock, policy } = bed.keyd;
   const { store } = records;
   const audit: BundleDeps['audit'] = (tx, event) => appendAudit(tx, event, clock);
-  const { issuers } = await bed.keyd.client.trust();
   const refusals = new RefusalLog({ store, audit, clock });
   const log = pino({ enabled: false });
-  return new BundlePublisher({ store, keyd, issuers, clock, audit, refusals, log, policy, directory: directory() });
+  return new BundlePublisher({ store, keyd, clock, audit, refusals, log, policy, directory: directory() });
 }
 
 const served = async (path: string, headers: Record<string, string> = {}) => {
@@ -63,6 +62,8 @@ function answersLost(heard: (bundle: { version: number; bundle: Uint8Array }) =>
     trustBundles: (params) => client.trustBundles(params),
     trustStatus: () => client.trustStatus(),
     trustRevocations: (params) => client.trustRevocations(params),
+    trustSerials: (params) => client.trustSerials(params),
+    trustIssuers: () => client.trustIssuers(),
   };
 }
 

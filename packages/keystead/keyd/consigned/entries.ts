@@ -41,6 +41,8 @@ export const TakenEntry = z.strictObject({
   sha256: hex,
   previousSha256: hex.nullable(),
   units: z.array(TakenUnitSchema),
+  /** What the node says with it, and no later than when it was taken: see `Consignment`. */
+  completeUntil: isoTime.optional(),
   receipt: z.string(),
   requestId: z.string(),
 });

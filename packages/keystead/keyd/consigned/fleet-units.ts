@@ -40,6 +40,8 @@ type Held = { -readonly [K in keyof FleetUnit]: FleetUnit[K] } & { readonly seri
 export class FleetUnits {
   readonly #own: OwnUnits;
   readonly #bySerial = new Map<string, Held>();
+  /** When each certificate of a factory was made, as its node says, milliseconds since 1970. */
+  readonly #madeAt = new Map<string, Map<Serial, number>>();
   /** In the order in which they were taken in. */
   readonly #byDevice = new Map<string, Held[]>();
   readonly #byKey = new Map<string, Held[]>();
@@ -126,7 +128,10 @@ export class FleetUnits {
     const undo = () => {
       settle();
       if (held === undefined) return;
-      if (!isListed) this.#bySerial.delete(key);
+      if (!isListed) {
+        this.#bySerial.delete(key);
+        this.#madeAt.get(factory)?.delete(serial);
+      }
       if (before === undefined) {
         this.#forget(held);
         return;
@@ -186,13 +191,25 @@ export class FleetUnits {
     const wasGiven = unit.conflicts === undefined && held.serials.get(serial) === false;
     held.serials.set(serial, isVoid && !wasGiven);
     const key = `${factory} ${serial}`;
-    if (!this.#bySerial.has(key)) this.#bySerial.set(key, held);
+    if (!this.#bySerial.has(key)) {
+      this.#bySerial.set(key, held);
+      const made = this.#madeAt.get(factory) ?? new Map<Serial, number>();
+      this.#madeAt.set(factory, made.set(serial, Date.parse(unit.at)));
+    }
     if (!isVoid && (held.idevid === undefined || held.idevid.at <= unit.at)) held.idevid = { serial, at: unit.at };
   }
 
   /** The unit with this certificate. */
   bySerial(factory: string, serial: string): FleetUnit | undefined {
     return this.#bySerial.get(`${factory} ${serial}`);
+  }
+
+  /**
+   * Every certificate of a factory that is known, whatever became of its unit, in the order in which they came, with when
+   * it was made (milliseconds since 1970). More may come while it is gone through.
+   */
+  certificatesOf(factory: string): Iterable<readonly [Serial, number]> {
+    return this.#madeAt.get(factory) ?? [];
   }
 
   /** The unit of a factory whose certificates are believed, by its device id. */

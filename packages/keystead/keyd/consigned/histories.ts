@@ -1,4 +1,5 @@
 import { KeysteadError } from '@keystead/core/errors';
+import { Coverage } from './coverage.ts';
 import type { ForkedJournalEntry, ResolvedJournalEntry, TakenJournalEntry } from './entries.ts';
 
 /** A consignment by its place in the history of its factory. */
@@ -23,6 +24,17 @@ interface History {
   /** Every number up to here is known. */
   complete: number;
   fork: Pick<ForkedJournalEntry, 'number' | 'sha256' | 'known'> | undefined;
+  /** What is known of it, and when that changed last, milliseconds since 1970. */
+  readonly coverage: Coverage;
+  changedAt: number;
+}
+
+/** Until when all certificates of a factory are known. Milliseconds since 1970. */
+export interface Covered {
+  /** Undefined where nobody can say. */
+  readonly until: number | undefined;
+  /** When that changed last; 0 for never. */
+  readonly changedAt: number;
 }
 
 /** How far ahead of the first missing number a consignment may be. */
@@ -36,6 +48,7 @@ const MOST_NAMED = 1000;
  */
 export class Histories {
   readonly #histories = new Map<string, History>();
+  #stops = 0;
 
   #of(factory: string): History {
     const known = this.#histories.get(factory) ?? {
@@ -45,6 +58,8 @@ export class Histories {
       highest: 0,
       complete: 0,
       fork: undefined,
+      coverage: new Coverage(),
+      changedAt: 0,
     };
     this.#histories.set(factory, known);
     return known;
@@ -99,26 +114,61 @@ export class Histories {
     return undefined;
   }
 
-  take(entry: Pick<TakenJournalEntry, 'factory' | 'number' | 'sha256' | 'previousSha256' | 'receipt'>): void {
-    const { factory, number, sha256, previousSha256, receipt } = entry;
+  /**
+   * Until when all certificates of a factory are known. While it is stopped nobody can say: the second history may have
+   * parted from the first at any time, and until all of it has come it may hold certificates of any date.
+   */
+  covered(factory: string): Covered {
+    const history = this.#histories.get(factory);
+    if (history === undefined) return { until: undefined, changedAt: 0 };
+    const { fork, branches, coverage, changedAt } = history;
+    const whole = fork === undefined && [...branches].every((sha256) => coverage.isWhole(sha256));
+    return { until: whole ? coverage.until : undefined, changedAt };
+  }
+
+  /** How often a factory was stopped: what was known of it until then is less than what was thought. */
+  get stops(): number {
+    return this.#stops;
+  }
+
+  take(
+    entry: Pick<
+      TakenJournalEntry,
+      'time' | 'factory' | 'number' | 'sha256' | 'previousSha256' | 'receipt' | 'completeUntil'
+    >,
+  ): void {
+    const { time, factory, number, sha256, previousSha256, receipt, completeUntil } = entry;
     const history = this.#of(factory);
     if (history.bySha256.has(sha256)) return;
     const taken = { number, sha256, previousSha256, receipt };
     history.bySha256.set(sha256, taken);
     history.byNumber.set(number, [...(history.byNumber.get(number) ?? []), taken]);
     if (previousSha256 !== null && history.branches.has(previousSha256)) history.branches.add(sha256);
+    const until = completeUntil === undefined ? undefined : Date.parse(completeUntil);
+    history.coverage.take({ sha256, previousSha256, until });
+    history.changedAt = Math.max(history.changedAt, Date.parse(time));
     history.highest = Math.max(history.highest, number);
     while (history.byNumber.has(history.complete + 1)) history.complete += 1;
   }
 
-  stop({ factory, number, sha256, known }: Pick<ForkedJournalEntry, 'factory' | 'number' | 'sha256' | 'known'>): void {
-    this.#of(factory).fork = { number, sha256, known };
+  stop({
+    time,
+    factory,
+    number,
+    sha256,
+    known,
+  }: Pick<ForkedJournalEntry, 'time' | 'factory' | 'number' | 'sha256' | 'known'>): void {
+    const history = this.#of(factory);
+    history.fork = { number, sha256, known };
+    history.changedAt = Math.max(history.changedAt, Date.parse(time));
+    this.#stops += 1;
   }
 
   /** Takes an operator's decision into account whose entry is durable. */
-  resolve({ factory, decision }: Pick<ResolvedJournalEntry, 'factory' | 'decision'>): void {
+  resolve({ time, factory, decision }: Pick<ResolvedJournalEntry, 'time' | 'factory' | 'decision'>): void {
     if (decision.act !== 'accept') return;
     const history = this.#of(factory);
+    history.changedAt = Math.max(history.changedAt, Date.parse(time));
     history.branches.add(decision.sha256);
     history.fork = undefined;
   }

@@ -17,7 +17,7 @@ import {
 import type { JournalDraft } from '../journal-entry.ts';
 import type { Consigned } from './consigned.ts';
 import type { TakenUnit } from './entries.ts';
-import { judgeUnit } from './judgement.ts';
+import { CLOCK_SKEW_MS, judgeUnit } from './judgement.ts';
 import { type ConsigningFactory, verifyContent } from './proof.ts';
 
 /** What the intake works with. */
@@ -111,8 +111,12 @@ export class Intake {
     try {
       const receipt = await this.#receiptFor(document, units, now);
       const { number, previousSha256 } = content;
-      const entry = { factory: name, number, sha256, previousSha256, units, receipt, requestId };
-      await this.#deps.append({ time: now.toISOString(), kind: 'taken', ...entry });
+      const entry = {
+        ...{ time: now.toISOString(), factory: name, number, sha256, previousSha256, units },
+        ...completeUntil(content, now),
+        ...{ receipt, requestId },
+      };
+      await this.#deps.append({ kind: 'taken', ...entry });
       for (const { held } of judged) held.settle();
       consigned.histories.take(entry);
       return { ...told, receipt, repeated: false, missing: consigned.histories.missing(name) };
@@ -182,8 +186,11 @@ export class Intake {
     }
     const known = consigned.histories.contradicted(factory, { number, sha256, previousSha256 });
     if (known === undefined) return;
-    const stop = { factory, number, sha256, known: { number: known.number, sha256: known.sha256 } };
-    await append({ time: now.toISOString(), kind: 'forked', ...stop, requestId });
+    const stop = {
+      ...{ time: now.toISOString(), factory, number, sha256 },
+      known: { number: known.number, sha256: known.sha256 },
+    };
+    await append({ kind: 'forked', ...stop, requestId });
     consigned.histories.stop(stop);
     const seen = `${factory}: number ${number} is ${sha256}, against number ${known.number}, ${known.sha256}`;
     throw new KeysteadError('consignment.forked', { field: 'number', seen });
@@ -238,6 +245,12 @@ export class Intake {
     }
     return verified;
   }
+}
+
+/** What the node says of its certificates, and of none that is still to come. */
+function completeUntil({ completeUntil: said }: Consignment, now: Date): { completeUntil?: string } {
+  if (said === undefined) return {};
+  return { completeUntil: new Date(Math.min(Date.parse(said), now.getTime() + CLOCK_SKEW_MS)).toISOString() };
 }
 
 const named = ({ deviceId, serial }: TakenUnit) => ({ deviceId, serial: serial as never });

@@ -4,7 +4,7 @@ import type { FleetUnit, FleetUnits } from './fleet-units.ts';
 import type { ConsigningFactory } from './proof.ts';
 
 /** A node's clock may be ahead by this much. */
-const CLOCK_SKEW_MS = 5 * 60_000;
+export const CLOCK_SKEW_MS = 5 * 60_000;
 
 /** What is known of a unit besides the fleet. */
 export interface UnitFacts {

@@ -43,6 +43,10 @@ export class OwnUnits {
   #next = 0;
   /** The number of the last entry that was read. */
   #seen = 0;
+  /** The latest time of an entry, milliseconds since 1970. */
+  #time = 0;
+  /** From then on the journal may have lost certificates; milliseconds since 1970. */
+  #sureUntil = Number.POSITIVE_INFINITY;
   #last: LastConsignment | undefined;
 
   /**
@@ -78,6 +82,17 @@ export class OwnUnits {
     return { from: (this.#last?.to ?? 0) + 1, to, units };
   }
 
+  /**
+   * Every certificate that was signed until then is among these units or was consigned before.
+   * @param now from here on nothing is dated before it, neither what begins nor what is under way.
+   */
+  completeUntil({ units }: Gathered, now: Date): Date {
+    const first = this.#open
+      .slice(units.length)
+      .reduce((least, { unit }) => Math.min(least, Date.parse(unit.at)), Math.min(now.getTime(), this.#sureUntil));
+    return new Date(Math.max(0, first - 1));
+  }
+
   /** A consignment that was signed before: it is looked for from the beginning, for that is rare. */
   document(number: number): string | null {
     for (let from = 0, end = false; !end; ) {
@@ -102,6 +117,9 @@ export class OwnUnits {
 
   #take(entry: JournalEntry): void {
     this.#seen = entry.n;
+    // What was signed between the last entry that is left and the order to go on may be in no journal any more.
+    if (entry.kind === 'recount') this.#sureUntil = Math.min(this.#sureUntil, this.#time);
+    this.#time = Math.max(this.#time, Date.parse(entry.time));
     if (entry.kind === 'certificate' && entry.ticket !== undefined) {
       const { n, requestId, subject, serial, spkiSha256, ticket, time } = entry;
       const certified: Certified = {

@@ -35,7 +35,7 @@ import { signOff } from './sign-off.ts';
 import { signTimestamp } from './sign-timestamp.ts';
 import { takeConsignment } from './take-consignment.ts';
 import { takeCrls } from './take-crls.ts';
-import { signTrustBundle, trustBundles, trustRevocations, trustStatus } from './trust.ts';
+import { signTrustBundle, trustBundles, trustIssuers, trustRevocations, trustSerials, trustStatus } from './trust.ts';
 import { signTufStatus, tufRepositories } from './tuf.ts';
 
 type Operation<Op extends OperationName> = (keyd: KeydContext, params: Params<Op>) => Promise<Result<Op>>;
@@ -88,6 +88,8 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   trustBundles,
   trustStatus,
   trustRevocations,
+  trustSerials,
+  trustIssuers,
   // After a restore.
   agreeRestore,
   // Revocations by several people.
@@ -112,5 +114,7 @@ export async function operate<Op extends OperationName>(
     throw new KeysteadError('request.malformed', { ...firstIssue(parsed.error, 'params'), cause: parsed.error });
   }
   const work = (): Promise<Result<Op>> => WORK[op](keyd, parsed.data as Params<Op>);
-  return keyd.underWay.during(parsed.data, () => (ALONE.has(op) ? work() : keyd.turnstile.through(work)));
+  return keyd.underWay.during(parsed.data, keyd.state.lastTime, () =>
+    ALONE.has(op) ? work() : keyd.turnstile.through(work),
+  );
 }

@@ -38,13 +38,17 @@ export function signConsignment(
     const gathered = keyd.consignable.gather();
     if (gathered === undefined) return { document: null };
     const { from, to, units } = gathered;
-    const now = keyd.now();
+    // A certificate begins with a whole second: what was made in this one is all told when none is made in it any more.
+    const now = keyd.nextSecond();
+    const sure = Math.min(now.getTime(), keyd.underWay.oldest ?? Number.POSITIVE_INFINITY);
+    const completeUntil = keyd.consignable.completeUntil(gathered, new Date(sure));
     const draft: Omit<Consignment, 'v'> = {
       factory,
       number,
       previousSha256: last?.sha256 ?? null,
       madeAt: now.toISOString(),
       journal: { from, to },
+      completeUntil: completeUntil.toISOString(),
       units: [...units],
       tickets: ticketsOf(keyd, units),
       counter: counterOf(keyd),

@@ -2,6 +2,8 @@ import { toBase64 } from '@keystead/core/bytes';
 import { type Signer, spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  type IssuerId,
+  type ListedIssuer,
   parseTrustStatement,
   requireTrustQuorum,
   type TrustPolicy,
@@ -27,10 +29,12 @@ import {
 } from '@keystead/core/trust';
 import type { KeydContext } from '../context.ts';
 import { type CheckedFilter, checkFilter, requireFresh } from '../filter-check.ts';
+import { commissionedBy, filteredIssuers, issuedBy, listedOf, pageOf } from '../filtered.ts';
 import type { Params, Result } from '../protocol.ts';
 import { signVerified } from '../sign-verified.ts';
 import { contentOf, formsOf, type KeptBundle, sameSigners, stateAfter } from '../trust-bundles.ts';
 import type { TrustBundleJournalEntry } from '../trust-entry.ts';
+import { requireLivingRoots, untilRolledOver } from '../trust-roots.ts';
 import { type BundleSigner, requireTrustKey, signersAmong } from '../trust-signer.ts';
 
 type Order = NonNullable<TrustBundleJournalEntry['order']>;
@@ -88,10 +92,14 @@ function orderOf(keyd: KeydContext, statements: readonly string[], now: Date): O
   }
   const standing = standingOfJson(order.content);
   const at = seconds(now);
+  requireLivingRoots(keyd, standing, at);
   const stood = last?.change.standing;
   if (stood !== undefined) {
     requireFirmwareForward(stood, standing);
-    const lost = [...strandedBy(stood, standing, at), ...lateSigners(keyd, stood, standing, bundle.awaySeconds, now)];
+    const lost = [
+      ...strandedBy(untilRolledOver(keyd, stood), standing, at),
+      ...lateSigners(keyd, stood, standing, bundle.awaySeconds, now),
+    ];
     const [one] = lost;
     if (one !== undefined && !order.strand) throw new KeysteadError('trust-order.strands', one);
   }
@@ -319,16 +327,40 @@ function keyStanding(keyd: KeydContext, key: TrustPolicy['keys'][number], now: D
   }
 }
 
-/** What a filter must say is revoked: keyd compares it with nothing else. */
+/** What a filter must say is revoked: keyd compares it with nothing else. @throws KeysteadError `issuer.unknown`. */
 export async function trustRevocations(
   keyd: KeydContext,
   { issuer, from, limit }: Params<'trustRevocations'>,
 ): Promise<Result<'trustRevocations'>> {
-  keyd.authority(issuer);
-  const all = keyd.state.listedAndLiving(issuer, seconds(keyd.now()));
-  const serials = all.slice(from, from + limit);
-  const next = from + serials.length;
-  return { serials, next, end: next >= all.length };
+  requireListed(keyd, issuer);
+  return pageOf(listedOf(keyd, issuer, seconds(keyd.now()), from), from, limit);
+}
+
+/** Of which certificates a filter must say whether they are revoked. @throws KeysteadError `issuer.unknown`. */
+export async function trustSerials(
+  keyd: KeydContext,
+  { issuer, from, limit }: Params<'trustSerials'>,
+): Promise<Result<'trustSerials'>> {
+  requireListed(keyd, issuer);
+  const now = seconds(keyd.now());
+  return pageOf(issuedBy(keyd, issuer, { begunBy: now, endingAfter: now }, from), from, limit);
+}
+
+/** Whose certificates a filter covers. @throws KeysteadError `trust-order.not-in-policy`. */
+export async function trustIssuers(keyd: KeydContext): Promise<Result<'trustIssuers'>> {
+  const { filter } = trustPolicy(keyd.policy);
+  const now = seconds(keyd.now());
+  const issuers = filter === undefined ? [] : filteredIssuers(keyd, filter);
+  return {
+    issuers: issuers.map(({ id, spki, known }) => ({
+      ...{ issuer: id, spkiSha256: spki, through: known === undefined ? null : new Date(known.until * 1000) },
+      commissioned: [...commissionedBy(keyd, id, { begunBy: now, endingAfter: now })],
+    })),
+  };
+}
+
+function requireListed(keyd: KeydContext, issuer: ListedIssuer): void {
+  if (keyd.state.factories.ofIssuer(issuer) === undefined) keyd.authority(issuer as IssuerId);
 }
 
 const seconds = (at: Date): number => Math.floor(at.getTime() / 1000);

@@ -158,6 +158,7 @@ export class ModelNode {
         previousSha256: last?.sha256 ?? null,
         madeAt: NOW.toISOString(),
         journal: { from: gathered.from, to: gathered.to },
+        completeUntil: this.#units.completeUntil(gathered, NOW).toISOString(),
         units: [...gathered.units],
         tickets: [],
         counter: { kind: 'none', value: 0 },

@@ -305,7 +305,7 @@ test('a second content under a number that is known stops the factory until an o
   const fork = hq.consigned.histories.fork('berlin-1');
   assert.equal(fork?.sha256, parseConsignment(second).sha256);
   const decision = { act: 'accept' as const, number: 1, sha256: fork?.sha256 ?? '' };
-  hq.consigned.histories.resolve({ factory: 'berlin-1', decision });
+  hq.consigned.histories.resolve({ time: NOW.toISOString(), factory: 'berlin-1', decision });
   assert.equal((await take(second)).repeated, false);
   assert.equal((await take(next)).repeated, false);
   assert.equal(hq.taken().filter(({ conflicts }) => conflicts.length > 0).length, 0, 'the very same units again');

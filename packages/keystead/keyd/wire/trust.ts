@@ -1,6 +1,6 @@
 import { SIGNER_ALGORITHMS } from '@keystead/core/trust';
 import { z } from 'zod';
-import { bytes, issuerId, label, requestId, serial, time } from '../wire-types.ts';
+import { bytes, label, listedIssuer, requestId, serial, spkiSha256, time } from '../wire-types.ts';
 
 /** A proposal and at most 16 approvals. */
 const MOST_STATEMENTS = 17;
@@ -105,13 +105,36 @@ export const TrustStatus = {
   }),
 };
 
-/** What keyd lists as revoked or on hold of its own certificates: a filter must say so of each. */
-export const TrustRevocations = {
+/** Serial numbers of one issuer, from a place on. */
+const serialPage = {
   params: z.strictObject({
-    issuer: issuerId,
-    /** How many to pass over: 0, or `next` of the answer before. */
+    issuer: listedIssuer,
+    /** 0, or `next` of the answer before. */
     from: z.int().min(0),
     limit: z.int().min(1).max(MOST_SERIALS_TOLD),
   }),
   result: z.strictObject({ serials: z.array(serial), next: z.int(), end: z.boolean() }),
+};
+
+/** What keyd lists as revoked or on hold of the certificates of an issuer: a filter must say so of each. */
+export const TrustRevocations = serialPage;
+
+/** Every certificate of an issuer that keyd knows and that has not ended, also of the CA of a factory. */
+export const TrustSerials = serialPage;
+
+/** Whose certificates a filter covers: every key of the CAs of the policy, and the CAs of factories. */
+export const TrustIssuers = {
+  params: z.strictObject({}),
+  result: z.strictObject({
+    issuers: z.array(
+      z.strictObject({
+        issuer: listedIssuer,
+        spkiSha256,
+        /** Of the CA of a factory: certificates whose notBefore is later are not known yet. Null for keyd's own. */
+        through: time.nullable(),
+        /** Certificates of the CAs of factories, which stand in no record of the front end. */
+        commissioned: z.array(serial),
+      }),
+    ),
+  }),
 };
