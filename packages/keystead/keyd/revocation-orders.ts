@@ -20,7 +20,8 @@ export class RevocationOrders {
   replay(entry: JournalEntry): void {
     if (entry.kind === 'revocation-order') this.take(entry);
     const unsigned = entry.kind === 'crl' || (entry.kind === 'revocations' && entry.by === undefined);
-    if (unsigned && entry.revoked.length > 0) this.#add(Date.parse(entry.time), entry.revoked.length);
+    if (unsigned && entry.revoked.length > 0 && !this.#issuers.has(entry.issuer))
+      this.#add(Date.parse(entry.time), entry.revoked.length);
   }
 
   /** Takes an order into account whose entry is durable. */

@@ -146,7 +146,7 @@ async function takenBy(keyd: KeydContext, order: Order, list: Params<'orderRevoc
       const made = own === undefined ? keyd.state.factories.anyUnit(serial) : undefined;
       const issuer = own?.issuer ?? made?.issuer;
       const deviceId = own?.deviceId ?? made?.unit.deviceId;
-      // One that nobody knows any more, after a restore, is listed as any other is.
+      // After a restore nobody may know one of them: it is listed on the front end's word.
       if (issuer === undefined || deviceId === undefined) continue;
       add(issuer, serial);
       devices.add(deviceId);

@@ -289,3 +289,28 @@ test('TEST-KEY-23 where the policy asks another to agree to the revocation of on
   const done = await ask([await signed('ada', order), await signed('pol', order)], list);
   assert.equal((done.ok as { listed: number }).listed, 0);
 });
+
+test('TEST-KEY-23 an order for a CA means that very key: from then on whatever it issued is listed without counting, and after a restart one person still revokes elsewhere', async () => {
+  const { certificates } = await bed.client.trust();
+  const serial = serialOf(certificates.operational as DerCertificate);
+  const order = orderOf([{ issuer: 'root', serial }], {
+    act: 'revoke',
+    selector: { kind: 'ca', ca: 'operational' },
+    reason: 'superseded',
+  });
+  const other = orderOf([{ issuer: 'root', serial: serialOf(certificates.server as DerCertificate) }], {
+    act: 'revoke',
+    selector: { kind: 'ca', ca: 'operational' },
+    reason: 'superseded',
+  });
+  const elsewhere = listOf([serialOf(certificates.server as DerCertificate)], 'root');
+  assert.equal((await ask(await quorum(other), elsewhere)).error?.code, 'revocation-request.list-differs');
+  assert.equal((await ask(await quorum(order), listOf([serial], 'root'))).error, undefined);
+  const revokedAt = bed.clock.now().toISOString();
+  const many = Array.from({ length: 20 }, (_, at) => ({ serial: `4${at.toString(16).padStart(3, '0')}`, revokedAt }));
+  assert.equal((await listed('operational', many)).withheld, 0);
+  await bed.restart();
+  front = await bed.hostile();
+  const [unlisted] = [{ serial: '5001', revokedAt }];
+  assert.equal((await listed('manufacturing', [unlisted])).withheld, 0);
+});
