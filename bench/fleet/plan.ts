@@ -70,6 +70,34 @@ export const RENEWED_AT = 0.625;
 /** How long the simulation runs, seconds: until each device would have had its lifetimes. */
 export const lengthOf = (plan: FleetPlan): number => plan.lifetimes * RENEWED_AT * plan.ldevidSeconds;
 
-/** The part of it in which keys are rotated and compromised, a batch is revoked and the server is away, seconds. */
-export const eventsOf = (plan: FleetPlan): number =>
-  Math.min(plan.eventful, plan.lifetimes) * RENEWED_AT * plan.ldevidSeconds;
+/** What happens to the server. */
+export type EventKind = 'new key' | 'compromise' | 'batch revoked' | 'away' | 'back';
+
+export interface PlannedEvent {
+  /** Milliseconds from the start. */
+  readonly after: number;
+  readonly kind: EventKind;
+}
+
+/** All that happens to the server, in its order, within the lifetimes that are eventful. */
+export function eventsOf(plan: FleetPlan): PlannedEvent[] {
+  const { rotations, outages, outageSeconds, compromised, eventful, lifetimes, ldevidSeconds } = plan;
+  const span = Math.min(eventful, lifetimes) * RENEWED_AT * ldevidSeconds * 1000;
+  // The last of the new keys is the answer to a compromise.
+  const keys = Array.from(
+    { length: rotations },
+    (_, at): PlannedEvent => ({
+      after: (span * (at + 1)) / (rotations + 1),
+      kind: at + 1 < rotations ? 'new key' : 'compromise',
+    }),
+  );
+  const away = Array.from({ length: outages }, (_, at): PlannedEvent[] => {
+    const after = (span * (at + 0.5)) / outages;
+    return [
+      { after, kind: 'away' },
+      { after: after + outageSeconds * 1000, kind: 'back' },
+    ];
+  });
+  const revoked: PlannedEvent[] = compromised > 0 ? [{ after: 0.4 * span, kind: 'batch revoked' }] : [];
+  return [...keys, ...revoked, ...away.flat()].sort((one, other) => one.after - other.after);
+}

@@ -42,7 +42,7 @@ export class Shard {
 
   /** Carries an order out, and says so. */
   async carryOut(order: Order): Promise<void> {
-    if (order.do === 'factory') await this.#factory();
+    if (order.do === 'factory') await this.#factory(order.upTo);
     else if (order.do === 'live') await this.#live(order.until);
     else if (order.do === 'world') this.#changed(order.world);
     else if (order.do === 'lose-ca') this.#loseCa(order.revoked);
@@ -58,7 +58,7 @@ export class Shard {
     this.#link.answered(answers);
   }
 
-  async #factory(): Promise<void> {
+  async #factory(upTo: number): Promise<void> {
     const { plan, shard, shards, start } = this.#data;
     const around = {
       plan,
@@ -66,20 +66,17 @@ export class Shard {
       tally: this.#tally,
       after: (ms: number, act: () => Promise<void>) => this.#agenda.add({ at: this.#clock.now().getTime() + ms, act }),
     };
-    const count = Math.ceil((plan.devices - shard) / shards);
+    const numbers: number[] = [];
+    for (let next = shard + 1 + this.#devices.size * shards; next <= upTo; next += shards) numbers.push(next);
     const life = RENEWED_AT * plan.ldevidSeconds * 1000;
-    await atOnce(
-      AT_ONCE,
-      Array.from({ length: count }, (_, at) => shard + 1 + at * shards),
-      async (number) => {
-        const device = new FleetDevice(number, around);
-        await device.begin(number);
-        this.#devices.set(number, device);
-        for (const { at, act } of new WeatherForecast(plan, number).of(plan.lifetimes, life))
-          this.#agenda.add({ at: start + at, act: () => act(device) });
-        if (this.#devices.size % TELL_EVERY === 0) this.#tell({ made: this.#devices.size });
-      },
-    );
+    await atOnce(AT_ONCE, numbers, async (number) => {
+      const device = new FleetDevice(number, around);
+      await device.begin(number);
+      this.#devices.set(number, device);
+      for (const { at, act } of new WeatherForecast(plan, number).of(plan.lifetimes, life))
+        this.#agenda.add({ at: start + at, act: () => act(device) });
+      if (this.#devices.size % TELL_EVERY === 0) this.#tell({ made: this.#devices.size });
+    });
   }
 
   async #live(until: number): Promise<void> {

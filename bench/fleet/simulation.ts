@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { atOnce } from './at-once.ts';
-import { eventsOf, type FleetPlan, lengthOf } from './plan.ts';
+import { type EventKind, eventsOf, type FleetPlan, lengthOf } from './plan.ts';
 import { deviceIdOf, FleetServer } from './server.ts';
 import { Shards } from './shards.ts';
 import { Tally } from './tally.ts';
@@ -8,6 +8,8 @@ import type { Order } from './wire.ts';
 
 /** Revocations that the server has in hand at once. */
 const AT_ONCE = 64;
+/** Devices that are made between two looks whether to stop. */
+const MADE_TOGETHER = 1_000;
 const TICK_MS = 86_400_000;
 
 /** What a run found. */
@@ -88,7 +90,7 @@ class Simulation {
 
   async run(): Promise<FleetRun> {
     const begun = performance.now();
-    await this.#all({ do: 'factory' });
+    const devices = await this.#factory();
     const made = performance.now();
     this.#planActs();
     await this.#live();
@@ -103,27 +105,32 @@ class Simulation {
       end,
       plannedEnd: new Date(this.#end),
       compromisedAt: this.#compromisedAt,
-      devices: this.#plan.devices,
+      devices,
       seconds: { factory: (made - begun) / 1000, field: (performance.now() - made) / 1000 },
       certificates: this.#server.bed.counts().certificates,
     };
   }
 
-  #planActs(): void {
-    const { rotations, outages, outageSeconds, compromised } = this.#plan;
-    const span = eventsOf(this.#plan) * 1000;
-    const at = (share: number, act: () => Promise<void> | void): void => {
-      this.#acts.push({ at: this.#start + span * share, act });
-    };
-    // The last of the new keys is the answer to a compromise.
-    for (let number = 1; number < rotations; number += 1) at(number / (rotations + 1), () => this.#rotate());
-    if (rotations > 0) at(rotations / (rotations + 1), () => this.#compromise());
-    if (compromised > 0) at(0.4, () => this.#revokeBatch());
-    for (let number = 0; number < outages; number += 1) {
-      const from = (number + 0.5) / outages;
-      at(from, () => this.#away(true));
-      at(from + (outageSeconds * 1000) / span, () => this.#away(false));
+  /** @returns how many devices were made: fewer than planned where it was stopped. */
+  async #factory(): Promise<number> {
+    const { devices } = this.#plan;
+    let made = 0;
+    while (made < devices && this.#stop?.aborted !== true) {
+      made = Math.min(devices, made + MADE_TOGETHER);
+      await this.#all({ do: 'factory', upTo: made });
     }
+    return made;
+  }
+
+  #planActs(): void {
+    const acts: Readonly<Record<EventKind, () => Promise<void>>> = {
+      'new key': () => this.#rotate(),
+      compromise: () => this.#compromise(),
+      'batch revoked': () => this.#revokeBatch(),
+      away: () => this.#away(true),
+      back: () => this.#away(false),
+    };
+    for (const { after, kind } of eventsOf(this.#plan)) this.#acts.push({ at: this.#start + after, act: acts[kind] });
     for (let tick = this.#start + TICK_MS; tick < this.#end; tick += TICK_MS)
       this.#acts.push({ at: tick, act: () => this.#server.tick() });
     this.#acts.sort((one, other) => one.at - other.at);

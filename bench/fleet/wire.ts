@@ -27,7 +27,8 @@ export interface World {
 
 /** What the simulation tells a shard to do; it is done when the shard says so. */
 export type Order =
-  | { readonly do: 'factory' }
+  /** The devices up to this number are made. */
+  | { readonly do: 'factory'; readonly upTo: number }
   /** Whatever is due by `until`, milliseconds since 1970, at that time. */
   | { readonly do: 'live'; readonly until: number }
   | { readonly do: 'world'; readonly world: World }

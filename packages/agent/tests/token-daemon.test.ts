@@ -75,7 +75,7 @@ function shell(block = ''): string {
 const agent = (config: string, ...args: string[]) =>
   spawnSync(process.execPath, [MAIN, ...args, '--config', config], { cwd: hsm.dir, encoding: 'utf8' });
 
-test('TEST-KEY-03 TEST-KEY-24: docs/agent.md: a device on a token from its request to its wipe, whose evidence names or counts everything [openssl: PKCS#10 verify] [pkcs11-tool: PKCS#11 list]', async () => {
+test('TEST-KEY-03 TEST-KEY-24: docs/agent.md: a device on a token from its request to its wipe, whose evidence names or counts everything [openssl: PKCS10 proof of possession] [pkcs11-tool: PKCS11 list-objects]', async () => {
   const [token, key = '', request, end = ''] = blocks;
   const [install = '', wipe = ''] = end.trim().split('\n');
   assert.equal(blocks.length, 4);

@@ -60,7 +60,7 @@ const station = async (csr: Uint8Array) => {
 
 const objectsOn = (deviceId: string): Promise<string[]> => TokenDevice.objects(token, deviceId);
 
-test('TEST-KEY-03 TEST-KEY-11: the IDevID is certified for a key that the token made, cannot give out, and signs with [pkcs11-tool: PKCS#11 attributes] [openssl: ECDSA verify]', async () => {
+test('TEST-KEY-03 TEST-KEY-11: the IDevID is certified for a key that the token made, cannot give out, and signs with [pkcs11-tool: PKCS11 list-objects] [openssl: PKCS11 signature of a token]', async () => {
   const { deviceId, directory, state: path } = fresh();
   const device = await TokenDevice.create(directory, token, { deviceId });
   using secret = await device.secret();
@@ -279,7 +279,7 @@ test('REQ-KEY-REV-04: an older image of the disk is noticed by the counter on th
   rolled.close();
 });
 
-test('TEST-KEY-24: a wipe destroys what the device has on the token, reads back that it is gone, and goes on after a power cut at any step [pkcs11-tool: PKCS#11 list]', async () => {
+test('TEST-KEY-24: a wipe destroys what the device has on the token, reads back that it is gone, and goes on after a power cut at any step [pkcs11-tool: PKCS11 list-objects]', async () => {
   const whole = cutting(Number.POSITIVE_INFINITY);
   for (const at of [Number.POSITIVE_INFINITY, 0, 1, 2, 3]) {
     const { deviceId, directory } = fresh();

@@ -90,9 +90,14 @@ function collectedWipe(tx: Tx, { deviceId, idevidSerial }: Device, text: string)
   return { claims, sha256: toHex(sha256(Buffer.from(text, 'utf8'))) };
 }
 
-/** What keyd's evidence repeats of it: by its hash and time, then what it names. */
-const reportedWipe = ({ claims, sha256 }: CollectedWipe): string[] =>
-  [`signed by the device at ${claims.at}, SHA-256 ${sha256}`, ...claims.wiped].slice(0, 64);
+/** What keyd's evidence repeats of it: by its hash and time, then what it names, then what it counts. */
+const reportedWipe = ({ claims: { at, wiped, more }, sha256 }: CollectedWipe): string[] => [
+  `signed by the device at ${at}, SHA-256 ${sha256}`,
+  ...wiped,
+  ...(more === undefined ? [] : [`and ${more.count} more, SHA-256 of their names ${more.sha256}`]),
+];
+
+const countOf = ({ wiped, more }: WipeClaims): number => wiped.length + (more?.count ?? 0);
 
 const collectedKey = (deviceId: string): string => `wipe-collected.${deviceId}`;
 const orderKey = (deviceId: string): string => `decommission.${deviceId}`;
@@ -118,7 +123,7 @@ function end(
       requestId,
       outcome: 'done',
       subject: { device: deviceId },
-      detail: { sha256: collected.sha256, at: collected.claims.at, wiped: collected.claims.wiped.length },
+      detail: { sha256: collected.sha256, at: collected.claims.at, wiped: countOf(collected.claims) },
     });
   }
   const wiped = collected === undefined ? order.wiped : reportedWipe(collected);

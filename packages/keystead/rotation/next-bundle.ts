@@ -49,9 +49,11 @@ function added({ next = '', backup = '' }: Plan, keys: Pins, at: number): Pins {
   const last = Math.max(...keys.map(({ until }) => until));
   const known = keys.map((key) => {
     const from = Math.min(key.from, at);
-    // One that is in use already stays so: a campaign that was taken back, or a bundle that was made by hand.
-    if (key.spkiSha256 === next)
-      return { ...key, from, use: key.use === 'backup' ? 'next' : key.use, until: key.until > at ? key.until : last };
+    if (key.spkiSha256 === next) {
+      // One that is in use already stays so: a bundle that was made by hand. A key of later is told of before it is used.
+      const use: 'current' | 'next' = key.use === 'current' && isIn(key, at) ? 'current' : 'next';
+      return { ...key, from, use, until: key.until > at ? key.until : last };
+    }
     return key.spkiSha256 === backup ? { ...key, from, use: 'backup' as const, until: last } : key;
   });
   const made = (spkiSha256: string, use: 'next' | 'backup'): Pins =>

@@ -11,7 +11,7 @@ const FIRST_IMAGE = 0x4400_0000;
 const BETWEEN_IMAGES = 0x10_0000;
 const PROMPT = '\n=> ';
 /** For a machine with much else to do: none of it takes a second of a processor. */
-const LONGEST_WAIT_MS = 120_000;
+const LONGEST_WAIT_MS = 300_000;
 
 /** Where the kernel of the tests is loaded and started. */
 export const KERNEL_AT = '0x42000000';
@@ -79,8 +79,13 @@ export class UBoot implements AsyncDisposable {
     const serial = ['-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-net', 'none'];
     const args = ['-machine', 'virt', ...BOARD, ...serial, ...firmware, ...loaded];
     const board = new UBoot(spawn('qemu-system-arm', args, { cwd: directory }), addresses);
-    await board.#until((text) => text.endsWith(PROMPT));
-    return board;
+    try {
+      await board.#until((text) => text.endsWith(PROMPT));
+      return board;
+    } catch (error) {
+      await board[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** What U-Boot prints until it asks for the next command. @throws Error where the board is turned off before. */

@@ -42,7 +42,7 @@ export async function bootUefi(
   const serial = ['-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-net', 'none', '-no-reboot'];
   const disks = ['-drive', 'if=virtio,format=raw,readonly=on,file=fat:disk'];
   const board = ['-machine', 'virt', '-cpu', 'cortex-a57', '-m', '256', ...serial, ...flash, ...disks];
-  const child = spawn('qemu-system-aarch64', board, { cwd: directory, timeout: 120_000 });
+  const child = spawn('qemu-system-aarch64', board, { cwd: directory, timeout: 300_000 });
   let printed = '';
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (piece: Buffer) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { addTicketSignature, signWipeEvidence } from '@keystead/core/lifecycle';
+import { addTicketSignature, nameWiped, signWipeEvidence } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import { parse } from 'yaml';
 import { codeOf, csrFor, DomainBed, makeKey, type TestKey } from '../../authority/tests/bed.ts';
@@ -241,7 +241,11 @@ test("TEST-KEY-24 a device's own evidence of its wipe is collected: verified by 
     deviceId: device.id,
     at: '2027-01-15T12:00:00.000Z',
     idevidSerial: readCertificate(device.idevid).serial,
-    wiped: ['current: file key.1', 'idevid: file key.2'],
+    ...nameWiped([
+      'current: file key.1',
+      'idevid: file key.2',
+      ...Array.from({ length: 65 }, (_, index) => `left over: file ${index}`),
+    ]),
     limits: 'Flash may keep older cells.',
   };
   const order = { deviceId: device.id, reason: 'end of life', operator: 'ada', wiped: [], requestId: 'w-1' };
@@ -259,6 +263,7 @@ test("TEST-KEY-24 a device's own evidence of its wipe is collected: verified by 
   const done = await bed.provisioning.decommission({ ...order, wipeEvidence });
   assert.match(done.document, /signed by the device at 2027-01-15T12:00:00.000Z, SHA-256 [0-9a-f]{64}/);
   assert.match(done.document, /idevid: file key.2/);
+  assert.match(done.document, /and 7 more, SHA-256 of their names [0-9a-f]{64}/);
   await bed.provisioning.decommission({ ...order, wipeEvidence });
   assert.equal(bed.entries('device.wipe-collected').length, 1);
 

@@ -121,5 +121,17 @@ test('TEST-KEY-16 whatever pins stand in a bundle that devices take, they take t
       assert.deepEqual(strandedBy(standingOfJson(added), standingOfJson(moved), AT), []);
       assert.ok(!moved.pins[0]?.keys.some(({ spkiSha256 }) => spkiSha256 === OLD));
     }),
+    {
+      examples: [
+        // The key that comes stands there as current, from a moment on that has not come.
+        [
+          AT + 1,
+          [
+            { id: 'd', use: 'backup', until: AT + 6, from: 0 },
+            { id: 'b', use: 'current', until: AT + 6, from: AT + 5 },
+          ],
+        ],
+      ],
+    },
   );
 });
