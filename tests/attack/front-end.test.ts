@@ -540,7 +540,7 @@ test('TEST-KEY-13 OCSP: no good for what was never issued, is of another CA, or 
     issuer: 'manufacturing',
     entries: [{ serial: newSerial(), revokedAt, reason: 'superseded' }],
   });
-  assert.deepEqual(listed.ok, { fresh: 1 });
+  assert.deepEqual(listed.ok, { fresh: 1, withheld: 0 });
   // And the device that it belonged to asks for nothing with it any more.
   const requester = { kind: 'device', id: shown(0).device, certificate: shown(0).ldevid };
   await refused('requester.revoked', 'issue', { ...orderOf(toBase64(await csrFor(shown(0).device))), requester });
@@ -793,6 +793,17 @@ test('TEST-KEY-13 valid requests of every kind, each changed in one place, 1600 
         requestId: 'release',
       },
     ],
+    // packages/keystead/keyd/tests/revocation-order.test.ts has what is approved; here the policy asks for nobody besides.
+    [
+      'orderRevocation',
+      {
+        statements: [await signedBy(siege.bed, 'ada', release)],
+        list: [{ issuer: 'server', serials: [held] }],
+        requestId: 'o',
+      },
+    ],
+    // packages/keystead/backup/tests/restore-quorum.test.ts has a restore that is pending: here none is.
+    ['agreeRestore', { statements: [await signedBy(siege.bed, 'ada', release)], requestId: 'agree' }],
     ['signRootCrl', {}],
     // tests/attack/firmware.test.ts has what is approved: here nothing is.
     [

@@ -63,6 +63,13 @@ async function openShare(file: string, who: string, ...more: string[]): Promise<
   return keystead([...args, ...more], { input: passphrase });
 }
 
+/** Signs that keyd opens after a restore, as people of the demonstration do. */
+async function signRestore(order: string, who: string, out: string, ...more: string[]): Promise<Outcome> {
+  const input = readFileSync(rig.layout.passphrase('operators'));
+  const args = ['sign-restore', order, '--data', rig.layout.data, '--as', who, '--passphrase-fd', '0', '--out', out];
+  return keystead(['backup', ...args, ...more], { input });
+}
+
 /** A command that shows a session and waits for responses. */
 class Session {
   readonly child: ChildProcess;
@@ -160,8 +167,14 @@ test('TEST-KEY-21 a backup made under load is restored by two of three on anothe
   const log = ['--log', rig.layout.log];
   const session = new Session(['restore', file, '--to', to, '--master-out', master, ...log], shares);
   writeFileSync(join(shares, 'a-note.txt'), 'not a response');
+  await session.recipient();
+  const order = `${shares}.order.json`;
+  const statement = (who: string): string => join(shares, `${who}.statement`);
+  assert.equal((await signRestore(order, 'pki', statement('pki'))).status, 0);
   await session.answer(slip, 'custodian-3', 'custodian');
   assert.equal(await session.ended, 0, JSON.stringify(session.lines));
+  const { quorum } = session.lines.at(-1) as { quorum: { needed: number; missing: { code: string } } };
+  assert.deepEqual([quorum.needed, quorum.missing.code], [1, 'restore-order.too-few']);
   const refused = session.lines.find((line) => 'refused' in line) as { error: { code: string } } | undefined;
   assert.equal(refused?.error.code, 'backup.share-malformed');
   assert.deepEqual((session.lines.at(-1) as { custodians: string[] }).custodians.toSorted(), [
@@ -175,6 +188,13 @@ test('TEST-KEY-21 a backup made under load is restored by two of three on anothe
   for (const who of ['operators', 'devices'] as const) {
     copyFileSync(rig.layout.passphrase(who), join(elsewhere, 'data.unlock', who));
   }
+  // One asks and nobody has agreed yet: what is brought too early is told so.
+  const early = await backup('admit', statement('pki'), '--data', to);
+  assert.match(early.stderr, /0 of 1 approvals, besides pki who asks.*\[restore-order\.too-few\]/s);
+  const agreed = await signRestore(order, 'custodian-2', statement('custodian-2'));
+  assert.match(agreed.stdout, /A RESTORE.*custodian-2 agrees/s);
+  const admitted = await backup('admit', statement('custodian-2'), statement('pki'), '--data', to);
+  assert.equal(admitted.status, 0, admitted.stderr);
   const restored = await Rig.make({ folder: elsewhere });
   t.after(() => restored.remove());
   const audit = await keystead(['audit', 'verify', '--data', to]);
@@ -182,6 +202,7 @@ test('TEST-KEY-21 a backup made under load is restored by two of three on anothe
   const entries = entriesOf(restored);
   const entry = entries.find(({ type }) => type === 'backup.restored');
   assert.equal(entry?.detail.acceptedLoss, false);
+  assert.deepEqual([entry?.detail.askedBy, entry?.detail.agreedBy], ['pki', 'custodian-2']);
   assert.ok(
     entries.some(({ type, detail }) => type === 'backup.restore-refused' && detail.code === 'backup.share-malformed'),
   );

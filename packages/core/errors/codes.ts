@@ -726,6 +726,67 @@ export const ERRORS = {
     kind: 'invalid',
     rule: 'a CRL from the field must be signed by one of the CAs of this backup',
   },
+  // ---- revocations that keyd takes by statements
+  'revocation.act-forbidden': {
+    kind: 'invalid',
+    rule: 'an order to revoke or to hold is taken here; a release, by releaseHold',
+  },
+  'revocation.batch-foreign': {
+    kind: 'forbidden',
+    rule: 'an order for a batch lists the IDevIDs of its units and no other certificate of keyd',
+  },
+  // ---- the quorum of a restore
+  'restore.pending': {
+    kind: 'conflict',
+    rule: 'a keyd that came out of a backup does nothing until the quorum of that backup has agreed to this restore',
+    remedy:
+      'have it signed with keystead backup sign-restore, bring the statements with keystead backup admit, and start again (docs/backup.md)',
+  },
+  'restore.not-pending': { kind: 'conflict', rule: 'a quorum agrees to a restore that is pending, and once' },
+  'restore-order.malformed': {
+    kind: 'invalid',
+    rule: 'a statement about a restore must have the one form that is signed',
+  },
+  'restore-order.signer-unknown': {
+    kind: 'forbidden',
+    rule: 'who signs must be an operator of the policy in the backup',
+  },
+  'restore-order.signer-forbidden': {
+    kind: 'forbidden',
+    rule: 'who asks may ask for it, and who approves holds a role of the quorum restore of the policy in the backup',
+  },
+  'restore-order.signature-invalid': {
+    kind: 'forbidden',
+    rule: "the signature must be one of the operator's key in the policy in the backup",
+  },
+  'restore-order.other-order': {
+    kind: 'invalid',
+    rule: 'every statement must be about the very same restore, of the same proposer',
+  },
+  'restore-order.other-restore': {
+    kind: 'forbidden',
+    rule: 'statements open the one restore that they name, not another one of the same backup, and none after a drill',
+    remedy: 'sign the order that this restore wrote: keystead backup sign-restore',
+  },
+  'restore-order.expired': {
+    kind: 'forbidden',
+    rule: 'no statement may have ended',
+    remedy: 'have the order signed again by those whose statements have ended',
+  },
+  'restore-order.not-yet-valid': { kind: 'forbidden', rule: 'a statement is of now, not of a time to come' },
+  'restore-order.too-long': { kind: 'invalid', rule: 'a statement ends within approvals.maxSeconds of the policy' },
+  'restore-order.self': { kind: 'forbidden', rule: 'nobody approves what they asked for' },
+  'restore-order.duplicate': { kind: 'invalid', rule: 'one person and one key count once' },
+  'restore-order.too-few': {
+    kind: 'forbidden',
+    rule: 'there must be as many approvals as quorums.restore of the policy in the backup asks for',
+    remedy: 'have others sign: keystead backup sign-restore',
+  },
+  'restore-order.impossible': {
+    kind: 'conflict',
+    rule: 'there must be people in the policy who can agree to a restore, or a backup is worth nothing',
+    remedy: 'change quorums.restore, or who holds its roles, and make the backup then',
+  },
   'backup.log-differs': {
     kind: 'conflict',
     rule: 'the newer log must be proven from its files and continue the one in the backup',

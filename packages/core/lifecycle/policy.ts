@@ -13,7 +13,7 @@ import { FleetKeyPolicySchema } from './fleet-key-policy.ts';
 import { type IssuerId, OFFLINE_CAS, type RootId } from './issuer.ts';
 import type { KeyPurposeId } from './key-purposes.ts';
 import { type Cryptoperiod, type CustodyRule, KeyingShape, seconds } from './keying.ts';
-import { RevocationAuthoritySchema } from './revocation-authority.ts';
+import { RevocationAuthoritySchema, RevocationsAloneSchema } from './revocation-authority.ts';
 import { ROLES } from './roles.ts';
 import { OperatorSignersSchema } from './signers/schema.ts';
 import { StationsPolicySchema } from './station/rules.ts';
@@ -110,6 +110,8 @@ export const PolicySchema = z.strictObject({
       .optional(),
     /** How many people a revocation takes; without it, what revocation-rules.ts says. */
     authority: RevocationAuthoritySchema.optional(),
+    /** What keyd lists without statements of people; without it, what revocation-rules.ts says. */
+    alone: RevocationsAloneSchema.optional(),
   }),
   ...KeyingShape,
   /** The most that one enrolment authorisation may allow; without it, what authorisation.ts says. */

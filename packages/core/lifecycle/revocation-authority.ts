@@ -17,6 +17,16 @@ export const GIVEN_REASONS = [
 ] as const;
 export type GivenReason = (typeof GIVEN_REASONS)[number];
 
+/**
+ * How many certificates keyd takes out of service in so long a time on the word of its front end: what one operator, a
+ * holder and the system itself revoke. Beyond it takes statements of people. REQ-KEY-SOD-02
+ */
+export const RevocationsAloneSchema = z.strictObject({
+  certificates: z.int().min(0).max(10_000_000),
+  seconds: z.int().min(60).max(31_536_000),
+});
+export type RevocationsAlone = z.infer<typeof RevocationsAloneSchema>;
+
 /** The roles that may approve what another person asks for. */
 export const REVOCATION_APPROVERS = ['policy-administrator', 'ca-operator', 'approver'] as const;
 

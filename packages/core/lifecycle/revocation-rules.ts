@@ -2,7 +2,7 @@ import { KeysteadError } from '../errors/index.ts';
 import type { ApprovalQuorum } from './agreement.ts';
 import type { RevocationAct } from './certificate-states.ts';
 import type { Policy } from './policy.ts';
-import type { GivenReason, RevocationSelectorKind } from './revocation-authority.ts';
+import type { GivenReason, RevocationSelectorKind, RevocationsAlone } from './revocation-authority.ts';
 
 /** Who asks: an operator, or whoever holds the certificate: its device, the owner of its key or account. */
 export type RevocationParty = 'operator' | 'holder';
@@ -69,6 +69,30 @@ export function revocationQuorum(policy: Policy, kind: RevocationKind): Approval
   const large = kind.selector === 'batch' || kind.selector === 'ca';
   if (large && !policy.demonstration) return policy.quorums['ca-revocation'];
   return { approvals: 0, roles: [] };
+}
+
+/** Where the policy says nothing: far more than one person revokes in a day, and far fewer than a batch. */
+const REVOKED_ALONE: RevocationsAlone = { certificates: 1000, seconds: 86_400 };
+
+/**
+ * What keyd lists with this reason on the word of its front end. Where one operator may revoke a batch with it, there is no
+ * limit; where the policy asks others to agree to every revocation and no holder can give the reason, nothing is listed
+ * so. REQ-KEY-SOD-02
+ */
+export function listedAlone(
+  policy: Policy,
+  reason: GivenReason | 'certificateHold',
+): RevocationsAlone | 'all' | 'none' {
+  const quorum = (selector: RevocationSelectorKind): number =>
+    revocationQuorum(
+      policy,
+      reason === 'certificateHold' ? { selector, act: 'hold' } : { selector, act: 'revoke', reason },
+    ).approvals;
+  const small = ['certificate', 'key', 'device'] as const;
+  const byHolder = reason !== 'certificateHold' && REASON_RULES[reason].holder.length > 0;
+  if (!byHolder && small.every((selector) => quorum(selector) > 0)) return 'none';
+  if (policy.revocation.alone !== undefined) return policy.revocation.alone;
+  return quorum('batch') === 0 ? 'all' : REVOKED_ALONE;
 }
 
 /** Who must agree, in words. */

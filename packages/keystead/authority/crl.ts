@@ -47,6 +47,8 @@ export class CrlPublisher {
   readonly #overdue = new Set<ListedIssuer>();
   /** Issuers for which this process has sent keyd everything once. */
   readonly #complete = new Set<ListedIssuer>();
+  /** What keyd did not list of each issuer, for it takes statements of people. */
+  readonly #withheld = new Map<ListedIssuer, number>();
   /** Lists of which it was audited that they ended without a successor. */
   readonly #missed = new Set<string>();
 
@@ -102,6 +104,11 @@ export class CrlPublisher {
   onPublished(listener: (issuer: ListedIssuer) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** How many revocations of this issuer keyd has left out of its last list, since they take statements of people. */
+  withheld(issuer: ListedIssuer): number {
+    return this.#withheld.get(issuer) ?? 0;
   }
 
   /** The last CRL of this issuer that lists all. */
@@ -196,16 +203,19 @@ export class CrlPublisher {
     if (kind === 'all') this.#overdue.add(issuer);
     const staged: Staged[] = [];
     try {
-      const sent = await this.#sign(issuer, kind, staged);
+      const { sent, withheld } = await this.#sign(issuer, kind, staged);
       const [first] = staged;
       if (first === undefined) throw new KeysteadError('internal.unexpected');
-      const gone = await this.#record(issuer, kind, staged, sent);
+      const gone = await this.#record(issuer, kind, staged, { sent, withheld });
       for (const { file } of staged) file.put();
       for (const list of gone) this.#files.remove(list);
       for (const { row } of staged) this.#missed.delete(row.list);
       for (const listener of this.#listeners) listener(issuer);
       if (kind === 'all') {
-        this.#complete.add(issuer);
+        // What was left out is sent again with the next one.
+        if (withheld === 0) this.#complete.add(issuer);
+        else this.#complete.delete(issuer);
+        this.#withheld.set(issuer, withheld);
         this.#overdue.delete(issuer);
       }
       return first.row;
@@ -215,8 +225,8 @@ export class CrlPublisher {
     }
   }
 
-  /** Has keyd sign the lists, and takes each over beside its place. @returns how many revocations keyd was told of. */
-  async #sign(issuer: ListedIssuer, kind: Kind, staged: Staged[]): Promise<number> {
+  /** Has keyd sign the lists, and takes each over beside its place. @returns how many revocations keyd was told of, and left out. */
+  async #sign(issuer: ListedIssuer, kind: Kind, staged: Staged[]): Promise<{ sent: number; withheld: number }> {
     const { store, keyd, clock } = this.#deps;
     const madeAt = clock.now().getTime();
     const { last, entries } = store.read((records) => this.#gather(records, issuer));
@@ -225,10 +235,13 @@ export class CrlPublisher {
     const newest = this.#rows(issuer).map(({ number }) => number);
     let number = Math.max(last?.number ?? 0, crlNumbers[issuer] ?? 0, ...newest);
     let from = 0;
-    for (; entries.length - from > ENTRIES_PER_MESSAGE; from += ENTRIES_PER_MESSAGE)
-      await keyd.listRevocations({ issuer, entries: entries.slice(from, from + ENTRIES_PER_MESSAGE) });
+    let withheld = 0;
+    for (; entries.length - from > ENTRIES_PER_MESSAGE; from += ENTRIES_PER_MESSAGE) {
+      const some = entries.slice(from, from + ENTRIES_PER_MESSAGE);
+      withheld += (await keyd.listRevocations({ issuer, entries: some })).withheld;
+    }
     let rest = entries.slice(from);
-    const take = async (list: string, signed: Omit<Result<'signCrl'>, 'delta'>): Promise<void> => {
+    const take = async (list: string, signed: Omit<Result<'signCrl'>, 'delta' | 'withheld'>): Promise<void> => {
       const file = await this.#files.stage(list, signed);
       const { bytes, sha256 } = signed;
       const nextUpdate = signed.nextUpdate.getTime();
@@ -239,14 +252,20 @@ export class CrlPublisher {
       number += 1;
       const signed = await keyd.signCrl({ issuer, number, shard, deltaOnly: kind === 'deltas', entries: rest });
       rest = [];
+      withheld += signed.withheld;
       await take(crlListName({ issuer, shard, delta: kind === 'deltas' }), signed);
       if (signed.delta !== undefined) await take(crlListName({ issuer, shard, delta: true }), signed.delta);
     }
-    return entries.length;
+    return { sent: entries.length, withheld };
   }
 
   /** @returns the lists that are not made any more. */
-  async #record(issuer: ListedIssuer, kind: Kind, staged: readonly Staged[], sent: number): Promise<string[]> {
+  async #record(
+    issuer: ListedIssuer,
+    kind: Kind,
+    staged: readonly Staged[],
+    { sent, withheld }: { readonly sent: number; readonly withheld: number },
+  ): Promise<string[]> {
     const made = new Set(staged.map(({ row }) => row.list));
     const gone = kind === 'all' ? this.#rows(issuer).filter(({ list }) => !made.has(list)) : [];
     const [first] = staged.map(({ row }) => row);
@@ -262,6 +281,7 @@ export class CrlPublisher {
         detail: {
           nextUpdate: new Date(first?.nextUpdate ?? 0).toISOString(),
           sent,
+          ...(withheld === 0 ? {} : { withheld }),
           ...(staged.length === 1 ? {} : { lists: staged.map(({ row }) => `${row.list} ${row.number}`).join(', ') }),
         },
       });

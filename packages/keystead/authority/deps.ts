@@ -14,6 +14,7 @@ export type Signing = Pick<
   | 'issueServerKey'
   | 'signCrl'
   | 'releaseHold'
+  | 'orderRevocation'
   | 'listRevocations'
   | 'crlFile'
   | 'journal'

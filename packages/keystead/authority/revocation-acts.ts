@@ -20,7 +20,7 @@ import type { AskedBy } from './authorisations.ts';
 import type { FinalReason } from './certificate-changes.ts';
 import type { AuthorityDeps } from './deps.ts';
 import { audited, type Revocation, subjectOf } from './revocation.ts';
-import { RevocationRun } from './revocation-run.ts';
+import { RevocationRun, statementsOf } from './revocation-run.ts';
 import { boundList, boundTo, type CaIdentities, caIdentities, resolve, type Selector } from './selection.ts';
 import type { CertificateStatus } from './status.ts';
 import { requireClock } from './time.ts';
@@ -284,9 +284,6 @@ export class RevocationActs {
 }
 
 const dateOf = (text: string | undefined): Date | undefined => (text === undefined ? undefined : new Date(text));
-
-export const statementsOf = ({ statements }: Pick<RevocationActRow, 'statements'>): string[] =>
-  JSON.parse(statements) as string[];
 
 /** @throws KeysteadError `revocation-request.unknown`, `revocation-request.closed`. */
 function openAct(tx: Tx, id: string): RevocationActRow {

@@ -1,3 +1,4 @@
+import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import type { ListedIssuer, RevocationAct, RevocationSelector } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
@@ -6,11 +7,14 @@ import { blockDevice, type Change, changeAll, type FinalReason, inForce } from '
 import type { AuthorityDeps } from './deps.ts';
 import { onlineIssuer } from './issued.ts';
 import { carryOut, doneEvent, type Revocation } from './revocation.ts';
-import { scopeOf } from './selection.ts';
+import { boundList, caIdentities, scopeOf } from './selection.ts';
 
 /** Units of a batch and certificates of a CA that one transaction changes: a few milliseconds, in which others wait. */
 const UNITS_AT_ONCE = 100;
 const CERTIFICATES_AT_ONCE = 200;
+
+/** Refusals that come of time that went by, and not of what was signed. */
+const OUTLIVED: ReadonlySet<string> = new Set(['revocation-request.list-differs', 'revocation-request.expired']);
 
 type Changed = readonly Pick<Certificate, 'issuer' | 'serial'>[];
 
@@ -73,6 +77,7 @@ export class RevocationRun {
     const row = this.#deps.store.read((records) => records.revocationAct(id));
     if (row?.state !== 'running') return;
     const released = row.act === 'release' ? await this.#releaseInKeyd(row) : undefined;
+    if (row.act !== 'release' && row.statements !== '[]') await this.#orderInKeyd(row);
     const issuers = new Set<ListedIssuer>();
     for (;;) {
       const { changed, finished } = await this.#deps.store.commit((tx) => this.#step(tx, id, released));
@@ -147,6 +152,33 @@ export class RevocationRun {
     return { changed: step.changed, finished: step.finished };
   }
 
+  /**
+   * keyd verifies the signatures by itself and lists what was ordered before the records say it: it lists no more than the
+   * policy allows without them. Of a certificate, a key or a device that has changed since, or whose statements ended while
+   * keyd was away, the act goes on: it goes towards less trust, and keyd lists it as what one person revokes.
+   */
+  async #orderInKeyd(row: RevocationActRow): Promise<void> {
+    const { keyd, store, clock } = this.#deps;
+    const selector = JSON.parse(row.selector) as RevocationSelector;
+    const { act, reason } = changeOf(row, clock.now());
+    const cas = caIdentities(this.#deps);
+    const serials = new Map<string, Serial[]>();
+    const bound = store.read((records) => boundList(records, { selector, act, reason, now: clock.now() }, cas));
+    for (const { issuer, serial } of bound) {
+      const some = serials.get(issuer) ?? [];
+      some.push(serial);
+      serials.set(issuer, some);
+    }
+    const list = [...serials].map(([issuer, some]) => ({ issuer, serials: some }));
+    try {
+      await keyd.orderRevocation({ statements: statementsOf(row), list, requestId: row.requestId });
+    } catch (error) {
+      const isSmall = selector.kind !== 'batch' && selector.kind !== 'ca';
+      if (isSmall && error instanceof KeysteadError && OUTLIVED.has(error.code)) return;
+      throw error;
+    }
+  }
+
   /** keyd verifies the signatures by itself, and only then is anything called good again. @returns what it released. */
   async #releaseInKeyd(row: RevocationActRow): Promise<Changed> {
     const certificates = this.#deps.store.read((records) => {
@@ -160,7 +192,7 @@ export class RevocationRun {
   async #askKeyd(row: RevocationActRow, certificates: Changed): Promise<Changed> {
     const { keyd } = this.#deps;
     const list = certificates.map((one) => ({ issuer: onlineIssuer(one), serial: one.serial }));
-    const statements = JSON.parse(row.statements) as string[];
+    const statements = statementsOf(row);
     const ask = () => keyd.releaseHold({ statements, certificates: list, requestId: row.requestId });
     try {
       return (await ask()).released;
@@ -185,3 +217,6 @@ function changeOf(row: RevocationActRow, now: Date): Omit<Change, 'certificates'
     now,
   };
 }
+
+export const statementsOf = ({ statements }: Pick<RevocationActRow, 'statements'>): string[] =>
+  JSON.parse(statements) as string[];

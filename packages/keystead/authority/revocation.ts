@@ -51,11 +51,11 @@ export interface Revoked {
 /** Takes certificates out of service. OCSP says so from the COMMIT on, the CRL is made at once. REQ-KEY-REV-01 */
 export class Revocation {
   readonly #deps: AuthorityDeps;
-  readonly #crls: Pick<CrlPublisher, 'publish'>;
+  readonly #crls: Pick<CrlPublisher, 'publish' | 'withheld'>;
   readonly #changed: StatusListener;
 
   /** @param changed called after the COMMIT of every change of status, before the answer. */
-  constructor(deps: AuthorityDeps, crls: Pick<CrlPublisher, 'publish'>, changed: StatusListener) {
+  constructor(deps: AuthorityDeps, crls: Pick<CrlPublisher, 'publish' | 'withheld'>, changed: StatusListener) {
     this.#deps = deps;
     this.#crls = crls;
     this.#changed = changed;
@@ -101,7 +101,9 @@ export class Revocation {
       (issuer) => (this.#deps.elsewhere as ReadonlySet<string> | undefined)?.has(issuer) !== true,
     );
     const made = await Promise.allSettled(here.map((issuer) => this.#crls.publish(issuer)));
-    return made.every(({ status }) => status === 'fulfilled');
+    return (
+      made.every(({ status }) => status === 'fulfilled') && here.every((issuer) => this.#crls.withheld(issuer) === 0)
+    );
   }
 
   #requireAllowed({ selector, reason }: Resolved, { act = 'revoke', actor }: RevocationOrder): void {

@@ -50,7 +50,7 @@ export async function takeFieldCrls(
     // A list of any length: no line of the journal is a long one.
     for (let from = 0; from < revoked.length; from += MOST_IN_LINE) {
       const line = revoked.slice(from, from + MOST_IN_LINE);
-      const entry = { time, kind: 'revocations' as const, issuer, since: number, revoked: line };
+      const entry = { time, kind: 'revocations' as const, issuer, since: number, revoked: line, by: 'field-crl' };
       await journal.append(entry);
       state.replay({ n: journal.entries, ...entry });
     }

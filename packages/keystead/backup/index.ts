@@ -11,6 +11,12 @@ export {
 export { CUSTODIAN_KEY_ID, makeTokenKey, tokenIdentity, withCustodianKeystore } from './custodian-token.ts';
 export { type Drilled, drillBackup } from './drill.ts';
 export type { Newest } from './newest.ts';
-export { type Restored, restoreBackup } from './restore.ts';
+export { type Restored, type RestoreQuorum, restoreBackup } from './restore.ts';
+export {
+  bringStatements,
+  type RestoreRequest,
+  readRequest,
+  writeRequest,
+} from './restore-request.ts';
 export { fingerprintOf, respond, ShareSession } from './session.ts';
 export { type BackupTrust, openBackup, type SignedBackup, verifyBackup } from './verify.ts';

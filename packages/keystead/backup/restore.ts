@@ -4,6 +4,7 @@ import { toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { randomBytes, type SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import type { RestoreOrder } from '@keystead/core/lifecycle';
 import { parseCheckpoint } from '@keystead/core/log';
 import { durableWrite, syncDirectory } from '../files/durable.ts';
 import { Layout } from '../files/layout.ts';
@@ -17,6 +18,7 @@ import { mapDiskError } from './disk.ts';
 import { takeFieldCrls } from './field-crls.ts';
 import { type Newest, requireReach, verifySeen } from './newest.ts';
 import { rebuildLog, verifyState } from './rebuild.ts';
+import { bringStatements, orderOf, policyIn } from './restore-request.ts';
 import { ShareSession } from './session.ts';
 import { unpack } from './unpack.ts';
 import type { SignedBackup } from './verify.ts';
@@ -38,6 +40,10 @@ export interface RestoreOptions {
   readonly masterOut?: string;
   /** Shows the session to the custodians and feeds it responses until it misses none, or gives up and returns. */
   readonly collect: (session: ShareSession) => Promise<void>;
+  /** Told before any share is asked for: what people sign besides giving their shares. */
+  readonly onOrder?: (order: RestoreOrder) => void;
+  /** The statements that there are at the end. Without enough of them keyd stays closed until they are brought. */
+  readonly statements?: () => readonly string[];
   readonly clock: Clock;
   readonly onProgress?: (bytes: number) => void;
 }
@@ -46,13 +52,27 @@ export interface Restored {
   readonly custodians: readonly string[];
   /** Entries of the log with which the restored system goes on. */
   readonly logEntries: number;
+  /** What must be agreed to, by whom, and whether it is. */
+  readonly quorum: RestoreQuorum;
+}
+
+export interface RestoreQuorum {
+  readonly order: RestoreOrder;
+  /** Approvals besides the one who asks, by the policy in the backup. */
+  readonly needed: number;
+  readonly roles: readonly string[];
+  /** Who signed, where they are enough: keyd verifies them again when it starts. */
+  readonly agreed?: { readonly proposer: string; readonly approvers: readonly string[] };
+  /** Why there is no agreement yet. */
+  readonly missing?: KeysteadError;
 }
 
 /**
  * Restores a backup into an empty directory, with a quorum of its custodians. Everything is unpacked and verified in a
  * directory beside it, which becomes the target in one step at the end: after a kill or a power cut the target is
  * whole or not there. keyd's journal then says that it came out of a backup, which closes the tickets of before and
- * lets the numbers of CRLs jump, and from which the audit log gets its entry at the next start. REQ-KEY-BAK-02
+ * lets the numbers of CRLs jump, and from which the audit log gets its entry at the next start. That keyd is closed until
+ * it has verified the statements of the quorum in the backup. REQ-KEY-BAK-02, REQ-KEY-SOD-02
  * @throws KeysteadError `backup.*`; each refused attempt is written down beside the target.
  */
 export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
@@ -66,9 +86,11 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
     if (options.masterOut !== undefined) requireFree(options.masterOut);
     const newestSeen = requireReach(backup, options.newest);
     await verifyContent(backup);
+    const order = orderOf(backup, 'restore', options.newest.acceptLoss);
+    options.onOrder?.(order);
     await collect(options, session, attempts);
     using identity = await session.combine();
-    return await unpackAndPut({ ...options, to }, identity, session.custodians, newestSeen, attempts);
+    return await unpackAndPut({ ...options, to, order }, identity, session.custodians, newestSeen, attempts);
   } catch (error) {
     const mapped = mapDiskError(error, to);
     if (mapped instanceof KeysteadError) attempts.add([{ code: mapped.code }], clock.now());
@@ -86,13 +108,13 @@ async function collect(options: RestoreOptions, session: ShareSession, attempts:
 }
 
 async function unpackAndPut(
-  options: RestoreOptions,
+  options: RestoreOptions & { readonly order: RestoreOrder },
   identity: SecretBytes,
   custodians: readonly string[],
   newestSeen: number,
   attempts: Attempts,
 ): Promise<Restored> {
-  const { backup, to, newest, masterOut, clock } = options;
+  const { backup, to, order, newest, masterOut, clock } = options;
   removeUnfinishedRestores(to);
   const beside = join(dirname(to), `.${basename(to)}.${toHex(randomBytes(8))}.restoring`);
   mkdirSync(beside, { mode: 0o700 });
@@ -106,6 +128,7 @@ async function unpackAndPut(
     const logEntries = await rebuildLog(layout);
     await recordInJournal(layout, {
       backup,
+      order,
       custodians,
       newestSeen,
       logEntries,
@@ -114,6 +137,7 @@ async function unpackAndPut(
       clock,
     });
     await verifyState(layout, clock);
+    const quorum = quorumIn(layout, order, options);
     if (masterOut !== undefined) {
       if (held === undefined) throw new KeysteadError('backup.malformed', { field: 'master/keyd', seen: 'none in it' });
       held.use((bytes) => durableWrite(masterOut, Buffer.concat([bytes, Buffer.from('\n')]), 0o600));
@@ -123,9 +147,27 @@ async function unpackAndPut(
     renameSync(beside, to);
     syncDirectory(dirname(to));
     attempts.remove();
-    return { custodians, logEntries };
+    return { custodians, logEntries, quorum };
   } catch (error) {
     rmSync(beside, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Not enough statements are no failure of the restore: they may come later, from people who sleep now. */
+function quorumIn(
+  layout: Layout,
+  order: RestoreOrder,
+  { statements, clock }: Pick<RestoreOptions, 'statements' | 'clock'>,
+): RestoreQuorum {
+  const { approvals: needed, roles } = policyIn(layout).quorums.restore;
+  try {
+    const { proposer, approvers } = bringStatements(layout, statements?.() ?? [], clock);
+    return { order, needed, roles, agreed: { proposer, approvers } };
+  } catch (error) {
+    if (error instanceof KeysteadError && /^(restore-order|approval)\./.test(error.code)) {
+      return { order, needed, roles, missing: error };
+    }
     throw error;
   }
 }
@@ -134,6 +176,7 @@ async function recordInJournal(
   layout: Layout,
   restore: {
     backup: SignedBackup;
+    order: RestoreOrder;
     custodians: readonly string[];
     newestSeen: number;
     logEntries: number;
@@ -142,7 +185,7 @@ async function recordInJournal(
     clock: Clock;
   },
 ): Promise<void> {
-  const { backup, custodians, newestSeen, logEntries, refused, clock } = restore;
+  const { backup, order, custodians, newestSeen, logEntries, refused, clock } = restore;
   const state = new KeydState();
   const journal = await Journal.open(join(layout.keyd, 'journal'), (entry) => state.replay(entry));
   try {
@@ -154,6 +197,7 @@ async function recordInJournal(
       kind: 'restored',
       backupId: backup.manifest.backupId,
       manifestSha256: backup.manifestSha256,
+      restore: order.restore,
       custodians: [...custodians],
       log: { backup: sizeIn(backup), restored: logEntries, newestSeen },
       acceptedLoss: newestSeen > logEntries,

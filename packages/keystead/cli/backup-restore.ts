@@ -1,22 +1,35 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { resolve } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
-import { Command, InvalidArgumentError } from 'commander';
-import { drillBackup, fingerprintOf, openBackup, restoreBackup, type ShareSession } from '../backup/index.ts';
+import { type RestoreOrder, ROLES, type Role } from '@keystead/core/lifecycle';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import {
+  drillBackup,
+  fingerprintOf,
+  openBackup,
+  type RestoreQuorum,
+  restoreBackup,
+  type ShareSession,
+  writeRequest,
+} from '../backup/index.ts';
 import { systemClock } from '../clock/system.ts';
 import { trustOf } from './backup-trust.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
 import { progressOf } from './progress.ts';
-import { collectResponses } from './responses.ts';
+import { collectResponses, statementsIn } from './responses.ts';
 
 interface SessionFlags {
   shares: string;
+  orderOut?: string;
+  role: Role;
   wait: number;
   root: string;
   json?: boolean;
 }
 
 interface RestoreFlags extends SessionFlags {
+  as: string;
   to: string;
   log?: string;
   seen: string[];
@@ -38,6 +51,8 @@ function sessionOptions(command: Command): Command {
   return command
     .requiredOption('--shares <dir>', "a directory into which the custodians' responses are put; it is watched")
     .option('--wait <seconds>', 'how long to wait for enough of them', seconds, 3600)
+    .option('--order-out <file>', 'where the order goes that people sign; beside --shares unless told')
+    .addOption(new Option('--role <role>', 'the role by which you ask').choices(ROLES).default('ca-operator'))
     .option('--root <file>', 'the root to trust', './keystead-data/trust/root.pem');
 }
 
@@ -46,6 +61,7 @@ function restore(): Command {
     .argument('<file>', 'the backup')
     .description('restore into an empty directory, with a quorum of custodians')
     .requiredOption('--to <dir>', 'the data directory to make')
+    .option('--as <operator>', 'who restores, and asks that keyd opens', 'pki')
     .option('--log <dir>', "the newest copy of the log's published files: the log is continued from it")
     .option('--seen <file>', 'the newest checkpoint that somebody kept (may be given again)', collect, [])
     .option(
@@ -65,6 +81,8 @@ function restore(): Command {
       `
 The command shows a recipient with its fingerprint. Each custodian compares the fingerprint with you by voice, runs
 'keystead backup open-share', and the response goes into --shares. Nothing is in --to until everything is verified.
+The order that it writes is signed by you and by the quorum of the policy in the backup, with 'keystead backup
+sign-restore'; statements that lie in --shares are taken along, and later ones are brought with 'keystead backup admit'.
 
 Example:
   $ keystead backup restore b.ksb --to /srv/keystead --shares ./responses --log ./mirror/log --root root.pem`,
@@ -72,9 +90,11 @@ Example:
     .action(async (file: string, flags: RestoreFlags) => {
       const backup = await openBackup(file, trustOf(flags.root));
       const progress = progressOf('restore', flags.json);
-      const { custodians, logEntries } = await restoreBackup({
+      const { custodians, logEntries, quorum } = await restoreBackup({
         backup,
         to: flags.to,
+        onOrder: orderWriter(flags, flags.as),
+        statements: () => statementsIn(flags.shares),
         newest: {
           log: flags.log,
           seen: flags.seen.map((path) => readFileSync(path, 'utf8')),
@@ -86,10 +106,12 @@ Example:
         clock: systemClock,
         onProgress: (bytes) => progress.at(bytes),
       }).finally(() => progress.end());
-      print(flags.json, { restored: flags.to, backupId: backup.manifest.backupId, custodians, logEntries }, [
+      const told = quorumOf(quorum);
+      print(flags.json, { restored: flags.to, backupId: backup.manifest.backupId, custodians, logEntries, ...told }, [
         `${flags.to}: restored by ${custodians.join(', ')}; the log has ${logEntries} entries`,
         '  the keys are not in a backup: put keystore.sealed into its keyd/ from where it is kept, then start',
         '  tickets of before are closed: sign new ones for what is left of each batch',
+        ...quorumLines(quorum, flags),
       ]);
     });
 }
@@ -116,9 +138,11 @@ function drill(): Command {
         return asOperator(flags, (client) => client.post<{ auditSeq: number }>(path, report));
       };
       try {
-        const { custodians, members, logEntries } = await drillBackup({
+        const { custodians, members, logEntries, signers } = await drillBackup({
           backup,
           scratch: flags.scratch,
+          onOrder: orderWriter(flags, flags.as),
+          statements: () => statementsIn(flags.shares),
           collect: async (session) => {
             await collectorOf(flags)(session).finally(() => present.push(...session.custodians));
           },
@@ -126,16 +150,56 @@ function drill(): Command {
           onProgress: (bytes) => progress.at(bytes),
         }).finally(() => progress.end());
         const recorded = await record({ outcome: 'done', members, logEntries });
-        print(flags.json, { drilled: backup.manifest.backupId, custodians, members, logEntries, ...recorded }, [
-          `backup ${backup.manifest.backupId}: restored by ${custodians.join(', ')}, ${members} files bit for bit, ${logEntries} entries of the log proven, the copy removed`,
-          recorded === undefined ? '  not recorded' : `  entry ${recorded.auditSeq} of the audit log`,
-        ]);
+        print(
+          flags.json,
+          { drilled: backup.manifest.backupId, custodians, members, logEntries, signers, ...recorded },
+          [
+            `backup ${backup.manifest.backupId}: restored by ${custodians.join(', ')}, ${members} files bit for bit, ${logEntries} entries of the log proven, the copy removed`,
+            signers.length === 0
+              ? '  nobody signed the order: keyd would stay closed after such a restore until people do'
+              : `  the order was signed by ${signers.join(', ')}: keyd would open`,
+            recorded === undefined ? '  not recorded' : `  entry ${recorded.auditSeq} of the audit log`,
+          ],
+        );
       } catch (error) {
         const code = error instanceof KeysteadError ? error.code : 'internal.unexpected';
         if (code.startsWith('backup.')) await record({ outcome: 'refused', code, members: 0, logEntries: 0 });
         throw error;
       }
     });
+}
+
+const orderPath = ({ orderOut, shares }: SessionFlags): string => orderOut ?? `${resolve(shares)}.order.json`;
+
+/** Writes the order that people sign, while custodians are still being called. */
+function orderWriter(flags: SessionFlags, proposer: string): (order: RestoreOrder) => void {
+  return (order) => {
+    const path = orderPath(flags);
+    writeRequest(path, { order, proposer, role: flags.role });
+    if (flags.json === true) return;
+    process.stdout.write(
+      `the order to sign is in ${path}:\n  keystead backup sign-restore ${path} --as ${proposer}, and each who agrees with --as their name\n`,
+    );
+  };
+}
+
+/** For programs. */
+const quorumOf = ({ order, needed, roles, agreed, missing }: RestoreQuorum) => ({
+  quorum: { restore: order.restore, needed, roles, agreed, missing: missing?.toJSON() },
+});
+
+/** What to do next, to the letter: it may be three in the morning. */
+function quorumLines({ needed, roles, agreed, missing }: RestoreQuorum, flags: RestoreFlags): string[] {
+  if (agreed !== undefined) {
+    return [`  ${agreed.proposer} asked and ${agreed.approvers.join(', ')} agreed: keyd verifies it when it starts`];
+  }
+  const path = orderPath(flags);
+  return [
+    `  KEYD IS CLOSED until ${flags.as} and ${needed} of ${roles.join(', ')} besides have signed (${missing?.code ?? 'nobody has'})`,
+    `  next:  keystead backup sign-restore ${path} --as ${flags.as} --out ${flags.shares}/${flags.as}.statement`,
+    `         keystead backup sign-restore ${path} --as NAME --out ${flags.shares}/NAME.statement    (each who agrees)`,
+    `         keystead backup admit ${flags.shares}/*.statement --data ${flags.to}`,
+  ];
 }
 
 /** Shows the session and takes what is put into the directory. */

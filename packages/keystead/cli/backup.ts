@@ -8,6 +8,7 @@ import { createBackup, openBackup, type SignedBackup, slipOf, toArmor, verifyBac
 import { durableWrite } from '../files/durable.ts';
 import { Layout } from '../files/layout.ts';
 import { readPassphrase } from '../keystore/index.ts';
+import { admitCommands } from './backup-admit.ts';
 import { custodianCommands } from './backup-custodian.ts';
 import { restoreCommands } from './backup-restore.ts';
 import { trustOf } from './backup-trust.ts';
@@ -104,7 +105,7 @@ export function backupCommand(): Command {
       throw refuseKeys('signing keys');
     });
 
-  for (const command of [...custodianCommands(), ...restoreCommands()]) backup.addCommand(command);
+  for (const command of [...custodianCommands(), ...restoreCommands(), ...admitCommands()]) backup.addCommand(command);
   return backup;
 }
 

@@ -8,6 +8,8 @@ import type { ShareSession } from '../backup/index.ts';
 const EVERY_MS = 200;
 /** An armored response has about a kilobyte; what is larger is none. */
 const MOST_BYTES = 64 * 1024;
+/** Statements about the restore lie in the same directory: they are no responses. */
+const STATEMENT = /\.statement$/;
 const WHOLE = /-----END AGE ENCRYPTED FILE-----\s*$/;
 
 export interface ResponseListener {
@@ -28,6 +30,7 @@ export async function collectResponses(
   const tried = new Map<string, string>();
   for (let waited = 0; session.missing > 0 && waited <= waitMs; waited += EVERY_MS) {
     for (const name of readdirSync(dir).sort()) {
+      if (STATEMENT.test(name)) continue;
       const text = readResponse(join(dir, name));
       if (text === undefined || tried.get(name) === text || session.missing === 0) continue;
       tried.set(name, text);
@@ -40,6 +43,25 @@ export async function collectResponses(
     }
     if (session.missing > 0) await pause(EVERY_MS);
   }
+}
+
+/** The statements in a directory, one a line in each file `*.statement`. */
+export function statementsIn(dir: string): string[] {
+  return readdirSync(dir)
+    .filter((name) => STATEMENT.test(name))
+    .toSorted()
+    .flatMap((name) => statementLines(join(dir, name)));
+}
+
+/** The statements of one file. @throws KeysteadError `config.missing`. */
+export function statementLines(path: string): string[] {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats?.isFile() !== true || stats.size > MOST_BYTES) {
+    throw new KeysteadError('config.missing', { field: path, seen: 'no file of statements' });
+  }
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
 }
 
 function readResponse(path: string): string | undefined {

@@ -178,6 +178,16 @@ export class KeydClient {
     return this.#call('changeKey', params);
   }
 
+  /** Opens a keyd that was restored, by the statements of its quorum; durable when it resolves. */
+  agreeRestore(params: Params<'agreeRestore'>): Promise<Result<'agreeRestore'>> {
+    return this.#call('agreeRestore', params);
+  }
+
+  /** Takes out of service what several people ordered; on keyd's lists when it resolves. */
+  orderRevocation(params: Params<'orderRevocation'>): Promise<Result<'orderRevocation'>> {
+    return this.#call('orderRevocation', params);
+  }
+
   /** Goes on where journal and counter do not agree, by an order that operators signed; durable when it resolves. */
   recount(params: Params<'recount'>): Promise<Result<'recount'>> {
     return this.#call('recount', params);

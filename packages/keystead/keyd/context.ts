@@ -42,6 +42,7 @@ import { PolicyInForce, type Standing } from './policy-in-force.ts';
 import type { Result } from './protocol.ts';
 import { Queue } from './queue.ts';
 import type { Requesters } from './requester.ts';
+import { type RestoreJudge, takeBroughtStatements } from './restore-agreement.ts';
 import type { CeremonyRevocations } from './root-list.ts';
 import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
@@ -264,6 +265,14 @@ export class KeydContext {
       await count.start();
       const policies = PolicyChain.open({ dir, published: parts.publishedPolicy }, founding, changes);
       const { keystore, clock } = parts;
+      // Before anything is made or signed on a state that was restored.
+      await takeBroughtStatements(dir, {
+        restores: state.restored,
+        policy: policies.inForce.policy,
+        logOrigin: origin,
+        append: (draft) => journal.append(draft),
+        now: () => state.timeAt(clock.now()),
+      });
       const { policy } = policies.inForce;
       await state.destroyed.finish(keystore);
       // At a factory node there is none: it signs no firmware.
@@ -370,6 +379,18 @@ export class KeydContext {
     const clock = this.#clock.now();
     const [known, floor] = [this.state.timeAt(clock), this.tsa.floor.timeAt(clock)];
     return known > floor ? known : floor;
+  }
+
+  /** By what an agreement to a restore is judged. */
+  get restoreJudge(): RestoreJudge {
+    return {
+      restores: this.state.restored,
+      // While a restore is pending no other policy can be put in force: it is that of the backup.
+      policy: this.policy,
+      logOrigin: this.log.origin,
+      append: (draft) => this.journal.append(draft),
+      now: () => this.now(),
+    };
   }
 
   /** The keys of OCSP responders that are in memory now. */

@@ -135,6 +135,17 @@ export class Factories {
     return { deviceId: unit.deviceId, serial, spkiSha256: unit.spkiSha256, ticket: unit.ticket };
   }
 
+  /** The unit that some factory made with this certificate, whatever is thought of it, and under which issuer it is listed. */
+  anyUnit(serial: Serial): { readonly issuer: FactoryIssuerId; readonly unit: FactoryUnit } | undefined {
+    for (const { name } of this.all()) {
+      const unit = this.consigned.units.bySerial(name, serial);
+      if (unit === undefined) continue;
+      const { deviceId, spkiSha256, ticket } = unit;
+      return { issuer: `factory.${name}`, unit: { deviceId, serial, spkiSha256, ticket } };
+    }
+    return undefined;
+  }
+
   /** The IDevID of a device that a factory provisioned. */
   idevidOf(deviceId: string): { issuer: FactoryIssuerId; serial: Serial; spkiSha256: SpkiSha256 } | undefined {
     const unit = this.consigned.units.unitOf(deviceId);

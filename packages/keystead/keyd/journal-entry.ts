@@ -11,6 +11,8 @@ import {
   FirmwareStampEntry,
 } from './firmware-entries.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
+import { RestoreAgreedEntry, RestoreRefusedEntry } from './restore-entries.ts';
+import { RevocationOrderEntry } from './revocation-entries.ts';
 import { TrustBundleEntry } from './trust-entry.ts';
 import { TufRootEntry, TufStatusEntry } from './tuf-entries.ts';
 import { issuerId, listedIssuer, perIssuer } from './wire-types.ts';
@@ -113,6 +115,8 @@ const RevocationsEntry = z.strictObject({
   /** The number of the first CRL that can have them. */
   since: z.int().min(1),
   revoked,
+  /** By whose word, where it is not the front end's: the hash of an order of people, or a CRL from the field at a restore. */
+  by: z.string().max(64).optional(),
 });
 
 /** A signed document: a provisioning record or evidence of an end. */
@@ -217,6 +221,11 @@ const RestoredEntry = z.strictObject({
   kind: z.literal('restored'),
   backupId: hex,
   manifestSha256: hex,
+  /**
+   * Which restore this is: 16 bytes at random, that a quorum's statements name. One of before there were such statements has
+   * none, and is not waited for.
+   */
+  restore: hex.optional(),
   /** Who gave shares, by name. */
   custodians: z.array(z.string()).min(1).max(16),
   /** Entries of the log with which the backup was made, with which this keyd goes on, and the most that anybody has seen. */
@@ -260,8 +269,11 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
   PolicyEntry,
   KeyEntry,
   ReleaseEntry,
+  RevocationOrderEntry,
   SignOffEntry,
   RestoredEntry,
+  RestoreAgreedEntry,
+  RestoreRefusedEntry,
   ConsignmentEntry,
   TakenEntry,
   ForkedEntry,

@@ -139,6 +139,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
       log.warn({ policy: policy.name }, 'DEMONSTRATION POLICY: nothing here is to be relied on');
     log.info({ version: policy.version, policySha256: sha256 }, 'policy in force');
     logCount(log, context.count.report);
+    logRestore(log, context);
     writePresence(layout, isolation, context.count.report);
     log.info(
       { isolation, socket: socketPath, certificates: context.state.certificates, logSize: context.log.size },
@@ -157,6 +158,17 @@ function logCount(log: Logger, count: CountReport): void {
   if (count.state === 'level') log.info({ count }, 'the counter covers the journal');
   else if (count.state === 'disk') log.warn({ count }, 'no monotonic counter: quotas rest on this disk alone');
   else log.error({ count }, 'THE COUNTER DOES NOT COVER THE JOURNAL: no unit is provisioned');
+}
+
+/** Whoever reads the log at three in the morning learns what is waited for. */
+function logRestore(log: Logger, { state, policy }: KeydContext): void {
+  const { pending } = state.restored;
+  if (pending === undefined) return;
+  const { backupId, restore, time: since, refused } = pending;
+  log.error(
+    { backupId, restore, since, quorum: policy.quorums.restore, lastRefusal: refused.at(-1) },
+    'RESTORE PENDING: keyd signs nothing until statements of this quorum are brought: keystead backup sign-restore, keystead backup admit',
+  );
 }
 
 /** Those of the last ceremony. Before there was a later one they lie where the founding's import put them. */

@@ -14,6 +14,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { REQUEST_FORMATS } from '@keystead/core/x509';
 import { z } from 'zod';
+import { AgreedRestore, AgreeRestore, PendingRestore } from './wire/agree-restore.ts';
 import { attestationAnswer, ChallengeAttestation, keyOrigin, unitAtLine } from './wire/attestation.ts';
 import { CommissionFactory, Factories, FactoryCommission } from './wire/commission-factory.ts';
 import { PolicyUpdate, SignHello } from './wire/factory-news.ts';
@@ -22,6 +23,7 @@ import { FirmwareKeys, FirmwareSignatures, SignFirmware } from './wire/firmware.
 import { OrderFirmwareKey } from './wire/firmware-key.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
+import { OrderRevocation } from './wire/order-revocation.ts';
 import { Reconciliation, Resolve, SealParcel, SignConsignment, TakeConsignment } from './wire/reconciliation.ts';
 import { CountReportSchema, RecountOperation } from './wire/recount.ts';
 import { ReleaseHold } from './wire/release-hold.ts';
@@ -203,6 +205,8 @@ const Restore = z.strictObject({
   acceptedLoss: z.boolean(),
   crlNumbers: perIssuer(z.int()),
   refused: z.array(z.strictObject({ time: z.string(), code: z.string(), who: z.string().optional() })),
+  restore: z.string().optional(),
+  agreed: AgreedRestore.optional(),
 });
 
 /** What stands between keyd and the rest of the machine; the fields are explained in host/isolation.ts. */
@@ -238,6 +242,8 @@ const Status = {
     /** Into how many partitions each issuer's list is to be cut besides the list of all; several after a change. */
     crlShards: perIssuer(z.array(z.int())),
     restores: z.array(Restore),
+    /** The restore after which keyd is closed. */
+    restorePending: PendingRestore.optional(),
     /** Whether a monotonic counter covers the journal. */
     count: CountReportSchema,
     /** At a factory node. */
@@ -475,6 +481,10 @@ export const OPERATIONS = {
   trustRevocations: TrustRevocations,
   trustSerials: TrustSerials,
   trustIssuers: TrustIssuers,
+  // After a restore.
+  agreeRestore: AgreeRestore,
+  // Revocations by several people.
+  orderRevocation: OrderRevocation,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -31,6 +31,8 @@ import type {
   UnitKeyJournalEntry,
 } from './journal-entry.ts';
 import { PasskeyCounters } from './passkey-counters.ts';
+import { type KnownRestore, Restores } from './restores.ts';
+import { RevocationOrders } from './revocation-orders.ts';
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
 import { type Life, SerialSet } from './serial-set.ts';
@@ -75,7 +77,8 @@ export class KeydState {
   readonly #units = new Map<string, Unit>();
   readonly #unitKeys = new Map<string, string>();
   readonly #lists = new Map<ListedIssuer, IssuerLists>();
-  readonly #restores: RestoredJournalEntry[] = [];
+  /** The restores, and who agreed to them. */
+  readonly restored = new Restores();
   readonly #recounts: Recount[] = [];
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
@@ -85,6 +88,8 @@ export class KeydState {
   readonly masters = new KnownMasters();
   /** The keys that keyd made for units. */
   readonly injections = new Injections();
+  /** The orders of people to revoke. */
+  readonly revocationOrders = new RevocationOrders();
   /** What is on hold, and what came off. */
   readonly holds = new Holds();
   /** The factory nodes, and what was taken in from them. */
@@ -131,6 +136,7 @@ export class KeydState {
     if (entry.kind === 'revocations') this.#replayRevocations(entry, entry.since);
     if (entry.kind === 'release') this.holds.release(entry);
     if (entry.kind === 'sign-off') this.endedSignOns.end(entry);
+    this.revocationOrders.replay(entry);
     this.rootList.replay(entry);
     this.firmware.replay(entry);
     this.firmwareAdoptions.replay(entry);
@@ -139,6 +145,7 @@ export class KeydState {
     this.passkeys.replay(entry);
     this.tuf.replay(entry, this.raises);
     this.trust.replay(entry);
+    this.restored.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
     if (entry.kind === 'recount') this.takeRecount(entry);
     if (entry.kind === 'factory') this.factories.replay(entry);
@@ -188,15 +195,14 @@ export class KeydState {
   }
 
   #replayRestore(entry: RestoredJournalEntry): void {
-    this.#restores.push(entry);
     for (const [issuer, floor] of Object.entries(entry.crlNumbers)) {
       if (isListedIssuer(issuer) && floor !== undefined) this.lists(issuer).raiseNumber(floor);
     }
   }
 
   /** Every restore that this journal has been through, in order. */
-  get restores(): readonly RestoredJournalEntry[] {
-    return this.#restores;
+  get restores(): readonly KnownRestore[] {
+    return this.restored.all;
   }
 
   /** Every order to go on where journal and counter did not agree, in order. */
@@ -206,12 +212,12 @@ export class KeydState {
 
   /** How often this journal was restored, or put back: so often it has forgotten what was signed. */
   get raises(): number {
-    return this.#restores.length + this.#recounts.length;
+    return this.restores.length + this.#recounts.length;
   }
 
   /** When what was done before may last have been forgotten, by a restore or an older disk; milliseconds since 1970. */
   get forgotAt(): number | undefined {
-    const last = [this.#restores.at(-1), this.#recounts.at(-1)].flatMap((one) => one?.time ?? []);
+    const last = [this.restores.at(-1), this.#recounts.at(-1)].flatMap((one) => one?.time ?? []);
     return last.length === 0 ? undefined : Math.max(...last.map((time) => Date.parse(time)));
   }
 
@@ -227,7 +233,7 @@ export class KeydState {
 
   /** The fewest entries that the log may have: what the restores vouched for. */
   get leastLogSize(): number {
-    return Math.max(0, ...this.#restores.map(({ log }) => log.restored));
+    return Math.max(0, ...this.restores.map(({ log }) => log.restored));
   }
 
   /**
@@ -242,7 +248,7 @@ export class KeydState {
     const isAfter = (last: { time: string } | undefined): boolean =>
       last === undefined || Date.parse(notBefore) > Date.parse(last.time);
     const field = 'notBefore';
-    const restored = this.#restores.at(-1);
+    const restored = this.restores.at(-1);
     if (!isAfter(restored)) {
       throw new KeysteadError(`${what}.before-restore`, { field, seen: `${notBefore}, restored ${restored?.time}` });
     }
@@ -293,6 +299,16 @@ export class KeydState {
   idevidOf(deviceId: string): Unit['idevid'] {
     const taken = this.factories.idevidOf(deviceId);
     return taken === undefined ? this.#units.get(deviceId)?.idevid : { ...taken, notAfter: NO_END.getTime() };
+  }
+
+  /** The units that took part of a ticket here, with the IDevID that each got last, by its serial number. */
+  unitsOfTicket(ticketId: string): Map<Serial, { readonly deviceId: string; readonly issuer: IssuerId }> {
+    const found = new Map<Serial, { deviceId: string; issuer: IssuerId }>();
+    for (const [deviceId, { ticketId: of, idevid }] of this.#units) {
+      if (of === ticketId && idevid !== undefined)
+        found.set(idevid.serial, { deviceId, issuer: idevid.issuer as IssuerId });
+    }
+    return found;
   }
 
   /** The hash of the key that a unit was provisioned with. */

@@ -120,7 +120,7 @@ export class BackupRecords {
 }
 
 function eventsOf(restore: Result<'status'>['restores'][number]): AuditEvent[] {
-  const { backupId, manifestSha256, custodians, log, acceptedLoss, refused, time } = restore;
+  const { backupId, manifestSha256, custodians, log, acceptedLoss, refused, time, agreed } = restore;
   const requestId = `restore-${backupId}`;
   const subject = { backup: backupId };
   return [
@@ -148,6 +148,10 @@ function eventsOf(restore: Result<'status'>['restores'][number]): AuditEvent[] {
         logRestored: log.restored,
         logNewestSeen: log.newestSeen,
         acceptedLoss,
+        // Verified by keyd; the custodians are what the command of the restore reported.
+        ...(agreed === undefined
+          ? {}
+          : { askedBy: agreed.by, agreedBy: agreed.approvers.join(' '), agreedAt: agreed.at.toISOString() }),
       },
     },
   ];

@@ -193,6 +193,7 @@ function hardware(
 
 /** Who must agree to a revocation: fewer people is what somebody should know before they sign. */
 export function revocationAuthority(found: Findings, before: Policy, after: Policy): void {
+  revokedAlone(found, before, after);
   if (sameJson(before.revocation.authority ?? null, after.revocation.authority ?? null)) return;
   for (const selector of REVOCATION_SELECTORS) {
     for (const act of REVOCATION_ACTS) {
@@ -209,4 +210,17 @@ export function revocationAuthority(found: Findings, before: Policy, after: Poli
     }
   }
   found.add('notes', 'revocation.authority', 'the rules are written otherwise');
+}
+
+/** A front end that was taken over takes no more than this out of service. */
+function revokedAlone(found: Findings, before: Policy, after: Policy): void {
+  if (sameJson(before.revocation.alone ?? null, after.revocation.alone ?? null)) return;
+  const [old, next] = [before, after].map(({ revocation: { alone } }) =>
+    alone === undefined ? 'what the software has by itself' : `${alone.certificates} in ${alone.seconds} s`,
+  );
+  found.add(
+    'warns',
+    'revocation.alone',
+    `certificates revoked without statements of people: ${next} instead of ${old}`,
+  );
 }

@@ -76,11 +76,11 @@ const holders = (policy: Policy, roles: readonly Role[]): string =>
 /** Who sees to it that the quorum is there. */
 const ENFORCED: Readonly<Record<SensitiveAct, string>> = {
   'policy-change': 'keyd verifies every signature itself',
-  restore: 'by procedure',
+  restore: 'keyd verifies every signature itself, and is closed until then',
   'ca-rotation':
     'serve verifies every signature where a campaign would cut devices off; the keys themselves by procedure: it takes a ceremony',
   'ca-revocation':
-    'serve verifies every signature for what the CA issued, unless revocation.authority says otherwise; the CA itself by procedure: it takes a ceremony',
+    'keyd verifies every signature itself, of the CA and of what it issued, unless revocation.authority says otherwise',
   'firmware-signing': 'keyd verifies every signature itself, where the policy has firmware',
   'ceremony-witnesses': 'the transcript names them; their number is by procedure',
 };

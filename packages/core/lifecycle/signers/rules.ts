@@ -5,7 +5,7 @@ import type { Role } from '../roles.ts';
 import { hasHardwareKey, keyName, keysOf, spkiOfSigner } from './keys.ts';
 
 /** How a quorum comes together that nobody's signature is asked for. */
-const BY_PROCEDURE = ['restore', 'ceremony-witnesses'] as const;
+const BY_PROCEDURE = ['ceremony-witnesses'] as const;
 
 /**
  * The rules of the keys of people: each is fit, is one person's, and stands once. Whatever wraps it, one key is one key.

@@ -391,10 +391,10 @@ const UNSOUND: readonly (readonly [what: string, code: string, change: (policy: 
     },
   ],
   [
-    'hardware of those who restore',
+    'hardware of those who witness',
     'policy.hardware-unenforced',
     (policy) => {
-      policy.quorums.restore.hardware = true;
+      policy.quorums['ceremony-witnesses'].hardware = true;
     },
   ],
   [

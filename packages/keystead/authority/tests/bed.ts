@@ -83,11 +83,13 @@ export class DomainBed {
     const { layout } = this.keyd.rehearsal;
     const client = this.keyd.client;
     const serverKey = client.issueServerKey.bind(client);
+    const orderRevocation = client.orderRevocation.bind(client);
     const opened = openStore({ path: layout.database, clock, ...interposed.storeOptions });
     this.#store = opened;
     const store = interposed.store?.(opened) ?? opened;
     const keyd = Object.assign(interposed.keyd?.(client) ?? client, {
       issueServerKey: (params: Parameters<KeydClient['issueServerKey']>[0]) => serverKey(params),
+      orderRevocation,
     });
     const audit: AppendAudit = (tx, event) => appendAudit(tx, event, clock);
     const refusals = new RefusalLog({ store, audit, clock });

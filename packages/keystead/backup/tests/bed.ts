@@ -5,11 +5,17 @@ import { join } from 'node:path';
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { fromPem } from '@keystead/core/bytes';
 import { ageRecipientOf, generateSoftwareKey, SecretBytes, spkiSha256 } from '@keystead/core/crypto';
+import {
+  type DemoPolicyOptions,
+  type RestoreOrder,
+  type RestoreStatement,
+  signRestoreStatement,
+} from '@keystead/core/lifecycle';
 import { pino } from 'pino';
 import type { OperatorClient } from '../../access/index.ts';
 import { parseEntry } from '../../audit/index.ts';
 import type { Layout } from '../../files/layout.ts';
-import { csrFor, KEYD_PASSPHRASE, KeydBed, makeKey } from '../../keyd/tests/bed.ts';
+import { csrFor, KEYD_PASSPHRASE, KeydBed, makeKey, type TestKey } from '../../keyd/tests/bed.ts';
 import { openRooms, type Rooms } from '../../serve/rooms.ts';
 import type { AgeIdentity } from '../age.ts';
 import { softwareIdentity } from '../custodian-key.ts';
@@ -47,15 +53,19 @@ export class BackupBed {
   readonly folder = mkdtempSync(join(tmpdir(), 'keystead-backup-'));
   readonly keyd: KeydBed;
   readonly keys: Readonly<Record<Custodian, AgeIdentity>>;
+  /** By which custodians sign that they agree to a restore. */
+  readonly signing: Readonly<Record<Custodian, TestKey>>;
   #rooms: Rooms | undefined;
   #made = 0;
 
-  private constructor(keyd: KeydBed, keys: BackupBed['keys']) {
+  private constructor(keyd: KeydBed, keys: BackupBed['keys'], signing: BackupBed['signing']) {
     this.keyd = keyd;
     this.keys = keys;
+    this.signing = signing;
   }
 
-  static async make(): Promise<BackupBed> {
+  /** @param policy what the policy has besides. */
+  static async make(policy: Partial<DemoPolicyOptions> = {}): Promise<BackupBed> {
     const alice = ageKeygen();
     const carol = ageKeygen();
     const bob = generateSoftwareKey('P-256');
@@ -69,9 +79,10 @@ export class BackupBed {
       { name: 'bob', recipient: ageRecipientOf(bob.spki) },
       { name: 'carol', recipient: carol.recipient },
     ];
-    const others = CUSTODIANS.map((name) => ({ name, roles: ['custodian'] as const, spki: makeKey().spki }));
-    const keyd = await KeydBed.make({ backup: { threshold: 2, custodians } }, undefined, others);
-    const bed = new BackupBed(keyd, keys);
+    const signing = { alice: makeKey(), bob: makeKey(), carol: makeKey() };
+    const others = CUSTODIANS.map((name) => ({ name, roles: ['custodian'] as const, spki: signing[name].spki }));
+    const keyd = await KeydBed.make({ backup: { threshold: 2, custodians }, ...policy }, undefined, others);
+    const bed = new BackupBed(keyd, keys, signing);
     await bed.openRooms();
     return bed;
   }
@@ -171,6 +182,8 @@ export class BackupBed {
       by?: readonly Custodian[];
       masterOut?: string;
       collect?: (s: ShareSession) => Promise<void>;
+      onOrder?: (order: RestoreOrder) => void;
+      statements?: () => readonly string[];
     } = {},
   ): Promise<Restored> {
     return restoreBackup({
@@ -178,9 +191,35 @@ export class BackupBed {
       to,
       newest: { seen: [], acceptLoss: more.newest === undefined, ...more.newest },
       masterOut: more.masterOut,
+      onOrder: more.onOrder,
+      statements: more.statements,
       collect: more.collect ?? this.answerBy(backup, ...(more.by ?? ['alice', 'bob'])),
       clock: this.keyd.clock,
     });
+  }
+
+  /** One statement about a restore: ada asks, custodians agree. */
+  statement(
+    order: RestoreOrder,
+    signer: 'ada' | Custodian,
+    more: Partial<RestoreStatement> & { readonly key?: TestKey } = {},
+  ): Promise<string> {
+    const { key = signer === 'ada' ? this.keyd.people.ada : this.signing[signer], ...said } = more;
+    const draft: Omit<RestoreStatement, 'v'> = {
+      act: signer === 'ada' ? 'propose' : 'approve',
+      order,
+      proposer: 'ada',
+      role: signer === 'ada' ? 'ca-operator' : 'custodian',
+      signedAt: this.seconds(0),
+      expiresAt: this.seconds(3600),
+      ...said,
+    };
+    return signRestoreStatement(draft, signer, key.signer);
+  }
+
+  /** A time by the clock of keyd, seconds from now. */
+  seconds(from: number): string {
+    return `${new Date(this.keyd.clock.now().getTime() + from * 1000).toISOString().slice(0, 19)}Z`;
   }
 
   /** The entries of the log in the records of a data directory. */

@@ -16,13 +16,14 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { toHex } from '@keystead/core/bytes';
 import { SecretBytes, sha256 } from '@keystead/core/crypto';
+import type { RestoreOrder } from '@keystead/core/lifecycle';
 import { readCrl } from '@keystead/core/x509';
 import { combine } from 'shamir-secret-sharing';
 import { Layout } from '../../files/layout.ts';
 import { csrFor, KEYD_PASSPHRASE } from '../../keyd/tests/bed.ts';
 import { verifyHistory } from '../../verify/history.ts';
 import { type AgeIdentity, encryptTo, toArmor } from '../age.ts';
-import { drillBackup, respond, restoreBackup, type SignedBackup } from '../index.ts';
+import { bringStatements, drillBackup, respond, restoreBackup, type SignedBackup } from '../index.ts';
 import { BackupBed } from './bed.ts';
 
 let bed: BackupBed;
@@ -329,7 +330,18 @@ test('after a restore tickets of before are closed, CRL numbers jump, and CRLs f
     await assert.rejects(restoreBackup({ ...options, crls: [join(own.path('old'), 'crl', 'root.crl')] }), {
       code: 'backup.crl-foreign',
     });
-    await restoreBackup({ ...options, crls: [own.path('field.crl')] });
+    let order: RestoreOrder | undefined;
+    const { quorum } = await restoreBackup({
+      ...options,
+      crls: [own.path('field.crl')],
+      onOrder: (it) => {
+        order = it;
+      },
+    });
+    assert.deepEqual(quorum.order, order);
+    assert.equal(quorum.missing?.code, 'restore-order.too-few');
+    const signed = [await own.statement(quorum.order, 'alice'), await own.statement(quorum.order, 'ada')];
+    bringStatements(own.layout, signed, own.keyd.clock);
     writeFileSync(join(own.layout.keyd, 'keystore.sealed'), sealed, { mode: 0o600 });
     await own.keyd.start();
     await own.openRooms();
@@ -337,6 +349,7 @@ test('after a restore tickets of before are closed, CRL numbers jump, and CRLs f
     const entries = own.entries();
     const restored = entries.find(({ type }) => type === 'backup.restored');
     assert.equal(restored?.detail.custodians, 'alice bob');
+    assert.deepEqual([restored?.detail.askedBy, restored?.detail.agreedBy], ['ada', 'alice']);
     assert.equal(restored?.detail.acceptedLoss, false);
     assert.deepEqual(
       entries.filter(({ type }) => type === 'backup.restore-refused').map(({ detail }) => detail.code),

@@ -2,6 +2,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { firstIssue } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
 import { OPERATIONS, type OperationName, type Params, type Result } from '../protocol.ts';
+import { agreeRestore, requireOpen } from './agree-restore.ts';
 import { challengeAttestation } from './challenge-attestation.ts';
 import { challengeElement } from './challenge-element.ts';
 import { changePolicy, policyHistory, policyUpdate } from './change-policy.ts';
@@ -14,6 +15,7 @@ import { issue } from './issue.ts';
 import { issueServerKey } from './issue-server-key.ts';
 import { changeKey, keys } from './keys.ts';
 import { makeUnitKey } from './make-unit-key.ts';
+import { orderRevocation } from './order-revocation.ts';
 import { provision } from './provision.ts';
 import { journal, status, trust } from './read.ts';
 import { reconciliation } from './reconciliation.ts';
@@ -88,6 +90,10 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   trustRevocations,
   trustSerials,
   trustIssuers,
+  // After a restore.
+  agreeRestore,
+  // Revocations by several people.
+  orderRevocation,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */
@@ -95,13 +101,14 @@ const ALONE: ReadonlySet<OperationName> = new Set<OperationName>(['changePolicy'
 
 /**
  * Checks the form of an operation's parameters and carries it out. Whatever it signed is durable when it resolves.
- * @throws KeysteadError `request.malformed` with the field; what the operation throws.
+ * @throws KeysteadError `request.malformed` with the field; `restore.pending`; what the operation throws.
  */
 export async function operate<Op extends OperationName>(
   keyd: KeydContext,
   op: Op,
   params: unknown,
 ): Promise<Result<Op>> {
+  requireOpen(keyd, op);
   const parsed = OPERATIONS[op].params.safeParse(params);
   if (!parsed.success) {
     throw new KeysteadError('request.malformed', { ...firstIssue(parsed.error, 'params'), cause: parsed.error });

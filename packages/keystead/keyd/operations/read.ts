@@ -20,9 +20,27 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
     crlNumbers: keyd.state.crlNumbers,
     crlShards: shardings(keyd),
     count: keyd.count.report,
-    restores: keyd.state.restores.map(({ n: _, kind: __, time, ...restore }) => ({ ...restore, time: new Date(time) })),
+    restores: keyd.state.restores.map(({ n: _, kind: __, time, agreed, ...restore }) => ({
+      ...restore,
+      time: new Date(time),
+      ...(agreed === undefined ? {} : { agreed: agreedOf(agreed) }),
+    })),
+    ...pendingRestore(keyd),
     factory: factoryStatusOf(keyd),
   };
+}
+
+const agreedOf = ({ time, by, approvers }: { time: string; by: string; approvers: string[] }) => ({
+  ...{ by, approvers },
+  at: new Date(time),
+});
+
+function pendingRestore({ state, policy }: KeydContext): Pick<Result<'status'>, 'restorePending'> {
+  const { pending } = state.restored;
+  if (pending === undefined) return {};
+  const { restore, backupId, time } = pending;
+  const { approvals: needed, roles, hardware = false } = policy.quorums.restore;
+  return { restorePending: { restore, backupId, since: new Date(time), needed, roles: [...roles], hardware } };
 }
 
 function shardings(keyd: KeydContext): Result<'status'>['crlShards'] {

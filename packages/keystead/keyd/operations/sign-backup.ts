@@ -2,10 +2,12 @@ import { toBase64, toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  ableFor,
   type BackupPolicy,
   formatManifest,
   MANIFEST_FORMAT,
   operatorOf,
+  type Policy,
   permits,
   requireMember,
 } from '@keystead/core/lifecycle';
@@ -34,6 +36,7 @@ export async function signBackupManifest(
   requireBackupOperator(keyd, operator);
   const { backup } = keyd.policy;
   if (backup === undefined) throw new KeysteadError('backup.not-configured', { field: 'policy.backup' });
+  requireReachable(keyd.policy);
   // Before anything else that may be wrong: whoever asks for keys hears the rule.
   for (const { path } of members) requireMember(path);
   if (checkpoint !== null) requireOwnCheckpoint(keyd, checkpoint);
@@ -72,6 +75,19 @@ function requireBackupOperator(keyd: KeydContext, name: string): void {
   if (!permits(operator.roles, 'backup.create')) {
     throw new KeysteadError('operator.forbidden', { field: 'operator', seen: name });
   }
+}
+
+/** Of a backup whose quorum nobody could be, no keyd would ever open. REQ-KEY-SOD-02 */
+function requireReachable(policy: Policy): void {
+  const quorum = policy.quorums.restore;
+  const able = ableFor(policy, quorum).filter(({ roles }) => permits(roles, 'restore.sign'));
+  const mayAsk = policy.operators.filter(({ roles }) => permits(roles, 'restore.propose'));
+  const enough = mayAsk.some(({ name }) => able.filter((one) => one.name !== name).length >= quorum.approvals);
+  if (enough) return;
+  throw new KeysteadError('restore-order.impossible', {
+    field: 'policy.quorums.restore',
+    seen: `${quorum.approvals} besides the one who asks, of ${able.map(({ name }) => name).join(', ') || 'nobody'}`,
+  });
 }
 
 function requireOwnCheckpoint(keyd: KeydContext, note: string): void {

@@ -1,6 +1,15 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { crlListName, crlUrls, issuerKeyId, type Shard, shardIndex } from '@keystead/core/lifecycle';
+import {
+  crlListName,
+  crlUrls,
+  GIVEN_REASONS,
+  type GivenReason,
+  issuerKeyId,
+  listedAlone,
+  type Shard,
+  shardIndex,
+} from '@keystead/core/lifecycle';
 import { type CrlHead, type EntryOctets, entryOctets, type RevokedEntry } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
 import { requireListedHere } from '../factory/listed-here.ts';
@@ -50,15 +59,50 @@ export async function listRevocations(
   return lists.turnstile.alone(async () => {
     const now = keyd.now();
     const since = lists.number + 1;
-    const { fresh, undo } = take(keyd, issuer, since, entries, now);
+    const { fresh, undo, withheld } = take(keyd, issuer, since, entries, now);
     await Promise.all(lined(fresh).map((revoked) => append(keyd, { issuer, since, revoked }, now))).catch(
       (error: unknown) => {
         undo();
         throw error;
       },
     );
-    return { fresh: fresh.length };
+    return { fresh: fresh.length, withheld };
   });
+}
+
+/** Entries that are listed before others have their turn at the list: the journal takes them in lines. */
+const ORDERED_AT_ONCE = 5000;
+
+/**
+ * Puts on the list what people ordered, as many as they are, in pieces that are each durable; those that stand there are
+ * passed over. @returns how many were there for the first time.
+ * @throws KeysteadError as {@link listRevocations} does.
+ */
+export async function listOrdered(
+  keyd: KeydContext,
+  issuer: Issuer,
+  entries: readonly Revoked[],
+  by: string,
+): Promise<number> {
+  const { authority } = listSigner(keyd, issuer);
+  const lists = keyd.state.lists(issuer);
+  let listed = 0;
+  for (let from = 0; from < entries.length; from += ORDERED_AT_ONCE) {
+    listed += await lists.turnstile.alone(async () => {
+      const now = keyd.now();
+      const since = lists.number + 1;
+      const some = entries.slice(from, from + ORDERED_AT_ONCE);
+      const { fresh, undo } = keyd.state.list(issuer, since, some, forgetBefore(keyd.policy, authority.role, now));
+      try {
+        await Promise.all(lined(fresh).map((revoked) => append(keyd, { issuer, since, revoked, by }, now)));
+      } catch (error) {
+        undo();
+        throw error;
+      }
+      return fresh.length;
+    });
+  }
+  return listed;
 }
 
 async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signCrl'>): Promise<Result<'signCrl'>> {
@@ -80,7 +124,7 @@ async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signC
   if (deltaOnly && base === undefined)
     throw new KeysteadError('crl.delta-forbidden', { field: 'deltaOnly', seen: 'no full CRL that did not end' });
 
-  const { fresh, undo } = take(keyd, issuer, number, params.entries, now);
+  const { fresh, undo, withheld } = take(keyd, issuer, number, params.entries, now);
   lists.raiseNumber(number);
   const [last = [], ...before] = lined(fresh).reverse();
   const entry = {
@@ -126,22 +170,67 @@ async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signC
     return { ...made, number, thisUpdate, nextUpdate: more.nextUpdate };
   };
   const deltaHead = cut?.delta && { nextUpdate: until(cut.delta.seconds), base: base?.number ?? number };
-  if (deltaOnly && deltaHead !== undefined) return make(true, deltaHead);
-  const full = await make(false, { nextUpdate, freshest: cut === undefined ? undefined : urls.freshest });
+  if (deltaOnly && deltaHead !== undefined) return { ...(await make(true, deltaHead)), withheld };
+  const full = {
+    ...(await make(false, { nextUpdate, freshest: cut === undefined ? undefined : urls.freshest })),
+    withheld,
+  };
   return deltaHead === undefined ? full : { ...full, delta: await make(true, deltaHead) };
 }
 
+/**
+ * What a front end says is revoked. Beyond what the policy lets be listed on its word, certificates are left out and counted:
+ * the list is signed without them, for one that is not signed would hide the others. REQ-KEY-SOD-02
+ */
 function take(keyd: KeydContext, issuer: Issuer, since: number, entries: readonly Revoked[], now: Date) {
   for (const { serial, revokedAt } of entries) requireRevocationTime(revokedAt, now, serial);
-  return keyd.state.list(
-    issuer,
-    since,
-    entries,
-    forgetBefore(keyd.policy, listSigner(keyd, issuer).authority.role, now),
-  );
+  const { allowed, alone } = allowedAlone(keyd, issuer, entries, now);
+  const { revocationOrders } = keyd.state;
+  const end = forgetBefore(keyd.policy, listSigner(keyd, issuer).authority.role, now);
+  try {
+    const { fresh, undo } = keyd.state.list(issuer, since, allowed, end);
+    const undoAll = (): void => {
+      undo();
+      revocationOrders.giveBack(alone);
+    };
+    return { fresh, undo: undoAll, withheld: entries.length - allowed.length };
+  } catch (error) {
+    revocationOrders.giveBack(alone);
+    throw error;
+  }
 }
 
-const append = (keyd: KeydContext, entry: { issuer: Issuer; since: number; revoked: Fresh }, now: Date) =>
+/** Which entries go onto the list on the front end's word, and for how many of them that was counted. */
+function allowedAlone(
+  { state, policy }: KeydContext,
+  issuer: Issuer,
+  entries: readonly Revoked[],
+  now: Date,
+): { allowed: readonly Revoked[]; alone: number } {
+  if (state.revocationOrders.coversAllOf(issuer)) return { allowed: entries, alone: 0 };
+  const limits = new Map<string, ReturnType<typeof listedAlone>>();
+  let alone = 0;
+  const allowed = entries.filter(({ serial, reason }) => {
+    if (state.isRevoked(issuer, serial)) return true;
+    const given = reasonOf(reason);
+    // What came off a hold and is sent again as held is none of keyd's business: it knows the hold.
+    if (given === 'certificateHold' && state.isListed(issuer, serial)) return true;
+    const limit = limits.get(given) ?? listedAlone(policy, given);
+    limits.set(given, limit);
+    if (limit === 'all') return true;
+    if (limit === 'none') return false;
+    const taken = state.revocationOrders.takeAlone(1, limit, now.getTime());
+    alone += taken;
+    return taken === 1;
+  });
+  return { allowed, alone };
+}
+
+/** The reasons that nobody of Keystead's gives count as none. */
+const reasonOf = (reason: Revoked['reason']): GivenReason | 'certificateHold' =>
+  reason === 'certificateHold' ? reason : (GIVEN_REASONS.find((one) => one === reason) ?? 'unspecified');
+
+const append = (keyd: KeydContext, entry: { issuer: Issuer; since: number; revoked: Fresh; by?: string }, now: Date) =>
   keyd.journal.append({ time: now.toISOString(), kind: 'revocations', ...entry });
 
 /** For lines of the journal. */

@@ -50,6 +50,8 @@ export const SignCrl = {
     ...made,
     /** The delta CRL that goes with it, of the same number. */
     delta: z.strictObject(made).optional(),
+    /** Entries that keyd did not list: they take statements of people. */
+    withheld: z.int(),
   }),
 };
 
@@ -59,5 +61,7 @@ export const ListRevocations = {
   result: z.strictObject({
     /** How many were there for the first time. */
     fresh: z.int(),
+    /** How many take statements of people, and were not listed. */
+    withheld: z.int(),
   }),
 };
