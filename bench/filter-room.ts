@@ -97,6 +97,7 @@ async function filledStore(bench: Bench, count: number) {
   const hash = new Uint8Array(32);
   const der = new Uint8Array(480);
   database.exec('begin');
+  database.prepare(`insert into spki_history (spki_sha256, owner, first_seen) values (?, 'bench', ?)`).run(hash, began);
   for (let index = 0; index < count; index += 1) {
     const serial = Buffer.from(serialOf(index), 'hex');
     insert.run(serial, `CN=pump-${index}`, hash, began, endOf(began, index), der, hash, hash, began);
