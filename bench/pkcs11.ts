@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module';
 import { sha256 } from '@keystead/core/crypto';
-import { CKM, CKO_PRIVATE_KEY } from 'keystead/keystore/pkcs11/cryptoki.ts';
-import { objectIdOf } from 'keystead/keystore/pkcs11/record.ts';
-import { keySearch } from 'keystead/keystore/pkcs11/templates.ts';
+import { CKM, CKO_PRIVATE_KEY } from '@keystead/pkcs11/cryptoki.ts';
+import { objectIdOf } from '@keystead/pkcs11/record.ts';
+import { keySearch } from '@keystead/pkcs11/templates.ts';
 import { SOFTHSM, SoftHsm } from 'keystead/keystore/pkcs11/tests/softhsm.ts';
 import type { Bench } from './bench.ts';
 import { type Figure, figure } from './figure.ts';
@@ -64,9 +64,7 @@ export async function pkcs11Figures(bench: Bench): Promise<Figure[]> {
 
 /** The token's own rate, hashing included, from a thread that does nothing else: this one. */
 export function rawSignatures(seconds: number, token: string, keyId: string): LoadResult {
-  const pkcs11js: typeof import('pkcs11js') = createRequire(import.meta.resolve('keystead/keystore/open.ts'))(
-    'pkcs11js',
-  );
+  const pkcs11js: typeof import('pkcs11js') = createRequire(import.meta.resolve('@keystead/pkcs11'))('pkcs11js');
   const module = new pkcs11js.PKCS11();
   // The keystore of this process has initialised the module and logged in.
   module.load(SOFTHSM);

@@ -92,6 +92,14 @@ module.exports = {
         path: '^(node:)?(fs|fs/promises|net)$',
       },
     ),
+    wall(
+      'pkcs11-knows-core-only',
+      'a token is spoken to with what core/crypto gives, for keyd and for a device alike; it knows no certificates',
+      '^packages/pkcs11/',
+      {
+        path: '^packages/(agent|keystead|tpm2)/|^packages/core/(x509|lifecycle|log|trust|firmware)/|fastify|kysely|node:(sqlite|https?|net|tls|child_process)$',
+      },
+    ),
     wall('keyd-knows-no-http', 'keyd knows neither HTTP nor the database', inProgram(['keyd']), {
       path: `(${inProgram(['store', 'protocols', 'acme', 'authority', 'provisioning', 'rotation', 'access', 'inventory', 'audit'])})|fastify|node:https?$|^https?$|node:sqlite|kysely`,
     }),
@@ -133,13 +141,13 @@ module.exports = {
         'acme',
       ]),
       {
-        path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11|tpm2))',
+        path: '^packages/keystead/(keyd/server|keyd/operations|keystore/(sealed|open|pkcs11|tpm2))|^packages/pkcs11/',
       },
     ),
     wall(
       'only-a-thread-loads-the-token',
       'calls of a token block: the native addon is loaded in a thread of its own, and only when a token is asked for',
-      '^packages/(?!keystead/keystore/pkcs11/thread/)',
+      '^packages/(?!pkcs11/thread/)',
       { path: 'pkcs11js|graphene-pk11' },
     ),
     wall(

@@ -1,11 +1,22 @@
-import { CrlCache, DeviceState, issuerRevoked, provision, type RenewalEvent, RenewalLoop } from '@keystead/agent';
+import {
+  type Credential,
+  CrlCache,
+  DeviceState,
+  datesOf,
+  issuerRevoked,
+  ProvenClock,
+  provenTime,
+  provision,
+  type RenewalEvent,
+  RenewalLoop,
+} from '@keystead/agent';
 import { type DerCertificate, sameBytes } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { SecretBytes } from '@keystead/core/crypto';
-import { readCertificate } from '@keystead/core/x509';
 import { type Cut, MemoryDisk, PowerCut } from '../../packages/agent/tests/memory-disk.ts';
 import type { FleetPlan } from './plan.ts';
-import { deviceIdOf, type FleetServer } from './server.ts';
+import { deviceIdOf } from './server.ts';
+import type { ServerLink } from './server-link.ts';
 import type { Cause, Tally } from './tally.ts';
 
 const DIRECTORY = '/state';
@@ -15,7 +26,7 @@ const FIRST_DAY = Date.UTC(2020, 0, 1);
 /** What a device shares with the others. */
 export interface Surroundings {
   readonly plan: FleetPlan;
-  readonly server: FleetServer;
+  readonly server: ServerLink;
   readonly tally: Tally;
   /** Puts something on the agenda, so many milliseconds from now. */
   after(ms: number, act: () => Promise<void>): void;
@@ -30,7 +41,8 @@ export class FleetDevice {
   readonly id: string;
   readonly #around: Surroundings;
   readonly #secret = SecretBytes.random(32);
-  readonly #crls: CrlCache;
+  #crls: CrlCache | undefined;
+  /** As the agent's own: never behind what is proven. */
   readonly #clock: Clock;
   #disk = new MemoryDisk();
   #state: DeviceState | undefined;
@@ -57,12 +69,8 @@ export class FleetDevice {
     this.id = deviceIdOf(number);
     this.#around = around;
     const { clock } = around.server;
-    this.#clock = { now: () => new Date(clock.now().getTime() + this.#ahead) };
-    this.#crls = new CrlCache({
-      clock: this.#clock,
-      refreshMs: 0,
-      get: async () => ({ der: around.server.rootCrl(this.#isOnline), etag: undefined }),
-    });
+    const battery = { now: () => new Date(clock.now().getTime() + this.#ahead) };
+    this.#clock = new ProvenClock(battery, () => (this.#state === undefined ? 0 : provenTime(this.#state)));
   }
 
   /** The factory's part, and the first look. */
@@ -104,7 +112,7 @@ export class FleetDevice {
     if (this.isOut || this.#onlineSince === undefined) return;
     this.#account();
     this.#onlineSince = undefined;
-    this.#around.tally.met.offline += 1;
+    this.#around.tally.counts.met.offline += 1;
   }
 
   async goOnline(): Promise<void> {
@@ -117,7 +125,7 @@ export class FleetDevice {
   async misread(ms: number | 'reset'): Promise<void> {
     if (this.isOut) return;
     this.#ahead = ms === 'reset' ? FIRST_DAY - this.#now : ms;
-    const { met } = this.#around.tally;
+    const { met } = this.#around.tally.counts;
     if (ms === 'reset') met.clockResets += 1;
     else met.clockErrors += 1;
     this.#cause = 'clock';
@@ -147,7 +155,7 @@ export class FleetDevice {
     this.#compromisedAt = at;
     this.#goodUntil = Math.min(this.#goodUntil, at);
     // A clock that is behind does not believe a new list, nor a new certificate.
-    if (this.#ahead === 0) this.#cause = 'CA compromise';
+    if (this.#ahead >= 0) this.#cause = 'CA compromise';
   }
 
   /** Whether its CA was revoked, and it has no credential of another yet. */
@@ -202,11 +210,21 @@ export class FleetDevice {
       clock: this.#clock,
       graceSeconds: plan.graceSeconds,
       prove: ({ certificate }) => server.accepts(certificate, this.#isOnline),
-      issuerRevoked: (current) =>
-        issuerRevoked(current, { anchors: state.anchors, clock: this.#clock, crls: this.#crls }),
+      issuerRevoked: (current) => this.#issuerRevoked(state, current),
       onEvent: (event) => this.#happened(event),
     });
     return this.#loop;
+  }
+
+  /** As the agent does it. The cache is made when it is first needed: few ever need it. */
+  #issuerRevoked({ anchors }: DeviceState, current: Credential): Promise<boolean> {
+    const { server } = this.#around;
+    this.#crls ??= new CrlCache({
+      clock: this.#clock,
+      refreshMs: 0,
+      get: async () => ({ der: server.rootCrl(this.#isOnline), etag: undefined }),
+    });
+    return issuerRevoked(current, { anchors, clock: this.#clock, crls: this.#crls });
   }
 
   #happened(event: RenewalEvent): void {
@@ -219,7 +237,7 @@ export class FleetDevice {
         break;
       case 'stopped':
         this.#account();
-        tally.beyondGrace += 1;
+        tally.counts.beyondGrace += 1;
         break;
       case 'failed':
         if (event.error instanceof PowerCut) this.#lostPower();
@@ -232,26 +250,26 @@ export class FleetDevice {
   /** It has a new credential. */
   #gained(how: 'enrolled' | 'renewed' | 'recovered'): void {
     const { tally } = this.#around;
-    if (this.#revoked) tally.leaked += 1;
+    if (this.#revoked) tally.counts.leaked += 1;
     tally.certificate(how, this.#now);
     this.#account();
     this.#held = this.#state?.credential('current')?.keyId;
-    this.#goodUntil = readCertificate(this.#credential()).notAfter.getTime();
+    this.#goodUntil = datesOf(this.#credential()).notAfter.getTime();
     if (this.#compromisedAt !== undefined)
-      tally.restored.push(this.#now - Math.max(this.#compromisedAt, this.#cameBack));
+      tally.counts.restored.push(this.#now - Math.max(this.#compromisedAt, this.#cameBack));
     this.#compromisedAt = undefined;
     if (this.#ahead === 0) this.#cause = 'none';
   }
 
-  #credential() {
-    const current = this.#state?.credential('current')?.certificate;
+  #credential(): Credential {
+    const current = this.#state?.credential('current');
     if (current === undefined) throw new TypeError('no credential');
     return current;
   }
 
   /** The disk is what the cut left; the device starts again a minute later, on a disk without a cut. */
   #lostPower(): void {
-    this.#around.tally.met.powerCuts += 1;
+    this.#around.tally.counts.met.powerCuts += 1;
     if (this.#cause === 'none') this.#cause = 'power cut';
     this.#disk = this.#disk.afterCut(this.#leaves);
     // The lock of a process before the boot is nobody's; here the process is still there.

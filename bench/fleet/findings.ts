@@ -1,5 +1,5 @@
 import type { FleetRun } from './simulation.ts';
-import { CAUSES, type Cause } from './tally.ts';
+import { CAUSES, type Cause, type Counts } from './tally.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -11,6 +11,8 @@ export interface Findings {
   readonly devices: number;
   readonly lifetimes: number;
   readonly days: number;
+  /** The days that were planned; more than `days` where the run was stopped before its end. */
+  readonly plannedDays: number;
   readonly seconds: FleetRun['seconds'];
   readonly certificates: { enrolled: number; renewed: number; recovered: number };
   /** Renewals and recoveries, without the day after the compromise of a CA. */
@@ -30,7 +32,7 @@ export interface Findings {
   readonly restored: { devices: number; medianMinutes: number; allMinutes: number };
   /** What revoked devices got. */
   readonly leaked: number;
-  readonly met: FleetRun['tally']['met'];
+  readonly met: Counts['met'];
   readonly refusals: Readonly<Record<string, number>>;
   readonly traffic: { requests: number; bytesPerDeviceAndYear: number };
 }
@@ -38,36 +40,38 @@ export interface Findings {
 export function findingsOf(run: FleetRun): Findings {
   const { tally, plan, devices, start, end } = run;
   const span = end.getTime() - start.getTime();
-  const { requests, requestBytes, answerBytes } = tally.traffic;
-  const restored = [...tally.restored].sort((one, other) => one - other).map((ms) => ms / 60_000);
+  const { counts } = tally;
+  const { requests, requestBytes, answerBytes } = counts.traffic;
+  const restored = [...counts.restored].sort((one, other) => one - other).map((ms) => ms / 60_000);
   return {
     devices,
     lifetimes: plan.lifetimes,
     days: Math.round(span / DAY),
+    plannedDays: Math.round((run.plannedEnd.getTime() - start.getTime()) / DAY),
     seconds: { factory: rounded(run.seconds.factory), field: rounded(run.seconds.field) },
-    certificates: tally.issued,
+    certificates: counts.issued,
     rate: rateOf(run),
-    busiestHour: tally.byHour.reduce((most, one) => Math.max(most, one ?? 0), 0),
+    busiestHour: counts.byHour.reduce((most, one) => Math.max(most, one ?? 0), 0),
     gaps: gapsOf(run),
-    beyondGrace: tally.beyondGrace,
+    beyondGrace: counts.beyondGrace,
     restored: {
       devices: restored.length,
       medianMinutes: rounded(restored[restored.length >> 1] ?? 0),
       allMinutes: rounded(restored.at(-1) ?? 0),
     },
-    leaked: tally.leaked,
-    met: tally.met,
-    refusals: Object.fromEntries(tally.refusals),
+    leaked: counts.leaked,
+    met: counts.met,
+    refusals: Object.fromEntries(counts.refusals),
     traffic: {
       requests,
-      bytesPerDeviceAndYear: Math.round((requestBytes + answerBytes) / devices / (span / (365 * DAY))),
+      bytesPerDeviceAndYear: Math.round((requestBytes + answerBytes) / devices / (Math.max(span, 1) / (365 * DAY))),
     },
   };
 }
 
 function gapsOf({ tally }: FleetRun): Findings['gaps'] {
   const of = (cause: Cause) => {
-    const gaps = tally.gaps.filter((gap) => gap.cause === cause && gap.inGrace);
+    const gaps = tally.counts.gaps.filter((gap) => gap.cause === cause && gap.inGrace);
     const longest = gaps.reduce((most, { ms }) => Math.max(most, ms), 0);
     return {
       devices: new Set(gaps.map(({ device }) => device)).size,
@@ -82,10 +86,10 @@ function gapsOf({ tally }: FleetRun): Findings['gaps'] {
  * Mean and peak of renewals, over windows that are long enough to tell a peak from chance. What comes back at once after
  * the compromise of a CA shall come at once: its day is left out here and stands in `restored`.
  */
-function rateOf({ tally, start, end, plan }: FleetRun): Findings['rate'] {
+function rateOf({ tally, start, end, compromisedAt }: FleetRun): Findings['rate'] {
   const hours = Math.floor((end.getTime() - start.getTime()) / HOUR);
-  const counts = Array.from({ length: hours }, (_, hour) => tally.byHour[hour] ?? 0);
-  const left = compromiseHours(plan.rotations, hours);
+  const counts = Array.from({ length: hours }, (_, hour) => tally.counts.byHour[hour] ?? 0);
+  const left = compromiseHours(start, compromisedAt);
   const kept = counts.filter((_, hour) => !left.has(hour));
   const mean = sum(kept) / Math.max(1, kept.length);
   const windowHours = Math.max(1, Math.min(Math.ceil(ENOUGH / Math.max(mean, 1e-9)), kept.length));
@@ -101,9 +105,10 @@ function rateOf({ tally, start, end, plan }: FleetRun): Findings['rate'] {
   };
 }
 
-const compromiseHours = (rotations: number, hours: number): ReadonlySet<number> => {
-  const first = Math.floor((hours * rotations) / (rotations + 1)) - 1;
-  return new Set(rotations === 0 ? [] : Array.from({ length: 26 }, (_, hour) => first + hour));
+const compromiseHours = (start: Date, at: Date | undefined): ReadonlySet<number> => {
+  if (at === undefined) return new Set();
+  const first = Math.floor((at.getTime() - start.getTime()) / HOUR) - 1;
+  return new Set(Array.from({ length: 26 }, (_, hour) => first + hour));
 };
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0);

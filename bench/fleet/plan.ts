@@ -9,6 +9,8 @@ export interface FleetPlan {
   /** The same seed gives the same weather. Keys and serial numbers are random all the same. */
   readonly seed: number;
   readonly weather: Weather;
+  /** In how many of the lifetimes, the first ones, all that happens to the server happens; at most `lifetimes`. */
+  readonly eventful: number;
   /** New keys of the operational CA, at equal distances. */
   readonly rotations: number;
   /** The share of the devices whose batch is found to be compromised, and revoked. */
@@ -45,6 +47,7 @@ export const DEFAULT_PLAN: FleetPlan = {
   ldevidSeconds: 90 * DAY,
   graceSeconds: 30 * DAY,
   seed: 1,
+  eventful: 10,
   rotations: 3,
   compromised: 0.01,
   outages: 3,
@@ -66,3 +69,35 @@ export const RENEWED_AT = 0.625;
 
 /** How long the simulation runs, seconds: until each device would have had its lifetimes. */
 export const lengthOf = (plan: FleetPlan): number => plan.lifetimes * RENEWED_AT * plan.ldevidSeconds;
+
+/** What happens to the server. */
+export type EventKind = 'new key' | 'compromise' | 'batch revoked' | 'away' | 'back';
+
+export interface PlannedEvent {
+  /** Milliseconds from the start. */
+  readonly after: number;
+  readonly kind: EventKind;
+}
+
+/** All that happens to the server, in its order, within the lifetimes that are eventful. */
+export function eventsOf(plan: FleetPlan): PlannedEvent[] {
+  const { rotations, outages, outageSeconds, compromised, eventful, lifetimes, ldevidSeconds } = plan;
+  const span = Math.min(eventful, lifetimes) * RENEWED_AT * ldevidSeconds * 1000;
+  // The last of the new keys is the answer to a compromise.
+  const keys = Array.from(
+    { length: rotations },
+    (_, at): PlannedEvent => ({
+      after: (span * (at + 1)) / (rotations + 1),
+      kind: at + 1 < rotations ? 'new key' : 'compromise',
+    }),
+  );
+  const away = Array.from({ length: outages }, (_, at): PlannedEvent[] => {
+    const after = (span * (at + 0.5)) / outages;
+    return [
+      { after, kind: 'away' },
+      { after: after + outageSeconds * 1000, kind: 'back' },
+    ];
+  });
+  const revoked: PlannedEvent[] = compromised > 0 ? [{ after: 0.4 * span, kind: 'batch revoked' }] : [];
+  return [...keys, ...revoked, ...away.flat()].sort((one, other) => one.after - other.after);
+}

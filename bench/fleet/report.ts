@@ -13,7 +13,7 @@ export function formatFindings(found: Findings): string {
   });
   const rows = [
     ['devices', number(found.devices), ''],
-    ['simulated', `${number(found.days)} days, ${found.lifetimes} LDevIDs each`, ''],
+    ['simulated', simulated(found), ''],
     ['machine time', `${number(found.seconds.factory)} s factory, ${number(found.seconds.field)} s field`, ''],
     [
       'enrolled, renewed, recovered',
@@ -52,6 +52,12 @@ export function formatFindings(found: Findings): string {
     )
     .join('\n');
 }
+
+/** Honest about a run that was stopped. */
+const simulated = ({ days, plannedDays, lifetimes }: Findings): string =>
+  days < plannedDays
+    ? `${days} of ${plannedDays} days of ${lifetimes} LDevIDs each: STOPPED there`
+    : `${days} days, ${lifetimes} LDevIDs each`;
 
 const GAPS = {
   none: 'nothing went wrong',

@@ -1,15 +1,13 @@
-import { type EnrolAnswer, type EnrolmentClient, EstRefusal } from '@keystead/agent';
-import type { DerCertificate, DerCrl } from '@keystead/core/bytes';
+import type { DerCertificate } from '@keystead/core/bytes';
 import type { SimulatedClock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
 import type { IssuerId } from '@keystead/core/lifecycle';
-import type { DeviceClient } from 'keystead/access/index.ts';
 import { DomainBed } from 'keystead/authority/tests/bed.ts';
 import { holdIntermediate } from 'keystead/ceremony/intermediate.ts';
 import { holdCrl } from 'keystead/ceremony/revocation-lists.ts';
 import { LaterCeremonies, silent } from 'keystead/keyd/tests/later-bed.ts';
 import type { FleetPlan } from './plan.ts';
-import type { Tally } from './tally.ts';
+import type { Answer, Ask, World } from './wire.ts';
 
 /** Units of one ticket. */
 const BATCH = 1_000;
@@ -22,7 +20,6 @@ const YEAR = 365 * DAY;
  */
 export class FleetServer {
   readonly bed: DomainBed;
-  readonly #tally: () => Tally;
   readonly #ceremonies: LaterCeremonies;
   readonly #opened = new Map<number, Promise<void>>();
   #issuers: { id: IssuerId; certificate: DerCertificate; revoked: boolean }[] = [];
@@ -30,16 +27,14 @@ export class FleetServer {
   #held = 0;
   /** How many keys the operational CA has had. */
   #keys = 1;
-  /** Away for everybody. */
-  isAway = false;
+  #requests = 0;
 
-  private constructor(bed: DomainBed, tally: () => Tally) {
+  private constructor(bed: DomainBed) {
     this.bed = bed;
-    this.#tally = tally;
     this.#ceremonies = new LaterCeremonies(bed.keyd);
   }
 
-  static async make(plan: FleetPlan, tally: () => Tally): Promise<FleetServer> {
+  static async make(plan: FleetPlan): Promise<FleetServer> {
     const bed = await DomainBed.make(
       {},
       {
@@ -53,7 +48,7 @@ export class FleetServer {
         revocation: { rootCrlSeconds: 2 * YEAR, crlSeconds: 7 * DAY, crlRefreshSeconds: 3 * DAY },
       },
     );
-    const server = new FleetServer(bed, tally);
+    const server = new FleetServer(bed);
     await server.#learn();
     return server;
   }
@@ -62,17 +57,46 @@ export class FleetServer {
     return this.bed.clock;
   }
 
-  get root(): DerCertificate {
+  get #rootOrThrow(): DerCertificate {
     const root = this.#root;
     if (root === undefined) throw new TypeError('there is no root');
     return root;
   }
 
-  /** The IDevID of the unit of this number, with its chain. */
-  async provision(number: number, csr: Uint8Array): Promise<{ certificate: DerCertificate; chain: DerCertificate[] }> {
+  /** What devices can fetch, as it is now. */
+  world(isAway: boolean): World {
+    return { root: this.#rootOrThrow, rootCrl: this.#ceremonies.bundle().crls.root, issuers: this.#issuers, isAway };
+  }
+
+  /** Does what a device asks. */
+  async answer(ask: Ask): Promise<Answer> {
+    try {
+      return { ok: await this.#do(ask) };
+    } catch (error) {
+      if (!(error instanceof KeysteadError)) throw error;
+      return { refused: { code: error.code, message: error.message, isPassing: error.kind === 'unavailable' } };
+    }
+  }
+
+  async #do(ask: Ask): Promise<{ certificate: DerCertificate; issuer: string } | undefined> {
+    this.#requests += 1;
+    const requestId = `fleet-${this.#requests}`;
+    const { access, authority } = this.bed;
+    if (ask.op === 'provision') return this.#provision(ask.number, ask.csr);
+    const client = await access.identify(ask.certificate, { requestId, what: ask.op });
+    // A peer that asks the records of a device's certificate, as `serve` does at each request.
+    if (ask.op === 'prove') return undefined;
+    const { csr } = ask;
+    const { certificate, issuer } = await (ask.op === 'enrol'
+      ? authority.enrol({ client, csr, requestId })
+      : authority.reenrol({ client, csr, requestId }));
+    return { certificate, issuer };
+  }
+
+  async #provision(number: number, csr: Uint8Array): Promise<{ certificate: DerCertificate; issuer: string }> {
     const batch = Math.floor((number - 1) / BATCH);
     await this.#opening(batch);
-    const { certificate } = await this.bed.provisioning.provisionUnit({
+    const { certificate, issuer } = await this.bed.provisioning.provisionUnit({
       ticketId: ticketOf(batch),
       deviceId: deviceIdOf(number),
       csr,
@@ -81,37 +105,7 @@ export class FleetServer {
       line: 'line-1',
       requestId: `unit-${number}`,
     });
-    return { certificate, chain: [this.#certificateOf('manufacturing')] };
-  }
-
-  /** What a device speaks to. `isOnline` is asked at each request. */
-  clientOf(isOnline: () => boolean): EnrolmentClient {
-    return {
-      enrol: (identity, csr) =>
-        this.#asked(isOnline, identity.certificate, csr, (client, requestId) =>
-          this.bed.authority.enrol({ client, csr, requestId }),
-        ),
-      reenrol: (identity, csr) =>
-        this.#asked(isOnline, identity.certificate, csr, (client, requestId) =>
-          this.bed.authority.reenrol({ client, csr, requestId }),
-        ),
-      caCertificates: async () => {
-        this.#requireReachable(isOnline);
-        return this.#issuers.filter(({ revoked }) => !revoked).map(({ certificate }) => certificate);
-      },
-    };
-  }
-
-  /** A peer that asks the records of a device's certificate, as `serve` does at each request. */
-  async accepts(certificate: DerCertificate, isOnline: () => boolean): Promise<void> {
-    this.#requireReachable(isOnline);
-    await this.bed.access.identify(certificate, { requestId: 'prove', what: 'prove' });
-  }
-
-  /** The newest list of the root, as it is fetched. */
-  rootCrl(isOnline: () => boolean): DerCrl {
-    this.#requireReachable(isOnline);
-    return this.#ceremonies.bundle().crls.root;
+    return { certificate, issuer };
   }
 
   /** A new key of the operational CA: request, ceremony and import; the server is away for as long as that takes. */
@@ -149,36 +143,6 @@ export class FleetServer {
 
   remove(): Promise<void> {
     return this.bed.remove();
-  }
-
-  async #asked(
-    isOnline: () => boolean,
-    shown: DerCertificate,
-    csr: Uint8Array,
-    act: (client: DeviceClient, requestId: string) => Promise<{ certificate: DerCertificate; issuer: IssuerId }>,
-  ): Promise<EnrolAnswer> {
-    this.#requireReachable(isOnline);
-    const { traffic } = this.#tally();
-    traffic.requests += 1;
-    traffic.requestBytes += csr.length;
-    const requestId = `fleet-${traffic.requests}`;
-    try {
-      const client = await this.bed.access.identify(shown, { requestId, what: 'enrol' });
-      if (client.kind !== 'device') throw new TypeError('not a device');
-      const { certificate, issuer } = await act(client, requestId);
-      const certificates = [certificate, this.#certificateOf(issuer)];
-      traffic.answerBytes += certificates.reduce((sum, { length }) => sum + length, 0);
-      return { status: 'issued', certificates };
-    } catch (error) {
-      if (!(error instanceof KeysteadError)) throw error;
-      this.#tally().refused(error.code);
-      const body = JSON.stringify({ error: { code: error.code, message: error.message } });
-      throw new EstRefusal('enrol', error.kind === 'unavailable' ? 503 : 403, Buffer.from(body));
-    }
-  }
-
-  #requireReachable(isOnline: () => boolean): void {
-    if (this.isAway || !isOnline()) throw new KeysteadError('est.unreachable', { field: 'the server' });
   }
 
   /** The key of the operational CA that issues, as a ceremony names it. */

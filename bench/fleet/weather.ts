@@ -17,14 +17,17 @@ export interface Meeting {
   readonly act: (device: FleetDevice) => Promise<void> | void;
 }
 
-/** What the devices meet, by a seed. */
+/** Apart enough that the dice of two devices have nothing in common (Knuth's multiplicative hashing). */
+const SPREAD = 0x9e3779b1;
+
+/** What one device meets, by the plan's seed and the device's number. */
 export class WeatherForecast {
   readonly #plan: FleetPlan;
   readonly #dice: Dice;
 
-  constructor(plan: FleetPlan) {
+  constructor(plan: FleetPlan, device: number) {
     this.#plan = plan;
-    this.#dice = new Dice(plan.seed);
+    this.#dice = new Dice(plan.seed ^ Math.imul(device, SPREAD));
   }
 
   /** A number from 0 up to 1, without 1. */
@@ -32,7 +35,7 @@ export class WeatherForecast {
     return this.#dice.below(2 ** 30) / 2 ** 30;
   }
 
-  /** All that one device meets in `lifetimes` of `ms` each. */
+  /** All that it meets in `lifetimes` of `ms` each. */
   of(lifetimes: number, ms: number): Meeting[] {
     const { weather } = this.#plan;
     const met: Meeting[] = [];

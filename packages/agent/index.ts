@@ -4,5 +4,6 @@ export * from './renewal/index.ts';
 export * from './session/index.ts';
 export * from './state/index.ts';
 export * from './tls/index.ts';
+export * from './token/index.ts';
 export * from './tpm/index.ts';
 export * from './trust/index.ts';

@@ -3,12 +3,13 @@ import { test } from 'node:test';
 import { findingsOf } from '../../bench/fleet/findings.ts';
 import { DEFAULT_PLAN } from '../../bench/fleet/plan.ts';
 import { plotPage } from '../../bench/fleet/plot.ts';
+import { readRun, saveRun } from '../../bench/fleet/record.ts';
 import { formatFindings, isMet } from '../../bench/fleet/report.ts';
 import { simulate } from '../../bench/fleet/simulation.ts';
 
 test('TEST-KEY-14 a fleet lives through three CA keys, a compromise, power cuts, times away and wrong clocks without a gap that has no cause', async () => {
   const weather = { ...DEFAULT_PLAN.weather, powerCut: 0.5, offline: 0.3, clockDrift: 0.1 };
-  const run = await simulate({ ...DEFAULT_PLAN, devices: 30, lifetimes: 4, compromised: 0.1, weather }, () => {});
+  const run = await simulate({ ...DEFAULT_PLAN, devices: 30, lifetimes: 4, compromised: 0.1, weather });
   const found = findingsOf(run);
   const told = formatFindings(found);
   assert.equal(found.gaps.none.devices, 0, told);
@@ -24,7 +25,25 @@ test('TEST-KEY-14 a fleet lives through three CA keys, a compromise, power cuts,
   assert.ok(found.restored.devices > 10 && recovered > 10, told);
   assert.ok(found.restored.medianMinutes <= 75, told);
   assert.ok(isMet(found), told);
+  assert.deepEqual(findingsOf(readRun(saveRun(run))), found, 'a run that was saved is told of in the same words');
   const page = plotPage(run, found);
   assert.match(page, /<svg/);
   assert.ok(!page.includes('<script') && !/https?:/.test(page), 'nothing from elsewhere');
+});
+
+test('a run that is stopped says how far it came, and its events lie in the lifetimes that were asked for', async () => {
+  const stop = new AbortController();
+  const plan = { ...DEFAULT_PLAN, devices: 8, lifetimes: 6, eventful: 1, rotations: 1 };
+  const run = await simulate(plan, {
+    stop: stop.signal,
+    progress: (what, done) => {
+      // The compromise lies in the middle of the first lifetime of 56 days.
+      if (what === 'days' && done >= 40) stop.abort();
+    },
+  });
+  const found = findingsOf(run);
+  assert.ok(found.days >= 40 && found.days < found.plannedDays, String(found.days));
+  assert.match(formatFindings(found), /of 338 days of 6 LDevIDs each: STOPPED there/);
+  const compromisedAt = ((run.compromisedAt?.getTime() ?? 0) - run.start.getTime()) / 86_400_000;
+  assert.ok(compromisedAt > 28 && compromisedAt < 29, String(compromisedAt));
 });

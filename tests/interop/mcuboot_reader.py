@@ -1,4 +1,5 @@
-"""A reader of MCUboot images, written from the published layout alone (mcu-tools/mcuboot docs/design.md).
+"""A reader of MCUboot images, written from the published layout (mcu-tools/mcuboot docs/design.md), which refuses what
+bootutil refuses (boot/bootutil/src/image_validate.c, tlv.c).
 
 mcuboot_reader.py IMAGE KEY OUT: prints what stands in the image as JSON, and writes OUT.message, what KEY (DER: of RSA
 PKCS #1, of others SubjectPublicKeyInfo) signed, and OUT.signature. Ends with 1 and a word where the bootloader would refuse.
@@ -10,6 +11,14 @@ import sys
 
 MAGIC, TLV_INFO, TLV_PROTECTED = 0x96F3B83D, 0x6907, 0x6908
 HASHES = {0x10: hashlib.sha256, 0x11: hashlib.sha384}
+# By the kind of a key: TLV of the digest, TLV of the signature, its most octets, whether it has just as many.
+KINDS = {
+    "RSA-2048": (0x10, 0x20, 256, True),
+    "RSA-3072": (0x10, 0x23, 384, True),
+    "P-256": (0x10, 0x22, 128, False),
+    "P-384": (0x11, 0x22, 128, False),
+    "Ed25519": (0x10, 0x24, 64, True),
+}
 
 
 def fail(word):
@@ -30,6 +39,12 @@ def area(data, at, magic):
     if at != end or end > len(data):
         fail("length of TLVs")
     return entries, end
+
+
+def spki_kind(key):
+    """A bootloader is built for one kind of key; here it is told by the octets of the key."""
+    known = {91: "P-256", 120: "P-384", 44: "Ed25519", 270: "RSA-2048", 398: "RSA-3072"}
+    return known[len(key)] if len(key) in known else fail("a key of no kind that MCUboot has")
 
 
 def version(octets):
@@ -64,29 +79,35 @@ entries, end = area(data, signed_end, TLV_INFO)
 if end != len(data):
     fail("something after the TLVs")
 said["tlvs"] = [kind for kind, _ in entries]
-digest = hasher = None
-for kind, value in entries:
-    if kind in HASHES:
-        if HASHES[kind](signed).digest() != value:
-            fail("digest")
-        if hasher is None or len(spki) == 120:
-            hasher = HASHES[kind]
-            digest = value
-if digest is None:
-    fail("no digest")
-# bootutil looks for the key by its hash, and takes the signature that follows.
-mine = False
+
+# What a bootloader does that was built for the kind of this key and no other, in the order of bootutil_img_validate: a
+# TLV that is neither its digest, nor a key's hash, nor a signature of its kind is refused (MCUBOOT_USE_TLV_ALLOW_LIST).
+HASH, SIGNATURE, most, fixed = KINDS[spki_kind(spki)]
+hasher = HASHES[HASH]
+digest = hasher(signed).digest()
+hashed = mine = False
 signature = None
 for kind, value in entries:
-    if kind == 0x01:
+    if kind not in (0x01, HASH, SIGNATURE):
+        fail("TLV 0x%02x is not permitted" % kind)
+    if kind == HASH:
+        if value != digest:
+            fail("digest")
+        hashed = True
+    elif kind == 0x01:
+        if len(value) > len(digest):
+            fail("length of a key's hash")
+        # Of another key: the signature that follows is passed over.
         mine = value == hasher(spki).digest()
-    elif kind in (0x20, 0x22, 0x23, 0x24) and mine:
-        signature = value
-        message = digest if kind == 0x24 else signed
-        break
-if len(sys.argv) > 3 and signature is None and out != "-":
+    elif mine:
+        if len(value) > most or (fixed and len(value) != most):
+            fail("length of a signature")
+        signature, mine = value, False
+if not hashed:
+    fail("no digest")
+if signature is None:
     fail("no signature by this key")
-if signature is not None:
-    open(out + ".message", "wb").write(message)
-    open(out + ".signature", "wb").write(signature)
+# openssl hashes what ECDSA and RSA sign; Ed25519 signs the digest.
+open(out + ".message", "wb").write(digest if SIGNATURE == 0x24 else signed)
+open(out + ".signature", "wb").write(signature)
 print(json.dumps(said))

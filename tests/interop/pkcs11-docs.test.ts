@@ -107,7 +107,7 @@ test('without the native addon the command says what to install, and the rest of
     symlinkSync(join(PROJECT, 'node_modules', name), join(copy, 'node_modules', name));
   }
   mkdirSync(join(copy, 'node_modules/@keystead'));
-  for (const name of ['core', 'agent', 'tpm2'])
+  for (const name of ['core', 'agent', 'tpm2', 'pkcs11'])
     symlinkSync(join(copy, 'packages', name), join(copy, 'node_modules/@keystead', name));
   const run = (...args: string[]) =>
     spawnSync(process.execPath, [join(copy, 'packages/keystead/cli/main.ts'), ...args], {

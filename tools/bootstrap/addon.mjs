@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { install, root, runtime } from './runtime.mjs';
 
 const loads = () =>
-  spawnSync(runtime(), ['-e', "require('pkcs11js')"], { cwd: join(root, 'packages', 'keystead'), stdio: 'ignore' })
+  spawnSync(runtime(), ['-e', "require('pkcs11js')"], { cwd: join(root, 'packages', 'pkcs11'), stdio: 'ignore' })
     .status === 0;
 
 const shown = { cwd: root, stdio: ['ignore', 2, 2] };

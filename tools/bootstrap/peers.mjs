@@ -57,6 +57,8 @@ const PEERS = [
     succeeds: true,
   },
   { package: 'qemu-system-arm', command: 'qemu-system-arm', args: ['--version'] },
+  // EDK II with Secure Boot, which verifies what was signed for it; it starts on the emulator's 64-bit board.
+  { package: 'qemu-efi-aarch64', command: 'test', args: ['-s', '/usr/share/AAVMF/AAVMF_CODE.fd'], succeeds: true },
   { package: 'systemd', command: 'systemd-analyze', args: ['--version'] },
   { package: 'lego', command: 'lego', args: ['--version'] },
   { package: 'certbot', command: 'certbot', args: ['--version'] },

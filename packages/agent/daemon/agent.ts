@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
-import { readCertificate } from '@keystead/core/x509';
 import { z } from 'zod';
 import { CmpClient, type EnrolmentClient, EstClient, enrolmentClient } from '../enrol/index.ts';
 import { issuerRevoked, type RenewalEvent, RenewalLoop, type RenewalWindow } from '../renewal/index.ts';
@@ -14,11 +13,13 @@ import {
   factoryTrust,
   HttpTrustSource,
   ProvenClock,
+  provenTime,
   type RulesSource,
   type RunningFirmware,
   renewalInfo,
   reportUptake,
   TrustUpdater,
+  type Uptake,
   uptakeOf,
 } from '../trust/index.ts';
 import type { AgentConfig } from './config.ts';
@@ -60,23 +61,24 @@ export interface OpenDevice {
 /**
  * Opens the device that the configuration names, or makes it: key, state, and the fleet whose bundles it takes.
  * @param open.recover goes on with an older image of the state: see `RollbackGuard.recover`.
- * @throws KeysteadError `state.*`, `agent.*`, `tpm2.*`: everything is closed again then.
+ * @throws KeysteadError `state.*`, `agent.*`, `tpm2.*`, `keystore.*`: everything is closed again then.
  */
 export async function openDevice(
   config: AgentConfig,
   clock: Clock,
   open: { readonly make?: boolean; readonly recover?: boolean } = {},
 ): Promise<OpenDevice> {
-  const holder = await openKeyHolder(config.key, clock, open.make === true);
+  // Whose state is there had its key made before: what is missing then is lost, and a new one would open nothing.
+  const make = open.make === true && nodeDisk.mode(`${config.state}/state`) === undefined;
+  const holder = await openKeyHolder(config, clock, make);
   let state: DeviceState | undefined;
   try {
     using secret = await holder.secret();
     const { deviceId, anchors, fleet } = config;
     const trust = factoryTrust(fleet.name, fleet.signers);
-    state =
-      open.make === true && nodeDisk.mode(`${config.state}/state`) === undefined
-        ? DeviceState.create(config.state, { secret, deviceId, anchors, trust })
-        : DeviceState.open(config.state, { secret });
+    state = make
+      ? DeviceState.create(config.state, { secret, deviceId, anchors, trust })
+      : DeviceState.open(config.state, { secret });
     if (state.deviceId !== deviceId)
       throw new KeysteadError('agent.config-invalid', {
         field: 'deviceId',
@@ -147,6 +149,7 @@ export class Agent {
       est: this.#enrolment(rules),
       clock: this.#clock,
       graceSeconds: config.graceSeconds,
+      keys: config.ldevidKeys,
       anchors: () => this.#ownAnchors(rules),
       issuerRevoked: (current) =>
         issuerRevoked(current, { anchors: this.#ownAnchors(rules), clock: this.#clock, crls: this.#crls }),
@@ -162,8 +165,11 @@ export class Agent {
   async start(): Promise<void> {
     const health = this.#clock.health();
     if (health.state === 'behind') this.#tell({ type: 'clock-behind', provenTime: health.provenTime });
+    const enrolled = this.#device.state.credential('current') !== undefined;
     await this.#trustLoop.now();
     this.#renewals.start();
+    // Its firmware may be another since it ran last.
+    if (enrolled) void this.#reportSoon();
     const tunnels: (string | number)[] = [];
     for (const tunnel of this.#config.tunnels) {
       // A server needs something to show; it is opened when there is.
@@ -218,7 +224,8 @@ export class Agent {
     // Also when nothing came: the bundle may have expired meanwhile.
     const count = await this.#tls.judgeAgain();
     if (count > 0) this.#tell({ type: 'connections-ended', count });
-    if (event.type === 'taken') await this.#reportSoon();
+    // Not only when a bundle came: the updater may have put in other firmware, or the last report did not arrive.
+    if (this.#uptakeText() !== this.#reported) await this.#reportSoon();
     await this.#askForWindow();
   }
 
@@ -262,10 +269,22 @@ export class Agent {
     }
   }
 
-  #report(slot: 'current' | 'pending'): Promise<void> {
+  /** What the server has answered last, as text. */
+  #reported: string | undefined;
+
+  #uptake(): Uptake {
+    return uptakeOf(this.#device.state, this.#firmware());
+  }
+
+  #uptakeText(): string {
+    return JSON.stringify(this.#uptake());
+  }
+
+  async #report(slot: 'current' | 'pending'): Promise<void> {
     const { server } = this.#config;
-    const uptake = uptakeOf(this.#device.state, this.#firmware());
-    return reportUptake(this.#tls, server.est, uptake, { pin: server.pin, slot });
+    const uptake = this.#uptake();
+    await reportUptake(this.#tls, server.est, uptake, { pin: server.pin, slot });
+    this.#reported = JSON.stringify(uptake);
   }
 
   /** What the updater says is running; null while it says nothing that can be read. */
@@ -291,15 +310,6 @@ export class Agent {
       // A full disk ends no credential: the event was told, and the next one writes the file again.
     }
   }
-}
-
-/** The latest of what is proven: by the bundle and its filter, and by the device's own certificates, which are signed too. */
-function provenTime(state: DeviceState): number {
-  const began = (['idevid', 'current'] as const).map((slot) => {
-    const held = state.credential(slot);
-    return held === undefined ? 0 : Math.floor(readCertificate(held.certificate).notBefore.getTime() / 1000);
-  });
-  return Math.max(state.trust?.provenTime ?? 0, ...began);
 }
 
 /** An event as it is logged: an error by its code and rule, without its stack. */

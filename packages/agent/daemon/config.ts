@@ -3,11 +3,15 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { type DerCertificate, type DerSpki, fromPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { checkDeviceId, checkPublicKey, readCertificate } from '@keystead/core/x509';
+import { Pkcs11Schema } from '@keystead/pkcs11';
 import { z } from 'zod';
+import { DEVICE_KEY_ALGORITHMS } from '../state/index.ts';
 
 const path = z.string().min(1).max(4096);
 const pinName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'must be 1 to 32 of a-z 0-9 -');
 const seconds = (least: number, most: number) => z.int().min(least).max(most);
+/** Connections of a tunnel at once. */
+const most = z.int().min(1).max(65_535).default(256);
 const port = z.int().min(0).max(65_535);
 const url = (protocol: RegExp) => z.url({ protocol });
 
@@ -29,6 +33,19 @@ const ConfigSchema = z.strictObject({
       /** Whether a counter of the TPM notices an older image of the state. */
       counter: z.boolean().default(true),
     }),
+    z.strictObject({
+      store: z.literal('pkcs11'),
+      directory: path,
+      module: Pkcs11Schema.shape.module,
+      /** CK_TOKEN_INFO: the label, and the serial number where two tokens could have it. */
+      token: z.strictObject({ label: z.string().min(1).max(32), serial: z.string().min(1).max(16).optional() }),
+      /** Where the user PIN comes from. */
+      pin: z.union([z.strictObject({ file: path }), z.strictObject({ fd: z.int().min(3).max(1023) })]),
+      /** Whether a counter on the token notices an older image of the state. */
+      counter: z.boolean().default(true),
+      callSeconds: Pkcs11Schema.shape.callSeconds,
+      quirks: Pkcs11Schema.shape.quirks,
+    }),
   ]),
   server: z.strictObject({
     /** Enrolment and reports. */
@@ -48,6 +65,8 @@ const ConfigSchema = z.strictObject({
       .min(1)
       .max(8),
   }),
+  /** The kinds of key that it makes for its LDevID, the best first: of several the server says which (EST csrattrs). */
+  ldevidKeys: z.array(z.enum(DEVICE_KEY_ALGORITHMS)).min(1).max(DEVICE_KEY_ALGORITHMS.length).default(['P-256']),
   /** How long after its LDevID's end the device recovers by its IDevID; the server has its own policy. */
   graceSeconds: seconds(0, 20 * 366 * 86_400).default(7 * 86_400),
   bundleEverySeconds: seconds(1, 7 * 86_400).default(3600),
@@ -65,6 +84,7 @@ const ConfigSchema = z.strictObject({
           host: z.string().min(1).max(253),
           port: port.min(1),
           pin: pinName.optional(),
+          most,
         }),
         z.strictObject({
           kind: z.literal('from-devices'),
@@ -73,6 +93,7 @@ const ConfigSchema = z.strictObject({
           /** The application's Unix socket. */
           to: path,
           deviceId: z.string().optional(),
+          most,
         }),
       ]),
     )
@@ -147,6 +168,12 @@ function placed(key: KeyConfig, at: (name: string) => string): KeyConfig {
       return { ...key, secretFile: at(key.secretFile) };
     case 'tpm':
       return { ...key, directory: at(key.directory) };
+    case 'pkcs11':
+      return {
+        ...key,
+        directory: at(key.directory),
+        pin: 'file' in key.pin ? { file: at(key.pin.file) } : key.pin,
+      };
   }
 }
 

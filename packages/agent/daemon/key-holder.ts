@@ -1,21 +1,23 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { dirname } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
-import { SecretBytes, type Signer } from '@keystead/core/crypto';
+import type { SecretBytes, Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { DEFAULT_ADDRESS, Tpm } from '@keystead/tpm2';
 import type { StateCounter } from '../state/index.ts';
+import { type DeviceToken, openDeviceToken, TokenDevice } from '../token/index.ts';
 import { TpmCounter, TpmDevice } from '../tpm/index.ts';
-import type { KeyConfig } from './config.ts';
+import type { AgentConfig, KeyConfig } from './config.ts';
+import { readPin, readSecret } from './credential-file.ts';
 
 /** What holds the device's own key and the secret that everything else is sealed under. */
 export interface KeyHolder {
   /** For `DeviceState`; the caller wipes it. @throws KeysteadError of the store. */
   secret(): Promise<SecretBytes>;
-  /** The IDevID's key where it never leaves a TPM; undefined where the state makes it. */
+  /** The IDevID's key where it never leaves a TPM or token; undefined where the state makes it. */
   readonly signer?: Signer;
   /** Notices an older image of the state; undefined where nothing can. */
   counter?(): Promise<StateCounter>;
+  /** What {@link destroy} destroys, by name, for the evidence that is signed before. */
+  holds(): Promise<readonly string[]>;
   /** Destroys what it holds; a secret that others gave is theirs to destroy. Returns what was destroyed, by name. REQ-KEY-WIPE-01 */
   destroy(): Promise<readonly string[]>;
   close(): Promise<void>;
@@ -24,48 +26,31 @@ export interface KeyHolder {
 /**
  * Opens the store that the configuration names.
  * @param make whether a device that has nothing there yet gets its key and secret made.
- * @throws KeysteadError `agent.secret`, `tpm2.*`, `state.missing`.
+ * @throws KeysteadError `agent.secret`, `agent.pin`, `tpm2.*`, `keystore.*`, `state.missing`.
  */
-export async function openKeyHolder(config: KeyConfig, clock: Clock, make: boolean): Promise<KeyHolder> {
-  switch (config.store) {
+export async function openKeyHolder(
+  { key, deviceId }: Pick<AgentConfig, 'key' | 'deviceId'>,
+  clock: Clock,
+  make: boolean,
+): Promise<KeyHolder> {
+  switch (key.store) {
     case 'sealed':
-      return sealedHolder(config.secretFile);
+      return sealedHolder(key.secretFile);
     case 'tpm':
-      return tpmHolder(config, clock, make);
+      return tpmHolder(key, clock, make);
+    case 'pkcs11':
+      return tokenHolder(key, deviceId, clock, make);
   }
 }
 
-/** The secret comes from a file that whoever starts the daemon has put there: a systemd credential, a secure element. */
+/** Whoever starts the daemon has put the secret there, and keeps it. */
 function sealedHolder(file: string): KeyHolder {
   return {
     secret: async () => readSecret(file),
+    holds: async () => [],
     destroy: async () => [],
     close: async () => undefined,
   };
-}
-
-/** Reads it into a buffer that is wiped. @throws KeysteadError `agent.secret`. */
-function readSecret(file: string): SecretBytes {
-  const refuse = (seen: string, cause?: unknown) => new KeysteadError('agent.secret', { field: file, seen, cause });
-  let descriptor: number;
-  try {
-    descriptor = openSync(file, 'r');
-  } catch (cause) {
-    throw refuse('no file that can be read', cause);
-  }
-  const bytes = new Uint8Array(33);
-  try {
-    const { mode } = fstatSync(descriptor);
-    // A credential of systemd is its user's by an ACL, which shows as a group that may read.
-    const open = dirname(file) === process.env.CREDENTIALS_DIRECTORY ? 0o037 : 0o077;
-    if ((mode & open) !== 0) throw refuse(`mode ${(mode & 0o777).toString(8)}`);
-    const length = readSync(descriptor, bytes, 0, bytes.length, 0);
-    if (length !== 32) throw refuse(length > 32 ? 'more than 32 bytes' : `${length} bytes`);
-    return SecretBytes.take(bytes.slice(0, 32));
-  } finally {
-    bytes.fill(0);
-    closeSync(descriptor);
-  }
 }
 
 async function tpmHolder(
@@ -85,6 +70,10 @@ async function tpmHolder(
       secret: () => device.secret(),
       signer: device.signer(),
       ...(counter ? { counter: count } : {}),
+      holds: async () => [
+        'IDevID key and device secret: objects of the TPM',
+        ...(counter ? ['TPM NV counter of the state'] : []),
+      ],
       async destroy() {
         const gone: string[] = [];
         if (counter) {
@@ -108,5 +97,62 @@ async function openOrMake(directory: string, tpm: Tpm, clock: Clock, make: boole
   } catch (error) {
     if (!make || !(error instanceof KeysteadError && error.code === 'state.missing')) throw error;
     return TpmDevice.create(directory, tpm, { clock });
+  }
+}
+
+/** One session: a device has one key that signs, and a token in a gateway has few sessions to give. */
+const SESSIONS = 1;
+
+async function tokenHolder(
+  config: Extract<KeyConfig, { store: 'pkcs11' }>,
+  deviceId: string,
+  clock: Clock,
+  make: boolean,
+): Promise<KeyHolder> {
+  const { directory, counter } = config;
+  const token = await openNamedToken(config, clock);
+  try {
+    const device = await openOrMakeOn(token, directory, deviceId, make);
+    return {
+      secret: () => device.secret(),
+      signer: device.signer(),
+      ...(counter ? { counter: () => device.counter() } : {}),
+      holds: () => TokenDevice.objects(token, deviceId),
+      destroy: () => TokenDevice.wipe(directory, token, { deviceId }),
+      close: () => token.end(),
+    };
+  } catch (error) {
+    await token.end();
+    throw error;
+  }
+}
+
+/** By its serial number where that is given: a label can be given to any token, but stands for what was meant. */
+async function openNamedToken(
+  { module, token: wanted, pin: source, callSeconds, quirks }: Extract<KeyConfig, { store: 'pkcs11' }>,
+  clock: Clock,
+): Promise<DeviceToken> {
+  const { label, serial } = wanted;
+  const by = serial === undefined ? { label } : { serial };
+  using pin = readPin(source);
+  const shared = { version: 1, make: 'pkcs11', sessions: SESSIONS, fips140: 'none' } as const;
+  const token = await openDeviceToken({ ...shared, module, token: by, callSeconds, quirks }, pin, clock);
+  const seen = token.facts.token.label;
+  if (seen === label) return token;
+  await token.end();
+  throw new KeysteadError('agent.other-token', { field: 'key.token.label', seen });
+}
+
+async function openOrMakeOn(
+  token: DeviceToken,
+  directory: string,
+  deviceId: string,
+  make: boolean,
+): Promise<TokenDevice> {
+  try {
+    return TokenDevice.open(directory, token, { deviceId });
+  } catch (error) {
+    if (!make || !(error instanceof KeysteadError && error.code === 'state.missing')) throw error;
+    return TokenDevice.create(directory, token, { deviceId });
   }
 }

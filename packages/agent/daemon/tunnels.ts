@@ -15,14 +15,18 @@ export type TunnelEvent = { readonly type: 'tunnel-refused'; readonly tunnel: st
  * docs/decisions/0049
  */
 export class Tunnels {
-  readonly #tls: DeviceTls;
+  readonly #tls: Pick<DeviceTls, 'connect' | 'createServer'>;
   readonly #directory: string;
   readonly #onEvent: (event: TunnelEvent) => void;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
 
   /** @param directory where the sockets of `to-server` tunnels are; only its owner and group may connect. */
-  constructor(tls: DeviceTls, directory: string, onEvent: (event: TunnelEvent) => void) {
+  constructor(
+    tls: Pick<DeviceTls, 'connect' | 'createServer'>,
+    directory: string,
+    onEvent: (event: TunnelEvent) => void,
+  ) {
     this.#tls = tls;
     this.#directory = directory;
     this.#onEvent = onEvent;
@@ -38,7 +42,8 @@ export class Tunnels {
     await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
 
-  async #toServer({ socket: name, host, port, pin }: Extract<TunnelConfig, { kind: 'to-server' }>): Promise<string> {
+  async #toServer(config: Extract<TunnelConfig, { kind: 'to-server' }>): Promise<string> {
+    const { socket: name, host, port, pin } = config;
     const path = join(this.#directory, `${name}.sock`);
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (local) => {
       this.#tls.connect({ host, port }, pin).then(
@@ -51,7 +56,7 @@ export class Tunnels {
     });
     // A socket that a killed daemon left: the lock of the state says that nobody else has it.
     rmSync(path, { force: true });
-    await this.#listen(server, { path });
+    await this.#listen(server, { path }, config.most, name);
     chmodSync(path, 0o660);
     return path;
   }
@@ -73,7 +78,7 @@ export class Tunnels {
       },
       ({ rule, detail }) => refused(new KeysteadError('peer.refused', { field: rule, seen: detail })),
     );
-    await this.#listen(server, { host, port });
+    await this.#listen(server, { host, port }, config.most, `${host}:${port}`);
     const address = server.address();
     return typeof address === 'object' && address !== null ? address.port : port;
   }
@@ -101,7 +106,30 @@ export class Tunnels {
     socket.on('close', () => this.#sockets.delete(socket));
   }
 
-  async #listen(server: Server, where: { path: string } | { host: string; port: number }): Promise<void> {
+  /** @param most connections at once, those in their handshake too; whoever comes beyond is closed at once, and told of. */
+  async #listen(
+    server: Server,
+    where: { path: string } | { host: string; port: number },
+    most: number,
+    tunnel: string,
+  ): Promise<void> {
+    server.maxConnections = most;
+    // Once, until there is room for half again: who knocks at a full door must not fill the log.
+    let told = false;
+    server.on('drop', () => {
+      if (told) return;
+      told = true;
+      const error = new KeysteadError('agent.tunnel-full', { field: 'most', seen: `${most} connections` });
+      this.#onEvent({ type: 'tunnel-refused', tunnel, error });
+    });
+    let open = 0;
+    server.on('connection', (socket) => {
+      open += 1;
+      socket.once('close', () => {
+        open -= 1;
+        if (open <= most / 2) told = false;
+      });
+    });
     // From the first byte on: a peer that never ends its handshake must not hold up the end.
     server.on('connection', (socket) => this.#track(socket));
     await new Promise<void>((resolve, reject) => {

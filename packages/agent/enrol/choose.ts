@@ -3,7 +3,9 @@ import type { CmpClient } from './cmp-client.ts';
 import type { EstClient } from './est-client.ts';
 
 /** What the renewal loop asks of an enrolment protocol. */
-export type EnrolmentClient = Pick<EstClient, 'enrol' | 'reenrol' | 'caCertificates'>;
+export type EnrolmentClient = Pick<EstClient, 'enrol' | 'reenrol' | 'caCertificates'> &
+  // CMP has no such question here: the device then goes by its own list.
+  Partial<Pick<EstClient, 'wantedKey'>>;
 
 /**
  * The protocol by which a device enrols: CMP where its IDevID's key is in a TPM or secure element, since node:tls takes no

@@ -1,8 +1,9 @@
 import type { DerCertificate, DerCsr } from '@keystead/core/bytes';
 import { fromBase64, toBase64 } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
+import type { KeyAlgorithm } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { readCertsOnly } from '@keystead/core/x509';
+import { readCertsOnly, wantedKeyAlgorithm } from '@keystead/core/x509';
 import type { DeviceIdentity } from '../state/index.ts';
 import { connectMutual, type HttpAnswer, HttpOverTls, type HttpRequest, type StatusSource } from '../tls/index.ts';
 import type { DeviceRules } from '../trust/device-rules.ts';
@@ -67,6 +68,22 @@ export class EstClient {
     return readCertificates('cacerts', await this.#send('cacerts', identity, { method: 'GET' }));
   }
 
+  /**
+   * The kind of key that the server would have in a request (RFC 7030 section 4.5); undefined where it does not say. A
+   * server without this operation answers 204 or 404. Throws `csr.attributes-malformed` besides.
+   */
+  async wantedKey(identity?: DeviceIdentity): Promise<KeyAlgorithm | undefined> {
+    const answer = await this.#send('csrattrs', identity, { method: 'GET' }, [200, 204, 404]);
+    if (answer.status !== 200) return undefined;
+    let der: Uint8Array;
+    try {
+      der = fromBase64(Buffer.from(answer.body).toString('latin1'));
+    } catch (cause) {
+      throw new KeysteadError('est.malformed', { field: 'csrattrs', seen: 'a body that is no base64', cause });
+    }
+    return wantedKeyAlgorithm(der);
+  }
+
   /** Asks for a certificate, authenticated by `identity`, such as the IDevID (RFC 7030 section 4.2.1). */
   enrol(identity: DeviceIdentity, csr: DerCsr): Promise<EnrolAnswer> {
     return this.#enrol('simpleenroll', identity, csr);
@@ -90,6 +107,7 @@ export class EstClient {
     operation: string,
     identity: DeviceIdentity | undefined,
     wanted: Omit<HttpRequest, 'path'>,
+    expected: readonly number[] = [200, 202],
   ): Promise<HttpAnswer> {
     const { clock, anchors, intermediates, ocsp, byBundle, timeoutMs } = this.#options;
     const socket = await connectMutual({ host: this.#host, port: this.#port, timeoutMs }, identity, {
@@ -102,7 +120,7 @@ export class EstClient {
     const http = new HttpOverTls(socket, `${this.#host}:${this.#port}`, timeoutMs);
     try {
       const answer = await http.send({ ...wanted, path: `${this.#base}/${operation}` });
-      if (answer.status !== 200 && answer.status !== 202) throw new EstRefusal(operation, answer.status, answer.body);
+      if (!expected.includes(answer.status)) throw new EstRefusal(operation, answer.status, answer.body);
       return answer;
     } finally {
       http.close();

@@ -2,7 +2,7 @@ import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { checkPath, deviceIdOf, readCertificate } from '@keystead/core/x509';
+import { CertificateBag, deviceIdOf, findPath, readCaCertificate } from '@keystead/core/x509';
 import type { DeviceState } from '../state/index.ts';
 
 const refusal = (field: string, seen: string, cause?: unknown): KeysteadError =>
@@ -24,7 +24,7 @@ export function acceptIssued(
   const keyId = state.pending?.keyId;
   const parsed = certificates.map((der) => {
     try {
-      return readCertificate(der);
+      return readCaCertificate(der);
     } catch (cause) {
       throw refusal('certificate', 'one that cannot be read', cause);
     }
@@ -37,8 +37,9 @@ export function acceptIssued(
   if (named !== state.deviceId || commonName !== state.deviceId) {
     throw refusal('name', `${named ?? 'no device'}, CN ${commonName ?? 'none'}`);
   }
-  const others = certificates.filter((der) => Buffer.compare(der, own.der) !== 0);
-  const path = checkPath(own.der, [...others, ...state.intermediates], [...anchors], {
+  const others = parsed.filter(({ sha256 }) => sha256 !== own.sha256);
+  const bag = new CertificateBag([...others, ...state.intermediates.map(readCaCertificate)]);
+  const path = findPath(own, bag, new CertificateBag(anchors.map(readCaCertificate)), {
     now: clock.now(),
     extKeyUsage: 'clientAuth',
   });
@@ -58,9 +59,9 @@ export function keepCaCertificates(
   anchors: readonly DerCertificate[] = state.anchors,
 ): void {
   const isAnchor = (der: DerCertificate): boolean => anchors.some((anchor) => Buffer.compare(anchor, der) === 0);
-  const candidates = certificates.filter((der) => !isAnchor(der));
-  const trusted = candidates.filter(
-    (der) => readCertificate(der).ca && checkPath(der, candidates, [...anchors], { now: clock.now() }).ok,
-  );
-  state.keepIntermediates(trusted);
+  const candidates = certificates.filter((der) => !isAnchor(der)).map(readCaCertificate);
+  const [bag, above] = [new CertificateBag(candidates), new CertificateBag(anchors.map(readCaCertificate))];
+  const now = clock.now();
+  const trusted = candidates.filter((one) => one.ca && findPath(one, bag, above, { now }).ok);
+  state.keepIntermediates(trusted.map(({ der }) => der));
 }

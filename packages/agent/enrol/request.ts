@@ -1,5 +1,5 @@
 import type { DerCsr, DerSpki } from '@keystead/core/bytes';
-import { generateSoftwareKey, type SecretBytes, type Signer, softwareSigner, spkiSha256 } from '@keystead/core/crypto';
+import { generateWithSigner, type SecretBytes, type Signer, spkiSha256 } from '@keystead/core/crypto';
 import {
   assembleSigned,
   context,
@@ -36,8 +36,8 @@ export interface KeyAndCsr {
  * REQ-KEY-GEN-03: only the public half and the proof are in what leaves the device.
  */
 export async function makeKeyAndCsr(deviceId: string, algorithm: DeviceKeyAlgorithm): Promise<KeyAndCsr> {
-  const { pkcs8, spki } = generateSoftwareKey(algorithm);
-  const csr = await deviceCsr(deviceId, softwareSigner(algorithm, pkcs8));
+  const { pkcs8, spki, signer } = generateWithSigner(algorithm);
+  const csr = await deviceCsr(deviceId, signer);
   return { pkcs8, spki, keyId: spkiSha256(spki), csr };
 }
 

@@ -11,11 +11,19 @@ import {
   MOST_SUBJECT_BYTES,
   piecesOf,
   raucSignature,
+  raucVerity,
   readDsseEnvelope,
   readStatement,
   verifyMCUboot,
 } from '@keystead/core/firmware';
-import { readCertificate, readIssuerAndSerial, readSigned, verifySignedDigest } from '@keystead/core/x509';
+import {
+  type CmsDigest,
+  readCertificate,
+  readIssuerAndSerial,
+  readSigned,
+  type SignedMessage,
+  verifySignedDigest,
+} from '@keystead/core/x509';
 import type { CarriedTrust } from '../trust/index.ts';
 
 /** The rules that refuse firmware, in the order in which they are asked. Their names are stable. */
@@ -32,7 +40,7 @@ export type FirmwareRule = keyof typeof FIRMWARE_RULES;
 
 /** What an update brings. */
 export interface FirmwareOffer {
-  readonly format: 'cms' | 'rauc' | 'dsse' | 'sshsig' | 'mcuboot';
+  readonly format: 'cms' | 'rauc' | 'rauc-verity' | 'dsse' | 'sshsig' | 'mcuboot';
   /** For which product of the bundle it is to be installed. */
   readonly product: string;
   readonly image: ImageBytes;
@@ -62,8 +70,8 @@ const NAMESPACE = 'firmware';
 
 /**
  * Judges an update by the trust bundle: who signed it and how old it may be. A key counts because the bundle, which is
- * newer than any certificate, names it for the product; a certificate beside it only brings the key. Reads the image once
- * and keeps it not in memory, but for MCUboot. Never throws but what `image.read` throws.
+ * newer than any certificate, names it for the product; a certificate beside it only brings the key. Reads the image once,
+ * but for RAUC's verity, and keeps it not in memory, but for MCUboot. Never throws but what `image.read` throws.
  * REQ-KEY-ROT-03, REQ-KEY-REV-04
  */
 export async function verifyFirmware(
@@ -101,10 +109,16 @@ async function signedOf({ format, image, signature, keys = [] }: FirmwareOffer):
   switch (format) {
     case 'rauc': {
       const { content, signature: held } = await raucSignature(image);
-      return cmsSigned(held, image, content);
+      return cmsSigned(detached(held), (digest) => digestOf(image, digest, content));
+    }
+    case 'rauc-verity': {
+      // The squashfs has been held to the manifest by its hash tree, and the signature is over the manifest.
+      const { subject } = await raucVerity.read(image);
+      const { signature: held } = await raucSignature(image);
+      return cmsSigned(readSigned(held), async (digest) => createHash(digest).update(subject).digest());
     }
     case 'cms':
-      return cmsSigned(beside(signature), image, image.size);
+      return cmsSigned(detached(beside(signature)), (digest) => digestOf(image, digest));
     case 'sshsig': {
       const sig = readSshSig(Buffer.from(beside(signature)).toString('latin1'));
       const { verdict } = verifySshSigDigest(sig, NAMESPACE, await digestOf(image, sig.hash));
@@ -120,19 +134,23 @@ async function signedOf({ format, image, signature, keys = [] }: FirmwareOffer):
   }
 }
 
-/** A detached CMS signature with one signer, whose certificate is among those in it. */
-async function cmsSigned(der: Uint8Array, image: ImageBytes, length: number): Promise<Signed> {
-  const message = readSigned(der);
+/** A CMS signature with one signer, whose certificate is among those in it, over what `hashed` gives the digest of. */
+async function cmsSigned(message: SignedMessage, hashed: (digest: CmsDigest) => Promise<Uint8Array>): Promise<Signed> {
   const { issuer, serial } = readIssuerAndSerial(message.signer);
   const certificate = message.certificates
     .map((one) => readCertificate(one))
     .find((one) => one.serial === serial && sameBytes(one.issuerDer, issuer));
   if (certificate === undefined) throw malformed('signature', 'no certificate of its signer');
-  if (message.content !== undefined) throw malformed('signature', 'one that holds a content of its own');
   const digest = 'foreign' in message.algorithms ? 'sha256' : message.algorithms.digest;
-  const seen = await digestOf(image, digest, length);
+  const seen = await hashed(digest);
   verifySignedDigest(message, certificate.spki, () => seen);
   return { signers: [spkiSha256(certificate.spki)], securityCounter: null };
+}
+
+function detached(der: Uint8Array): SignedMessage {
+  const message = readSigned(der);
+  if (message.content !== undefined) throw malformed('signature', 'one that holds a content of its own');
+  return message;
 }
 
 /** The envelope is of the image itself, or of an in-toto statement that names it by its SHA-256. */

@@ -4,7 +4,13 @@ import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { acceptIssued, CmpRefusal, type EnrolmentClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
-import type { Credential, DeviceIdentity, DeviceState } from '../state/index.ts';
+import {
+  type Credential,
+  type DeviceIdentity,
+  type DeviceKeyAlgorithm,
+  type DeviceState,
+  datesOf,
+} from '../state/index.ts';
 import { type RenewalNeed, type RenewalWindow, renewalNeed } from './schedule.ts';
 import { nodeTimers, type Timers } from './timers.ts';
 
@@ -35,6 +41,11 @@ export interface RenewalOptions {
   readonly issuerRevoked?: (current: Credential) => Promise<boolean>;
   /** First and longest wait after a failure, seconds; default 1 and 300. After refusals it grows up to a day. */
   readonly backoff?: { readonly firstSeconds: number; readonly mostSeconds: number };
+  /**
+   * The kinds of key that the device makes for its LDevID, the best first; by default P-256 alone. Where there are several,
+   * the server is asked which it would have; one that does not say is offered the best, and after each refusal the next.
+   */
+  readonly keys?: readonly DeviceKeyAlgorithm[];
   /**
    * What the device's own certificates and the CA certificates it is told must chain to, now; by default the anchors that
    * it was made with. A trust bundle brings others.
@@ -219,7 +230,7 @@ export class RenewalLoop {
     const identity = state.identity(need === 'renew' ? 'current' : 'idevid');
     if (state.intermediates.length === 0)
       keepCaCertificates(state, await est.caCertificates(identity), clock, this.#options.anchors?.());
-    const { csr } = await state.beginKey('ldevid');
+    const { csr } = await state.beginKey('ldevid', await this.#kindOfKey(identity));
     const asked = need === 'renew' ? est.reenrol(identity, csr) : est.enrol(identity, csr);
     const answer = await asked.catch((error: unknown) => {
       // The server read this request and does not want it: the next one comes with a fresh key.
@@ -233,6 +244,16 @@ export class RenewalLoop {
     acceptIssued(state, answer.certificates, clock, this.#options.anchors?.());
     this.#failedProofs = 0;
     return undefined;
+  }
+
+  /** The kind of the next key: what the server asks for, if the device makes it, or the next one of its own list. */
+  async #kindOfKey(identity: DeviceIdentity): Promise<DeviceKeyAlgorithm> {
+    const { est, keys = ['P-256'] } = this.#options;
+    if (keys.length < 2) return keys[0] ?? 'P-256';
+    // A hint that cannot be had, or read, is none: nothing of a renewal hangs on it.
+    const wanted = await est.wantedKey?.(identity).catch(() => undefined);
+    const [asked] = keys.filter((one) => one === wanted);
+    return asked ?? keys[this.#refusals % keys.length] ?? 'P-256';
   }
 
   async #prove(): Promise<void> {
@@ -250,14 +271,14 @@ export class RenewalLoop {
     const { state, clock } = this.#options;
     const previous = state.credential('previous');
     if (previous === undefined) return;
-    if (readCertificate(previous.certificate).notAfter.getTime() < clock.now().getTime()) state.retirePrevious();
+    if (datesOf(previous).notAfter.getTime() < clock.now().getTime()) state.retirePrevious();
   }
 
   #dropExpiredPending(): void {
     const { state, clock } = this.#options;
     const pending = state.credential('pending');
     if (pending === undefined) return;
-    if (readCertificate(pending.certificate).notAfter.getTime() < clock.now().getTime()) state.discardPending();
+    if (datesOf(pending).notAfter.getTime() < clock.now().getTime()) state.discardPending();
   }
 
   /**
@@ -276,10 +297,7 @@ export class RenewalLoop {
   #backoff(error: unknown): number {
     const { state, clock } = this.#options;
     const current = state.credential('current');
-    const left =
-      current === undefined
-        ? 0
-        : (readCertificate(current.certificate).notAfter.getTime() - clock.now().getTime()) / 1000;
+    const left = current === undefined ? 0 : (datesOf(current).notAfter.getTime() - clock.now().getTime()) / 1000;
     const wanted = isForGood(error)
       ? Math.min(MOST_REFUSED_SECONDS, this.#most * 2 ** Math.min(this.#refusals - 1, 30))
       : Math.min(this.#most, this.#first * 2 ** Math.min(this.#failures - 1, 30));

@@ -1,6 +1,5 @@
 import { sha256 } from '@keystead/core/crypto';
-import { readCertificate } from '@keystead/core/x509';
-import type { Credential } from '../state/index.ts';
+import { type Credential, datesOf } from '../state/index.ts';
 
 /** The part of a certificate's life in which one that followed another is renewed. */
 export const EARLIEST = 0.5;
@@ -22,7 +21,7 @@ const MEAN = (EARLIEST + LATEST) / 2;
  * REQ-KEY-ROT-01.
  */
 export function renewalTime(credential: Credential): Date {
-  const { notBefore, notAfter } = readCertificate(credential.certificate);
+  const { notBefore, notAfter } = datesOf(credential);
   const share = shareOf(credential);
   const received = Date.parse(credential.receivedAt);
   const end = notAfter.getTime();
@@ -82,7 +81,7 @@ export function renewalNeed(
   suggested?: RenewalWindow,
 ): RenewalNeed {
   if (current === undefined) return { need: 'enrol', why: 'first' };
-  const { notAfter } = readCertificate(current.certificate);
+  const { notAfter } = datesOf(current);
   if (now.getTime() > notAfter.getTime() + graceSeconds * 1000) return { need: 'people', expiredAt: notAfter };
   if (now.getTime() > notAfter.getTime()) return { need: 'enrol', why: 'expired' };
   const due = dueTime(current, suggested);

@@ -30,7 +30,13 @@ function startOf(pid: number): string {
 }
 const bootId = (): string => readText('/proc/sys/kernel/random/boot_id').trim();
 
-export const thisProcess = (): LockHolder => ({ pid: process.pid, started: startOf(process.pid), boot: bootId() });
+let own: LockHolder | undefined;
+
+/** It is the same for as long as the process lives. */
+export function thisProcess(): LockHolder {
+  own ??= { pid: process.pid, started: startOf(process.pid), boot: bootId() };
+  return own;
+}
 
 /** Whether the holder still runs on this machine. */
 export function isAlive(holder: LockHolder): boolean {

@@ -3,8 +3,9 @@ import { KeysteadError } from '@keystead/core/errors';
 import { type HeldTrust, heldTrust } from './held-trust.ts';
 import { list, number, record, text } from './json-fields.ts';
 
-/** The keys that a device makes for its own certificates. */
-export type DeviceKeyAlgorithm = 'P-256' | 'P-384';
+/** The keys that a device can make for its own certificates. */
+export const DEVICE_KEY_ALGORITHMS = ['P-256', 'P-384', 'Ed25519', 'ML-DSA-65', 'ML-DSA-87'] as const;
+export type DeviceKeyAlgorithm = (typeof DEVICE_KEY_ALGORITHMS)[number];
 
 /** A key with its certificate. `keyId` is the SHA-256 of its SubjectPublicKeyInfo, hex. */
 export interface Credential {
@@ -57,17 +58,15 @@ const WITH_TRUST = 2;
 
 /** UTF-8 JSON; byte strings are base64. */
 export function encodeManifest(manifest: Manifest): Uint8Array {
-  const bytesAsText = (_key: string, value: unknown): unknown =>
-    value instanceof Uint8Array ? toBase64(value) : value;
-  // Buffer has a toJSON that would run before the replacer; plain views do not.
+  // Before JSON.stringify sees it: Buffer has a toJSON that would run before any replacer.
   const plain = (value: unknown): unknown => {
-    if (value instanceof Uint8Array) return Uint8Array.from(value);
+    if (value instanceof Uint8Array) return toBase64(value);
     if (Array.isArray(value)) return value.map(plain);
     if (typeof value !== 'object' || value === null) return value;
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
   };
   const version = manifest.trust === undefined && manifest.generation === undefined ? PLAIN : WITH_TRUST;
-  return Buffer.from(JSON.stringify({ version, ...Object(plain(manifest)) }, bytesAsText));
+  return Buffer.from(JSON.stringify({ version, ...Object(plain(manifest)) }));
 }
 
 /** @throws KeysteadError state.damaged for a version or form that this agent does not write. */

@@ -240,6 +240,12 @@ test('TEST-KEY-10 TEST-KEY-14 TEST-KEY-24 the daemon from its request to its wip
   third.child.kill('SIGHUP');
   await third.event('taken');
   assert.equal((await speak())?.who, 'pump-1');
+  // The updater has put in other firmware: no bundle is new, and the server hears of it all the same.
+  const updated = { product: 'pump-a', version: '4.3', securityCounter: 8 };
+  writeFileSync(join(work, 'firmware.json'), JSON.stringify(updated));
+  third.child.kill('SIGHUP');
+  const told = () => JSON.stringify((est.uptake.get('pump-1') as { firmware: unknown }).firmware);
+  while (told() !== JSON.stringify(updated)) await third.event('reported');
   assert.equal(await end(third.child, 'SIGTERM'), 0);
 
   // Nothing that was ever on the disk in clear is a private key.

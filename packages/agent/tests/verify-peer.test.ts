@@ -4,13 +4,15 @@ import { once } from 'node:events';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
-import { createServer as createTlsListener } from 'node:tls';
+import { createServer as createTlsListener, type Server as TlsListener } from 'node:tls';
 import { SimulatedClock } from '@keystead/core/clock';
+import { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type CertStatus,
   ocspResponse,
   parseOcspRequest,
+  readCertificate,
   responderKeyHash,
   tbsOcspResponse,
 } from '@keystead/core/x509';
@@ -32,12 +34,16 @@ import {
   connectMutual,
   createTlsServer,
   type DeviceIdentity,
+  DeviceState,
+  DeviceTls,
   OcspStapler,
   type PeerRules,
   type PeerVerdict,
   STAPLED_ONLY,
   verifyPeer,
 } from '../index.ts';
+import { deviceCertificate, Fleet } from './fleet.ts';
+import { MemoryDisk } from './memory-disk.ts';
 import { pkcs8Of } from './test-ca.ts';
 
 const root = forge({ subject: ['CN=root'], ca: true });
@@ -257,6 +263,26 @@ test('a filter that a device carries refuses offline, and stays silent where it 
   assert.equal(await said(device(), saying('not-covered')), 'status-unavailable 0');
 });
 
+test('a certificate that is younger than the filter covers is refused by a rule of its own, which says from when on and what to do', async () => {
+  const young = device();
+  const { notBefore } = readCertificate(young.der);
+  const through = new Date(notBefore.getTime() - 1000);
+  const filter = { verdict: () => 'not-covered' as const, knownUntil: () => through };
+  const verdict = await verifyPeer([young.der, ca.der], rules({ filter }));
+  assert.ok(!verdict.ok);
+  assert.deepEqual([verdict.rule, verdict.depth], ['status-too-young', 0]);
+  assert.match(verdict.source, /filter\.md/);
+  for (const part of [notBefore.toISOString(), through.toISOString(), 'take a newer filter, or let OCSP be asked'])
+    assert.ok(verdict.detail.includes(part), verdict.detail);
+  const good = { status: async () => ({ status: 'good' as const }) };
+  assert.equal(await said(young, { filter, ocsp: good as never }), 'ok', 'the responder tells it');
+  assert.equal(
+    await said(young, { filter: { ...filter, knownUntil: () => notBefore } }),
+    'status-unavailable 0',
+    'another reason',
+  );
+});
+
 test('the application may ask for a policy and for shorter paths', async () => {
   const marked = device({ extensions: [altNames('URI:urn:keystead:device:pump-1'), policies('1.2.3.4')] });
   const required = { requireExplicitPolicy: true, policies: ['1.2.3.4'] };
@@ -264,8 +290,8 @@ test('the application may ask for a policy and for shorter paths', async () => {
   assert.equal(await said(marked, { path: { maxPathLength: 2 } }), 'path-too-long 1');
 });
 
-/** A TLS server that shows `shown` and staples what the responder says of it; resolves to the rule or 'ok'. */
-async function stapledConnect(shown: ForgedCertificate, staple: boolean, v: Partial<PeerRules> = {}): Promise<string> {
+/** A TLS server that shows `shown` and staples what the responder says of it. */
+function stapling(shown: ForgedCertificate, staple = true): TlsListener {
   const identity: DeviceIdentity = {
     deviceId: 'server',
     certificate: shown.der,
@@ -275,11 +301,13 @@ async function stapledConnect(shown: ForgedCertificate, staple: boolean, v: Part
   const listener = createTlsServer(identity, (options) =>
     createTlsListener(options, (socket) => socket.on('error', () => undefined)),
   );
-  if (staple) {
-    const stapler = new OcspStapler({ clock, certificate: shown.der, issuer: ca.der, url: `${base}/ocsp` });
-    stapler.attach(listener);
-  }
-  listener.listen(0, '127.0.0.1');
+  if (staple) new OcspStapler({ clock, certificate: shown.der, issuer: ca.der, url: `${base}/ocsp` }).attach(listener);
+  return listener.listen(0, '127.0.0.1');
+}
+
+/** Resolves to the rule by which the server is refused, or 'ok'. */
+async function stapledConnect(shown: ForgedCertificate, staple: boolean, v: Partial<PeerRules> = {}): Promise<string> {
+  const listener = stapling(shown, staple);
   await once(listener, 'listening');
   try {
     const { port } = listener.address() as AddressInfo;
@@ -335,6 +363,55 @@ test('a server whose certificate promises a stapled answer is refused without on
   const shown = server({ extensions: [altNames('DNS:localhost'), feature] });
   assert.equal(await stapledConnect(shown, true), 'ok');
   assert.equal(await stapledConnect(shown, false), 'staple-missing');
+  // One that does not verify keeps no promise, whatever else calls the certificate good.
+  const good = { filter: { verdict: () => 'good' as const } };
+  const v = { ...good, extKeyUsage: 'serverAuth' as const, expected: { host: 'localhost' } };
+  const staple = await new OcspStapler({
+    clock,
+    certificate: shown.der,
+    issuer: ca.der,
+    url: `${base}/ocsp`,
+  }).current();
+  assert.ok(staple !== undefined);
+  assert.equal(await said(shown, { ...v, staple: Uint8Array.of(0x30, 0) }), 'staple-missing 0');
+  assert.equal(
+    await said(shown, { ...v, staple: staple.with(staple.length - 4, (staple.at(-4) ?? 0) ^ 1) }),
+    'staple-missing 0',
+  );
+  assert.equal(await said(shown, { ...v, staple }), 'ok');
+  // Looked at again after the answer ended: it was kept in its time, and what counts now is what is known now.
+  const stapledAt = clock.now();
+  clock.advance(61);
+  assert.equal(await said(shown, { ...v, staple }), 'staple-missing 0', 'a handshake of now');
+  assert.equal(await said(shown, { ...v, staple, stapledAt }), 'ok', 'a handshake of then, and a filter of now');
+  assert.equal(await said(shown, { ...v, filter: undefined, staple, stapledAt } as never), 'status-stale 0');
+  assert.equal(await said(shown, { ...v, filter: { verdict: () => 'revoked' }, staple, stapledAt }), 'revoked 0');
+  clock.advance(-61);
+});
+
+test('a device keeps its connection to a server that stapled as its certificate promises, when it looks at its peers again', async () => {
+  const feature = extension('1.3.6.1.5.5.7.1.24', false, sequence(integer(5)));
+  const shown = server({ extensions: [altNames('DNS:localhost'), feature] });
+  const fleet = new Fleet(clock.now());
+  const opening = { deviceId: 'pump-1', anchors: [root.der], secret: SecretBytes.random(32), disk: new MemoryDisk() };
+  const state = DeviceState.create('/device', opening);
+  const { csr } = await state.beginKey('ldevid');
+  const [certificate, ...chain] = deviceCertificate(fleet, 'ldevid', csr);
+  const receivedAt = clock.now().toISOString();
+  state.acceptCertificate({ certificate: certificate ?? assert.fail('no certificate'), chain, receivedAt });
+  state.promote();
+  const tls = new DeviceTls({ state, clock, carried: () => undefined, ocsp: STAPLED_ONLY });
+  const listener = stapling(shown);
+  await once(listener, 'listening');
+  const { port } = listener.address() as AddressInfo;
+  const socket = await tls.connect({ host: 'localhost', port });
+  assert.equal(await tls.judgeAgain(), 0);
+  clock.advance(61);
+  assert.equal(await tls.judgeAgain(), 1, 'its answer has ended, and nothing newer tells the status');
+  clock.advance(-61);
+  socket.destroy();
+  listener.close();
+  state.close();
 });
 
 test('a responder that does not know the certificate outweighs a CRL that does not list it', async () => {

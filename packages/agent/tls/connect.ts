@@ -20,7 +20,7 @@ export interface Destination {
 export async function connectMutual(
   to: Destination,
   identity: TlsIdentity | undefined,
-  rules: Omit<PeerRules, 'extKeyUsage' | 'expected' | 'staple'>,
+  rules: Omit<PeerRules, 'extKeyUsage' | 'expected' | 'staple' | 'stapledAt'>,
 ): Promise<TLSSocket> {
   const { socket, staple } = await handshake(to, identity);
   const verdict = await verifyPeer(peerCertificates(socket), {
@@ -29,10 +29,18 @@ export async function connectMutual(
     extKeyUsage: 'serverAuth',
     expected: { host: to.host },
   });
-  if (verdict.ok) return socket;
+  if (verdict.ok) {
+    if (staple !== undefined) stapled.set(socket, { staple, stapledAt: rules.clock.now() });
+    return socket;
+  }
   socket.destroy();
   throw new KeysteadError('peer.refused', { field: verdict.rule, seen: `${to.host}:${to.port}: ${verdict.detail}` });
 }
+
+const stapled = new WeakMap<TLSSocket, Pick<PeerRules, 'staple' | 'stapledAt'>>();
+
+/** What the server stapled to the handshake of a connection that `connectMutual` made, for another look at its peer. */
+export const stapledTo = (socket: TLSSocket): Pick<PeerRules, 'staple' | 'stapledAt'> => stapled.get(socket) ?? {};
 
 function handshake(
   to: Destination,
@@ -46,7 +54,7 @@ function handshake(
       ...clientTlsOptions(identity),
       requestOCSP: true,
     });
-    const stapled = stapledAnswer(socket);
+    const answer = stapledAnswer(socket);
     const seen = `${to.host}:${to.port}`;
     const fail = (cause: Error): void => {
       socket.destroy();
@@ -59,7 +67,7 @@ function handshake(
       socket.off('error', fail);
       // From here on the caller's request reports errors; without a listener a reset would end the process.
       socket.on('error', () => undefined);
-      void stapled.then((staple) => resolve({ socket, staple }));
+      void answer.then((staple) => resolve({ socket, staple }));
     });
   });
 }

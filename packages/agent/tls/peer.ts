@@ -4,6 +4,9 @@ import type { TLSSocket } from 'node:tls';
 import type { DerCertificate, SpkiSha256 } from '@keystead/core/bytes';
 import { spkiSha256 } from '@keystead/core/crypto';
 import {
+  CertificateBag,
+  type CertificateInfo,
+  certificateStatus,
   checkPath,
   deviceIdOf,
   EXTENSIONS,
@@ -37,6 +40,8 @@ export interface PeerRules extends StatusRules {
   readonly pin?: { readonly name: string; readonly isGood: (key: SpkiSha256) => boolean };
   readonly extKeyUsage: 'serverAuth' | 'clientAuth';
   readonly expected: ExpectedPeer;
+  /** When the handshake was in which `staple` came, where this is another look at its peer; by default now. */
+  readonly stapledAt?: Date;
   /** Policies, and how long a path may be, where the application asks for more than RFC 5280 does by itself. */
   readonly path?: Pick<
     PathOptions,
@@ -56,7 +61,10 @@ export const PEER_RULES = {
   issuer: ['Keystead', 'the direct issuer must be one that vouches for this kind of peer'],
   name: ['RFC 9525 6', 'the certificate must be for the peer that is expected'],
   pin: ['RFC 7469 2.6', 'the key must be one that the trust bundle pins under this name, in its window'],
-  'staple-missing': ['RFC 7633 4.3.3', 'a server whose certificate promises a stapled answer must send one'],
+  'staple-missing': [
+    'RFC 7633 4.3.3',
+    'a server whose certificate promises a stapled answer must send one that verifies',
+  ],
 } as const;
 
 export type PeerVerdict =
@@ -128,8 +136,9 @@ export async function verifyPeer(certificates: readonly DerCertificate[], rules:
     const key = spkiSha256(own.spki);
     if (pin !== undefined && !pin.isGood(key))
       return refused('pin', `the key ${key} is not pinned under ${pin.name} now`);
-    if (rules.staple === undefined && rules.extKeyUsage === 'serverAuth' && promisesStaple(leaf))
-      return refused('staple-missing', 'the certificate promises an OCSP answer in the handshake');
+    const broken =
+      rules.extKeyUsage === 'serverAuth' && promisesStaple(leaf) ? brokenPromise(path.chain, rules) : undefined;
+    if (broken !== undefined) return refused('staple-missing', broken);
     const status = await peerStatus(path.chain, sent, rules.intermediates ?? [], rules);
     if (status !== undefined) return refused(status.rule, `${status.at}: ${status.detail}`, status.depth);
     return {
@@ -160,6 +169,19 @@ const refused = (rule: PeerRule, detail: string, depth = 0): PeerVerdict & { ok:
 function promisesStaple(leaf: DerCertificate): boolean {
   const feature = findExtension(readCertificate(leaf).extensions, EXTENSIONS.tlsFeature);
   return feature !== undefined && readTlsFeatures(feature.value).includes(5);
+}
+
+/**
+ * How a server has not kept its promise; undefined when its answer told the status in the handshake. Another source's word
+ * is no substitute: a server whose answer does not verify is misconfigured, or is not the one that the certificate is for.
+ */
+function brokenPromise(chain: readonly CertificateInfo[], { staple, stapledAt, clock }: PeerRules): string | undefined {
+  if (staple === undefined) return 'the certificate promises an OCSP answer in the handshake';
+  const options = { now: stapledAt ?? clock.now(), bag: new CertificateBag([...chain]) };
+  const said = certificateStatus(chain, 0, { ocsp: [staple] }, options);
+  return said.status === 'undetermined'
+    ? `the certificate promises an OCSP answer in the handshake, and what came is none: ${said.rule}: ${said.detail}`
+    : undefined;
 }
 
 function checkName(

@@ -5,11 +5,16 @@ import {
   createTlsServer,
   type Destination,
   type ExpectedPeer,
+  type PeerRules,
   type PeerVerdict,
   peerCertificates,
+  stapledTo,
   verifyPeer,
 } from '../tls/index.ts';
 import { deviceRules, type RulesSource } from './device-rules.ts';
+
+/** Whoever takes longer for a handshake holds a place that others want. */
+const HANDSHAKE_MS = 10_000;
 
 /** A connection with what its peer is judged by, to be judged again. */
 type Judgement = () => Promise<PeerVerdict>;
@@ -41,7 +46,8 @@ export class DeviceTls {
   async connect(to: Destination, pin?: string, slot: CredentialSlot = 'current'): Promise<TLSSocket> {
     const identity = this.#source.state.identity(slot);
     const socket = await connectMutual(to, identity, deviceRules(this.#source, 'server', pin));
-    this.#keep(socket, 'server', { host: to.host }, pin);
+    const stapled = stapledTo(socket);
+    this.#keep(socket, 'server', { host: to.host }, { ...(pin === undefined ? {} : { pin }), stapled });
     return socket;
   }
 
@@ -55,7 +61,7 @@ export class DeviceTls {
     onRefused: (verdict: PeerVerdict & { ok: false }) => void = () => undefined,
   ): Server {
     const server = createTlsServer(this.#source.state.identity('current'), (options) =>
-      createServer(options, (socket) => {
+      createServer({ ...options, handshakeTimeout: HANDSHAKE_MS }, (socket) => {
         socket.on('error', () => socket.destroy());
         void this.#keep(socket, 'device', expected)().then((verdict) => {
           if (verdict.ok && !socket.destroyed) return onPeer(socket, verdict);
@@ -88,11 +94,18 @@ export class DeviceTls {
     return ended;
   }
 
-  #keep(socket: TLSSocket, role: 'server' | 'device', expected: ExpectedPeer, pin?: string): Judgement {
+  /** @param shown what a server stapled counts at every later look as well; the handshake is not repeated for it. */
+  #keep(
+    socket: TLSSocket,
+    role: 'server' | 'device',
+    expected: ExpectedPeer,
+    shown: { readonly pin?: string; readonly stapled?: Pick<PeerRules, 'staple' | 'stapledAt'> } = {},
+  ): Judgement {
     const certificates = peerCertificates(socket);
     const judge = (): Promise<PeerVerdict> =>
       verifyPeer(certificates, {
-        ...deviceRules(this.#source, role, pin),
+        ...deviceRules(this.#source, role, shown.pin),
+        ...shown.stapled,
         extKeyUsage: role === 'server' ? 'serverAuth' : 'clientAuth',
         expected,
       });

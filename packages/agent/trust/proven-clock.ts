@@ -1,4 +1,5 @@
 import type { Clock } from '@keystead/core/clock';
+import { type DeviceState, datesOf } from '../state/index.ts';
 
 /** What is known of the device's clock: how far it is behind the latest time that something signed has told. */
 export type ClockHealth = { readonly state: 'plausible' } | { readonly state: 'behind'; readonly provenTime: Date };
@@ -30,4 +31,16 @@ export class ProvenClock implements Clock {
     if (this.#clock.now().getTime() >= proven) return { state: 'plausible' };
     return { state: 'behind', provenTime: new Date(proven) };
   }
+}
+
+/**
+ * The latest of what is proven: by the bundle and its filter, and by the device's own certificates, which are signed too.
+ * Seconds since 1970.
+ */
+export function provenTime(state: DeviceState): number {
+  const began = (['idevid', 'current'] as const).map((slot) => {
+    const held = state.credential(slot);
+    return held === undefined ? 0 : Math.floor(datesOf(held).notBefore.getTime() / 1000);
+  });
+  return Math.max(state.trust?.provenTime ?? 0, ...began);
 }

@@ -5,6 +5,7 @@ import { DIGEST_OF, type GeneratedKeyAlgorithm, SIGNATURE_OF } from './algorithm
 import { spkiOf } from './key.ts';
 import { sampleRandomHealth } from './random.ts';
 import { SecretBytes } from './secret.ts';
+import { type Signer, signerOf } from './signature.ts';
 
 /** A fresh key: its private half as PrivateKeyInfo (DER, RFC 5208), its public half as SubjectPublicKeyInfo (DER). */
 export interface SoftwareKey {
@@ -20,12 +21,27 @@ export interface SoftwareKey {
  * @throws KeysteadError `rng.unhealthy`, `key.inconsistent`.
  */
 export function generateSoftwareKey(algorithm: GeneratedKeyAlgorithm): SoftwareKey {
+  const { key, spki } = consistentPair(algorithm);
+  return { pkcs8: pkcs8Of(key), spki };
+}
+
+/** The same with a signer over it, for who signs a request with the key at once: it need not be read again for that. */
+export function generateWithSigner(algorithm: GeneratedKeyAlgorithm): SoftwareKey & { readonly signer: Signer } {
+  const { key, spki } = consistentPair(algorithm);
+  return { pkcs8: pkcs8Of(key), spki, signer: signerOf(algorithm, key, spki) };
+}
+
+function consistentPair(algorithm: GeneratedKeyAlgorithm): { key: KeyObject; spki: DerSpki } {
   sampleRandomHealth();
-  const { privateKey } = generatePair(algorithm);
-  const spki = spkiOf(privateKey);
-  requireConsistent(algorithm, privateKey);
-  const der = privateKey.export({ format: 'der', type: 'pkcs8' });
-  return { pkcs8: SecretBytes.take(new Uint8Array(der.buffer, der.byteOffset, der.length)), spki };
+  const { privateKey: key } = generatePair(algorithm);
+  const spki = spkiOf(key);
+  requireConsistent(algorithm, key);
+  return { key, spki };
+}
+
+function pkcs8Of(key: KeyObject): SecretBytes {
+  const der = key.export({ format: 'der', type: 'pkcs8' });
+  return SecretBytes.take(new Uint8Array(der.buffer, der.byteOffset, der.length));
 }
 
 function generatePair(algorithm: GeneratedKeyAlgorithm): { privateKey: KeyObject } {

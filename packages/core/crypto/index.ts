@@ -38,7 +38,7 @@ export { deviceKey } from './device-key.ts';
 export { type DiversifiedInput, diversifiedInput, keyCheckValue } from './diversified-key.ts';
 export { ecdsaNumbers, ecdsaSigValue } from './ecdsa-sig-value.ts';
 export { decryptPkcs8, encryptPkcs8, type OpenedKey } from './encrypted-pkcs8.ts';
-export { generateSoftwareKey, type SoftwareKey } from './generate.ts';
+export { generateSoftwareKey, generateWithSigner, type SoftwareKey } from './generate.ts';
 export {
   certSha256,
   constantTimeEqual,

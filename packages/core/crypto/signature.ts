@@ -79,14 +79,14 @@ export function softwareSigner(algorithm: KeyAlgorithm, pkcs8: SecretBytes): Sig
   return signerOf(algorithm, importPrivateKey(algorithm, pkcs8));
 }
 
-/** For this room only: a KeyObject does not leave it. */
-export function signerOf(algorithm: KeyAlgorithm, key: KeyObject): Signer {
+/** For this room only: a KeyObject does not leave it. @param spki its public half, where that is known. */
+export function signerOf(algorithm: KeyAlgorithm, key: KeyObject, spki = spkiOf(key)): Signer {
   const signatureAlgorithm = SIGNATURE_OF[algorithm];
   const digest = DIGEST_OF[signatureAlgorithm];
   return {
     keyAlgorithm: algorithm,
     signatureAlgorithm,
-    spki: spkiOf(key),
+    spki,
     async sign(data) {
       // An ECDSA nonce from a bad generator gives the key away.
       requireHealthyRandom();

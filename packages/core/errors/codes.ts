@@ -36,6 +36,10 @@ export const ERRORS = {
   },
   // ---- certification requests
   'csr.not-der': { kind: 'invalid', rule: 'a certification request must be DER by RFC 2986' },
+  'csr.attributes-malformed': {
+    kind: 'invalid',
+    rule: 'what a server would have in a request must be CsrAttrs, DER (RFC 7030 section 4.5.2)',
+  },
   'csr.signature-invalid': {
     kind: 'invalid',
     rule: 'the proof of possession (the signature of the request by its own key) must verify',
@@ -215,7 +219,8 @@ export const ERRORS = {
   'keystore.module-missing': {
     kind: 'unavailable',
     rule: 'the PKCS#11 module must be where the configuration says',
-    remedy: "install the token's software, or set `module` in keystore.json to the path of its library",
+    remedy:
+      "install the token's software, or set `module` (keystore.json of keyd, agent.json of a device) to the path of its library",
   },
   'keystore.module-unusable': {
     kind: 'unavailable',
@@ -226,7 +231,7 @@ export const ERRORS = {
     kind: 'unavailable',
     rule: 'the token must be present, and initialised by its own tools',
     remedy:
-      'put the token back or make it reachable; no restart is needed. See `token` in keystore.json if it is there',
+      'put the token back or make it reachable; no restart is needed. See `token` in keystore.json or agent.json if it is there',
   },
   'keystore.token-ambiguous': {
     kind: 'conflict',
@@ -288,6 +293,11 @@ export const ERRORS = {
     kind: 'internal',
     rule: 'a key on a token is sensitive, never extractable and made there, by the attributes that the token itself shows',
     remedy: 'do not use this token for keys: it did not make the key as it was asked to',
+  },
+  'keystore.not-destroyed': {
+    kind: 'internal',
+    rule: 'what was destroyed on a token must be gone when the token is asked again',
+    remedy: 'repeat it; if it stays, initialise the token anew by its own tools, or destroy the token',
   },
   'keystore.export-forbidden': {
     kind: 'forbidden',
@@ -729,8 +739,9 @@ export const ERRORS = {
   'state.missing': { kind: 'not-found', rule: 'the directory must hold a device state' },
   'state.key-held': {
     kind: 'unsupported',
-    rule: 'a key that a TPM holds signs there and is never lent; node:tls takes no such key',
-    remedy: 'use it for requests and attestation; connect with a key that the state holds (docs/tpm2.md)',
+    rule: 'a key that a TPM or a token holds signs there and is never lent; node:tls takes no such key',
+    remedy:
+      'use it for requests and attestation; connect with a key that the state holds (docs/tpm2.md, docs/agent.md)',
   },
   'state.exists': { kind: 'conflict', rule: 'a device state is created once', remedy: 'open it instead' },
   'state.rolled-back': {
@@ -787,7 +798,24 @@ export const ERRORS = {
   'agent.secret': {
     kind: 'forbidden',
     rule: 'the device secret must be 32 bytes in a file that nobody but its owner may read',
-    remedy: 'give it by LoadCredentialEncrypted= of systemd, or keep it in a TPM',
+    remedy: 'give it by LoadCredentialEncrypted= of systemd, or keep it in a TPM or a PKCS#11 token',
+  },
+  'agent.pin': {
+    kind: 'forbidden',
+    rule: 'the PIN of the token must be 1 to 64 bytes, in a file that nobody but its owner may read, or come over a file descriptor',
+    remedy:
+      'give it by LoadCredentialEncrypted= of systemd (`pin.file`), or name the descriptor that it comes over (`pin.fd`)',
+  },
+  'agent.tunnel-full': {
+    kind: 'too-many',
+    rule: 'a tunnel has no more connections at once than its configuration says',
+    remedy: 'close some, or raise `most` of the tunnel in agent.json, with the descriptors for it (LimitNOFILE=)',
+  },
+  'agent.other-token': {
+    kind: 'conflict',
+    rule: 'the token must be the one that the device was made with, and hold its key',
+    remedy:
+      "put the device's own token back; if it is lost, decommission the device and provision it again in new directories",
   },
   'uptake.refused': {
     kind: 'forbidden',
@@ -1539,6 +1567,11 @@ export const ERRORS = {
     rule: 'one person suspends a firmware key and no more: its end and its return take a quorum',
     remedy: 'suspend it with keystead keys suspend; then keystead sign key kill, or keystead sign key resume',
   },
+  'policy.fleet-changed': {
+    kind: 'invalid',
+    rule: 'trust.fleet stays as it is once a bundle was signed: each device takes the bundles of its own fleet alone',
+    remedy: 'keep the name; a fleet of another name has a keyd of its own',
+  },
   'policy.firmware-no-transition': {
     kind: 'invalid',
     rule: 'a line goes on to sign by a key that its devices trusted by the policy before, unless it says cutOver',
@@ -1826,6 +1859,11 @@ export const ERRORS = {
     kind: 'conflict',
     rule: 'nothing is taken from devices before its time is over, unless the order says so (strand) and a larger quorum signs it',
     remedy: 'let the window end by itself; announce a new key as next before it becomes current',
+  },
+  'trust-order.root-ended': {
+    kind: 'conflict',
+    rule: 'a root that has a successor is an anchor until its transition (roots.transitionSeconds) is over, and never again',
+    remedy: 'leave it out: keystead rotate next writes the content without it',
   },
   'trust-order.strand-forbidden': {
     kind: 'forbidden',

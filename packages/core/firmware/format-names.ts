@@ -4,6 +4,7 @@ export const FIRMWARE_FORMATS = [
   'fit',
   'cms',
   'rauc',
+  'rauc-verity',
   'authenticode',
   'tuf',
   'cose',

@@ -73,6 +73,8 @@ export interface FirmwareFormat {
    * will do. {@link compose} judges by the certificate.
    */
   readonly signedBy?: (key: FormatKey) => boolean;
+  /** Whether one image can have the signatures of all of these; absent where any that sign it can sign it together. */
+  readonly signedTogether?: (keys: readonly FormatKey[]) => boolean;
   /**
    * Puts together what is to be signed from raw bytes, where the format has a header that its tools would write.
    * @throws KeysteadError `firmware.*` with the parameter.

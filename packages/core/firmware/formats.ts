@@ -8,11 +8,24 @@ import type { FirmwareFormat } from './format.ts';
 import type { FirmwareFormatName } from './format-names.ts';
 import { MCUBOOT } from './mcuboot/index.ts';
 import { rauc } from './rauc/index.ts';
+import { raucVerity } from './rauc/verity.ts';
 import { sshsig } from './sshsig/index.ts';
 import { suit } from './suit/index.ts';
 import { tuf } from './tuf/index.ts';
 
-const ALL: readonly FirmwareFormat[] = [MCUBOOT, FIT, cms, rauc, authenticode, cose, suit, dsse, sshsig, tuf];
+const ALL: readonly FirmwareFormat[] = [
+  MCUBOOT,
+  FIT,
+  cms,
+  rauc,
+  raucVerity,
+  authenticode,
+  cose,
+  suit,
+  dsse,
+  sshsig,
+  tuf,
+];
 
 /** Every format that this program signs, by its name. Not part of the room's face: tests alone put one of theirs here. */
 export const FORMATS = new Map<FirmwareFormatName, FirmwareFormat>(ALL.map((format) => [format.name, format]));

@@ -14,6 +14,7 @@ export * from './image.ts';
 export * from './mcuboot/index.ts';
 export { rauc } from './rauc/index.ts';
 export { raucSignature } from './rauc/signature.ts';
+export { raucVerity } from './rauc/verity.ts';
 export * from './sshsig/index.ts';
 export * from './suit/index.ts';
 export * from './tuf/index.ts';

@@ -387,6 +387,9 @@ export const DEMO_TRUST: TrustPolicy = {
   strand: { approvals: 2, roles: ['policy-administrator', 'approver'] },
 };
 
+/** One key for all there is; verity bundles want one that signs no files. */
+const DEMO_FORMATS = FIRMWARE_FORMATS.filter((name) => name !== 'rauc-verity');
+
 /** The firmware of the demonstration: one product, a key for production and one for development. */
 export const DEMO_FIRMWARE: FirmwarePolicy = {
   products: [
@@ -395,12 +398,12 @@ export const DEMO_FIRMWARE: FirmwarePolicy = {
       environments: {
         production: {
           keys: ['pump-1'],
-          formats: [...FIRMWARE_FORMATS],
+          formats: [...DEMO_FORMATS],
           approvals: 1,
           roles: ['approver'],
           rollback: { approvals: 2, roles: ['approver', 'policy-administrator'] },
         },
-        development: { keys: ['pump-1-dev'], formats: [...FIRMWARE_FORMATS], approvals: 1, roles: ['approver'] },
+        development: { keys: ['pump-1-dev'], formats: [...DEMO_FORMATS], approvals: 1, roles: ['approver'] },
       },
     },
   ],
@@ -410,7 +413,7 @@ export const DEMO_FIRMWARE: FirmwarePolicy = {
       algorithm: 'P-256',
       product: 'KS-PUMP-1',
       environment: 'production',
-      formats: [...FIRMWARE_FORMATS],
+      formats: [...DEMO_FORMATS],
       maxSignatures: 10_000,
     },
     {
@@ -418,7 +421,7 @@ export const DEMO_FIRMWARE: FirmwarePolicy = {
       algorithm: 'P-256',
       product: 'KS-PUMP-1',
       environment: 'development',
-      formats: [...FIRMWARE_FORMATS],
+      formats: [...DEMO_FORMATS],
     },
   ],
 };

@@ -83,4 +83,4 @@ export * from './ticket.ts';
 export * from './trust/index.ts';
 export * from './tsa.ts';
 export * from './unit-keys-policy.ts';
-export { signWipeEvidence, verifyWipeEvidence, type WipeClaims } from './wipe-evidence.ts';
+export { nameWiped, signWipeEvidence, verifyWipeEvidence, type WipeClaims } from './wipe-evidence.ts';

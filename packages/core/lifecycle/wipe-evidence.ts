@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import { canonicalJson, type DerSpki, sameBytes, toBase64url } from '../bytes/index.ts';
+import { canonicalJson, type DerSpki, sameBytes, toBase64url, toHex } from '../bytes/index.ts';
 import {
   ecdsaNumbers,
   ecdsaSigValue,
   SIGNATURE_OF,
   type Signer,
+  sha256,
   spkiSha256,
   verifySignature,
 } from '../crypto/index.ts';
@@ -16,6 +17,10 @@ const ALGORITHMS = { 'P-256': { jws: 'ES256', octets: 32 }, 'P-384': { jws: 'ES3
 const NAMES = ['P-256', 'P-384'] as const;
 const TYPE = 'keystead-wipe-evidence';
 
+/** As many names as a report of a decommissioning has room for beside it. */
+const MOST_NAMED = 60;
+const LONGEST_NAME = 200;
+
 /** What a device says of its own end, with the last signature of its IDevID's key. */
 const WipeClaimsSchema = z.strictObject({
   v: z.literal(1),
@@ -25,11 +30,30 @@ const WipeClaimsSchema = z.strictObject({
   /** Serial number of the IDevID, whose key signs. */
   idevidSerial: z.string().regex(/^[0-9a-f]{2,40}$/),
   /** What is destroyed from this moment on, the signing key last: files and objects by name and part. */
-  wiped: z.array(z.string().min(1).max(200)).min(1).max(60),
+  wiped: z.array(z.string().min(1).max(LONGEST_NAME)).min(1).max(MOST_NAMED),
+  /** What found no room there: how many, and the SHA-256 of all of their names, which the device's own report has in full. */
+  more: z.strictObject({ count: z.int().min(1), sha256: z.string().regex(/^[0-9a-f]{64}$/) }).optional(),
   /** What the device cannot promise of its storage. */
   limits: z.string().min(1).max(500),
 });
 export type WipeClaims = z.output<typeof WipeClaimsSchema>;
+
+/**
+ * The names of what is destroyed, as the claims have them: what matters most must come first. Whatever is beyond what
+ * fits is counted, and told by a hash over the canonical JSON (RFC 8785) of the names, so that none is left out unseen.
+ * A name that is too long is cut, and ends in the SHA-256 of the whole.
+ * @param names at least one.
+ */
+export function nameWiped(names: readonly string[]): Pick<WipeClaims, 'wiped' | 'more'> {
+  const hash = (text: string): string => toHex(sha256(Buffer.from(text, 'utf8')));
+  const short = (name: string): string =>
+    name.length <= LONGEST_NAME ? name : `${name.slice(0, LONGEST_NAME - 74)}… SHA-256 ${hash(name)}`;
+  const wiped = names.slice(0, MOST_NAMED).map(short);
+  const rest = names.slice(MOST_NAMED);
+  return rest.length === 0
+    ? { wiped }
+    : { wiped, more: { count: rest.length, sha256: hash(canonicalJson([...rest])) } };
+}
 
 const base64url = z.string().regex(/^[A-Za-z0-9_-]*$/, 'must be base64url without padding');
 const Flattened = z.strictObject({

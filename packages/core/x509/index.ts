@@ -18,6 +18,7 @@ export {
   verifyProofOfPossession,
   withoutChallenge,
 } from './csr.ts';
+export { MAX_CSR_ATTRIBUTES_BYTES, wantedKeyAlgorithm } from './csr-attributes.ts';
 export * from './der/writer.ts';
 export { type Extension, findExtension, readTlsFeatures } from './extensions.ts';
 export { generalNamesDer } from './general-names.ts';
@@ -78,6 +79,7 @@ export { type CheckedCertStatus, type OcspExpectation, readOcspResponse } from '
 export * from './oids.ts';
 export { CertificateBag } from './path/build.ts';
 export { checkPath, type FoundPath, findPath, type PathResult } from './path/check.ts';
+export { readCaCertificate } from './path/known-cas.ts';
 export { PATH_RULES, type PathFailure, type PathRule } from './path/rules.ts';
 export type { PathOptions } from './path/validate.ts';
 export { PERMANENT_IDENTIFIER, type PermanentIdentifier, permanentIdentifiersOf } from './permanent-identifier.ts';

@@ -14,6 +14,7 @@ import {
   ROOT_CRL_PROFILE,
   rootId,
   statusUrls,
+  transitionEnd,
 } from '@keystead/core/lifecycle';
 import { assembleSigned, type RevokedEntry, readCertificate, readCrl, tbsCertList } from '@keystead/core/x509';
 import type { KeyInfo } from '../keystore/index.ts';
@@ -126,19 +127,21 @@ export const certifyFirmwareSigner = (
   });
 
 /**
- * The certificate of one key of a root by another of the same root: new with old, or old with new. It ends with the old
- * root, and begins with the root that it is for (RFC 9810 section 4.4).
+ * The certificate of one key of a root by another of the same root: new with old, or old with new. It begins with the root
+ * that it is for, and ends with the old root (RFC 9810 section 4.4), or before it where the policy lets the old one count
+ * for a time only: by old with new, which everybody has, the old key would be believed for as long as that lasts.
  * @param of the certificate whose key is certified.
- * @param old the certificate of the older of the two.
+ * @param old the certificate of the older of the two; @param newer that of the other.
  */
 export function certifyAcross(
   of: DerCertificate,
   by: OfflineRoot,
-  old: DerCertificate,
+  { old, newer }: { readonly old: DerCertificate; readonly newer: DerCertificate },
   { policy, rehearsal, clock }: Making,
 ): Promise<DerCertificate> {
   const { spki, notBefore } = readCertificate(of);
-  const ends = [readCertificate(old).notAfter.getTime(), readCertificate(by.certificate).notAfter.getTime()];
+  const over = transitionEnd(policy, { old, newWithOld: newer });
+  const ends = [over.getTime(), readCertificate(by.certificate).notAfter.getTime()];
   return certify({
     profile: { ...caProfile(policy, by.role), issuer: by.role },
     issuer: by.certificate,

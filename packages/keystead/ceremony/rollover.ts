@@ -87,8 +87,8 @@ function keyStep(
     what: [
       `Generated ${placeOf(making, file)}, and certified by itself, with the name of the old one.`,
       ...profileLines(making.policy, role),
-      'The old key certifies the new one (new with old), and the new key the old one (old with new); both end with',
-      'the old root. The old key signs a revocation list once more, good for',
+      'The old key certifies the new one (new with old), and the new key the old one (old with new); both end when the',
+      'old root ceases to be an anchor. The old key signs a revocation list once more, good for',
       `${duration(making.policy.revocation.rootCrlSeconds)}, and the new key its first.`,
       making.policy.roots === undefined
         ? 'The old root stays an anchor until its certificate ends.'
@@ -102,9 +102,10 @@ function keyStep(
       const key = await keys.generate(role, generation, rootAlgorithm(policy, role));
       const fresh = await certifyRoot(role, generation, key, making);
       session.root(fresh);
-      const newWithOld = await certifyAcross(fresh.certificate, old, old.certificate, making);
+      const both = { old: old.certificate, newer: fresh.certificate };
+      const newWithOld = await certifyAcross(fresh.certificate, old, both, making);
       session.certified('cross-certificate', `${role}, new with old`, newWithOld);
-      const oldWithNew = await certifyAcross(old.certificate, fresh, old.certificate, making);
+      const oldWithNew = await certifyAcross(old.certificate, fresh, both, making);
       session.certified('cross-certificate', `${role}, old with new`, oldWithNew);
       const before = changing.bundle.crls[role];
       const number = readCrl(before).number + 1;

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { KeysteadError } from '@keystead/core/errors';
 import {
+  devicesSha256Of,
   operatorOf,
   type Policy,
   parsePolicy,
@@ -22,6 +23,7 @@ import { elsewhereOptions, type SignWithOptions } from './statement-signer.ts';
 const HOLDS_SECONDS = 86_400;
 const MOST_STATEMENTS = 17;
 
+type ProposeOptions = OperatorOptions & SignWithOptions & { reason: string; out: string; only?: string };
 type FileOptions = OperatorOptions & SignWithOptions & { in: string };
 
 /** `keystead rotate insist`: several people say that a rotation goes on although it cuts devices off. REQ-KEY-ROT-03 */
@@ -38,14 +40,14 @@ function proposeCommand(): Command {
     .description('ask for it, for the very devices that the dry run names now')
     .requiredOption('--reason <text>', 'why these devices may be cut off')
     .requiredOption('--out <file>', 'where the statements go, one a line')
-    .action(async (campaign: string, options: OperatorOptions & SignWithOptions & { reason: string; out: string }) => {
+    .option('--only <devices>', 'only these of them, with commas between: the campaign waits for the others')
+    .action(async (campaign: string, options: ProposeOptions) => {
       if (existsSync(options.out)) throw new KeysteadError('approval.proposal-exists', { field: options.out });
       const text = await asSigningOperator(options, async (client, signer) => {
         const run = await client.get<DryRunView>(`/api/v1/campaigns/${encodeURIComponent(campaign)}/dry-run`);
         process.stdout.write(dryRunText(run));
         const { file } = await client.get<{ file: string }>('/api/v1/policy');
-        const { planSha256, devicesSha256 } = run;
-        const order = { campaign, planSha256, devices: run.counts['cut-off'], devicesSha256, reason: options.reason };
+        const order = { campaign, planSha256: run.planSha256, ...devicesOf(run, options.only), reason: options.reason };
         const role = roleOf(parsePolicy(Buffer.from(file)), options.as, (held) => permits([held], 'rotation.manage'));
         const draft = { act: 'propose' as const, order, proposer: options.as, role, ...timesNow() };
         return signRotationOrder(draft, options.as, signer());
@@ -53,6 +55,13 @@ function proposeCommand(): Command {
       durableWrite(options.out, `${text}\n`, 0o644);
       process.stdout.write(`${options.out}: approved by others with keystead rotate insist approve\n`);
     });
+}
+
+/** The devices that are given up: all that the dry run names, or those that are named here. */
+function devicesOf(run: DryRunView, only: string | undefined) {
+  if (only === undefined) return { devices: run.counts['cut-off'], devicesSha256: run.devicesSha256 };
+  const ids = [...new Set(only.split(',').filter((id) => id !== ''))].sort();
+  return { devices: ids.length, devicesSha256: devicesSha256Of(ids), only: ids };
 }
 
 function approveCommand(): Command {
@@ -63,7 +72,7 @@ function approveCommand(): Command {
       const statements = readStatements(options.in);
       const { order, proposer } = parseRotationOrder(statements[0] ?? '').content;
       process.stdout.write(
-        `campaign ${order.campaign}, plan ${order.planSha256}: CUT OFF ${order.devices} devices, list ${order.devicesSha256}\n${proposer} asks for it: ${order.reason}\n`,
+        `campaign ${order.campaign}, plan ${order.planSha256}: CUT OFF ${order.devices} devices, list ${order.devicesSha256}${order.only === undefined ? '' : `, only: ${order.only.join(', ')}`}\n${proposer} asks for it: ${order.reason}\n`,
       );
       const text = await asSigningOperator(options, async (client, signer) => {
         const { file } = await client.get<{ file: string }>('/api/v1/policy');

@@ -19,22 +19,25 @@ export function campaignText(view: CampaignView): string {
   ];
   const width = Math.max(...facts.map(([name = '']) => name.length)) + 2;
   const head = facts.map(([name = '', value = '']) => `${name.padEnd(width)}${value}`).join('\n');
-  const rings = view.rings.map(({ name, open, devices, done, failed, verdict, windowEnd }) => [
+  const rings = view.rings.map(({ name, open, devices, done, failed, lost, verdict, windowEnd }) => [
     name,
     open ? verdict : 'closed',
     `${done} of ${devices}`,
     String(failed),
+    String(lost),
     windowEnd ?? '-',
   ]);
-  return `${head}\n\n${table([['ring', 'is', 'moved', 'failed', 'window until'], ...rings])}\n`;
+  return `${head}\n\n${table([['ring', 'is', 'moved', 'failed', 'lost', 'window until'], ...rings])}\n`;
 }
 
 /** The answer of a dry run: how many would be cut off, which, and why. */
-export function dryRunText({ campaign, of, counts, reasons, cutOff, leftOut, devicesSha256 }: DryRunView): string {
+export function dryRunText(run: DryRunView): string {
+  const { campaign, of, counts, reasons, cutOff, leftOut, devicesSha256 } = run;
+  const old = oldTrustedText(run);
   const when = of === 'forecast' ? 'if it goes as planned' : 'if it were done now';
   const others = `${counts.moved} moved, ${counts.expected} expected to move, ${counts.unaffected} unaffected`;
   const total = counts['cut-off'];
-  if (total === 0) return `${campaign}: no device would be cut off ${when} (${others})\n`;
+  if (total === 0) return `${campaign}: no device would be cut off ${when} (${others})\n${old}`;
   const devices = total === 1 ? 'this 1 device' : `these ${total} devices`;
   const lines = [
     `${campaign}: ${devices} would be cut off ${when} (${others})`,
@@ -55,7 +58,14 @@ export function dryRunText({ campaign, of, counts, reasons, cutOff, leftOut, dev
   const more = Math.max(0, cutOff.length - PRINTED) + leftOut;
   if (more > 0) lines.push(`and ${more} more: --json`);
   lines.push('', `list of them  ${devicesSha256}`);
-  return `${lines.join('\n')}\n`;
+  return `${lines.join('\n')}\n${old}`;
+}
+
+/** Who believes the old key still, where somebody does. */
+function oldTrustedText({ oldTrusted: { devices, such, until } }: DryRunView): string {
+  const [first] = such;
+  if (first === undefined) return '';
+  return `${devices} of the others believe the old key still, such as ${first}; the last until ${until}\n`;
 }
 
 /** The campaigns as a table. */

@@ -14,6 +14,7 @@ import { duration } from './duration.ts';
 import { asOperator, type OperatorOptions, operatorOptions } from './operator.ts';
 import { emergencyCommand } from './rotate-emergency.ts';
 import { insistCommand } from './rotate-insist.ts';
+import { nextCommand, rolloverIn } from './rotate-next.ts';
 import { campaignsText, campaignText, dryRunText } from './rotate-text.ts';
 
 const CAMPAIGNS = '/api/v1/campaigns';
@@ -28,6 +29,7 @@ interface PlanOptions extends OperatorOptions {
   old?: string;
   next?: string;
   backup?: string;
+  rollover?: string;
   algorithm?: string;
   firmware?: Record<string, number>;
   reason?: string;
@@ -59,6 +61,7 @@ export function rotateCommand(): Command {
   command.addCommand(reasonedCommand('abort', 'give up a plan that was not started'));
   command.addCommand(failedCommand());
   command.addCommand(insistCommand());
+  command.addCommand(nextCommand());
   command.addCommand(emergencyCommand());
   return command;
 }
@@ -72,6 +75,7 @@ function planCommand(): Command {
     .option('--old <sha256>', 'SHA-256 of the old public key (root, server-keys, firmware-keys)')
     .option('--next <sha256>', 'of the key that comes')
     .option('--backup <sha256>', 'of the key in the safe (server-keys)')
+    .option('--rollover <dir>', 'old and next by the outputs of ceremony rollover (root)')
     .option('--algorithm <name>', 'of the new keys (algorithm)')
     .option('--firmware <product=counter>', 'the first firmware that can do it; repeat', firmwareOf)
     .option('--reason <text>', 'why')
@@ -101,8 +105,10 @@ function draftOf(id: string, options: PlanOptions): Record<string, unknown> {
   for (const [name, value] of Object.entries({ kind, target, reason })) {
     if (value === undefined) throw new InvalidArgumentError(`--${name} is needed, or --plan`);
   }
-  const { old, next, backup, algorithm, firmware, ring, spread, patience, uptake, failures, transition, unseen } =
+  const { backup, algorithm, firmware, ring, spread, patience, uptake, failures, transition, unseen, rollover } =
     options;
+  const rolled = rollover === undefined ? undefined : rolloverIn(rollover, target ?? '');
+  const { old = rolled?.old, next = rolled?.nextKey } = options;
   const given = {
     ...{ v: 1, id, kind, target, old, next, backup, algorithm, firmware, reason, rings: ring },
     ...{ spreadSeconds: spread, patienceSeconds: patience, uptakeShare: uptake, mostFailures: failures },

@@ -1,11 +1,18 @@
 import { KeysteadError } from '@keystead/core/errors';
-import { FIT, type FirmwareFormat, MCUBOOT } from '@keystead/core/firmware';
+import {
+  FIRMWARE_FORMATS,
+  FIT,
+  type FirmwareFormat,
+  type FirmwareFormatName,
+  firmwareFormat,
+  MCUBOOT,
+} from '@keystead/core/firmware';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { durableWrite } from '../files/durable.ts';
 import { openImage } from '../files/image-file.ts';
 import { table } from './operator.ts';
 
-/** What a boot loader verifies; each knows by itself what stands in its images. */
+/** What has a header that can be put before a raw binary, or could have. */
 const BOOT_FORMATS: Readonly<Record<string, FirmwareFormat>> = { mcuboot: MCUBOOT, fit: FIT };
 
 const format = (): Option =>
@@ -20,14 +27,14 @@ function formatOf(name: string): FirmwareFormat {
 /** `keystead sign inspect`: what would be signed. Nothing is asked and nothing is changed. */
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .description('read an image as its boot loader will, and show what a signature would cover')
+    .description('read an image as whoever verifies it will, and show what a signature would cover')
     .argument('<image>', 'the image, unsigned')
-    .addOption(format())
+    .addOption(new Option('--format <name>', 'what it is').choices(FIRMWARE_FORMATS).makeOptionMandatory())
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  $ keystead sign inspect pump.bin --format mcuboot')
-    .action(async (path: string, flags: { format: string; json?: boolean }) => {
+    .action(async (path: string, flags: { format: FirmwareFormatName; json?: boolean }) => {
       await using image = await openImage(path);
-      const { subject: _, ...reading } = await formatOf(flags.format).read(image);
+      const { subject: _, ...reading } = await firmwareFormat(flags.format).read(image);
       process.stdout.write(
         flags.json === true
           ? `${JSON.stringify(reading, null, 2)}\n`

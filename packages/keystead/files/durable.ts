@@ -9,6 +9,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { toHex } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
@@ -23,8 +24,61 @@ import { randomBytes } from '@keystead/core/crypto';
  * @throws Error of node:fs.
  */
 export function durableWrite(path: string, bytes: Uint8Array | string, mode: number): void {
-  const dir = dirname(path);
-  const temporary = join(dir, `.${basename(path)}.${toHex(randomBytes(8))}.tmp`);
+  replaceBySynced(path, bytes, mode);
+  syncDirectory(dirname(path));
+}
+
+/** Files that are written side by side: the disk makes several durable at once, and the threads of libuv are four. */
+const AT_ONCE = 8;
+
+/**
+ * The same for many files of one directory, by name, without keeping the event loop: their contents become durable side by
+ * side, and their names together, by one fsync of the directory. When it resolves, all are on disk; on a failure some may
+ * be, each whole.
+ * @throws Error of node:fs.
+ */
+export async function durableWriteAll(
+  dir: string,
+  files: ReadonlyMap<string, Uint8Array | string>,
+  mode: number,
+): Promise<void> {
+  const left = files.entries();
+  const worker = async (): Promise<void> => {
+    for (const [name, bytes] of left) await replaceLater(join(dir, name), bytes, mode);
+  };
+  const ends = await Promise.allSettled(Array.from({ length: Math.min(AT_ONCE, files.size) }, worker));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  const directory = await open(dir, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+async function replaceLater(path: string, bytes: Uint8Array | string, mode: number): Promise<void> {
+  const temporary = temporaryOf(path);
+  try {
+    const file = await open(temporary, 'wx', mode & 0o700);
+    try {
+      await file.chmod(mode);
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+const temporaryOf = (path: string): string => join(dirname(path), `.${basename(path)}.${toHex(randomBytes(8))}.tmp`);
+
+/** The content is on disk, its name is not yet. */
+function replaceBySynced(path: string, bytes: Uint8Array | string, mode: number): void {
+  const temporary = temporaryOf(path);
   try {
     // No wider than the owner until fchmod: the umask can only take bits away from this.
     const file = openSync(temporary, 'wx', mode & 0o700);
@@ -40,7 +94,6 @@ export function durableWrite(path: string, bytes: Uint8Array | string, mode: num
     rmSync(temporary, { force: true });
     throw error;
   }
-  syncDirectory(dir);
 }
 
 /** Makes the names in a directory durable: new, renamed and removed files. @throws Error of node:fs. */

@@ -12,7 +12,7 @@ import type {
   SignedAuthorisation,
   SignedTicket,
 } from '@keystead/core/lifecycle';
-import { ROOT_CRL_KEY, requireTransition } from '@keystead/core/lifecycle';
+import { ROOT_CRL_KEY, requireSameFleet, requireTransition } from '@keystead/core/lifecycle';
 import { readCertificate, type WeakKeys } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
 import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
@@ -382,6 +382,7 @@ export class KeydContext {
       }
       // Here and not at each start: a policy of before this rule stays one that was put in force.
       requireTransition(this.policy, next.policy);
+      requireSameFleet(this.state.trust.last?.entry.fleet ?? this.policy.trust?.fleet, next.policy);
       requireCustody(next.policy, this.#keys);
       // A factory node has no keys for firmware.
       if (this.hierarchy.node === undefined) requireMakeable(this.#keystore, next.policy);

@@ -125,7 +125,11 @@ export class Requesters {
         ? [this.#operators]
         : this.#authorities.filter(({ role }) => ISSUERS[kind].includes(role));
     const factories = kind === 'device' ? this.#state.factories.all() : [];
-    const ours = own.find(({ info: { subjectDer, spki } }) => {
+    // The keys that a CA has had share a name: the identifier says which to try first, and the signature decides.
+    const likeliest = [...own].sort(
+      (one, other) => Number(info.aki === other.info.ski) - Number(info.aki === one.info.ski),
+    );
+    const ours = likeliest.find(({ info: { subjectDer, spki } }) => {
       const algorithm = info.signatureAlgorithm;
       return (
         Buffer.compare(info.issuerDer, subjectDer) === 0 &&

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
+import { Pkcs11Schema } from '@keystead/pkcs11';
 import { z } from 'zod';
 import { durableWrite } from '../files/durable.ts';
-import { Pkcs11Schema } from './pkcs11/configuration.ts';
 import { Tpm2Schema } from './tpm2/configuration.ts';
 
 const SealedSchema = z.strictObject({

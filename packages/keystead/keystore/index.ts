@@ -1,3 +1,4 @@
+export { type PersonKeyName, Pkcs11Schema } from '@keystead/pkcs11';
 export {
   type KeystoreConfig,
   keystoreConfigPath,
@@ -38,8 +39,6 @@ export {
 export { canAgree, canDerive, canWrap, createKeystore, openKeystore, openOrCreateKeystore } from './open.ts';
 export { type PassphraseSource, readPassphrase } from './passphrase.ts';
 export { readSealedPkcs8Pem, writeSealedPkcs8Pem } from './pkcs8-pem.ts';
-export { Pkcs11Schema } from './pkcs11/configuration.ts';
-export type { PersonKeyName } from './pkcs11/orders.ts';
 export { withPersonKey } from './pkcs11/person-key.ts';
 export { createSealedKeystore, openSealedKeystore, type SealedKeystoreOptions } from './sealed.ts';
 export {

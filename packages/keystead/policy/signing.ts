@@ -10,6 +10,7 @@ import {
   permits,
   type Role,
   requireNextVersion,
+  requireSameFleet,
   requireSameFoundation,
   requireTransition,
   type SignedStatement,
@@ -77,6 +78,7 @@ async function sign(
   requireNextVersion(current.policy, next.policy);
   requireSameFoundation(current.policy, next.policy);
   requireTransition(current.policy, next.policy);
+  requireSameFleet(current.policy.trust?.fleet, next.policy);
   if (seconds > current.policy.approvals.maxSeconds) {
     throw new KeysteadError('approval.too-long', {
       field: 'expiresAt',

@@ -1,11 +1,19 @@
 import { KeysteadError } from '@keystead/core/errors';
-import { parseRotationOrder, verifyRotationOrder } from '@keystead/core/lifecycle';
+import { verifyRotationOrder } from '@keystead/core/lifecycle';
 import type { CampaignRow, Reader, Tx } from '../store/index.ts';
 import { type AskedBy, type RotationDeps, SYSTEM } from './deps.ts';
 import { fleetFacts } from './facts.ts';
+import type { HeldFirmwareKey } from './held-firmware-keys.ts';
+import { givenUp, signersOf, withStatements } from './insistence.ts';
 import { rulesOf } from './kinds.ts';
 import { encodedPlan, type Plan, planOf, ringNames } from './plan.ts';
-import { requireRetirable, requireStartable, requireSwitched } from './readiness.ts';
+import {
+  requireOldTrustedByNobody,
+  requireRetirable,
+  requireStartable,
+  requireSwitched,
+  requireWayBack,
+} from './readiness.ts';
 import { type DryRun, dryRun } from './report.ts';
 import { ringOf, verdictOf } from './rings.ts';
 import { type CampaignEvent, canStep, INITIAL, stateAfter } from './states.ts';
@@ -70,14 +78,14 @@ export class Campaigns {
   show(id: string): CampaignView {
     return this.#deps.store.read((records) => {
       const row = knownRow(records, id);
-      return campaignView(records, row, signersOf(row));
+      return campaignView(records, row, signersOf(row.statements));
     });
   }
 
   /** The newest first. */
   list(): CampaignView[] {
     return this.#deps.store.read((records) =>
-      records.rotation.campaigns(LISTED).map((row) => campaignView(records, row, signersOf(row))),
+      records.rotation.campaigns(LISTED).map((row) => campaignView(records, row, signersOf(row.statements))),
     );
   }
 
@@ -97,7 +105,7 @@ export class Campaigns {
 
   /**
    * Takes what a quorum signed: that the campaign goes on although it cuts these devices off. They must be the very devices
-   * of a dry run of now.
+   * of a dry run of now, or some of them by their names: then the others are waited for as before.
    * @throws KeysteadError `rotation-order.*`, `rotation.*`, audited; nothing changes then.
    */
   insist(id: string, statements: readonly string[], by: AskedBy): Promise<CampaignView> {
@@ -113,21 +121,20 @@ export class Campaigns {
           new KeysteadError('rotation-order.other-order', { field, seen });
         if (order.campaign !== id) throw differs('order.campaign', order.campaign);
         if (order.planSha256 !== row.planSha256) throw differs('order.planSha256', order.planSha256);
-        if (order.devicesSha256 !== run.devicesSha256 || order.devices !== run.cutOff.length) {
-          throw differs('order.devicesSha256', `${order.devices} devices, where ${run.cutOff.length} are cut off now`);
-        }
+        const devices = givenUp(order, run);
         await this.#deps.store.commit((tx) => {
           const now = this.#unchanged(tx, row);
-          for (const { deviceId, ring } of run.cutOff) {
+          for (const { deviceId, ring } of devices) {
             if (tx.rotation.device(id, deviceId) === undefined) tx.rotation.insertDevice(id, deviceId, ring);
             tx.rotation.insisted(id, deviceId);
           }
           // changedAt stays: by it a paused campaign knows how long it was paused.
-          const after = { ...now, statements: JSON.stringify(statements) };
+          const after = { ...now, statements: withStatements(now.statements, statements) };
           tx.rotation.step(after);
           this.#told(tx, 'rotation.insisted', after, by, {
-            devices: run.cutOff.length,
-            devicesSha256: run.devicesSha256,
+            devices: devices.length,
+            devicesSha256: order.devicesSha256,
+            ...(order.only === undefined ? {} : { named: order.only.join(', ') }),
             proposer: agreed.proposer,
             approvers: agreed.approvers.join(', '),
             reason: order.reason,
@@ -192,7 +199,7 @@ export class Campaigns {
 
   async #switch(id: string, by: AskedBy): Promise<CampaignView> {
     const { row, plan } = this.#at(id, 'switch');
-    requireSwitched(plan, this.#deps);
+    requireSwitched(plan, this.#deps, await this.#firmwareKeys(plan));
     const run = rulesOf(plan.kind).cutsOffAt === 'switch' ? await this.#asked(row, plan) : undefined;
     if (run !== undefined) requireNobodyCutOff(run);
     await this.#deps.store.commit((tx) => {
@@ -249,7 +256,9 @@ export class Campaigns {
 
   /** Takes it back while that is possible. @throws KeysteadError `rotation.*`, audited. */
   rollBack(id: string, reason: string, by: AskedBy): Promise<CampaignView> {
-    return this.#simple(id, 'roll-back', 'roll back a rotation', by, { reason }, { pauseReason: null });
+    return this.#simple(id, 'roll-back', 'roll back a rotation', by, { reason }, { pauseReason: null }, (_tx, row) => {
+      requireWayBack(planOfRow(row), row.was ?? row.state, this.#deps);
+    });
   }
 
   /** Gives up a plan. @throws KeysteadError `rotation.*`, audited. */
@@ -288,9 +297,11 @@ export class Campaigns {
         const { row, plan } = this.#at(id, 'retire');
         const run = await dryRun(this.#deps, plan, { of: 'now', startedAt: row.startedAt ?? undefined });
         if (!plan.emergency) requireNobodyCutOff(run);
+        const held = await this.#firmwareKeys(plan);
         await this.#deps.store.commit((tx) => {
           const now = this.#unchanged(tx, row);
-          requireRetirable(plan, row.startedAt ?? 0, this.#deps, tx);
+          requireRetirable(plan, row.startedAt ?? 0, this.#deps, tx, held);
+          requireOldTrustedByNobody(run, (device) => tx.rotation.device(id, device)?.insisted === 1);
           this.#step(tx, now, 'retire', by, countsOf(run));
         });
         return this.show(id);
@@ -343,6 +354,11 @@ export class Campaigns {
       const reason = reasonToPause(tx, row);
       if (reason !== undefined) this.#step(tx, row, 'pause', SYSTEM, { reason }, { pauseReason: reason });
     });
+  }
+
+  /** What keyd holds for firmware, where the kind asks for it. */
+  async #firmwareKeys({ kind }: Plan): Promise<readonly HeldFirmwareKey[]> {
+    return kind === 'firmware-keys' ? this.#deps.firmwareKeys() : [];
   }
 
   /** Moves a campaign by the table, with its entry in the log. */
@@ -473,6 +489,3 @@ const countsOf = ({ counts }: DryRun) => ({
   expected: counts.expected,
   cutOff: counts['cut-off'],
 });
-
-const signersOf = ({ statements }: CampaignRow): string[] =>
-  statements === null ? [] : (JSON.parse(statements) as string[]).map((text) => parseRotationOrder(text).signer);

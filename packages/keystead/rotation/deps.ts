@@ -5,6 +5,7 @@ import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { Reader, Store } from '../store/index.ts';
 import type { DeviceFacts } from './dry-run.ts';
+import type { HeldFirmwareKey } from './held-firmware-keys.ts';
 
 /** A key of a CA as the front end serves it. */
 export interface ServedIssuer {
@@ -23,6 +24,8 @@ export interface ServedRollover {
   readonly next: string;
   /** When the old root ceases to be an anchor. */
   readonly until: Date;
+  /** The end of the certificate by which who knows the new root alone believes the old key (old with new). */
+  readonly acrossUntil: Date;
 }
 
 /** The trust bundles that were published. */
@@ -43,6 +46,8 @@ export interface RotationDeps {
   readonly issuers: () => readonly ServedIssuer[];
   readonly rollovers: () => readonly ServedRollover[];
   readonly bundles: PublishedBundles;
+  /** The keys for firmware of the policy in force, as keyd holds them. */
+  readonly firmwareKeys: () => Promise<readonly HeldFirmwareKey[]>;
   /** What a device reported of itself last. */
   readonly uptakeOf: (records: Reader, deviceId: string) => DeviceFacts['uptake'];
 }

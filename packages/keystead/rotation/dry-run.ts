@@ -4,7 +4,7 @@ import type { Plan } from './plan.ts';
 export const WHYS = {
   'no-uptake': 'it has never reported which trust bundle it has',
   'bundle-older': 'its trust bundle does not know the new key',
-  'bundle-unknown': 'it reports a trust bundle that was never published here',
+  'bundle-unknown': 'it reports a trust bundle that was never published here, or that ended and is kept no more',
   'not-seen': 'it was not heard of for longer than the plan allows',
   'renews-too-late': 'its certificate by the old key lasts beyond the retirement, and its renewal is due only after it',
   'on-the-old': 'it has not moved, and its certificate by the old key could be used still',
@@ -124,7 +124,7 @@ function byCertificate(
 
 function byBundle(plan: Plan, device: DeviceFacts, question: Question): Standing {
   const { uptake } = device;
-  const firmware = plan.firmware === undefined ? [] : firmwareOf(plan, device);
+  const firmware = asksFirmware(plan, device) ? firmwareOf(plan, device) : [];
   const cutOff = (...why: Why[]): Standing => ({ standing: 'cut-off', why: [...why, ...firmware] });
   if (uptake?.bundle === undefined) return cutOff('no-uptake');
   const knows = question.knows(uptake.bundle);
@@ -134,6 +134,10 @@ function byBundle(plan: Plan, device: DeviceFacts, question: Question): Standing
   if (isAway(plan, device, question)) return cutOff('bundle-older', 'not-seen');
   return firmware.length === 0 ? EXPECTED : cutOff();
 }
+
+/** Whether the firmware of a device matters: the keys of one product sign nothing for a model that the plan does not name. */
+const asksFirmware = ({ kind, firmware }: Plan, { model }: DeviceFacts): boolean =>
+  firmware !== undefined && (kind !== 'firmware-keys' || Object.hasOwn(firmware, model));
 
 function firmwareOf({ firmware }: Plan, { model, uptake }: DeviceFacts): Why[] {
   const least = firmware !== undefined && Object.hasOwn(firmware, model) ? firmware[model] : undefined;

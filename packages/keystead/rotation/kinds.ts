@@ -59,7 +59,8 @@ export const KINDS: Readonly<Record<CampaignKind, KindRules>> = {
     uptake: 'bundle',
     cutsOffAt: 'switch',
     reversible: ['distributing', 'switched'],
-    keystead: 'checks that the bundle has the pins of the plan, with a backup; counts who has the bundle',
+    keystead:
+      'writes what the next bundle is to have; checks that it has the pins of the plan, with a backup; counts who has the bundle, and at the end who believes the old key',
     people: 'a trust bundle with both pins, the key of the server, a trust bundle without the old pin',
   },
   'firmware-keys': {
@@ -67,7 +68,8 @@ export const KINDS: Readonly<Record<CampaignKind, KindRules>> = {
     uptake: 'bundle',
     cutsOffAt: 'switch',
     reversible: ['distributing', 'switched'],
-    keystead: 'checks that the bundle believes both keys; counts who has the bundle',
+    keystead:
+      'writes what the next bundle is to have; checks that it believes both keys, and what the policy lets them do; counts who has the bundle, and at the end who believes the old key',
     people: 'the new key in policy and ceremony, a trust bundle with both keys, one without the old key',
   },
   algorithm: {

@@ -54,3 +54,38 @@ export function knowing(plan: Plan, bundles: PublishedBundles, at: number): Bund
     return found === undefined || found.sha256 !== sha256 ? undefined : found.knows;
   };
 }
+
+/** Until when (ms) a device that reports this bundle believes the old key; undefined where it does not now. */
+export type BundleHoldsOld = (bundle: { version: number; sha256: string }) => number | undefined;
+
+/**
+ * Which bundles that devices report believe the old key still: to the end of the bundle or of the key's own window in it,
+ * and no longer. That the newest bundle does not is not enough: a key is believed until the last device goes by a bundle
+ * without it, or by none that holds. REQ-KEY-ROT-02
+ */
+export function holdingOld(plan: Plan, bundles: PublishedBundles, at: number): BundleHoldsOld {
+  const known = new Map<number, { sha256: string; until: number } | undefined>();
+  return ({ version, sha256 }) => {
+    if (!known.has(version)) {
+      const published = bundles.version(version);
+      known.set(version, published && { sha256: published.sha256, until: oldUntil(plan, published.content, at) });
+    }
+    const found = known.get(version);
+    return found?.sha256 === sha256 && found.until > at ? found.until : undefined;
+  };
+}
+
+/** Until when (ms) a bundle believes the old key; `at` where it does not. */
+function oldUntil(plan: Plan, content: BundleContent, at: number): number {
+  if (!believes(plan, content, plan.old, at)) return at;
+  const { kind, target, old } = plan;
+  const ends =
+    kind === 'root'
+      ? content.anchors
+          .filter((one) => believes(plan, { ...content, anchors: [one] }, old, at))
+          .map(({ until }) => until)
+      : content.pins
+          .filter(({ role }) => role === target)
+          .flatMap(({ keys }) => keys.filter(({ spkiSha256 }) => spkiSha256 === old).map(({ until }) => until));
+  return Math.min(content.expires, kind === 'firmware-keys' ? content.expires : Math.max(...ends)) * 1000;
+}

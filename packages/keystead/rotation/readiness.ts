@@ -1,9 +1,11 @@
 import { KeysteadError } from '@keystead/core/errors';
 import { caOf, isIssuerId } from '@keystead/core/lifecycle';
-import type { Reader } from '../store/index.ts';
+import type { CampaignState, Reader } from '../store/index.ts';
 import type { RotationDeps } from './deps.ts';
+import { type HeldFirmwareKey, isOldKilled, requireNextUsable, requireOldOut } from './held-firmware-keys.ts';
 import { believes, believesNext } from './known-by-bundle.ts';
 import type { Plan } from './plan.ts';
+import type { DryRun } from './report.ts';
 
 type Deps = Pick<RotationDeps, 'policy' | 'issuers' | 'rollovers' | 'bundles' | 'clock'>;
 
@@ -38,9 +40,10 @@ export function requireStartable(plan: Plan, deps: Deps): void {
 
 /**
  * What must be there before the new one counts as the one that is used.
+ * @param held the keys for firmware that keyd holds; nobody else is asked for them.
  * @throws KeysteadError `rotation.not-ready`, `rotation.backup-pin`.
  */
-export function requireSwitched(plan: Plan, deps: Deps): void {
+export function requireSwitched(plan: Plan, deps: Deps, held: readonly HeldFirmwareKey[] = []): void {
   const { kind, target, algorithm, old, next, backup } = plan;
   const now = deps.clock.now().getTime();
   switch (kind) {
@@ -67,13 +70,17 @@ export function requireSwitched(plan: Plan, deps: Deps): void {
     }
     case 'server-keys': {
       const { content } = requireBelieved(plan, deps, now);
-      if (believes(plan, content, old, now) && believes(plan, content, backup, now)) return;
+      if (!believes(plan, content, old, now))
+        throw notReady('old', `trust bundle ${content.version} dropped it already`);
+      if (believes(plan, content, backup, now)) return;
       throw new KeysteadError('rotation.backup-pin', { field: target, seen: `trust bundle ${content.version}` });
     }
     case 'firmware-keys': {
       const { content } = requireBelieved(plan, deps, now);
-      if (!believes(plan, content, old, now))
+      // Of a key that was killed nobody is to believe anything: its end is not waited for.
+      if (!believes(plan, content, old, now) && !isOldKilled(plan, held))
         throw notReady('old', `trust bundle ${content.version} dropped it already`);
+      requireNextUsable(plan, held);
       return;
     }
   }
@@ -93,7 +100,13 @@ function requireBelieved(plan: Plan, { bundles }: Deps, now: number) {
  * What must be so before the old one may be called retired: that it signs nothing and nobody needs it.
  * @throws KeysteadError `rotation.not-ready`, `rotation.too-early`.
  */
-export function requireRetirable(plan: Plan, startedAt: number, deps: Deps, records: Reader): void {
+export function requireRetirable(
+  plan: Plan,
+  startedAt: number,
+  deps: Deps,
+  records: Reader,
+  held: readonly HeldFirmwareKey[] = [],
+): void {
   const now = deps.clock.now().getTime();
   const earliest = startedAt + plan.transitionSeconds * 1000;
   if (!plan.emergency && now < earliest) {
@@ -120,6 +133,11 @@ export function requireRetirable(plan: Plan, startedAt: number, deps: Deps, reco
       if (living > 0) throw notReady('target', `${living} certificates by ${target} can be used still`);
       return;
     }
+    case 'server-keys':
+    case 'firmware-keys':
+      requireDropped(plan, deps, now);
+      if (plan.kind === 'firmware-keys') requireOldOut(plan, held);
+      return;
     default: {
       const latest = deps.bundles.latest();
       if (latest !== undefined && !believes(plan, latest.content, plan.old, now)) break;
@@ -128,9 +146,49 @@ export function requireRetirable(plan: Plan, startedAt: number, deps: Deps, reco
   }
   if (plan.kind !== 'root') return;
   const rollover = deps.rollovers().find(({ role, old }) => role === plan.target && old === plan.old);
-  if (rollover !== undefined && rollover.until.getTime() <= now) return;
+  if (rollover === undefined || now < rollover.until.getTime()) {
+    throw new KeysteadError('rotation.too-early', {
+      field: 'roots.transitionSeconds',
+      seen: `the old root is an anchor until ${rollover?.until.toISOString() ?? 'nobody knows when'}`,
+    });
+  }
+  // Who knows the new root alone believes the old key by this certificate, which has been given to everybody.
+  if (rollover.acrossUntil.getTime() <= now) return;
   throw new KeysteadError('rotation.too-early', {
-    field: 'roots.transitionSeconds',
-    seen: `the old root is an anchor until ${rollover?.until.toISOString() ?? 'nobody knows when'}`,
+    field: 'old with new',
+    seen: `the new root certifies the old key until ${rollover.acrossUntil.toISOString()}`,
   });
+}
+
+/** The newest bundle has the new key, not the old one, and of a server the backup still. */
+function requireDropped(plan: Plan, deps: Deps, now: number): void {
+  const { content } = requireBelieved(plan, deps, now);
+  if (believes(plan, content, plan.old, now)) throw notReady('old', 'the newest trust bundle believes it still');
+  if (plan.kind !== 'server-keys' || believes(plan, content, plan.backup, now)) return;
+  throw new KeysteadError('rotation.backup-pin', { field: plan.target, seen: `trust bundle ${content.version}` });
+}
+
+/**
+ * That no device goes by a trust bundle that believes the old key: it has a newer one, or its own has ended. Those that a
+ * quorum gave up are not waited for. REQ-KEY-ROT-02
+ * @throws KeysteadError `rotation.not-ready` with the first of them.
+ */
+export function requireOldTrustedByNobody({ oldTrusted }: DryRun, isGivenUp: (deviceId: string) => boolean): void {
+  const left = oldTrusted.filter(({ deviceId }) => !isGivenUp(deviceId));
+  const [first] = left;
+  if (first === undefined) return;
+  const last = new Date(left.reduce((latest, { until }) => Math.max(latest, until), 0)).toISOString();
+  const who = `${left.length} devices, such as ${first.deviceId}`;
+  throw notReady('old', `${who}, go by a trust bundle that believes it; the last until ${last}`);
+}
+
+/**
+ * That what a campaign of the trust bundle would go back to is believed still, once the new one may be in use.
+ * @throws KeysteadError `rotation.not-ready`.
+ */
+export function requireWayBack(plan: Plan, state: CampaignState, deps: Deps): void {
+  if (state !== 'switched' || (plan.kind !== 'server-keys' && plan.kind !== 'firmware-keys')) return;
+  const latest = deps.bundles.latest();
+  if (latest === undefined || believes(plan, latest.content, plan.old, deps.clock.now().getTime())) return;
+  throw notReady('old', `trust bundle ${latest.content.version} dropped it: go on, or sign it in once more first`);
 }

@@ -1,10 +1,9 @@
-import { toHex } from '@keystead/core/bytes';
-import { sha256 } from '@keystead/core/crypto';
+import { devicesSha256Of } from '@keystead/core/lifecycle';
 import type { Reader } from '../store/index.ts';
 import type { RotationDeps } from './deps.ts';
 import { type Question, standingOf, type Why } from './dry-run.ts';
 import { fleetFacts } from './facts.ts';
-import { knowing } from './known-by-bundle.ts';
+import { holdingOld, knowing } from './known-by-bundle.ts';
 import type { Plan } from './plan.ts';
 import { ringOf } from './rings.ts';
 
@@ -28,6 +27,8 @@ export interface DryRun {
   readonly cutOff: readonly CutOff[];
   /** What a quorum signs: the hash of their ids. */
   readonly devicesSha256: string;
+  /** Those of the others whose trust bundle believes the old key still, and until when (ms): a retirement waits for them. */
+  readonly oldTrusted: readonly { readonly deviceId: string; readonly until: number }[];
 }
 
 /**
@@ -44,12 +45,18 @@ export async function dryRun(
   const question: Question = { ...asked, now, retireAt, knows: knowing(plan, deps.bundles, now) };
   const counts = { moved: 0, unaffected: 0, expected: 0, 'cut-off': 0 };
   const cutOff: CutOff[] = [];
+  const holdsOld = holdingOld(plan, deps.bundles, now);
+  const oldTrusted: { deviceId: string; until: number }[] = [];
   for await (const page of fleetFacts(deps, plan)) {
     const found = page.flatMap(({ device, facts }) => {
       const standing = standingOf(plan, facts, question);
       counts[standing.standing] += 1;
-      if (standing.standing !== 'cut-off') return [];
       const { deviceId, model } = device;
+      if (standing.standing !== 'cut-off') {
+        const until = facts.uptake?.bundle && holdsOld(facts.uptake.bundle);
+        if (until !== undefined) oldTrusted.push({ deviceId, until });
+        return [];
+      }
       return [{ deviceId, model, ring: ringOf(plan, { deviceId, model, batch: device.ticketId }), why: standing.why }];
     });
     if (found.length === 0) continue;
@@ -57,14 +64,9 @@ export async function dryRun(
       ...deps.store.read((records) => found.map((one) => ({ ...one, insisted: isInsisted(records, plan, one) }))),
     );
   }
-  return { of: asked.of, at: now, counts, cutOff, devicesSha256: devicesSha256Of(cutOff) };
+  const devicesSha256 = devicesSha256Of(cutOff.map(({ deviceId }) => deviceId));
+  return { of: asked.of, at: now, counts, cutOff, devicesSha256, oldTrusted };
 }
 
 const isInsisted = (records: Reader, { id }: Plan, { deviceId }: { deviceId: string }): boolean =>
   records.rotation.device(id, deviceId)?.insisted === 1;
-
-/** SHA-256 over the ids, ascending by their octets, each followed by a line feed; hex. */
-export function devicesSha256Of(devices: readonly { readonly deviceId: string }[]): string {
-  const ids = devices.map(({ deviceId }) => deviceId).sort((a, b) => (a < b ? -1 : 1));
-  return toHex(sha256(Buffer.from(ids.map((id) => `${id}\n`).join(''), 'utf8')));
-}

@@ -43,7 +43,10 @@ export type RingVerdict =
   | { readonly verdict: 'failed'; readonly seen: string };
 
 /** Whether a ring has moved, within the limits of the plan. An empty one has. */
-export function verdictOf({ uptakeShare, mostFailures }: Plan, count: RingCount | undefined): RingVerdict {
+export function verdictOf(
+  { uptakeShare, mostFailures }: Plan,
+  count: Pick<RingCount, 'devices' | 'done' | 'failed'> | undefined,
+): RingVerdict {
   const { devices, done, failed } = count ?? { devices: 0, done: 0, failed: 0 };
   if (failed > mostFailures) {
     return { verdict: 'failed', seen: `${failed} of ${devices} devices failed, where ${mostFailures} may` };

@@ -10,7 +10,11 @@ import { planOfRow } from './view.ts';
 
 const PAGE = 500;
 
-type Change = { readonly row: CampaignDeviceRow } & ({ readonly done: true } | { readonly failure: string });
+type Change = { readonly row: CampaignDeviceRow } & (
+  | { readonly done: true }
+  | { readonly failure: string }
+  | { readonly lost: string }
+);
 
 /** How many rings of a campaign are looked at: bundles reach the whole fleet at once, renewals go ring by ring. */
 export const watchedRings = (row: Pick<CampaignRow, 'ringsOpen'>, plan: Plan): number =>
@@ -18,7 +22,9 @@ export const watchedRings = (row: Pick<CampaignRow, 'ringsOpen'>, plan: Plan): n
 
 /**
  * Looks at the devices of a campaign that have not moved yet, and takes note of those that have and of those that failed.
- * A device fails when it is late, or when its certificate ended while it should have moved.
+ * A device fails when it is late, or when its certificate ended while it should have moved. Once the grace of the policy is
+ * over, too, it cannot come back by itself: it is lost, and its ring waits for it no more. Whoever gives it a certificate
+ * again brings it back.
  */
 export async function watchUptake(deps: RotationDeps, row: CampaignRow): Promise<void> {
   const plan = planOfRow(row);
@@ -61,7 +67,10 @@ function changeOf(
   const ended = facts.credential?.notAfter ?? Number.NEGATIVE_INFINITY;
   const gap = ring !== undefined && ended > ring.openedAt && ended <= question.now;
   if (standing === 'moved' || (standing === 'unaffected' && !gap)) return { row, done: true };
-  if (row.failure !== null || row.insisted === 1 || ring === undefined) return undefined;
+  if (row.insisted === 1 || ring === undefined || row.lostAt !== null) return undefined;
+  const graceMs = deps.policy.grace.renewalSeconds * 1000;
+  if (gap && ended + graceMs <= question.now) return { row, lost: 'its certificate and its grace ended' };
+  if (row.failure !== null) return undefined;
   if (gap) return { row, failure: 'its certificate ended' };
   if (question.now > ring.windowEnd + plan.patienceSeconds * 1000) return { row, failure: 'it is late' };
   return undefined;
@@ -74,13 +83,15 @@ function record(tx: Tx, deps: RotationDeps, plan: Plan, changes: readonly Change
       tx.rotation.done(campaign, deviceId, now);
       continue;
     }
-    tx.rotation.failed(campaign, deviceId, change.failure, now);
+    const why = 'lost' in change ? change.lost : change.failure;
+    if ('lost' in change) tx.rotation.lost(campaign, deviceId, why, now);
+    else tx.rotation.failed(campaign, deviceId, why, now);
     deps.audit(tx, {
-      type: 'rotation.device-failed',
+      type: 'lost' in change ? 'rotation.device-lost' : 'rotation.device-failed',
       ...SYSTEM,
       outcome: 'done',
       subject: { campaign, device: deviceId },
-      detail: { kind: plan.kind, why: change.failure },
+      detail: { kind: plan.kind, why },
     });
   }
 }

@@ -16,6 +16,8 @@ export interface RingView {
   readonly devices: number;
   readonly done: number;
   readonly failed: number;
+  /** Devices that cannot come back by themselves; they are not among the others, and hold nothing up. */
+  readonly lost: number;
   readonly verdict: 'moved' | 'waits' | 'failed';
 }
 
@@ -56,6 +58,8 @@ export interface DryRunView {
   }[];
   /** How many there are beyond those that are listed. */
   readonly leftOut: number;
+  /** Devices that would not be cut off, and whose trust bundle believes the old key still: a retirement waits for them. */
+  readonly oldTrusted: { readonly devices: number; readonly such: readonly string[]; readonly until: string | null };
 }
 
 const isoOf = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString());
@@ -88,10 +92,10 @@ export function campaignView(records: Reader, row: CampaignRow, signers: readonl
     retireNotBefore: row.startedAt === null ? null : isoOf(row.startedAt + plan.transitionSeconds * 1000),
     rings: ringNames(plan).map((name, index) => {
       const ring = index + 1;
-      const { devices, done, failed } = counts.get(ring) ?? { devices: 0, done: 0, failed: 0 };
-      const { verdict } = verdictOf(plan, { ring, devices, done, failed });
+      const { devices, done, failed, lost } = counts.get(ring) ?? { devices: 0, done: 0, failed: 0, lost: 0 };
+      const { verdict } = verdictOf(plan, { devices, done, failed });
       const windowEnd = isoOf(opened.get(ring)?.windowEnd ?? null);
-      return { ring, name, open: opened.has(ring), windowEnd, devices, done, failed, verdict };
+      return { ring, name, open: opened.has(ring), windowEnd, devices, done, failed, lost, verdict };
     }),
     insistedBy: signers,
   };
@@ -111,6 +115,11 @@ export function dryRunView({ id, planSha256 }: CampaignRow, plan: Plan, run: Dry
     devicesSha256: run.devicesSha256,
     cutOff: run.cutOff.slice(0, LISTED).map((one) => ({ ...one, ring: names[one.ring - 1] ?? '' })),
     leftOut: Math.max(0, run.cutOff.length - LISTED),
+    oldTrusted: {
+      devices: run.oldTrusted.length,
+      such: run.oldTrusted.slice(0, LISTED).map(({ deviceId }) => deviceId),
+      until: isoOf(run.oldTrusted.reduce<number | null>((last, { until }) => Math.max(last ?? 0, until), null)),
+    },
   };
 }
 

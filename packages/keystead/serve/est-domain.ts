@@ -8,9 +8,16 @@ import { askedSubject, type Issued, type Pending } from '../authority/index.ts';
 import type { BasicCredentials } from '../protocols/est/credentials.ts';
 import { csrAttributes } from '../protocols/est/csrattrs.ts';
 import type { EstCaller, EstDomain, EstIssued, EstPending, EstRequest } from '../protocols/est/routes.ts';
+import { wantedAlgorithm } from '../rotation/index.ts';
 import type { Rooms } from './rooms.ts';
 
 type Asked = EstRequest & { readonly basic: BasicCredentials };
+
+/** The same profile with the algorithm that a campaign asks for first, where it is one of the profile's. */
+function preferring(profile: Profile, wanted: string | undefined): Profile {
+  const [first, ...others] = profile.keyAlgorithms.toSorted((a, b) => Number(b === wanted) - Number(a === wanted));
+  return first === undefined ? profile : { ...profile, keyAlgorithms: [first, ...others] };
+}
 
 /** EST's view of the rooms. */
 export function estDomain(rooms: Rooms): EstDomain {
@@ -79,8 +86,9 @@ export function estDomain(rooms: Rooms): EstDomain {
       const client =
         certificate === undefined ? undefined : await access.identify(certificate, { requestId, what: 'csrattrs' });
       const known = client?.kind === 'device' && profile.subject.commonName === 'device-id';
+      const wanted = known ? rooms.store.read((records) => wantedAlgorithm(records, client.id, profile.id)) : undefined;
       return csrAttributes({
-        profile,
+        profile: preferring(profile, wanted),
         deviceId: known ? client.id : undefined,
         channelBinding: rooms.policy.est?.channelBinding?.includes(profile.id) ?? false,
       });

@@ -18,7 +18,7 @@ import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
 import { signingDomain } from './signing-domain.ts';
 import { stationOperatorDomain } from './station-domain.ts';
-import { trustDomain } from './trust-domain.ts';
+import { trustDomain, uptakeView } from './trust-domain.ts';
 import { tufDomain } from './tuf-domain.ts';
 import { unitDomain } from './unit-domain.ts';
 
@@ -71,7 +71,11 @@ export function restDomain(rooms: Rooms): RestDomain {
       return store.read((records) => {
         const device = records.device(deviceId);
         if (device === undefined) throw new KeysteadError('device.unknown', { field: 'id', seen: deviceId });
-        return { ...deviceView(device), certificates: records.certificatesOfDevice(deviceId).map(certificateView) };
+        return {
+          ...deviceView(device),
+          uptake: uptakeView(records.uptake.of(deviceId)),
+          certificates: records.certificatesOfDevice(deviceId).map(certificateView),
+        };
       });
     },
     async certificate(caller, serial) {

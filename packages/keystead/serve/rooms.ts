@@ -20,7 +20,7 @@ import { FleetKeys } from '../fleet-keys/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import { type Outbox, Provisioning, Stations } from '../provisioning/index.ts';
 import { Campaigns } from '../rotation/index.ts';
-import { Signing } from '../signing/index.ts';
+import { Signing, Worklist } from '../signing/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { acmeOf } from './acme.ts';
 import { BackupRecords } from './backup-records.ts';
@@ -112,7 +112,7 @@ function operatorsOf({ certificates, factory }: Result<'trust'>, policy: () => P
 export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const { layout, keyd, clock, log } = options;
   const trust = await keyd.trust();
-  const hierarchy = new ServedHierarchy(trust, clock);
+  const hierarchy = new ServedHierarchy(trust, clock, () => policies.policy);
   const { certificates } = hierarchy;
   // What a CA made whose key the root has revoked proves nothing any more.
   const believed = trust.issuers.filter(({ revoked }) => !revoked);
@@ -201,11 +201,13 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const uptake = new Uptake(store, clock);
   // ---- end of trust bundles
   // ---- rotation campaigns
+  const firmwareKeys = new Worklist(keyd, store, signing.files, () => policies.policy);
   const campaigns = new Campaigns({
     ...{ store, clock, audit, refusals },
     issuers: () => hierarchy.issuers,
     rollovers: () => hierarchy.rollovers,
     bundles: publishedBundles(bundles),
+    firmwareKeys: async () => (await firmwareKeys.keys()).keys,
     uptakeOf: reportedUptake,
     get policy() {
       return policies.policy;

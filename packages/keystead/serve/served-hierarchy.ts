@@ -1,6 +1,13 @@
 import { type DerCertificate, sameBytes } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import type { IssuerId, IssuerName, OnlineCa, RootId } from '@keystead/core/lifecycle';
+import {
+  type IssuerId,
+  type IssuerName,
+  type OnlineCa,
+  type Policy,
+  type RootId,
+  transitionEnd,
+} from '@keystead/core/lifecycle';
 import { type CaRole, readCertificate } from '@keystead/core/x509';
 import type { Result } from '../keyd-client/index.ts';
 
@@ -14,10 +21,18 @@ type Named<T extends string> = { readonly id: T; readonly certificate: DerCertif
 export class ServedHierarchy {
   readonly #trust: Trust;
   readonly #clock: Clock;
+  readonly #policy: (() => Policy) | undefined;
 
-  constructor(trust: Trust, clock: Clock) {
+  /** @param policy the one in force: it may end a transition sooner, or later, than the one of the start. */
+  constructor(trust: Trust, clock: Clock, policy?: () => Policy) {
     this.#trust = trust;
     this.#clock = clock;
+    this.#policy = policy;
+  }
+
+  /** When the old root of a change ceases to be an anchor. */
+  #until({ certificates, until }: Trust['rollovers'][number]): Date {
+    return this.#policy === undefined ? until : transitionEnd(this.#policy(), certificates);
   }
 
   /** Those in use. */
@@ -60,12 +75,13 @@ export class ServedHierarchy {
   }
 
   /** The changes of the roots' keys, by the hashes of their keys. */
-  get rollovers(): { role: string; old: string; next: string; until: Date }[] {
-    return this.#trust.rollovers.map(({ role, certificates: { old, newWithOld }, until }) => ({
-      role,
-      old: readCertificate(old).spkiSha256,
-      next: readCertificate(newWithOld).spkiSha256,
-      until,
+  get rollovers(): { role: string; old: string; next: string; until: Date; acrossUntil: Date }[] {
+    return this.#trust.rollovers.map((rollover) => ({
+      role: rollover.role,
+      old: readCertificate(rollover.certificates.old).spkiSha256,
+      next: readCertificate(rollover.certificates.newWithOld).spkiSha256,
+      until: this.#until(rollover),
+      acrossUntil: readCertificate(rollover.certificates.oldWithNew).notAfter,
     }));
   }
 
@@ -95,7 +111,7 @@ export class ServedHierarchy {
   /** The changes of the root's key whose old root is an anchor still. */
   get #living(): Trust['rollovers'] {
     const now = this.#clock.now();
-    return this.#trust.rollovers.filter(({ role, until }) => role === 'root' && until > now);
+    return this.#trust.rollovers.filter((one) => one.role === 'root' && this.#until(one) > now);
   }
 
   /** The roots that count now as anchors of devices, servers and people, the one in use first. */

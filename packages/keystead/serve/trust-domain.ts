@@ -4,7 +4,7 @@ import type { Permission } from '@keystead/core/lifecycle';
 import { actorOf, type OperatorClient } from '../access/index.ts';
 import type { Caller } from '../protocols/rest/domain.ts';
 import type { TrustDomain } from '../protocols/rest/trust.ts';
-import type { TrustBundleRow } from '../store/index.ts';
+import type { TrustBundleRow, UptakeRow } from '../store/index.ts';
 import type { Rooms } from './rooms.ts';
 
 /** REST's view of trust bundles. */
@@ -64,3 +64,16 @@ const bundleView = ({ issuedAt, expiresAt, publishedAt, signersChanged, ...row }
   expires: new Date(expiresAt).toISOString(),
   publishedAt: new Date(publishedAt).toISOString(),
 });
+
+/** What a device said last that it goes by, as it said it; null for one that never did. REQ-KEY-ROT-02 */
+export function uptakeView(row: UptakeRow | undefined) {
+  if (row === undefined) return null;
+  const { bundleVersion: version, bundleSha256: sha256, filterSha256: filter, reportedAt } = row;
+  const { firmwareProduct: product, firmwareVersion, securityCounter } = row;
+  return {
+    bundle: version === null || sha256 === null ? null : { version, sha256 },
+    filter,
+    firmware: product === null ? null : { product, version: firmwareVersion, securityCounter },
+    reportedAt: new Date(reportedAt).toISOString(),
+  };
+}

@@ -142,14 +142,20 @@ function keysFor(policy: Policy, asked: Submission): string[] {
 }
 
 /**
- * keyd would find it too, after people have approved. A key that the policy has not is keyd's to refuse.
- * @throws KeysteadError `firmware.key-unsuitable` with the key.
+ * Found here and not after people have approved, by keyd or when the image is put together. A key that the policy has
+ * not is keyd's to refuse.
+ * @throws KeysteadError `firmware.key-unsuitable` with the key, or with those that do not go together.
  */
-function requireSuitable({ firmware }: Policy, keys: readonly string[], { name, signedBy }: FirmwareFormat): void {
-  for (const key of firmware?.keys ?? []) {
-    const scheme = firmwareScheme(key);
-    if (!keys.includes(key.id) || signedBy?.({ algorithm: key.algorithm, scheme }) !== false) continue;
-    const seen = `${key.id}, ${key.algorithm} by ${scheme}, for ${name}`;
-    throw new KeysteadError('firmware.key-unsuitable', { field: 'keys', seen });
-  }
+function requireSuitable({ firmware }: Policy, keys: readonly string[], format: FirmwareFormat): void {
+  const { name, signedBy, signedTogether } = format;
+  const used = (firmware?.keys ?? []).flatMap((key) => {
+    if (!keys.includes(key.id)) return [];
+    return [{ id: key.id, algorithm: key.algorithm, scheme: firmwareScheme(key) }];
+  });
+  const unfit = used.filter((key) => signedBy?.(key) === false);
+  const wrong = unfit.length === 0 && signedTogether?.(used) === false ? used : unfit.slice(0, 1);
+  if (wrong.length === 0) return;
+  const said = wrong.map(({ id, algorithm, scheme }) => `${id}, ${algorithm} by ${scheme}`).join(', and ');
+  const seen = `${said}, for ${name}${wrong.length > 1 ? ', where no reader takes both' : ''}`;
+  throw new KeysteadError('firmware.key-unsuitable', { field: 'keys', seen });
 }

@@ -10,6 +10,7 @@ import { livingCertificates } from './living-migration.ts';
 import { reconciliation } from './reconciliation-migration.ts';
 import { recordIndexes } from './record-migration.ts';
 import { revocationActs } from './revocation-migration.ts';
+import { rotationCounts } from './rotation-count-migration.ts';
 import { rotationCampaigns } from './rotation-migration.ts';
 import { signingRequests } from './signing-migration.ts';
 import { stations } from './station-migration.ts';
@@ -44,6 +45,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 17, name: 'requests for firmware signatures', statements: signingRequests },
   { version: 18, name: 'trust bundles, and what devices go by', statements: trustBundles },
   { version: 19, name: 'rotation campaigns', statements: rotationCampaigns },
+  { version: 20, name: 'how far rotation campaigns are', statements: rotationCounts },
   { version: 22, name: 'certificates that have not ended', statements: livingCertificates },
 ];
 

@@ -68,6 +68,7 @@ export function rotationQueries(dialect: Dialect) {
         done_at: null,
         failure: null,
         failed_at: null,
+        lost_at: null,
       }),
     ),
     campaignDevice: query<{ campaign: string; deviceId: string }>()((q, a) =>
@@ -121,10 +122,26 @@ export function rotationQueries(dialect: Dialect) {
         .where('rotation_device.done_at', 'is', null)
         .where('rotation_campaign.state', '=', sql<'switched'>`'switched'`),
     ),
+    /** The campaigns of algorithms in whose open rings a device is, also where it has moved. */
+    algorithmsOfDevice: query<{ deviceId: string }>()((q, a) =>
+      q
+        .selectFrom('rotation_device')
+        .innerJoin('rotation_campaign', 'rotation_campaign.id', 'rotation_device.campaign')
+        .select([
+          'rotation_campaign.target as target',
+          'rotation_campaign.plan as plan',
+          'rotation_campaign.state as state',
+          'rotation_device.done_at as doneAt',
+        ])
+        .where('rotation_device.device_id', '=', a.deviceId)
+        .where('rotation_campaign.kind', '=', sql<'algorithm'>`'algorithm'`)
+        .where('rotation_campaign.ended_at', 'is', null)
+        .whereRef('rotation_device.ring', '<=', 'rotation_campaign.rings_open'),
+    ),
     setCampaignDeviceDone: query<{ campaign: string; deviceId: string; doneAt: number }>()((q, a) =>
       q
         .updateTable('rotation_device')
-        .set({ done_at: a.doneAt, failure: null, failed_at: null })
+        .set({ done_at: a.doneAt, failure: null, failed_at: null, lost_at: null })
         .where('campaign', '=', a.campaign)
         .where('device_id', '=', a.deviceId),
     ),
@@ -175,19 +192,41 @@ export function rotationQueries(dialect: Dialect) {
     ),
     ringCounts: query<{ campaign: string }>()((q, a) =>
       q
-        .selectFrom('rotation_device')
-        .select((eb) => [
-          'ring',
-          eb.fn.countAll<number>().as('devices'),
-          eb.fn.count<number>('done_at').as('done'),
-          // Those that people have seen and let go on have lost the time, and keep the reason.
-          eb.fn.count<number>('failed_at').as('failed'),
-        ])
+        .selectFrom('rotation_count')
+        .select(['ring', 'devices', 'done', 'failed', 'lost'])
         .where('campaign', '=', a.campaign)
-        // Of those that a quorum gives up nothing is expected.
-        .where((eb) => eb.or([eb('insisted', '=', sql<number>`0`), eb('done_at', 'is not', null)]))
-        .groupBy('ring')
         .orderBy('ring'),
+    ),
+    /** What a change of one device changes of its ring. */
+    addToCount: query<{ campaign: string } & rows.RingCount>()((q, a) =>
+      q
+        .insertInto('rotation_count')
+        .values({
+          campaign: a.campaign,
+          ring: a.ring,
+          devices: a.devices,
+          done: a.done,
+          failed: a.failed,
+          lost: a.lost,
+        })
+        .onConflict((conflict) =>
+          conflict.columns(['campaign', 'ring']).doUpdateSet((eb) => ({
+            devices: eb('rotation_count.devices', '+', eb.ref('excluded.devices')),
+            done: eb('rotation_count.done', '+', eb.ref('excluded.done')),
+            failed: eb('rotation_count.failed', '+', eb.ref('excluded.failed')),
+            lost: eb('rotation_count.lost', '+', eb.ref('excluded.lost')),
+          })),
+        ),
+    ),
+    forgetFailedCounts: query<{ campaign: string }>()((q, a) =>
+      q.updateTable('rotation_count').set({ failed: sql<number>`0` }).where('campaign', '=', a.campaign),
+    ),
+    setCampaignDeviceLost: query<{ campaign: string; deviceId: string; failure: string; lostAt: number }>()((q, a) =>
+      q
+        .updateTable('rotation_device')
+        .set({ failure: a.failure, lost_at: a.lostAt })
+        .where('campaign', '=', a.campaign)
+        .where('device_id', '=', a.deviceId),
     ),
     /**
      * Of each profile the newest certificate of a device, the newest of all first. A hold is not for good: it counts. An

@@ -8,6 +8,7 @@ import type {
   DeviceCredentialRow,
   RingCount,
 } from './rotation-rows.ts';
+import type { CampaignState } from './rotation-schema.ts';
 import type { Prepared } from './statement.ts';
 
 /** A campaign as a device meets it. */
@@ -62,11 +63,16 @@ export class RotationReader {
     return this.statements.campaignsOfDevice.all({ deviceId });
   }
 
+  /** The campaigns of algorithms that have opened the ring of this device. */
+  algorithmsOf(deviceId: string): { target: string; plan: string; state: CampaignState; doneAt: number | null }[] {
+    return this.statements.algorithmsOfDevice.all({ deviceId });
+  }
+
   rings(campaign: string): CampaignRingRow[] {
     return this.statements.rings.all({ campaign });
   }
 
-  /** Counted anew each time, over every device of the campaign. */
+  /** How far each ring is; nothing is counted for it. */
   counts(campaign: string): RingCount[] {
     return this.statements.ringCounts.all({ campaign });
   }
@@ -82,6 +88,15 @@ export class RotationReader {
   }
 }
 
+/** What one device adds to the counts of its ring: of those that a quorum gives up, and of the lost, nothing is expected. */
+function countOf(row: CampaignDeviceRow | undefined): Omit<RingCount, 'ring'> {
+  if (row === undefined) return { devices: 0, done: 0, failed: 0, lost: 0 };
+  const { doneAt, insisted, lostAt, failedAt } = row;
+  if (doneAt !== null) return { devices: 1, done: 1, failed: failedAt === null ? 0 : 1, lost: 0 };
+  if (insisted === 1 || lostAt !== null) return { devices: 0, done: 0, failed: 0, lost: lostAt === null ? 0 : 1 };
+  return { devices: 1, done: 0, failed: failedAt === null ? 0 : 1, lost: 0 };
+}
+
 /** What a transaction may change in them. The table of states is the caller's to keep. */
 export class RotationWriter extends RotationReader {
   insert(row: CampaignRow): void {
@@ -94,23 +109,49 @@ export class RotationWriter extends RotationReader {
 
   insertDevice(campaign: string, deviceId: string, ring: number): void {
     this.statements.insertCampaignDevice.run({ campaign, deviceId, ring });
+    this.statements.addToCount.run({ campaign, ring, devices: 1, done: 0, failed: 0, lost: 0 });
   }
 
   done(campaign: string, deviceId: string, doneAt: number): void {
-    this.statements.setCampaignDeviceDone.run({ campaign, deviceId, doneAt });
+    this.#counted(campaign, deviceId, () => this.statements.setCampaignDeviceDone.run({ campaign, deviceId, doneAt }));
   }
 
   failed(campaign: string, deviceId: string, failure: string, failedAt: number): void {
-    this.statements.setCampaignDeviceFailed.run({ campaign, deviceId, failure, failedAt });
+    const row = { campaign, deviceId, failure, failedAt };
+    this.#counted(campaign, deviceId, () => this.statements.setCampaignDeviceFailed.run(row));
+  }
+
+  /** It cannot come back by itself: nothing is expected of it, until its uptake is seen all the same. */
+  lost(campaign: string, deviceId: string, failure: string, lostAt: number): void {
+    const row = { campaign, deviceId, failure, lostAt };
+    this.#counted(campaign, deviceId, () => this.statements.setCampaignDeviceLost.run(row));
+  }
+
+  /** Changes a device, and what its ring counts with it. */
+  #counted(campaign: string, deviceId: string, change: () => void): void {
+    const before = countOf(this.device(campaign, deviceId));
+    change();
+    const after = this.device(campaign, deviceId);
+    if (after === undefined) return;
+    const counts = countOf(after);
+    const added = {
+      devices: counts.devices - before.devices,
+      done: counts.done - before.done,
+      failed: counts.failed - before.failed,
+      lost: counts.lost - before.lost,
+    };
+    this.statements.addToCount.run({ campaign, ring: after.ring, ...added });
   }
 
   /** The failures so far count no more: people have seen them. Their reasons stay. */
   acknowledge(campaign: string): void {
     this.statements.acknowledgeFailures.run({ campaign });
+    this.statements.forgetFailedCounts.run({ campaign });
   }
 
   insisted(campaign: string, deviceId: string): void {
-    this.statements.setCampaignDeviceInsisted.run({ campaign, deviceId, insisted: 1 });
+    const row = { campaign, deviceId, insisted: 1 };
+    this.#counted(campaign, deviceId, () => this.statements.setCampaignDeviceInsisted.run(row));
   }
 
   openRing(row: CampaignRingRow): void {

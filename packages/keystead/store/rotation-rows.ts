@@ -36,6 +36,7 @@ export interface CampaignDeviceRow {
   readonly doneAt: number | null;
   readonly failure: string | null;
   readonly failedAt: number | null;
+  readonly lostAt: number | null;
 }
 
 export interface CampaignRingRow {
@@ -51,6 +52,8 @@ export interface RingCount {
   readonly devices: number;
   readonly done: number;
   readonly failed: number;
+  /** Devices of which nothing is expected any more; they are not among the others. */
+  readonly lost: number;
 }
 
 /** A certificate of a device as a campaign judges it. */
@@ -94,6 +97,7 @@ export const CAMPAIGN_DEVICE = [
   'done_at as doneAt',
   'failure',
   'failed_at as failedAt',
+  'lost_at as lostAt',
 ] as const;
 
 export const campaignColumns = (row: CampaignRow): Insertable<RotationCampaignTable> => ({

@@ -51,6 +51,19 @@ export interface RotationDeviceTable {
   failure: string | null;
   /** Null again when people have let the campaign go on in spite of it. */
   failed_at: number | null;
+  /** When it could not come back by itself any more; null while it can, or where it has moved. */
+  lost_at: number | null;
+}
+
+/** How far a ring is: kept with each change of one of its devices. */
+export interface RotationCountTable {
+  campaign: string;
+  ring: number;
+  devices: number;
+  done: number;
+  failed: number;
+  /** Those that are not among the others: nothing is expected of them. */
+  lost: number;
 }
 
 /** A ring that is open. */

@@ -4,7 +4,12 @@ import type { AcmeAccountTable, AcmeAuthorizationTable, AcmeChallengeTable, Acme
 import type { AuthorisationTable, EnrolmentRequestTable } from './authorisation-schema.ts';
 import type { ConsignmentTable, OutboxTable, QuarantinedUnitTable } from './reconciliation-schema.ts';
 import type { RevocationActTable } from './revocation-schema.ts';
-import type { RotationCampaignTable, RotationDeviceTable, RotationRingTable } from './rotation-schema.ts';
+import type {
+  RotationCampaignTable,
+  RotationCountTable,
+  RotationDeviceTable,
+  RotationRingTable,
+} from './rotation-schema.ts';
 import type { SigningRequestTable } from './signing-schema.ts';
 import type { StationResultTable, StationSignOnTable } from './station-schema.ts';
 import type { EnrolmentTransactionTable } from './transaction-schema.ts';
@@ -233,6 +238,7 @@ export interface Schema {
   rotation_campaign: RotationCampaignTable;
   rotation_device: RotationDeviceTable;
   rotation_ring: RotationRingTable;
+  rotation_count: RotationCountTable;
   meta: MetaTable;
   migration: MigrationTable;
 }

@@ -257,7 +257,9 @@ export async function makePeers(): Promise<{
       ...(rules.filter === null ? {} : { filter: carried }),
       cover,
     });
-    const verdict = said.ok ? 'ok 0' : `${said.rule} ${said.depth}`;
+    // The C has one word for every status that nothing tells.
+    const rule = said.ok || said.rule !== 'status-too-young' ? said : { rule: 'status-unavailable', depth: said.depth };
+    const verdict = 'rule' in rule ? `${rule.rule} ${rule.depth}` : 'ok 0';
     // verifyPeer tolerates nothing of a filter; and without any source it looks at no status.
     if (tolerate === 0 && rules.filter !== null && verdict !== `${expected} ${depth}`)
       throw new TypeError(`${name}: ${verdict}`);

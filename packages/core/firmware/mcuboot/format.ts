@@ -1,12 +1,13 @@
 import type { DerSpki } from '../../bytes/index.ts';
 import { sameBytes, toHex } from '../../bytes/index.ts';
-import { sha256, sha384 } from '../../crypto/index.ts';
+import { algorithmOfSpki, SIGNATURE_OF, type SignatureScheme, sha256, sha384 } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { readSpki } from '../../x509/spki.ts';
 import {
   type FirmwareClaims,
   type FirmwareFormat,
   type FirmwareReading,
+  type FormatKey,
   type MadeSignature,
   MOST_SUBJECT_BYTES,
   type SigningTerms,
@@ -20,7 +21,8 @@ import { readHeader, readSignedPart, type SignedPart } from './signed-part.ts';
 import { readTlvArea, tlvArea, tlvName } from './tlv.ts';
 import { formatVersion } from './version.ts';
 
-interface Scheme {
+/** How MCUboot knows a kind of key. */
+export interface MCUbootScheme {
   readonly hashTlv: number;
   readonly hash: (bytes: Uint8Array) => Uint8Array;
   readonly signatureTlv: number;
@@ -33,13 +35,23 @@ const RSA = { hashTlv: TLV.sha256, hash: sha256, signs: 'signed part' } as const
  * By imgtool: `sign` of ECDSA and RSA takes the payload, `sign_digest` of Ed25519 its digest (imgtool/keys/*.py). RSA is
  * RSASSA-PSS with a salt of 32 octets (bootutil/image_rsa.c); there is no RSA-4096.
  */
-const SCHEMES: Readonly<Record<string, Scheme>> = {
+const SCHEMES: Readonly<Record<string, MCUbootScheme>> = {
   'P-256': { hashTlv: TLV.sha256, hash: sha256, signatureTlv: TLV.ecdsaSignature, signs: 'signed part' },
   'P-384': { hashTlv: TLV.sha384, hash: sha384, signatureTlv: TLV.ecdsaSignature, signs: 'signed part' },
   Ed25519: { hashTlv: TLV.sha256, hash: sha256, signatureTlv: TLV.ed25519Signature, signs: 'digest' },
   'RSA-2048 by RSASSA-PSS-SHA256': { ...RSA, signatureTlv: TLV.rsa2048PssSignature },
   'RSA-3072 by RSASSA-PSS-SHA256': { ...RSA, signatureTlv: TLV.rsa3072PssSignature },
 };
+/** By the kind of a public key alone: each kind has one scheme. Undefined for a key by which MCUboot verifies nothing. */
+export function schemeOfKey(spki: DerSpki): { scheme: MCUbootScheme; signature: SignatureScheme } | undefined {
+  const algorithm = algorithmOfSpki(spki);
+  if (algorithm === undefined) return undefined;
+  const isRsa = readSpki(spki).rsa !== undefined;
+  const scheme = SCHEMES[isRsa ? `${algorithm} by RSASSA-PSS-SHA256` : algorithm];
+  if (scheme === undefined) return undefined;
+  return { scheme, signature: isRsa ? 'RSASSA-PSS-SHA256' : SIGNATURE_OF[algorithm] };
+}
+
 /** What an unsigned image may end in: imgtool without a key writes the digest alone. */
 const HASHES: Readonly<Record<number, (bytes: Uint8Array) => Uint8Array>> = {
   [TLV.sha256]: sha256,
@@ -52,6 +64,7 @@ export const MCUBOOT: FirmwareFormat = {
   title: 'MCUboot image: header, code and TLVs, verified by MCUboot (imgtool verify)',
   places: ['version', 'securityCounter'],
   signedBy: (key) => described(key) in SCHEMES,
+  signedTogether: ofOneKind,
   prepare: prepareMCUboot,
   read: readMCUboot,
   claims: (subject) => claimsOf(readSignedPart(bounded(subject))),
@@ -106,6 +119,8 @@ async function* assembleMCUboot(
   if (!sameBytes(await signedPartOf(image), subject)) throw malformed('image', 'another than what was signed');
   if (made.length === 0) throw new RangeError('no signature');
   const signers = made.map((one) => ({ ...schemeOf(one), signature: one.signature }));
+  const keys = made.map(signerKey);
+  if (!ofOneKind(keys)) throw unsuitable(`${keys.map(described).join(' and ')} together; a bootloader knows one kind`);
   const hashes = new Map(signers.map(({ scheme }) => [scheme.hashTlv, scheme.hash(subject)]));
   const tlvs = [
     ...[...hashes].map(([type, value]) => ({ type, value })),
@@ -118,7 +133,18 @@ async function* assembleMCUboot(
   yield tlvArea(TLV_INFO_MAGIC, tlvs);
 }
 
-function schemeOf(terms: Pick<SigningTerms, 'signer' | 'scheme'>): { readonly scheme: Scheme; readonly spki: DerSpki } {
+/**
+ * A bootloader is built for one kind of key. It refuses TLVs of others (MCUBOOT_USE_TLV_ALLOW_LIST), and the hash of a key
+ * that is longer than its own (bootutil/image_validate.c, KEY_BUF_SIZE).
+ */
+function ofOneKind(keys: readonly FormatKey[]): boolean {
+  return new Set(keys.map(described)).size <= 1;
+}
+
+function schemeOf(terms: Pick<SigningTerms, 'signer' | 'scheme'>): {
+  readonly scheme: MCUbootScheme;
+  readonly spki: DerSpki;
+} {
   const key = signerKey(terms);
   const scheme = SCHEMES[described(key)];
   if (scheme !== undefined) return { scheme, spki: key.spki };

@@ -1,8 +1,8 @@
 import { type DerSpki, sameBytes } from '../../bytes/index.ts';
-import { algorithmOfSpki, SIGNATURE_OF, sha256, sha384, verifySignature } from '../../crypto/index.ts';
+import { sha256, sha384, verifySignature } from '../../crypto/index.ts';
 import type { FirmwareClaims } from '../format.ts';
 import { malformed } from '../malformed.ts';
-import { MCUBOOT } from './format.ts';
+import { MCUBOOT, mcubootKey, schemeOfKey } from './format.ts';
 import { HEADER_BYTES, TLV, TLV_INFO_MAGIC } from './layout.ts';
 import { readHeader } from './signed-part.ts';
 import { readTlvArea } from './tlv.ts';
@@ -15,7 +15,8 @@ export interface VerifiedMCUboot {
 
 /**
  * Verifies an image as a bootloader does: the digest over header, code and protected TLVs, and each signature by the key
- * whose hash stands before it. An image says which keys signed it by their hashes alone.
+ * whose hash stands before it: ECDSA (P-256, P-384), Ed25519 over the digest, and RSASSA-PSS of RSA-2048 and RSA-3072
+ * (bootutil/image_rsa.c). An image says which keys signed it by their hashes alone.
  * @param keys those that may have signed. @throws KeysteadError `firmware.malformed`.
  */
 export function verifyMCUboot(image: Uint8Array, keys: readonly DerSpki[]): VerifiedMCUboot {
@@ -34,16 +35,15 @@ export function verifyMCUboot(image: Uint8Array, keys: readonly DerSpki[]): Veri
     if (!sameBytes(value, digests.get(type === TLV.sha256 ? TLV.sha256 : TLV.sha384) ?? value.subarray(0, 0)))
       throw malformed('digest', 'that of another image');
   const signers = keys.filter((spki) => {
-    const algorithm = algorithmOfSpki(spki);
-    if (algorithm !== 'P-256' && algorithm !== 'P-384' && algorithm !== 'Ed25519') return false;
-    const keyHash = algorithm === 'P-384' ? sha384(spki) : sha256(spki);
-    const wanted = algorithm === 'Ed25519' ? TLV.ed25519Signature : TLV.ecdsaSignature;
-    // PureEdDSA over the digest (imgtool); ECDSA hashes the signed part itself.
-    const what = algorithm === 'Ed25519' ? sha256(signed) : signed;
+    const by = schemeOfKey(spki);
+    if (by === undefined) return false;
+    const { hash, signatureTlv, signs } = by.scheme;
+    const keyHash = hash(mcubootKey(spki));
+    const what = signs === 'digest' ? hash(signed) : signed;
     return tlvs.some(({ type, value }, at) => {
       const signature = tlvs[at + 1];
-      if (type !== TLV.keyHash || !sameBytes(value, keyHash) || signature?.type !== wanted) return false;
-      return verifySignature(SIGNATURE_OF[algorithm], spki, what, signature.value);
+      if (type !== TLV.keyHash || !sameBytes(value, keyHash) || signature?.type !== signatureTlv) return false;
+      return verifySignature(by.signature, spki, what, signature.value);
     });
   });
   return { claims: MCUBOOT.claims(signed), signers };

@@ -1,5 +1,6 @@
 import { KEYS_FOR } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
+import type { FirmwareFormatName } from '../../firmware/index.ts';
 import type { ApprovalQuorum } from '../approval-quorum.ts';
 import type { Policy } from '../policy.ts';
 import { permits } from '../roles.ts';
@@ -7,6 +8,12 @@ import { ableFor } from '../signers/rules.ts';
 import { TSA_PROFILE, tsaProfile } from '../tsa.ts';
 import { FIRMWARE_ENVIRONMENTS, type FirmwareLine } from './policy.ts';
 import { FIRMWARE_PROFILE, firmwareProfile } from './profile.ts';
+
+/**
+ * Under these keyd signs a digest in CMS, whatever it is of. That of a manifest makes a bundle of `rauc-verity`, which keyd
+ * would not have read.
+ */
+const SIGNS_DIGESTS: readonly FirmwareFormatName[] = ['cms', 'rauc'];
 
 /**
  * The rules of the section `firmware`. REQ-KEY-SOD-02, REQ-KEY-POL-01
@@ -28,13 +35,16 @@ export function checkFirmwareRules(policy: Policy): void {
     firmware.keys.map(({ id }) => id),
     (at) => `firmware.keys[${at}].id`,
   );
-  firmware.keys.forEach(({ id, product, algorithm, signature }, index) => {
+  firmware.keys.forEach(({ id, product, algorithm, signature, formats }, index) => {
     if (!firmware.products.some((one) => one.product === product))
       throw broken(`firmware.keys[${index}].product`, `${product}, which is no product here`);
     if (!profile.keyAlgorithms.includes(algorithm))
       throw broken(`firmware.keys[${index}].algorithm`, `${algorithm} of ${id}, which '${FIRMWARE_PROFILE}' has not`);
     if (signature !== undefined && !KEYS_FOR[signature].includes(algorithm))
       throw broken(`firmware.keys[${index}].signature`, `${signature} by a key of ${algorithm}`);
+    const blind = formats.find((name) => SIGNS_DIGESTS.includes(name));
+    if (formats.includes('rauc-verity') && blind !== undefined)
+      throw broken(`firmware.keys[${index}].formats`, `rauc-verity beside ${blind}, whose digest may be a manifest's`);
   });
   firmware.products.forEach(({ product, environments }, index) => {
     for (const environment of FIRMWARE_ENVIRONMENTS) {

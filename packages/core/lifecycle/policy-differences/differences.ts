@@ -2,6 +2,7 @@ import { KeysteadError } from '../../errors/index.ts';
 import { requireTransition } from '../firmware/transition.ts';
 import type { Policy } from '../policy.ts';
 import { requireNextVersion, requireSameFoundation, sameJson } from '../policy-update.ts';
+import { requireSameFleet } from '../trust/policy.ts';
 import { algorithms, profiles } from './certificates.ts';
 import { est } from './est.ts';
 import { Findings, type LiveInventory, type PolicyDifference } from './findings.ts';
@@ -55,8 +56,10 @@ export function policyDifferences(before: Policy, after: Policy, live?: LiveInve
   return found.sorted();
 }
 
+const sameFleet = (before: Policy, after: Policy): void => requireSameFleet(before.trust?.fleet, after);
+
 function foundation(found: Findings, before: Policy, after: Policy): void {
-  for (const rule of [requireNextVersion, requireSameFoundation, requireTransition]) {
+  for (const rule of [requireNextVersion, requireSameFoundation, requireTransition, sameFleet]) {
     try {
       rule(before, after);
     } catch (error) {

@@ -254,6 +254,12 @@ test('the section firmware is optional, its rules hold, and document and differe
     (draft) => void Object.assign(draft.keys[0] ?? {}, { signature: 'RSASSA-PSS-SHA256' }),
   );
   broken('policy.firmware-rule', (draft) => void Object.assign(draft.keys[0] ?? {}, { algorithm: 'ML-DSA-65' }));
+  // The digest of a manifest, signed as that of a file, makes a bundle whose manifest nobody has read.
+  for (const blind of ['cms', 'rauc'])
+    broken(
+      'policy.firmware-rule',
+      (draft) => void Object.assign(draft.keys[0] ?? {}, { formats: ['rauc-verity', blind] }),
+    );
   broken('policy.malformed', (draft) => void Object.assign(draft.keys[0] ?? {}, { algorithm: 'RSA-2048' }));
   broken('policy.firmware-duplicate', (draft) => void draft.products.push(...draft.products));
   broken('policy.firmware-duplicate', (draft) => void draft.keys.push(...draft.keys));

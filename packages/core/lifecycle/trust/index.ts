@@ -11,6 +11,7 @@ export {
 } from './order.ts';
 export {
   filterBackdateSeconds,
+  requireSameFleet,
   type TrustKey,
   type TrustPolicy,
   trustIdOf,

@@ -104,3 +104,20 @@ export const trustKeystoreId = (id: string): string => `${PREFIX}${id}`;
 /** The id in the policy of a key of keyd's keystore; undefined for one that signs no bundles. */
 export const trustIdOf = (keystoreId: string): string | undefined =>
   keystoreId.startsWith(PREFIX) ? keystoreId.slice(PREFIX.length) : undefined;
+
+/**
+ * The name of the fleet stays: a device takes the bundles of its own fleet alone, so that under another name it would hear
+ * of nothing any more.
+ * @param fleet that of the policy, or of the bundles that were signed; undefined where there is none yet.
+ * @throws KeysteadError `policy.fleet-changed`.
+ */
+export function requireSameFleet(
+  fleet: string | undefined,
+  { trust }: { readonly trust?: Pick<TrustPolicy, 'fleet'> | undefined },
+): void {
+  if (fleet === undefined || trust === undefined || trust.fleet === fleet) return;
+  throw new KeysteadError('policy.fleet-changed', {
+    field: 'trust.fleet',
+    seen: `${trust.fleet}, where it is ${fleet}`,
+  });
+}

@@ -67,6 +67,12 @@ export class CarriedFilter implements RevocationFilter {
     return new Date(this.#newest.date * 1000);
   }
 
+  /** Until when the certificates of this issuer were issued that it covers; undefined for an issuer that it does not know. */
+  knownUntil(issuer: Pick<CertificateInfo, 'spki'>): Date | undefined {
+    const through = this.#through.get(spkiSha256(issuer.spki));
+    return through === undefined ? undefined : new Date(through * 1000);
+  }
+
   get expires(): Date {
     return new Date(this.#newest.expires * 1000);
   }

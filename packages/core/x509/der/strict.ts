@@ -78,6 +78,17 @@ const element = new DERElement();
 const NOTHING = new Uint8Array(0);
 
 /**
+ * OIDs that were found to be right, dotted, by their content: a certificate has thirty, and the next one the same. Once it
+ * is full, which takes strangers, others are decoded each time.
+ */
+const knownOids = new Map<string, string>();
+const MOST_OIDS = 1024;
+
+/** The octets from `start` to `end` as the key of a map. */
+const octets = (source: Uint8Array, start: number, end: number): string =>
+  Buffer.from(source.buffer, source.byteOffset + start, end - start).toString('latin1');
+
+/**
  * What `read` takes from the element that the library decodes between two offsets; `size` is that of the element.
  * `read` must not come back here, for there is one element.
  * @throws DerError for whatever the library throws
@@ -153,6 +164,7 @@ function checkPrimitive(node: DerNode): void {
       refuse(length !== 0, 'a NULL with content');
       break;
     case 0x06:
+      if (length <= MAX_OID_OCTETS && knownOids.has(octets(der, content, end))) break;
       decoded(der, start, end, () => element.objectIdentifier);
       // The library looks for padding from the second octet on.
       refuse(first === 0x80, 'a padded OBJECT IDENTIFIER');
@@ -214,7 +226,10 @@ export function readOid(node: DerNode | undefined, what: string): string {
   if (node === undefined) throw new DerError(`${what} is missing`);
   const { source, start, end, value } = node.expect(0x06, what);
   if (value.length > MAX_OID_OCTETS) throw new DerError(`${what} has ${value.length} octets`);
-  return decoded(source, start, end, () => {
+  const content = octets(value, 0, value.length);
+  const known = knownOids.get(content);
+  if (known !== undefined) return known;
+  const dotted = decoded(source, start, end, () => {
     const id = element.objectIdentifier;
     const { nodes } = id;
     // The library counts in 32 bits: it reads 2^32 + 840 as 840. Written anew, such a one is not what it was.
@@ -222,6 +237,9 @@ export function readOid(node: DerNode | undefined, what: string): string {
       throw new DerError(`${what} has an arc from 2^31 on`);
     return nodes.join('.');
   });
+  // A padded one is no DER, and is found where the tree is read: a part that was read by its header alone may hold one.
+  if (value[0] !== 0x80 && knownOids.size < MOST_OIDS) knownOids.set(content, dotted);
+  return dotted;
 }
 
 /** The number in an INTEGER or ENUMERATED of at most 32 octets. @throws DerError */

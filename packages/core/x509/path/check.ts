@@ -2,6 +2,7 @@ import type { DerCertificate } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { type CertificateInfo, readCertificate } from '../certificate.ts';
 import { CertificateBag, candidatePaths, type SearchLog } from './build.ts';
+import { readCaCertificate } from './known-cas.ts';
 import { fail, PATH_RULES, type PathFailure } from './rules.ts';
 import { PathBudget, type PathOptions, validatePath } from './validate.ts';
 
@@ -36,8 +37,10 @@ export function checkPath(
     const source = PATH_RULES.malformed[0];
     return { ok: false, rule: 'malformed', source, at: '', depth: 0, detail: end.seen ?? end.message };
   }
-  const bag = intermediates.map(tryRead).filter((read): read is CertificateInfo => !(read instanceof KeysteadError));
-  return findPath(end, new CertificateBag(bag), new CertificateBag(anchors.map(readCertificate)), options);
+  const bag = intermediates
+    .map((der) => tryRead(der, readCaCertificate))
+    .filter((read): read is CertificateInfo => !(read instanceof KeysteadError));
+  return findPath(end, new CertificateBag(bag), new CertificateBag(anchors.map(readCaCertificate)), options);
 }
 
 /** `checkPath` of certificates that have been read: for who checks many against one bag. */
@@ -59,9 +62,12 @@ export function findPath(
   return best?.failure ?? log.unsigned ?? log.exhausted ?? log.tooLong ?? nothing;
 }
 
-function tryRead(der: DerCertificate): CertificateInfo | KeysteadError {
+function tryRead(
+  der: DerCertificate,
+  read: (der: DerCertificate) => CertificateInfo = readCertificate,
+): CertificateInfo | KeysteadError {
   try {
-    return readCertificate(der);
+    return read(der);
   } catch (error) {
     if (error instanceof KeysteadError) return error;
     throw error;

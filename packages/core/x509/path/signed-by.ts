@@ -2,6 +2,7 @@ import { type PeerSignatureVerdict, verifyPeerSignature } from '../../crypto/ind
 import { readPeerAlgorithm } from '../algorithms.ts';
 import type { CertificateInfo } from '../certificate.ts';
 import { DerError, readDer, readHeader } from '../der/strict.ts';
+import { signedByCa } from './known-cas.ts';
 
 /** How many signatures one search may verify; each pair of certificates is verified once. */
 const MOST_SIGNATURES = 128;
@@ -22,7 +23,7 @@ export class Signatures {
     const known = this.#known.get(pair);
     if (known !== undefined || this.#left <= 0) return known;
     this.#left -= 1;
-    const verdict = verifySignedBy(certificate, issuer);
+    const verdict = signedByCa(certificate, issuer, verifySignedBy);
     this.#known.set(pair, verdict);
     return verdict;
   }

@@ -9,6 +9,11 @@ import { type CertificateStatus, type StatusFailure, statusFailure } from './rul
 export interface RevocationFilter {
   /** What it says of `certificate`, which `issuer` signed, at `now`: it looks to its own signature and end. Never throws. */
   verdict(certificate: CertificateInfo, issuer: CertificateInfo, now: Date): 'revoked' | 'good' | 'not-covered';
+  /**
+   * Until when this issuer's certificates were issued of which it can say anything; undefined where it does not know the
+   * issuer. A filter that does not tell is none the worse.
+   */
+  knownUntil?(issuer: CertificateInfo): Date | undefined;
 }
 
 /** What tells the status of certificates, all of it at hand. */
@@ -104,7 +109,16 @@ function statusOf(
   const said: CertificateStatus[] = [];
   const filtered = filter?.verdict(certificate, issuer, now);
   if (filtered === 'revoked' || filtered === 'good') said.push({ status: filtered, by: 'filter' });
+  if (filtered === 'not-covered') said.push(...tooYoung(certificate, filter?.knownUntil?.(issuer)));
   if (ocsp !== undefined) said.push(ocspStatus(certificate, issuer, ocsp, now));
   if (judge !== undefined) said.push(judge.status(chain, depth));
   return combineStatuses(said);
+}
+
+/** The one reason for a filter's silence that passes by itself, and that whoever runs a fleet can do something about. */
+function tooYoung({ notBefore }: CertificateInfo, through: Date | undefined): CertificateStatus[] {
+  if (through === undefined || notBefore.getTime() <= through.getTime()) return [];
+  const [issued, until] = [notBefore, through].map((date) => date.toISOString());
+  const detail = `issued ${issued}, the filter knows what was issued until ${until}; take a newer filter, or let OCSP be asked`;
+  return [{ status: 'undetermined', rule: 'status-too-young', detail }];
 }

@@ -7,6 +7,10 @@ export const STATUS_RULES = {
   revoked: ['RFC 5280 6.3.3', 'no certificate of the path may be revoked'],
   'status-unknown': ['RFC 6960 2.2', 'the responder must know the certificate'],
   'status-unavailable': ['RFC 5280 6.3.3', 'a CRL, an OCSP answer or a filter must tell the status'],
+  'status-too-young': [
+    'Keystead docs/filter.md',
+    'a certificate must not be younger than what the filter covers, where nothing else tells its status',
+  ],
   'status-stale': ['RFC 5280 6.3.3 (a)', 'what tells the status must not have ended before the tolerated window'],
   'status-unverified': ['RFC 5280 6.3.3 (f), (g)', 'what tells the status must be signed by who may tell it'],
   'status-unprocessed': ['RFC 5280 5.2, 5.3', 'a CRL with a critical extension that is not processed tells nothing'],

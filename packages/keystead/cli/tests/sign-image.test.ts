@@ -96,6 +96,7 @@ for (const [what, args, said] of [
     /version is given twice/,
   ],
   ['bytes that are no image', ['inspect', raw, '--format', 'mcuboot'], /^header magic: .*no image of MCUboot/],
+  ['bytes that are no bundle', ['inspect', raw, '--format', 'rauc-verity'], /^the end of the bundle: /],
   ['a file that is not there', ['inspect', inside('nothing'), '--format', 'fit'], /nothing: .*no readable file/],
   ['a directory', ['inspect', directory, '--format', 'fit'], /no readable file/],
   [

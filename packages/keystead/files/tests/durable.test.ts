@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { randomBytes, sha256 } from '@keystead/core/crypto';
 import { ended, inTemporaryDirectory, run, source, startScript } from '../../keystore/tests/support.ts';
-import { durableDirectory, durableWrite, removeUnfinished } from '../durable.ts';
+import { durableDirectory, durableWrite, durableWriteAll, removeUnfinished } from '../durable.ts';
 
 test('a file is replaced and has exactly the mode that was asked for, whatever the umask', async () => {
   await inTemporaryDirectory((dir) => {
@@ -40,6 +40,34 @@ test('a write that fails leaves the old file and nothing else', async () => {
     assert.throws(() => durableWrite(path, 'new', 0o600));
     assert.deepEqual(readdirSync(dir), ['file']);
     assert.throws(() => durableWrite(join(dir, 'missing', 'file'), 'new', 0o600), { code: 'ENOENT' });
+  });
+});
+
+test('many files are written at once, each whole and with its mode, and one that fails leaves nothing unfinished', async () => {
+  await inTemporaryDirectory(async (dir) => {
+    const files = new Map(Array.from({ length: 40 }, (_, at) => [`unit-${at}.yaml`, `unit: ${at}\n`]));
+    await durableWriteAll(dir, files, 0o644);
+    for (const [name, text] of files) {
+      assert.equal(readFileSync(join(dir, name), 'utf8'), text);
+      assert.equal(statSync(join(dir, name)).mode & 0o777, 0o644);
+    }
+    mkdirSync(join(dir, 'taken'));
+    await assert.rejects(
+      durableWriteAll(
+        dir,
+        new Map([
+          ['taken', 'new'],
+          ['other', 'whole'],
+        ]),
+        0o644,
+      ),
+    );
+    assert.deepEqual(
+      readdirSync(dir).filter((name) => name.startsWith('.')),
+      [],
+    );
+    assert.equal(readFileSync(join(dir, 'other'), 'utf8'), 'whole');
+    await durableWriteAll(dir, new Map(), 0o644);
   });
 });
 

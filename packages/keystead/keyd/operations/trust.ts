@@ -34,6 +34,7 @@ import type { Params, Result } from '../protocol.ts';
 import { signVerified } from '../sign-verified.ts';
 import { contentOf, formsOf, type KeptBundle, sameSigners, stateAfter } from '../trust-bundles.ts';
 import type { TrustBundleJournalEntry } from '../trust-entry.ts';
+import { requireLivingRoots, untilRolledOver } from '../trust-roots.ts';
 import { type BundleSigner, requireTrustKey, signersAmong } from '../trust-signer.ts';
 
 type Order = NonNullable<TrustBundleJournalEntry['order']>;
@@ -91,10 +92,14 @@ function orderOf(keyd: KeydContext, statements: readonly string[], now: Date): O
   }
   const standing = standingOfJson(order.content);
   const at = seconds(now);
+  requireLivingRoots(keyd, standing, at);
   const stood = last?.change.standing;
   if (stood !== undefined) {
     requireFirmwareForward(stood, standing);
-    const lost = [...strandedBy(stood, standing, at), ...lateSigners(keyd, stood, standing, bundle.awaySeconds, now)];
+    const lost = [
+      ...strandedBy(untilRolledOver(keyd, stood), standing, at),
+      ...lateSigners(keyd, stood, standing, bundle.awaySeconds, now),
+    ];
     const [one] = lost;
     if (one !== undefined && !order.strand) throw new KeysteadError('trust-order.strands', one);
   }

@@ -20,7 +20,7 @@ export function firmwareIn({ firmware }: Policy): FirmwarePolicy {
 /** What a key is to be besides its id: for production where nothing else stands there. */
 export type KeyParts = Pick<FirmwareKey, 'algorithm'> & Partial<FirmwareKey>;
 
-/** A section `firmware` with these keys, each for these formats, of KS-PUMP-1. */
+/** A section `firmware` with these keys of KS-PUMP-1, each for these formats where it names none itself. */
 export function firmwareOf(keys: Readonly<Record<string, KeyParts>>, formats: FirmwareFormatName[]): FirmwarePolicy {
   const all = Object.entries(keys).map(
     ([id, parts]): FirmwareKey => ({
@@ -33,7 +33,8 @@ export function firmwareOf(keys: Readonly<Record<string, KeyParts>>, formats: Fi
   );
   const line = (environment: FirmwareKey['environment']) => {
     const ids = all.filter((key) => key.environment === environment).map(({ id }) => id);
-    return ids.length === 0 ? undefined : { keys: ids, formats, approvals: 1, roles: ['approver' as const] };
+    const named = [...new Set([...formats, ...all.flatMap((key) => key.formats)])];
+    return ids.length === 0 ? undefined : { keys: ids, formats: named, approvals: 1, roles: ['approver' as const] };
   };
   const environments = { production: line('production'), development: line('development') };
   return { products: [{ product: 'KS-PUMP-1', environments }], keys: all };

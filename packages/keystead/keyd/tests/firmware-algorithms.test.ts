@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import { sshKeyBlob } from '@keystead/core/crypto';
+import { imageOf, raucVerity } from '@keystead/core/firmware';
 import { readCertificate } from '@keystead/core/x509';
 import { changePolicy, firmwareIn, firmwareOf, signImage } from './firmware-algorithms-bed.ts';
 import { FirmwareBed } from './firmware-bed.ts';
@@ -25,7 +26,16 @@ let dir: string;
 before(async () => {
   dir = mkdtempSync(join(tmpdir(), 'keystead-fk-alg-'));
   bed = await FirmwareBed.make({
-    firmware: firmwareOf(KEYS, ['fit', 'cms', 'rauc', 'authenticode', 'mcuboot', 'sshsig', 'dsse', 'cose']),
+    firmware: firmwareOf({ ...KEYS, verity: { algorithm: 'RSA-3072', formats: ['rauc-verity'] } }, [
+      'fit',
+      'cms',
+      'rauc',
+      'authenticode',
+      'mcuboot',
+      'sshsig',
+      'dsse',
+      'cose',
+    ]),
   });
 });
 after(async () => {
@@ -53,6 +63,7 @@ test('TEST-KEY-22 each key is certified by the founding for itself, and openssl 
   const anchor = await root();
   for (const { id, algorithm, signature, certificate, refused } of keys) {
     assert.ok(certificate);
+    if (id === 'verity') continue;
     const wanted: { algorithm: string; signature?: string } = KEYS[id as keyof typeof KEYS];
     assert.deepEqual([algorithm, signature, refused], [wanted.algorithm, wanted.signature, null]);
     assert.equal(readCertificate(certificate).keyAlgorithm, algorithm);
@@ -116,6 +127,44 @@ for (const id of ['rsa-4096', 'p-384'] as const) {
     assert.match(run('rauc', '-c', 'system.conf', 'info', 'update.raucb'), /Compatible:\s+'KS-PUMP-1'/);
   });
 }
+
+/** A verity bundle as the build makes it, signed by a key of its own that nobody trusts. */
+function verityBundle(compatible: string): Uint8Array {
+  mkdirSync(at('verity'), { recursive: true });
+  writeFileSync(
+    at('verity/manifest.raucm'),
+    `[update]\ncompatible=${compatible}\nversion=7.1\n[bundle]\nformat=verity\n`,
+  );
+  writeFileSync(at('verity/firmware'), firmware);
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', 'build.key'];
+  openssl('req', '-new', '-x509', ...key, '-subj', '/CN=build', '-out', 'build.pem');
+  rmSync(at('build.raucb'), { force: true });
+  run('rauc', 'bundle', '--cert=build.pem', '--key=build.key', 'verity', 'build.raucb');
+  return new Uint8Array(readFileSync(at('build.raucb')));
+}
+
+test('TEST-KEY-22 keyd reads the manifest of a verity bundle and signs it for its own product and version alone; rauc takes the bundle and extracts it [rauc: RAUC bundle verity, RAUC extract verity]', async () => {
+  const { signed } = await signImage(bed, 'rauc-verity', verityBundle('KS-PUMP-1'), ['verity']);
+  writeFileSync(at('update.raucb'), signed);
+  const keyring = ['[keyring]', `path=${await root()}`, 'check-purpose=codesign', 'use-bundle-signing-time=true'];
+  writeFileSync(at('system.conf'), ['[system]', 'compatible=KS-PUMP-1', 'bootloader=noop', ...keyring, ''].join('\n'));
+  assert.match(
+    run('rauc', '-c', 'system.conf', 'info', 'update.raucb'),
+    /Version:\s+'7\.1'[\s\S]*Bundle Format:\s+verity/,
+  );
+  run('rauc', '-c', 'system.conf', 'extract', 'update.raucb', 'extracted');
+  assert.deepEqual(new Uint8Array(readFileSync(at('extracted/firmware'))), firmware);
+  await assert.rejects(signImage(bed, 'rauc-verity', verityBundle('KS-PUMP-2'), ['verity']), {
+    code: 'firmware-order.claims-differ',
+    message: /product/,
+  });
+  const { subject } = await raucVerity.read(imageOf(verityBundle('KS-PUMP-1')));
+  const order = { format: 'rauc-verity' as const, keys: ['verity'], subject, securityCounter: null, target: 'other' };
+  await assert.rejects(bed.sign({ ...order, version: '7.2' }), {
+    code: 'firmware-order.claims-differ',
+    message: /version/,
+  });
+});
 
 for (const id of ['rsa-3072', 'rsa-4096'] as const) {
   test(`TEST-KEY-22 sbverify takes a UEFI program that keyd signed by ${id} [sbverify: Authenticode ${id}]`, async () => {

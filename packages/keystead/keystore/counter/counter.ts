@@ -1,16 +1,10 @@
+import { type CounterReading, NO_MARK } from '@keystead/pkcs11';
+
 /** The makes of counters. */
 export const COUNTER_MAKES = ['tpm2', 'pkcs11'] as const;
 export type CounterMake = (typeof COUNTER_MAKES)[number];
 
-/** What a counter says: how many steps, and which one was the last. */
-export interface CounterReading {
-  readonly value: number;
-  /** 16 bytes, hex, as whoever took the last step gave it; {@link NO_MARK} before the first. */
-  readonly mark: string;
-}
-
-/** The mark of a counter that has just been made. */
-export const NO_MARK = '00'.repeat(16);
+export { type CounterReading, NO_MARK };
 
 /**
  * A number that only goes up, in a module whose memory is on no disk that could be put back. Every make keeps this

@@ -1,8 +1,7 @@
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
+import { type Pkcs11Configuration, Pkcs11Keystore } from '@keystead/pkcs11';
 import type { AgreementKeystore, DerivingKeystore, WrappingKeystore } from '../keystore.ts';
-import type { Pkcs11Configuration } from './configuration.ts';
-import { Pkcs11Keystore } from './keystore.ts';
 
 /**
  * Opens a PKCS#11 token: logs in once, tests its random source, reads every key of Keystead with its attributes. What

@@ -1,9 +1,6 @@
 import { SecretBytes, SIGNATURE_OF, type Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { Pkcs11Configuration } from './configuration.ts';
-import type { PersonKeyName } from './orders.ts';
-import { TokenPool } from './pool.ts';
-import { spkiFromToken } from './public-key.ts';
+import { type PersonKeyName, type Pkcs11Configuration, spkiFromToken, TokenPool } from '@keystead/pkcs11';
 
 /**
  * Opens a person's own token for as long as `work` takes, and lets it sign with the one key of that name: a smart card or

@@ -1,4 +1,4 @@
-import { signRotationOrder } from '@keystead/core/lifecycle';
+import { type RotationOrder, signRotationOrder } from '@keystead/core/lifecycle';
 import { appendAudit } from '../../audit/index.ts';
 import { DomainBed, type TestDevice } from '../../authority/tests/bed.ts';
 import { Campaigns, type DryRunView, type PublishedBundles, type RotationDeps } from '../index.ts';
@@ -9,6 +9,8 @@ export class RotationBed {
   campaigns: Campaigns;
   /** What devices say of themselves; the front end takes it from their reports. */
   readonly uptake = new Map<string, NonNullable<ReturnType<RotationDeps['uptakeOf']>>>();
+  /** What keyd would say of its keys for firmware: this one has none. */
+  firmwareKeys: Awaited<ReturnType<RotationDeps['firmwareKeys']>> = [];
   bundles: PublishedBundles = { latest: () => undefined, version: () => undefined };
   #issuers: ReturnType<RotationDeps['issuers']> = [];
 
@@ -31,6 +33,7 @@ export class RotationBed {
       issuers: () => this.#issuers,
       rollovers: () => [],
       bundles: { latest: () => this.bundles.latest(), version: (version) => this.bundles.version(version) },
+      firmwareKeys: async () => this.firmwareKeys,
       uptakeOf: (_records, deviceId) => this.uptake.get(deviceId),
     });
   }
@@ -63,7 +66,7 @@ export class RotationBed {
   }
 
   /** A statement about the devices of a dry run. */
-  statement(run: DryRunView, name: 'ada' | 'pol', more: { devices?: number } = {}): Promise<string> {
+  statement(run: DryRunView, name: 'ada' | 'pol', more: Partial<RotationOrder> = {}): Promise<string> {
     const now = this.domain.clock.now().getTime();
     const whole = (at: number) => `${new Date(at).toISOString().slice(0, 19)}Z`;
     const { campaign, planSha256, devicesSha256 } = run;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { SpkiSha256 } from '@keystead/core/bytes';
+import { devicesSha256Of, type RotationOrder } from '@keystead/core/lifecycle';
 import type { BundleContent } from '@keystead/core/trust';
 import { readCertificate } from '@keystead/core/x509';
 import { codeOf, type TestDevice } from '../../authority/tests/bed.ts';
@@ -153,6 +154,45 @@ test('TEST-KEY-16 a rotation that would strand a device is refused, until a quor
   await bed.campaigns.rollBack('hasty', 'only a test', bed.by());
 });
 
+test('TEST-KEY-16 a quorum gives up devices that it names, and the campaign waits for the others; a name that is not cut off, twice, or of another hash is refused', async () => {
+  await bed.domain.enrol(first);
+  await bed.domain.enrol(second);
+  bed.domain.clock.advance(1);
+  await bed.campaigns.plan(plan('named', { transitionSeconds: 1 }), bed.by());
+  const run = await bed.campaigns.dryRun('named');
+  const naming = (...only: string[]) => ({ only, devices: only.length, devicesSha256: devicesSha256Of(only) });
+  const insist = async (more: Partial<RotationOrder>) => {
+    const signed = [await bed.statement(run, 'ada', more), await bed.statement(run, 'pol', more)];
+    return bed.campaigns.insist('named', signed, bed.by());
+  };
+  for (const wrong of [
+    naming('KS-0002', 'KS-0001'),
+    naming('KS-0001', 'KS-0001'),
+    { ...naming('KS-0001'), devices: 2 },
+    { ...naming('KS-0001'), devicesSha256: run.devicesSha256 },
+    naming(),
+  ])
+    assert.equal(await codeOf(insist(wrong)), 'rotation-order.malformed', JSON.stringify(wrong));
+  assert.equal(await codeOf(insist(naming('KS-0001', 'KS-0009'))), 'rotation-order.other-order');
+  assert.deepEqual(bed.campaigns.show('named').insistedBy, []);
+  const audited = bed.domain.entries().length;
+  assert.deepEqual((await insist(naming('KS-0001'))).insistedBy, ['ada', 'pol']);
+  const [entry] = bed.domain.entries().slice(audited);
+  assert.deepEqual([entry?.type, entry?.detail?.named, entry?.detail?.devices], ['rotation.insisted', 'KS-0001', 1]);
+  assert.deepEqual(
+    (await bed.campaigns.dryRun('named')).cutOff.map(({ deviceId, insisted }) => [deviceId, insisted]),
+    [
+      ['KS-0001', true],
+      ['KS-0002', false],
+    ],
+  );
+  await assert.rejects(bed.campaigns.start('named', bed.by()), /1 devices, such as KS-0002 \(renews-too-late\)/);
+  await insist(naming('KS-0002'));
+  assert.deepEqual(bed.campaigns.show('named').insistedBy, ['ada', 'pol']);
+  assert.equal((await bed.campaigns.start('named', bed.by())).state, 'distributing');
+  await bed.campaigns.rollBack('named', 'only a test', bed.by());
+});
+
 test('a campaign overlaps with no other, changes no word of its plan, and is refused by name where there is none', async () => {
   await bed.campaigns.plan(plan('one'), bed.by());
   assert.equal(await codeOf(bed.campaigns.plan(plan('two'), bed.by())), 'rotation.overlaps');
@@ -248,7 +288,7 @@ test('TEST-KEY-16 a bundle that has the new root in one role of the old one, and
   assert.equal(knows(), false);
 });
 
-test('TEST-KEY-16 server keys switch only under a bundle with old, new and backup pin that every device has, and retire only when the newest bundle has dropped the old one', async () => {
+test('TEST-KEY-16 server keys switch only under a bundle with old, new and backup pin that every device has, and retire only when the newest bundle has dropped the old one; a stolen key gives way to the one in the safe without a wait', async () => {
   const published = [
     bundle(1, [
       ['a', 'current'],
@@ -298,7 +338,115 @@ test('TEST-KEY-16 server keys switch only under a bundle with old, new and backu
       ['c', 'backup'],
     ]),
   );
+  await assert.rejects(
+    bed.campaigns.retire('pins', bed.by()),
+    /2 devices, such as KS-0001, go by a trust bundle that believes it; the last until 2286/,
+  );
+  reports(first, 4);
+  assert.deepEqual((await bed.campaigns.dryRun('pins')).oldTrusted, {
+    ...{ devices: 1, such: ['KS-0002'], until: '2286-11-20T17:46:39.000Z' },
+  });
+  reports(second, 4);
+  published.push(bundle(5, [['b', 'current']]));
+  assert.equal(await codeOf(bed.campaigns.retire('pins', bed.by())), 'rotation.backup-pin');
+  published.pop();
   assert.equal((await bed.campaigns.retire('pins', bed.by())).state, 'retired');
+
+  // The key is stolen: every device knows the one in the safe, and nobody is waited for.
+  const stolen = { old: keys.next, next: keys.backup, backup: 'd'.repeat(64) };
+  await bed.campaigns.plan(plan('safe', { kind: 'server-keys', target: 'gateway', ...stolen, rings: [] }), bed.by());
+  await bed.campaigns.start('safe', bed.by());
+  assert.equal(await codeOf(advance('safe')), 'rotation.backup-pin', 'the safe has no other key yet');
+  published.push(
+    bundle(6, [
+      ['b', 'current'],
+      ['c', 'next'],
+      ['d', 'backup'],
+    ]),
+  );
+  assert.equal((await advance('safe')).state, 'switched');
+  await bed.campaigns.pause('safe', 'a look', bed.by());
+  published.push(
+    bundle(7, [
+      ['c', 'current'],
+      ['d', 'backup'],
+    ]),
+  );
+  assert.equal(await codeOf(bed.campaigns.rollBack('safe', 'too late', bed.by())), 'rotation.not-ready');
+  published.pop();
+  assert.equal((await bed.campaigns.rollBack('safe', 'only a test', bed.by())).state, 'rolled-back');
+});
+
+test('TEST-KEY-15 firmware keys: the new key must be usable before the switch and sign before the end, the old one out of the policy; nothing goes back to a key that the bundle has dropped; a killed one is not waited for', async () => {
+  const of = (version: number, ...signers: string[]) => {
+    const { content, sha256 } = bundle(version, []);
+    const firmware = [
+      {
+        ...{ product: 'ks-pump-1', minimumSecurityCounter: 0 },
+        signers: signers.map((one) => one.repeat(64) as SpkiSha256),
+      },
+    ];
+    return { content: { ...content, firmware }, sha256 };
+  };
+  const published = [of(1, 'a', 'b')];
+  bed.bundles = {
+    latest: () => published.at(-1),
+    version: (version) => published.find(({ content }) => content.version === version),
+  };
+  const report = (version: number) => {
+    for (const { id } of [first, second])
+      bed.uptake.set(id, {
+        ...{ bundle: { version, sha256: String(version).repeat(64) }, securityCounter: 3 },
+        reportedAt: bed.domain.clock.now().getTime(),
+      });
+  };
+  type Held = (typeof bed.firmwareKeys)[number];
+  const held = (id: string, more: Partial<Held>): Held => ({
+    ...{ id, spkiSha256: (id === 'old' ? 'a' : 'b').repeat(64), state: 'active', use: 'signs' },
+    ...{ certifiedUntil: '2040-01-01T00:00:00Z', ...more },
+  });
+  report(1);
+  const keys = { old: 'a'.repeat(64), next: 'b'.repeat(64) };
+  const wanted = (id: string) => plan(id, { kind: 'firmware-keys', target: 'ks-pump-1', ...keys, rings: [] });
+  await bed.campaigns.plan(wanted('fw'), bed.by());
+  await bed.campaigns.start('fw', bed.by());
+  for (const [more, says] of [
+    [{ certifiedUntil: null }, /new has no certificate/],
+    [{ state: 'suspended' }, /new is suspended/],
+    [{ use: 'retired' }, /new is in no line of the policy/],
+  ] as const) {
+    bed.firmwareKeys = [held('old', {}), held('new', { use: 'trusted', ...more })];
+    await assert.rejects(advance('fw'), says);
+  }
+  bed.firmwareKeys = [held('old', {}), held('new', { use: 'trusted' })];
+  assert.equal((await advance('fw')).state, 'switched');
+  published.push(of(2, 'b'));
+  assert.equal(await codeOf(bed.campaigns.rollBack('fw', 'second thoughts', bed.by())), 'rotation.not-ready');
+  assert.equal(bed.campaigns.show('fw').state, 'switched');
+  assert.equal((await advance('fw')).state, 'retiring');
+  bed.domain.clock.advance(DAY);
+  const retire = () => bed.campaigns.retire('fw', bed.by());
+  await assert.rejects(retire(), /new signs nothing by the policy/);
+  bed.firmwareKeys = [held('old', { use: 'trusted' }), held('new', {})];
+  await assert.rejects(retire(), /old is trusted still, by the policy/);
+  bed.firmwareKeys = [held('old', { use: 'retired' }), held('new', {})];
+  await assert.rejects(retire(), /2 devices, .* go by a trust bundle/);
+  report(2);
+  published.push(of(3, 'c'));
+  assert.equal(await codeOf(retire()), 'rotation.not-ready', 'the newest bundle has lost the new key as well');
+  published.pop();
+  assert.equal((await retire()).state, 'retired');
+
+  await bed.campaigns.plan(wanted('stolen'), bed.by());
+  await bed.campaigns.start('stolen', bed.by());
+  assert.equal(await codeOf(advance('stolen')), 'rotation.not-ready', 'the bundle dropped the old key');
+  bed.firmwareKeys = [held('old', { state: 'compromised' }), held('new', {})];
+  assert.equal((await advance('stolen')).state, 'switched');
+  await advance('stolen');
+  bed.domain.clock.advance(DAY);
+  await assert.rejects(bed.campaigns.retire('stolen', bed.by()), /old signs still, by the policy/);
+  bed.firmwareKeys = [held('new', {})];
+  assert.equal((await bed.campaigns.retire('stolen', bed.by())).state, 'retired');
 });
 
 test('TEST-KEY-15 an issuing CA rotates through a real ceremony: it waits for the successor, goes ring by ring, is not taken back after, and is retired when the last certificate of the old key has ended', async () => {

@@ -138,3 +138,18 @@ test('TEST-KEY-15 what is cut off in the forecast is cut off at once too: nothin
     }),
   );
 });
+
+test('TEST-KEY-15 a firmware key asks for the firmware of the models that its plan names, and of no other; a server key asks of all', () => {
+  const known = { uptake: { bundle: { version: 4, sha256: OLD }, securityCounter: 6, reportedAt: NOW } };
+  const firmware = { 'KS-PUMP-1': 7 };
+  assert.deepEqual(why('firmware-keys', device(known), { of: 'now' }, { firmware }), ['firmware-too-old']);
+  const other = device({ ...known, model: 'KS-HUB-1' });
+  assert.equal(why('firmware-keys', other, { of: 'now' }, { firmware }), 'moved');
+  assert.deepEqual(why('server-keys', other, { of: 'now' }, { firmware }), ['product-unsupported']);
+  const older = device({
+    ...known,
+    model: 'constructor',
+    uptake: { ...known.uptake, bundle: { version: 3, sha256: OLD } },
+  });
+  assert.deepEqual(why('firmware-keys', older, { of: 'now' }, { firmware }), ['bundle-older']);
+});

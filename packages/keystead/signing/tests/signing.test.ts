@@ -143,6 +143,19 @@ test('a key that the format cannot be signed by is refused before anybody is ask
   assert.deepEqual(bed.signing.list().requests, []);
 });
 
+test('keys that one image cannot have the signatures of are refused before anybody is asked to approve', async () => {
+  const { firmware } = bed.policy;
+  assert.ok(firmware);
+  const first = firmware.keys.find(({ id }) => id === 'fw-1');
+  assert.ok(first);
+  const second = { ...first, id: 'fw-2', algorithm: 'P-384', signature: 'ecdsa-with-SHA256' } as const;
+  bed.policy = { ...bed.policy, firmware: { ...firmware, keys: [...firmware.keys, second] } };
+  const asked = bed.submit(image, { keys: ['fw-1', 'fw-2'] });
+  const message = /fw-1, P-256 by ecdsa-with-SHA256, and fw-2, P-384 by ecdsa-with-SHA256, for sshsig, where no reader/;
+  await assert.rejects(asked, { code: 'firmware.key-unsuitable', message });
+  assert.deepEqual(bed.signing.list().requests, []);
+});
+
 test('an image that holds a private key in the clear is refused with its place', async () => {
   const { generateKeyPairSync } = await import('node:crypto');
   const { privateKey } = generateKeyPairSync('ed25519');

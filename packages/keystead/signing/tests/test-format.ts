@@ -38,6 +38,7 @@ export const TEST_FORMAT: FirmwareFormat = {
   name: 'sshsig',
   title: 'a line of JSON before the content, for tests',
   signedBy: ({ scheme }) => scheme === 'ecdsa-with-SHA256',
+  signedTogether: (keys) => new Set(keys.map(({ algorithm }) => algorithm)).size === 1,
   async read(image) {
     const facts = await factsOf(image);
     const end = Buffer.from(await image.read(image.size - UNSIGNED.length, UNSIGNED.length)).toString('latin1');

@@ -137,3 +137,32 @@ test('the refusal names rule, source, certificate and its place in the path', ()
     detail: '2026-03-01T00:00:00.000Z',
   });
 });
+
+test('what is remembered of a CA is its bytes under one key, and never that it is good', () => {
+  const sub = ca({ subject: ['CN=remembered'], by: root });
+  const leaf = forge({ by: sub });
+  assert.equal(judged(leaf, [sub]), 'ok 3');
+  assert.equal(judged(leaf, [sub]), 'ok 3', 'by what is remembered');
+  assert.equal(judged(leaf, [sub], [root], { now: new Date(END.getTime() + 1000) }), 'expired');
+  // A namesake of the root with another key signed nothing of this.
+  assert.equal(judged(leaf, [sub], [forge({ subject: ['CN=root'], ca: true })]), 'signature');
+  // One bit of the signature is another: other bytes, and so another certificate.
+  const bent = { ...sub, der: Uint8Array.from(sub.der) as typeof sub.der };
+  const last = bent.der.length - 1;
+  bent.der[last] = (bent.der[last] ?? 0) ^ 1;
+  assert.notEqual(judged(leaf, [bent]), 'ok 3');
+  // Whoever changes the bytes that he gave has changed nothing of what is remembered.
+  const given = { ...sub, der: Uint8Array.from(sub.der) as typeof sub.der };
+  assert.equal(judged(leaf, [given]), 'ok 3');
+  given.der.fill(0);
+  assert.equal(judged(leaf, [sub]), 'ok 3');
+});
+
+test('a hundred strangers push a CA out of what is remembered, and it is judged anew', () => {
+  const sub = ca({ subject: ['CN=pushed out'], by: root });
+  const leaf = forge({ by: sub });
+  assert.equal(judged(leaf, [sub]), 'ok 3');
+  const strangers = Array.from({ length: 100 }, (_, at) => ca({ subject: [`CN=stranger ${at}`], by: root }));
+  for (const stranger of strangers) assert.equal(judged(forge({ by: stranger }), [stranger]), 'ok 3');
+  assert.equal(judged(leaf, [sub]), 'ok 3');
+});

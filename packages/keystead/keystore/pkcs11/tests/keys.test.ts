@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { toHex, toPem } from '@keystead/core/bytes';
 import { DIGEST_OF, type GeneratedKeyAlgorithm, generateSoftwareKey, SecretBytes, signBy } from '@keystead/core/crypto';
+import { CKA, CKM, CKO_DATA, CKO_PRIVATE_KEY, CKO_SECRET_KEY } from '@keystead/pkcs11/cryptoki.ts';
+import { formatRecord, objectIdOf } from '@keystead/pkcs11/record.ts';
+import { keySearch, recordTemplate } from '@keystead/pkcs11/templates.ts';
 import type { AgreementKeystore, WrappingKeystore } from '../../keystore.ts';
-import { CKA, CKM, CKO_DATA, CKO_PRIVATE_KEY, CKO_SECRET_KEY } from '../cryptoki.ts';
-import { formatRecord, objectIdOf } from '../record.ts';
-import { keySearch, recordTemplate } from '../templates.ts';
 import { PIN, SOFTHSM, SoftHsm } from './softhsm.ts';
 
 const pkcs11js: typeof import('pkcs11js') = createRequire(import.meta.url)('pkcs11js');

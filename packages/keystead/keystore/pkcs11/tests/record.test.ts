@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type ClassicalKeyAlgorithm, generateSoftwareKey } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
+import { requireKept } from '@keystead/pkcs11/evidence.ts';
+import { spkiFromToken } from '@keystead/pkcs11/public-key.ts';
+import { formatRecord, type KeyRecord, objectIdOf, parseRecord } from '@keystead/pkcs11/record.ts';
 import fc from 'fast-check';
 import { parseKeystoreConfig } from '../../config.ts';
-import { requireKept } from '../evidence.ts';
-import { spkiFromToken } from '../public-key.ts';
-import { formatRecord, type KeyRecord, objectIdOf, parseRecord } from '../record.ts';
 
 /** What comes from a token is from outside: whatever it is, it is read right or refused by name. */
 const record = fc.record(

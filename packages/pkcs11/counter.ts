@@ -1,7 +1,16 @@
 import { canonicalJson } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { z } from 'zod';
-import type { CounterReading } from '../counter/counter.ts';
+
+/** What a counter says: how many steps, and which one was the last. */
+export interface CounterReading {
+  readonly value: number;
+  /** 16 bytes, hex, as whoever took the last step gave it; {@link NO_MARK} before the first. */
+  readonly mark: string;
+}
+
+/** The mark of a counter that has just been made. */
+export const NO_MARK = '00'.repeat(16);
 
 /** CKA_APPLICATION of counters: another than that of the records of keys. */
 export const COUNTER_APPLICATION = 'keystead counter';

@@ -9,10 +9,15 @@ export const APPLICATION = 'keystead';
 /** What a key on a token may do: one thing each (SP 800-57 pt 1 r5 section 5.2). */
 export type KeyUse = 'sign' | 'agree' | 'wrap' | 'derive';
 
+const KEY_ID = /^[A-Za-z0-9._-]{1,64}$/;
+
+/** Whether `id` may name a key. */
+export const isKeyId = (id: string): boolean => KEY_ID.test(id);
+
 const RecordSchema = z
   .strictObject({
     version: z.literal(1),
-    id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/),
+    id: z.string().regex(KEY_ID),
     use: z.enum(['sign', 'agree', 'wrap', 'derive']),
     algorithm: z.enum(['P-256', 'P-384', 'Ed25519', 'RSA-3072', 'RSA-4096', 'AES-256', 'HMAC-SHA256']),
     purpose: z.string().max(200),

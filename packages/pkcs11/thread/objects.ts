@@ -8,6 +8,7 @@ import {
   CKO_PUBLIC_KEY,
   CKO_SECRET_KEY,
 } from '../cryptoki.ts';
+import type { SeenKey } from '../held-keys.ts';
 import type { Attributes, StoredKey } from '../orders.ts';
 import type { PublicNumbers } from '../public-key.ts';
 import { objectIdOf } from '../record.ts';
@@ -71,6 +72,15 @@ export function readAll(at: TokenSession): StoredKey[] {
     const label = attribute(at, object, CKA.LABEL) ?? Buffer.alloc(0);
     const record = attribute(at, object, CKA.VALUE) ?? Buffer.alloc(0);
     return readKey(at, label.toString('utf8'), record);
+  });
+}
+
+/** Which objects there are of each record of Keystead. @throws CallRefused. */
+export function seeAll(at: TokenSession): SeenKey[] {
+  return find(at, recordSearch()).map((object) => {
+    const id = (attribute(at, object, CKA.LABEL) ?? Buffer.alloc(0)).toString('utf8');
+    const { keys, publicKeys } = objectsOf(at, id);
+    return { id, keys: keys.length, publicKeys: publicKeys.length };
   });
 }
 

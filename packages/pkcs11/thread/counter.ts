@@ -1,7 +1,13 @@
 import { KeysteadError } from '@keystead/core/errors';
 import type { Handle } from 'pkcs11js';
-import { type CounterReading, NO_MARK } from '../../counter/counter.ts';
-import { type CounterObject, counterReading, formatCounter, parseCounter } from '../counter.ts';
+import {
+  type CounterObject,
+  type CounterReading,
+  counterReading,
+  formatCounter,
+  NO_MARK,
+  parseCounter,
+} from '../counter.ts';
 import { CKA } from '../cryptoki.ts';
 import type { Order } from '../orders.ts';
 import { counterSearch, counterTemplate } from '../templates.ts';
@@ -44,6 +50,15 @@ export function raiseTokenCounter(at: TokenSession, { label, from, mark }: Order
   for (const { handle, value: old } of after) {
     if (old <= from) call('C_DestroyObject', () => at.module.C_DestroyObject(at.session, handle));
   }
+}
+
+/** Destroys every object of a counter, and looks again. @throws KeysteadError `keystore.not-destroyed`. @throws CallRefused. */
+export function removeTokenCounter(at: TokenSession, label: string): undefined {
+  for (const handle of find(at, counterSearch(label)))
+    call('C_DestroyObject', () => at.module.C_DestroyObject(at.session, handle));
+  const left = find(at, counterSearch(label)).length;
+  if (left > 0)
+    throw new KeysteadError('keystore.not-destroyed', { field: `counter ${label}`, seen: `${left} objects` });
 }
 
 function objects(at: TokenSession, label: string): Found[] {

@@ -4,10 +4,10 @@ import type { Pkcs11Configuration } from '../configuration.ts';
 import type { Answer, Failure, Order, OrderKind, Reply } from '../orders.ts';
 import { CallRefused, call } from './addon.ts';
 import { agree } from './agree.ts';
-import { makeTokenCounter, raiseTokenCounter, readTokenCounter } from './counter.ts';
+import { makeTokenCounter, raiseTokenCounter, readTokenCounter, removeTokenCounter } from './counter.ts';
 import { findKeys } from './find-keys.ts';
 import { makeKey, removeKey } from './make.ts';
-import { readAll } from './objects.ts';
+import { readAll, seeAll } from './objects.ts';
 import { TokenSession } from './session.ts';
 import { mac, signOne } from './sign.ts';
 import { unwrap, wrap } from './wrap.ts';
@@ -36,6 +36,7 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
   random: ({ bytes }) =>
     new Uint8Array(call('C_GenerateRandom', () => token.module.C_GenerateRandom(token.session, Buffer.alloc(bytes)))),
   read: () => readAll(token),
+  see: () => seeAll(token),
   findKeys: (order) => findKeys(token, order),
   generate: ({ record }) => makeKey(token, record),
   destroy({ id }) {
@@ -56,6 +57,7 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
   mac: (order) => mac(token, order),
   readCounter: ({ label }) => readTokenCounter(token, label),
   makeCounter: ({ label }) => makeTokenCounter(token, label),
+  removeCounter: ({ label }) => removeTokenCounter(token, label),
   raiseCounter: (order) => raiseTokenCounter(token, order),
   wrap: (order) => wrap(token, order),
   unwrap: (order) => unwrap(token, order),

@@ -14,26 +14,23 @@ import {
   verifySignature,
 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { MonotonicCounter } from '../counter/counter.ts';
-import type {
-  AgreementKeystore,
-  DerivingKeyInfo,
-  DerivingKeystore,
-  KeyAgreement,
-  KeyDeriver,
-  KeyInfo,
-  KeyWrapper,
-  WrappingKeyInfo,
-  WrappingKeystore,
-} from '../keystore.ts';
-import { isKeyId } from '../sealed-format.ts';
 import type { Pkcs11Configuration } from './configuration.ts';
 import { evidenceOf, requireKept } from './evidence.ts';
+import type {
+  SeenKey,
+  TokenAgreement,
+  TokenCounter,
+  TokenDeriver,
+  TokenDerivingKeyInfo,
+  TokenKeyInfo,
+  TokenWrapper,
+  TokenWrappingKeyInfo,
+} from './held-keys.ts';
 import type { Answer, KeyRef, Order, OrderKind, StoredKey, TokenFacts } from './orders.ts';
 import { TokenPool } from './pool.ts';
 import { spkiFromToken } from './public-key.ts';
 import { TokenRandom } from './random.ts';
-import { type KeyRecord, objectIdOf, parseRecord } from './record.ts';
+import { isKeyId, type KeyRecord, objectIdOf, parseRecord } from './record.ts';
 
 /** A sample of the token's random source is tested along with every so many signatures. */
 const SIGNATURES_PER_SAMPLE = 256;
@@ -46,7 +43,7 @@ const TRANSPORT_KEY = { shortest: 16, longest: 64 };
 interface Held {
   readonly record: KeyRecord;
   readonly ref: KeyRef;
-  readonly info: WrappingKeyInfo | DerivingKeyInfo | KeyInfo;
+  readonly info: TokenWrappingKeyInfo | TokenDerivingKeyInfo | TokenKeyInfo;
 }
 
 /**
@@ -54,7 +51,7 @@ interface Held {
  * There is no call that exports a key, and the keys' own attributes forbid it to everybody else.
  * REQ-KEY-STO-01, REQ-KEY-GEN-01, REQ-KEY-BAK-01
  */
-export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, DerivingKeystore {
+export class Pkcs11Keystore {
   readonly #pool: TokenPool;
   readonly #facts: TokenFacts;
   readonly #fips140: string;
@@ -74,7 +71,14 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
     this.#random = new TokenRandom((bytes) => pool.ask(() => ({ kind: 'random', bytes })));
   }
 
-  /** As `openPkcs11Keystore`. */
+  /**
+   * Opens a token: logs in once, tests its random source, reads every key of Keystead with its attributes. What else lies
+   * on the token is left alone and not seen. Afterwards the token may go away and come back: what is asked for meanwhile
+   * is refused with `keystore.token-absent`, and no restart is needed. REQ-KEY-STO-01, REQ-KEY-GEN-01
+   * @param pin the user PIN; stays with the caller. A copy is kept for connecting again, and wiped at `close`.
+   * @throws KeysteadError `keystore.pkcs11-unavailable`, `keystore.module-*`, `keystore.token-*`, `keystore.pin-*`,
+   *   `keystore.key-exposed`, `keystore.damaged`, `rng.unhealthy`.
+   */
   static async open(config: Pkcs11Configuration, pin: SecretBytes, clock: Clock): Promise<Pkcs11Keystore> {
     if (pin.length === 0) throw new KeysteadError('kdf.passphrase-empty', { field: 'PIN' });
     const { pool, facts } = await TokenPool.open(
@@ -92,23 +96,23 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
     }
   }
 
-  list(): KeyInfo[] {
+  list(): TokenKeyInfo[] {
     return this.#inOrder().flatMap(({ info }) => ('spki' in info ? [info] : []));
   }
 
-  wrappingKeys(): WrappingKeyInfo[] {
+  wrappingKeys(): TokenWrappingKeyInfo[] {
     return this.#inOrder().flatMap(({ info }) => (info.algorithm === 'AES-256' ? [info] : []));
   }
 
-  derivingKeys(): DerivingKeyInfo[] {
+  derivingKeys(): TokenDerivingKeyInfo[] {
     return this.#inOrder().flatMap(({ info }) => (info.algorithm === 'HMAC-SHA256' ? [info] : []));
   }
 
-  async generateDeriving(id: string, purpose: string): Promise<DerivingKeyInfo> {
-    return (await this.#make(id, 'derive', 'HMAC-SHA256', purpose)).info as DerivingKeyInfo;
+  async generateDeriving(id: string, purpose: string): Promise<TokenDerivingKeyInfo> {
+    return (await this.#make(id, 'derive', 'HMAC-SHA256', purpose)).info as TokenDerivingKeyInfo;
   }
 
-  deriver(id: string): KeyDeriver {
+  deriver(id: string): TokenDeriver {
     const { ref } = this.#key(id, 'derive');
     return {
       derive: async (label, context, length) => {
@@ -127,19 +131,19 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
     return !isPostQuantum(algorithm);
   }
 
-  async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo> {
+  async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<TokenKeyInfo> {
     if (isPostQuantum(algorithm)) {
       throw new KeysteadError('keystore.mechanism-unsupported', { field: 'algorithm', seen: algorithm });
     }
-    return (await this.#make(id, 'sign', algorithm, purpose)).info as KeyInfo;
+    return (await this.#make(id, 'sign', algorithm, purpose)).info as TokenKeyInfo;
   }
 
-  async generateAgreement(id: string, algorithm: 'P-256' | 'P-384', purpose: string): Promise<KeyInfo> {
-    return (await this.#make(id, 'agree', algorithm, purpose)).info as KeyInfo;
+  async generateAgreement(id: string, algorithm: 'P-256' | 'P-384', purpose: string): Promise<TokenKeyInfo> {
+    return (await this.#make(id, 'agree', algorithm, purpose)).info as TokenKeyInfo;
   }
 
-  async generateWrapping(id: string, purpose: string): Promise<WrappingKeyInfo> {
-    return (await this.#make(id, 'wrap', 'AES-256', purpose)).info as WrappingKeyInfo;
+  async generateWrapping(id: string, purpose: string): Promise<TokenWrappingKeyInfo> {
+    return (await this.#make(id, 'wrap', 'AES-256', purpose)).info as TokenWrappingKeyInfo;
   }
 
   signer(id: string): Signer {
@@ -159,7 +163,7 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
     return { keyAlgorithm, signatureAlgorithm, spki: ref.spki as DerSpki, sign, signBy };
   }
 
-  agreement(id: string): KeyAgreement {
+  agreement(id: string): TokenAgreement {
     const { ref, record } = this.#key(id, 'agree');
     const keyAlgorithm = record.algorithm as 'P-256' | 'P-384';
     return {
@@ -173,7 +177,7 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
     };
   }
 
-  wrapper(id: string): KeyWrapper {
+  wrapper(id: string): TokenWrapper {
     const { ref } = this.#key(id, 'wrap');
     return {
       algorithm: 'AES-256',
@@ -202,13 +206,39 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
     this.#keys.delete(id);
   }
 
+  /** What the token says of itself. */
+  get facts(): TokenFacts {
+    return this.#facts;
+  }
+
+  /** Asks the token afresh which keys of Keystead lie there, also records that a kill left without a key. */
+  async seen(): Promise<SeenKey[]> {
+    this.#requireOpen();
+    return this.#pool.ask(() => ({ kind: 'see' }));
+  }
+
+  /**
+   * As {@link destroy}, also for a record without a key, and for a key that is not there any more: a wipe may be repeated.
+   */
+  async erase(id: string): Promise<void> {
+    this.#requireOpen();
+    await this.#pool.ask(() => ({ kind: 'destroy', id }));
+    this.#keys.delete(id);
+  }
+
   close(): void {
     this.#closed = true;
     void this.#pool.close();
   }
 
+  /** As {@link close}, for whoever must know when the token has been left. */
+  async end(): Promise<void> {
+    this.#closed = true;
+    await this.#pool.close();
+  }
+
   /** A counter on this token; it ends with the keystore. */
-  counter(label: string): MonotonicCounter & { create(): Promise<void> } {
+  counter(label: string): TokenCounter {
     const ask = <Kind extends OrderKind>(order: Order<Kind>): Promise<Answer<Kind>> => {
       this.#requireOpen();
       return this.#pool.ask(() => order);
@@ -219,6 +249,7 @@ export class Pkcs11Keystore implements AgreementKeystore, WrappingKeystore, Deri
       read: async () => ask({ kind: 'readCounter', label }),
       raise: async (from, mark) => ask({ kind: 'raiseCounter', label, from, mark }),
       create: async () => ask({ kind: 'makeCounter', label }),
+      remove: async () => ask({ kind: 'removeCounter', label }),
       close: async () => {},
     };
   }

@@ -59,6 +59,8 @@ const PERHAPS_LOST: ReadonlySet<string> = new Set([
   'CKR_FUNCTION_FAILED',
   'CKR_OBJECT_HANDLE_INVALID',
   'CKR_KEY_HANDLE_INVALID',
+  'CKR_WRAPPING_KEY_HANDLE_INVALID',
+  'CKR_UNWRAPPING_KEY_HANDLE_INVALID',
 ]);
 
 /** How often a request is repeated on a new connection after this. */

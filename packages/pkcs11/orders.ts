@@ -1,7 +1,8 @@
 import type { ClassicalKeyAlgorithm, SignatureScheme } from '@keystead/core/crypto';
 import type { ErrorCode } from '@keystead/core/errors';
-import type { CounterReading } from '../counter/counter.ts';
+import type { CounterReading } from './counter.ts';
 import type { Refusal } from './errors.ts';
+import type { SeenKey } from './held-keys.ts';
 import type { PublicNumbers } from './public-key.ts';
 import type { KeyRecord } from './record.ts';
 
@@ -84,6 +85,8 @@ export interface Orders {
   random: { order: { readonly bytes: number }; answer: Uint8Array };
   /** Every record of Keystead on the token, with what stands there of its key. */
   read: { order: object; answer: StoredKey[] };
+  /** The same without attributes and values: which objects are there at this moment. */
+  see: { order: object; answer: SeenKey[] };
   /** Every private key of that name. */
   findKeys: { order: PersonKeyName; answer: FoundKey[] };
   generate: { order: { readonly record: KeyRecord }; answer: StoredKey };
@@ -100,6 +103,7 @@ export interface Orders {
   readCounter: { order: { readonly label: string }; answer: CounterReading };
   makeCounter: { order: { readonly label: string }; answer: undefined };
   raiseCounter: { order: { readonly label: string; readonly from: number; readonly mark: string }; answer: undefined };
+  removeCounter: { order: { readonly label: string }; answer: undefined };
   unwrap: { order: { readonly key: KeyRef; readonly wrapped: Uint8Array }; answer: Uint8Array };
 }
 export type OrderKind = keyof Orders;
