@@ -3,14 +3,22 @@ import { sha256 } from '@keystead/core/crypto';
 import { buildDelta, buildFilter, CarriedFilter, type FilterSource } from '@keystead/core/trust';
 import type { Bench } from './bench.ts';
 import { type Figure, figure } from './figure.ts';
+import { boundBytes, filterRoomFigures } from './filter-room.ts';
+import type { Rig } from './rig.ts';
 
 const COUNT = 1_000_000;
 const LOOK_UPS = 100_000;
 /** What is newly revoked from one filter to the next. */
 const NEWLY = 500;
 
-/** The revocation filter for a million certificates with 1% revoked: its size, how long it takes to build, and to ask. */
-export async function filterFigures(bench: Bench): Promise<Figure[]> {
+/** The revocation filter: by itself, and on its way through serve and keyd. */
+export const filterFigures = async (bench: Bench, rig: Rig): Promise<Figure[]> => [
+  ...alone(bench),
+  ...(await filterRoomFigures(bench, rig)),
+];
+
+/** The filter for a million certificates with 1% revoked: its size, how long it takes to build, and to ask. */
+function alone(bench: Bench): Figure[] {
   const count = bench.quick ? COUNT / 10 : COUNT;
   const revoked = count / 100;
   bench.note(`revocation filter: ${count} certificates, ${revoked} of them revoked`);
@@ -62,11 +70,4 @@ const serialOf = (index: number): Serial => `4${toHex(sha256(Buffer.from(String(
 function timed<T>(work: () => T): [result: T, seconds: number] {
   const started = performance.now();
   return [work(), (performance.now() - started) / 1000];
-}
-
-/** log2 of the number of ways to choose `revoked` of `count`, in bytes. */
-function boundBytes(count: number, revoked: number): number {
-  let bits = 0;
-  for (let n = 1; n <= revoked; n += 1) bits += Math.log2((count - revoked + n) / n);
-  return bits / 8;
 }

@@ -27,6 +27,16 @@ function read(files: readonly Uint8Array[], lines: readonly string[]): string[] 
   return stdout.trim().split('\n');
 }
 
+test('TEST-KEY-10 the reader in Python says what is not known of a factory yet', () => {
+  const issuer = issuerOf('factory');
+  const through = new Date(Date.UTC(2026, 11, 20));
+  const serials = [serialOf('a'), serialOf('b')];
+  const filter = buildFilter(sourceOf([[issuer, serials, new Set(serials.slice(0, 1)), through]]));
+  const begins = through.getTime() / 1000;
+  const asked = serials.flatMap((serial) => [0, 1].map((later) => `${issuer} ${serial} ${begins + later}`));
+  assert.deepEqual(read([filter], asked), ['1', '-', '0', '-']);
+});
+
 test('TEST-KEY-10 a reader in Python, written by the page alone, reads a filter and its deltas in every form [python3: Filter look-up]', () => {
   const [many, few, none, most] = ['many', 'few', 'none', 'most'].map(issuerOf);
   assert.ok(many && few && none && most);

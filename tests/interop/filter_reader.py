@@ -1,11 +1,15 @@
 """Reads a revocation filter by docs/filter.md alone, with nothing of Keystead: a second reader for the tests.
 
-usage: filter_reader.py FILTER... < lines of 'issuer-spki-sha256 serial'; prints 0, 1 or - (no such issuer) a line.
+usage: filter_reader.py FILTER... < lines of 'issuer-spki-sha256 serial [notBefore]'; prints 0, 1 or - a line: - for no
+such issuer, and for a certificate that is too new for what is known of its issuer (notBefore: seconds since 1970).
 """
 
 import hashlib
 import struct
 import sys
+
+
+through = {}
 
 
 def blocks_of(path):
@@ -26,7 +30,9 @@ def blocks_of(path):
         return salt, size, [int.from_bytes(take(length), "little") for _ in range(columns)]
 
     for _ in range(count):
-        issuer, inverted, form = take(32).hex(), take(1)[0], take(1)[0]
+        issuer, flags, form = take(32).hex(), take(1)[0], take(1)[0]
+        inverted = flags & 1
+        through[issuer] = struct.unpack(">Q", take(8) if flags & 2 else data[14:22])[0]
         if form == 0:
             blocks[issuer] = (inverted, form, None)
         elif form == 1:
@@ -66,6 +72,6 @@ def says(block, issuer, serial):
 
 files = [blocks_of(path) for path in sys.argv[1:]]
 for line in sys.stdin:
-    issuer, serial = line.split()
-    answers = [says(blocks[issuer], issuer, serial) for blocks in files if issuer in blocks]
+    issuer, serial, *begins = line.split()
+    answers = [] if begins and int(begins[0]) > through.get(issuer, 0) else [says(blocks[issuer], issuer, serial) for blocks in files if issuer in blocks]
     print("-" if not answers else sum(answers) % 2)

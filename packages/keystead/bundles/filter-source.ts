@@ -70,14 +70,22 @@ export async function collectSource(from: From, rule: NonNullable<TrustPolicy['f
     if (!recorded || from.whole) await told((page) => keyd.trustSerials(page), issuer, take);
     commissioned.forEach(take);
     const revoked = new PackedSerials();
+    const unseen = new Set<Serial>();
     await told(
       (page) => keyd.trustRevocations(page),
       issuer,
       (serial) => {
         revoked.add(serial);
-        take(serial);
+        unseen.add(serial);
       },
     );
+    let looked = 0;
+    for (const serial of serials) {
+      unseen.delete(serial);
+      looked += 1;
+      if (looked % PAGE === 0) await turn();
+    }
+    unseen.forEach(take);
     listed.push({
       ...{ issuerSpkiSha256: spkiSha256, serials: serials.pieces, revoked: revoked.pieces, count },
       through: through?.getTime(),

@@ -3,8 +3,14 @@ import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { filterBackdateSeconds, type TrustPolicy, trustPolicy } from '@keystead/core/lifecycle';
 import { CarriedFilter, decodeFilter, type FilterFile, filterSha256 } from '@keystead/core/trust';
-import type { KeydContext } from './context.ts';
-import { commissionedBy, type FilteredIssuer, filteredIssuers, issuedBy, listedOf } from './filtered.ts';
+import {
+  commissionedBy,
+  type FilteredIssuer,
+  type FilterKnowledge,
+  filteredIssuers,
+  issuedBy,
+  listedOf,
+} from './filtered.ts';
 
 /** As many are looked up before others have a turn: a millisecond or two. */
 const AT_ONCE = 500;
@@ -35,7 +41,7 @@ type FilterRule = NonNullable<TrustPolicy['filter']>;
  * @throws KeysteadError `trust-bundle.filter-refused` with what is wrong, `filter.malformed`, `filter.base-differs`.
  */
 export async function checkFilter(
-  keyd: KeydContext,
+  keyd: FilterKnowledge,
   files: readonly Uint8Array[],
   before: number,
   now: Date,
@@ -121,7 +127,7 @@ function requireKnown({ date, through, blocks }: FilterFile, { id, spki, known }
 }
 
 async function compare(
-  keyd: KeydContext,
+  keyd: FilterKnowledge,
   carried: CarriedFilter,
   { id, spki }: FilteredIssuer,
   date: number,

@@ -12,6 +12,12 @@ import type { KeydContext } from './context.ts';
 
 type FilterRule = NonNullable<TrustPolicy['filter']>;
 
+/** What of keyd a filter is held against. */
+export type FilterKnowledge = Pick<KeydContext, 'policy' | 'state'> & {
+  readonly hierarchy: Pick<KeydContext['hierarchy'], 'issuers'>;
+  readonly policies: Pick<KeydContext['policies'], 'founding' | 'steps'>;
+};
+
 /** A key whose certificates a filter covers. */
 export interface FilteredIssuer {
   readonly id: ListedIssuer;
@@ -40,7 +46,7 @@ const IDEVID = 'idevid';
  * Whose certificates a filter covers: every key of each CA of the policy, and with the CA of IDevIDs the sub-CAs of the
  * factories, which make those too. REQ-KEY-REV-04
  */
-export function filteredIssuers(keyd: KeydContext, { issuers }: FilterRule): FilteredIssuer[] {
+export function filteredIssuers(keyd: FilterKnowledge, { issuers }: FilterRule): FilteredIssuer[] {
   const own = keyd.hierarchy.issuers
     .filter(({ ca }) => issuers.includes(ca))
     .map(({ id, certificate }) => ({ id, spki: spkiSha256(readCertificate(certificate).spki) }));
@@ -57,7 +63,7 @@ export function filteredIssuers(keyd: KeydContext, { issuers }: FilterRule): Fil
 }
 
 /** By how much IDevIDs are dated back at the most: a node works by an older policy until it hears of the next. */
-function idevidBackdateSeconds({ policies: { founding, steps } }: KeydContext): number {
+function idevidBackdateSeconds({ policies: { founding, steps } }: FilterKnowledge): number {
   const all = [founding.policy, ...steps.map(({ file }) => file.policy)];
   return Math.max(...all.map((policy) => profileOf(policy, IDEVID).validity.backdateSeconds));
 }
@@ -67,7 +73,7 @@ function idevidBackdateSeconds({ policies: { founding, steps } }: KeydContext): 
  * not among them, since they begin later. Of a factory by when its node says that it made them.
  * @param from 0, or where the last one stood and one more.
  */
-export function* issuedBy(keyd: KeydContext, issuer: ListedIssuer, span: Span, from = 0): Generator<Placed> {
+export function* issuedBy(keyd: FilterKnowledge, issuer: ListedIssuer, span: Span, from = 0): Generator<Placed> {
   const factory = factoryOfIssuer(issuer);
   if (factory === undefined) {
     yield* keyd.state.issued(issuer, span, from);
@@ -85,7 +91,7 @@ export function* issuedBy(keyd: KeydContext, issuer: ListedIssuer, span: Span, f
  * Certificates of keyd's own CAs that stand in no record of the front end: those of the CAs and evidence keys of
  * factories. They stand in commissions.
  */
-export function* commissionedBy(keyd: KeydContext, issuer: ListedIssuer, span: Span): Generator<Serial> {
+export function* commissionedBy(keyd: FilterKnowledge, issuer: ListedIssuer, span: Span): Generator<Serial> {
   for (const { acts } of keyd.state.factories.all()) {
     for (const { act, certified } of acts) {
       // At a close it has those that it had.
@@ -105,7 +111,12 @@ export function* commissionedBy(keyd: KeydContext, issuer: ListedIssuer, span: S
  * no journal of keyd's, since a restore forgot that it was issued, is taken for one that has not ended. What is listed
  * meanwhile is not among them.
  */
-export function* listedOf(keyd: KeydContext, issuer: ListedIssuer, endingAfter: number, from = 0): Generator<Placed> {
+export function* listedOf(
+  keyd: FilterKnowledge,
+  issuer: ListedIssuer,
+  endingAfter: number,
+  from = 0,
+): Generator<Placed> {
   const { state } = keyd;
   if (from < HOLDS_FROM)
     for (const placed of state.lists(issuer).revoked.listed(from))

@@ -38,7 +38,7 @@ export function buildBlock(issued: IssuedSerials): Block {
   const { issuerSpkiSha256 } = issued;
   const answered = new Answered(issued);
   const inverted = answered.count(true) > answered.count(false);
-  const listed = [...answered.those(!inverted)];
+  const listed = [...new Set(answered.those(!inverted))];
   const others = new Others(answered, inverted);
   const block = { issuerSpkiSha256, inverted, form: formOf(new CertificateHash(issuerSpkiSha256), listed, others) };
   const reader = new BlockReader(block);
@@ -143,9 +143,9 @@ function some(serials: Iterable<Serial>, matches: (serial: Serial) => boolean): 
 function ribbonsOf(hash: CertificateHash, listed: readonly Serial[], others: Others) {
   const columns = bestColumns(listed.length, others.length);
   const approximate = approximateLevel(hash, listed, others, columns);
-  const passed: Serial[] = [];
-  for (const serial of others) if (passes(hash, approximate, serial)) passed.push(serial);
-  return { kind: 'ribbon' as const, approximate, exact: exactLevel(hash, listed, passed) };
+  const passed = new Set<Serial>();
+  for (const serial of others) if (passes(hash, approximate, serial)) passed.add(serial);
+  return { kind: 'ribbon' as const, approximate, exact: exactLevel(hash, listed, [...passed]) };
 }
 
 /** How many columns make both levels together shortest. */

@@ -49,7 +49,10 @@ export class TrustBed {
     this.#began = this.now;
   }
 
-  static async make(trust: Partial<typeof TRUST> = {}): Promise<TrustBed> {
+  static async make(
+    trust: Partial<typeof TRUST> = {},
+    more: Parameters<typeof KeydBed.make>[0] = {},
+  ): Promise<TrustBed> {
     const people = { ca: makeKey(), amy: makeKey(), ben: makeKey() };
     const others = (Object.keys(people) as Person[]).map((name) => ({
       name,
@@ -57,7 +60,7 @@ export class TrustBed {
       spki: people[name].spki,
     }));
     const keyd = await KeydBed.make(
-      { trust: { ...TRUST, ...trust }, lifetimes: { ldevid: { seconds: 30 * DAY, backdateSeconds: 300 } } },
+      { trust: { ...TRUST, ...trust }, lifetimes: { ldevid: { seconds: 30 * DAY, backdateSeconds: 300 } }, ...more },
       undefined,
       others,
     );

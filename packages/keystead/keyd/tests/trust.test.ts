@@ -24,6 +24,8 @@ const code = (expected: string, seen?: RegExp) => (error: unknown) => {
 };
 
 let bed: TrustBed;
+/** One that a backup was restored to. */
+let another: TrustBed | undefined;
 /** What serve knows of the certificates. */
 const certificates: { issuer: string; serial: Serial; revoked: boolean }[] = [];
 const client = () => bed.keyd.client;
@@ -53,7 +55,10 @@ async function revoke(serial: Serial, reason: 'keyCompromise' | 'certificateHold
 before(async () => {
   bed = await TrustBed.make();
 });
-after(() => bed.keyd.remove());
+after(async () => {
+  await bed.keyd.remove();
+  await another?.keyd.remove();
+});
 
 test('TEST-KEY-10 before the first order keyd signs no bundle, whatever filter it is given', async () => {
   await assert.rejects(refresh(), code('trust-bundle.none'));
@@ -343,44 +348,75 @@ test('a key that is compromised signs no bundle; where no other is believed ther
 
 test('TEST-KEY-10 after a restore versions jump, nothing of before is signed anew, and the quorum decides again', async () => {
   const own = await TrustBed.make();
-  try {
-    const filter = async () => [await own.filter([])];
-    const statements = await own.approved(await own.order(1, await own.content()));
-    await own.keyd.client.signTrustBundle({ statements, filter: await filter(), requestId: 'a' });
-    await own.keyd.stop();
-    const path = join(own.keyd.dir, 'journal');
-    const lines = readFileSync(path, 'utf8');
-    own.keyd.clock.set(new Date(own.keyd.clock.now().getTime() + 3_700_000));
-    const restored = {
-      n: lines.trimEnd().split('\n').length + 1,
-      time: own.keyd.clock.now().toISOString(),
-      kind: 'restored',
-      backupId: 'ab',
-      manifestSha256: 'ab',
-      custodians: ['cleo'],
-      log: { backup: 0, restored: 0, newestSeen: 0 },
-      acceptedLoss: false,
-      crlNumbers: {},
-      refused: [],
+  another = own;
+  const filter = async () => [await own.filter([])];
+  const statements = await own.approved(await own.order(1, await own.content()));
+  await own.keyd.client.signTrustBundle({ statements, filter: await filter(), requestId: 'a' });
+  await own.keyd.stop();
+  const path = join(own.keyd.dir, 'journal');
+  const lines = readFileSync(path, 'utf8');
+  own.keyd.clock.set(new Date(own.keyd.clock.now().getTime() + 3_700_000));
+  const restored = {
+    n: lines.trimEnd().split('\n').length + 1,
+    time: own.keyd.clock.now().toISOString(),
+    kind: 'restored',
+    backupId: 'ab',
+    manifestSha256: 'ab',
+    custodians: ['cleo'],
+    log: { backup: 0, restored: 0, newestSeen: 0 },
+    acceptedLoss: false,
+    crlNumbers: {},
+    refused: [],
+  };
+  writeFileSync(path, `${lines}${JSON.stringify(restored)}\n`);
+  await own.keyd.start();
+  await assert.rejects(
+    own.keyd.client.signTrustBundle({ statements: [], filter: await filter(), requestId: 'b' }),
+    code('trust-order.before-restore'),
+  );
+  own.keyd.clock.set(new Date(own.keyd.clock.now().getTime() + 5_000));
+  const again = await own.approved(await own.order(2, await own.content({ signers: (await own.content()).signers })));
+  const made = await own.keyd.client.signTrustBundle({ statements: again, filter: await filter(), requestId: 'c' });
+  assert.equal(made.version, Math.floor(Date.parse(restored.time) / 1000));
+  // The same backup once more, when bundles were out that were signed since its first restore.
+  const later = new Date(Date.parse(restored.time) + 7_200_000).toISOString();
+  const second = new TrustBundles();
+  for (const entry of readJournal(path).entries.slice(0, restored.n - 1)) second.replay(entry);
+  second.skip(later);
+  assert.ok(second.nextVersion > made.version);
+  assert.equal(fromHex(made.sha256).length, 32);
+});
+
+test('TEST-KEY-10 a bundle of every role, eight names with three pins each and eight products stays below 4 KiB; one beyond the budget is refused by name, and nothing is signed', async () => {
+  const own = another;
+  assert.ok(own);
+  const content = await own.content();
+  const [[anchor], [pinned], [product]] = [content.anchors, content.pins, content.firmware];
+  assert.ok(anchor && pinned && product);
+  const [signed] = (await own.keyd.client.trustBundles({ after: 0, limit: 100 })).bundles.slice(-1);
+  const order = async (names: number) => {
+    const more = (n: number) => ({
+      role: `service-number-${n}`,
+      keys: pinned.keys.map((key) => ({ ...key, spkiSha256: pin(`${n} ${key.use}`) })),
+    });
+    const full = {
+      ...content,
+      anchors: (['server', 'device', 'firmware'] as const).map((role) => ({ ...anchor, role })),
+      pins: [...content.pins, ...Array.from({ length: names - 1 }, (_, n) => more(n))],
+      firmware: [
+        ...content.firmware,
+        ...Array.from({ length: 7 }, (_, n) => ({
+          ...product,
+          product: `infusion-pump-${n}`,
+          signers: [pin(`now ${n}`), pin(`next ${n}`)],
+        })),
+      ],
     };
-    writeFileSync(path, `${lines}${JSON.stringify(restored)}\n`);
-    await own.keyd.start();
-    await assert.rejects(
-      own.keyd.client.signTrustBundle({ statements: [], filter: await filter(), requestId: 'b' }),
-      code('trust-order.before-restore'),
-    );
-    own.keyd.clock.set(new Date(own.keyd.clock.now().getTime() + 5_000));
-    const again = await own.approved(await own.order(2, await own.content({ signers: (await own.content()).signers })));
-    const made = await own.keyd.client.signTrustBundle({ statements: again, filter: await filter(), requestId: 'c' });
-    assert.equal(made.version, Math.floor(Date.parse(restored.time) / 1000));
-    // The same backup once more, when bundles were out that were signed since its first restore.
-    const later = new Date(Date.parse(restored.time) + 7_200_000).toISOString();
-    const second = new TrustBundles();
-    for (const entry of readJournal(path).entries.slice(0, restored.n - 1)) second.replay(entry);
-    second.skip(later);
-    assert.ok(second.nextVersion > made.version);
-    assert.equal(fromHex(made.sha256).length, 32);
-  } finally {
-    await own.keyd.remove();
-  }
+    const statements = await own.approved(await own.order(3, full));
+    return own.keyd.client.signTrustBundle({ statements, filter: [await own.filter([])], requestId: `${names}` });
+  };
+  await assert.rejects(order(16), code('trust-bundle.too-large', /bytes of 4096/));
+  assert.equal((await own.keyd.client.trustStatus()).latest?.version, signed?.version);
+  const { bundle } = await order(8);
+  assert.ok(bundle.length > 2800 && bundle.length <= 4096, String(bundle.length));
 });
