@@ -46,7 +46,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 18, name: 'trust bundles, and what devices go by', statements: trustBundles },
   { version: 19, name: 'rotation campaigns', statements: rotationCampaigns },
   { version: 20, name: 'how far rotation campaigns are', statements: rotationCounts },
-  { version: 22, name: 'certificates that have not ended', statements: livingCertificates },
+  { version: 21, name: 'certificates that have not ended', statements: livingCertificates },
 ];
 
 function firstSchema({
