@@ -23,7 +23,7 @@ export function exportRecords(deps: ProvisioningDeps): Promise<void> {
       const files = rows.flatMap(({ deviceId, record, signature }) => pair(`${deviceId}.yaml`, record, signature));
       await durableWriteAll(recordsDirectory, new Map(files), 0o644);
       await store.commit((tx) => {
-        for (const { deviceId } of rows) tx.recordExported(deviceId, clock.now().getTime());
+        for (const { deviceId, signature } of rows) tx.recordExported(deviceId, signature, clock.now().getTime());
       });
     }
   });

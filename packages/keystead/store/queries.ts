@@ -170,8 +170,13 @@ export function compileQueries(dialect: Dialect) {
         .orderBy('device_id')
         .limit(a.count),
     ),
-    recordExported: query<{ deviceId: string; exportedAt: number }>()((q, a) =>
-      q.updateTable('provisioning_record').set({ exported_at: a.exportedAt }).where('device_id', '=', a.deviceId),
+    /** Only the record that was written: another may have taken its place meanwhile, and is no file yet. */
+    recordExported: query<{ deviceId: string; signature: Uint8Array; exportedAt: number }>()((q, a) =>
+      q
+        .updateTable('provisioning_record')
+        .set({ exported_at: a.exportedAt })
+        .where('device_id', '=', a.deviceId)
+        .where('signature', '=', a.signature),
     ),
     insertEvidence: query<rows.Evidence>()((q, a) => q.insertInto('evidence').values(rows.evidenceColumns(a))),
     evidence: query<{ deviceId: string }>()((q, a) =>

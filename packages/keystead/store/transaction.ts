@@ -156,8 +156,9 @@ export class Tx extends Reader {
     this.statements.insertRecord.run(row);
   }
 
-  recordExported(deviceId: string, exportedAt: number): void {
-    this.statements.recordExported.run({ deviceId, exportedAt });
+  /** Takes note that the record of this signature is a file; one that has taken its place since is not. */
+  recordExported(deviceId: string, signature: Uint8Array, exportedAt: number): void {
+    this.statements.recordExported.run({ deviceId, signature, exportedAt });
   }
 
   insertEvidence(row: Evidence): void {
