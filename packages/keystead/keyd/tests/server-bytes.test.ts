@@ -30,7 +30,7 @@ test('keyd reads no more than so many bytes of requests ahead, of all connection
     throw new KeysteadError('tuf.not-in-policy', { field: 'repository' });
   };
   const context: KeydContext = Object.assign(Object.create(KeydContext.prototype), {
-    ...{ state: { tuf: { queue: { through } } }, turnstile: new Turnstile(), underWay: new UnderWay() },
+    ...{ state: { tuf: { queue: { through } }, restored: {} }, turnstile: new Turnstile(), underWay: new UnderWay() },
   });
   const log = pino({ level: 'silent' });
   const server = new KeydServer(context, {
@@ -53,7 +53,12 @@ test('keyd reads no more than so many bytes of requests ahead, of all connection
     );
     // Each is 5.6 MB: six are 32 MiB, and each connection may have one more in hand.
     let before = -1;
+    let answered = false;
+    void Promise.race(asked).then(() => {
+      answered = true;
+    });
     while (begun < 6 || begun !== before) {
+      assert.ok(!answered, 'an answer before the gate is open');
       before = begun;
       await pause(200);
     }
