@@ -44,8 +44,7 @@ export class RevocationOrders {
    * @param now milliseconds since 1970.
    */
   takeAlone(wanted: number, { certificates, seconds }: RevocationsAlone, now: number): number {
-    const since = now - seconds * 1000;
-    const lately = this.#alone.reduce((sum, { at, count }) => (at > since ? sum + count : sum), 0);
+    const lately = this.#aloneSince(now - seconds * 1000);
     const taken = Math.max(0, Math.min(wanted, certificates - lately));
     if (taken > 0) this.#add(now, taken);
     return taken;
@@ -60,6 +59,17 @@ export class RevocationOrders {
       left -= back;
       if (last.count === 0) this.#alone.pop();
     }
+  }
+
+  /** From the newest back: what is older than the policy looks at is a year of minutes. */
+  #aloneSince(since: number): number {
+    let sum = 0;
+    for (let index = this.#alone.length - 1; index >= 0; index -= 1) {
+      const { at, count } = this.#alone[index] ?? { at: since, count: 0 };
+      if (at <= since) break;
+      sum += count;
+    }
+    return sum;
   }
 
   /** Those of one minute are one number. */

@@ -221,6 +221,8 @@ function allowedAlone(
     if (limit === 'none') return false;
     const taken = state.revocationOrders.takeAlone(1, limit, now.getTime());
     alone += taken;
+    // Nothing comes back while this list is gone through: the rest is not counted again one by one.
+    if (taken === 0) limits.set(given, 'none');
     return taken === 1;
   });
   return { allowed, alone };
