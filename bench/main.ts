@@ -5,6 +5,7 @@ import { crlFigures } from './crl.ts';
 import { enrolFigures } from './enrol.ts';
 import { type Figure, formatFigures } from './figure.ts';
 import { filterFigures } from './filter.ts';
+import { firmwareFigures } from './firmware.ts';
 import { issueFigures } from './issue.ts';
 import { moduliFigures } from './moduli.ts';
 import { ocspFigures } from './ocsp.ts';
@@ -20,6 +21,7 @@ const PARTS: Readonly<Record<string, (bench: Bench, rig: Rig) => Promise<Figure[
   provision: provisionFigures,
   filter: filterFigures,
   sign: signFigures,
+  firmware: firmwareFigures,
   enrol: enrolFigures,
   ocsp: ocspFigures,
   issue: issueFigures,
