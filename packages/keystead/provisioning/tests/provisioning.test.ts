@@ -68,6 +68,24 @@ const recordPath = (deviceId: string): string => join(bed.keyd.rehearsal.layout.
 const evidencePath = (deviceId: string): string =>
   join(bed.keyd.rehearsal.layout.evidence, `${deviceId}.decommission.yaml`);
 
+test('TEST-KEY-18 a record that takes the place of another while that one is written is a file as well, before anybody is answered', async () => {
+  const [deviceId, next] = ['KS-0071', 'KS-0072'];
+  await bed.provisioning.provisionUnit(await unit(deviceId));
+  const { store } = bed;
+  const before = store.read((records) => records.provisioningRecord(deviceId)) ?? assert.fail('no record');
+  const { exportedAt: _exportedAt, ...row } = before;
+  const replaced = { ...row, record: `${row.record}# again\n`, signature: Buffer.from('another signature') };
+  await store.commit((tx) => tx.reconciliation.replaceRecord(replaced));
+  // What a round notes that began before: the file that it wrote is that of the old one.
+  await store.commit((tx) => tx.recordExported(deviceId, before.signature, bed.clock.now().getTime()));
+  await bed.provisioning.provisionUnit(await unit(next));
+  assert.equal(readFileSync(recordPath(deviceId), 'utf8'), replaced.record);
+  assert.deepEqual(
+    store.read((records) => records.unexportedRecords(1)),
+    [],
+  );
+});
+
 test('a batch is opened once; the same ticket again changes nothing, a forged one is refused', async () => {
   const ticket = await bed.keyd.ticket({ id: 'batch-2' });
   const order = { ticket, actor: lin, requestId: 'open' };
