@@ -18,18 +18,18 @@ export class UnderWay {
 
   /**
    * Runs an operation of a request; operations without one are not told of.
-   * @param at the latest time that was seen, milliseconds since 1970.
+   * @param at the latest time that was seen, milliseconds since 1970; undefined of one that dates no certificate.
    */
-  async during<T>(params: object, at: number, work: () => Promise<T>): Promise<T> {
+  async during<T>(params: object, at: number | undefined, work: () => Promise<T>): Promise<T> {
     const requestId = 'requestId' in params ? String(params.requestId) : undefined;
     if (requestId === undefined) return work();
     this.#requests.set(requestId, (this.#requests.get(requestId) ?? 0) + 1);
-    const begun = { at };
-    this.#began.add(begun);
+    const begun = at === undefined ? undefined : { at };
+    if (begun !== undefined) this.#began.add(begun);
     try {
       return await work();
     } finally {
-      this.#began.delete(begun);
+      if (begun !== undefined) this.#began.delete(begun);
       const left = (this.#requests.get(requestId) ?? 1) - 1;
       if (left === 0) this.#requests.delete(requestId);
       else this.#requests.set(requestId, left);

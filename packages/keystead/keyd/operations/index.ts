@@ -99,6 +99,9 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
 /** These change what the others go by, and see to it themselves that none is under way. */
 const ALONE: ReadonlySet<OperationName> = new Set<OperationName>(['changePolicy', 'recount']);
 
+/** Makes no certificate, and asks since when one may be under way: were it one of them, its own unit would be left out. */
+const DATES_NOTHING: ReadonlySet<OperationName> = new Set<OperationName>(['signConsignment']);
+
 /**
  * Checks the form of an operation's parameters and carries it out. Whatever it signed is durable when it resolves.
  * @throws KeysteadError `request.malformed` with the field; `restore.pending`; what the operation throws.
@@ -114,7 +117,7 @@ export async function operate<Op extends OperationName>(
     throw new KeysteadError('request.malformed', { ...firstIssue(parsed.error, 'params'), cause: parsed.error });
   }
   const work = (): Promise<Result<Op>> => WORK[op](keyd, parsed.data as Params<Op>);
-  return keyd.underWay.during(parsed.data, keyd.state.lastTime, () =>
+  return keyd.underWay.during(parsed.data, DATES_NOTHING.has(op) ? undefined : keyd.state.lastTime, () =>
     ALONE.has(op) ? work() : keyd.turnstile.through(work),
   );
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { KeysteadError } from '@keystead/core/errors';
-import { parseReceipt, signResolution } from '@keystead/core/lifecycle';
+import { parseConsignment, parseReceipt, signResolution } from '@keystead/core/lifecycle';
 import { DomainBed, makeKey } from '../../authority/tests/bed.ts';
 import { CommissionedNode } from './commissioned-node.ts';
 
@@ -30,6 +30,11 @@ test('TEST-KEY-17 units of a factory come into the records of headquarters once,
   await assert.rejects(hq.keyd.enrol('KS-0001', made.certificate), code('requester.not-reconciled'));
   const parcel = await berlin.parcel(1);
   assert.equal((await berlin.parcel(1)).consignment, parcel.consignment, 'the same number is the same consignment');
+  const { completeUntil, units } = parseConsignment(parcel.consignment).content;
+  assert.ok(
+    Date.parse(completeUntil ?? '') >= Date.parse(units.at(-1)?.at ?? ''),
+    'it covers the newest unit that it tells',
+  );
   const first = await hq.provisioning.takeParcel(parcel, 'exchange-1');
   const again = await hq.provisioning.takeParcel(parcel, 'exchange-2');
   assert.deepEqual([first.taken, first.repeated, again.repeated], [1, false, true]);
