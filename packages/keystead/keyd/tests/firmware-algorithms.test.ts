@@ -101,6 +101,11 @@ test('a key whose signatures are over another hash than the content is refused b
     const parameters = format === 'mcuboot' ? { version: '9.0.0', 'header-size': '0x200' } : undefined;
     await assert.rejects(signImage(bed, format, bytes, [id], { parameters }), { code: 'firmware.key-unsuitable' }, id);
   }
+  // Each signs it alone; an image with both is one that no bootloader takes.
+  const together = signImage(bed, 'mcuboot', firmware, ['rsa-pss', 'p-384-own'], {
+    parameters: { version: '9.0.0', 'header-size': '0x200' },
+  });
+  await assert.rejects(together, { code: 'firmware.key-unsuitable', message: /rsa-pss, .* and p-384-own, / });
   assert.equal(await counted(), before);
 });
 
