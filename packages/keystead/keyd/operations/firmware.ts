@@ -84,6 +84,8 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
         ...(passkeys.length === 0 ? {} : { passkeys: [...passkeys] }),
         requestId: params.requestId,
       };
+      // Once more: an order about a key, which stands in another queue, may have had the same number meanwhile.
+      keyd.state.passkeys.require(passkeys);
       keyd.state.passkeys.take(passkeys);
       await keyd.journal.append(entry);
       firmware.take(entry);
