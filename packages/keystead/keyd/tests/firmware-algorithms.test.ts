@@ -71,6 +71,20 @@ test('TEST-KEY-22 each key is certified by the founding for itself, and openssl 
   }
 });
 
+test('who says what a key was used for names the signature that the policy has for it: a word left out would make it another one for ever', async () => {
+  const said = async (signature: 'RSASSA-PSS-SHA256' | null) => {
+    const statements = await bed.keyStatements('rsa-pss', 'resume', ['pia'], { used: { orders: 3, signature } });
+    return bed.keyd.client.orderFirmwareKey({ statements, requestId: 'resume' });
+  };
+  const scope = {
+    code: 'firmware-key.scope',
+    message: /used\.signature.*none, where the policy has RSASSA-PSS-SHA256/,
+  };
+  await assert.rejects(said(null), scope);
+  // That one goes on to what is refused next: the key is not suspended.
+  await assert.rejects(said('RSASSA-PSS-SHA256'), { code: 'key.transition-forbidden' });
+});
+
 for (const id of ['rsa-3072', 'rsa-4096', 'p-384'] as const) {
   test(`TEST-KEY-22 a detached signature that keyd makes by ${id} is one to openssl cms with the signing root as its anchor [openssl: CMS verify ${id}]`, async () => {
     const { signed } = await signImage(bed, 'cms', firmware, [id]);
