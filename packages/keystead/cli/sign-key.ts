@@ -69,7 +69,9 @@ function proposeCommand(change: FirmwareKeyChange, does: string): Command {
       'after',
       `\nExample:\n  $ keystead sign key ${change} pump-1 --reason 'found on a laptop' --out key.statements`,
     )
-    .action(async (key: string, options: ProposeOptions) => {
+    .action(async (key: string, options: ProposeOptions, own: Command) => {
+      if (options.signature !== undefined && options.used === undefined)
+        own.error('error: --signature goes with --used');
       if (existsSync(options.out)) throw new KeysteadError('approval.proposal-exists', { field: options.out });
       const text = await asSigningOperator(options, async (client, signer) => {
         const order = await orderOf(client, key, change, options);

@@ -15,7 +15,7 @@ export class PasskeyCounters {
     if (entry.kind === 'firmware-order' || entry.kind === 'firmware-key') this.take(entry.passkeys ?? []);
   }
 
-  /** Remembers uses that were judged. */
+  /** Remembers uses, of verified statements alone: those of an order to kill a key are taken without being judged. */
   take(uses: readonly PasskeyUse[]): void {
     for (const use of uses) {
       const known = this.#uses.get(use.credential) ?? new Map<number, PasskeyUse>();

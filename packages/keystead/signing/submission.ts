@@ -3,7 +3,6 @@ import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   claimDifference,
-  type FirmwareFormat,
   type FirmwareFormatName,
   type FirmwareReading,
 } from '@keystead/core/firmware';
@@ -14,8 +13,8 @@ import {
   firmwareKeyOf,
   firmwareLine,
   firmwareQuorum,
-  firmwareScheme,
   type Policy,
+  requireSuitableKeys,
 } from '@keystead/core/lifecycle';
 import type { BlobStore } from './blob-store.ts';
 import type { SigningDeps } from './deps.ts';
@@ -79,7 +78,11 @@ export class Submissions {
     firmwareQuorum(policy, asked);
     const keys = asked.keys ?? keysFor(policy, asked);
     const format = this.#deps.formatOf(asked.format);
-    requireSuitable(policy, keys, format);
+    // A key that the policy has not is keyd's to refuse.
+    requireSuitableKeys(
+      (policy.firmware?.keys ?? []).filter(({ id }) => keys.includes(id)),
+      format,
+    );
     await using image = await this.#files.read(asked.image.sha256);
     await image.verify();
     const scan = await requireNoPrivateKey(this.#files.path(image.sha256));
@@ -139,23 +142,4 @@ export class Submissions {
 function keysFor(policy: Policy, asked: Submission): string[] {
   const { keys } = firmwareLine(policy, asked);
   return keys.filter((id) => firmwareKeyOf(policy, id).formats.includes(asked.format));
-}
-
-/**
- * Found here and not after people have approved, by keyd or when the image is put together. A key that the policy has
- * not is keyd's to refuse.
- * @throws KeysteadError `firmware.key-unsuitable` with the key, or with those that do not go together.
- */
-function requireSuitable({ firmware }: Policy, keys: readonly string[], format: FirmwareFormat): void {
-  const { name, signedBy, signedTogether } = format;
-  const used = (firmware?.keys ?? []).flatMap((key) => {
-    if (!keys.includes(key.id)) return [];
-    return [{ id: key.id, algorithm: key.algorithm, scheme: firmwareScheme(key) }];
-  });
-  const unfit = used.filter((key) => signedBy?.(key) === false);
-  const wrong = unfit.length === 0 && signedTogether?.(used) === false ? used : unfit.slice(0, 1);
-  if (wrong.length === 0) return;
-  const said = wrong.map(({ id, algorithm, scheme }) => `${id}, ${algorithm} by ${scheme}`).join(', and ');
-  const seen = `${said}, for ${name}${wrong.length > 1 ? ', where no reader takes both' : ''}`;
-  throw new KeysteadError('firmware.key-unsuitable', { field: 'keys', seen });
 }

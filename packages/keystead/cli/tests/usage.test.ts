@@ -29,6 +29,8 @@ test('words of a command line that do not fit are told by the command that finds
   refused(['tuf', 'targets', '--repository', dir, '--add', 'u-boot.bin', '--out', out], 2, /--add takes PATH=FILE/);
   refused(['tuf', 'root', '--out', out], 2, /--root-key is missing/);
   refused(request(image, '--token-fd', '0'), 2, /--token-fd takes --url and --anchor/);
+  const resume = ['sign', 'key', 'resume', 'pump-1', '--signature', 'RSASSA-PSS-SHA256', '--reason', 'r', '--out', out];
+  refused(resume, 2, /--signature goes with --used/);
 });
 
 test('a file descriptor that is not open is told by its option and number', () => {

@@ -68,13 +68,21 @@ export function orderFirmwareKey(
 }
 
 /**
- * What was forgotten is said by those who bring the key back, and agrees with what is known.
+ * What was forgotten is said by those who bring the key back, and agrees with what is known and with the policy in force:
+ * a key signs by one scheme for all of its life, and a word left out must not make that another one for ever.
  * @throws KeysteadError `firmware-key.uses-unknown`, `firmware-key.scope`.
  */
 function requireUsed(keyd: KeydContext, { key: id, spkiSha256, used }: FirmwareKeyOrder & { change: 'resume' }): void {
   const key = keyd.policy.firmware?.keys.find((one) => one.id === id);
-  if (used !== undefined && used.orders > 0) keyd.state.firmware.requireScheme(spkiSha256, used.signature ?? undefined);
-  else if (used === undefined && key !== undefined) requireKnownUses(keyd, key, spkiSha256);
+  if (used === undefined) {
+    if (key !== undefined) requireKnownUses(keyd, key, spkiSha256);
+    return;
+  }
+  if (used.orders === 0) return;
+  keyd.state.firmware.requireScheme(spkiSha256, used.signature ?? undefined);
+  if (key === undefined || (key.signature ?? null) === used.signature) return;
+  const seen = `${used.signature ?? 'none'}, where the policy has ${key.signature ?? 'none'} for ${id}`;
+  throw new KeysteadError('firmware-key.scope', { field: 'used.signature', seen });
 }
 
 function requireAfterRestore(keyd: KeydContext, text: string): void {

@@ -13,6 +13,7 @@ import {
   parseFirmwareStatement,
   passkeyUses,
   requireFirmwareQuorum,
+  requireSuitableKeys,
   verifyFirmwareStatements,
 } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
@@ -31,8 +32,9 @@ import { requireStampable, stampFirmware } from './stamp-firmware.ts';
  * a second one. Where the policy wants them stamped keyd stamps them here, before anybody has them. REQ-KEY-SOD-02,
  * REQ-KEY-STO-03
  * @throws KeysteadError `firmware-order.*`, `firmware-key.*`, `firmware.*`, `key.use-forbidden`,
- *   `key.cryptoperiod-ended`, `clock.went-back`, `signing.timestamp-waits`, `signing.timestamp-late`, `keyd.journal-failed`, `keyd.signature-faulty`; nothing is given out
- *   then, and but for the last two nothing was signed.
+ *   `key.cryptoperiod-ended`, `approval.passkey-counter`, `clock.went-back`, `signing.timestamp-waits`,
+ *   `signing.timestamp-late`, `keyd.journal-failed`, `keyd.signature-faulty`; nothing is given out then. After the last
+ *   four, and where the key is stopped meanwhile, the order may count, and may be signed: the same order again goes on.
  */
 export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>): Promise<Result<'signFirmware'>> {
   return keyd.state.firmware.turnstile.alone(async () => {
@@ -48,6 +50,10 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     const format = firmwareFormat(order.format);
     requireSubject(order, params.subject, format);
     const signers = order.keys.map((id) => requireFirmwareSigner(keyd, id, order, now));
+    requireSuitableKeys(
+      signers.map(({ key }) => key),
+      format,
+    );
     requireAfterRestore(keyd, params.statements);
     firmware.requireNext(order, orderSha256);
     firmware.requireKnownFloor(order, keyd.state.forgotAt);
@@ -78,6 +84,8 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
         ...(passkeys.length === 0 ? {} : { passkeys: [...passkeys] }),
         requestId: params.requestId,
       };
+      // Once more: an order about a key, which stands in another queue, may have had the same number meanwhile.
+      keyd.state.passkeys.require(passkeys);
       keyd.state.passkeys.take(passkeys);
       await keyd.journal.append(entry);
       firmware.take(entry);

@@ -71,6 +71,20 @@ test('TEST-KEY-22 each key is certified by the founding for itself, and openssl 
   }
 });
 
+test('who says what a key was used for names the signature that the policy has for it: a word left out would make it another one for ever', async () => {
+  const said = async (signature: 'RSASSA-PSS-SHA256' | null) => {
+    const statements = await bed.keyStatements('rsa-pss', 'resume', ['pia'], { used: { orders: 3, signature } });
+    return bed.keyd.client.orderFirmwareKey({ statements, requestId: 'resume' });
+  };
+  const scope = {
+    code: 'firmware-key.scope',
+    message: /used\.signature.*none, where the policy has RSASSA-PSS-SHA256/,
+  };
+  await assert.rejects(said(null), scope);
+  // That one goes on to what is refused next: the key is not suspended.
+  await assert.rejects(said('RSASSA-PSS-SHA256'), { code: 'key.transition-forbidden' });
+});
+
 for (const id of ['rsa-3072', 'rsa-4096', 'p-384'] as const) {
   test(`TEST-KEY-22 a detached signature that keyd makes by ${id} is one to openssl cms with the signing root as its anchor [openssl: CMS verify ${id}]`, async () => {
     const { signed } = await signImage(bed, 'cms', firmware, [id]);
@@ -101,6 +115,11 @@ test('a key whose signatures are over another hash than the content is refused b
     const parameters = format === 'mcuboot' ? { version: '9.0.0', 'header-size': '0x200' } : undefined;
     await assert.rejects(signImage(bed, format, bytes, [id], { parameters }), { code: 'firmware.key-unsuitable' }, id);
   }
+  // Each signs it alone; an image with both is one that no bootloader takes.
+  const together = signImage(bed, 'mcuboot', firmware, ['rsa-pss', 'p-384-own'], {
+    parameters: { version: '9.0.0', 'header-size': '0x200' },
+  });
+  await assert.rejects(together, { code: 'firmware.key-unsuitable', message: /rsa-pss, .* and p-384-own, / });
   assert.equal(await counted(), before);
 });
 
