@@ -1,11 +1,7 @@
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import {
-  claimDifference,
-  type FirmwareFormatName,
-  type FirmwareReading,
-} from '@keystead/core/firmware';
+import { claimDifference, type FirmwareFormatName, type FirmwareReading } from '@keystead/core/firmware';
 import {
   checkFirmwareOrder,
   type FirmwareEnvironment,
