@@ -54,6 +54,6 @@ test('the bench refuses a part that it does not have, and names those that it ha
   assert.equal(stdout, '');
   assert.match(
     stderr,
-    /there is no part nothing[\s\S]*audit, pkcs11, provision, filter, sign, enrol, ocsp, issue, crl, moduli/,
+    /there is no part nothing[\s\S]*audit, pkcs11, provision, filter, sign, firmware, enrol, ocsp, issue, crl, moduli/,
   );
 });
