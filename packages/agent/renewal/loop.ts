@@ -1,6 +1,5 @@
 import type { DerCertificate } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { readCertificate } from '@keystead/core/x509';
 import { acceptIssued, CmpRefusal, type EnrolmentClient, EstRefusal, keepCaCertificates } from '../enrol/index.ts';
@@ -13,6 +12,7 @@ import {
 } from '../state/index.ts';
 import { type RenewalNeed, type RenewalWindow, renewalNeed } from './schedule.ts';
 import { nodeTimers, type Timers } from './timers.ts';
+import { type Backoff, DEFAULT_BACKOFF, halfRandom, longWait, waitAfter } from './waits.ts';
 
 /** What happened, for logs and screens. */
 export type RenewalEvent =
@@ -39,8 +39,12 @@ export interface RenewalOptions {
    * recovers by its IDevID. Without it, it waits for the end of its LDevID.
    */
   readonly issuerRevoked?: (current: Credential) => Promise<boolean>;
-  /** First and longest wait after a failure, seconds; default 1 and 300. After refusals it grows up to a day. */
-  readonly backoff?: { readonly firstSeconds: number; readonly mostSeconds: number };
+  /**
+   * First and longest of the doubling waits after a failure, seconds; default 1 and 300. Then waits are a part of what is
+   * left of the LDevID where that is longer, so that a fleet does not come back at once from a long outage
+   * (docs/decisions/0066). After refusals they grow up to a day.
+   */
+  readonly backoff?: Backoff;
   /**
    * The kinds of key that the device makes for its LDevID, the best first; by default P-256 alone. Where there are several,
    * the server is asked which it would have; one that does not say is offered the best, and after each refusal the next.
@@ -59,9 +63,6 @@ export interface RenewalOptions {
 /** After this many failed proofs a new key is made: its certificate may have been lost on the server's side. */
 const MOST_PROOFS = 5;
 
-/** The longest wait of a device that is refused for good, seconds: a fleet of them must not ask every few minutes for ever. */
-const MOST_REFUSED_SECONDS = 86_400;
-
 const isForGood = (error: unknown): boolean =>
   (error instanceof EstRefusal || error instanceof CmpRefusal) && !error.isPassing;
 
@@ -76,8 +77,7 @@ const isForGood = (error: unknown): boolean =>
 export class RenewalLoop {
   readonly #options: RenewalOptions;
   readonly #timers: Timers;
-  readonly #first: number;
-  readonly #most: number;
+  readonly #waits: Backoff;
   #cancel: (() => void) | undefined;
   #running: Promise<number | undefined> | undefined;
   #stopped = true;
@@ -89,14 +89,15 @@ export class RenewalLoop {
   #tried: RenewalNeed['need'] = 'none';
   /** The credential was refused: its CA may be gone. */
   #suspect = false;
+  /** The wait under way goes by the life that is left. */
+  #isLong = false;
   /** What a server has suggested, and for which credential. */
   #suggested: { readonly keyId: string; readonly window: RenewalWindow | undefined } | undefined;
 
   constructor(options: RenewalOptions) {
     this.#options = options;
     this.#timers = options.timers ?? nodeTimers;
-    this.#first = options.backoff?.firstSeconds ?? 1;
-    this.#most = options.backoff?.mostSeconds ?? 300;
+    this.#waits = options.backoff ?? DEFAULT_BACKOFF;
   }
 
   /** Begins; the first step is taken at once. */
@@ -117,11 +118,15 @@ export class RenewalLoop {
 
   /**
    * A server would have a credential renewed in a window, which may be over; undefined: when it is due by itself. It holds
-   * for that credential, and never puts off what is due. A wait after a failure is not cut short.
+   * for that credential, and never puts off what is due. A wait after a failure is not cut short; only a long one is, by
+   * a window that was not known and is over before that wait: a rotation in a hurry.
    */
   suggest(keyId: string, window: RenewalWindow | undefined): void {
+    const isNews = window !== undefined && window.end.getTime() !== this.#windowOf(keyId)?.end.getTime();
     this.#suggested = { keyId, window };
-    if (!this.#stopped && this.#running === undefined && this.#failures === 0) this.#wait(0);
+    if (this.#stopped || this.#running !== undefined) return;
+    if (this.#failures === 0) this.#wait(0);
+    else if (this.#isLong && isNews && this.#isHurried()) this.#wait(halfRandom(this.#waits.mostSeconds));
   }
 
   /** Ends; resolves when a step that was under way is over. */
@@ -148,6 +153,7 @@ export class RenewalLoop {
 
   async #step(): Promise<number | undefined> {
     try {
+      this.#isLong = false;
       const seconds = await this.#act();
       this.#failures = 0;
       this.#refusals = 0;
@@ -160,7 +166,7 @@ export class RenewalLoop {
       this.#failures += 1;
       this.#refusals = isForGood(error) ? this.#refusals + 1 : 0;
       if (isForGood(error)) this.#suspect = true;
-      const retrySeconds = this.#endedMeanwhile() ? this.#first : this.#backoff(error);
+      const retrySeconds = this.#endedMeanwhile() ? this.#waits.firstSeconds : this.#backoff();
       this.#tell({ type: 'failed', error, attempt: this.#failures, retrySeconds });
       return retrySeconds;
     }
@@ -174,6 +180,7 @@ export class RenewalLoop {
 
   async #act(): Promise<number> {
     const { state, issuerRevoked } = this.#options;
+    this.#tried = 'none';
     const need = (await this.#issuerGone()) ?? this.#need();
     this.#tried = need.need;
     this.#retireExpiredPrevious();
@@ -200,14 +207,18 @@ export class RenewalLoop {
     const type = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
     this.#tell({ type, serial, notAfter });
     const next = this.#need();
-    return next.need === 'none' ? this.#secondsUntil(next.until) : this.#first;
+    return next.need === 'none' ? this.#secondsUntil(next.until) : this.#waits.firstSeconds;
   }
 
   #need(): RenewalNeed {
     const { state, clock, graceSeconds } = this.#options;
     const current = state.credential('current');
-    const window = current?.keyId === this.#suggested?.keyId ? this.#suggested?.window : undefined;
+    const window = current === undefined ? undefined : this.#windowOf(current.keyId);
     return renewalNeed(current, clock.now(), graceSeconds, window);
+  }
+
+  #windowOf(keyId: string): RenewalWindow | undefined {
+    return this.#suggested?.keyId === keyId ? this.#suggested.window : undefined;
   }
 
   /** What to do where the CA of the current credential was revoked. A certificate of it that waits is given up. */
@@ -289,21 +300,27 @@ export class RenewalLoop {
     return this.#tried === 'renew' && this.#need().need === 'enrol';
   }
 
-  /**
-   * Doubling waits, of which half is random, so that a fleet does not come back all at once. A refusal for good
-   * waits longest at once, and longer each time. While the current credential still lives, no wait takes more than a
-   * quarter of what is left of it.
-   */
-  #backoff(error: unknown): number {
+  #backoff(): number {
+    const leftSeconds = this.#secondsLeft();
+    const isAtLeisure = this.#tried === 'renew' && !this.#suspect && !this.#isHurried();
+    const trouble = { failures: this.#failures, refusals: this.#refusals, leftSeconds, isAtLeisure };
+    const { seconds, isLong } = waitAfter(trouble, this.#waits);
+    this.#isLong = isLong;
+    return seconds;
+  }
+
+  /** Whether the window that a server has suggested for the current credential ends before a long wait would. */
+  #isHurried(): boolean {
+    const keyId = this.#options.state.credential('current')?.keyId;
+    const window = keyId === undefined ? undefined : this.#windowOf(keyId);
+    return window !== undefined && this.#secondsUntil(window.end) < longWait(this.#secondsLeft());
+  }
+
+  /** Of the current credential's life; below 0 after its end, 0 without one. */
+  #secondsLeft(): number {
     const { state, clock } = this.#options;
     const current = state.credential('current');
-    const left = current === undefined ? 0 : (datesOf(current).notAfter.getTime() - clock.now().getTime()) / 1000;
-    const wanted = isForGood(error)
-      ? Math.min(MOST_REFUSED_SECONDS, this.#most * 2 ** Math.min(this.#refusals - 1, 30))
-      : Math.min(this.#most, this.#first * 2 ** Math.min(this.#failures - 1, 30));
-    const full = left > 0 ? Math.min(wanted, Math.max(this.#first, left / 4)) : wanted;
-    const [random = 0] = randomBytes(1);
-    return full / 2 + (full / 2) * (random / 256);
+    return current === undefined ? 0 : (datesOf(current).notAfter.getTime() - clock.now().getTime()) / 1000;
   }
 
   #secondsUntil(time: Date): number {

@@ -323,6 +323,48 @@ test('failures are retried with growing waits that never outlive the credential'
   assert.ok(await serves(device));
 });
 
+test('after a long outage a device that has time waits for longer, and a rotation in a hurry or a refusal by a peer cuts that short', async () => {
+  const device = await bench('pump-outage');
+  device.server.lifetimeSeconds = 90 * 86_400;
+  const { clock } = device.fleet;
+  const loop = device.loop({ issuerRevoked: async () => false });
+  loop.start();
+  await ring(device);
+  const current = device.state.credential('current') ?? assert.fail('no credential');
+  const left = (): number => readCertificate(current.certificate).notAfter.getTime() - clock.now().getTime();
+  const fail = async (times: number): Promise<void> => {
+    for (let i = 0; i < times; i += 1) {
+      device.server.mishaps.push({ kind: 'answer', status: 503, body: 'store.locked: later' });
+      await ring(device);
+    }
+  };
+  const waits = (): number => (device.timers.next ?? Number.NaN) - clock.now().getTime();
+  await fail(9);
+  assert.ok(waits() <= 300_000, 'a short outage is over soon');
+  await fail(1);
+  assert.ok(waits() >= left() / 32 && waits() <= left() / 16, `${waits()} of ${left()}`);
+  const ends = (ms: number) => ({ start: clock.now(), end: new Date(clock.now().getTime() + ms) });
+  loop.suggest(current.keyId, ends(left() / 2));
+  assert.ok(waits() >= left() / 32, 'there is time enough');
+  const hurried = ends(3_600_000);
+  loop.suggest(current.keyId, hurried);
+  const next = device.timers.next;
+  assert.ok(waits() <= 300_000, 'the window is over before the wait would be');
+  loop.suggest(current.keyId, hurried);
+  assert.equal(device.timers.next, next, 'a window that is known puts nothing off and hurries nothing');
+  await fail(3);
+  assert.ok(waits() <= 300_000, 'while the hurry lasts');
+  loop.suggest(current.keyId, undefined);
+  await fail(1);
+  assert.ok(waits() >= left() / 32);
+  loop.suspect();
+  assert.equal(waits(), 0, 'its CA may be gone');
+  await fail(1);
+  await ring(device);
+  assert.deepEqual([...new Set(device.events.map(({ type }) => type))], ['enrolled', 'failed', 'renewed']);
+  await loop.stop();
+});
+
 test('a device that was refused does not enrol around the refusal by its IDevID', async () => {
   const device = await bench('pump-stolen');
   const loop = device.loop();
