@@ -9,8 +9,8 @@ import { formatFindings, isMet } from './report.ts';
 import { type FleetRun, simulate } from './simulation.ts';
 
 const USAGE = `npm run fleet -- [--devices n] [--lifetimes n] [--seed n] [--rotations n] [--eventful n]
-                        [--factory-minutes n] [--minutes n] [--threads n] [--html file]
-                        [--save file] [--from file] [--json]
+                        [--factory-minutes n] [--minutes n] [--threads n] [--slice-minutes n]
+                        [--html file] [--save file] [--from file] [--json]
   A fleet of devices on a simulated clock, through the server's real rooms: renewals, new CA keys, the compromise of a CA,
   power cuts, times away and wrong clocks.
 
@@ -22,6 +22,7 @@ const USAGE = `npm run fleet -- [--devices n] [--lifetimes n] [--seed n] [--rota
   --factory-minutes  goes on after so many minutes with as many devices as there are by then
   --minutes    ends the run after so many minutes, at the point of its clock to which it has come; so do SIGTERM and SIGINT
   --threads    threads on which the devices live; by default one less than there are processors
+  --slice-minutes  what is due within so many minutes is done together at their end (${DEFAULT_PLAN.sliceSeconds / 60})
   --html       writes a page with the table and plots
   --save       writes what was counted, as JSON
   --from       tells of a run that was saved, and runs nothing
@@ -42,6 +43,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '10000' },
     'factory-minutes': { type: 'string', default: '10000' },
     threads: { type: 'string', default: String(Math.max(1, availableParallelism() - 1)) },
+    'slice-minutes': { type: 'string', default: String(DEFAULT_PLAN.sliceSeconds / 60) },
     html: { type: 'string' },
     save: { type: 'string' },
     from: { type: 'string' },
@@ -58,6 +60,7 @@ const [
   minutes = 0,
   threads = 0,
   factoryMinutes = 0,
+  sliceMinutes = 0,
 ] = [
   values.devices,
   values.lifetimes,
@@ -67,6 +70,7 @@ const [
   values.minutes,
   values.threads,
   values['factory-minutes'],
+  values['slice-minutes'],
 ].map(Number);
 const bad = [
   ['devices', devices, 1, 1_000_000],
@@ -76,6 +80,7 @@ const bad = [
   ['minutes', minutes, 1, 10_000],
   ['threads', threads, 1, 64],
   ['factory-minutes', factoryMinutes, 1, 10_000],
+  ['slice-minutes', sliceMinutes, 1, 60],
   // Parts of a lifetime as well: in hundredths it is a whole number.
   ['eventful in hundredths', Math.round(eventful * 100), 1, 10_000],
 ].find(
@@ -105,7 +110,7 @@ function live(): Promise<FleetRun> {
   const started = performance.now();
   let told = 0;
   return simulate(
-    { ...DEFAULT_PLAN, devices, lifetimes, seed, rotations, eventful },
+    { ...DEFAULT_PLAN, devices, lifetimes, seed, rotations, eventful, sliceSeconds: sliceMinutes * 60 },
     {
       threads,
       stop: stop.signal,

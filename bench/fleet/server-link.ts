@@ -7,12 +7,17 @@ import type { Answer, Ask, World } from './wire.ts';
 
 type Issued = { readonly certificate: DerCertificate; readonly issuer: string };
 
+/** Answers that devices get in one turn of the event loop. */
+const DELIVERED_TOGETHER = 4;
+
 /** The server as the devices of one shard see it. Requests of one turn of the event loop travel together. */
 export class ServerLink {
   readonly clock: SimulatedClock;
   readonly #tally: Tally;
   readonly #send: (asks: { ask: Ask; id: number }[]) => void;
   readonly #waiting = new Map<number, (answer: Answer) => void>();
+  readonly #answers: { to: number; answer: Answer }[] = [];
+  #isDelivering = false;
   #asks: { ask: Ask; id: number }[] = [];
   #last = 0;
   world: World;
@@ -64,12 +69,23 @@ export class ServerLink {
     return this.world.rootCrl;
   }
 
-  /** Takes answers that have come. */
+  /**
+   * Takes answers that have come: a few in one turn of the event loop, so that what their devices ask next is on its way
+   * while the others still work. All at once the two threads would wait for each other in turns.
+   */
   answered(answers: readonly { to: number; answer: Answer }[]): void {
-    for (const { to, answer } of answers) {
+    const isIdle = this.#answers.length === 0 && !this.#isDelivering;
+    this.#answers.push(...answers);
+    if (isIdle) this.#deliver();
+  }
+
+  #deliver(): void {
+    for (const { to, answer } of this.#answers.splice(0, DELIVERED_TOGETHER)) {
       this.#waiting.get(to)?.(answer);
       this.#waiting.delete(to);
     }
+    this.#isDelivering = this.#answers.length > 0;
+    if (this.#isDelivering) setImmediate(() => this.#deliver());
   }
 
   async #enrol(isOnline: () => boolean, ask: Extract<Ask, { op: 'enrol' | 'reenrol' }>): Promise<EnrolAnswer> {

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { type DerSpki, sameBytes } from '../bytes/index.ts';
+import { type DerSpki, sameBytes, toPem } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { type KeyAlgorithm, POST_QUANTUM_ALGORITHMS } from './algorithms.ts';
 import type { SecretBytes } from './secret.ts';
@@ -20,9 +20,13 @@ export function algorithmOf(key: KeyObject): KeyAlgorithm | undefined {
   return details?.modulusLength === 4096 ? 'RSA-4096' : undefined;
 }
 
-/** A public key for OpenSSL. @throws Error of node:crypto when it is no SubjectPublicKeyInfo or off its curve. */
+/**
+ * A public key for OpenSSL. It goes as PEM: of bytes Node.js 24 first finds out that they are no KeyObject, by an
+ * exception, which takes longer than to read the key.
+ * @throws Error of node:crypto when it is no SubjectPublicKeyInfo or off its curve.
+ */
 export function importPublicKey(spki: Uint8Array): KeyObject {
-  return createPublicKey({ key: Buffer.from(spki.buffer, spki.byteOffset, spki.length), format: 'der', type: 'spki' });
+  return createPublicKey(toPem('PUBLIC KEY', spki));
 }
 
 /**

@@ -90,7 +90,7 @@ export function verifyPeerSignature(
   try {
     const how =
       algorithm.pss === undefined
-        ? { key }
+        ? key
         : { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: algorithm.pss.saltLength };
     return { verdict: verify(hash, data, how, signature) ? 'valid' : 'invalid' };
   } catch {
