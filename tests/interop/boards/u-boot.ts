@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 
 const KERNEL = fileURLToPath(new URL('kernel.c', import.meta.url));
 /** QEMU's board `virt` with a Cortex-A15, which has 256 MiB of memory from 0x40000000. */
-const BOARD = ['-cpu', 'cortex-a15', '-m', '256'];
+// Without a network card: that would want a ROM of another package.
+const BOARD = ['-cpu', 'cortex-a15', '-m', '256', '-net', 'none'];
 const FIRST_IMAGE = 0x4400_0000;
 const BETWEEN_IMAGES = 0x10_0000;
 const PROMPT = '\n=> ';
@@ -76,7 +77,7 @@ export class UBoot implements AsyncDisposable {
       `loader,file=${file},addr=0x${address.toString(16)},force-raw=on`,
     ]);
     const firmware = ['-bios', '/usr/lib/u-boot/qemu_arm/u-boot.bin', '-dtb', tree];
-    const serial = ['-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-net', 'none'];
+    const serial = ['-display', 'none', '-monitor', 'none', '-serial', 'stdio'];
     const args = ['-machine', 'virt', ...BOARD, ...serial, ...firmware, ...loaded];
     const board = new UBoot(spawn('qemu-system-arm', args, { cwd: directory }), addresses);
     try {
