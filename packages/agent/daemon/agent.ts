@@ -37,6 +37,7 @@ export type AgentEvent =
   | { readonly type: 'report-failed'; readonly error: unknown }
   | { readonly type: 'renewal-window'; readonly window: RenewalWindow | null }
   | { readonly type: 'renewal-info-failed'; readonly error: unknown }
+  | { readonly type: 'count-failed'; readonly error: unknown }
   | { readonly type: 'connections-ended'; readonly count: number }
   | { readonly type: 'clock-behind'; readonly provenTime: Date };
 
@@ -221,6 +222,8 @@ export class Agent {
 
   async #afterTrust(event: TrustEvent): Promise<void> {
     this.#tell(event);
+    // A renewal whose count failed is not made again, and would stay uncounted for as long as the credential lives.
+    await this.#device.guard?.settle().catch((error: unknown) => this.#tell({ type: 'count-failed', error }));
     // Also when nothing came: the bundle may have expired meanwhile.
     const count = await this.#tls.judgeAgain();
     if (count > 0) this.#tell({ type: 'connections-ended', count });
