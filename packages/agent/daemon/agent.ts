@@ -71,7 +71,9 @@ export async function openDevice(
 ): Promise<OpenDevice> {
   // Whose state is there had its key made before: what is missing then is lost, and a new one would open nothing.
   const make = open.make === true && nodeDisk.mode(`${config.state}/state`) === undefined;
-  const holder = await openKeyHolder(config, clock, make);
+  // Or a request after a wipe that was cut short would make new keys where the old ones are still to go.
+  DeviceState.requireUnwiped(config.state);
+  const holder = await openKeyHolder(config, clock, make ? 'make' : 'open');
   let state: DeviceState | undefined;
   try {
     using secret = await holder.secret();

@@ -106,6 +106,35 @@ export class DeviceState {
     });
   }
 
+  /**
+   * Goes on with a wipe that was begun, before anything is opened or made for this directory.
+   * @throws KeysteadError state.wiped where one was, state.locked.
+   */
+  static requireUnwiped(directory: string, disk: Disk = nodeDisk): void {
+    if (disk.mode(join(directory, TOMBSTONE)) === undefined) return;
+    const lock = DirectoryLock.take(disk, directory);
+    try {
+      finishWipe(disk, directory);
+    } finally {
+      lock.release();
+    }
+  }
+
+  /**
+   * As {@link wipe}, for a state that nothing opens any more: nobody can sign for it. REQ-KEY-WIPE-01
+   * @throws KeysteadError state.locked.
+   */
+  static wipeUnopened(directory: string, deviceId: string, at: Date, disk: Disk = nodeDisk): WipeReport {
+    disk.makeDirectory(directory);
+    const lock = DirectoryLock.take(disk, directory);
+    try {
+      const files = filesToWipe(disk, directory, new Map());
+      return wipeFiles(disk, directory, { deviceId, at: at.toISOString(), files });
+    } finally {
+      lock.release();
+    }
+  }
+
   static #locked(directory: string, disk: Disk, open: (lock: DirectoryLock) => DeviceState): DeviceState {
     const mode = disk.mode(directory) ?? 0;
     if ((mode & 0o077) !== 0)

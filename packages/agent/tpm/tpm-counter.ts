@@ -83,12 +83,17 @@ export class TpmCounter implements StateCounter {
     });
   }
 
-  /** Takes a counter out of the TPM; one that is not there is no error: a wipe may be repeated. @throws KeysteadError `tpm2.*`. */
-  static async undefine(tpm: Tpm, index = AGENT_COUNTER_INDEX, owner: OwnerAuth = {}): Promise<void> {
+  /**
+   * Takes a counter out of the TPM; one that is not there is no error: a wipe may be repeated.
+   * @returns whether there was anything of one. @throws KeysteadError `tpm2.*`.
+   */
+  static async undefine(tpm: Tpm, index = AGENT_COUNTER_INDEX, owner: OwnerAuth = {}): Promise<boolean> {
     try {
       await tpm.use((channel) => undefineCounter(channel, index, owner));
+      return true;
     } catch (error) {
       if (!isMissing(error)) throw error;
+      return false;
     }
   }
 
