@@ -76,8 +76,14 @@ export interface SignItem {
 
 /** What a thread is asked to do and what it answers. Calls of the token happen nowhere else. */
 export interface Orders {
-  /** Initialises, finds the token, opens a session, logs in unless this process is. The PIN's bytes are zeroed. */
-  open: { order: { readonly pin: SharedArrayBuffer; readonly readWrite: boolean }; answer: TokenFacts };
+  /**
+   * Initialises, finds the token, opens a session, logs in unless this process is. The PIN's bytes are zeroed. `serial`: of
+   * the token that was opened before, and no other is logged in to.
+   */
+  open: {
+    order: { readonly pin: SharedArrayBuffer; readonly readWrite: boolean; readonly serial?: string };
+    answer: TokenFacts;
+  };
   /** C_Finalize: every session of this process on this module ends. */
   finalize: { order: object; answer: undefined };
   /** Closes the session; with `finalize` the module, too. The thread ends. */

@@ -42,6 +42,8 @@ export class TokenPool {
   #signs: SignJob[] = [];
   #others: OtherJob[] = [];
   #generation = -1;
+  /** Of the token that was opened first: another may come under its label, or into its slot. */
+  #serial: string | undefined;
   #joined = false;
   #scheduled = false;
   #connecting = false;
@@ -270,9 +272,10 @@ export class TokenPool {
       if (!thread.isIdle) throw new KeysteadError('keystore.token-slow', { field: 'token', seen: 'a call under way' });
       const shared = sharedCopy(this.#pin);
       try {
-        const opened = await thread.ask({ kind: 'open', pin: shared, readWrite: index === 0 });
+        const opened = await thread.ask({ kind: 'open', pin: shared, readWrite: index === 0, serial: this.#serial });
         if (facts === undefined) {
           facts = opened;
+          this.#serial = opened.token.serialNumber;
           this.#module.requireSamePin(opened.token.serialNumber, this.#pin, opened.loggedInBefore);
         }
       } finally {

@@ -37,6 +37,7 @@ export type AgentEvent =
   | { readonly type: 'report-failed'; readonly error: unknown }
   | { readonly type: 'renewal-window'; readonly window: RenewalWindow | null }
   | { readonly type: 'renewal-info-failed'; readonly error: unknown }
+  | { readonly type: 'count-failed'; readonly error: unknown }
   | { readonly type: 'connections-ended'; readonly count: number }
   | { readonly type: 'clock-behind'; readonly provenTime: Date };
 
@@ -70,7 +71,9 @@ export async function openDevice(
 ): Promise<OpenDevice> {
   // Whose state is there had its key made before: what is missing then is lost, and a new one would open nothing.
   const make = open.make === true && nodeDisk.mode(`${config.state}/state`) === undefined;
-  const holder = await openKeyHolder(config, clock, make);
+  // Or a request after a wipe that was cut short would make new keys where the old ones are still to go.
+  DeviceState.requireUnwiped(config.state);
+  const holder = await openKeyHolder(config, clock, make ? 'make' : 'open');
   let state: DeviceState | undefined;
   try {
     using secret = await holder.secret();
@@ -221,6 +224,8 @@ export class Agent {
 
   async #afterTrust(event: TrustEvent): Promise<void> {
     this.#tell(event);
+    // A renewal whose count failed is not made again, and would stay uncounted for as long as the credential lives.
+    await this.#device.guard?.settle().catch((error: unknown) => this.#tell({ type: 'count-failed', error }));
     // Also when nothing came: the bundle may have expired meanwhile.
     const count = await this.#tls.judgeAgain();
     if (count > 0) this.#tell({ type: 'connections-ended', count });

@@ -155,10 +155,18 @@ export function readConfig(file: string): AgentConfig {
 }
 
 function jsonOf(file: string): unknown {
+  let text: string;
   try {
-    return JSON.parse(readFileSync(file, 'utf8'));
+    text = readFileSync(file, 'utf8');
   } catch (cause) {
-    throw invalid(file, cause instanceof Error ? cause.message : 'no JSON', cause);
+    throw invalid(file, cause instanceof Error ? cause.message : 'unreadable', cause);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    // The message of JSON.parse quotes the text, and the file may be another than was meant: that of the PIN, or of a key.
+    const [place = ''] = /line \d+ column \d+/.exec(cause instanceof Error ? cause.message : '') ?? [];
+    throw invalid(file, place === '' ? 'no JSON' : `no JSON at ${place}`);
   }
 }
 

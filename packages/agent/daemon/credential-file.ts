@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, readSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { SecretBytes } from '@keystead/core/crypto';
 import { type ErrorCode, KeysteadError } from '@keystead/core/errors';
@@ -32,12 +32,41 @@ export function readPin(source: { readonly file: string } | { readonly fd: numbe
     throw refused('agent.pin', field, line === 0 ? 'nothing' : `more than ${LONGEST_PIN} bytes`);
   };
   if ('file' in source) return privately('agent.pin', source.file, LONGEST_PIN + 2, pinOf);
+  requireGiven(source.fd, field);
   try {
     return wholly(source.fd, LONGEST_PIN + 2, pinOf);
   } catch (cause) {
     if (cause instanceof KeysteadError) throw cause;
     throw refused('agent.pin', field, 'cannot be read', cause);
   }
+}
+
+/**
+ * Node.js has descriptors of its own from 3 on, and reading and closing one of those ends the process in odd ways. What was
+ * given is a file, a pipe or a socket; those of Node.js are none, but for its pipes, of which it has both ends.
+ */
+function requireGiven(fd: number, field: string): void {
+  let stats: Stats;
+  try {
+    stats = fstatSync(fd);
+  } catch (cause) {
+    throw refused('agent.pin', field, 'cannot be read', cause);
+  }
+  const isGiven = stats.isFile() || stats.isSocket() || (stats.isFIFO() && !isElsewhere(stats, fd));
+  if (!isGiven) throw refused('agent.pin', field, 'no file, pipe or socket that this process was given');
+}
+
+/** Whether another descriptor of this process is of the same pipe. */
+function isElsewhere({ dev, ino }: Stats, fd: number): boolean {
+  return readdirSync('/proc/self/fd').some((name) => {
+    try {
+      const other = fstatSync(Number(name));
+      return Number(name) !== fd && other.dev === dev && other.ino === ino;
+    } catch {
+      // The one by which the directory was read.
+      return false;
+    }
+  });
 }
 
 const refused = (code: ErrorCode, field: string, seen: string, cause?: unknown): KeysteadError =>

@@ -24,22 +24,27 @@ export interface KeyHolder {
 }
 
 /**
+ * What a holder is opened for: `make` makes key and secret of a device that has nothing there yet; `destroy` is content
+ * with what is left of one, for a wipe may have been cut short anywhere, or a file be lost.
+ */
+export type Purpose = 'open' | 'make' | 'destroy';
+
+/**
  * Opens the store that the configuration names.
- * @param make whether a device that has nothing there yet gets its key and secret made.
  * @throws KeysteadError `agent.secret`, `agent.pin`, `tpm2.*`, `keystore.*`, `state.missing`.
  */
 export async function openKeyHolder(
   { key, deviceId }: Pick<AgentConfig, 'key' | 'deviceId'>,
   clock: Clock,
-  make: boolean,
+  purpose: Purpose,
 ): Promise<KeyHolder> {
   switch (key.store) {
     case 'sealed':
       return sealedHolder(key.secretFile);
     case 'tpm':
-      return tpmHolder(key, clock, make);
+      return tpmHolder(key, clock, purpose);
     case 'pkcs11':
-      return tokenHolder(key, deviceId, clock, make);
+      return tokenHolder(key, deviceId, clock, purpose);
   }
 }
 
@@ -56,11 +61,23 @@ function sealedHolder(file: string): KeyHolder {
 async function tpmHolder(
   { directory, address = DEFAULT_ADDRESS, counter }: Extract<KeyConfig, { store: 'tpm' }>,
   clock: Clock,
-  make: boolean,
+  purpose: Purpose,
 ): Promise<KeyHolder> {
   const tpm = await Tpm.open(address);
   try {
-    const device = await openOrMake(directory, tpm, clock, make);
+    const ending = {
+      async destroy(): Promise<readonly string[]> {
+        const isGone = counter && (await TpmCounter.undefine(tpm));
+        const { files } = await TpmDevice.wipe(directory, tpm, { clearOwner: false });
+        return [...(isGone ? [TPM_COUNTER] : []), ...files.map((name) => `TPM object ${name}`)];
+      },
+      close: () => tpm.close(),
+    };
+    const device = await openOrMake(directory, tpm, clock, purpose);
+    if (device instanceof KeysteadError) {
+      const left = TpmDevice.filesLeft(directory).map((name) => `TPM object ${name}`);
+      return { secret: () => Promise.reject(device), holds: async () => left, ...ending };
+    }
     const { storageRoot } = device;
     const count = async (): Promise<TpmCounter> => {
       using secret = await device.secret();
@@ -70,20 +87,8 @@ async function tpmHolder(
       secret: () => device.secret(),
       signer: device.signer(),
       ...(counter ? { counter: count } : {}),
-      holds: async () => [
-        'IDevID key and device secret: objects of the TPM',
-        ...(counter ? ['TPM NV counter of the state'] : []),
-      ],
-      async destroy() {
-        const gone: string[] = [];
-        if (counter) {
-          await TpmCounter.undefine(tpm);
-          gone.push('TPM NV counter of the state');
-        }
-        const { files } = await TpmDevice.wipe(directory, tpm, { clearOwner: false });
-        return [...gone, ...files.map((name) => `TPM object ${name}`)];
-      },
-      close: () => tpm.close(),
+      holds: async () => ['IDevID key and device secret: objects of the TPM', ...(counter ? [TPM_COUNTER] : [])],
+      ...ending,
     };
   } catch (error) {
     await tpm.close();
@@ -91,11 +96,25 @@ async function tpmHolder(
   }
 }
 
-async function openOrMake(directory: string, tpm: Tpm, clock: Clock, make: boolean): Promise<TpmDevice> {
+const TPM_COUNTER = 'TPM NV counter of the state';
+
+/** Files that are lost, or are none any more: whom they were of is known all the same. */
+const isLost = (error: unknown): error is KeysteadError =>
+  error instanceof KeysteadError && ['state.missing', 'state.damaged', 'tpm2.file-damaged'].includes(error.code);
+
+/** What opens; why it does not, where it is to be destroyed. */
+async function openOrMake(
+  directory: string,
+  tpm: Tpm,
+  clock: Clock,
+  purpose: Purpose,
+): Promise<TpmDevice | KeysteadError> {
   try {
     return TpmDevice.open(directory, tpm);
   } catch (error) {
-    if (!make || !(error instanceof KeysteadError && error.code === 'state.missing')) throw error;
+    if (!isLost(error) || purpose === 'open') throw error;
+    if (purpose === 'destroy') return error;
+    if (error.code !== 'state.missing') throw error;
     return TpmDevice.create(directory, tpm, { clock });
   }
 }
@@ -107,19 +126,23 @@ async function tokenHolder(
   config: Extract<KeyConfig, { store: 'pkcs11' }>,
   deviceId: string,
   clock: Clock,
-  make: boolean,
+  purpose: Purpose,
 ): Promise<KeyHolder> {
   const { directory, counter } = config;
   const token = await openNamedToken(config, clock);
   try {
-    const device = await openOrMakeOn(token, directory, deviceId, make);
+    const ending = {
+      holds: () => TokenDevice.objects(token, deviceId),
+      destroy: () => TokenDevice.wipe(directory, token, { deviceId }),
+      close: () => token.end(),
+    };
+    const device = await openOrMakeOn(token, directory, deviceId, purpose);
+    if (device instanceof KeysteadError) return { secret: () => Promise.reject(device), ...ending };
     return {
       secret: () => device.secret(),
       signer: device.signer(),
       ...(counter ? { counter: () => device.counter() } : {}),
-      holds: () => TokenDevice.objects(token, deviceId),
-      destroy: () => TokenDevice.wipe(directory, token, { deviceId }),
-      close: () => token.end(),
+      ...ending,
     };
   } catch (error) {
     await token.end();
@@ -147,12 +170,14 @@ async function openOrMakeOn(
   token: DeviceToken,
   directory: string,
   deviceId: string,
-  make: boolean,
-): Promise<TokenDevice> {
+  purpose: Purpose,
+): Promise<TokenDevice | KeysteadError> {
   try {
     return TokenDevice.open(directory, token, { deviceId });
   } catch (error) {
-    if (!make || !(error instanceof KeysteadError && error.code === 'state.missing')) throw error;
+    if (!isLost(error) || purpose === 'open') throw error;
+    if (purpose === 'destroy') return error;
+    if (error.code !== 'state.missing') throw error;
     return TokenDevice.create(directory, token, { deviceId });
   }
 }

@@ -18,10 +18,16 @@ const HELP = `keystead-agent <command> --config <file>
   install     takes the IDevID that was issued: --certificate <pem>, leaf first
   status      what the running daemon last said [--json]
   recover     goes on with an older image of the state: gives up its credentials and enrols again by the IDevID
-  wipe        destroys every key of the device, and prints the signed evidence [--json]
+  wipe        destroys every key of the device, and prints the signed evidence [--json]; --without-evidence:
+              also where what it would sign with is lost
 `;
 
-type Options = { readonly json: boolean; readonly certificate: string | undefined; readonly hangup: Hangup };
+type Options = {
+  readonly json: boolean;
+  readonly unsigned: boolean;
+  readonly certificate: string | undefined;
+  readonly hangup: Hangup;
+};
 type Command = (config: AgentConfig, options: Options) => Promise<void>;
 
 const print = (text: string): void => {
@@ -89,8 +95,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     print(`${config.deviceId} enrols again by its IDevID when the daemon starts`);
   },
 
-  async wipe(config, { json }) {
-    const { report, objects } = await wipeDevice(config, systemClock);
+  async wipe(config, { json, unsigned }) {
+    const { report, objects } = await wipeDevice(config, systemClock, { unsigned });
     if (json) return print(JSON.stringify({ ...report, objects }, null, 2));
     const gone = [...report.files.map(({ part, name }) => `${part}: ${name}`), ...objects];
     process.stderr.write(`${report.deviceId} was wiped at ${report.at}:\n${gone.map((one) => `  ${one}\n`).join('')}`);
@@ -124,6 +130,7 @@ export async function main(args: readonly string[], hangup: Hangup): Promise<num
         config: { type: 'string' },
         certificate: { type: 'string' },
         json: { type: 'boolean', default: false },
+        'without-evidence': { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
     });
@@ -138,7 +145,8 @@ export async function main(args: readonly string[], hangup: Hangup): Promise<num
       return 2;
     }
     if (name !== 'run') hangup.release();
-    await command(readConfig(values.config), { json: values.json, certificate: values.certificate, hangup });
+    const { json, certificate, 'without-evidence': unsigned } = values;
+    await command(readConfig(values.config), { json, unsigned, certificate, hangup });
     return 0;
   } catch (error) {
     if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) {

@@ -1,13 +1,11 @@
 import type { Clock } from '@keystead/core/clock';
-import { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { nameWiped, signWipeEvidence } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import { identitySigner } from '../enrol/identity-signer.ts';
 import { DeviceState, nodeDisk, tombstoneOf, type WipeReport } from '../state/index.ts';
-import { openDevice } from './agent.ts';
 import type { AgentConfig } from './config.ts';
-import { openKeyHolder } from './key-holder.ts';
+import { type KeyHolder, openKeyHolder } from './key-holder.ts';
 
 /** What no software can promise of the storage that it writes to (NIST SP 800-88r1). */
 const LIMITS =
@@ -22,18 +20,56 @@ export interface Wiped {
 
 /**
  * Ends a device: signs the evidence with the IDevID's key, makes it durable with the decision, then destroys the state's
- * keys and the objects of the TPM or token. To be called again after a power cut: it goes on where it was. REQ-KEY-WIPE-01
- * @throws KeysteadError `state.locked` while the daemon runs; `tpm2.*`, `keystore.*`: what is left is destroyed by the next call.
+ * keys and the objects of the TPM or token. To be called again after a power cut: it goes on where it was, by what is left.
+ * An older image of the state is wiped like the newest. REQ-KEY-WIPE-01
+ * @param options.unsigned destroys a device also where what it would sign with is lost, and there will be no evidence.
+ * @throws KeysteadError `state.locked` while the daemon runs; `state.missing`, `state.damaged` and their like where there
+ *   can be no evidence; `tpm2.*`, `keystore.*`: what is left is destroyed by the next call.
  */
-export async function wipeDevice(config: AgentConfig, clock: Clock): Promise<Wiped> {
-  const begun = tombstoneOf(nodeDisk, config.state);
-  if (begun !== undefined) {
-    finishState(config.state);
-    return { report: begun, objects: await destroyRest(config, clock) };
-  }
-  const { holder, state } = await openDevice(config, clock);
+export async function wipeDevice(
+  config: AgentConfig,
+  clock: Clock,
+  { unsigned = false }: { readonly unsigned?: boolean } = {},
+): Promise<Wiped> {
+  const begun = wipeBegun(config, clock);
+  const holder = await openKeyHolder(config, clock, 'destroy');
   try {
-    const at = clock.now();
+    const report = begun ?? (await wipeState(config, clock, holder, unsigned));
+    return { report, objects: await holder.destroy() };
+  } finally {
+    await holder.close();
+  }
+}
+
+/** Erases what a wipe that was cut short has left of the state. @returns what that one has reported, if there was one. */
+function wipeBegun({ state, deviceId }: AgentConfig, clock: Clock): WipeReport | undefined {
+  try {
+    DeviceState.requireUnwiped(state);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof KeysteadError && error.code === 'state.wiped')) throw error;
+  }
+  const report = tombstoneOf(nodeDisk, state);
+  // One that cannot be read any more has taken its evidence along.
+  if (report === undefined) return DeviceState.wipeUnopened(state, deviceId, clock.now());
+  if (report.deviceId !== deviceId) throw otherDevice(report.deviceId);
+  return report;
+}
+
+async function wipeState(config: AgentConfig, clock: Clock, holder: KeyHolder, unsigned: boolean): Promise<WipeReport> {
+  const at = clock.now();
+  let state: DeviceState;
+  try {
+    using secret = await holder.secret();
+    state = DeviceState.open(config.state, { secret });
+  } catch (error) {
+    if (!(error instanceof KeysteadError && NO_EVIDENCE.includes(error.code))) throw error;
+    if (!(await isAnythingThere(config, holder))) throw error;
+    if (!unsigned) throw new KeysteadError(error.code, { ...told(error), remedy: UNSIGNED, cause: error });
+    return DeviceState.wipeUnopened(config.state, config.deviceId, at);
+  }
+  try {
+    if (state.deviceId !== config.deviceId) throw otherDevice(state.deviceId);
     const idevid = state.credential('idevid');
     const files = state.filesToWipe().map(({ name, part }) => `${part}: file ${name}`);
     const named = nameWiped([...(await holder.holds()), ...files]);
@@ -45,35 +81,34 @@ export async function wipeDevice(config: AgentConfig, clock: Clock): Promise<Wip
             { ...claims, idevidSerial: readCertificate(idevid.certificate).serial },
             identitySigner(state.identity('idevid'), holder.signer),
           );
-    const report = state.wipe(at, evidence);
-    return { report, objects: await holder.destroy() };
+    return state.wipe(at, evidence);
   } finally {
     state.close();
-    await holder.close();
   }
 }
 
-/** Erases what a wipe that was cut short has left of the state; nothing is opened for it, so any secret will do. */
-function finishState(directory: string): void {
-  using none = SecretBytes.random(32);
-  try {
-    DeviceState.open(directory, { secret: none }).close();
-  } catch (error) {
-    if (!(error instanceof KeysteadError && error.code === 'state.wiped')) throw error;
-  }
+/** What says that the state will not open again: of the token, that it has not the key that opens it. */
+const NO_EVIDENCE: readonly string[] = [
+  'state.missing',
+  'state.damaged',
+  'wrap.damaged',
+  'tpm2.file-damaged',
+  'agent.other-token',
+];
+
+const UNSIGNED =
+  'the device cannot sign that it is wiped: put back what is lost, or let `keystead-agent wipe --without-evidence` destroy what there is';
+
+const told = ({ field, seen }: KeysteadError) => ({
+  ...(field === undefined ? {} : { field }),
+  ...(seen === undefined ? {} : { seen }),
+});
+
+/** A wrong path in the configuration is no device that was wiped. */
+async function isAnythingThere({ state }: AgentConfig, holder: KeyHolder): Promise<boolean> {
+  if (nodeDisk.mode(state) !== undefined && nodeDisk.list(state).some((name) => !name.startsWith('lock'))) return true;
+  return (await holder.holds()).length > 0;
 }
 
-/** The state is gone: what its key holder still has goes as well. */
-async function destroyRest(config: AgentConfig, clock: Clock): Promise<readonly string[]> {
-  try {
-    const holder = await openKeyHolder(config, clock, false);
-    try {
-      return await holder.destroy();
-    } finally {
-      await holder.close();
-    }
-  } catch (error) {
-    if (error instanceof KeysteadError && error.code === 'state.missing') return [];
-    throw error;
-  }
-}
+const otherDevice = (deviceId: string): KeysteadError =>
+  new KeysteadError('agent.config-invalid', { field: 'deviceId', seen: `the state is that of ${deviceId}` });

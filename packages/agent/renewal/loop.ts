@@ -63,8 +63,16 @@ export interface RenewalOptions {
 /** After this many failed proofs a new key is made: its certificate may have been lost on the server's side. */
 const MOST_PROOFS = 5;
 
+/** After this many faults of a server at one kind of key the next one is tried: it may be the kind that it fails at. */
+const MOST_FAULTS = 5;
+
 const isForGood = (error: unknown): boolean =>
   (error instanceof EstRefusal || error instanceof CmpRefusal) && !error.isPassing;
+
+/** A server that broke over a request, where it does not say that it is overloaded: that may be the request's fault. */
+const isFault = (error: unknown): boolean =>
+  (error instanceof EstRefusal && error.status >= 500 && error.status !== 503 && error.status !== 504) ||
+  (error instanceof CmpRefusal && error.failure === 'systemFailure');
 
 /**
  * Keeps the device's LDevID alive: renews with a fresh key by 75 % of the life, keeps the old
@@ -85,6 +93,8 @@ export class RenewalLoop {
   #failedProofs = 0;
   /** Refusals for good, one after the other. */
   #refusals = 0;
+  /** Faults of the server since it has last issued. */
+  #faults = 0;
   /** What the last look found to be due. */
   #tried: RenewalNeed['need'] = 'none';
   /** The credential was refused: its CA may be gone. */
@@ -244,8 +254,10 @@ export class RenewalLoop {
     const { csr } = await state.beginKey('ldevid', await this.#kindOfKey(identity));
     const asked = need === 'renew' ? est.reenrol(identity, csr) : est.enrol(identity, csr);
     const answer = await asked.catch((error: unknown) => {
-      // The server read this request and does not want it: the next one comes with a fresh key.
-      if (isForGood(error)) state.discardPending();
+      if (isFault(error)) this.#faults += 1;
+      const isNextKind = isFault(error) && this.#faults % MOST_FAULTS === 0 && (this.#options.keys?.length ?? 1) > 1;
+      // The server read this request and does not want it, or breaks over it: the next one comes with a fresh key.
+      if (isForGood(error) || isNextKind) state.discardPending();
       throw error;
     });
     if (answer.status === 'pending') {
@@ -253,18 +265,24 @@ export class RenewalLoop {
       return Math.max(1, answer.retryAfterSeconds);
     }
     acceptIssued(state, answer.certificates, clock, this.#options.anchors?.());
+    this.#faults = 0;
     this.#failedProofs = 0;
     return undefined;
   }
 
-  /** The kind of the next key: what the server asks for, if the device makes it, or the next one of its own list. */
+  /**
+   * The kind of the next key: what the server asks for, if the device makes it, or the next one of its own list. A server
+   * that breaks over what it has asked for gets another one in its turn.
+   */
   async #kindOfKey(identity: DeviceIdentity): Promise<DeviceKeyAlgorithm> {
     const { est, keys = ['P-256'] } = this.#options;
     if (keys.length < 2) return keys[0] ?? 'P-256';
     // A hint that cannot be had, or read, is none: nothing of a renewal hangs on it.
     const wanted = await est.wantedKey?.(identity).catch(() => undefined);
     const [asked] = keys.filter((one) => one === wanted);
-    return asked ?? keys[this.#refusals % keys.length] ?? 'P-256';
+    const kinds = asked === undefined ? keys : [asked, ...keys.filter((one) => one !== asked)];
+    const turn = (asked === undefined ? this.#refusals : 0) + Math.floor(this.#faults / MOST_FAULTS);
+    return kinds[turn % kinds.length] ?? 'P-256';
   }
 
   async #prove(): Promise<void> {

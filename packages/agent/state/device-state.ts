@@ -57,6 +57,7 @@ export class DeviceState {
   #manifest: Manifest;
   #closed = false;
   #countedTo: number | undefined;
+  #changes = 0;
 
   private constructor(directory: string, disk: Disk, lock: DirectoryLock, sealer: Sealer, manifest: Manifest) {
     this.#directory = directory;
@@ -105,6 +106,35 @@ export class DeviceState {
     });
   }
 
+  /**
+   * Goes on with a wipe that was begun, before anything is opened or made for this directory.
+   * @throws KeysteadError state.wiped where one was, state.locked.
+   */
+  static requireUnwiped(directory: string, disk: Disk = nodeDisk): void {
+    if (disk.mode(join(directory, TOMBSTONE)) === undefined) return;
+    const lock = DirectoryLock.take(disk, directory);
+    try {
+      finishWipe(disk, directory);
+    } finally {
+      lock.release();
+    }
+  }
+
+  /**
+   * As {@link wipe}, for a state that nothing opens any more: nobody can sign for it. REQ-KEY-WIPE-01
+   * @throws KeysteadError state.locked.
+   */
+  static wipeUnopened(directory: string, deviceId: string, at: Date, disk: Disk = nodeDisk): WipeReport {
+    disk.makeDirectory(directory);
+    const lock = DirectoryLock.take(disk, directory);
+    try {
+      const files = filesToWipe(disk, directory, new Map());
+      return wipeFiles(disk, directory, { deviceId, at: at.toISOString(), files });
+    } finally {
+      lock.release();
+    }
+  }
+
   static #locked(directory: string, disk: Disk, open: (lock: DirectoryLock) => DeviceState): DeviceState {
     const mode = disk.mode(directory) ?? 0;
     if ((mode & 0o077) !== 0)
@@ -143,6 +173,11 @@ export class DeviceState {
   /** The number that a hardware counter has to agree with; undefined where none counts. */
   get generation(): number | undefined {
     return this.#manifest.generation;
+  }
+
+  /** How many changes that a counter counts were made since the state was opened. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** The credential in a slot; of a pending one only when its certificate has come. */
@@ -305,13 +340,23 @@ export class DeviceState {
   }
 
   /**
-   * Gives up every credential but the IDevID: what an older copy of the state says of them is not believed. They are
-   * made anew.
+   * Gives up every credential but the IDevID, and the bundle: what an older copy of the state says of them is not believed.
+   * They are made anew, and no bundle is taken that is older than `leastVersion`. One step with the new number, or a power
+   * cut would leave the older copy with the number of the newest.
    */
-  dropOperational(): void {
+  startOver(generation: number, leastVersion: number): void {
     this.#checkOpen();
-    const { current: _current, previous: _previous, pending: _pending, ...kept } = this.#manifest;
-    this.#replace(this.#counted(kept));
+    const { current: _current, previous: _previous, pending: _pending, trust, ...kept } = this.#manifest;
+    const { state, provenTime, leastVersion: known = 0 } = trust ?? {};
+    const least = Math.max(leastVersion, known);
+    this.#countedTo = generation - 1;
+    this.#replace(
+      this.#counted(
+        state === undefined || provenTime === undefined
+          ? kept
+          : { ...kept, trust: { state, filters: [], provenTime, leastVersion: least } },
+      ),
+    );
     this.#tidy();
   }
 
@@ -361,6 +406,7 @@ export class DeviceState {
 
   /** One step for all that changes until the counter has counted it. */
   #counted(manifest: Manifest): Manifest {
+    this.#changes += 1;
     return this.#countedTo === undefined ? manifest : { ...manifest, generation: this.#countedTo + 1 };
   }
 

@@ -24,7 +24,7 @@ export interface Disk {
   makeDirectory(path: string): void;
   /** Permission bits of a file or directory; undefined when it does not exist. */
   mode(path: string): number | undefined;
-  /** Names in a directory, sorted. */
+  /** Names in a directory, sorted, without those of directories: a file system of its own has `lost+found`. */
   list(path: string): string[];
   /** The whole file; undefined when it does not exist. */
   read(path: string): Uint8Array | undefined;
@@ -58,7 +58,10 @@ export const nodeDisk: Disk = {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   },
   mode: (path) => absentIsUndefined(() => statSync(path).mode & 0o777),
-  list: (path) => readdirSync(path).sort(),
+  list: (path) =>
+    readdirSync(path, { withFileTypes: true })
+      .flatMap((one) => (one.isDirectory() ? [] : [one.name]))
+      .sort(),
   read: (path) => absentIsUndefined(() => new Uint8Array(readFileSync(path))),
   create(path) {
     const file = openSync(path, 'wx', 0o600);

@@ -5,8 +5,12 @@ import type { DeviceState } from './device-state.ts';
 export interface StateCounter {
   /** `bundleVersion`: that of the trust bundle at the last step; undefined when no step was ever taken for a state. */
   read(): Promise<{ readonly value: number; readonly bundleVersion: number | undefined }>;
-  /** Takes one step, remembers the version with it, and resolves to the value after it. */
-  step(bundleVersion: number): Promise<number>;
+  /**
+   * Takes the step from `from` to the next value, and remembers the version with it. A step whose answer was lost is asked
+   * for again with the same arguments, and taken once.
+   * @throws KeysteadError `counter.moved` where the counter is elsewhere: it is left there.
+   */
+  step(from: number, bundleVersion: number): Promise<void>;
 }
 
 /**
@@ -19,6 +23,9 @@ export class RollbackGuard {
   readonly #state: DeviceState;
   readonly #counter: StateCounter;
   #value: number;
+  #last: Promise<void> = Promise.resolve();
+  /** A step that was asked for, until it is answered: what it counts, and the version that goes with it. */
+  #begun: { readonly changes: number; readonly bundleVersion: number } | undefined;
 
   private constructor(state: DeviceState, counter: StateCounter, value: number) {
     this.#state = state;
@@ -53,27 +60,47 @@ export class RollbackGuard {
    */
   static async recover(state: DeviceState, counter: StateCounter): Promise<RollbackGuard> {
     const { value, bundleVersion = 0 } = await counter.read();
-    state.countFrom(value + 1);
-    state.dropOperational();
-    const { trust } = state;
-    if (trust !== undefined) {
-      const leastVersion = Math.max(bundleVersion, trust.leastVersion ?? 0);
-      state.keepTrust({ state: trust.state, filters: [], provenTime: trust.provenTime, leastVersion });
-    }
+    state.startOver(value + 1, bundleVersion);
     const guard = new RollbackGuard(state, counter, value);
     await guard.settle();
     return guard;
   }
 
-  /** Counts what has changed; to be called after each change, before anything goes by it. @throws as `open`. */
-  async settle(): Promise<void> {
-    const { generation, trust } = this.#state;
-    if (generation === this.#value) return;
-    this.#value = await this.#counter.step(Math.max(trust?.state.version ?? 0, trust?.leastVersion ?? 0));
-    this.#state.countedTo(this.#value);
-    if (this.#value !== generation) throw rolledBack(String(generation), this.#value);
+  /**
+   * Counts what has changed; to be called after each change, before anything goes by it. One at a time: renewals and
+   * bundles change the state side by side, and two steps for one number would leave a state that is refused for ever.
+   * @throws as `open`.
+   */
+  settle(): Promise<void> {
+    const settled = this.#last.then(() => this.#settle());
+    this.#last = settled.catch(() => {});
+    return settled;
+  }
+
+  async #settle(): Promise<void> {
+    while (this.#state.generation !== this.#value) {
+      const from = this.#value;
+      this.#begun ??= { changes: this.#state.changes, bundleVersion: this.#bundleVersion };
+      const { changes, bundleVersion } = this.#begun;
+      try {
+        await this.#counter.step(from, bundleVersion);
+      } catch (error) {
+        if (!(error instanceof KeysteadError && error.code === 'counter.moved')) throw error;
+        throw rolledBack(String(this.#state.generation), error.seen ?? 'elsewhere');
+      }
+      this.#begun = undefined;
+      this.#value = from + 1;
+      this.#state.countedTo(this.#value);
+      // What has changed since the step was asked for bears the number of what was counted: an image of that would pass.
+      if (this.#state.changes !== changes) this.#state.countFrom(this.#value + 1);
+    }
+  }
+
+  get #bundleVersion(): number {
+    const { trust } = this.#state;
+    return Math.max(trust?.state.version ?? 0, trust?.leastVersion ?? 0);
   }
 }
 
-const rolledBack = (number: string, counted: number): KeysteadError =>
+const rolledBack = (number: string, counted: number | string): KeysteadError =>
   new KeysteadError('state.rolled-back', { field: 'generation', seen: `${number}, the counter is at ${counted}` });

@@ -141,7 +141,7 @@ test('an image of before the counting is refused, and so is a counter that anoth
   const first = open();
   const count = await counter();
   const guard = await RollbackGuard.open(first, count);
-  await count.step(1);
+  await count.step((await count.read()).value, 1);
   await renew(first);
   await assert.rejects(guard.settle(), rolledBack);
   first.close();
@@ -159,10 +159,10 @@ test('the power is cut between a change and its count: the state is the newest s
   let version: number | undefined;
   const counter: StateCounter = {
     read: async () => ({ value, bundleVersion: version }),
-    step: async (bundleVersion) => {
+    step: async (from, bundleVersion) => {
+      assert.equal(from, value);
       version = bundleVersion;
       value += 1;
-      return value;
     },
   };
   await RollbackGuard.open(state, counter);

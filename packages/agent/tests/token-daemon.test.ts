@@ -2,12 +2,22 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Writable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 import { canonicalJson, type DerCsr, fromPem, toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import { verifyWipeEvidence } from '@keystead/core/lifecycle';
@@ -214,6 +224,44 @@ test('a PIN is taken from a file that its owner alone can read, or from a descri
   assert.equal(read('1'.repeat(65)), 'more than 64 bytes');
   assert.throws(() => readPin({ file: at('none') }), { code: 'agent.pin' });
   assert.throws(() => readPin({ fd: 999 }), { code: 'agent.pin', field: 'file descriptor 999' });
+});
+
+test('a descriptor that Node.js itself uses is not taken for that of the PIN, and stays open', () => {
+  const own = readdirSync('/proc/self/fd').flatMap((name) => {
+    try {
+      const target = readlinkSync(`/proc/self/fd/${name}`);
+      return Number(name) > 2 && /^(?:anon_inode|pipe):/.test(target) ? [{ fd: Number(name), target }] : [];
+    } catch {
+      return [];
+    }
+  });
+  const pipes = own.filter(({ target }) => own.filter((other) => other.target === target).length > 1);
+  const shared = own.filter((one) => !one.target.startsWith('pipe') || pipes.includes(one));
+  assert.ok(shared.some(({ target }) => target.startsWith('anon_inode')) && pipes.length > 1, JSON.stringify(own));
+  for (const { fd, target } of shared) {
+    assert.throws(() => readPin({ fd }), { code: 'agent.pin', field: `file descriptor ${fd}`, seen: /given/ });
+    assert.equal(readlinkSync(`/proc/self/fd/${fd}`), target);
+  }
+});
+
+test('a file that is no configuration is not quoted in the error: it may be that of the PIN', () => {
+  for (const text of [
+    'secret-4711\n',
+    '{"deviceId": secret-4711}',
+    '{"a": 1, "secret-4711"}',
+    '{\n"a":\n secret-4711',
+  ]) {
+    writeFileSync(at('mistaken'), text);
+    assert.throws(
+      () => readConfig(at('mistaken')),
+      (error: unknown) => {
+        assert.ok(error instanceof KeysteadError && error.code === 'agent.config-invalid');
+        assert.match(error.seen ?? '', /^no JSON/);
+        assert.doesNotMatch(inspect(error, { depth: 9 }), /4711|secret/);
+        return true;
+      },
+    );
+  }
 });
 
 test('each error of a token in the configuration names its field, and a PIN has no place in it', () => {

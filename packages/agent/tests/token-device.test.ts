@@ -268,7 +268,7 @@ test('REQ-KEY-REV-04: an older image of the disk is noticed by the counter on th
   const cut = cutting(1);
   const lossy = await TokenDevice.open(directory, cut.token, { deviceId }).counter();
   const guard = await RollbackGuard.open(newer, lossy);
-  newer.dropOperational();
+  newer.startOver(2, 0);
   await assert.rejects(guard.settle(), PowerCut);
   await guard.settle();
   assert.equal((await counter.read()).value, newer.generation);

@@ -27,8 +27,11 @@ export class TokenCounter implements StateCounter {
     try {
       await counter.read();
     } catch (error) {
-      if (!(error instanceof KeysteadError && error.code === 'counter.missing')) throw error;
-      await counter.create();
+      if (!is(error, 'counter.missing')) throw error;
+      await counter.create().catch((created: unknown) => {
+        // One whose answer was lost, and which the pool has asked for again.
+        if (!is(created, 'counter.exists')) throw created;
+      });
     }
     return new TokenCounter(counter);
   }
@@ -38,19 +41,15 @@ export class TokenCounter implements StateCounter {
     return { value, bundleVersion: mark === NO_MARK ? undefined : Buffer.from(fromHex(mark)).readUInt32BE() };
   }
 
-  async step(bundleVersion: number): Promise<number> {
-    this.#begun ??= { from: (await this.#counter.read()).value, mark: markOf(bundleVersion) };
-    const { from, mark } = this.#begun;
-    try {
-      await this.#counter.raise(from, mark);
-    } catch (error) {
-      if (error instanceof KeysteadError && error.code === 'counter.moved') this.#begun = undefined;
-      throw error;
-    }
+  async step(from: number, bundleVersion: number): Promise<void> {
+    const mark = this.#begun?.from === from ? this.#begun.mark : markOf(bundleVersion);
+    this.#begun = { from, mark };
+    await this.#counter.raise(from, mark);
     this.#begun = undefined;
-    return from + 1;
   }
 }
+
+const is = (error: unknown, code: string): boolean => error instanceof KeysteadError && error.code === code;
 
 function markOf(bundleVersion: number): string {
   const version = Buffer.alloc(VERSION_BYTES);

@@ -232,11 +232,17 @@ export class TpmDevice {
     options: { clearOwner: boolean; lockoutAuth?: SecretBytes; disk?: Disk },
   ): Promise<TpmWipe> {
     const disk = options.disk ?? nodeDisk;
-    const names = [FILES.secret, FILES.idevid, FILES.attestation].flatMap((name) => [name, `${name}${UNFINISHED}`]);
-    const files = names.filter((name) => disk.mode(join(directory, name)) !== undefined);
+    const files = TpmDevice.filesLeft(directory, disk);
     for (const name of files) eraseFile(disk, join(directory, name));
     if (options.clearOwner) await tpm.use((channel) => clearOwner(channel, options.lockoutAuth));
     return { files, ownerCleared: options.clearOwner };
+  }
+
+  /** Names of the files that {@link wipe} would destroy, the secret's first. */
+  static filesLeft(directory: string, disk: Disk = nodeDisk): string[] {
+    return [FILES.secret, FILES.idevid, FILES.attestation]
+      .flatMap((name) => [name, `${name}${UNFINISHED}`])
+      .filter((name) => disk.mode(join(directory, name)) !== undefined);
   }
 
   #withRoot<T>(channel: Channel, work: (srk: Loaded<EccPublic>) => Promise<T>): Promise<T> {

@@ -12,7 +12,7 @@ import { CKA } from '../cryptoki.ts';
 import type { Order } from '../orders.ts';
 import { counterSearch, counterTemplate } from '../templates.ts';
 import { call } from './addon.ts';
-import { attribute, find } from './objects.ts';
+import { attribute, destroyIfAllowed, find, findOwn } from './objects.ts';
 import type { TokenSession } from './session.ts';
 
 interface Found extends CounterObject {
@@ -54,15 +54,16 @@ export function raiseTokenCounter(at: TokenSession, { label, from, mark }: Order
 
 /** Destroys every object of a counter, and looks again. @throws KeysteadError `keystore.not-destroyed`. @throws CallRefused. */
 export function removeTokenCounter(at: TokenSession, label: string): undefined {
-  for (const handle of find(at, counterSearch(label)))
+  for (const handle of findOwn(at, counterSearch(label)))
     call('C_DestroyObject', () => at.module.C_DestroyObject(at.session, handle));
-  const left = find(at, counterSearch(label)).length;
+  for (const planted of find(at, counterSearch(label))) destroyIfAllowed(at, planted);
+  const left = findOwn(at, counterSearch(label)).length;
   if (left > 0)
     throw new KeysteadError('keystore.not-destroyed', { field: `counter ${label}`, seen: `${left} objects` });
 }
 
 function objects(at: TokenSession, label: string): Found[] {
-  return find(at, counterSearch(label)).map((handle) => ({
+  return findOwn(at, counterSearch(label)).map((handle) => ({
     ...parseCounter(label, attribute(at, handle, CKA.VALUE) ?? Buffer.alloc(0)),
     handle,
   }));

@@ -16,10 +16,10 @@ const config: Pkcs11Configuration = workerData;
 const token = new TokenSession(config);
 
 const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind> } = {
-  open({ pin, readWrite }) {
+  open({ pin, readWrite, serial }) {
     const bytes = new Uint8Array(pin);
     try {
-      return token.open(bytes, readWrite);
+      return token.open(bytes, readWrite, serial);
     } finally {
       bytes.fill(0);
     }

@@ -1,9 +1,10 @@
 import { KeysteadError } from '@keystead/core/errors';
 import type { Handle } from 'pkcs11js';
-import { CKA } from '../cryptoki.ts';
+import { CKA, CKO_PUBLIC_KEY } from '../cryptoki.ts';
 import type { StoredKey } from '../orders.ts';
-import { formatRecord, type KeyRecord } from '../record.ts';
+import { formatRecord, type KeyRecord, objectIdOf } from '../record.ts';
 import {
+  keySearch,
   MADE_BY,
   masterTemplate,
   privateTemplate,
@@ -15,7 +16,7 @@ import {
 } from '../templates.ts';
 import { call } from './addon.ts';
 import { deriveSecret } from './agree.ts';
-import { attribute, find, objectsOf, readKey } from './objects.ts';
+import { attribute, destroyIfAllowed, find, findOwn, keySearches, readKey } from './objects.ts';
 import type { TokenSession } from './session.ts';
 
 /**
@@ -43,19 +44,32 @@ export function makeKey(at: TokenSession, record: KeyRecord): StoredKey {
   }
 }
 
-/** Destroys a key and its record, in the order in which a kill leaves nothing that could pass for a key. */
+/**
+ * Destroys a key and its record, in the order in which a kill leaves nothing that could pass for a key, then what others
+ * have put beside them, and looks again. A public half may be anybody's: it is not private.
+ * @throws KeysteadError `keystore.not-destroyed`. @throws CallRefused.
+ */
 export function removeKey(at: TokenSession, id: string): void {
   const { module, session } = at;
-  const { keys, publicKeys } = objectsOf(at, id);
-  for (const object of [...keys, ...publicKeys, ...find(at, recordSearch(id))]) {
-    call('C_DestroyObject', () => module.C_DestroyObject(session, object));
-  }
+  const keys = keySearches(id);
+  const records = recordSearch(id);
+  const destroy = (search: typeof records): void => {
+    for (const object of findOwn(at, search)) call('C_DestroyObject', () => module.C_DestroyObject(session, object));
+  };
   at.handles.clear();
+  for (const search of keys) destroy(search);
+  for (const search of [...keys, keySearch(CKO_PUBLIC_KEY, objectIdOf(id))])
+    for (const object of find(at, search)) destroyIfAllowed(at, object);
+  destroy(records);
+  for (const object of find(at, records)) destroyIfAllowed(at, object);
+  const left = [...keys, records].flatMap((search) => findOwn(at, search)).length;
+  if (left > 0) throw new KeysteadError('keystore.not-destroyed', { field: `key ${id}`, seen: `${left} objects` });
 }
 
 function clearLeftovers(at: TokenSession, id: string): void {
-  const { keys, publicKeys } = objectsOf(at, id);
-  const [record] = find(at, recordSearch(id));
+  const keys = keySearches(id).flatMap((search) => findOwn(at, search));
+  const publicKeys = find(at, keySearch(CKO_PUBLIC_KEY, objectIdOf(id)));
+  const [record] = findOwn(at, recordSearch(id));
   if (record !== undefined && keys.length > 0) {
     throw new KeysteadError('keystore.changed', { field: 'token', seen: `another process made the key ${id}` });
   }

@@ -8,6 +8,7 @@ import {
   CKO_PUBLIC_KEY,
   CKO_SECRET_KEY,
 } from '../cryptoki.ts';
+import { repetitions } from '../errors.ts';
 import type { SeenKey } from '../held-keys.ts';
 import type { Attributes, StoredKey } from '../orders.ts';
 import type { PublicNumbers } from '../public-key.ts';
@@ -66,9 +67,30 @@ export function attribute(at: TokenSession, object: Handle, type: number): Buffe
   }
 }
 
+/**
+ * Those that only who has logged in can have made. CKA_PRIVATE false is what anybody makes who reaches the token without
+ * the PIN, whatever label and CKA_ID it has: it is none of ours, and is not seen. A module that does not tell it is believed.
+ * @throws CallRefused.
+ */
+export function findOwn(at: TokenSession, template: Template): Handle[] {
+  return find(at, template).filter((handle) => {
+    const isPrivate = attribute(at, handle, CKA.PRIVATE);
+    return isPrivate === undefined || isPrivate.some((byte) => byte !== 0);
+  });
+}
+
+/** Destroys what is not ours, or not certainly: who has put it there may have made it so that it cannot be destroyed. */
+export function destroyIfAllowed(at: TokenSession, object: Handle): void {
+  try {
+    call('C_DestroyObject', () => at.module.C_DestroyObject(at.session, object));
+  } catch (error) {
+    if (!(error instanceof CallRefused) || repetitions(error.refusal) > 0) throw error;
+  }
+}
+
 /** Every record of Keystead with what stands there of its key. @throws CallRefused. */
 export function readAll(at: TokenSession): StoredKey[] {
-  return find(at, recordSearch()).map((object) => {
+  return findOwn(at, recordSearch()).map((object) => {
     const label = attribute(at, object, CKA.LABEL) ?? Buffer.alloc(0);
     const record = attribute(at, object, CKA.VALUE) ?? Buffer.alloc(0);
     return readKey(at, label.toString('utf8'), record);
@@ -77,7 +99,7 @@ export function readAll(at: TokenSession): StoredKey[] {
 
 /** Which objects there are of each record of Keystead. @throws CallRefused. */
 export function seeAll(at: TokenSession): SeenKey[] {
-  return find(at, recordSearch()).map((object) => {
+  return findOwn(at, recordSearch()).map((object) => {
     const id = (attribute(at, object, CKA.LABEL) ?? Buffer.alloc(0)).toString('utf8');
     const { keys, publicKeys } = objectsOf(at, id);
     return { id, keys: keys.length, publicKeys: publicKeys.length };
@@ -99,10 +121,18 @@ export function readKey(at: TokenSession, id: string, record: Uint8Array): Store
   };
 }
 
-/** Private, secret and public keys with the CKA_ID of `id`. */
+/** What finds the private and the secret keys with the CKA_ID of `id`. */
+export const keySearches = (id: string): Template[] =>
+  [CKO_PRIVATE_KEY, CKO_SECRET_KEY].map((kind) => keySearch(kind, objectIdOf(id)));
+
+/**
+ * Private, secret and public keys with the CKA_ID of `id`. A key that was made private and shows itself public is told as
+ * exposed, and so is still looked at where there is no other.
+ */
 export function objectsOf(at: TokenSession, id: string): { keys: Handle[]; publicKeys: Handle[] } {
   const objectId = objectIdOf(id);
-  const keys = [CKO_PRIVATE_KEY, CKO_SECRET_KEY].flatMap((kind) => find(at, keySearch(kind, objectId)));
+  const own = keySearches(id).flatMap((search) => findOwn(at, search));
+  const keys = own.length > 0 ? own : keySearches(id).flatMap((search) => find(at, search));
   return { keys, publicKeys: find(at, keySearch(CKO_PUBLIC_KEY, objectId)) };
 }
 

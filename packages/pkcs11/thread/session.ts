@@ -50,13 +50,14 @@ export class TokenSession {
    * Initialises the module unless this process has, finds the token where it is now, opens a session and logs in,
    * unless another session of this process is logged in: login is the process's, not the session's (PKCS#11 v2.40
    * section 2.6 of the usage guide). The PIN is tried at most once, and not when that could lock it.
+   * @param serial of the token that was opened before: another that goes by the same name gets no PIN.
    * @throws KeysteadError `keystore.token-*`, `keystore.pin-*`, `keystore.module-*`. @throws CallRefused.
    */
-  open(pin: Uint8Array, readWrite: boolean): TokenFacts {
+  open(pin: Uint8Array, readWrite: boolean, serial?: string): TokenFacts {
     this.closeSession();
     this.#initialize();
     const { module } = this;
-    const { slot, info } = this.#findToken();
+    const { slot, info } = this.#findToken(serial);
     const flags = CKF_SERIAL_SESSION | (readWrite ? CKF_RW_SESSION : 0);
     const session = call('C_OpenSession', () => module.C_OpenSession(slot, flags));
     this.#session = session;
@@ -107,13 +108,16 @@ export class TokenSession {
     }
   }
 
-  #findToken(): FoundToken {
+  #findToken(serial: string | undefined): FoundToken {
     const found: FoundToken[] = [];
     const others: string[] = [];
     for (const slot of call('C_GetSlotList', () => this.module.C_GetSlotList(true))) {
       const info = this.#tokenIn(slot);
       if (info === undefined) continue;
-      if (this.#isWanted(slot, info)) found.push({ slot, info });
+      const isNamed = this.#isWanted(slot, info);
+      const own = info.serialNumber.trimEnd();
+      if (isNamed && (serial === undefined || own === serial)) found.push({ slot, info });
+      else if (isNamed) others.push(`another one of that name, serial ${own} and not ${serial}`);
       else if ((info.flags & CKF_TOKEN_INITIALIZED) !== 0) others.push(info.label.trimEnd());
     }
     const [token, second] = found;

@@ -16,7 +16,7 @@ import { CKG_MGF1, CKM, CKO_PRIVATE_KEY, CKO_SECRET_KEY } from '../cryptoki.ts';
 import type { KeyRef, Order } from '../orders.ts';
 import { keySearch } from '../templates.ts';
 import { CallRefused, call } from './addon.ts';
-import { find } from './objects.ts';
+import { findOwn } from './objects.ts';
 import type { TokenSession } from './session.ts';
 
 /** DigestInfo up to the hash itself (RFC 8017 section 9.2, note 1): CKM_RSA_PKCS adds the padding and nothing else. */
@@ -125,7 +125,10 @@ export function keyHandle(at: TokenSession, key: KeyRef): Handle {
   const name = toHex(key.objectId);
   const known = at.handles.get(name);
   if (known !== undefined) return known;
-  const [handle, second] = find(at, keySearch(key.spki === undefined ? CKO_SECRET_KEY : CKO_PRIVATE_KEY, key.objectId));
+  const [handle, second] = findOwn(
+    at,
+    keySearch(key.spki === undefined ? CKO_SECRET_KEY : CKO_PRIVATE_KEY, key.objectId),
+  );
   if (handle === undefined) throw new CallRefused({ ckr: 'CKR_KEY_HANDLE_INVALID', call: 'C_FindObjects' });
   if (second !== undefined) {
     throw new KeysteadError('keystore.token-ambiguous', { field: 'key', seen: `two with the CKA_ID ${name}` });

@@ -97,15 +97,26 @@ async function define(
   }
 }
 
-/** Undefines a counter and its mark. @throws KeysteadError `tpm2.counter-missing`, `tpm2.*`. */
+/**
+ * Undefines a counter and its mark, and what a power cut has left of the two.
+ * @throws KeysteadError `tpm2.counter-missing` where there is neither, `tpm2.*`.
+ */
 export async function undefineCounter(channel: Channel, index: number, owner: OwnerAuth = {}): Promise<void> {
+  const missing: KeysteadError[] = [];
   for (const area of [COUNTER_AREA, MARK_AREA]) {
-    const entity = await entityOf(channel, index, area);
-    await channel.run('NvUndefineSpace', {
-      handles: [permanent(HANDLE.OWNER), entity],
-      auth: [owner.ownerAuth === undefined ? EMPTY_AUTH : { password: owner.ownerAuth }],
-    });
+    try {
+      const entity = await entityOf(channel, index, area);
+      await channel.run('NvUndefineSpace', {
+        handles: [permanent(HANDLE.OWNER), entity],
+        auth: [owner.ownerAuth === undefined ? EMPTY_AUTH : { password: owner.ownerAuth }],
+      });
+    } catch (error) {
+      if (!(error instanceof KeysteadError && error.code === 'tpm2.counter-missing')) throw error;
+      missing.push(error);
+    }
   }
+  const [first, second] = missing;
+  if (second !== undefined) throw first;
 }
 
 /**
