@@ -12,8 +12,8 @@ import {
 } from '@keystead/core/trust';
 import { checkPublicKey } from '@keystead/core/x509';
 import type { JournalEntry } from './journal-entry.ts';
+import { withEnds } from './root-ends.ts';
 import type { TrustBundleJournalEntry } from './trust-entry.ts';
-import { withEnds } from './trust-roots.ts';
 import { Turnstile } from './turnstile.ts';
 
 type Entry = Omit<TrustBundleJournalEntry, 'n' | 'kind'>;
