@@ -1,7 +1,9 @@
+import { toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
+import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { type Policy, parseTrustStatement } from '@keystead/core/lifecycle';
-import { decodeFilter } from '@keystead/core/trust';
+import { type BundleContent, decodeFilter, parseBundle } from '@keystead/core/trust';
 import type { Logger } from 'pino';
 import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
@@ -15,7 +17,10 @@ import { buildAside } from './filter-work.ts';
 const ATTEMPTS = 3;
 /** keyd tells of so many bundles at once. */
 const PAGE = 100;
-/** Bundles that devices may still go by, and whose filters are kept. */
+/**
+ * Bundles that devices may still go by, and whose filters are kept. Of a fleet with much to revoke there are more: of those
+ * before, the first with each content stays, which says what all of them say.
+ */
 const MOST_IN_FORCE = 1000;
 
 export interface BundleDeps {
@@ -27,6 +32,8 @@ export interface BundleDeps {
   readonly log: Pick<Logger, 'error' | 'warn'>;
   readonly policy: Policy;
   readonly directory: string;
+  /** {@link MOST_IN_FORCE} unless told. */
+  readonly mostInForce?: number;
 }
 
 /** Who asks, for the audit log. */
@@ -115,6 +122,28 @@ export class BundlePublisher {
 
   last(): TrustBundleRow | undefined {
     return this.#deps.store.read(({ trustBundles }) => trustBundles.last());
+  }
+
+  /**
+   * What devices go by that have this version, at once: for who reads it in a transaction. Undefined for one that was never
+   * published, and for one that is over and kept no more. Of one in force that is not kept it is told by the first with its
+   * content: what keyd has ended since in the bundles of nobody's order counts there still.
+   */
+  standingNow(version: number): { readonly content: BundleContent; readonly sha256: string } | undefined {
+    const file = this.files.bundleNow(version);
+    if (file !== undefined) {
+      const { content, signed } = parseBundle(file);
+      return { content, sha256: toHex(sha256(signed)) };
+    }
+    const { row, first } = this.#deps.store.read(({ trustBundles }) => {
+      const found = trustBundles.bundle(version);
+      return { row: found, first: found === undefined ? undefined : trustBundles.firstOf(found.change) };
+    });
+    const kept = first === undefined ? undefined : this.files.bundleNow(first);
+    if (row === undefined || kept === undefined || row.expiresAt <= this.#deps.clock.now().getTime()) return undefined;
+    const times = { issuedAt: Math.floor(row.issuedAt / 1000), expires: Math.floor(row.expiresAt / 1000) };
+    const { content } = parseBundle(kept);
+    return { content: { ...content, version, ...times, filterSha256: row.filterSha256 }, sha256: row.sha256 };
   }
 
   /** Resolves when nothing is being published any more. */
@@ -231,14 +260,15 @@ export class BundlePublisher {
     await this.#prune();
   }
 
-  /** What a device may ask for: bundles in force, those that changed the signers, and the newest. */
+  /** What a device may ask for: bundles in force, those that changed the signers, and the newest; and what tells of others. */
   #kept() {
-    const now = this.#deps.clock.now().getTime();
-    return this.#deps.store.read(({ trustBundles }) => ({
-      inForce: trustBundles.inForce(now, MOST_IN_FORCE),
-      changes: new Set(trustBundles.signerChanges()),
-      last: trustBundles.last(),
-    }));
+    const { clock, store, mostInForce: most = MOST_IN_FORCE } = this.#deps;
+    const now = clock.now().getTime();
+    return store.read(({ trustBundles }) => {
+      const inForce = trustBundles.inForce(now, most);
+      const firsts = inForce.length < most ? [] : trustBundles.firstsInForce(now);
+      return { inForce, changes: new Set([...trustBundles.signerChanges(), ...firsts]), last: trustBundles.last() };
+    });
   }
 
   /**
