@@ -1,9 +1,7 @@
-import { toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { type Policy, parseTrustStatement } from '@keystead/core/lifecycle';
-import { type BundleContent, decodeFilter, parseBundle } from '@keystead/core/trust';
+import { decodeFilter } from '@keystead/core/trust';
 import type { Logger } from 'pino';
 import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
@@ -12,6 +10,7 @@ import type { Store, TrustBundleRow } from '../store/index.ts';
 import { BundleFiles, type FilterChain } from './files.ts';
 import { type CollectedSource, collectSource, type FilterKeyd } from './filter-source.ts';
 import { buildAside } from './filter-work.ts';
+import { standingNow } from './standing.ts';
 
 /** What was revoked while a filter was built makes keyd refuse it: then it is built again. */
 const ATTEMPTS = 3;
@@ -124,26 +123,9 @@ export class BundlePublisher {
     return this.#deps.store.read(({ trustBundles }) => trustBundles.last());
   }
 
-  /**
-   * What devices go by that have this version, at once: for who reads it in a transaction. Undefined for one that was never
-   * published, and for one that is over and kept no more. Of one in force that is not kept it is told by the first with its
-   * content: what keyd has ended since in the bundles of nobody's order counts there still.
-   */
-  standingNow(version: number): { readonly content: BundleContent; readonly sha256: string } | undefined {
-    const file = this.files.bundleNow(version);
-    if (file !== undefined) {
-      const { content, signed } = parseBundle(file);
-      return { content, sha256: toHex(sha256(signed)) };
-    }
-    const { row, first } = this.#deps.store.read(({ trustBundles }) => {
-      const found = trustBundles.bundle(version);
-      return { row: found, first: found === undefined ? undefined : trustBundles.firstOf(found.change) };
-    });
-    const kept = first === undefined ? undefined : this.files.bundleNow(first);
-    if (row === undefined || kept === undefined || row.expiresAt <= this.#deps.clock.now().getTime()) return undefined;
-    const times = { issuedAt: Math.floor(row.issuedAt / 1000), expires: Math.floor(row.expiresAt / 1000) };
-    const { content } = parseBundle(kept);
-    return { content: { ...content, version, ...times, filterSha256: row.filterSha256 }, sha256: row.sha256 };
+  /** What devices go by that have this version; see {@link standingNow}. */
+  standingNow(version: number): ReturnType<typeof standingNow> {
+    return standingNow({ ...this.#deps, files: this.files }, version);
   }
 
   /** Resolves when nothing is being published any more. */

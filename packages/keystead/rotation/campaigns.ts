@@ -201,10 +201,13 @@ export class Campaigns {
 
   async #switch(id: string, by: AskedBy): Promise<CampaignView> {
     const { row, plan } = this.#at(id, 'switch');
-    requireSwitched(plan, this.#deps, await this.#firmwareKeys(plan));
+    const held = await this.#firmwareKeys(plan);
+    requireSwitched(plan, this.#deps, held);
     const run = rulesOf(plan.kind).cutsOffAt === 'switch' ? await this.#asked(row, plan) : undefined;
     if (run !== undefined) requireNobodyCutOff(run);
     await this.#deps.store.commit((tx) => {
+      // Once more: while the fleet was read another bundle may have come, or a CA may have been revoked.
+      requireSwitched(plan, this.#deps, held);
       const switched = this.#step(tx, this.#unchanged(tx, row), 'switch', by, run === undefined ? {} : countsOf(run));
       this.#openRing(tx, switched, plan, by);
     });
@@ -345,7 +348,12 @@ export class Campaigns {
 
   async #tick(): Promise<void> {
     const open = this.#deps.store.read((records) => records.rotation.open());
-    for (const { id } of open) await this.#inTurn(() => this.#watch(id));
+    const failed: unknown[] = [];
+    for (const { id } of open) {
+      // Of one that cannot be looked at the others must not go on unwatched.
+      await this.#inTurn(() => this.#watch(id)).catch((error: unknown) => failed.push(error));
+    }
+    if (failed.length > 0) throw failed[0];
   }
 
   /** Looks at the campaign as it is when its turn has come: somebody may have paused or ended it while this waited. */
