@@ -30,6 +30,7 @@ import {
 import type { KeydContext } from '../context.ts';
 import { type CheckedFilter, checkFilter, requireFresh } from '../filter-check.ts';
 import { commissionedBy, filteredIssuers, issuedBy, listedOf, pageOf } from '../filtered.ts';
+import { requireLastingPins } from '../lasting-pins.ts';
 import type { Params, Result } from '../protocol.ts';
 import { signVerified } from '../sign-verified.ts';
 import { contentOf, formsOf, type KeptBundle, sameSigners, stateAfter } from '../trust-bundles.ts';
@@ -110,6 +111,7 @@ function orderOf(keyd: KeydContext, statements: readonly string[], now: Date): O
       field: 'signers',
       seen: 'no key of keyd that is good beyond expires',
     });
+  requireLastingPins(standing, expires);
   return {
     id: order.id,
     sha256: agreed.orderSha256,
