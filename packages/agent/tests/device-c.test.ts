@@ -142,3 +142,13 @@ test('docs/device-c.md: the example compiles as it stands, for the host and for 
   workshop.run('gcc', [...STRICT, '-O1', include, '-c', source, '-o', workshop.at('example.o')]);
   workshop.run('arm-none-eabi-gcc', [...STRICT, '-mcpu=cortex-m3', ...CORTEX_M, include, '-c', source]);
 });
+
+test('docs/device-c.md names every function of keystead.h, and no other', () => {
+  const header = readFileSync(librarySource('keystead.h'), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
+  const declared = [...header.matchAll(/^[a-z].*?\b(ks_\w+)\(/gm)].map(([, name = '']) => name);
+  const [, table = ''] = /## Its functions\n([\s\S]*?)\n## /.exec(PAGE) ?? [];
+  const rows = table.split('\n').map((row) => row.split('|')[1] ?? '');
+  const told = rows.flatMap((cell) => [...cell.matchAll(/`(ks_\w+)`/g)].map(([, name = '']) => name));
+  assert.ok(declared.includes('ks_filter_through'));
+  assert.deepEqual(told, declared);
+});

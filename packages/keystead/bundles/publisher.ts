@@ -10,12 +10,16 @@ import type { Store, TrustBundleRow } from '../store/index.ts';
 import { BundleFiles, type FilterChain } from './files.ts';
 import { type CollectedSource, collectSource, type FilterKeyd } from './filter-source.ts';
 import { buildAside } from './filter-work.ts';
+import { standingNow } from './standing.ts';
 
 /** What was revoked while a filter was built makes keyd refuse it: then it is built again. */
 const ATTEMPTS = 3;
 /** keyd tells of so many bundles at once. */
 const PAGE = 100;
-/** Bundles that devices may still go by, and whose filters are kept. */
+/**
+ * Bundles that devices may still go by, and whose filters are kept. Of a fleet with much to revoke there are more: of those
+ * before, the first with each content stays, which says what all of them say.
+ */
 const MOST_IN_FORCE = 1000;
 
 export interface BundleDeps {
@@ -27,6 +31,8 @@ export interface BundleDeps {
   readonly log: Pick<Logger, 'error' | 'warn'>;
   readonly policy: Policy;
   readonly directory: string;
+  /** {@link MOST_IN_FORCE} unless told. */
+  readonly mostInForce?: number;
 }
 
 /** Who asks, for the audit log. */
@@ -115,6 +121,11 @@ export class BundlePublisher {
 
   last(): TrustBundleRow | undefined {
     return this.#deps.store.read(({ trustBundles }) => trustBundles.last());
+  }
+
+  /** What devices go by that have this version; see {@link standingNow}. */
+  standingNow(version: number): ReturnType<typeof standingNow> {
+    return standingNow({ ...this.#deps, files: this.files }, version);
   }
 
   /** Resolves when nothing is being published any more. */
@@ -231,14 +242,15 @@ export class BundlePublisher {
     await this.#prune();
   }
 
-  /** What a device may ask for: bundles in force, those that changed the signers, and the newest. */
+  /** What a device may ask for: bundles in force, those that changed the signers, and the newest; and what tells of others. */
   #kept() {
-    const now = this.#deps.clock.now().getTime();
-    return this.#deps.store.read(({ trustBundles }) => ({
-      inForce: trustBundles.inForce(now, MOST_IN_FORCE),
-      changes: new Set(trustBundles.signerChanges()),
-      last: trustBundles.last(),
-    }));
+    const { clock, store, mostInForce: most = MOST_IN_FORCE } = this.#deps;
+    const now = clock.now().getTime();
+    return store.read(({ trustBundles }) => {
+      const inForce = trustBundles.inForce(now, most);
+      const firsts = inForce.length < most ? [] : trustBundles.firstsInForce(now);
+      return { inForce, changes: new Set([...trustBundles.signerChanges(), ...firsts]), last: trustBundles.last() };
+    });
   }
 
   /**

@@ -53,7 +53,7 @@ export function rotateCommand(): Command {
   command.addCommand(statusCommand());
   command.addCommand(statesCommand());
   command.addCommand(stepCommand('start', 'begin it: refused where it would cut a device off'));
-  command.addCommand(stepCommand('advance', 'to the new one, then ring by ring; refused with what is missing'));
+  command.addCommand(advanceCommand());
   command.addCommand(stepCommand('retire', 'end the old one, when plan, policy and fleet let it'));
   command.addCommand(reasonedCommand('pause', 'stop it where it is'));
   command.addCommand(reasonedCommand('resume', 'let it go on'));
@@ -178,6 +178,19 @@ function stepCommand(step: string, description: string): Command {
     .description(description)
     .action(async (id: string, options: OperatorOptions) => {
       const view = await asOperator(options, (client) => client.post<CampaignView>(pathOf(id, `/${step}`), {}));
+      print(options, view, () => campaignText(view));
+    });
+}
+
+function advanceCommand(): Command {
+  return operatorOptions(new Command('advance').argument('<campaign>'), 'pki')
+    .description('to the new one, then ring by ring; refused with what is missing')
+    .option('--unproven <reason>', 'go on although no device of the newest ring is left that could move; it is logged')
+    .action(async (id: string, options: OperatorOptions & { unproven?: string }) => {
+      const { unproven } = options;
+      const view = await asOperator(options, (client) =>
+        client.post<CampaignView>(pathOf(id, '/advance'), unproven === undefined ? {} : { unproven }),
+      );
       print(options, view, () => campaignText(view));
     });
 }

@@ -120,9 +120,10 @@ function requireIssuers(files: readonly Uint8Array[], issuers: readonly Filtered
 function requireKnown({ date, through, blocks }: FilterFile, { id, spki, known }: FilteredIssuer): void {
   const told = blocks.find(({ issuerSpkiSha256 }) => issuerSpkiSha256 === spki)?.through ?? through;
   const right = Math.min(through, known?.until ?? through);
-  // A consignment came while the filter was built.
-  const isBehind = known !== undefined && told < right && known.changedAt >= (date - AHEAD) * 1000;
-  if (told === right || isBehind) return;
+  if (told === right) return;
+  // Consignments came while the filter was built: then it says what was known by then, or by one of them, and nothing else.
+  const since = known?.since((date - AHEAD) * 1000) ?? [];
+  if (told < right && since.some((until) => Math.min(through, until) === told)) return;
   throw refused('filter.through', `${id} until ${iso(told)}, where its certificates are known until ${iso(right)}`);
 }
 

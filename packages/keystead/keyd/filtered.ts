@@ -23,10 +23,10 @@ export interface FilteredIssuer {
   readonly id: ListedIssuer;
   readonly spki: SpkiSha256;
   /**
-   * Of the CA of a factory: certificates are known whose notBefore is not later than `until` (seconds since 1970), which
-   * changed last at `changedAt` (milliseconds). Of keyd's own CAs all are known.
+   * Of the CA of a factory: certificates are known whose notBefore is not later than `until` (seconds since 1970), and what
+   * that was at a time (milliseconds) and since. Of keyd's own CAs all are known.
    */
-  readonly known?: { readonly until: number; readonly changedAt: number };
+  readonly known?: { readonly until: number; since(at: number): readonly number[] };
 }
 
 /** What is asked of certificates, seconds since 1970: notBefore at this time or before, and notAfter after that one. */
@@ -53,10 +53,10 @@ export function filteredIssuers(keyd: FilterKnowledge, { issuers }: FilterRule):
   if (!issuers.includes('manufacturing')) return own;
   const backdated = idevidBackdateSeconds(keyd);
   const factories = keyd.state.factories.all().map(({ name, issuer, manufacturing }) => {
-    const { until, changedAt } = keyd.state.factories.consigned.histories.covered(name);
+    const covered = keyd.state.factories.consigned.histories.covered(name);
     // Certificates begin in whole seconds: one is known when all of it is.
-    const second = Math.floor(((until ?? 0) + 1) / 1000) - 1;
-    const known = { until: Math.max(0, second - backdated), changedAt };
+    const secondOf = (until = 0) => Math.max(0, Math.floor((until + 1) / 1000) - 1 - backdated);
+    const known = { until: secondOf(covered.until), since: (at: number) => covered.since(at).map(secondOf) };
     return { id: issuer, spki: spkiSha256(manufacturing.spki), known };
   });
   return [...own, ...factories];

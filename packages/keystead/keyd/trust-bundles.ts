@@ -12,6 +12,7 @@ import {
 } from '@keystead/core/trust';
 import { checkPublicKey } from '@keystead/core/x509';
 import type { JournalEntry } from './journal-entry.ts';
+import { withEnds } from './root-ends.ts';
 import type { TrustBundleJournalEntry } from './trust-entry.ts';
 import { Turnstile } from './turnstile.ts';
 
@@ -123,11 +124,17 @@ export const sameSigners = (a: Standing['signers'] | undefined, b: Standing['sig
 const signersText = (signers: Standing['signers']): string =>
   canonicalJson(signers.map(({ spki, from, until }) => [spkiSha256(spki), from, until]) as JsonValue);
 
+type Facts = Pick<Entry, 'fleet' | 'version' | 'issuedAt' | 'expires' | 'filter' | 'ends'>;
+
 /** The content of a bundle from its parts. */
 export const contentOf = (
   standing: Standing,
-  { fleet, version, issuedAt, expires, filter }: Pick<Entry, 'fleet' | 'version' | 'issuedAt' | 'expires' | 'filter'>,
-): BundleContent => ({ v: 1, fleet, version, issuedAt, expires, ...standing, filterSha256: filter?.sha256 ?? null });
+  { fleet, version, issuedAt, expires, filter, ends }: Facts,
+): BundleContent => ({
+  ...{ v: 1, fleet, version, issuedAt, expires },
+  ...withEnds(standing, ends, issuedAt),
+  filterSha256: filter?.sha256 ?? null,
+});
 
 /** A bundle in both of its forms. */
 export interface BundleForms {

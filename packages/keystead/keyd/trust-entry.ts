@@ -42,6 +42,11 @@ export const TrustBundleEntry = z.strictObject({
       approvers: z.array(z.string()),
     })
     .optional(),
+  /** Roots of that content, by their keys, that are told of until this time and no longer: {@link withEnds}. */
+  ends: z
+    .array(z.strictObject({ spkiSha256: hex, until: seconds, followedBy: z.array(hex).min(1) }))
+    .min(1)
+    .optional(),
   requestId: z.string(),
 });
 export type TrustBundleJournalEntry = z.infer<typeof TrustBundleEntry>;

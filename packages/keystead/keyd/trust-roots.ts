@@ -4,6 +4,7 @@ import { transitionEnd } from '@keystead/core/lifecycle';
 import type { Standing } from '@keystead/core/trust';
 import { readCertificate } from '@keystead/core/x509';
 import type { KeydContext } from './context.ts';
+import { keyOf, type RootEnd } from './root-ends.ts';
 
 type Rolled = Pick<KeydContext, 'policy' | 'hierarchy'>;
 
@@ -24,10 +25,22 @@ function endsOf({ policy, hierarchy: { rollovers } }: Rolled): Map<SpkiSha256, n
 export function untilRolledOver(keyd: Rolled, standing: Standing): Standing {
   const ends = endsOf(keyd);
   const anchors = standing.anchors.map((anchor) => {
-    const end = ends.get(readCertificate(anchor.certificate).spkiSha256);
+    const end = ends.get(keyOf(anchor));
     return end === undefined || end >= anchor.until ? anchor : { ...anchor, until: end };
   });
   return { ...standing, anchors };
+}
+
+/** What of them a bundle that nobody ordered must say of its anchors; undefined where there is nothing to say. */
+export function endsFor(keyd: Rolled, standing: Standing): RootEnd[] | undefined {
+  const { rollovers } = keyd.hierarchy;
+  const ordered = new Set(standing.anchors.map(keyOf));
+  const ends = [...endsOf(keyd)].flatMap(([key, until], index) => {
+    const since = rollovers.slice(index).filter(({ role }) => role === rollovers[index]?.role);
+    const followedBy = since.map(({ certificates }) => readCertificate(certificates.newWithOld).spkiSha256);
+    return ordered.has(key) ? [{ spkiSha256: key, until, followedBy }] : [];
+  });
+  return ends.length === 0 ? undefined : ends;
 }
 
 /**
@@ -38,11 +51,11 @@ export function untilRolledOver(keyd: Rolled, standing: Standing): Standing {
  */
 export function requireLivingRoots(keyd: Rolled, { anchors }: Standing, at: number): void {
   const ends = endsOf(keyd);
-  anchors.forEach(({ certificate }, index) => {
-    const { spkiSha256 } = readCertificate(certificate);
-    const end = ends.get(spkiSha256);
+  anchors.forEach((anchor, index) => {
+    const key = keyOf(anchor);
+    const end = ends.get(key);
     if (end === undefined || at < end) return;
-    const seen = `the root ${spkiSha256}, which counted until ${new Date(end * 1000).toISOString()}`;
+    const seen = `the root ${key}, which counted until ${new Date(end * 1000).toISOString()}`;
     throw new KeysteadError('trust-order.root-ended', { field: `anchors[${index}]`, seen });
   });
 }

@@ -186,31 +186,35 @@ export class Campaigns {
 
   /**
    * The next step forward: to the new one, the next ring, or the last wait.
+   * @param unproven why it goes on although nobody of the newest ring is left to move; refused without.
    * @throws KeysteadError `rotation.*` with what is missing, audited; nothing changes then.
    */
-  advance(id: string, by: AskedBy): Promise<CampaignView> {
+  advance(id: string, by: AskedBy, unproven?: string): Promise<CampaignView> {
     return this.#audited('advance a rotation', by, () =>
       this.#inTurn(async () => {
         const row = this.#deps.store.read((records) => knownRow(records, id));
         await this.#watch(id);
-        return canStep(row, 'switch') ? this.#switch(id, by) : this.#nextRing(id, by);
+        return canStep(row, 'switch') ? this.#switch(id, by) : this.#nextRing(id, by, unproven);
       }),
     );
   }
 
   async #switch(id: string, by: AskedBy): Promise<CampaignView> {
     const { row, plan } = this.#at(id, 'switch');
-    requireSwitched(plan, this.#deps, await this.#firmwareKeys(plan));
+    const held = await this.#firmwareKeys(plan);
+    requireSwitched(plan, this.#deps, held);
     const run = rulesOf(plan.kind).cutsOffAt === 'switch' ? await this.#asked(row, plan) : undefined;
     if (run !== undefined) requireNobodyCutOff(run);
     await this.#deps.store.commit((tx) => {
+      // Once more: while the fleet was read another bundle may have come, or a CA may have been revoked.
+      requireSwitched(plan, this.#deps, held);
       const switched = this.#step(tx, this.#unchanged(tx, row), 'switch', by, run === undefined ? {} : countsOf(run));
       this.#openRing(tx, switched, plan, by);
     });
     return this.show(id);
   }
 
-  async #nextRing(id: string, by: AskedBy): Promise<CampaignView> {
+  async #nextRing(id: string, by: AskedBy, unproven: string | undefined): Promise<CampaignView> {
     await this.#deps.store.commit((tx) => {
       const row = knownRow(tx, id);
       const plan = planOfRow(row);
@@ -218,22 +222,29 @@ export class Campaigns {
       // The table first: a campaign in another state is refused for its state, whatever its rings say.
       stateAfter(id, row, last ? 'settle' : 'open-ring');
       const counts = new Map(tx.rotation.counts(id).map((count) => [count.ring, count]));
+      let detail: Record<string, string> = {};
       for (const [index, name] of ringNames(plan).slice(0, row.ringsOpen).entries()) {
         const verdict = verdictOf(plan, counts.get(index + 1));
-        if (verdict.verdict === 'moved') continue;
+        // Of a ring before the newest people have said it already, and the log has it.
+        if (verdict.verdict === 'moved' || (verdict.verdict === 'nobody' && index + 1 < row.ringsOpen)) continue;
+        if (verdict.verdict === 'nobody' && unproven !== undefined) {
+          detail = { unproven: name, reason: unproven, why: verdict.seen };
+          continue;
+        }
         throw new KeysteadError('rotation.not-ready', { field: `ring ${name}`, seen: verdict.seen });
       }
-      if (last) this.#step(tx, row, 'settle', by);
-      else this.#openRing(tx, row, plan, by);
+      if (last) this.#step(tx, row, 'settle', by, detail);
+      else this.#openRing(tx, row, plan, by, detail);
     });
     return this.show(id);
   }
 
-  #openRing(tx: Tx, row: CampaignRow, plan: Plan, by: AskedBy): void {
+  #openRing(tx: Tx, row: CampaignRow, plan: Plan, by: AskedBy, more: Record<string, string> = {}): void {
     const ring = row.ringsOpen + 1;
     const openedAt = this.#now();
     tx.rotation.openRing({ campaign: row.id, ring, openedAt, windowEnd: openedAt + plan.spreadSeconds * 1000 });
-    this.#step(tx, row, 'open-ring', by, { ring: ringNames(plan)[ring - 1] ?? '' }, { ringsOpen: ring });
+    const detail = { ...more, ring: ringNames(plan)[ring - 1] ?? '' };
+    this.#step(tx, row, 'open-ring', by, detail, { ringsOpen: ring });
   }
 
   /** Stops a campaign where it is, for people to look. @throws KeysteadError `rotation.*`, audited. */
@@ -337,7 +348,12 @@ export class Campaigns {
 
   async #tick(): Promise<void> {
     const open = this.#deps.store.read((records) => records.rotation.open());
-    for (const { id } of open) await this.#inTurn(() => this.#watch(id));
+    const failed: unknown[] = [];
+    for (const { id } of open) {
+      // Of one that cannot be looked at the others must not go on unwatched.
+      await this.#inTurn(() => this.#watch(id)).catch((error: unknown) => failed.push(error));
+    }
+    if (failed.length > 0) throw failed[0];
   }
 
   /** Looks at the campaign as it is when its turn has come: somebody may have paused or ended it while this waited. */

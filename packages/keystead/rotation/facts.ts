@@ -1,6 +1,6 @@
 import { type Policy, purposeOfProfile } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
-import type { Device, Reader } from '../store/index.ts';
+import type { Device, DeviceCredentialRow, Reader } from '../store/index.ts';
 import type { RotationDeps } from './deps.ts';
 import type { DeviceFacts } from './dry-run.ts';
 import type { Plan } from './plan.ts';
@@ -20,10 +20,7 @@ export function factsOf(
 ): DeviceFacts {
   const credentials = records.rotation.credentials(device.deviceId);
   const idevids = idevidProfiles(policy);
-  const wanted = plan.kind === 'issuing-ca' ? undefined : plan.target;
-  const newest = credentials.find(
-    ({ profile }) => !idevids.has(profile) && (wanted === undefined || profile === wanted),
-  );
+  const newest = credentialOf(plan, credentials, idevids);
   const uptake = uptakeOf(records, device.deviceId);
   return {
     deviceId: device.deviceId,
@@ -43,6 +40,20 @@ export function factsOf(
     uptake,
     lastSeen: Math.max(device.createdAt, credentials[0]?.issuedAt ?? 0, uptake?.reportedAt ?? 0),
   };
+}
+
+/**
+ * The certificate by which a device is judged. Of a CA: the newest of a profile that is by the old key still, whatever
+ * it has by other CAs; a certificate for another purpose says nothing of it.
+ */
+function credentialOf(
+  { kind, target }: Plan,
+  credentials: readonly DeviceCredentialRow[],
+  idevids: ReadonlySet<string>,
+): DeviceCredentialRow | undefined {
+  const own = credentials.filter(({ profile }) => !idevids.has(profile));
+  if (kind === 'issuing-ca') return own.find(({ issuer }) => issuer === target) ?? own[0];
+  return own.find(({ profile }) => profile === target);
 }
 
 function algorithmOf(records: Reader, { issuer, serial }: Parameters<typeof certificateOf>[1]): string | undefined {

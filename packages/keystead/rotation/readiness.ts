@@ -100,7 +100,15 @@ function requireBelieved(plan: Plan, { bundles }: Deps, now: number) {
  * What must be so for a campaign to be taken back, besides its state: that the old one is there to go on with.
  * @throws KeysteadError `rotation.not-ready`.
  */
-export function requireTakenBack({ kind, target, algorithm }: Plan, { policy }: Pick<Deps, 'policy'>): void {
+export function requireTakenBack(
+  { kind, target, algorithm, old }: Plan,
+  { policy, issuers, rollovers }: Pick<Deps, 'policy' | 'issuers' | 'rollovers'>,
+): void {
+  // What a ceremony changed keyd does not change back, whatever the campaign calls itself.
+  if (kind === 'issuing-ca' && issuers().find(({ id }) => id === target)?.current !== true)
+    throw notReady('target', `${target} issues no more: go on to its successor`);
+  if (kind === 'root' && rollovers().some((one) => one.role === target && one.old === old))
+    throw notReady('target', `the rollover of ${target} was imported: go on to the new key`);
   if (kind !== 'algorithm') return;
   const takes = policy.profiles.find(({ id }) => id === target)?.keyAlgorithms ?? [];
   if (takes.some((one) => one !== algorithm)) return;

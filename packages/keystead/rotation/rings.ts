@@ -40,16 +40,24 @@ function fraction(text: string): number {
 export type RingVerdict =
   | { readonly verdict: 'moved' }
   | { readonly verdict: 'waits'; readonly seen: string }
+  | { readonly verdict: 'nobody'; readonly seen: string }
   | { readonly verdict: 'failed'; readonly seen: string };
 
-/** Whether a ring has moved, within the limits of the plan. An empty one has. */
+/**
+ * Whether a ring has moved, within the limits of the plan. An empty one has, and one that a quorum gave up. One that had
+ * devices, of which none is left to move, has shown nothing: that is for people to look at. In an emergency nothing is
+ * waited for that cannot come. REQ-KEY-ROT-02
+ */
 export function verdictOf(
-  { uptakeShare, mostFailures }: Plan,
-  count: Pick<RingCount, 'devices' | 'done' | 'failed'> | undefined,
+  { uptakeShare, mostFailures, emergency }: Plan,
+  count: Pick<RingCount, 'devices' | 'done' | 'failed' | 'lost'> | undefined,
 ): RingVerdict {
-  const { devices, done, failed } = count ?? { devices: 0, done: 0, failed: 0 };
+  const { devices, done, failed, lost } = count ?? { devices: 0, done: 0, failed: 0, lost: 0 };
   if (failed > mostFailures) {
     return { verdict: 'failed', seen: `${failed} of ${devices} devices failed, where ${mostFailures} may` };
+  }
+  if (devices === 0 && lost > 0 && !emergency) {
+    return { verdict: 'nobody', seen: `none of its devices has moved, and of ${lost} nothing is expected any more` };
   }
   if (done >= uptakeShare * devices) return { verdict: 'moved' };
   return { verdict: 'waits', seen: `${done} of ${devices} devices have moved, where ${uptakeShare} of them must` };

@@ -14,6 +14,9 @@ type Change = { readonly row: CampaignDeviceRow } & (
   | { readonly done: true }
   | { readonly failure: string }
   | { readonly lost: string }
+  /** Nothing of it is rotated: it has no certificate that could be used. */
+  | { readonly aside: true }
+  | { readonly back: true }
 );
 
 /** How many rings of a campaign are looked at: bundles reach the whole fleet at once, renewals go ring by ring. */
@@ -24,7 +27,8 @@ export const watchedRings = (row: Pick<CampaignRow, 'ringsOpen'>, plan: Plan): n
  * Looks at the devices of a campaign that have not moved yet, and takes note of those that have and of those that failed.
  * A device fails when it is late, or when its certificate ended while it should have moved. Once the grace of the policy is
  * over, too, it cannot come back by itself: it is lost, and its ring waits for it no more. Whoever gives it a certificate
- * again brings it back.
+ * again brings it back. What has left the fleet, or has no certificate that is rotated, holds nothing up either; it has
+ * not moved, and its ring shows nothing by it.
  */
 export async function watchUptake(deps: RotationDeps, row: CampaignRow): Promise<void> {
   const plan = planOfRow(row);
@@ -60,14 +64,19 @@ function changeOf(
   ring: { readonly openedAt: number; readonly windowEnd: number } | undefined,
 ): Change | undefined {
   const device = records.device(row.deviceId);
-  // What is no device of the fleet any more holds nothing up.
-  if (device === undefined || !isServed(device)) return { row, done: true };
+  const isAside = row.insisted === 1 || row.lostAt !== null;
+  if (device === undefined || !isServed(device))
+    return isAside ? undefined : { row, lost: 'it is no device of the fleet any more' };
   const facts = factsOf(records, plan, device, deps);
   const { standing } = standingOf(plan, facts, question);
   const ended = facts.credential?.notAfter ?? Number.NEGATIVE_INFINITY;
   const gap = ring !== undefined && ended > ring.openedAt && ended <= question.now;
-  if (standing === 'moved' || (standing === 'unaffected' && !gap)) return { row, done: true };
-  if (row.insisted === 1 || ring === undefined || row.lostAt !== null) return undefined;
+  if (standing === 'moved') return { row, done: true };
+  if (standing === 'unaffected' && !gap) return isAside ? undefined : { row, aside: true };
+  if (row.insisted === 1) return undefined;
+  if (row.lostAt !== null)
+    return ended > question.now || rulesOf(plan.kind).uptake === 'bundle' ? { row, back: true } : undefined;
+  if (ring === undefined) return undefined;
   const graceMs = deps.policy.grace.renewalSeconds * 1000;
   if (gap && ended + graceMs <= question.now) return { row, lost: 'its certificate and its grace ended' };
   if (row.failure !== null) return undefined;
@@ -81,6 +90,15 @@ function record(tx: Tx, deps: RotationDeps, plan: Plan, changes: readonly Change
     const { campaign, deviceId } = change.row;
     if ('done' in change) {
       tx.rotation.done(campaign, deviceId, now);
+      continue;
+    }
+    if ('back' in change) {
+      tx.rotation.back(campaign, deviceId);
+      continue;
+    }
+    // Of a fleet in stock these are many, and nothing happened to them: no entry in the log.
+    if ('aside' in change) {
+      tx.rotation.lost(campaign, deviceId, 'it has no certificate that is rotated', now);
       continue;
     }
     const why = 'lost' in change ? change.lost : change.failure;

@@ -3,7 +3,7 @@ import type { CampaignRow, CampaignState, Reader } from '../store/index.ts';
 import { WHYS, type Why } from './dry-run.ts';
 import { type Plan, planOf, ringNames } from './plan.ts';
 import type { DryRun } from './report.ts';
-import { verdictOf } from './rings.ts';
+import { type RingVerdict, verdictOf } from './rings.ts';
 
 /** The most devices that one answer lists. */
 const LISTED = 1000;
@@ -16,9 +16,12 @@ export interface RingView {
   readonly devices: number;
   readonly done: number;
   readonly failed: number;
-  /** Devices that cannot come back by themselves; they are not among the others, and hold nothing up. */
+  /**
+   * Devices of which nothing is expected: they cannot come back by themselves, are of the fleet no more, or have no
+   * certificate that is rotated. They are not among the others: they hold nothing up, and prove nothing.
+   */
   readonly lost: number;
-  readonly verdict: 'moved' | 'waits' | 'failed';
+  readonly verdict: RingVerdict['verdict'];
 }
 
 /** A campaign as people see it. */
@@ -93,7 +96,7 @@ export function campaignView(records: Reader, row: CampaignRow, signers: readonl
     rings: ringNames(plan).map((name, index) => {
       const ring = index + 1;
       const { devices, done, failed, lost } = counts.get(ring) ?? { devices: 0, done: 0, failed: 0, lost: 0 };
-      const { verdict } = verdictOf(plan, { devices, done, failed });
+      const { verdict } = verdictOf(plan, { devices, done, failed, lost });
       const windowEnd = isoOf(opened.get(ring)?.windowEnd ?? null);
       return { ring, name, open: opened.has(ring), windowEnd, devices, done, failed, lost, verdict };
     }),

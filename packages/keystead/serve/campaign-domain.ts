@@ -32,8 +32,9 @@ export function campaignDomain(
       await operator(caller, 'rotation.read', 'dry run of a rotation');
       return campaigns.dryRun(id);
     },
-    async stepCampaign(caller, id, step) {
-      return campaigns[step](id, await manager(caller, `${step} a rotation`));
+    async stepCampaign(caller, id, step, unproven) {
+      const by = await manager(caller, `${step} a rotation`);
+      return step === 'advance' ? campaigns.advance(id, by, unproven) : campaigns[step](id, by);
     },
     async reasonedCampaign(caller, id, step, reason) {
       const by = await manager(caller, `${step} a rotation`);

@@ -1,17 +1,9 @@
-import { toHex } from '@keystead/core/bytes';
-import { sha256 } from '@keystead/core/crypto';
-import { parseBundle } from '@keystead/core/trust';
 import type { BundlePublisher } from '../bundles/index.ts';
 import type { PublishedBundles, RotationDeps } from '../rotation/index.ts';
 
-/** Campaigns' view of the published bundles: by the files, and by the hash that devices report (`takeBundle`). */
+/** Campaigns' view of the published bundles: by the hash that devices report (`takeBundle`). */
 export function publishedBundles(bundles: BundlePublisher): PublishedBundles {
-  const version: PublishedBundles['version'] = (number) => {
-    const file = bundles.files.bundleNow(number);
-    if (file === undefined) return undefined;
-    const { content, signed } = parseBundle(file);
-    return { content, sha256: toHex(sha256(signed)) };
-  };
+  const version: PublishedBundles['version'] = (number) => bundles.standingNow(number);
   return {
     version,
     latest() {

@@ -23,7 +23,7 @@ export class ServedHierarchy {
   readonly #clock: Clock;
   readonly #policy: (() => Policy) | undefined;
 
-  /** @param policy the one in force: it may end a transition sooner, or later, than the one of the start. */
+  /** @param policy the one in force: it may end a transition sooner than the one of the start. */
   constructor(trust: Trust, clock: Clock, policy?: () => Policy) {
     this.#trust = trust;
     this.#clock = clock;

@@ -228,6 +228,13 @@ export function rotationQueries(dialect: Dialect) {
         .where('campaign', '=', a.campaign)
         .where('device_id', '=', a.deviceId),
     ),
+    setCampaignDeviceBack: query<{ campaign: string; deviceId: string }>()((q, a) =>
+      q
+        .updateTable('rotation_device')
+        .set({ failure: null, lost_at: null })
+        .where('campaign', '=', a.campaign)
+        .where('device_id', '=', a.deviceId),
+    ),
     /**
      * Of each profile the newest certificate of a device, the newest of all first. A hold is not for good: it counts. An
      * IDevID is among them however many LDevIDs came after it.

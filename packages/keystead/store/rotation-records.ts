@@ -121,10 +121,15 @@ export class RotationWriter extends RotationReader {
     this.#counted(campaign, deviceId, () => this.statements.setCampaignDeviceFailed.run(row));
   }
 
-  /** It cannot come back by itself: nothing is expected of it, until its uptake is seen all the same. */
+  /** Nothing is expected of it, until its uptake is seen all the same or it is {@link back}. */
   lost(campaign: string, deviceId: string, failure: string, lostAt: number): void {
     const row = { campaign, deviceId, failure, lostAt };
     this.#counted(campaign, deviceId, () => this.statements.setCampaignDeviceLost.run(row));
+  }
+
+  /** It is expected to move again: somebody gave it a certificate. */
+  back(campaign: string, deviceId: string): void {
+    this.#counted(campaign, deviceId, () => this.statements.setCampaignDeviceBack.run({ campaign, deviceId }));
   }
 
   /** Changes a device, and what its ring counts with it. */

@@ -51,7 +51,7 @@ export interface RotationDeviceTable {
   failure: string | null;
   /** Null again when people have let the campaign go on in spite of it. */
   failed_at: number | null;
-  /** When it could not come back by itself any more; null while it can, or where it has moved. */
+  /** When nothing was expected of it any more: it cannot come back, has left the fleet, or has nothing that is rotated. */
   lost_at: number | null;
 }
 

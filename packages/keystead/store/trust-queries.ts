@@ -90,6 +90,19 @@ export function trustQueries(dialect: Dialect) {
         .orderBy('version', 'desc')
         .limit(a.count),
     ),
+    /** The first one of each content that devices may still go by. */
+    trustFirstsIn: query<{ now: number }>()((q, a) =>
+      q
+        .selectFrom('trust_bundle')
+        .select((eb) => eb.fn.min<number>('version').as('version'))
+        .where('change', 'in', (eb) =>
+          eb.selectFrom('trust_bundle as living').select('living.change').where('living.expires_at', '>', a.now),
+        )
+        .groupBy('change'),
+    ),
+    trustFirstOf: query<{ change: number }>()((q, a) =>
+      q.selectFrom('trust_bundle').select('version').where('change', '=', a.change).orderBy('version').limit(1),
+    ),
     putUptake: query<UptakeRow>()((q, a) =>
       q
         .insertInto('uptake')

@@ -39,6 +39,16 @@ export class TrustBundleReader {
     return this.statements.trustBundlesIn.all({ now, count });
   }
 
+  /** The version with which each content began that stands in a bundle which has not expired at `now`. */
+  firstsInForce(now: number): number[] {
+    return this.statements.trustFirstsIn.all({ now }).map(({ version }) => version);
+  }
+
+  /** The version with which a content began, by the number of its change. */
+  firstOf(change: number): number | undefined {
+    return this.statements.trustFirstOf.first({ change })?.version;
+  }
+
   /** Up to `count` certificates of an issuer that end after that one, by their end and then by serial number. */
   living(issuer: string, after: { readonly notAfter: number; readonly serial: string }, count: number): SerialRow[] {
     const { notAfter, serial } = after;

@@ -92,13 +92,15 @@ export function rootOf(certificate: DerCertificate, keys: readonly RootKey[]): R
 
 /**
  * When the old key of a root ceases to be an anchor: the policy's transition after the new one began, and at the latest
- * with its own certificate. Nobody's clock but the certificates' is asked, so that all who hold them agree.
+ * with its own certificate, or with that by which the ceremony led on from it. What a ceremony before witnesses let end no
+ * later policy prolongs: nobody finds from the old root to the new one any more, and an old root that has ended would come
+ * back. Nobody's clock but the certificates' is asked, so that all who hold them agree. REQ-KEY-ROT-02
  */
 export function transitionEnd({ roots }: Policy, { old, newWithOld }: Pick<RootRollover, 'old' | 'newWithOld'>): Date {
-  const end = readCertificate(old).notAfter.getTime();
+  const { notBefore, notAfter } = readCertificate(newWithOld);
+  const end = Math.min(readCertificate(old).notAfter.getTime(), notAfter.getTime());
   if (roots === undefined) return new Date(end);
-  const begin = readCertificate(newWithOld).notBefore.getTime();
-  return new Date(Math.min(end, begin + roots.transitionSeconds * 1000));
+  return new Date(Math.min(end, notBefore.getTime() + roots.transitionSeconds * 1000));
 }
 
 /** The keys of CAs whose last certificate stands on the CRL of the root that made it. */

@@ -157,6 +157,6 @@ export function transition(found: Findings, before: Policy, after: Policy): void
   found.add(
     seconds(after) < seconds(before) ? 'warns' : 'notes',
     'roots.transitionSeconds',
-    `after the change of a root's key the old one is an anchor ${text(after)} instead of ${text(before)}`,
+    `after the change of a root's key the old one is an anchor ${text(after)} instead of ${text(before)}${seconds(after) < seconds(before) ? '' : '; one that was changed already no longer than its ceremony says'}`,
   );
 }

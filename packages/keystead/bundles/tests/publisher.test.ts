@@ -24,13 +24,17 @@ let publisher: BundlePublisher;
 const directory = () => join(records.directory, 'bundles');
 const pass = (seconds: number) => bed.keyd.clock.set(new Date(bed.keyd.clock.now().getTime() + seconds * 1000));
 
-async function open(keyd: BundleDeps['keyd'] = bed.keyd.client): Promise<BundlePublisher> {
+async function open(
+  keyd: BundleDeps['keyd'] = bed.keyd.client,
+  mostInForce: number | undefined = undefined,
+): Promise<BundlePublisher> {
   const { clock, policy } = bed.keyd;
   const { store } = records;
   const audit: BundleDeps['audit'] = (tx, event) => appendAudit(tx, event, clock);
   const refusals = new RefusalLog({ store, audit, clock });
   const log = pino({ enabled: false });
-  return new BundlePublisher({ store, keyd, clock, audit, refusals, log, policy, directory: directory() });
+  const limits = mostInForce === undefined ? {} : { mostInForce };
+  return new BundlePublisher({ store, keyd, clock, audit, refusals, log, policy, directory: directory(), ...limits });
 }
 
 const served = async (path: string, headers: Record<string, string> = {}) => {
@@ -217,4 +221,44 @@ test('TEST-KEY-10 bundles that are on record and not on the disk, as after a res
     after.map(({ rawPayload }) => rawPayload),
     before.map(({ rawPayload }) => rawPayload),
   );
+});
+
+test('TEST-KEY-16 of more bundles in force than are kept, the first with each content stays: what a device goes by that reports one of the others is known until it is over', async () => {
+  const content = await bed.content();
+  const { fleet, expiresAt } = publisher.last() ?? assert.fail();
+  const changed = { ...content, firmware: content.firmware.map((one) => ({ ...one, minimumSecurityCounter: 9 })) };
+  publisher = await open(undefined, 2);
+  const made: { version: number; sha256: string; counter: number }[] = [];
+  const counterOf = (version: number) => publisher.standingNow(version)?.content.firmware[0]?.minimumSecurityCounter;
+  for (const [change, what] of [
+    [4, content],
+    [undefined, content],
+    [5, changed],
+    [undefined, changed],
+    [undefined, changed],
+  ] as const) {
+    pass(3700);
+    if (change === undefined) await publisher.tick();
+    else await publisher.publish(await bed.approved(await bed.order(change, what)), asked);
+    const { version, sha256 } = publisher.last() ?? assert.fail();
+    made.push({ version, sha256, counter: what.firmware[0]?.minimumSecurityCounter ?? -1 });
+  }
+  assert.ok(bed.keyd.clock.now().getTime() < expiresAt, 'all are in force');
+  const [first, refreshed, other] = made;
+  assert.ok(first && refreshed && other);
+  assert.notEqual(first.counter, other.counter);
+  assert.equal((await served(`/trust/bundles/${refreshed.version}`)).statusCode, 404, 'it is not kept');
+  for (const { version, sha256, counter } of made) {
+    const told = publisher.standingNow(version);
+    assert.deepEqual([told?.sha256, counterOf(version), told?.content.version], [sha256, counter, version]);
+    assert.equal(told?.content.fleet, fleet);
+  }
+  // Put back after a loss, as what is served.
+  rmSync(directory(), { recursive: true });
+  publisher = await open(undefined, 2);
+  await publisher.start();
+  assert.equal(counterOf(refreshed.version), refreshed.counter);
+  assert.equal(publisher.standingNow(99), undefined);
+  pass(31 * 86_400);
+  assert.equal(publisher.standingNow(refreshed.version), undefined, 'nobody goes by it any more');
 });

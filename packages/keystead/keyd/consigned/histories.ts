@@ -24,17 +24,24 @@ interface History {
   /** Every number up to here is known. */
   complete: number;
   fork: Pick<ForkedJournalEntry, 'number' | 'sha256' | 'known'> | undefined;
-  /** What is known of it, and when that changed last, milliseconds since 1970. */
+  /** What is known of it. */
   readonly coverage: Coverage;
-  changedAt: number;
+  /** Each change of that, the oldest first. */
+  readonly changes: CoverageChange[];
+}
+
+/** From a time on a factory was known until another one; milliseconds since 1970. */
+interface CoverageChange {
+  readonly at: number;
+  readonly until: number | undefined;
 }
 
 /** Until when all certificates of a factory are known. Milliseconds since 1970. */
 export interface Covered {
   /** Undefined where nobody can say. */
   readonly until: number | undefined;
-  /** When that changed last; 0 for never. */
-  readonly changedAt: number;
+  /** What was so at a time (milliseconds since 1970), and whatever has been since. */
+  since(at: number): readonly (number | undefined)[];
 }
 
 /** How far ahead of the first missing number a consignment may be. */
@@ -59,7 +66,7 @@ export class Histories {
       complete: 0,
       fork: undefined,
       coverage: new Coverage(),
-      changedAt: 0,
+      changes: [],
     };
     this.#histories.set(factory, known);
     return known;
@@ -119,11 +126,15 @@ export class Histories {
    * parted from the first at any time, and until all of it has come it may hold certificates of any date.
    */
   covered(factory: string): Covered {
-    const history = this.#histories.get(factory);
-    if (history === undefined) return { until: undefined, changedAt: 0 };
-    const { fork, branches, coverage, changedAt } = history;
-    const whole = fork === undefined && [...branches].every((sha256) => coverage.isWhole(sha256));
-    return { until: whole ? coverage.until : undefined, changedAt };
+    const changes = this.#histories.get(factory)?.changes ?? [];
+    return {
+      until: changes.at(-1)?.until,
+      since(at) {
+        // Before the first one nothing was known.
+        const later = changes.findLastIndex((change) => change.at < at);
+        return [changes[later]?.until, ...changes.slice(later + 1).map(({ until }) => until)];
+      },
+    };
   }
 
   /** How often a factory was stopped: what was known of it until then is less than what was thought. */
@@ -146,7 +157,7 @@ export class Histories {
     if (previousSha256 !== null && history.branches.has(previousSha256)) history.branches.add(sha256);
     const until = completeUntil === undefined ? undefined : Date.parse(completeUntil);
     history.coverage.take({ sha256, previousSha256, until });
-    history.changedAt = Math.max(history.changedAt, Date.parse(time));
+    noteCoverage(history, time);
     history.highest = Math.max(history.highest, number);
     while (history.byNumber.has(history.complete + 1)) history.complete += 1;
   }
@@ -160,7 +171,7 @@ export class Histories {
   }: Pick<ForkedJournalEntry, 'time' | 'factory' | 'number' | 'sha256' | 'known'>): void {
     const history = this.#of(factory);
     history.fork = { number, sha256, known };
-    history.changedAt = Math.max(history.changedAt, Date.parse(time));
+    noteCoverage(history, time);
     this.#stops += 1;
   }
 
@@ -168,8 +179,16 @@ export class Histories {
   resolve({ time, factory, decision }: Pick<ResolvedJournalEntry, 'time' | 'factory' | 'decision'>): void {
     if (decision.act !== 'accept') return;
     const history = this.#of(factory);
-    history.changedAt = Math.max(history.changedAt, Date.parse(time));
     history.branches.add(decision.sha256);
     history.fork = undefined;
+    noteCoverage(history, time);
   }
+}
+
+/** Keeps what is known from `time` on, where that is something else than before. */
+function noteCoverage({ fork, branches, coverage, changes }: History, time: string): void {
+  const whole = fork === undefined && [...branches].every((sha256) => coverage.isWhole(sha256));
+  const until = whole ? coverage.until : undefined;
+  const last = changes.at(-1);
+  if (last?.until !== until) changes.push({ at: Math.max(last?.at ?? 0, Date.parse(time)), until });
 }

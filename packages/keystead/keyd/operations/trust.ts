@@ -30,11 +30,12 @@ import {
 import type { KeydContext } from '../context.ts';
 import { type CheckedFilter, checkFilter, requireFresh } from '../filter-check.ts';
 import { commissionedBy, filteredIssuers, issuedBy, listedOf, pageOf } from '../filtered.ts';
+import { requireLastingPins } from '../lasting-pins.ts';
 import type { Params, Result } from '../protocol.ts';
 import { signVerified } from '../sign-verified.ts';
 import { contentOf, formsOf, type KeptBundle, sameSigners, stateAfter } from '../trust-bundles.ts';
 import type { TrustBundleJournalEntry } from '../trust-entry.ts';
-import { requireLivingRoots, untilRolledOver } from '../trust-roots.ts';
+import { endsFor, requireLivingRoots, untilRolledOver } from '../trust-roots.ts';
 import { type BundleSigner, requireTrustKey, signersAmong } from '../trust-signer.ts';
 
 type Order = NonNullable<TrustBundleJournalEntry['order']>;
@@ -110,6 +111,7 @@ function orderOf(keyd: KeydContext, statements: readonly string[], now: Date): O
       field: 'signers',
       seen: 'no key of keyd that is good beyond expires',
     });
+  requireLastingPins(standing, expires);
   return {
     id: order.id,
     sha256: agreed.orderSha256,
@@ -189,7 +191,12 @@ async function signed(
     throw new KeysteadError('trust-bundle.no-signer', { field: 'signers', seen: 'none that devices believe now' });
   const expires =
     order === undefined ? lastMoment(keyd, standing, trust, issuedAt, now) : issuedAt + trust.bundle.seconds;
-  const facts = { fleet: trust.fleet, version: keyd.state.trust.nextVersion, issuedAt, expires, filter };
+  // Of an order this was looked at before.
+  const ends = order === undefined ? endsFor(keyd, standing) : undefined;
+  const facts = {
+    ...{ fleet: trust.fleet, version: keyd.state.trust.nextVersion, issuedAt, expires, filter },
+    ...(ends === undefined ? {} : { ends }),
+  };
   const content = contentOf(standing, facts);
   checkContent(content);
   const recorded = recording(keyd, by, now);

@@ -13,7 +13,7 @@ import { pin } from '../../../core/trust/tests/bundle-source.ts';
 import { readJournal } from '../journal.ts';
 import { TrustBundles } from '../trust-bundles.ts';
 import { makeKey } from './bed.ts';
-import { TrustBed } from './trust-bed.ts';
+import { TRUST, TrustBed } from './trust-bed.ts';
 
 const DAY = 86_400;
 const code = (expected: string, seen?: RegExp) => (error: unknown) => {
@@ -163,6 +163,17 @@ test('TEST-KEY-16 a pin set without a backup, or a bundle that nobody could foll
     ask(await bed.approved(await bed.order(2, what, more), ['amy', 'ben']), filter);
   await assert.rejects(asked(unsafe), code('trust-bundle.rule', /no backup/));
   await assert.rejects(asked(unsafe, { strand: true }), code('trust-bundle.rule', /no backup/));
+  // Devices would take it today, and keyd could not sign it anew tomorrow: no bundle and no filter until a quorum is found.
+  const ending = (until: number) => ({
+    ...content,
+    pins: [{ ...pins, keys: pins.keys.map((key) => (key.use === 'current' ? { ...key, until } : key)) }],
+  });
+  const end = bed.now + TRUST.bundle.seconds;
+  for (const until of [bed.now + DAY, end])
+    await assert.rejects(
+      asked(ending(until), { strand: true }),
+      code('trust-bundle.rule', /no current key of update-server that is good when the bundle ends/),
+    );
   const mute = {
     ...content,
     signers: [{ ...content.signers[0], spki: Buffer.from(makeKey().spki).toString('base64') }],

@@ -119,7 +119,10 @@ const serialPage = {
 /** What keyd lists as revoked or on hold of the certificates of an issuer: a filter must say so of each. */
 export const TrustRevocations = serialPage;
 
-/** Every certificate of an issuer that keyd knows and that has not ended, also of the CA of a factory. */
+/**
+ * Every certificate of an issuer that keyd knows and that has not ended. Of the CA of a factory all that were told, also
+ * those that have ended: what keyd keeps of them has no end, and an IDevID is for life.
+ */
 export const TrustSerials = serialPage;
 
 /** Whose certificates a filter covers: every key of the CAs of the policy, and the CAs of factories. */

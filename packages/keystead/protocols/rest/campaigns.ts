@@ -10,6 +10,8 @@ const Id = z.strictObject({ id: name });
 const Plan = z.strictObject({ plan: z.record(z.string(), z.unknown()) });
 const Reason = z.strictObject({ reason: z.string().min(1).max(500) });
 const Nothing = z.strictObject({});
+/** Why it goes on although nobody of the newest ring is left to move. */
+const Advance = z.strictObject({ unproven: z.string().min(1).max(500).optional() });
 const Failure = z.strictObject({ device: name, reason: z.string().min(1).max(200) });
 const Insist = z.strictObject({
   /** As the operators' own keys signed them, the proposal first. */
@@ -29,7 +31,8 @@ export interface CampaignDomain {
   planCampaign(caller: Caller, plan: unknown): Promise<unknown>;
   campaign(caller: Caller, id: string): Promise<unknown>;
   dryRunCampaign(caller: Caller, id: string): Promise<unknown>;
-  stepCampaign(caller: Caller, id: string, step: PlainStep): Promise<unknown>;
+  /** @param unproven of `advance`: why it goes on although nobody of the newest ring is left to move. */
+  stepCampaign(caller: Caller, id: string, step: PlainStep, unproven?: string): Promise<unknown>;
   reasonedCampaign(caller: Caller, id: string, step: ReasonedStep, reason: string): Promise<unknown>;
   insistOnCampaign(caller: Caller, id: string, statements: string[]): Promise<unknown>;
   reportFailedDevice(caller: Caller, id: string, deviceId: string, reason: string): Promise<unknown>;
@@ -58,8 +61,11 @@ export function campaignRoutes(api: FastifyInstance, domain: CampaignDomain, { r
   for (const step of PLAIN_STEPS) {
     api.post(`/campaigns/:id/${step}`, async (request) => {
       const { id } = await read(request, () => checkBody(Id, request.params));
-      await read(request, () => checkBody(Nothing, request.body ?? {}));
-      return domain.stepCampaign(caller(request), id, step);
+      const { unproven } = await read(
+        request,
+        (): z.output<typeof Advance> => checkBody(step === 'advance' ? Advance : Nothing, request.body ?? {}),
+      );
+      return domain.stepCampaign(caller(request), id, step, unproven);
     });
   }
   for (const step of REASONED_STEPS) {
@@ -91,7 +97,10 @@ export const CAMPAIGN_ROUTES = [
   ['POST', '/api/v1/campaigns {plan}', 'rotation.manage'],
   ['GET', '/api/v1/campaigns/:id', 'rotation.read'],
   ['GET', '/api/v1/campaigns/:id/dry-run', 'rotation.read'],
-  ...PLAIN_STEPS.map((step) => ['POST', `/api/v1/campaigns/:id/${step}`, 'rotation.manage'] as const),
+  ...PLAIN_STEPS.map(
+    (step) =>
+      ['POST', `/api/v1/campaigns/:id/${step}${step === 'advance' ? ' {unproven}' : ''}`, 'rotation.manage'] as const,
+  ),
   ...REASONED_STEPS.map((step) => ['POST', `/api/v1/campaigns/:id/${step} {reason}`, 'rotation.manage'] as const),
   ['POST', '/api/v1/campaigns/:id/insistence {statements}', 'rotation.manage, and the quorum of ca-rotation'],
   ['POST', '/api/v1/campaigns/:id/failures {device, reason}', 'rotation.manage'],

@@ -461,6 +461,8 @@ test('TEST-KEY-15 an issuing CA rotates through a real ceremony: it waits for th
   await ceremonies.intermediate('second', { ca: 'operational', key: 'successor' });
   await ceremonies.take();
   await bed.restart();
+  assert.equal(await codeOf(bed.campaigns.rollBack('ca', 'second thoughts', bed.by())), 'rotation.not-ready');
+  assert.equal(bed.campaigns.show('ca').state, 'distributing', 'the old key issues no more');
   // The ceremony was held a day later, and what the devices had has ended: they come with their IDevIDs.
   assert.equal((await advance('ca')).state, 'switched');
   for (const device of [first, second]) await bed.domain.enrol(device);

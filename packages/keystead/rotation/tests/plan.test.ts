@@ -100,8 +100,11 @@ test('each device is in one ring, the same each time: the first whose list, prod
 
 test('a ring has moved when enough devices have, has failed with one failure more than may be, and an empty one has moved', () => {
   const plan = planOf({ ...CA, uptakeShare: 0.9, mostFailures: 2 });
-  const verdict = (devices: number, done: number, failed: number) => verdictOf(plan, { devices, done, failed }).verdict;
+  const verdict = (devices: number, done: number, failed: number, lost = 0, emergency = false) =>
+    verdictOf({ ...plan, emergency }, { devices, done, failed, lost }).verdict;
   assert.equal(verdict(0, 0, 0), 'moved');
   assert.equal(verdictOf(plan, undefined).verdict, 'moved');
   assert.deepEqual([verdict(10, 8, 2), verdict(10, 9, 1), verdict(10, 9, 3)], ['waits', 'moved', 'failed']);
+  // Nobody is left of it: it shows nothing, where a part of it has moved it does.
+  assert.deepEqual([verdict(0, 0, 0, 5), verdict(1, 1, 0, 5), verdict(0, 0, 0, 5, true)], ['nobody', 'moved', 'moved']);
 });

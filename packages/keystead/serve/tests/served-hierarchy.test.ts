@@ -38,7 +38,7 @@ test('what a revoked key issued is checked by nothing that is served', () => {
   );
 });
 
-test('TEST-KEY-22 while the transition lasts both roots are anchors and lead to each other; then the old one is retired by itself', () => {
+test('TEST-KEY-22 while the transition lasts both roots are anchors and lead to each other; then the old one is retired by itself', async () => {
   const { root, server } = served.certificates;
   const now = bed.clock.now();
   assert.deepEqual(served.anchors, [root, founding]);
@@ -52,4 +52,10 @@ test('TEST-KEY-22 while the transition lasts both roots are anchors and lead to 
   assert.deepEqual([served.anchors, served.newWithOld, served.oldWithNew], [[root], [], []]);
   assert.equal(checkPath(server, served.chain('server'), [root], { now: bed.clock.now() }).ok, true);
   assert.equal(checkPath(server, served.chain('server'), [founding], { now: bed.clock.now() }).ok, false);
+  // Nor does a policy of later bring it back: the certificates that led on from it have ended.
+  const longer = new ServedHierarchy(await bed.client.trust(), bed.clock, () => ({
+    ...bed.policy,
+    roots: { transitionSeconds: 9 * YEAR },
+  }));
+  assert.deepEqual([longer.anchors, longer.newWithOld, longer.oldWithNew], [[root], [], []]);
 });
