@@ -98,7 +98,7 @@ export const FIRMWARE_ERRORS = {
   },
   'firmware-order.subject-differs': {
     kind: 'conflict',
-    rule: 'the subject must have the SHA-256 that people approved',
+    rule: 'the subject must have the SHA-256 that people approved, and be of the image that they approved',
     remedy: 'find out who changed the image after it was approved; nothing was signed',
   },
   'firmware-order.claims-differ': {
