@@ -84,7 +84,7 @@ export const FIRMWARE_ERRORS = {
   },
   'firmware-order.not-in-policy': {
     kind: 'forbidden',
-    rule: 'the policy must have the product and its environment, with the format and the keys',
+    rule: 'the policy must have the product and its environment, with the target, the format and the keys',
     remedy: 'look at the section firmware of the policy; another policy takes its quorum',
   },
   'firmware-order.rollback-forbidden': {
