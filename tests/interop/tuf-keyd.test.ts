@@ -316,6 +316,56 @@ test('a renewal whose clock is ahead of keyd, and a directory that is no reposit
   await renew();
 });
 
+test('where a timestamp is good for nearly as long as a snapshot, no client finds a good timestamp of a snapshot that has ended; and of what is good for minutes no wait takes five', async () => {
+  const { clock } = bed.keyd;
+  const minutes = { snapshotSeconds: 620, timestampSeconds: 600 };
+  await bed.policy(({ tuf }) => void Object.assign(tuf?.repositories[0] ?? {}, minutes));
+  let away = false;
+  const online: OnlineRoles = {
+    async status(asked) {
+      if (away) throw new KeysteadError('keyd.unreachable', { field: 'keyd' });
+      return keyd.status(asked);
+    },
+  };
+  const renewal = new Renewal({
+    ...{ repository: 'pump', directory: join(folder, 'repository'), clock, online },
+    rule: () => minutes,
+    log: { error: () => {}, warn: () => {}, info: () => {} },
+    late: async () => {},
+  });
+  // keyd is away for two minutes of each renewal: a tenth of the time less than there is.
+  let [since, refused] = [0, 0];
+  let before = repository.inForce()?.timestamp.signed.version;
+  for (let at = 0; at < 1500; at += 10) {
+    const { timestamp, snapshot } = repository.inForce() ?? assert.fail();
+    if (timestamp.signed.version !== before) since = at;
+    before = timestamp.signed.version;
+    away = at - since >= 300 && at - since < 420;
+    await renewal.tick();
+    const now = clock.now().getTime();
+    const ended = [timestamp, snapshot].filter(({ signed }) => Date.parse(signed.expires) <= now);
+    if (since > 0 && ended.length > 0) refused += 1;
+    clock.advance(10);
+  }
+  assert.equal(refused, 0);
+  // Longer than the waits have grown, and back with a minute to spare.
+  await renewal.tick();
+  const last = repository.inForce() ?? assert.fail();
+  const left = (Date.parse(last.timestamp.signed.expires) - clock.now().getTime()) / 1000;
+  away = true;
+  for (let at = 0; at < left + 100; at += 10) {
+    if (at > left - 100) away = false;
+    await renewal.tick();
+    clock.advance(10);
+    const { timestamp, snapshot } = repository.inForce() ?? assert.fail();
+    for (const { signed } of [timestamp, snapshot]) assert.ok(Date.parse(signed.expires) > clock.now().getTime());
+  }
+  await bed.policy(
+    ({ tuf }) => void Object.assign(tuf?.repositories[0] ?? {}, { snapshotSeconds: 7 * DAY, timestampSeconds: DAY }),
+  );
+  await renew();
+});
+
 test("two publishers at once: one is refused and nothing of it is written; one that was killed is in nobody's way", async () => {
   let entered = (): void => {};
   let leave = (): void => {};

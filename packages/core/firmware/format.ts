@@ -82,6 +82,18 @@ export interface FirmwareFormat {
   readonly prepare?: (raw: ImageBytes, parameters: Readonly<Record<string, string>>) => Promise<ImageBytes>;
   /** @throws KeysteadError `firmware.malformed` with what is wrong and where, `firmware.signed-already`. */
   read(image: ImageBytes): Promise<FirmwareReading>;
+  /**
+   * That the image has a place for the signature of each of these keys, where an image has places: what was signed and
+   * cannot be put together has taken its version. Absent where any image has room.
+   * @throws KeysteadError `firmware.key-unsuitable`, `firmware.malformed`.
+   */
+  readonly requireRoom?: (image: ImageBytes, keys: readonly FormatKey[]) => Promise<void>;
+  /**
+   * Whether the subject is that of the image with this SHA-256 (hex) and size: keyd never sees the image, and what people
+   * approve by its hash must be what is signed. Absent where the subject does not tell that.
+   * @throws KeysteadError `firmware.malformed`.
+   */
+  readonly isOfImage?: (subject: Uint8Array, image: { readonly sha256: string; readonly bytes: number }) => boolean;
   /** What the subject says of itself, which must agree with the order. @throws KeysteadError `firmware.malformed`. */
   claims(subject: Uint8Array): FirmwareClaims;
   /**

@@ -73,8 +73,7 @@ export function syncKeyd(tx: Tx, audit: AppendAudit, told: Result<'keys'>): numb
   for (const { spkiSha256, at, why } of told.destroyed) {
     const row = tx.keyBySpki(spkiSha256);
     if (row === undefined || row.state === 'destroyed') continue;
-    const reason = why === 'killed' ? 'a quorum had killed it' : 'the policy had retired it';
-    moveKey(tx, audit, row.id, { event: 'destroy', at: at.getTime() }, { ...found, reason });
+    moveKey(tx, audit, row.id, { event: 'destroy', at: at.getTime() }, { ...found, reason: DESTROYED_REASON[why] });
     recorded += 1;
   }
   for (const key of told.keys) if (key.changes.some(({ by }) => by === BY_CEREMONY)) nameSuccessor(tx, key, told);
@@ -86,6 +85,13 @@ export function syncKeyd(tx: Tx, audit: AppendAudit, told: Result<'keys'>): numb
   }
   return recorded;
 }
+
+const DESTROYED_REASON: Readonly<Record<Result<'keys'>['destroyed'][number]['why'], string>> = {
+  retired: 'the policy had retired it',
+  killed: 'a quorum had killed it',
+  compromised: 'an operator had reported it compromised',
+  deactivated: 'an operator had deactivated it',
+};
 
 /** The next key of the CA, as the inventory has it. */
 function nameSuccessor(tx: Tx, key: KeydKey, { keys }: Result<'keys'>): void {

@@ -13,7 +13,7 @@ import { becomeSole } from './single.ts';
 import { stoppedState } from './stopped-state.ts';
 
 /**
- * Destroys a firmware key for ever, where the policy in force has retired it or it was killed. keyd must not run. Its
+ * Destroys a firmware key for ever, where the policy in force has retired it or it never signs again. keyd must not run. Its
  * certificate stays: what it signed is still told by it, and no other key takes its id. The journal has it before the
  * keystore lets it go, and a start of keyd ends what was cut short in between; serve takes it into the log.
  * REQ-KEY-ROT-02, REQ-KEY-AUD-01
@@ -36,11 +36,12 @@ export async function destroyFirmwareKey(
       const spki = spkiSha256(keystore.signer(name).spki);
       const key = policy.policy.firmware?.keys.find((one) => one.id === id);
       const retired = key === undefined || lineKeys(policy.policy, key).retired.includes(id);
-      if (!retired && !dead.has(spki))
+      const ended = dead.get(spki);
+      if (!retired && ended === undefined)
         throw new KeysteadError('firmware-key.in-use', { field: 'key', seen: `${id}, which devices trust` });
       // The files stay keyd's, also when root runs the command.
       await asOwnerOf(layout.keyd, async () => {
-        await writeDown(layout, { key: name, spkiSha256: spki, why: dead.has(spki) ? 'killed' : 'retired' }, clock);
+        await writeDown(layout, { key: name, spkiSha256: spki, why: ended ?? 'retired' }, clock);
         await keystore.destroy(name);
       });
       return spki;

@@ -1,6 +1,7 @@
 import type { SpkiSha256 } from '@keystead/core/bytes';
 import { spkiSha256 } from '@keystead/core/crypto';
 import type { Keystore } from '../keystore/index.ts';
+import type { FirmwareDestroyedJournalEntry } from './firmware-entries.ts';
 import type { JournalEntry } from './journal-entry.ts';
 
 export interface DestroyedKey {
@@ -8,7 +9,7 @@ export interface DestroyedKey {
   readonly id: string;
   readonly spkiSha256: SpkiSha256;
   readonly at: Date;
-  readonly why: 'retired' | 'killed';
+  readonly why: FirmwareDestroyedJournalEntry['why'];
 }
 
 /** The firmware keys that were destroyed, made again from the journal at each start. */

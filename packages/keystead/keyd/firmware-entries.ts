@@ -2,6 +2,7 @@ import { FIRMWARE_FORMATS } from '@keystead/core/firmware';
 import { FIRMWARE_ENVIRONMENTS, FIRMWARE_KEY_CHANGES, FIRMWARE_SIGNATURES } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { hex, isoTime, numbered } from './journal-fields.ts';
+import { DESTROYED_WHY } from './wire/firmware-key.ts';
 
 /** How far passkeys had counted by which an order was signed. */
 const passkeys = z
@@ -120,7 +121,6 @@ export const FirmwareDestroyedEntry = z.strictObject({
   /** The key's id in the keystore, and which key that was. */
   key: z.string(),
   spkiSha256: hex,
-  /** Why it might go: the policy names it in no line, or a quorum killed it. */
-  why: z.enum(['retired', 'killed']),
+  why: z.enum(DESTROYED_WHY),
 });
 export type FirmwareDestroyedJournalEntry = z.infer<typeof FirmwareDestroyedEntry>;

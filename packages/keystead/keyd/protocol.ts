@@ -20,7 +20,7 @@ import { CommissionFactory, Factories, FactoryCommission } from './wire/commissi
 import { PolicyUpdate, SignHello } from './wire/factory-news.ts';
 import { factoryStatus, factoryTrust, TakeCrls } from './wire/factory-node.ts';
 import { FirmwareKeys, FirmwareSignatures, SignFirmware } from './wire/firmware.ts';
-import { OrderFirmwareKey } from './wire/firmware-key.ts';
+import { DESTROYED_WHY, OrderFirmwareKey } from './wire/firmware-key.ts';
 import { IssueServerKey } from './wire/issue-server-key.ts';
 import { Issued } from './wire/issued.ts';
 import { OrderRevocation } from './wire/order-revocation.ts';
@@ -409,7 +409,7 @@ const Keys = {
     /** The OCSP responders' keys that are in memory now. */
     responders: z.array(z.strictObject({ issuer: issuerId, spkiSha256, createdAt: time, useUntil: time })),
     /** Keys that are gone for ever, as keyd's journal has it. */
-    destroyed: z.array(z.strictObject({ id: z.string(), spkiSha256, at: time, why: z.enum(['retired', 'killed']) })),
+    destroyed: z.array(z.strictObject({ id: z.string(), spkiSha256, at: time, why: z.enum(DESTROYED_WHY) })),
   }),
 };
 

@@ -11,21 +11,28 @@ import { PolicyChain } from './policy-chain.ts';
 export interface StoppedState {
   /** The policy that is in force, verified from that of the ceremony on. */
   readonly policy: PolicyFile;
-  /** SHA-256 of the public keys that never sign again: reported compromised, killed or deactivated. */
-  readonly dead: ReadonlySet<string>;
+  /** By the SHA-256 of their public keys, those that never sign again, and what ended them. */
+  readonly dead: ReadonlyMap<string, DeadBy>;
 }
+
+/**
+ * A quorum killed a firmware key; or one operator reported any key compromised, or deactivated it: firmware keys too, in
+ * journals of before docs/decisions/0045.
+ */
+export type DeadBy = 'killed' | 'compromised' | 'deactivated';
 
 /** @throws KeysteadError `policy.chain-broken`, `keyd.journal-damaged`, `bundle.policy-differs`. */
 export function stoppedState(layout: Layout, pins: CeremonyPins): StoppedState {
   const path = join(layout.keyd, 'journal');
   const entries = existsSync(path) ? readJournal(path).entries : [];
   const changes: PolicyJournalEntry[] = [];
-  const dead = new Set<string>();
+  const dead = new Map<string, DeadBy>();
   for (const entry of entries) {
     if (entry.kind === 'policy') changes.push(entry);
-    if (entry.kind === 'key' && (entry.change === 'compromise' || entry.change === 'deactivate'))
-      dead.add(entry.spkiSha256);
-    if (entry.kind === 'firmware-key' && entry.change === 'kill') dead.add(entry.spkiSha256);
+    // The last counts: what was deactivated may be known to be in foreign hands later, and not the other way round.
+    if (entry.kind === 'key' && entry.change === 'deactivate') dead.set(entry.spkiSha256, 'deactivated');
+    if (entry.kind === 'key' && entry.change === 'compromise') dead.set(entry.spkiSha256, 'compromised');
+    if (entry.kind === 'firmware-key' && entry.change === 'kill') dead.set(entry.spkiSha256, 'killed');
   }
   const founding = foundingPolicy(layout, pins);
   const { inForce } = PolicyChain.read({ dir: layout.keyd, published: layout.policy }, founding, changes);

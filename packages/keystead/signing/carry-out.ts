@@ -109,6 +109,11 @@ export class CarryOut {
     if (toHex(sha256(subject)) !== order.subjectSha256) {
       throw new KeysteadError('signing.image-changed', { field: 'subject', seen: 'another subject than was approved' });
     }
+    // What was approved with the image must be there to be shown, or the signature vouches for what nobody has.
+    for (const { sha256: document } of order.documents) {
+      await using file = await this.#files.read(document);
+      await file.verify();
+    }
     const statements = statementsOf(row);
     const made = await this.#deps.keyd.signFirmware({ statements, subject, requestId: row.requestId });
     const wish = firmwareTimestamp(this.#deps.policy, order);

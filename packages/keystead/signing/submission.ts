@@ -9,6 +9,7 @@ import {
   firmwareKeyOf,
   firmwareLine,
   firmwareQuorum,
+  formatKeyOf,
   type Policy,
   requireSuitableKeys,
 } from '@keystead/core/lifecycle';
@@ -75,16 +76,15 @@ export class Submissions {
     const keys = asked.keys ?? keysFor(policy, asked);
     const format = this.#deps.formatOf(asked.format);
     // A key that the policy has not is keyd's to refuse.
-    requireSuitableKeys(
-      (policy.firmware?.keys ?? []).filter(({ id }) => keys.includes(id)),
-      format,
-    );
+    const known = (policy.firmware?.keys ?? []).filter(({ id }) => keys.includes(id));
+    requireSuitableKeys(known, format);
     await using image = await this.#files.read(asked.image.sha256);
     await image.verify();
     const scan = await requireNoPrivateKey(this.#files.path(image.sha256));
     const read = await format.read(image);
     if (read.signatures > 0)
       throw new KeysteadError('firmware.signed-already', { field: 'image', seen: `${read.signatures} signatures` });
+    await format.requireRoom?.(image, known.map(formatKeyOf));
     const { product, version } = asked;
     const securityCounter = asked.securityCounter ?? read.securityCounter;
     const differs = claimDifference(format, read, { product, version, securityCounter });

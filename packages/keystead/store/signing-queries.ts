@@ -57,6 +57,18 @@ export function signingQueries(dialect: Dialect) {
         .orderBy('created_at')
         .limit(a.count),
     ),
+    /** What waits for people or for keyd for a product, a target and an environment, the newest first. */
+    waitingOf: query<SigningLine & { count: number }>()((q, a) =>
+      q
+        .selectFrom('signing_request')
+        .select(row)
+        .where('product', '=', a.product)
+        .where('environment', '=', a.environment)
+        .where('target', '=', a.target)
+        .where('state', 'in', ['waiting', 'approved'])
+        .orderBy('changed_at', 'desc')
+        .limit(a.count),
+    ),
     /** What was signed for a product, a target and an environment, the newest first. */
     signedOf: query<SigningLine & { count: number }>()((q, a) =>
       q

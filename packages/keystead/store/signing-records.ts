@@ -35,6 +35,11 @@ export class SigningReader {
     return this.statements.signingsOfVersion.all({ ...line, version, count });
   }
 
+  /** Those that wait for people or for keyd, the newest first. */
+  waitingOf(line: SigningLine, count: number): SigningRequestRow[] {
+    return this.statements.waitingOf.all({ ...line, count });
+  }
+
   /** What was signed before, the newest first. */
   signedOf(line: SigningLine, count: number): SigningRequestRow[] {
     return this.statements.signedOf.all({ ...line, count });

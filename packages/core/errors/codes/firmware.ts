@@ -84,7 +84,7 @@ export const FIRMWARE_ERRORS = {
   },
   'firmware-order.not-in-policy': {
     kind: 'forbidden',
-    rule: 'the policy must have the product and its environment, with the format and the keys',
+    rule: 'the policy must have the product and its environment, with the target, the format and the keys',
     remedy: 'look at the section firmware of the policy; another policy takes its quorum',
   },
   'firmware-order.rollback-forbidden': {
@@ -98,7 +98,7 @@ export const FIRMWARE_ERRORS = {
   },
   'firmware-order.subject-differs': {
     kind: 'conflict',
-    rule: 'the subject must have the SHA-256 that people approved',
+    rule: 'the subject must have the SHA-256 that people approved, and be of the image that they approved',
     remedy: 'find out who changed the image after it was approved; nothing was signed',
   },
   'firmware-order.claims-differ': {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { toHex } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
 import { DerError, readDer, readInteger } from '../../x509/der/strict.ts';
 import { integer, octetString, sequence } from '../../x509/index.ts';
@@ -38,6 +39,12 @@ export function readContentSubject(subject: Uint8Array): ContentSubject {
       throw new KeysteadError('firmware.malformed', { field: 'subject', seen: cause.message, cause });
     throw cause;
   }
+}
+
+/** Whether it is of the image with this SHA-256 and size. @throws KeysteadError `firmware.malformed`. */
+export function isContentOf(subject: Uint8Array, image: { readonly sha256: string; readonly bytes: number }): boolean {
+  const { bytes, sha256 } = readContentSubject(subject);
+  return bytes === image.bytes && toHex(sha256) === image.sha256;
 }
 
 /** Hashes an image as a stream. */

@@ -1,6 +1,6 @@
 import { toHex } from '../../bytes/index.ts';
 import type { FirmwareClaims, FirmwareFormat } from '../format.ts';
-import { contentOf, contentSubject, hashContent, readContentSubject } from './content-subject.ts';
+import { contentOf, contentSubject, hashContent, isContentOf, readContentSubject } from './content-subject.ts';
 import { detachedAttributes, detachedSignature } from './detached.ts';
 import { signsCms } from './signers.ts';
 
@@ -33,6 +33,7 @@ export const cms: FirmwareFormat = {
     readContentSubject(subject);
     return NOTHING_CLAIMED;
   },
+  isOfImage: isContentOf,
   compose: detachedAttributes,
   async *assemble(image, subject, made) {
     const signature = detachedSignature(subject, made);

@@ -47,6 +47,11 @@ export function coseFormat({ payload: where }: CoseOptions): FirmwareFormat {
       payloadOf(subject);
       return NO_CLAIMS;
     },
+    isOfImage(subject, image) {
+      const { headers, payload } = payloadOf(subject);
+      if (headers === PLAIN) return payload.length === image.bytes && toHex(sha256(payload)) === image.sha256;
+      return image.bytes > MOST_PAYLOAD_BYTES && toHex(payload) === image.sha256;
+    },
     compose(subject, terms) {
       const { headers, payload } = payloadOf(subject);
       return composeSign1(payload, headers, terms);

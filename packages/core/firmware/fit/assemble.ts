@@ -1,14 +1,21 @@
 import { sameBytes } from '../../bytes/index.ts';
 import { ecdsaNumbers } from '../../crypto/index.ts';
-import type { MadeSignature, SigningTerms } from '../format.ts';
+import type { FormatKey, MadeSignature, SigningTerms } from '../format.ts';
 import { type ImageBytes, piecesOf } from '../image.ts';
 import { malformed } from '../malformed.ts';
 import { described, signerKey, unsuitable } from '../signer-key.ts';
 import { type Blob, blobHead } from './blob.ts';
-import { childOf, usedImages } from './configuration.ts';
-import { type FitAlgorithm, fitAlgorithm, type SignaturePlace, signaturePlaces, WRITTEN } from './signature-node.ts';
+import { childOf, hashedNodes, usedImages } from './configuration.ts';
+import {
+  configurationToSign,
+  type FitAlgorithm,
+  fitAlgorithm,
+  type SignaturePlace,
+  signaturePlaces,
+  WRITTEN,
+} from './signature-node.ts';
 import { padded, readSignedTree, signedBytes, word } from './signed-tree.ts';
-import { PROPERTY } from './structure.ts';
+import { PROPERTY, type TreeNode } from './structure.ts';
 import { aligned, checkData, type ImageTree, readImageTree } from './tree.ts';
 
 /** Octets that go into the structure block at a place. */
@@ -29,41 +36,84 @@ export async function* assembleFit(
 ): AsyncGenerator<Uint8Array> {
   if (made.length === 0) throw new RangeError('no signature');
   const tree = await readImageTree(image);
-  const { configuration, hashedNodes, stringsBytes } = readSignedTree(subject);
+  const { configuration, hashedNodes: covered, stringsBytes } = readSignedTree(subject);
   const target = childOf(childOf(tree.root, 'configurations'), configuration.name);
-  if (!sameBytes(signedBytes(tree.root, hashedNodes, tree.strings.subarray(0, stringsBytes)), subject)) {
+  if (!sameBytes(signedBytes(tree.root, covered, tree.strings.subarray(0, stringsBytes)), subject)) {
     throw malformed('image', 'another than what was signed');
   }
   // The signature covers the hashes: data that was changed since would be found by the device alone.
   await checkData(image, tree, usedImages(tree.root, target));
-  const free = signaturePlaces(target).filter(({ signed }) => !signed);
-  const strings = new Strings(tree.strings);
-  const insertions: Insertion[] = [];
-  for (const one of made) {
-    const { place, value } = placed(one, free);
-    free.splice(free.indexOf(place), 1);
-    insertions.push({
-      at: place.node.propertiesAt,
-      bytes: writtenProperties(strings, { value, time: one.time, hashedNodes, stringsBytes }),
-    });
-  }
-  insertions.sort((a, b) => a.at - b.at);
-  yield* pieces(image, tree, insertions, strings.bytes);
+  const values = made.map((one) => {
+    const value = signerKey(one).algorithm === 'P-256' ? ecdsaNumbers(one.signature, 32) : one.signature;
+    return { of: requireFit(one), value, time: one.time };
+  });
+  yield* pieces(image, tree, grownTree(tree, target, values, { hashedNodes: covered, stringsBytes }));
 }
 
-function placed(one: MadeSignature, free: readonly SignaturePlace[]): { place: SignaturePlace; value: Uint8Array } {
-  const { algorithm, padding } = requireFit(one);
-  const place = free.find((each) => each.algorithm === algorithm && each.padding === padding);
-  if (place === undefined) {
-    const places = free.map(fitName).join(' and ') || 'none';
-    throw unsuitable(`${fitName({ algorithm, padding })}; the image has places for ${places}`);
+/**
+ * That the image has a place for the signature of each key, and room for what is written there.
+ * @throws KeysteadError `firmware.key-unsuitable`, `firmware.malformed`.
+ */
+export async function requireFitRoom(image: ImageBytes, keys: readonly FormatKey[]): Promise<void> {
+  const tree = await readImageTree(image);
+  const target = configurationToSign(tree.root);
+  const covered = hashedNodes(target, usedImages(tree.root, target));
+  const values = keys.map((key) => ({
+    of: fitOf(key),
+    value: new Uint8Array(key.algorithm === 'P-256' ? 64 : Number(key.algorithm.slice('RSA-'.length)) / 8),
+    time: new Date(0),
+  }));
+  grownTree(tree, target, values, { hashedNodes: covered, stringsBytes: tree.strings.length });
+}
+
+/** A signature as it is written into its place. */
+interface PlacedValue {
+  readonly of: FitAlgorithm;
+  readonly value: Uint8Array;
+  readonly time: Date;
+}
+
+/** What a tree becomes with its signatures. */
+interface GrownTree {
+  readonly insertions: readonly Insertion[];
+  readonly strings: Buffer;
+  readonly blob: Blob;
+}
+
+/** @throws KeysteadError `firmware.key-unsuitable` without a place, `firmware.malformed` without room before the data. */
+function grownTree(
+  tree: ImageTree,
+  configuration: TreeNode,
+  values: readonly PlacedValue[],
+  covered: { readonly hashedNodes: readonly string[]; readonly stringsBytes: number },
+): GrownTree {
+  const free = signaturePlaces(configuration).filter(({ signed }) => !signed);
+  const strings = new Strings(tree.strings);
+  const insertions = values.map(({ of, value, time }) => {
+    const place = placeFor(of, free);
+    free.splice(free.indexOf(place), 1);
+    return { at: place.node.propertiesAt, bytes: writtenProperties(strings, { value, time, ...covered }) };
+  });
+  insertions.sort((a, b) => a.at - b.at);
+  const blob = grown(tree.blob, insertions, strings.bytes);
+  if (tree.external === 'position' && blob.totalBytes > tree.externalAt) {
+    const missing = blob.totalBytes - tree.externalAt;
+    throw malformed('data-position', `no room for a signature, ${missing} octets are missing`);
   }
-  return { place, value: signerKey(one).algorithm === 'P-256' ? ecdsaNumbers(one.signature, 32) : one.signature };
+  return { insertions, strings: strings.bytes, blob };
+}
+
+function placeFor({ algorithm, padding }: FitAlgorithm, free: readonly SignaturePlace[]): SignaturePlace {
+  const place = free.find((each) => each.algorithm === algorithm && each.padding === padding);
+  if (place !== undefined) return place;
+  const places = free.map(fitName).join(' and ') || 'none';
+  throw unsuitable(`${fitName({ algorithm, padding })}; the image has places for ${places}`);
 }
 
 /** @throws KeysteadError `firmware.key-unsuitable`. */
-export function requireFit(terms: Pick<SigningTerms, 'signer' | 'scheme'>): FitAlgorithm {
-  const key = signerKey(terms);
+export const requireFit = (terms: Pick<SigningTerms, 'signer' | 'scheme'>): FitAlgorithm => fitOf(signerKey(terms));
+
+function fitOf(key: FormatKey): FitAlgorithm {
   const algorithm = fitAlgorithm(key);
   if (algorithm !== undefined) return algorithm;
   throw unsuitable(`${described(key)}; U-Boot takes RSA-2048, RSA-3072, RSA-4096, P-256`);
@@ -116,15 +166,9 @@ class Strings {
 async function* pieces(
   image: ImageBytes,
   tree: ImageTree,
-  insertions: readonly Insertion[],
-  strings: Buffer,
+  { insertions, strings, blob }: GrownTree,
 ): AsyncGenerator<Uint8Array> {
   const { structureAt, structureBytes, totalBytes } = tree.blob;
-  const blob = grown(tree.blob, insertions, strings);
-  if (tree.external === 'position' && blob.totalBytes > tree.externalAt) {
-    const missing = blob.totalBytes - tree.externalAt;
-    throw malformed('data-position', `no room for a signature, ${missing} octets are missing`);
-  }
   yield blobHead(blob);
   let at = structureAt;
   for (const { at: place, bytes } of insertions) {

@@ -3,7 +3,7 @@ import { sha256 } from '../../crypto/index.ts';
 import { type FirmwareClaims, type FirmwareFormat, type FirmwareReading, MOST_SUBJECT_BYTES } from '../format.ts';
 import type { ImageBytes } from '../image.ts';
 import { malformed } from '../malformed.ts';
-import { assembleFit, requireFit } from './assemble.ts';
+import { assembleFit, requireFit, requireFitRoom } from './assemble.ts';
 import { childOf, hashedNodes, type UsedImage, usedImages } from './configuration.ts';
 import { configurationToSign, fitAlgorithm, signaturePlaces } from './signature-node.ts';
 import { readSignedTree, signedBytes } from './signed-tree.ts';
@@ -16,6 +16,7 @@ export const FIT: FirmwareFormat = {
   title: "U-Boot's flattened image tree: a signed configuration, verified by U-Boot (fit_check_sign)",
   signedBy: (key) => fitAlgorithm(key) !== undefined,
   read: readFit,
+  requireRoom: requireFitRoom,
   claims: (subject) => {
     readSignedTree(bounded(subject));
     return NOTHING;

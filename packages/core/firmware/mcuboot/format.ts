@@ -68,6 +68,7 @@ export const MCUBOOT: FirmwareFormat = {
   prepare: prepareMCUboot,
   read: readMCUboot,
   claims: (subject) => claimsOf(readSignedPart(bounded(subject))),
+  isOfImage,
   compose: (subject, terms) => {
     readSignedPart(bounded(subject));
     const { scheme } = schemeOf(terms);
@@ -107,7 +108,18 @@ async function signedPartOf(image: ImageBytes): Promise<Uint8Array> {
     if (!sameBytes(hash(subject), value)) throw malformed(tlvName(type), 'a digest of other bytes');
   }
   if (tlvs.length === 0) throw malformed('TLVs', 'no digest of the image');
+  if (new Set(tlvs.map(({ type }) => type)).size < tlvs.length) throw malformed('TLVs', 'a digest twice');
   return new Uint8Array(subject);
+}
+
+/** Of one signed part there are as many unsigned images as ways to end in its digests. */
+function isOfImage(subject: Uint8Array, image: { readonly sha256: string; readonly bytes: number }): boolean {
+  const ends = Object.entries(HASHES).map(([type, hash]) => ({ type: Number(type), value: hash(subject) }));
+  return [...ends.map((end) => [end]), ends, ends.toReversed()].some((tlvs) => {
+    const area = tlvArea(TLV_INFO_MAGIC, tlvs);
+    if (subject.length + area.length !== image.bytes) return false;
+    return toHex(sha256(Buffer.concat([subject, area]))) === image.sha256;
+  });
 }
 
 /** The image as it stands, and then digest, key hash and signature of each key, in the order in which they are given. */

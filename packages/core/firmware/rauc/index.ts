@@ -1,6 +1,6 @@
 import { toHex } from '../../bytes/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import { contentOf, contentSubject, hashContent, readContentSubject } from '../cms/content-subject.ts';
+import { contentOf, contentSubject, hashContent, isContentOf, readContentSubject } from '../cms/content-subject.ts';
 import { detachedAttributes, detachedSignature } from '../cms/detached.ts';
 import { signsCms } from '../cms/signers.ts';
 import type { FirmwareClaims, FirmwareFormat } from '../format.ts';
@@ -56,6 +56,7 @@ export const rauc: FirmwareFormat = {
     readContentSubject(subject);
     return NOTHING_CLAIMED;
   },
+  isOfImage: isContentOf,
   compose: detachedAttributes,
   async *assemble(image, subject, made) {
     await unsignedBundle(image);

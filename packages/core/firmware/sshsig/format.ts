@@ -54,6 +54,8 @@ export function sshsigFormat(namespace: string): FirmwareFormat {
     name: 'sshsig',
     title: 'SSHSIG: a detached signature, which ssh-keygen -Y verify judges',
     signedBy: (key) => sshSignature(key) !== undefined,
+    // ssh-keygen reads the first signature of a file and no other.
+    signedTogether: (keys) => keys.length === 1,
     async read(image) {
       const hash = createHash('sha512');
       for await (const piece of piecesOf(image)) hash.update(piece);
@@ -70,7 +72,6 @@ export function sshsigFormat(namespace: string): FirmwareFormat {
     },
     async *assemble(_image, subject, made) {
       const read = checked(subject);
-      // ssh-keygen reads the first signature of a file and no other.
       if (made.length !== 1) throw unsuitable(`${made.length} keys, SSHSIG has one`);
       for (const one of made) yield Buffer.from(armoured(read, one, one.signature));
     },

@@ -214,6 +214,17 @@ test('FIT: a key for which the image has no place, or which U-Boot does not know
   await assert.rejects(wholeOf(pieces), refused('firmware.key-unsuitable', /signer/, seen));
   const twice = FIT.assemble(imageOf(image), subject, [key.made(FIT, subject), key.made(FIT, subject)]);
   await assert.rejects(wholeOf(twice), refused('firmware.key-unsuitable', /signer/, /places for none/));
+  // The same before anybody is asked to approve.
+  const ecdsa = { algorithm: 'P-256', scheme: 'ecdsa-with-SHA256' } as const;
+  const other = { algorithm: 'RSA-3072', scheme: 'sha256WithRSAEncryption' } as const;
+  await FIT.requireRoom?.(imageOf(image), [ecdsa]);
+  const room = FIT.requireRoom?.(imageOf(image), [other]);
+  await assert.rejects(
+    room ?? Promise.resolve(),
+    refused('firmware.key-unsuitable', /signer/, /rsa3072; the image has/),
+  );
+  const both = FIT.requireRoom?.(imageOf(image), [ecdsa, ecdsa]);
+  await assert.rejects(both ?? Promise.resolve(), refused('firmware.key-unsuitable', /signer/, /places for none/));
 });
 
 test('FIT: an image that was swapped after it was approved is not assembled', async () => {
@@ -234,6 +245,9 @@ test('FIT: data at a place of the file leaves room for a signature, or it is ref
     pieces[Symbol.asyncIterator]().next(),
     refused('firmware.malformed', /data-position/, /octets are missing/),
   );
+  // Nor is anybody asked to approve it: what was signed and cannot be put together has taken its version.
+  const room = FIT.requireRoom?.(imageOf(near), [{ algorithm: 'P-256', scheme: 'ecdsa-with-SHA256' }]);
+  await assert.rejects(room ?? Promise.resolve(), refused('firmware.malformed', /data-position/, /octets are missing/));
 });
 
 test('FIT: a tree grows into the room before its data, which is not held in memory and stays as it is', async () => {

@@ -209,6 +209,11 @@ test('a status goes forward only: older targets, another content of one version,
     await online.sign(signedBytes(subject)),
   );
   assert.equal(nextSnapshot(root, bytes, envelope, policy, now), undefined);
+  // Half of its time is left, and the timestamp that would name it ends later: a client would refuse both by then.
+  const ends = new Date(Date.parse(first.expires));
+  assert.equal(nextSnapshot(root, bytes, envelope, policy, now, { until: ends }), undefined);
+  const until = new Date(ends.getTime() + 1000);
+  assert.equal(nextSnapshot(root, bytes, envelope, policy, now, { until })?.version, 2);
   const late = new Date(now.getTime() + 501_000);
   assert.equal(nextSnapshot(root, bytes, envelope, policy, late)?.version, 2);
   const refusedBy = async (content: TufTargets, signer: Signer, expected: string, at = now) => {

@@ -25,6 +25,7 @@ export interface StatusPolicy {
  * falls, and one version never has two contents. `undefined` where the last one still holds.
  * @param targets the envelope, as it is published.
  * @param least of the next version, for whoever may have forgotten the newest; the last one does not hold then.
+ * @param until when the timestamp ends that names it: a client that has a good timestamp refuses a snapshot that has ended.
  * @throws KeysteadError `firmware.malformed`, `firmware.tuf-threshold`, `firmware.tuf-expired`, `firmware.tuf-version`.
  */
 export function nextSnapshot(
@@ -33,7 +34,7 @@ export function nextSnapshot(
   last: TufEnvelope<TufSnapshot> | undefined,
   { snapshotSeconds }: StatusPolicy,
   now: Date,
-  least = 0,
+  { least = 0, until = now }: { readonly least?: number; readonly until?: Date } = {},
 ): TufSnapshot | undefined {
   requireUnexpired(root, now);
   const envelope: TufEnvelope<TufTargets> = readRole('targets', targets);
@@ -45,7 +46,8 @@ export function nextSnapshot(
   if (last !== undefined && before?.version === file.version && least === 0) {
     // A root that changed the online key leaves the last snapshot without its threshold.
     const signed = signersOf(last, root, 'snapshot').length >= root.roles.snapshot.threshold;
-    if (signed && isHalfFresh(last.signed, snapshotSeconds, now)) return undefined;
+    const holds = Date.parse(last.signed.expires) >= until.getTime();
+    if (signed && holds && isHalfFresh(last.signed, snapshotSeconds, now)) return undefined;
   }
   return {
     _type: 'snapshot',

@@ -47,7 +47,7 @@ export {
   firmwareProfile,
   firmwareProfileOf,
 } from './profile.ts';
-export { requireSuitableKeys } from './suitable.ts';
+export { formatKeyOf, requireSuitableKeys } from './suitable.ts';
 export { requireTransition } from './transition.ts';
 export {
   checkTufRules,

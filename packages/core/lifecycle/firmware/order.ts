@@ -13,7 +13,7 @@ import { type OperatorDocument, parseDocumentOf, signDocumentOf } from '../opera
 import type { Policy } from '../policy.ts';
 import { firstIssue } from '../schema-field.ts';
 import type { StatementSigner } from '../signers/index.ts';
-import { FIRMWARE_ENVIRONMENTS, firmwareKeyId, firmwareQuorum, productName } from './policy.ts';
+import { FIRMWARE_ENVIRONMENTS, firmwareKeyId, firmwareQuorum, productName, targetName } from './policy.ts';
 import { MOST_VERSION, VERSION } from './version.ts';
 
 /** An order is one line of people's work: nobody compares more of them. */
@@ -30,7 +30,7 @@ const OrderSchema = z.strictObject({
   product: productName,
   environment: z.enum(FIRMWARE_ENVIRONMENTS),
   /** What of the product it is for: a board, a processor, a slot. Versions go up for each by itself. */
-  target: name,
+  target: targetName,
   version: z.string().max(MOST_VERSION).regex(VERSION, 'must be numbers with dots between, and - or + with words'),
   /** Null where the format has none. */
   securityCounter: z.int().min(0).max(0xffff_ffff).nullable(),

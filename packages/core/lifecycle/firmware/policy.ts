@@ -42,6 +42,10 @@ export const FIRMWARE_SIGNATURES = [
 export const productName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/, 'must be 1 to 32 letters, digits, . _ -');
+/** What of a product an image is for: a board, a processor, a slot. */
+export const targetName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 letters, digits, . _ -');
 export const firmwareKeyId = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,30}$/, 'must be 1 to 31 of a-z 0-9 . -');
 
 const formats = z.array(z.enum(FIRMWARE_FORMATS)).min(1).max(FIRMWARE_FORMATS.length);
@@ -66,6 +70,11 @@ const LineSchema = z.strictObject({
   /** No key by which it signs is one that its devices trusted by the policy before: they are given up on purpose. */
   cutOver: z.literal(true).optional(),
   formats,
+  /**
+   * The targets that there are. Versions go up for each target by itself: without this, who asks for one that nobody has
+   * named before begins at nothing, and it is for those who approve to see it.
+   */
+  targets: z.array(targetName).min(1).max(64).optional(),
   ...quorum,
   /** Who may let version or security counter go back; without it nobody may. */
   rollback: z.strictObject(quorum).optional(),
@@ -122,19 +131,26 @@ export interface FirmwareScope {
   readonly product: string;
   readonly environment: FirmwareEnvironment;
   readonly format?: FirmwareFormatName;
+  readonly target?: string;
 }
 
 /** What the policy says of a product in an environment. @throws KeysteadError `firmware-order.not-in-policy`. */
-export function firmwareLine(policy: WithFirmware, { product, environment, format }: FirmwareScope): FirmwareLine {
+export function firmwareLine(policy: WithFirmware, scope: FirmwareScope): FirmwareLine {
+  const { product, environment, format, target } = scope;
   const line = policy.firmware?.products.find((one) => one.product === product)?.environments[environment];
   if (line === undefined) {
     throw new KeysteadError('firmware-order.not-in-policy', { field: 'product', seen: `${product} in ${environment}` });
   }
-  if (format === undefined || line.formats.includes(format)) return line;
-  throw new KeysteadError('firmware-order.not-in-policy', {
-    field: 'format',
-    seen: `${format}, where ${product} in ${environment} has ${line.formats.join(', ')}`,
-  });
+  const { formats: has, targets } = line;
+  const refused = (field: string, seen: string, names: readonly string[]): KeysteadError =>
+    new KeysteadError('firmware-order.not-in-policy', {
+      field,
+      seen: `${seen}, where ${product} in ${environment} has ${names.join(', ')}`,
+    });
+  if (format !== undefined && !has.includes(format)) throw refused('format', format, has);
+  if (target !== undefined && targets !== undefined && !targets.includes(target))
+    throw refused('target', target, targets);
+  return line;
 }
 
 /** What the policy says of time stamps there. @throws KeysteadError `firmware-order.not-in-policy`. */

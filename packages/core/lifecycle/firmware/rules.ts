@@ -62,6 +62,8 @@ export function checkFirmwareRules(policy: Policy): void {
         if (!fits) throw broken(`${field}.trusted[${at}]`, `${id}, which is no other ${environment} key of ${product}`);
       });
       requireOnce(line.trusted ?? [], (at) => `${field}.trusted[${at}]`);
+      // Two that differ in capitals would be one to whoever reads them, with a floor of versions each.
+      requireOnce(line.targets?.map((target) => target.toLowerCase()) ?? [], (at) => `${field}.targets[${at}]`);
       if (line.timestamp === 'required' && tsaProfile(policy) === undefined)
         throw broken(`${field}.timestamp`, `required, without a profile '${TSA_PROFILE}'`);
       checkQuorums(policy, line, field, environment === 'production');

@@ -1,6 +1,9 @@
 import { KeysteadError } from '../../errors/index.ts';
-import type { FirmwareFormat } from '../../firmware/index.ts';
+import type { FirmwareFormat, FormatKey } from '../../firmware/index.ts';
 import { type FirmwareKey, firmwareScheme } from './policy.ts';
+
+/** A key of the policy as formats know keys. */
+export const formatKeyOf = (key: FirmwareKey): FormatKey => ({ algorithm: key.algorithm, scheme: firmwareScheme(key) });
 
 /**
  * That a format can be signed by each of these keys, and one image by all of them. Before people approve and before
@@ -9,7 +12,7 @@ import { type FirmwareKey, firmwareScheme } from './policy.ts';
  */
 export function requireSuitableKeys(keys: readonly FirmwareKey[], format: FirmwareFormat): void {
   const { name, signedBy, signedTogether } = format;
-  const used = keys.map((key) => ({ id: key.id, algorithm: key.algorithm, scheme: firmwareScheme(key) }));
+  const used = keys.map((key) => ({ id: key.id, ...formatKeyOf(key) }));
   const unfit = used.filter((key) => signedBy?.(key) === false);
   const wrong = unfit.length === 0 && signedTogether?.(used) === false ? used : unfit.slice(0, 1);
   if (wrong.length === 0) return;

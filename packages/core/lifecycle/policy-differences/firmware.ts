@@ -20,6 +20,7 @@ export function firmware(found: Findings, before: Policy, after: Policy): void {
     }
     for (const part of ['keys', 'formats', 'roles'] as const) changed(found, `${field}.${part}`, line[part], now[part]);
     changed(found, `${field}.trusted`, line.trusted ?? [], now.trusted ?? []);
+    targets(found, `${field}.targets`, line, now);
     anchors(found, field, before, after, name);
     if (line.hardware !== now.hardware) {
       const which = now.hardware === true ? 'only by keys' : 'also by keys that are not';
@@ -60,6 +61,17 @@ function changed(found: Findings, field: string, old: readonly string[], next: r
   const come = next.filter((one) => !old.includes(one));
   if (gone.length > 0) found.add('breaks', field, `no longer: ${gone.join(', ')}`);
   if (come.length > 0) found.add('warns', field, `new: ${come.join(', ')}`);
+}
+
+/** For which targets an order may be: each has a floor of versions of its own. */
+function targets(found: Findings, field: string, old: Line, next: Line): void {
+  if (old.targets !== undefined && next.targets !== undefined) {
+    changed(found, field, old.targets, next.targets);
+    return;
+  }
+  if (next.targets !== undefined) found.add('warns', field, `these alone: ${next.targets.join(', ')}`);
+  if (old.targets !== undefined && next.targets === undefined)
+    found.add('warns', field, 'whatever who asks names: a new one begins at any version');
 }
 
 /** What devices are to trust from now on. */

@@ -72,6 +72,14 @@ export function firmwareSections(policy: Policy): Block[] {
       `A key that is in other hands is killed for good by ${emergency.approvals} of ${emergency.roles.join(', ')}, besides the one who asks; keyd verifies every signature itself. One CA operator suspends a key, and it comes back by the quorum that changes the policy.`,
       'A key leaves the anchors of its devices only while another one that they trust signs on.',
       'Version and security counter of what is signed for a target never go below what was signed for it before, but by an order with the larger quorum.',
+      ...firmware.products.flatMap(({ product, environments }) =>
+        FIRMWARE_ENVIRONMENTS.flatMap((environment) => {
+          const names = environments[environment]?.targets;
+          return names === undefined
+            ? []
+            : [`${product} in ${environment} has these targets alone: ${names.join(', ')}.`];
+        }),
+      ),
     ),
   ];
 }

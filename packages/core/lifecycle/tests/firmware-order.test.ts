@@ -144,6 +144,20 @@ test('TEST-KEY-23 going back takes the larger quorum, and none of it where the p
   assert.equal(judged(texts), 'agreed');
   const development = { ...order, environment: 'development' as const, keys: ['pump-1-dev'] };
   assert.equal(judged([await signed('rel', { order: development })]), 'firmware-order.rollback-forbidden');
+  // A target of one's own would have no floor of versions to go behind: where the policy names them it takes the policy.
+  const targets = policyOf(2);
+  const line = targets.firmware?.products[0]?.environments.production;
+  assert.ok(line);
+  line.targets = ['main', 'radio'];
+  const up = await Promise.all((['rel', 'amy', 'ben'] as const).map((by) => signed(by)));
+  assert.equal(judged(up, targets), 'agreed');
+  const away = await Promise.all(
+    (['rel', 'amy', 'ben'] as const).map((by) =>
+      signed(by, { order: { ...ORDER, target: 'main2', version: '1.0.0' } }),
+    ),
+  );
+  assert.equal(judged(away), 'agreed');
+  assert.equal(judged(away, targets), 'firmware-order.not-in-policy');
   const unknown = { ...ORDER, product: 'KS-OTHER' };
   assert.equal(judged([await signed('rel', { order: unknown })]), 'firmware-order.not-in-policy');
 });

@@ -126,11 +126,21 @@ async function stampedTell(
 const composeFor = (format: FirmwareFormat, subject: Uint8Array, { certificate, key }: FirmwareSigner, time: Date) =>
   format.compose(subject, { signer: certificate, chain: [], time, scheme: key.signature });
 
-/** @throws KeysteadError `firmware-order.subject-differs`, `firmware-order.claims-differ`, `firmware.malformed`. */
+/**
+ * The subject is the one that was approved, of the image that was approved where a subject tells of which image it is, and
+ * says nothing else than the order. The hash of the image is what people compare and by which one version is one image: an
+ * order with the hash of one image and the subject of another would have keyd sign what nobody has seen.
+ * @throws KeysteadError `firmware-order.subject-differs`, `firmware-order.claims-differ`, `firmware.malformed`.
+ */
 function requireSubject(order: FirmwareOrder, subject: Uint8Array, format: FirmwareFormat): void {
   const seen = toHex(sha256(subject));
   if (seen !== order.subjectSha256)
     throw new KeysteadError('firmware-order.subject-differs', { field: 'subject', seen });
+  if (order.image.bytes === 0) throw new KeysteadError('firmware.malformed', { field: 'image', seen: '0 bytes' });
+  if (format.isOfImage?.(subject, order.image) === false) {
+    const other = `a subject of another image than ${order.image.sha256} of ${order.image.bytes} bytes`;
+    throw new KeysteadError('firmware-order.subject-differs', { field: 'image', seen: other });
+  }
   const differs = claimDifference(format, format.claims(subject), order);
   if (differs === undefined) return;
   const { field, image, said } = differs;

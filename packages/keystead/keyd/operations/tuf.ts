@@ -51,9 +51,10 @@ export function signTufStatus(keyd: KeydContext, params: Params<'signTufStatus'>
     const targets = readRole('targets', params.targets).signed;
     const least = tuf.leastVersion(params.repository, raises, forgotAt);
     const last = before?.status;
-    const made = nextSnapshot(root, params.targets, last?.snapshot, rule, now, least);
-    if (made === undefined && fresh.length === 0 && last !== undefined && isFresh(last, root, rule, now))
-      return tell(root, targets.version, last);
+    const kept = fresh.length === 0 && last !== undefined && isFresh(last, root, rule, now) ? last : undefined;
+    const until = kept?.timestamp.signed.expires ?? now.getTime() + rule.timestampSeconds * 1000;
+    const made = nextSnapshot(root, params.targets, last?.snapshot, rule, now, { least, until: new Date(until) });
+    if (made === undefined && kept !== undefined) return tell(root, targets.version, kept);
     const keys = new Set<string>();
     const signed = async <S extends TufSnapshot | TufTimestamp>(content: S): Promise<Uint8Array> => {
       const { envelope, by } = await signRole(keyd, rule, root, content, now);

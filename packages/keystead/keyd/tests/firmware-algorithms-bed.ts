@@ -1,7 +1,9 @@
-import type { Signer } from '@keystead/core/crypto';
+import { toHex } from '@keystead/core/bytes';
+import { type Signer, sha256 } from '@keystead/core/crypto';
 import { type FirmwareFormatName, firmwareFormat, imageOf, type MadeSignature } from '@keystead/core/firmware';
 import {
   type FirmwareKey,
+  type FirmwareOrder,
   type FirmwarePolicy,
   formatStatements,
   type Policy,
@@ -48,13 +50,19 @@ export async function signImage(
   name: FirmwareFormatName,
   bytes: Uint8Array,
   keys: string[],
-  more: Partial<{ environment: FirmwareKey['environment']; parameters: Record<string, string> }> = {},
+  more: Partial<{
+    environment: FirmwareKey['environment'];
+    parameters: Record<string, string>;
+    /** What the order says that the image is, where that is another one. */
+    image: FirmwareOrder['image'];
+  }> = {},
 ): Promise<{ signed: Uint8Array; made: readonly MadeSignature[]; subject: Uint8Array }> {
   const format = firmwareFormat(name);
   const { parameters, environment = 'production' } = more;
   const raw = imageOf(bytes);
   const image = parameters === undefined ? raw : ((await format.prepare?.(raw, parameters)) ?? raw);
   const { subject, version, securityCounter } = await format.read(image);
+  const whole = await image.read(0, image.size);
   versions += 1;
   const { signatures } = await bed.sign({
     format: name,
@@ -64,6 +72,7 @@ export async function signImage(
     version: version ?? `1.0.${versions}`,
     securityCounter,
     target: `${name}-${versions}`,
+    image: more.image ?? { sha256: toHex(sha256(whole)), bytes: whole.length },
   });
   const pieces: Uint8Array[] = [];
   // Without the time stamps that keyd made with them: `made` has those.

@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type DerCertificate, toPem } from '@keystead/core/bytes';
-import { sshKeyBlob } from '@keystead/core/crypto';
-import { imageOf, raucVerity } from '@keystead/core/firmware';
+import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
+import { sha256, sshKeyBlob } from '@keystead/core/crypto';
+import { firmwareFormat, imageOf, raucVerity } from '@keystead/core/firmware';
 import { readCertificate } from '@keystead/core/x509';
 import { changePolicy, firmwareIn, firmwareOf, signImage } from './firmware-algorithms-bed.ts';
 import { FirmwareBed } from './firmware-bed.ts';
@@ -120,7 +120,38 @@ test('a key whose signatures are over another hash than the content is refused b
     parameters: { version: '9.0.0', 'header-size': '0x200' },
   });
   await assert.rejects(together, { code: 'firmware.key-unsuitable', message: /rsa-pss, .* and p-384-own, / });
+  // An SSHSIG has one signature: a second one would have taken the version, and be put together by nobody.
+  const twice = signImage(bed, 'sshsig', firmware, ['rsa-4096', 'p-384-own']);
+  await assert.rejects(twice, { code: 'firmware.key-unsuitable', message: /rsa-4096, .* and p-384-own, / });
   assert.equal(await counted(), before);
+});
+
+test('TEST-KEY-22 an order with the hash of one image and the subject of another is refused where the subject tells of its image, and nothing is written down', async () => {
+  const counted = async () => (await bed.keyd.client.firmwareSignatures({ from: 0, limit: 500 })).orders.length;
+  const [before, reviewed] = [await counted(), firmware.subarray(0, 4096)];
+  for (const [name, key, parameters] of [
+    ['cms', 'rsa-3072', undefined],
+    ['cose', 'p-384-own', undefined],
+    ['mcuboot', 'rsa-pss', { version: '9.1.0', 'header-size': '0x200' }],
+    ['rauc', 'rsa-3072', undefined],
+  ] as const) {
+    const evil = name === 'rauc' ? await made['bundle.squashfs']() : firmware;
+    const image = { sha256: toHex(sha256(reviewed)), bytes: reviewed.length };
+    const other = signImage(bed, name, evil, [key], { ...(parameters === undefined ? {} : { parameters }), image });
+    await assert.rejects(other, { code: 'firmware-order.subject-differs', field: 'image' }, name);
+    const cut = { sha256: toHex(sha256(evil)), bytes: evil.length - 1 };
+    const size = signImage(bed, name, evil, [key], { ...(parameters === undefined ? {} : { parameters }), image: cut });
+    await assert.rejects(size, { code: 'firmware-order.subject-differs', field: 'image' }, name);
+  }
+  assert.equal(await counted(), before);
+});
+
+test('an image without an octet is read by no format, and keyd signs none', async () => {
+  for (const name of ['cms', 'cose', 'dsse', 'sshsig'] as const)
+    await assert.rejects(firmwareFormat(name).read(imageOf(new Uint8Array())), { code: 'firmware.malformed' }, name);
+  const image = { sha256: toHex(sha256(new Uint8Array())), bytes: 0 };
+  const empty = signImage(bed, 'sshsig', firmware, ['rsa-4096'], { image });
+  await assert.rejects(empty, { code: 'firmware.malformed', field: 'image' });
 });
 
 const made = {

@@ -21,6 +21,7 @@ import { verifyCeremony } from '../../ceremony/verify.ts';
 import { openKeystore, readKeystoreConfig } from '../../keystore/index.ts';
 import { destroyFirmwareKey } from '../destroy-firmware-key.ts';
 import { loadHierarchy, pinsPath } from '../hierarchy.ts';
+import { Journal } from '../journal.ts';
 import { changesOf } from '../later-changes.ts';
 import { KEYD_PASSPHRASE, makeKey } from './bed.ts';
 import { FirmwareBed, type OrderParts, registerTestFormat } from './firmware-bed.ts';
@@ -553,4 +554,28 @@ test('TEST-KEY-15 the worklist has each image that a key signed, by whom it was 
   assert.equal(await why('pump-1-dev'), undefined);
   await bed.keyd.restart();
   await bed.sign({ ...parts, version: '3.0.2', keys: ['pump-2-dev'] });
+});
+
+test('TEST-KEY-15 of a key that one operator deactivated, as a journal of before quorums for firmware keys has it, the journal says that, and not that a quorum killed it', async () => {
+  const { keys } = await bed.keyd.client.keys();
+  const key = keys.find(({ id }) => id === 'firmware-pump-2-dev') ?? assert.fail();
+  await bed.keyd.stop();
+  let time = '';
+  const old = await Journal.open(join(bed.keyd.dir, 'journal'), (entry) => {
+    time = entry.time;
+  });
+  const order = { key: key.id, spkiSha256: key.spkiSha256, change: 'deactivate' as const, by: 'ada' };
+  await old.append({ kind: 'key', time, ...order, reason: 'its time is over', requestId: 'old-1' });
+  await old.close();
+  await destroyFirmwareKey(bed.keyd.rehearsal.layout, passphrase(KEYD_PASSPHRASE), bed.keyd.clock, 'pump-2-dev');
+  await bed.keyd.start();
+  const { destroyed } = await bed.keyd.client.keys();
+  assert.deepEqual(
+    destroyed.map(({ id, why: reason }) => [id, reason]),
+    [
+      ['firmware-pump-3', 'killed'],
+      ['firmware-pump-1-dev', 'killed'],
+      ['firmware-pump-2-dev', 'deactivated'],
+    ],
+  );
 });

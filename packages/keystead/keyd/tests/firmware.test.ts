@@ -360,3 +360,17 @@ test('TEST-KEY-22 a later ceremony leaves the keys for firmware as they are, and
   assert.ok(development);
   altered([{ ...one, certificate: development }]);
 });
+
+test('TEST-KEY-23 where the policy names the targets no order is for another one, which would have no floor of versions; two that differ in capitals are refused', async () => {
+  const name = (targets: string[]) =>
+    change(({ firmware }) => {
+      const line = firmware?.products[0]?.environments.development ?? assert.fail();
+      line.targets = targets;
+    });
+  const parts = { version: '0.0.1', environment: 'development' } as const;
+  await bed.sign({ ...parts, target: 'main-2' }, ['ben']);
+  await name(['main', 'main-2']);
+  await refused('firmware-order.not-in-policy', { ...parts, target: 'MAIN' }, ['ben']);
+  await bed.sign({ ...parts, target: 'main-2', version: '0.0.2' }, ['ben']);
+  await assert.rejects(name(['main', 'MAIN']), { code: 'policy.firmware-duplicate', message: /targets\[1\]/ });
+});

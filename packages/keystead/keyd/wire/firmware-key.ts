@@ -5,6 +5,12 @@ import { label, requestId, time } from '../wire-types.ts';
 /** A proposal and at most 16 approvals. */
 const MOST_STATEMENTS = 17;
 
+/**
+ * Why a firmware key might go: the policy names it in no line, or a quorum killed it. The other two are of journals of before
+ * docs/decisions/0045, when one operator could end it: what it says of a key must be what was ordered of it.
+ */
+export const DESTROYED_WHY = ['retired', 'killed', 'compromised', 'deactivated'] as const;
+
 /** Kills a firmware key for good, or brings back a suspended one, by an order that operators signed. */
 export const OrderFirmwareKey = {
   params: z.strictObject({

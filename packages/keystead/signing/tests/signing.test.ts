@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
@@ -203,6 +203,48 @@ test('of two requests for one version the second is refused when it is asked for
   assert.equal((await bed.add(one, 'rita')).state, 'waiting', 'what was withdrawn takes no version');
 });
 
+test('a version is one however it is written, in any format: the second image of it is refused before anybody approves it', async () => {
+  const versioned = (version: string, content?: string) => testImage({ product: 'pump', version, counter: 7 }, content);
+  const one = await bed.submit(versioned('2.0.0+1'), { version: '2.0.0+1' });
+  await bed.add(one, 'rita');
+  const other = { id: 'order-2', version: '02.0+01' };
+  const waits = bed.submit(versioned('02.0+01', 'other code'), other);
+  await assert.rejects(waits, {
+    code: 'firmware-order.version-taken',
+    message: /order-1, which is waiting, of another/,
+  });
+  for (const name of ['anna', 'axel'] as const) await bed.add(one, name);
+  await bed.signing.settled();
+  const signed = bed.submit(versioned('02.0+01', 'other code'), other);
+  await assert.rejects(signed, {
+    code: 'firmware-order.version-taken',
+    message: /order-1, which is signed, of another/,
+  });
+  allowCms();
+  const formatted = bed.submit(versioned('2.0.0+1', 'other code'), {
+    id: 'order-2',
+    version: '2.0.0+1',
+    format: 'cms',
+  });
+  await assert.rejects(formatted, { code: 'firmware-order.version-taken', message: /signed, of another image/ });
+  const same = await bed.submit(versioned('2.0.0+1'), { id: 'order-3', version: '2.0.0+1', format: 'cms' });
+  assert.equal(same.state, 'draft', 'the same image in another format is no second version');
+});
+
+/** Lets the bed's product be signed as `cms` too. */
+function allowCms(): void {
+  const { firmware } = bed.policy;
+  assert.ok(firmware);
+  const formats = ['sshsig' as const, 'cms' as const];
+  const products = firmware.products.map((product) => {
+    const { production, ...others } = product.environments;
+    assert.ok(production);
+    return { ...product, environments: { ...others, production: { ...production, formats } } };
+  });
+  const keys = firmware.keys.map((key) => ({ ...key, formats }));
+  bed.policy = { ...bed.policy, firmware: { ...firmware, products, keys } };
+}
+
 test('of two requests for one version that are asked for at once one goes on, the other is refused by name, and one is signed', async () => {
   const one = await bed.submit(image);
   const two = await bed.submit(testImage({ product: 'pump', version: '1.2.0', counter: 7 }, 'other code'), {
@@ -280,6 +322,31 @@ test('an image that was swapped on the disk after it was approved is refused, au
   assert.equal(view.state, 'refused');
   assert.match(view.refusal ?? '', /^signing\.image-changed/);
   assert.equal(bed.told().at(-1), 'signing.refused');
+  assert.equal(bed.keyd.signed, 0);
+});
+
+test('an SBOM that was swapped or lost on the disk after it was approved refuses the request, and nothing is signed', async () => {
+  for (const [id, harm] of [
+    ['swapped', (path: string) => writeFileSync(path, '{"bomFormat":"CycloneDX","specVersion":"1.6"}')],
+    ['lost', (path: string) => rmSync(path)],
+  ] as const) {
+    bed.keyd.away = true;
+    const bom = JSON.stringify({ bomFormat: 'CycloneDX', specVersion: '1.6', components: [{}], serialNumber: id });
+    const sbom = await bed.keep(Buffer.from(bom));
+    const draft = await bed.submit(image, { id, documents: { sbom } });
+    for (const name of ['rita', 'anna', 'axel'] as const) await bed.add(draft, name);
+    await bed.signing.settled();
+    const path = bed.signing.files.path(sbom);
+    chmodSync(path, 0o600);
+    harm(path);
+    bed.keyd.away = false;
+    await bed.signing.tick();
+    await bed.signing.settled();
+    const view = bed.signing.show(id);
+    assert.equal(view.state, 'refused');
+    assert.match(view.refusal ?? '', /^signing\.image-(?:changed|unknown)/);
+    assert.equal(bed.told().at(-1), 'signing.refused');
+  }
   assert.equal(bed.keyd.signed, 0);
 });
 

@@ -43,7 +43,8 @@ export interface OnlineRoles {
 export function ownOnlineKey(online: Signer, policy: StatusPolicy): OnlineRoles {
   return {
     async status({ root, targets, last, lastSnapshot, now }) {
-      const made = nextSnapshot(root, targets, last?.snapshot, policy, now);
+      const until = new Date(now.getTime() + policy.timestampSeconds * 1000);
+      const made = nextSnapshot(root, targets, last?.snapshot, policy, now, { until });
       const snapshot = made === undefined ? lastSnapshot : await signStatus(made, root, online);
       if (snapshot === undefined)
         throw new KeysteadError('firmware.tuf-repository', { field: 'snapshot', seen: 'none yet' });

@@ -88,7 +88,7 @@ export class Renewal {
       fault = error instanceof Error ? error.message : String(error);
       const told = fault === this.#state.fault;
       // Where nobody was asked for anything, since there is no repository yet, the next look costs nothing.
-      if (asked) this.#notBefore = now.getTime() + this.#again.next();
+      if (asked) this.#notBefore = now.getTime() + this.#again.next(this.#good());
       const facts = { err: error, repository: this.#deps.repository, until: this.#until() };
       if (asked || !told) this.#deps.log.error(facts, 'an update repository was not renewed');
     }
@@ -140,10 +140,16 @@ export class Renewal {
   /** Whether it ought to have been renewed long ago: less than a quarter of its time is left. */
   #isLate(until: string, now: Date): boolean {
     const left = Date.parse(until) - now.getTime();
+    const good = this.#good();
+    return good === undefined ? left <= 0 : left * 4 < good;
+  }
+
+  /** How long a timestamp is good for, milliseconds; undefined where the policy says nothing of the repository any more. */
+  #good(): number | undefined {
     try {
-      return left * 4 < this.#deps.rule().timestampSeconds * 1000;
+      return this.#deps.rule().timestampSeconds * 1000;
     } catch {
-      return left <= 0;
+      return undefined;
     }
   }
 

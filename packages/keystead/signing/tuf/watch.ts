@@ -23,6 +23,7 @@ export interface Watch {
 export async function keepFresh(renew: () => Promise<Versions>, watch: Watch): Promise<void> {
   const again = new GrowingWait();
   let last: number | undefined;
+  let good: number | undefined;
   while (!watch.ended()) {
     const now = (): number => watch.clock.now().getTime();
     let wait: number;
@@ -30,13 +31,14 @@ export async function keepFresh(renew: () => Promise<Versions>, watch: Watch): P
       const versions = await renew();
       watch.told(versions);
       if (versions.timestamp !== last) again.reset();
+      if (versions.timestamp !== last) good = Date.parse(versions.timestampUntil) - now();
       last = versions.timestamp;
       // A little later than half: what is good for half of its time is given again as it is.
       wait = Math.max(again.next(), (Date.parse(versions.timestampUntil) - now()) / 2 + 1000);
     } catch (error) {
       if (!(error instanceof KeysteadError)) throw error;
       watch.told(error);
-      wait = again.next();
+      wait = again.next(good);
     }
     // By the clock, for a machine that slept, and by what was waited, for a clock that was set back.
     const due = now() + wait;
