@@ -1,14 +1,22 @@
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { type DerCertificate, type SpkiSha256, toHex } from '@keystead/core/bytes';
+import type { Clock } from '@keystead/core/clock';
 import { randomBytes, type Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { certificationRequest } from '@keystead/core/x509';
 import type { Logger } from 'pino';
-import type { Certificate } from '../store/index.ts';
-import type { Rooms } from './rooms.ts';
+import type { Authority } from '../authority/index.ts';
+import type { Certificate, Store } from '../store/index.ts';
+import type { ServedHierarchy } from './served-hierarchy.ts';
 
-export type CertifyingRooms = Pick<Rooms, 'authority' | 'hierarchy' | 'store' | 'clock'>;
+/** Of the rooms what this takes. */
+export interface CertifyingRooms {
+  readonly authority: Pick<Authority, 'serverCertificate' | 'onStatusChanged'>;
+  readonly hierarchy: ServedHierarchy;
+  readonly store: Store;
+  readonly clock: Clock;
+}
 
 /** What serve shows of a certificate, and what it asks of it. */
 export type TlsCertificate = Pick<Certificate, 'issuer' | 'serial' | 'notBefore' | 'notAfter'> & {
@@ -26,7 +34,7 @@ export interface KeyStanding {
   readonly stopped?: { readonly seen: string; readonly event?: 'compromise' | 'deactivate' };
 }
 
-export function keyStanding({ store }: Pick<Rooms, 'store'>, key: SpkiSha256): KeyStanding {
+export function keyStanding({ store }: Pick<CertifyingRooms, 'store'>, key: SpkiSha256): KeyStanding {
   return store.read((records) => {
     const use = records.keyUse(key);
     if (typeof use?.compromisedAt === 'number')
@@ -76,7 +84,7 @@ export async function certifiedFor(
 }
 
 /** A certificate of the server CA for a key of serve's. @throws KeysteadError of keyd and of the store. */
-export async function certify({ authority }: Pick<Rooms, 'authority'>, signer: Signer, hosts: string[]) {
+export async function certify({ authority }: Pick<CertifyingRooms, 'authority'>, signer: Signer, hosts: string[]) {
   const csr = await certificationRequest(hosts[0] ?? '', signer);
   const actor = { kind: 'system', id: 'serve' } as const;
   return authority.serverCertificate({ hosts, csr, requestId: toHex(randomBytes(8)), actor, renews: true });

@@ -2,8 +2,8 @@ import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, type SecretBytes, softwareSigner } from '@keystead/core/crypto';
 import { isHostWithin } from '@keystead/core/x509';
 import type { TlsIdentity } from '../protocols/http/server.ts';
-import type { Rooms } from './rooms.ts';
-import { certify } from './tls-certificate.ts';
+import type { ServedHierarchy } from './served-hierarchy.ts';
+import { type CertifyingRooms, certify } from './tls-certificate.ts';
 
 /** keyd certifies no more at once; an order of a commission has no more. */
 const MOST_HOSTS = 16;
@@ -28,7 +28,7 @@ export function hostsOf(host: string, commissioned?: readonly string[]): string[
  *   store.
  */
 export async function makeTlsIdentity(
-  rooms: Pick<Rooms, 'authority' | 'hierarchy'>,
+  rooms: Pick<CertifyingRooms, 'authority' | 'hierarchy'>,
   host: string,
 ): Promise<TlsIdentity> {
   const key = generateSoftwareKey('P-256');
@@ -43,7 +43,7 @@ export async function makeTlsIdentity(
  * @param pkcs8 stays with the caller.
  */
 export const tlsIdentity = (
-  hierarchy: Rooms['hierarchy'],
+  hierarchy: ServedHierarchy,
   pkcs8: SecretBytes,
   certificate: DerCertificate,
 ): TlsIdentity => ({
@@ -56,7 +56,7 @@ export const tlsIdentity = (
 });
 
 /** Whose certificates clients may show. At a factory node people come with those of headquarters, stations with its own. */
-const clientCas = (hierarchy: Rooms['hierarchy']): DerCertificate[] =>
+const clientCas = (hierarchy: ServedHierarchy): DerCertificate[] =>
   hierarchy.factory === undefined
     ? hierarchy.chain('manufacturing', 'operational', 'server', 'operator')
     : [...hierarchy.chain('manufacturing', 'server'), hierarchy.certificates.operator];

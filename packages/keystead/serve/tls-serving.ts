@@ -43,6 +43,13 @@ const NOT_KEPT: ReadonlySet<string> = new Set([
 const isProblem = ({ code }: KeysteadError): boolean =>
   NOT_KEPT.has(code) || code === 'diversify.master-lost' || code.startsWith('tls-key.');
 
+/** Of the problems those of which the records and the policy tell whether they are over; of others an attempt does. */
+const SEEN_TO_END: ReadonlySet<string> = new Set([
+  'tls-key.revoked',
+  'tls-key.period-ended',
+  'tls-key.custody-forbidden',
+]);
+
 /** A key that lives in memory only is replaced, with its certificate, when it is so old. */
 const MEMORY_KEY_MS = 24 * 3600 * 1000;
 
@@ -166,10 +173,10 @@ export class TlsServing {
   async #stands({ spkiSha256: key, problem, notBefore }: Shown): Promise<boolean> {
     const current = this.#current();
     if (problem !== undefined) {
-      // Memory only: until it is old, or what kept the other from being shown is over.
-      const same = current === undefined || (await this.#problemOf(current)) !== undefined;
-      const unreadable = !['tls-key.revoked', 'tls-key.period-ended'].includes(problem.code);
-      return (same || unreadable) && this.#now().getTime() < notBefore + MEMORY_KEY_MS;
+      // Of the moment: until it is old, or what kept the other from being shown is seen to be over.
+      const still = current === undefined ? this.#custodyProblem() : await this.#problemOf(current);
+      const over = still === undefined && SEEN_TO_END.has(problem.code);
+      return !over && this.#now().getTime() < notBefore + MEMORY_KEY_MS;
     }
     if (current?.spkiSha256 !== key || (await this.#problemOf(current)) !== undefined) return false;
     const { certificate } = keyStanding(this.#deps, key);
@@ -206,15 +213,21 @@ export class TlsServing {
       if (event !== undefined) await kept.end(one, event, { ...FOUNDED, reason: seen });
       return new KeysteadError('tls-key.revoked', { field: one.spkiSha256, seen });
     }
-    const { allowed } = custodyOf(policy, 'tls-server');
-    if (!allowed.includes('sealed-file'))
-      return new KeysteadError('tls-key.custody-forbidden', { field: 'custody', seen: allowed.join(' ') });
+    const misplaced = this.#custodyProblem();
+    if (misplaced !== undefined) return misplaced;
     const row = kept.row(one);
     if (row?.state !== 'active')
       return new KeysteadError('tls-key.revoked', { field: one.spkiSha256, seen: row?.state ?? 'no record' });
     const { originatorEnd } = usagePeriods(cryptoperiodOf(policy, 'tls-server'), row.activatedAt ?? row.generatedAt);
     if (originatorEnd === null || this.#now().getTime() < originatorEnd) return undefined;
     return new KeysteadError('tls-key.period-ended', { field: one.spkiSha256, seen: `ended ${iso(originatorEnd)}` });
+  }
+
+  /** As keyd has it too, which gives no seal then. */
+  #custodyProblem(): KeysteadError | undefined {
+    const { allowed } = custodyOf(this.#deps.policy, 'tls-server');
+    if (allowed.includes('sealed-file')) return undefined;
+    return new KeysteadError('tls-key.custody-forbidden', { field: 'custody', seen: allowed.join(' ') });
   }
 
   /** Opens a key and has its certificate. @throws KeysteadError of {@link KeptTlsKeys.open} and of {@link certifiedFor}. */
