@@ -30,6 +30,8 @@ const KeptSchema = z.array(
       .transform((hex) => hex as SpkiSha256),
     /** PKCS#8 under AES-256-GCM, by a key that keyd alone has. */
     sealed: z.base64(),
+    /** Of keyd, from which that key is derived. */
+    master: z.int().min(1),
   }),
 );
 export type KeptTlsKey = z.output<typeof KeptSchema>[number];
@@ -70,8 +72,9 @@ export class KeptTlsKeys {
    * The private key, PKCS#8; the caller wipes it.
    * @throws KeysteadError `tls-key.unreadable`; of keyd's `tlsSealingKey`.
    */
-  async open({ spkiSha256: key, sealed }: KeptTlsKey): Promise<SecretBytes> {
-    using seal = await this.#sealOf(key, false);
+  async open({ spkiSha256: key, sealed, master }: KeptTlsKey): Promise<SecretBytes> {
+    const told = await this.#deps.keyd.tlsSealingKey({ spkiSha256: key, master });
+    using seal = SecretBytes.take(told.key);
     let pkcs8: SecretBytes | undefined;
     try {
       pkcs8 = openBytes(seal, fromBase64(sealed), aadOf(key));
@@ -152,12 +155,10 @@ export class KeptTlsKeys {
     const fresh = generateSoftwareKey(ALGORITHM);
     using pkcs8 = fresh.pkcs8;
     const key = spkiSha256(fresh.spki);
-    using seal = await this.#sealOf(key, true);
-    return { use, spkiSha256: key, sealed: toBase64(pkcs8.use((bytes) => sealBytes(seal, bytes, aadOf(key)))) };
-  }
-
-  async #sealOf(key: SpkiSha256, forNew: boolean): Promise<SecretBytes> {
-    return SecretBytes.take((await this.#deps.keyd.tlsSealingKey({ spkiSha256: key, forNew })).key);
+    const told = await this.#deps.keyd.tlsSealingKey({ spkiSha256: key });
+    using seal = SecretBytes.take(told.key);
+    const sealed = pkcs8.use((bytes) => toBase64(sealBytes(seal, bytes, aadOf(key))));
+    return { use, spkiSha256: key, sealed, master: told.master };
   }
 
   #enter(tx: Tx, { use, spkiSha256: key }: KeptTlsKey, told: Told): void {

@@ -40,8 +40,7 @@ const NOT_KEPT: ReadonlySet<string> = new Set([
   'diversify.unsupported',
 ]);
 /** The key that is kept cannot be shown, and waiting does not help. */
-const isProblem = ({ code }: KeysteadError): boolean =>
-  NOT_KEPT.has(code) || code === 'diversify.master-lost' || code.startsWith('tls-key.');
+const isProblem = ({ code }: KeysteadError): boolean => NOT_KEPT.has(code) || code.startsWith('tls-key.');
 
 /** Of the problems those of which the records and the policy tell whether they are over; of others an attempt does. */
 const SEEN_TO_END: ReadonlySet<string> = new Set([

@@ -6,11 +6,13 @@ export const TlsSealingKey = {
   params: z.strictObject({
     /** The key that is sealed. */
     spkiSha256,
-    /** Whether it is to be sealed now, and not opened. */
-    forNew: z.boolean(),
+    /** By which master it is sealed; left out where it is to be sealed now. */
+    master: z.int().min(1).max(0xffff).optional(),
   }),
   result: z.strictObject({
     /** AES-256; whoever gets it wipes it. */
     key: bytes(32),
+    /** The master by which it is derived. */
+    master: z.int(),
   }),
 };

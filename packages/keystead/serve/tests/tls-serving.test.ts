@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, fromPem, type SpkiSha256 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import type { Policy } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import { pino } from 'pino';
-import { type AppendAudit, appendAudit } from '../../audit/index.ts';
+import type { AppendAudit } from '../../access/index.ts';
+import { appendAudit } from '../../audit/index.ts';
 import { DomainBed } from '../../authority/tests/bed.ts';
 import { orderOf, signedBy } from '../../keyd/tests/release.ts';
 import type { TlsIdentity } from '../../protocols/http/server.ts';
@@ -151,21 +154,30 @@ test('TEST-KEY-16 a prepared key that was reported compromised is not put in the
   assert.equal(bed.store.read((records) => records.keyBySpki(backup))?.state, 'destroyed');
 });
 
-test('TEST-KEY-13 keyd makes no seal for nothing: who would open what was never sealed is told that there is no master', async () => {
+test('TEST-KEY-13 keyd makes no seal for nothing: who would open what was never sealed is told that there is no master, and one that was lost is not made again', async () => {
   const other = await DomainBed.make();
+  const older = join(other.keyd.dir, 'keystore.before');
   try {
-    const asked = other.keyd.client.tlsSealingKey({ spkiSha256: 'a'.repeat(64) as SpkiSha256, forNew: false });
+    copyFileSync(join(other.keyd.dir, 'keystore.sealed'), older);
+    const asked = other.keyd.client.tlsSealingKey({ spkiSha256: 'a'.repeat(64) as SpkiSha256, master: 1 });
     await assert.rejects(asked, { code: 'tls-key.seal-lost' });
     const [one, two, again] = await Promise.all(
-      ['a', 'b', 'a'].map((one) =>
-        other.keyd.client.tlsSealingKey({ spkiSha256: one.repeat(64) as SpkiSha256, forNew: true }),
-      ),
+      ['a', 'b', 'a'].map((one) => other.keyd.client.tlsSealingKey({ spkiSha256: one.repeat(64) as SpkiSha256 })),
     );
     assert.notDeepEqual(one?.key, two?.key);
     assert.deepEqual(one?.key, again?.key);
     await other.keyd.restart();
-    const after = await other.keyd.client.tlsSealingKey({ spkiSha256: 'a'.repeat(64) as SpkiSha256, forNew: false });
-    assert.deepEqual(after.key, one?.key);
+    const ask = { spkiSha256: 'a'.repeat(64) as SpkiSha256, master: 1 };
+    assert.deepEqual((await other.keyd.client.tlsSealingKey(ask)).key, one?.key);
+    // A copy of the keystore from before the master, beside the journal of now.
+    await other.keyd.stop();
+    copyFileSync(older, join(other.keyd.dir, 'keystore.sealed'));
+    await other.keyd.start();
+    await assert.rejects(other.keyd.client.tlsSealingKey(ask), { code: 'tls-key.seal-lost' });
+    const next = await other.keyd.client.tlsSealingKey({ spkiSha256: ask.spkiSha256 });
+    assert.equal(next.master, 2);
+    assert.notDeepEqual(next.key, one?.key);
+    await assert.rejects(other.keyd.client.tlsSealingKey(ask), { code: 'tls-key.seal-lost' });
   } finally {
     await other.remove();
   }
