@@ -48,6 +48,13 @@ export interface Ask {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+export interface RigOptions {
+  readonly ldevidSeconds?: number;
+  readonly folder?: string;
+  /** When keyd is up, and serve was never started. */
+  readonly beforeServe?: (rig: Rig) => Promise<void>;
+}
+
 export type ServiceName = 'keyd' | 'serve';
 
 /** Ports that no other test file takes, below those that the kernel gives to outgoing connections. */
@@ -71,7 +78,7 @@ export class Rig {
   }
 
   /** The ceremony, and everything started. `folder` is the place for it all; a new one unless told. */
-  static async make(options: { ldevidSeconds?: number; folder?: string } = {}): Promise<Rig> {
+  static async make(options: RigOptions = {}): Promise<Rig> {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'keystead-faults-'));
     // A temporary folder is closed to others; what stands in it is for more than one user.
     chmodSync(folder, 0o711);
@@ -94,6 +101,7 @@ export class Rig {
     await ceremony(world);
     const rig = new Rig(folder, world);
     await rig.start('keyd');
+    await options.beforeServe?.(rig);
     await rig.start('serve');
     await enrolPeople(layout, world.httpsUrl, world.rootPem, world.passphrases.operators);
     return rig;

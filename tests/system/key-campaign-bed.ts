@@ -16,6 +16,7 @@ import { hierarchyCommand } from 'keystead/cli/hierarchy.ts';
 import { policyCommand } from 'keystead/cli/policy.ts';
 import { rotateCommand } from 'keystead/cli/rotate.ts';
 import { signCommand } from 'keystead/cli/sign.ts';
+import { tlsKeyCommand } from 'keystead/cli/tls-key.ts';
 import { trustCommand } from 'keystead/cli/trust.ts';
 import { systemClock } from 'keystead/clock/system.ts';
 import { Service } from 'keystead/start/process.ts';
@@ -41,6 +42,7 @@ const COMMANDS: Readonly<Record<string, () => Command>> = {
   policy: policyCommand,
   rotate: rotateCommand,
   sign: signCommand,
+  'tls-key': tlsKeyCommand,
   trust: trustCommand,
 };
 
@@ -90,6 +92,8 @@ export interface Pump {
   judge(image: Uint8Array, keys: readonly DerCertificate[]): Promise<FirmwareVerdict>;
   /** Who the server behind the pinned tunnel takes it for; rejects where the tunnel refuses the server. */
   whoAmI(): Promise<string>;
+  /** How its reports to serve ended: `reported`, or the rule that refused serve. */
+  reports(): string[];
   /** Why its tunnel refused last. */
   refusals(): string[];
   stop(): Promise<void>;
@@ -173,6 +177,16 @@ export class KeyCampaigns {
       silent,
     );
     await typed('hierarchy', 'import', out);
+    await this.#begin();
+  }
+
+  /** Ends keyd and serve, and starts them again with another channel key, as a machine does. */
+  async restart(): Promise<void> {
+    await this.deployment.stop(true);
+    await this.#begin();
+  }
+
+  async #begin(): Promise<void> {
     this.deployment = await Deployment.at(this.#roots.folder, OPTIONS);
     this.bench = new Bench(this.deployment);
   }
@@ -203,7 +217,7 @@ export class KeyCampaigns {
   }
 
   /** A device with its IDevID, enrolled, whose agent has looked and reported. */
-  async pump(id: string, securityCounter: number): Promise<Pump> {
+  async pump(id: string, securityCounter: number, serverPin?: string): Promise<Pump> {
     const folder = this.bench.path(id);
     mkdirSync(folder, { mode: 0o700 });
     const at = (name: string) => join(folder, name);
@@ -224,7 +238,7 @@ export class KeyCampaigns {
       JSON.stringify({
         ...{ deviceId: id, state: 'state', run: '.', anchors: this.bench.root, firmwareFile: 'firmware.json' },
         key: { store: 'sealed', secretFile: 'secret' },
-        server: { est: world.httpsUrl, trust: world.httpUrl },
+        server: { est: world.httpsUrl, trust: world.httpUrl, ...(serverPin === undefined ? {} : { pin: serverPin }) },
         fleet: {
           name: fleet,
           signers: signers.map(({ spki, from, until }, index) => {
@@ -327,6 +341,11 @@ async function running(
         })
           .on('error', reject)
           .end();
+      }),
+    reports: () =>
+      events.flatMap(({ type, ...event }) => {
+        if (type === 'reported') return [type];
+        return type === 'report-failed' ? [String((event as { error?: { field?: string } }).error?.field)] : [];
       }),
     refusals: () =>
       events.flatMap((event) =>

@@ -24,6 +24,7 @@ import { SERVICE_ERRORS } from './codes/service.ts';
 import { SIGNING_ERRORS } from './codes/signing.ts';
 import { STATION_ERRORS } from './codes/station.ts';
 import { TICKET_ERRORS } from './codes/ticket.ts';
+import { TLS_KEY_ERRORS } from './codes/tls-key.ts';
 import { TRUST_BUNDLE_ERRORS } from './codes/trust-bundle.ts';
 import type { ErrorEntry } from './entry.ts';
 
@@ -53,6 +54,7 @@ export const ERRORS = {
   ...TICKET_ERRORS,
   ...FIRMWARE_ERRORS,
   ...SIGNING_ERRORS,
+  ...TLS_KEY_ERRORS,
   ...TRUST_BUNDLE_ERRORS,
   ...FACTORY_ERRORS,
   ...AUDIT_ERRORS,

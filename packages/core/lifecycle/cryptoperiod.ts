@@ -81,7 +81,8 @@ const NOTHING: Attention = { level: 'none', why: '' };
 export function attentionOf(record: KeyRecord, policy: Policy, now: Date): Attention {
   if (record.successor !== null) return NOTHING;
   const state = stateAt(record, now);
-  const itself = ENDS_BY_ITSELF.has(record.purpose);
+  // A key that is kept goes on when its certificate has ended, by the next one.
+  const itself = ENDS_BY_ITSELF.has(record.purpose) && record.evidence.kept !== true;
   switch (state) {
     case 'pre-activation':
     case 'destroyed':

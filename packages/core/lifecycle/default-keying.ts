@@ -20,6 +20,8 @@ const PERIODS: Partial<Record<KeyPurposeId, readonly [originator: Period, recipi
   'transcript-signer': [7 * DAY, 30 * YEAR],
   log: [10 * YEAR, 40 * YEAR],
   'log-cosign': [10 * YEAR, 40 * YEAR],
+  // Each certificate is shorter; a key that devices pin goes through several.
+  'tls-server': [2 * YEAR, 2 * YEAR],
   operator: [3 * YEAR, 30 * YEAR],
   station: [3 * YEAR, 3 * YEAR],
   'device-storage': ['none', 'none'],

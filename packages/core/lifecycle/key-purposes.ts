@@ -227,7 +227,7 @@ export const KEY_PURPOSES = {
     owner: 'ca-operator',
     profiles: ['tls-server', 'cmp-ra', 'scep-ra'],
     ceiling: { originator: 2 * YEAR, recipient: 2 * YEAR, why: AUTHENTICATION },
-    atEnd: CERTIFICATE_ENDS,
+    atEnd: `${CERTIFICATE_ENDS}; a key that serve keeps is shown to nobody any more`,
   },
   operator: {
     title: 'person',

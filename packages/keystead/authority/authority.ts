@@ -137,6 +137,7 @@ export class Authority {
     csr: Uint8Array;
     requestId: string;
     actor: AuditEvent['actor'];
+    renews?: boolean;
   }): Promise<Issued> {
     return this.#enrolment.server(v);
   }

@@ -52,6 +52,8 @@ export interface Order {
   readonly hosts?: string[];
   /** Whether the owner has one key for good, which the policy names, and so the next certificate is for it again. */
   readonly keepsKey?: boolean;
+  /** Whether the owner asks for the next certificate over a key that it keeps, before the one that is in force ends. */
+  readonly renews?: boolean;
   /** What must be true, and still be true when the certificate is recorded. @throws KeysteadError */
   allowed(records: Reader, claim: KeyClaim): void;
   /** What else is recorded with the certificate, in the same transaction. */
@@ -167,8 +169,17 @@ export class Enrolment {
     });
   }
 
-  /** A certificate for a TLS server with these host names and addresses. @throws KeysteadError as keyd. */
-  server(v: { hosts: string[]; csr: Uint8Array; requestId: string; actor: AuditEvent['actor'] }): Promise<Issued> {
+  /**
+   * A certificate for a TLS server with these host names and addresses. Only serve itself keeps a key through several.
+   * @throws KeysteadError as keyd.
+   */
+  server(v: {
+    hosts: string[];
+    csr: Uint8Array;
+    requestId: string;
+    actor: AuditEvent['actor'];
+    renews?: boolean;
+  }): Promise<Issued> {
     const { hosts, csr, requestId, actor } = v;
     return this.certify({
       what: 'server certificate',
@@ -181,6 +192,7 @@ export class Enrolment {
       requestId,
       requester: { kind: 'system', id: 'serve' },
       hosts,
+      renews: v.renews === true && actor.kind === 'system',
       allowed: () => {},
     });
   }
@@ -275,6 +287,10 @@ export class Enrolment {
       const earlier = issuer === null || serial === null ? undefined : records.certificate(issuer, serial);
       // What a CA made that the root has revoked since is of no use to anybody.
       const believed = this.#deps.issuers.find(({ id }) => id === issuer)?.revoked !== true;
+      if (order.renews === true && earlier?.status === 'good') {
+        verifyProofOfPossession(request);
+        return { follows: earlier.serial };
+      }
       if (earlier !== undefined && believed && this.#repeats(earlier, claim))
         return { earlier: issuedOf(earlier, ownIssuer(earlier)) };
       if (order.keepsKey === true && earlier?.status === 'good') {

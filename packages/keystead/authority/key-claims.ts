@@ -13,7 +13,7 @@ export interface KeyClaim {
   /** SHA-256 of the DER request, hex. */
   readonly csrSha256: string;
   readonly requestId: string;
-  /** The ended certificate that the new one follows, for an operator: whose key the policy names, and stays. */
+  /** The certificate that the new one follows, of who keeps a key: an operator, whose key the policy names, and serve. */
   readonly follows?: Serial;
 }
 

@@ -30,7 +30,10 @@ import { type FactoryKeys, factorySteps } from './factory.ts';
 
 /** Where the key is, of which only its holder can tell. */
 const NOT_ATTESTED = 'not attested';
-/** The owner of serve's own TLS keys, which live in its memory and are gone when the next is made. */
+/**
+ * The owner of serve's own TLS keys. Those that it keeps have rows of their own; the others live in its memory and are gone
+ * when the next is made.
+ */
 export const SERVE_TLS = 'system:keystead serve';
 
 /** What the key of a certificate by a profile is for, also when the profile has left the policy. */

@@ -12,7 +12,7 @@ import {
 } from '@keystead/core/lifecycle';
 import { CA_ROLES, readCertificate } from '@keystead/core/x509';
 import type { Device, JournalCertificate, KeyEventRow, Reader, ServiceKey } from '../store/index.ts';
-import { awaitedPersonKey, deviceKeys, journalKey, personKeyIn, serviceKey } from './certified.ts';
+import { awaitedPersonKey, deviceKeys, journalKey, personKeyIn, SERVE_TLS, serviceKey } from './certified.ts';
 import { strengthOf } from './enter.ts';
 import { factoryKeysOf } from './factory.ts';
 import { houseKey } from './house.ts';
@@ -135,8 +135,7 @@ export class Inventory {
       const certificate = issuer === null || serial === null ? undefined : records.certificate(issuer, serial);
       if (certificate === undefined) continue;
       const device = certificate.deviceId === null ? undefined : records.device(certificate.deviceId);
-      const keys =
-        device === undefined ? [this.#ofService({ ...certificate, owner, firstSeen })] : this.#keysOf(device);
+      const keys = device === undefined ? this.#ofService({ ...certificate, owner, firstSeen }) : this.#keysOf(device);
       yield* keys.filter((key) => key.spkiSha256 === spkiSha256);
     }
     for (const key of this.#awaited()) if (key.spkiSha256?.startsWith(prefix) === true) yield key;
@@ -184,13 +183,16 @@ export class Inventory {
     const rows = this.#records.serviceKeys(after, LOOKED_AT.service);
     const last = rows.length === LOOKED_AT.service ? rows.at(-1) : undefined;
     return {
-      keys: rows.map((row) => this.#ofService(row)),
+      keys: rows.flatMap((row) => this.#ofService(row)),
       next: last === undefined ? undefined : encode([last.subject, String(last.issuedAt), last.serial]),
     };
   }
 
-  #ofService(row: ServiceKey): KeyRecord {
-    return serviceKey(this.#policy, row, this.#records.nextServiceKey(row), factoryKeysOf(this.#records, row.owner));
+  /** None for a key that has a row of its own: the TLS keys that serve keeps. */
+  #ofService(row: ServiceKey): KeyRecord[] {
+    if (row.owner === SERVE_TLS && this.#records.keyBySpki(row.spkiSha256) !== undefined) return [];
+    const factory = factoryKeysOf(this.#records, row.owner);
+    return [serviceKey(this.#policy, row, this.#records.nextServiceKey(row), factory)];
   }
 
   #journalPiece(rest: string): Piece {

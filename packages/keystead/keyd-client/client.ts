@@ -103,6 +103,11 @@ export class KeydClient {
     return this.#call('deriveUnitKey', params);
   }
 
+  /** The key that seals one of serve's own TLS keys; the caller wipes it. */
+  tlsSealingKey(params: Params<'tlsSealingKey'>): Promise<Result<'tlsSealingKey'>> {
+    return this.#call('tlsSealingKey', params);
+  }
+
   /** A signed OCSP response (DER). keyd sets the times. */
   signOcsp(params: Params<'signOcsp'>): Promise<Result<'signOcsp'>> {
     return this.#call('signOcsp', params);

@@ -36,6 +36,7 @@ import { Journal } from './journal.ts';
 import type { CaRevocationJournalEntry, JournalEntry, PolicyJournalEntry } from './journal-entry.ts';
 import { isOfKeys, KeyLedger, type KeyLedgerEntry } from './key-ledger.ts';
 import { LogSigner } from './log-signer.ts';
+import { MasterKeys } from './master-keys.ts';
 import type { OcspResponder } from './ocsp-responder.ts';
 import { PolicyChain, type PolicyStep } from './policy-chain.ts';
 import { PolicyInForce, type Standing } from './policy-in-force.ts';
@@ -46,6 +47,7 @@ import { type RestoreJudge, takeBroughtStatements } from './restore-agreement.ts
 import type { CeremonyRevocations } from './root-list.ts';
 import type { VerifiedSignOns } from './sign-ons.ts';
 import { KeydState } from './state.ts';
+import { TlsSeal } from './tls-seal.ts';
 import { openTrustKeys } from './trust-keys.ts';
 import { TsaSigner } from './tsa-signer.ts';
 import { makeTufKeys } from './tuf-keys.ts';
@@ -128,6 +130,8 @@ function withRevoked(hierarchy: Hierarchy, { rootList }: KeydState): Hierarchy {
 export class KeydContext {
   readonly evidence: Signer;
   readonly diversification: Diversification;
+  /** Seals serve's TLS keys. */
+  readonly tlsSeal: TlsSeal;
   readonly signerOf: SignerOf;
   readonly ceremonyRevocations: CeremonyRevocations;
   readonly state: KeydState;
@@ -185,7 +189,9 @@ export class KeydContext {
     this.masters = parts.masters;
     this.rootCrls = parts.rootCrls;
     this.journal = journal;
-    this.diversification = new Diversification({ keystore: parts.keystore, known: state.masters, journal });
+    const masters = new MasterKeys(state.masters, journal);
+    this.diversification = new Diversification({ keystore: parts.keystore, masters });
+    this.tlsSeal = new TlsSeal({ keystore: parts.keystore, masters });
     this.count = count;
     this.consignable = new ConsignableUnits(
       (from, limit) => journal.read(from, limit),

@@ -31,6 +31,7 @@ import { caRevocation, RevokeCa, SignRootCrl } from './wire/root-crl.ts';
 import { ListRevocations, SignCrl } from './wire/sign-crl.ts';
 import { SignTimestamp } from './wire/sign-timestamp.ts';
 import { SignOff, stationOrder } from './wire/station.ts';
+import { TlsSealingKey } from './wire/tls-sealing-key.ts';
 import {
   SignTrustBundle,
   TrustBundles,
@@ -485,6 +486,8 @@ export const OPERATIONS = {
   agreeRestore: AgreeRestore,
   // Revocations by several people.
   orderRevocation: OrderRevocation,
+  // serve's own TLS keys.
+  tlsSealingKey: TlsSealingKey,
 } as const;
 
 export type OperationName = keyof typeof OPERATIONS;

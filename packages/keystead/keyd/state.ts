@@ -13,7 +13,6 @@ import { NO_END, REVOCATION_REASONS, type RevocationReason } from '@keystead/cor
 import { Chips } from './attestation/chips.ts';
 import { AuthorisationUses } from './authorisation-uses.ts';
 import { DestroyedKeys } from './destroyed-keys.ts';
-import { KnownMasters } from './diversification.ts';
 import { Factories } from './factories.ts';
 import { FirmwareAdoptions } from './firmware-adoption.ts';
 import { FirmwareKeyOrders } from './firmware-key-orders.ts';
@@ -30,6 +29,7 @@ import type {
   RevocationsJournalEntry,
   UnitKeyJournalEntry,
 } from './journal-entry.ts';
+import { KnownMasters } from './master-keys.ts';
 import { PasskeyCounters } from './passkey-counters.ts';
 import { type KnownRestore, Restores } from './restores.ts';
 import { RevocationOrders } from './revocation-orders.ts';

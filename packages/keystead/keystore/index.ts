@@ -36,7 +36,15 @@ export {
   type WrappingKeyInfo,
   type WrappingKeystore,
 } from './keystore.ts';
-export { canAgree, canDerive, canWrap, createKeystore, openKeystore, openOrCreateKeystore } from './open.ts';
+export {
+  canAgree,
+  canDerive,
+  canWrap,
+  createKeystore,
+  derivingPart,
+  openKeystore,
+  openOrCreateKeystore,
+} from './open.ts';
 export { type PassphraseSource, readPassphrase } from './passphrase.ts';
 export { readSealedPkcs8Pem, writeSealedPkcs8Pem } from './pkcs8-pem.ts';
 export { withPersonKey } from './pkcs11/person-key.ts';

@@ -73,6 +73,11 @@ export interface AgreementKeystore extends Keystore {
   agreement(id: string): KeyAgreement;
 }
 
+/** A keystore with another one beside it, for keys that it cannot have itself. */
+export interface CompanionKeystore extends AgreementKeystore {
+  readonly companion: Keystore;
+}
+
 /** A symmetric key that wraps other keys for their way from one place to another, and does nothing else. */
 export interface KeyWrapper {
   readonly algorithm: 'AES-256';

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Clock } from '@keystead/core/clock';
 import type { SecretBytes } from '@keystead/core/crypto';
 import type { KeystoreConfig } from './config.ts';
-import type { AgreementKeystore, DerivingKeystore, Keystore, WrappingKeystore } from './keystore.ts';
+import type { AgreementKeystore, CompanionKeystore, DerivingKeystore, Keystore, WrappingKeystore } from './keystore.ts';
 import { createSealedKeystore, openSealedKeystore } from './sealed.ts';
 import { createTpm2, openTpm2 } from './tpm2/mixed.ts';
 
@@ -65,6 +65,14 @@ export const canWrap = (keystore: Keystore): keystore is WrappingKeystore => 'ge
 
 /** Whether this keystore has master keys, too. */
 export const canDerive = (keystore: Keystore): keystore is DerivingKeystore => 'generateDeriving' in keystore;
+
+/** What of this keystore has master keys: all of it, or the sealed file beside a TPM. */
+export function derivingPart(keystore: Keystore): DerivingKeystore | undefined {
+  if (canDerive(keystore)) return keystore;
+  return hasCompanion(keystore) && canDerive(keystore.companion) ? keystore.companion : undefined;
+}
+
+const hasCompanion = (keystore: Keystore): keystore is CompanionKeystore => 'companion' in keystore;
 
 /** Loaded when it is asked for, so that everything else works on a machine without the native addon. */
 async function openToken(

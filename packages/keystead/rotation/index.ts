@@ -7,5 +7,6 @@ export { rootsIn, withBothRoots, withoutOldRoot } from './next-content.ts';
 export { type Plan, type PlanDraft, planOf } from './plan.ts';
 export { type SuggestedWindow, suggestedWindow } from './renewal-hint.ts';
 export { statesMarkdown, stepsMarkdown } from './states.ts';
+export { campaignSwitched } from './switched.ts';
 export type { CampaignView, DryRunView, RingView } from './view.ts';
 export { wantedAlgorithm } from './wanted-algorithm.ts';

@@ -15,7 +15,7 @@ import { KeydClient } from '../keyd-client/index.ts';
 import { registerAcme } from '../protocols/acme/index.ts';
 import { CmpResponder, registerCmp } from '../protocols/cmp/index.ts';
 import { registerEst } from '../protocols/est/routes.ts';
-import { createHttpsServer, replaceIdentity } from '../protocols/http/server.ts';
+import { createHttpsServer, replaceIdentity, type TlsIdentity } from '../protocols/http/server.ts';
 import { registerRest } from '../protocols/rest/routes.ts';
 import { registerStation } from '../protocols/station/index.ts';
 import { registerTsp, TspResponder } from '../protocols/tsp/index.ts';
@@ -33,7 +33,6 @@ import { openRooms } from './rooms.ts';
 import { startScep } from './scep.ts';
 import { readChannelKey, sealingKeyOf } from './secrets.ts';
 import { stationDomain } from './station-domain.ts';
-import { makeTlsIdentity } from './tls-identity.ts';
 
 export interface RunServeOptions {
   /** The data directory. */
@@ -45,8 +44,8 @@ export interface RunServeOptions {
 }
 
 const LOOPBACK = '127.0.0.1';
-/** The TLS certificate is replaced, with a new key, when this part of its life has passed. */
-const RENEW_TLS_EVERY_MS = 24 * 3600 * 1000;
+/** How often it is looked whether the TLS certificate is to be renewed, or its key must not be shown any more. */
+const LOOK_AT_TLS_EVERY_MS = 60_000;
 
 /**
  * The front end: repairs what a crash left, gets itself a TLS certificate, listens, and says so with one JSON line on
@@ -88,7 +87,10 @@ export async function runServe(options: RunServeOptions): Promise<void> {
     undo.unshift(() => rooms.close());
     await rooms.start();
 
-    const { app, server } = createHttpsServer(await makeTlsIdentity(rooms, config.host), log);
+    let replaced = (_identity: TlsIdentity): void => {};
+    const identity = await rooms.tls.start(config.host, (next) => replaced(next));
+    const { app, server } = createHttpsServer(identity, log);
+    replaced = (next) => replaceIdentity(server, next);
     const { factory } = rooms.hierarchy;
     if (factory === undefined) registerEst(app, estDomain(rooms), log);
     else refuseElsewhere(app, factory, log);
@@ -105,6 +107,7 @@ export async function runServe(options: RunServeOptions): Promise<void> {
       keyd: (await keyd.status()).software,
       ...(config.scep === true ? { scep: 'on' } : {}),
       ...lateRepositories(rooms.tuf.renewals()),
+      ...(rooms.tls.problem === undefined ? {} : { tlsKey: rooms.tls.problem.code }),
       ...(factory === undefined ? {} : { factory: (await keyd.status()).factory }),
     }));
     const plain = createPublicServer({ rooms, keyd, layout, clock, log, cmp });
@@ -132,12 +135,12 @@ export async function runServe(options: RunServeOptions): Promise<void> {
       if (news !== undefined) undo.unshift(() => news.close());
     }
     const renewal = setInterval(() => {
-      makeTlsIdentity(rooms, config.host)
-        .then((identity) => replaceIdentity(server, identity))
-        .catch((error: unknown) =>
-          log.error({ err: error }, 'the TLS certificate could not be renewed; it is tried again'),
+      rooms.tls
+        .look()
+        .catch((err: unknown) =>
+          log.error({ err }, 'the TLS certificate could not be looked after; it is tried again'),
         );
-    }, RENEW_TLS_EVERY_MS);
+    }, LOOK_AT_TLS_EVERY_MS);
     undo.unshift(() => clearInterval(renewal));
     if (factory !== undefined) {
       const lists = hearHeadquarters({ rooms, keyd, log });

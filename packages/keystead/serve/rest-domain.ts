@@ -18,6 +18,7 @@ import { revocationDomain } from './revocation-domain.ts';
 import type { Rooms } from './rooms.ts';
 import { signingDomain } from './signing-domain.ts';
 import { stationOperatorDomain } from './station-domain.ts';
+import { tlsKeyDomain } from './tls-key-domain.ts';
 import { trustDomain, uptakeView } from './trust-domain.ts';
 import { tufDomain } from './tuf-domain.ts';
 import { unitDomain } from './unit-domain.ts';
@@ -52,6 +53,7 @@ export function restDomain(rooms: Rooms): RestDomain {
     ...tufDomain(rooms, operator),
     ...trustDomain(rooms, operator),
     ...campaignDomain(rooms, operator),
+    ...tlsKeyDomain(rooms, operator),
     async revokeCa(caller, statements) {
       const client = await operator(caller, 'revocation.propose', 'revoke CA');
       const asked = { actor: actorOf(client), requestId: caller.requestId };

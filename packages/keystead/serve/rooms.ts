@@ -29,12 +29,14 @@ import { CaRevocations } from './ca-revocations.ts';
 import { FactoryRecords } from './factory-records.ts';
 import { recordCommission } from './factory-role.ts';
 import { recordFounding } from './founding.ts';
+import { KeptTlsKeys } from './kept-tls-keys.ts';
 import { KeyRecords } from './key-records.ts';
 import { putRootCrls, recordCeremonies } from './later-ceremonies.ts';
 import { PolicyChanges } from './policy-changes.ts';
 import { publishedBundles, reportedUptake } from './published-bundles.ts';
 import { Recounts } from './recounts.ts';
 import { ServedHierarchy } from './served-hierarchy.ts';
+import { TlsServing } from './tls-serving.ts';
 import { TufRecords } from './tuf-records.ts';
 
 export interface RoomsOptions {
@@ -93,6 +95,8 @@ export interface Rooms {
   /** Who may submit images without a certificate. */
   readonly workloads: Workloads;
   readonly tuf: TufRecords;
+  /** The TLS key and certificate of this process. */
+  readonly tls: TlsServing;
   /** Repairs what a crash left; before the first request is taken. */
   start(): Promise<void>;
   /** Writes down and publishes what is still on its way, and closes the records. */
@@ -220,6 +224,13 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
   });
   // ---- end of rotation campaigns
+  const tls = new TlsServing({
+    ...{ authority, hierarchy, store, clock, log, bundles: publishedBundles(bundles) },
+    kept: new KeptTlsKeys({ store, keyd, clock, audit }),
+    get policy() {
+      return policies.policy;
+    },
+  });
   const keys = new KeyRecords({ store, keyd, clock, log, audit, authority, policy: () => policies.policy });
   const backups = new BackupRecords({ store, keyd, audit, refusals });
   const recounts = new Recounts({ store, keyd, audit, refusals });
@@ -282,6 +293,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     stations,
     acme,
     keys,
+    tls,
     factories,
     refusals,
     clock,

@@ -1,8 +1,9 @@
-import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
-import { generateSoftwareKey, randomBytes, softwareSigner } from '@keystead/core/crypto';
-import { certificationRequest, isHostWithin } from '@keystead/core/x509';
+import { type DerCertificate, toPem } from '@keystead/core/bytes';
+import { generateSoftwareKey, type SecretBytes, softwareSigner } from '@keystead/core/crypto';
+import { isHostWithin } from '@keystead/core/x509';
 import type { TlsIdentity } from '../protocols/http/server.ts';
-import type { Rooms } from './rooms.ts';
+import type { ServedHierarchy } from './served-hierarchy.ts';
+import { type CertifyingRooms, certify } from './tls-certificate.ts';
 
 /** keyd certifies no more at once; an order of a commission has no more. */
 const MOST_HOSTS = 16;
@@ -21,37 +22,41 @@ export function hostsOf(host: string, commissioned?: readonly string[]): string[
 }
 
 /**
- * A fresh TLS key and its certificate from the server CA. The key lives in this process only: it is made anew
- * at each start and never stored. OpenSSL and the PEM text that node:tls wants keep copies that cannot be wiped
- * (docs/memory.md).
+ * A fresh TLS key and its certificate from the server CA, for where no key can be kept, or the one that is kept must not be
+ * shown. It lives in this process only and is never stored: nothing pins it.
  * @throws KeysteadError `factory.host-outside` for a host that the commission of this node does not name; of keyd, of the
  *   store.
  */
-export async function makeTlsIdentity(rooms: Rooms, host: string): Promise<TlsIdentity> {
-  const { authority, hierarchy } = rooms;
+export async function makeTlsIdentity(
+  rooms: Pick<CertifyingRooms, 'authority' | 'hierarchy'>,
+  host: string,
+): Promise<TlsIdentity> {
   const key = generateSoftwareKey('P-256');
-  const hosts = hostsOf(host, hierarchy.factory?.serverNames);
-  const csr = await certificationRequest(hosts[0] ?? host, softwareSigner('P-256', key.pkcs8));
-  const issued = await authority.serverCertificate({
-    hosts,
-    csr,
-    requestId: toHex(randomBytes(8)),
-    actor: { kind: 'system', id: 'serve' },
-  });
-  const pem = key.pkcs8.use((bytes) => toPem('PRIVATE KEY', bytes));
-  key.pkcs8.wipe();
-  return {
-    key: pem,
-    // The CA, and for those who know an old root only what leads to the one in use.
-    cert: [issued.certificate, hierarchy.certificates.server, ...hierarchy.above('server'), ...hierarchy.newWithOld]
-      .map(pemOf)
-      .join(''),
-    clientCas: [...clientCas(hierarchy), ...hierarchy.anchors].map(pemOf),
-  };
+  using pkcs8 = key.pkcs8;
+  const hosts = hostsOf(host, rooms.hierarchy.factory?.serverNames);
+  const issued = await certify(rooms, softwareSigner('P-256', pkcs8), hosts);
+  return tlsIdentity(rooms.hierarchy, pkcs8, issued.certificate);
 }
 
+/**
+ * What node:tls takes. OpenSSL and the PEM text keep copies that cannot be wiped (docs/memory.md).
+ * @param pkcs8 stays with the caller.
+ */
+export const tlsIdentity = (
+  hierarchy: ServedHierarchy,
+  pkcs8: SecretBytes,
+  certificate: DerCertificate,
+): TlsIdentity => ({
+  key: pkcs8.use((bytes) => toPem('PRIVATE KEY', bytes)),
+  // The CA, and for those who know an old root only what leads to the one in use.
+  cert: [certificate, hierarchy.certificates.server, ...hierarchy.above('server'), ...hierarchy.newWithOld]
+    .map(pemOf)
+    .join(''),
+  clientCas: [...clientCas(hierarchy), ...hierarchy.anchors].map(pemOf),
+});
+
 /** Whose certificates clients may show. At a factory node people come with those of headquarters, stations with its own. */
-const clientCas = (hierarchy: Rooms['hierarchy']): DerCertificate[] =>
+const clientCas = (hierarchy: ServedHierarchy): DerCertificate[] =>
   hierarchy.factory === undefined
     ? hierarchy.chain('manufacturing', 'operational', 'server', 'operator')
     : [...hierarchy.chain('manufacturing', 'server'), hierarchy.certificates.operator];

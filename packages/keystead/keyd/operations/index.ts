@@ -35,6 +35,7 @@ import { signOff } from './sign-off.ts';
 import { signTimestamp } from './sign-timestamp.ts';
 import { takeConsignment } from './take-consignment.ts';
 import { takeCrls } from './take-crls.ts';
+import { tlsSealingKey } from './tls-sealing-key.ts';
 import { signTrustBundle, trustBundles, trustIssuers, trustRevocations, trustSerials, trustStatus } from './trust.ts';
 import { signTufStatus, tufRepositories } from './tuf.ts';
 
@@ -94,6 +95,8 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
   agreeRestore,
   // Revocations by several people.
   orderRevocation,
+  // serve's own TLS keys.
+  tlsSealingKey,
 };
 
 /** These change what the others go by, and see to it themselves that none is under way. */

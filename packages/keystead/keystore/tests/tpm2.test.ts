@@ -11,7 +11,7 @@ import fc from 'fast-check';
 import { Swtpm } from '../../../tpm2/tests/swtpm.ts';
 import { readKeystoreFile } from '../config.ts';
 import type { KeyInfo } from '../keystore.ts';
-import { canAgree, createKeystore, openKeystore } from '../open.ts';
+import { canAgree, canDerive, createKeystore, derivingPart, openKeystore } from '../open.ts';
 import { parseTpmKeystore } from '../tpm2/file.ts';
 import { createTpm2Keystore, openTpm2Keystore, type Tpm2KeystoreConfig } from '../tpm2/index.ts';
 import { clock, inTemporaryDirectory, phrase } from './support.ts';
@@ -284,7 +284,18 @@ test('keystore.json names it: with a sealed file beside it for what a TPM cannot
       opened.list().map(({ id }) => id),
       ['ca'],
     );
+    // Keys of devices are derived in no TPM and not beside one; what seals serve's TLS keys is in the file.
+    assert.equal(canDerive(opened), false);
+    assert.equal((await derivingPart(opened)?.generateDeriving('serve-tls.1', 'seals'))?.custody, 'sealed-file');
     opened.close();
+    const again = await openKeystore(config, secret, clock);
+    assert.deepEqual(
+      derivingPart(again)
+        ?.derivingKeys()
+        .map(({ id }) => id),
+      ['serve-tls.1'],
+    );
+    again.close();
     using wrong = phrase('another passphrase');
     await assert.rejects(openKeystore(config, wrong, clock), fails('keystore.wrong-passphrase'));
     // A kill between the two files: the sealed one is there, the TPM's is not.

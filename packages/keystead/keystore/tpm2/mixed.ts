@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Clock } from '@keystead/core/clock';
 import { type GeneratedKeyAlgorithm, isPostQuantum, type SecretBytes, type Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type { AgreementKeystore, KeyAgreement, KeyInfo, Keystore } from '../keystore.ts';
+import type { AgreementKeystore, CompanionKeystore, KeyAgreement, KeyInfo, Keystore } from '../keystore.ts';
 import { createSealedKeystore, openSealedKeystore } from '../sealed.ts';
 import type { Tpm2KeystoreConfig } from './configuration.ts';
 import { createTpm2Keystore, openTpm2Keystore } from './keystore.ts';
@@ -59,25 +59,25 @@ async function withSealed(
 }
 
 /** Keys in a TPM, and beside them those that it cannot have. Each key says by its custody where it is. */
-class MixedKeystore implements AgreementKeystore {
+class MixedKeystore implements CompanionKeystore {
   readonly #tpm: AgreementKeystore;
-  readonly #sealed: Keystore;
+  readonly companion: Keystore;
 
   constructor(tpm: AgreementKeystore, sealed: Keystore) {
     this.#tpm = tpm;
-    this.#sealed = sealed;
+    this.companion = sealed;
   }
 
   /** In the order in which they were made. */
   list(): KeyInfo[] {
-    const all = [...this.#tpm.list(), ...this.#sealed.list()];
+    const all = [...this.#tpm.list(), ...this.companion.list()];
     return all.sort((a, b) => Date.parse(a.createdAt) - Date.parse(b.createdAt));
   }
 
   async generate(id: string, algorithm: GeneratedKeyAlgorithm, purpose: string): Promise<KeyInfo> {
     this.#requireFree(id);
     const foreign = algorithm === 'Ed25519' || isPostQuantum(algorithm);
-    return (foreign ? this.#sealed : this.#tpm).generate(id, algorithm, purpose);
+    return (foreign ? this.companion : this.#tpm).generate(id, algorithm, purpose);
   }
 
   async generateAgreement(id: string, algorithm: 'P-256' | 'P-384', purpose: string): Promise<KeyInfo> {
@@ -99,11 +99,11 @@ class MixedKeystore implements AgreementKeystore {
 
   close(): void {
     this.#tpm.close();
-    this.#sealed.close();
+    this.companion.close();
   }
 
   #holder(id: string): Keystore {
-    return this.#sealed.list().some((key) => key.id === id) ? this.#sealed : this.#tpm;
+    return this.companion.list().some((key) => key.id === id) ? this.companion : this.#tpm;
   }
 
   #requireFree(id: string): void {

@@ -12,6 +12,7 @@ import type { RevocationDomain } from './revocations.ts';
 import type { RecordDrill, SignBackup } from './schemas.ts';
 import type { SigningDomain } from './signing.ts';
 import type { StationOperatorDomain } from './stations.ts';
+import type { TlsKeyDomain } from './tls-key.ts';
 import type { TrustDomain } from './trust.ts';
 import type { TufDomain } from './tuf.ts';
 import type { UnitDomain } from './units.ts';
@@ -50,6 +51,7 @@ export interface RestDomain
     TufDomain,
     TrustDomain,
     CampaignDomain,
+    TlsKeyDomain,
     RecordDomain {
   whoami(caller: Caller): Promise<{ kind: string; id: string; roles: string[] }>;
   devices(caller: Caller): Promise<unknown>;

@@ -30,6 +30,7 @@ import {
 } from './schemas.ts';
 import { SIGNING_ROUTES, signingRoutes } from './signing.ts';
 import { STATION_OPERATOR_ROUTES, stationOperatorRoutes } from './stations.ts';
+import { TLS_KEY_ROUTES, tlsKeyRoutes } from './tls-key.ts';
 import { TRUST_ROUTES, trustRoutes } from './trust.ts';
 import { TUF_ROUTES, tufRoutes } from './tuf.ts';
 import { UNIT_ROUTES, unitRoutes } from './units.ts';
@@ -105,6 +106,7 @@ export function registerRest(
       tufRoutes(api, domain, { read, caller, parameter });
       campaignRoutes(api, domain, { read, caller, parameter });
       caRevocationRoutes(api, domain, { read, caller, parameter });
+      tlsKeyRoutes(api, domain, { read, caller, parameter });
       trustRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
@@ -173,6 +175,7 @@ const ROUTES = [
   ...CA_REVOCATION_ROUTES,
   ...SIGNING_ROUTES,
   ...TUF_ROUTES,
+  ...TLS_KEY_ROUTES,
   ...TRUST_ROUTES,
   ...CAMPAIGN_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped, wipeEvidence?}', 'device.decommission'],

@@ -24,7 +24,7 @@ export async function services(world: World, onDeath: (name: string, how: string
   narrator.step(
     2,
     'Services',
-    'keyd alone opens the online keys and listens on a Unix socket; each connection proves that it was started by the same hand. serve faces the network and holds no key but its own TLS key, in memory.',
+    'keyd alone opens the online keys and listens on a Unix socket; each connection proves that it was started by the same hand. serve faces the network and holds no key but its own TLS key, which keyd alone can unseal.',
   );
   const start = async (service: Service): Promise<Service> => {
     world.services.push(service);

@@ -19,6 +19,9 @@ const ask = (what: string) => async (): Promise<never> => {
 };
 const domain: RestDomain = {
   whoami: ask('whoami'),
+  tlsKey: ask('tlsKey'),
+  prepareTlsKey: ask('prepareTlsKey'),
+  useTlsKey: ask('useTlsKey'),
   trustStatus: ask('trustStatus'),
   publishTrustBundle: ask('publishTrustBundle'),
   reportUptake: ask('reportUptake'),
