@@ -92,6 +92,12 @@ const DerivedEntry = z.strictObject({
 /** Revocations and holds that are listed for the first time: serial, milliseconds since 1970, reason. */
 const revoked = z.array(z.tuple([hex, z.int(), z.string()]));
 
+/**
+ * How many of the revoked were counted as listed on the front end's word alone: not each takes of that allowance. Absent
+ * where people ordered it, and in journals of before it was written down. REQ-KEY-SOD-02
+ */
+const alone = z.int().min(0).optional();
+
 /** A CRL, with what is listed for the first time by it. */
 const CrlEntry = z.strictObject({
   ...numbered,
@@ -105,6 +111,7 @@ const CrlEntry = z.strictObject({
   /** Absent in journals of before there were delta CRLs. */
   nextUpdate: isoTime.optional(),
   revoked,
+  alone,
 });
 
 /** What is listed for the first time, beside what the entry of a CRL holds. */
@@ -117,6 +124,7 @@ const RevocationsEntry = z.strictObject({
   revoked,
   /** By whose word, where it is not the front end's: the hash of an order of people, or a CRL from the field at a restore. */
   by: z.string().max(64).optional(),
+  alone,
 });
 
 /** A signed document: a provisioning record or evidence of an end. */

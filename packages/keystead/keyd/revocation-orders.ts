@@ -20,8 +20,10 @@ export class RevocationOrders {
   replay(entry: JournalEntry): void {
     if (entry.kind === 'revocation-order') this.take(entry);
     const unsigned = entry.kind === 'crl' || (entry.kind === 'revocations' && entry.by === undefined);
-    if (unsigned && entry.revoked.length > 0 && !this.#issuers.has(entry.issuer))
-      this.#add(Date.parse(entry.time), entry.revoked.length);
+    if (!unsigned) return;
+    // Of before it was written down: each that stands there, rather too many than too few.
+    const alone = entry.alone ?? (this.#issuers.has(entry.issuer) ? 0 : entry.revoked.length);
+    if (alone > 0) this.#add(Date.parse(entry.time), alone);
   }
 
   /** Takes an order into account whose entry is durable. */

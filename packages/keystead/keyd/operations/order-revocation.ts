@@ -43,7 +43,9 @@ export function orderRevocation(
     const before = revocationOrders.of(revocationOrderSha256(asked));
     requireList(asked, params.list);
     const order = before ?? (await begin(keyd, params));
-    const listed = await listAll(keyd, order, await takenBy(keyd, order, params.list));
+    const taken = await takenBy(keyd, order, params.list);
+    if (before !== undefined) leaveReleased(keyd, before, taken);
+    const listed = await listAll(keyd, order, taken);
     const { order: id, time, by, approvers } = order;
     return { order: id, at: new Date(time), by, approvers, listed };
   });
@@ -176,6 +178,19 @@ async function eachCertificate(
     if (page.end || page.entries.length === 0) return;
     from = page.next;
     await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/**
+ * An order of a hold that comes again goes on after a crash; what others have released since it was begun stays released:
+ * else a front end would hold it again for ever, by the word of people who meant it once.
+ */
+function leaveReleased({ state }: KeydContext, { act, time }: Order, taken: Lists): void {
+  if (act !== 'hold') return;
+  const begun = Date.parse(time);
+  for (const [issuer, serials] of taken) {
+    const released = state.holds.released(issuer);
+    for (const serial of serials) if ((released.get(serial)?.releasedAt ?? 0) >= begun) serials.delete(serial);
   }
 }
 

@@ -59,13 +59,11 @@ export async function listRevocations(
   return lists.turnstile.alone(async () => {
     const now = keyd.now();
     const since = lists.number + 1;
-    const { fresh, undo, withheld } = take(keyd, issuer, since, entries, now);
-    await Promise.all(lined(fresh).map((revoked) => append(keyd, { issuer, since, revoked }, now))).catch(
-      (error: unknown) => {
-        undo();
-        throw error;
-      },
-    );
+    const { fresh, undo, withheld, lines } = take(keyd, issuer, since, entries, now);
+    await Promise.all(lines.map((line) => append(keyd, { issuer, since, ...line }, now))).catch((error: unknown) => {
+      undo();
+      throw error;
+    });
     return { fresh: fresh.length, withheld };
   });
 }
@@ -124,9 +122,9 @@ async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signC
   if (deltaOnly && base === undefined)
     throw new KeysteadError('crl.delta-forbidden', { field: 'deltaOnly', seen: 'no full CRL that did not end' });
 
-  const { fresh, undo, withheld } = take(keyd, issuer, number, params.entries, now);
+  const { undo, withheld, lines } = take(keyd, issuer, number, params.entries, now);
   lists.raiseNumber(number);
-  const [last = [], ...before] = lined(fresh).reverse();
+  const [last = { revoked: [] }, ...before] = lines.reverse();
   const entry = {
     time: now.toISOString(),
     kind: 'crl' as const,
@@ -135,10 +133,10 @@ async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signC
     shard: shard === undefined ? undefined : ([shard.index, shard.of] as [number, number]),
     delta: deltaOnly ? (true as const) : undefined,
     nextUpdate: nextUpdate.toISOString(),
-    revoked: last,
+    ...last,
   };
   await Promise.all([
-    ...before.map((revoked) => append(keyd, { issuer, since: number, revoked }, now)),
+    ...before.map((line) => append(keyd, { issuer, since: number, ...line }, now)),
     keyd.journal.append(entry),
   ]).catch((error: unknown) => {
     undo();
@@ -184,32 +182,45 @@ async function sign(keyd: KeydContext, lists: IssuerLists, params: Params<'signC
  */
 function take(keyd: KeydContext, issuer: Issuer, since: number, entries: readonly Revoked[], now: Date) {
   for (const { serial, revokedAt } of entries) requireRevocationTime(revokedAt, now, serial);
-  const { allowed, alone } = allowedAlone(keyd, issuer, entries, now);
+  const { allowed, counted } = allowedAlone(keyd, issuer, entries, now);
   const { revocationOrders } = keyd.state;
   const end = forgetBefore(keyd.policy, listSigner(keyd, issuer).authority.role, now);
   try {
     const { fresh, undo } = keyd.state.list(issuer, since, allowed, end);
+    // What stood there already, such as a hold that others released and that is not begun again, took nothing.
+    const first = new Set(fresh.flatMap(({ serial }) => (counted.has(serial) ? [serial] : [])));
+    revocationOrders.giveBack(counted.size - first.size);
     const undoAll = (): void => {
       undo();
-      revocationOrders.giveBack(alone);
+      revocationOrders.giveBack(first.size);
     };
-    return { fresh, undo: undoAll, withheld: entries.length - allowed.length };
+    const lines = countedLines(fresh, first);
+    return { fresh, undo: undoAll, withheld: entries.length - allowed.length, lines };
   } catch (error) {
-    revocationOrders.giveBack(alone);
+    revocationOrders.giveBack(counted.size);
     throw error;
   }
 }
 
-/** Which entries go onto the list on the front end's word, and for how many of them that was counted. */
+/** Lines of the journal, each with how many of it were counted: after a restart it must be as many as before. */
+function countedLines(fresh: readonly Revoked[], counted: ReadonlySet<Serial>): { revoked: Fresh; alone: number }[] {
+  const left = new Set(counted);
+  return lined(fresh).map((revoked) => ({
+    revoked,
+    alone: revoked.filter(([serial]) => left.delete(serial as Serial)).length,
+  }));
+}
+
+/** Which entries go onto the list on the front end's word, and of which certificates that was counted. */
 function allowedAlone(
   { state, policy }: KeydContext,
   issuer: Issuer,
   entries: readonly Revoked[],
   now: Date,
-): { allowed: readonly Revoked[]; alone: number } {
-  if (state.revocationOrders.coversAllOf(issuer)) return { allowed: entries, alone: 0 };
+): { allowed: readonly Revoked[]; counted: ReadonlySet<Serial> } {
+  const counted = new Set<Serial>();
+  if (state.revocationOrders.coversAllOf(issuer)) return { allowed: entries, counted };
   const limits = new Map<string, ReturnType<typeof listedAlone>>();
-  let alone = 0;
   const allowed = entries.filter(({ serial, reason }) => {
     if (state.isRevoked(issuer, serial)) return true;
     const given = reasonOf(reason);
@@ -219,21 +230,25 @@ function allowedAlone(
     limits.set(given, limit);
     if (limit === 'all') return true;
     if (limit === 'none') return false;
+    if (counted.has(serial)) return true;
     const taken = state.revocationOrders.takeAlone(1, limit, now.getTime());
-    alone += taken;
+    if (taken === 1) counted.add(serial);
     // Nothing comes back while this list is gone through: the rest is not counted again one by one.
     if (taken === 0) limits.set(given, 'none');
     return taken === 1;
   });
-  return { allowed, alone };
+  return { allowed, counted };
 }
 
 /** The reasons that nobody of Keystead's gives count as none. */
 const reasonOf = (reason: Revoked['reason']): GivenReason | 'certificateHold' =>
   reason === 'certificateHold' ? reason : (GIVEN_REASONS.find((one) => one === reason) ?? 'unspecified');
 
-const append = (keyd: KeydContext, entry: { issuer: Issuer; since: number; revoked: Fresh; by?: string }, now: Date) =>
-  keyd.journal.append({ time: now.toISOString(), kind: 'revocations', ...entry });
+const append = (
+  keyd: KeydContext,
+  entry: { issuer: Issuer; since: number; revoked: Fresh; alone?: number; by?: string },
+  now: Date,
+) => keyd.journal.append({ time: now.toISOString(), kind: 'revocations', ...entry });
 
 /** For lines of the journal. */
 function lined(fresh: readonly Revoked[]): Fresh[] {

@@ -4,7 +4,7 @@ import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { OcspIssuer, readCrl } from '@keystead/core/x509';
 import type { Result } from '../../keyd-client/index.ts';
 import { KeydBed } from './bed.ts';
-import { type OrderDraft, releaseOf, signedBy } from './release.ts';
+import { type OrderDraft, orderOf, releaseOf, signedBy } from './release.ts';
 
 let bed: KeydBed;
 let idevid: DerCertificate;
@@ -151,4 +151,25 @@ test('TEST-KEY-13 an order that was signed for an earlier hold does not release 
   }
   await release([await signedBy(bed, 'ada', one(serial))], serial);
   await good(serial);
+});
+
+test('TEST-KEY-23 the order of a hold that was released holds nothing when it comes again, also where the hold was there before the order', async () => {
+  const { serial } = await onHold();
+  const taken = [{ issuer: 'operational' as const, serials: [serial] }];
+  const order = orderOf([{ issuer: 'operational', serial }], {
+    act: 'hold',
+    selector: { kind: 'certificate', issuer: 'operational', serial },
+  });
+  const statements = [await signedBy(bed, 'ada', order)];
+  const again = () => bed.client.orderRevocation({ statements, list: taken, requestId: 'hold' });
+  assert.equal((await again()).listed, 0);
+  bed.clock.advance(5);
+  await release([await signedBy(bed, 'ada', one(serial))], serial);
+  for (let start = 0; start < 2; start += 1) {
+    bed.clock.advance(5);
+    assert.equal((await again()).listed, 0);
+    assert.equal((await list()).has(serial), false);
+    await good(serial);
+    await bed.restart();
+  }
 });
