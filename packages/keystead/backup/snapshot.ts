@@ -74,6 +74,7 @@ export async function takeSnapshot(layout: Layout): Promise<Snapshot> {
       fromFile('keyd/journal', journal, lines),
       // After the journal, which names them: what it names is there by then.
       ...directory('keyd/policies', join(layout.keyd, 'policies')),
+      ...directory('keyd/firmware', join(layout.keyd, 'firmware')),
       ...directory('keyd/factories', join(layout.keyd, 'factories')),
       ...(injected === 0 ? [] : [fromFile('keyd/injected', join(layout.keyd, 'injected'), injected)]),
     ];

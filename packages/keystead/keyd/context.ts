@@ -280,17 +280,21 @@ export class KeydContext {
         now: () => state.timeAt(clock.now()),
       });
       const { policy } = policies.inForce;
-      await state.destroyed.finish(keystore);
+      // Whoever restored it alone makes, uses and ends no key of it: what is left to do is done at the first open start.
+      const closed = state.restored.pending !== undefined;
+      if (!closed) await state.destroyed.finish(keystore);
       // At a factory node there is none: it signs no firmware.
       const certified = parts.hierarchy.firmware;
       const wasProduction = (spki: string): boolean => state.firmwareAdoptions.hasKey(spki);
       const firmware =
         parts.hierarchy.node === undefined
-          ? await openFirmwareKeys(dir, keystore, policy, certified, wasProduction, clock.now())
+          ? await openFirmwareKeys(dir, keystore, policy, certified, wasProduction, clock.now(), closed)
           : certified;
-      if (parts.hierarchy.node === undefined) await adoptFirmware(parts, state, journal);
-      if (parts.hierarchy.node === undefined) await makeTufKeys(keystore, policy);
-      if (parts.hierarchy.node === undefined) await openTrustKeys(keystore, policy.trust?.keys ?? []);
+      if (parts.hierarchy.node === undefined && !closed) {
+        await adoptFirmware(parts, state, journal);
+        await makeTufKeys(keystore, policy);
+        await openTrustKeys(keystore, policy.trust?.keys ?? []);
+      }
       const hierarchy = { ...parts.hierarchy, firmware };
       const keys = keystore.list();
       const ledger = new KeyLedger(hierarchy, keys, () => policies.inForce.policy, orders);

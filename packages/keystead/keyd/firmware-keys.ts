@@ -58,6 +58,7 @@ export const wasDevelopment = (dir: string, id: string): boolean => existsSync(d
  * certified by the signing root in a ceremony, and until then has none. docs/decisions/0038, REQ-KEY-SOD-01
  * @param production what the ceremonies certified, of the keys that the last one still knew.
  * @param wasProduction whether a ceremony ever certified the key with this SHA-256 of its public key.
+ * @param closed while nobody has agreed to a restore: no key is made, and none certifies itself.
  * @throws KeysteadError `keystore.*`, `keyd.not-ready` where the file of a certificate is damaged.
  */
 export async function openFirmwareKeys(
@@ -67,12 +68,14 @@ export async function openFirmwareKeys(
   production: ReadonlyMap<string, DerCertificate>,
   wasProduction: (spkiSha256: string) => boolean,
   now: Date,
+  closed = false,
 ): Promise<ReadonlyMap<string, DerCertificate>> {
   const certificates = new Map(production);
   for (const key of policy.firmware?.keys ?? []) {
     // What was once of production never becomes one of development: it keeps the certificate that it has. Where a key that
     // was certified is destroyed no other one takes its id.
     if (production.has(key.id) || isDestroyed(dir, keystore, key)) continue;
+    if (closed && !isMade(dir, keystore, key)) continue;
     await makeFirmwareKey(keystore, key);
     if (key.environment === 'production') continue;
     if (wasProduction(spkiSha256(keystore.signer(firmwareKeystoreId(key.id)).spki))) continue;
@@ -80,6 +83,11 @@ export async function openFirmwareKeys(
   }
   return certificates;
 }
+
+/** Whether there is nothing left to make of it: the key, and of a development key its certificate. */
+const isMade = (dir: string, keystore: Keystore, { id, environment }: FirmwareKey): boolean =>
+  keystore.list().some((one) => one.id === firmwareKeystoreId(id)) &&
+  (environment === 'production' || wasDevelopment(dir, id));
 
 /** Whether a development key has been certified and is gone since. */
 const isDestroyed = (dir: string, keystore: Keystore, { id }: FirmwareKey): boolean =>

@@ -13,6 +13,8 @@ const MAY_HOLD: readonly RegExp[] = [
   /^keyd\/injected$/,
   /^keyd\/ceremonies\/[1-9][0-9]{0,3}\/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/,
   /^keyd\/policies\/[a-z0-9][a-z0-9.-]{0,63}\.json$/,
+  // Certificates of keys for development: a key that has one is never certified for production (REQ-KEY-SOD-01).
+  /^keyd\/firmware\/[a-z0-9][a-z0-9.-]{0,63}\.pem$/,
   /^keyd\/factories\/[a-z0-9][a-z0-9-]{0,31}-[1-9][0-9]{0,3}\.json$/,
   /^log\/(?:checkpoint|checkpoints)$/,
   /^store\/keystead\.db$/,

@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { SecretBytes } from '@keystead/core/crypto';
-import type { RestoreOrder } from '@keystead/core/lifecycle';
+import {
+  DEMO_FIRMWARE,
+  DEMO_TRUST,
+  firmwareKeystoreId,
+  type RestoreOrder,
+  trustKeystoreId,
+} from '@keystead/core/lifecycle';
 import { pino } from 'pino';
 import { passphrase } from '../../ceremony/tests/rehearsal.ts';
 import { Layout } from '../../files/layout.ts';
+import { wasDevelopment } from '../../keyd/firmware-keys.ts';
 import { greetPeer } from '../../keyd/handshake.ts';
 import { readJournal } from '../../keyd/journal.ts';
 import { type OpenKeyd, openKeyd } from '../../keyd/main.ts';
@@ -15,6 +22,7 @@ import { OPERATION_NAMES } from '../../keyd/protocol.ts';
 import { broughtStatements } from '../../keyd/restore-agreement.ts';
 import { HostileFrontEnd, KEYD_PASSPHRASE, makeKey } from '../../keyd/tests/bed.ts';
 import { KeydClient } from '../../keyd-client/index.ts';
+import { openKeystore, readKeystoreConfig } from '../../keystore/index.ts';
 import { bringStatements, type SignedBackup } from '../index.ts';
 import { BackupBed } from './bed.ts';
 
@@ -25,7 +33,11 @@ let made = 0;
 /** Signatures that are being made while the shares are collected. */
 let pending: Promise<void> = Promise.resolve();
 before(async () => {
-  bed = await BackupBed.make({ quorums: { restore: { approvals: 2, roles: ['custodian'] } } });
+  bed = await BackupBed.make({
+    quorums: { restore: { approvals: 2, roles: ['custodian'] } },
+    firmware: DEMO_FIRMWARE,
+    trust: DEMO_TRUST,
+  });
   await bed.provision('KS-0001');
   await bed.published();
   backup = await bed.create('quorum.ksb');
@@ -287,4 +299,38 @@ test('TEST-KEY-23 statements that are there when the restore ends are taken alon
   );
   client.close();
   await restored.stop();
+});
+
+test('TEST-KEY-23 a restored keyd that nobody has agreed to makes and certifies no key; it does at the first start after', async () => {
+  const restored = await Restored.make();
+  const { layout, order } = restored;
+  const open = () => openKeystore(readKeystoreConfig(layout.keyd), passphrase(KEYD_PASSPHRASE), bed.keyd.clock);
+  const lost = [trustKeystoreId('first'), firmwareKeystoreId('pump-1-dev')];
+  rmSync(join(layout.keyd, 'firmware', 'pump-1-dev.pem'));
+  const before = await open();
+  for (const id of lost) await before.destroy(id);
+  await before.close();
+  const sealed = () => readFileSync(join(layout.keyd, 'keystore.sealed'));
+  const [keys, entries] = [sealed(), restored.entries];
+  await restored.start();
+  const client = await restored.client();
+  assert.ok((await client.status()).restorePending);
+  assert.deepEqual(sealed(), keys);
+  assert.deepEqual(restored.entries, entries);
+  assert.ok(!wasDevelopment(layout.keyd, 'pump-1-dev'));
+  await client.agreeRestore({ statements: await signedBy(order, 'ada', 'alice', 'bob'), requestId: 'agree' });
+  client.close();
+  await restored.stop();
+  await restored.start();
+  await restored.stop();
+  const after = await open();
+  const made = after.list().map(({ id }) => id);
+  await after.close();
+  for (const id of lost) assert.ok(made.includes(id), id);
+});
+
+test('a backup has the certificates of development keys: what signed for development is never certified for production', async () => {
+  const { layout } = await Restored.make();
+  assert.ok(wasDevelopment(bed.layout.keyd, 'pump-1-dev'));
+  assert.ok(wasDevelopment(layout.keyd, 'pump-1-dev'));
 });
