@@ -11,7 +11,9 @@ import { isIn, type Standing } from '@keystead/core/trust';
 export function requireLastingPins({ pins }: Pick<Standing, 'pins'>, expires: number): void {
   pins.forEach(({ role, keys }, index) => {
     for (const use of ['current', 'backup'] as const) {
-      if (keys.some((key) => key.use === use && isIn(key, expires))) continue;
+      const named = keys.filter((key) => key.use === use);
+      // Where there is none at all, the rules of every bundle say so.
+      if (named.length === 0 || named.some((key) => isIn(key, expires))) continue;
       throw new KeysteadError('trust-bundle.rule', {
         field: `pins[${index}].keys`,
         seen: `no ${use} key of ${role} that is good when the bundle ends, ${new Date(expires * 1000).toISOString()}`,
