@@ -47,7 +47,7 @@ test('TEST-KEY-26 after a whole deployment every source of keys is in the invent
     'keystore-master',
   ])
     assert.equal(count(purpose), 1, purpose);
-  assert.equal(count('tls-server', /^system:keystead serve$/), 1);
+  assert.equal(count('tls-server', /^system:keystead serve$/), 2, 'current and backup');
   assert.equal(count('tls-server', /^system:localhost$/), 1, 'the backend');
   assert.equal(count('operator'), PEOPLE.length);
   assert.equal(count('device-idevid'), 11);
