@@ -22,7 +22,7 @@ export function algorithmOf(key: KeyObject): KeyAlgorithm | undefined {
 
 /**
  * A public key for OpenSSL. It goes as PEM: of bytes Node.js 24 first finds out that they are no KeyObject, by an
- * exception, which takes longer than to read the key.
+ * exception, which takes about as long as to read a key of an elliptic curve.
  * @throws Error of node:crypto when it is no SubjectPublicKeyInfo or off its curve.
  */
 export function importPublicKey(spki: Uint8Array): KeyObject {
