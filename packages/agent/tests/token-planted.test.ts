@@ -13,6 +13,7 @@ import type { Template } from '@keystead/pkcs11/templates.ts';
 import { pin, SOFTHSM, SoftHsmTokens } from '@keystead/pkcs11/tests/softhsm-tokens.ts';
 import { type DeviceToken, openDeviceToken, TokenDevice } from '../index.ts';
 import { Fleet } from './fleet.ts';
+import { worksAgain } from './token-again.ts';
 
 const pkcs11js: typeof import('pkcs11js') = createRequire(import.meta.resolve('@keystead/pkcs11/cryptoki.ts'))(
   'pkcs11js',
@@ -149,14 +150,6 @@ test('another token that comes under the same label while the agent runs gets no
   });
   renameSync(tokens, `${tokens}.other`);
   hsm.plug();
-  for (let left = 40; ; left -= 1) {
-    try {
-      (await device.secret()).wipe();
-      break;
-    } catch (error) {
-      if (left === 0 || !(error instanceof KeysteadError && error.code === 'keystore.token-absent')) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
+  await worksAgain(device);
   await token.end();
 });
