@@ -24,9 +24,7 @@ const ticketOf = (number: number): string => `torture-${number}`;
 test(`TEST-KEY-17 kill -9 at ${KILLS} random moments of provisioning and renewal loses nothing that was acknowledged`, async (t) => {
   const rig = await Rig.make();
   t.after(() => rig.remove());
-  // An end in good order keeps the compiled code, which a kill does not.
-  await rig.restart('keyd');
-  await rig.restart('serve');
+  rig.keepCompiled();
   const acknowledged = new AcknowledgedFile(join(rig.folder, 'acknowledged'));
   t.after(() => acknowledged.close());
   const quotas = new Map<string, number>();

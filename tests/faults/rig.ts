@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createPrivateKey } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { Agent, request } from 'node:https';
@@ -96,7 +97,7 @@ export class Rig {
         devices: await unlock(layout, 'devices'),
       },
     });
-    // Compiled code is kept for the next start: a torture starts the services a hundred times.
+    // Where compiled code is kept for the next start, once it is there: see {@link Rig.keepCompiled}.
     process.env.NODE_COMPILE_CACHE ??= join(folder, 'compiled');
     await ceremony(world);
     const rig = new Rig(folder, world);
@@ -109,6 +110,16 @@ export class Rig {
 
   get layout(): Layout {
     return this.world.layout;
+  }
+
+  /**
+   * Has the services' code compiled once for all starts to come: a torture starts them a hundred times. They do not keep it
+   * themselves: a kill leaves no time to, and as users of their own they may not write where it is.
+   */
+  keepCompiled(): void {
+    const load = ['cli/main', 'keyd/main', 'serve/main'].map((name) => `await import('keystead/${name}.ts');`);
+    const flags = ['--disable-warning=ExperimentalWarning', '--input-type=module'];
+    execFileSync(process.execPath, [...flags, '--eval', load.join('\n')], { stdio: 'ignore' });
   }
 
   /** Starts a service; resolves when it is ready. @throws KeysteadError `service.did-not-start`. */

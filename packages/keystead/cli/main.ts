@@ -1,36 +1,8 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { emptyCoreDumps } from '../files/core-dump.ts';
-import { acmeCommand } from './acme.ts';
-import { auditCommand } from './audit.ts';
-import { authorisationCommand } from './authorisation.ts';
-import { backupCommand } from './backup.ts';
-import { crlCommand } from './crl.ts';
-import { deviceCommand } from './device.ts';
+import { BytesWritten } from './bytes-written.ts';
+import { commandsFor } from './commands.ts';
 import { EXIT, fail } from './exit.ts';
-import { factoryCommand } from './factory.ts';
-import { exchangeCommands } from './factory-exchange.ts';
-import { fingerprintCommand, hierarchyCommand } from './hierarchy.ts';
-import { keysCommand } from './keys.ts';
-import { keystoreCommand } from './keystore.ts';
-import { policyCommand } from './policy.ts';
-import { provisioningCommand } from './provisioning.ts';
-import { recountCommand } from './recount.ts';
-import { revokeCommand } from './revoke.ts';
-import { revokeCaCommand } from './revoke-ca.ts';
-import { rotateCommand } from './rotate.ts';
-import { scanCommand } from './scan.ts';
-import { serviceCommands } from './services.ts';
-import { signCommand } from './sign.ts';
-import { startCommand } from './start.ts';
-import { BytesWritten } from './statement-signer.ts';
-import { stationCommand } from './station.ts';
-import { ticketCommand } from './ticket.ts';
-import { tlsKeyCommand } from './tls-key.ts';
-import { tpmCommand } from './tpm.ts';
-import { traceCommand } from './trace.ts';
-import { trustCommand } from './trust.ts';
-import { tufCommand } from './tuf.ts';
-import { verifyCommand } from './verify.ts';
 
 // First of all: most commands hold a passphrase or a key sooner or later.
 emptyCoreDumps();
@@ -71,38 +43,10 @@ Examples:
   $ keystead trace --json                   requirements, code, tests and their last run`,
   );
 
-program.addCommand(startCommand());
-for (const command of serviceCommands()) program.addCommand(command);
-program.addCommand(hierarchyCommand());
-const factory = factoryCommand();
-for (const command of exchangeCommands()) factory.addCommand(command);
-program.addCommand(factory);
-program.addCommand(fingerprintCommand());
-program.addCommand(ticketCommand());
-program.addCommand(tlsKeyCommand());
-program.addCommand(recountCommand());
-program.addCommand(provisioningCommand());
-program.addCommand(stationCommand());
-program.addCommand(deviceCommand());
-program.addCommand(authorisationCommand());
-program.addCommand(acmeCommand());
-program.addCommand(revokeCommand());
-program.addCommand(revokeCaCommand());
-program.addCommand(rotateCommand());
-program.addCommand(signCommand());
-program.addCommand(keysCommand());
-program.addCommand(policyCommand());
-program.addCommand(auditCommand());
-program.addCommand(backupCommand());
-program.addCommand(keystoreCommand());
-program.addCommand(tpmCommand());
-program.addCommand(crlCommand());
-program.addCommand(verifyCommand());
-program.addCommand(scanCommand());
-program.addCommand(tufCommand());
-program.addCommand(trustCommand());
-program.addCommand(traceCommand());
-for (const command of program.commands) inheritExitOverride(command);
+for (const command of await commandsFor(process.argv[2])) {
+  inheritExitOverride(command);
+  program.addCommand(command);
+}
 
 // With no argument at all, help is an answer and not an error.
 if (process.argv.length <= 2) {

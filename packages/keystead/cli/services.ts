@@ -1,6 +1,4 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { ceremonyCommand } from '../ceremony/index.ts';
-import { systemClock } from '../clock/system.ts';
 
 interface ServiceFlags {
   data: string;
@@ -13,12 +11,8 @@ interface KeydFlags extends ServiceFlags {
   tpm?: string;
 }
 
-/** The commands that run as services or on the offline machine: `ceremony`, `keyd`, `serve`. */
-export function serviceCommands(): Command[] {
-  return [ceremonyCommand(systemClock), keydCommand(), serveCommand()];
-}
-
-function keydCommand(): Command {
+/** `keystead keyd`: the key service. */
+export function keydCommand(): Command {
   return serviceOptions(new Command('keyd'))
     .description('run the key service: alone with the online keys, on a Unix socket')
     .option('--tpm-sealed <file>', "the passphrase is what this machine's TPM sealed in the file (keystead tpm seal)")
@@ -40,7 +34,8 @@ Example (a supervisor that holds both):
     });
 }
 
-function serveCommand(): Command {
+/** `keystead serve`: the front end. */
+export function serveCommand(): Command {
   return serviceOptions(new Command('serve'))
     .description('run the front end: EST and REST over mutual TLS; OCSP, CRL and log over HTTP')
     .addHelpText(

@@ -5,6 +5,7 @@ import { KeysteadError } from '@keystead/core/errors';
 import { type SignatureKind, SSH_NAMESPACE, type StatementSigner } from '@keystead/core/lifecycle';
 import { type Command, Option } from 'commander';
 import { durableWrite } from '../files/durable.ts';
+import { BytesWritten } from './bytes-written.ts';
 import { SSH_SIGNATURE, signWithSsh } from './ssh-signer.ts';
 import { signWithToken } from './token-signer.ts';
 
@@ -50,22 +51,6 @@ In two steps, the second with the same words as the first:
   $ ssh-keygen -Y sign -n ${SSH_NAMESPACE} -f ~/.ssh/id_ed25519_sk statement
   $ keystead ... --signature-in statement.sig`,
     );
-
-/** Not a failure: the bytes are written, and the command ends here until their signature is there. */
-export class BytesWritten extends Error {
-  override readonly name = 'BytesWritten';
-  readonly path: string;
-
-  constructor(path: string, text: string) {
-    super(text);
-    this.path = path;
-  }
-
-  /** What the command prints. */
-  print(json: boolean): string {
-    return json ? `${JSON.stringify({ bytesOut: this.path })}\n` : this.message;
-  }
-}
 
 /**
  * Who signs, as the options say. What takes a PIN, a touch or a passphrase is asked for when there is something to sign.

@@ -22,7 +22,8 @@ import { systemClock } from '../../clock/system.ts';
 import { withPersonKey } from '../../keystore/index.ts';
 import { PIN, pin, SOFTHSM, SoftHsm } from '../../keystore/pkcs11/tests/softhsm.ts';
 import { approvalsPathOf, approve } from '../../policy/index.ts';
-import { BytesWritten, type SignWithOptions, statementSigner } from '../statement-signer.ts';
+import { BytesWritten } from '../bytes-written.ts';
+import { type SignWithOptions, statementSigner } from '../statement-signer.ts';
 import { readTokenUri } from '../token-signer.ts';
 
 /** People sign with what they hold, each by another way, on machines that know no server. */
