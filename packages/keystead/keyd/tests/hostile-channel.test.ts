@@ -49,6 +49,14 @@ test('TEST-KEY-13 a peer that proves nothing in time is cut off, whether it is s
   await stillServes();
 });
 
+test('a process that was busy for longer than a peer has time reads what the peer sent meanwhile, and serves it', async () => {
+  const client = await KeydClient.connect(bed.socketPath, bed.channelKey());
+  // The proof has left, and is not read yet.
+  for (const end = performance.now() + 400; performance.now() < end; );
+  assert.equal((await client.status()).log.size, 0);
+  client.close();
+});
+
 test('TEST-KEY-13 whatever a stranger sends instead of a proof, keyd tells it nothing but its own nonce', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 400 }), fc.boolean(), async (bytes, greet) => {
