@@ -30,8 +30,10 @@ const USAGE = `npm run fleet -- [--devices n] [--lifetimes n] [--seed n] [--rota
 
   examples: npm run fleet -- --devices 200 --lifetimes 3
             npm run fleet -- --devices 100000 --html fleet.html
-  exit codes: 0 the goals are met, 1 they are not, 2 usage, 3 it was stopped before its end, and they were met so far
+  exit codes: 0 the goals are met, 1 they are not, 2 usage, 3 it was stopped before its end, and they were met so far,
+              70 it failed: the error, and what was counted until then
 `;
+let hasFailed = false;
 
 const { values } = parseArgs({
   options: {
@@ -99,7 +101,7 @@ if (values.save !== undefined) writeFileSync(values.save, saveRun(run));
 const found = findingsOf(run);
 if (values.html !== undefined) writeFileSync(values.html, plotPage(run, found));
 process.stdout.write(values.json ? `${JSON.stringify(found, null, 2)}\n` : `${formatFindings(found)}\n`);
-process.exitCode = !isMet(found) ? 1 : found.days < found.plannedDays ? 3 : 0;
+process.exitCode = hasFailed ? 70 : !isMet(found) ? 1 : found.days < found.plannedDays ? 3 : 0;
 
 function live(): Promise<FleetRun> {
   const [stop, enough] = [new AbortController(), new AbortController()];
@@ -115,6 +117,10 @@ function live(): Promise<FleetRun> {
       threads,
       stop: stop.signal,
       enough: enough.signal,
+      failed: (error) => {
+        hasFailed = true;
+        process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+      },
       progress: (what, done, all, certificates) => {
         const now = performance.now();
         if (now - told < 1_000 && done < all) return;

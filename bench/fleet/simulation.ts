@@ -40,6 +40,8 @@ export interface SimulateOptions {
   readonly enough?: AbortSignal;
   /** Threads on which the devices live; by default one less than there are processors. */
   readonly threads?: number;
+  /** Hears of the error that ends the run; what was measured until then is told all the same. Without it `simulate` throws. */
+  readonly failed?: (error: unknown) => void;
 }
 
 /**
@@ -70,6 +72,7 @@ class Simulation {
   readonly #progress: Progress;
   readonly #stop: AbortSignal | undefined;
   readonly #enough: AbortSignal | undefined;
+  readonly #failed: SimulateOptions['failed'];
   readonly #start: number;
   readonly #end: number;
   /** What must happen while nothing else does. */
@@ -83,13 +86,19 @@ class Simulation {
   #isAway = false;
   #compromisedAt: Date | undefined;
 
-  constructor(plan: FleetPlan, server: FleetServer, shards: Shards, { progress, stop, enough }: SimulateOptions) {
+  constructor(
+    plan: FleetPlan,
+    server: FleetServer,
+    shards: Shards,
+    { progress, stop, enough, failed }: SimulateOptions,
+  ) {
     this.#plan = plan;
     this.#server = server;
     this.#shards = shards;
     this.#progress = progress ?? (() => {});
     this.#stop = stop;
     this.#enough = enough;
+    this.#failed = failed;
     this.#start = server.clock.now().getTime();
     this.#end = this.#start + lengthOf(plan) * 1000;
   }
@@ -99,7 +108,12 @@ class Simulation {
     await this.#factory();
     const made = performance.now();
     this.#planActs();
-    await this.#live();
+    try {
+      await this.#live();
+    } catch (error) {
+      if (this.#failed === undefined) throw error;
+      this.#failed(error);
+    }
     const end = this.#server.clock.now();
     const { counts } = await this.#shards.carryOut({ do: 'end', until: end.getTime() });
     const tally = new Tally(this.#start);
