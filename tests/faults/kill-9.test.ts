@@ -11,6 +11,8 @@ import { Rig, type ServiceName } from './rig.ts';
 
 /** How often something is killed; a longer torture is `KEYSTEAD_TEST_KILLS=1000 node --test tests/faults/kill-9.test.ts`. */
 const KILLS = Number(process.env.KEYSTEAD_TEST_KILLS ?? 100);
+/** After how long the test is hung, milliseconds: six seconds a kill, with the starts that follow it. */
+const HUNG_MS = 6_000 * KILLS;
 const CLIENTS = 6;
 const UNITS_PER_TICKET = 5;
 /** More ask for a unit of each ticket than it has. */
@@ -21,7 +23,9 @@ const chance = (below: number): number => Buffer.from(randomBytes(4)).readUInt32
 
 const ticketOf = (number: number): string => `torture-${number}`;
 
-test(`TEST-KEY-17 kill -9 at ${KILLS} random moments of provisioning and renewal loses nothing that was acknowledged`, async (t) => {
+test(`TEST-KEY-17 kill -9 at ${KILLS} random moments of provisioning and renewal loses nothing that was acknowledged`, {
+  timeout: Math.max(HUNG_MS, 120_000),
+}, async (t) => {
   const rig = await Rig.make();
   t.after(() => rig.remove());
   rig.keepCompiled();

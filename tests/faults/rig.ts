@@ -6,6 +6,7 @@ import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { makeKeyAndCsr } from '@keystead/agent';
 import { type DerCertificate, fromPem, toBase64, toPem } from '@keystead/core/bytes';
 import { SecretBytes } from '@keystead/core/crypto';
@@ -335,11 +336,23 @@ export function unitCertificate(answer: Answer): DerCertificate {
   return certificate as DerCertificate;
 }
 
+const NOBODY: Identity = { cert: '', key: '' };
+const contexts = new WeakMap<Identity, Map<string | undefined, SecureContext>>();
+
+/** Made once for each identity: who asks every tenth of a second until a service is back would spend its time on it. */
+function contextOf(anchor: string | undefined, identity: Identity = NOBODY): SecureContext {
+  const known = contexts.get(identity) ?? new Map<string | undefined, SecureContext>();
+  contexts.set(identity, known);
+  const context = known.get(anchor) ?? createSecureContext({ ca: anchor, ...(identity === NOBODY ? {} : identity) });
+  known.set(anchor, context);
+  return context;
+}
+
 /** One request on a TLS connection of its own. Without `anchor` the server's certificate is not looked at. */
 export async function askServer(url: URL, anchor: string | undefined, method: string, ask: Ask): Promise<Answer> {
   const { identity, body, type, headers = {} } = ask;
-  const trust = anchor === undefined ? { rejectUnauthorized: false } : { ca: anchor };
-  const agent = new Agent({ keepAlive: false, maxCachedSessions: 0, ...trust, ...identity });
+  const trust = { rejectUnauthorized: anchor !== undefined, secureContext: contextOf(anchor, identity) };
+  const agent = new Agent({ keepAlive: false, maxCachedSessions: 0, ...trust });
   const sent = {
     ...(type === undefined ? {} : { 'Content-Type': type }),
     ...(body === undefined ? {} : { 'Content-Length': String(Buffer.byteLength(body)) }),
