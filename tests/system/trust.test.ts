@@ -179,8 +179,12 @@ test('a device reports what it goes by with its own certificate; nobody else doe
   const json = ['--header', 'Content-Type: application/json', '--data-binary', JSON.stringify(body)];
   assert.equal((await bench.curlAs('pki', `${bench.api}/device/uptake`, json)).status, 403);
   const { stdout } = await trust('status', '--json');
-  const { uptake } = JSON.parse(stdout) as { uptake: { bundleVersion: number; devices: number }[] };
+  const { uptake, endingPins } = JSON.parse(stdout) as {
+    uptake: { bundleVersion: number; devices: number }[];
+    endingPins: unknown[];
+  };
   assert.deepEqual(uptake, [{ bundleVersion: index().latest, devices: 1 }]);
+  assert.deepEqual(endingPins, []);
 });
 
 test('an order whose approvals are missing, or that takes an anchor away, is refused and said why; nothing is published', async () => {

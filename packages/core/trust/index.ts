@@ -15,6 +15,7 @@ export {
   standingOfJson,
 } from './bundle/content.ts';
 export { parseBundle, type SignedBundle, signBundle } from './bundle/cose.ts';
+export { type EndingPin, endingPins } from './bundle/ending-pins.ts';
 export { signBundleJws, verifyBundleJws } from './bundle/jws.ts';
 export { checkContent, isIn, isPinned, SIGNER_ALGORITHMS } from './bundle/rules.ts';
 export {

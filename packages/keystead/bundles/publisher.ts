@@ -1,12 +1,13 @@
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
 import { type Policy, parseTrustStatement } from '@keystead/core/lifecycle';
-import { decodeFilter } from '@keystead/core/trust';
+import { decodeFilter, type EndingPin } from '@keystead/core/trust';
 import type { Logger } from 'pino';
 import type { AppendAudit, RefusalLog } from '../access/index.ts';
 import type { AuditEvent } from '../audit/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import type { Store, TrustBundleRow } from '../store/index.ts';
+import { warnOfEndingPins } from './ending-pins.ts';
 import { BundleFiles, type FilterChain } from './files.ts';
 import { type CollectedSource, collectSource, type FilterKeyd } from './filter-source.ts';
 import { buildAside } from './filter-work.ts';
@@ -59,6 +60,7 @@ export class BundlePublisher {
   readonly #deps: BundleDeps;
   #work: Promise<unknown> = Promise.resolve();
   #ticking: Promise<void> | undefined;
+  #ending: readonly EndingPin[] = [];
 
   constructor(deps: BundleDeps) {
     this.#deps = deps;
@@ -75,7 +77,7 @@ export class BundlePublisher {
     });
   }
 
-  /** Has the same content signed anew where that is due. */
+  /** Has the same content signed anew where that is due, and warns of pins before they end it. */
   tick(): Promise<void> {
     this.#ticking ??= this.#tick().finally(() => {
       this.#ticking = undefined;
@@ -85,15 +87,21 @@ export class BundlePublisher {
 
   async #tick(): Promise<void> {
     if (this.#deps.policy.trust === undefined) return;
-    const { latest, refreshAt, filterAt, urgent } = await this.#deps.keyd.trustStatus();
+    const { latest, content, refreshAt, filterAt, urgent } = await this.#deps.keyd.trustStatus();
     if (latest === null) return;
     const now = this.#deps.clock.now();
+    this.#ending = await warnOfEndingPins(this.#deps, content, now);
     const asked = { actor: SELF, requestId: `trust-${now.getTime()}` };
     // Its answer was lost: keyd has no reason to sign another, and nobody would hear of this one.
     if (latest.version > (this.last()?.version ?? 0)) await this.#alone(() => this.#catchUp(asked));
     const filterDue = filterAt !== null && filterAt <= now;
     if (!urgent && !filterDue && (refreshAt === null || refreshAt > now)) return;
     await this.#signed([], asked);
+  }
+
+  /** The pins that end soon, as the last tick saw them. */
+  endingPins(): readonly EndingPin[] {
+    return this.#ending;
   }
 
   /**

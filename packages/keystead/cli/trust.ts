@@ -26,35 +26,11 @@ import { Layout } from '../files/layout.ts';
 import { asOperator, asSigningOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { readText } from './quorum-files.ts';
 import { elsewhereOptions, type SignWithOptions } from './statement-signer.ts';
+import { type BundleView, statusTable, type TrustView } from './trust-status.ts';
 
 /** How long a statement holds. */
 const HOLDS_SECONDS = 86_400;
 const MOST_STATEMENTS = 17;
-
-interface BundleView {
-  readonly version: number;
-  readonly sha256: string;
-  readonly issuedAt: string;
-  readonly expires: string;
-  readonly filterSha256: string | null;
-  readonly change: number;
-  readonly signersChanged: boolean;
-}
-
-/** What `GET /api/v1/trust` tells. */
-interface TrustView {
-  readonly fleet: string;
-  readonly changes: number;
-  readonly urgent: boolean;
-  readonly keys: readonly { id: string; algorithm: string; spki: string | null; refused: string | null }[];
-  readonly latest: (BundleView & { readonly bundle: string; readonly jws: string; readonly signer: string }) | null;
-  readonly content: StandingJson | null;
-  readonly filterDate: string | null;
-  readonly refreshAt: string | null;
-  readonly filterAt: string | null;
-  readonly published: { readonly latest: number; readonly signerChanges: readonly number[] } | null;
-  readonly uptake: readonly { bundleVersion: number | null; devices: number }[];
-}
 
 /** `keystead trust`: what devices go by. REQ-KEY-REV-04 */
 export function trustCommand(): Command {
@@ -130,7 +106,7 @@ function draftOf({ keys }: TrustView, anchor: DerCertificate): StandingJson {
 
 function statusCommand(): Command {
   return operatorOptions(new Command('status'), 'pki')
-    .description('which bundle is out, until when it holds, what is due, and which devices go by it')
+    .description('which bundle is out, until when it holds, what is due, which pins end, and which devices go by it')
     .addHelpText('after', '\nExample:\n  $ keystead trust status --json')
     .action(async (options: OperatorOptions) => {
       const view = await look(options);
@@ -139,25 +115,7 @@ function statusCommand(): Command {
         process.stdout.write(`${JSON.stringify(rest)}\n`);
         return;
       }
-      const { latest, published } = view;
-      const rows: string[][] = [['fleet', view.fleet]];
-      if (latest === null) rows.push(['bundle', 'none yet: keystead trust propose']);
-      else {
-        rows.push(['bundle', `${latest.version}, since ${latest.issuedAt}, until ${latest.expires}`]);
-        rows.push([
-          'published',
-          published?.latest === latest.version ? 'yes' : `${published?.latest ?? 'none'}: see serve.log`,
-        ]);
-        rows.push(['content', `change ${latest.change}`]);
-        rows.push(['signed by', latest.signer]);
-        rows.push(['filter', latest.filterSha256 === null ? 'none' : `${latest.filterSha256}, of ${view.filterDate}`]);
-        rows.push(['next', view.urgent ? 'now: something was revoked' : (view.filterAt ?? view.refreshAt ?? 'never')]);
-      }
-      for (const { id, algorithm, refused } of view.keys)
-        rows.push(['key', `${id}, ${algorithm}: ${refused ?? 'signs'}`]);
-      for (const { bundleVersion, devices } of view.uptake)
-        rows.push(['devices', `${devices} with ${bundleVersion === null ? 'no bundle' : `bundle ${bundleVersion}`}`]);
-      process.stdout.write(`${table(rows)}\n`);
+      process.stdout.write(`${statusTable(view)}\n`);
     });
 }
 

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { toPem } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
+import type { EndingPin } from '@keystead/core/trust';
 import type { TimestampRequest } from '@keystead/core/x509';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
@@ -107,6 +108,7 @@ export async function runServe(options: RunServeOptions): Promise<void> {
       keyd: (await keyd.status()).software,
       ...(config.scep === true ? { scep: 'on' } : {}),
       ...lateRepositories(rooms.tuf.renewals()),
+      ...overduePins(rooms.bundles.endingPins()),
       ...(rooms.tls.problem === undefined ? {} : { tlsKey: rooms.tls.problem.code }),
       ...(factory === undefined ? {} : { factory: (await keyd.status()).factory }),
     }));
@@ -191,6 +193,12 @@ async function soleServe(layout: Layout): Promise<SoleRight> {
 function lateRepositories(renewals: readonly RenewalState[]): { readonly tufLate?: readonly string[] } {
   const late = renewals.filter((one) => one.late).map(({ repository }) => repository);
   return late.length === 0 ? {} : { tufLate: late };
+}
+
+/** The pinned names for which the next content of the trust bundles is overdue. */
+function overduePins(ending: readonly EndingPin[]): { readonly pinsOverdue?: readonly string[] } {
+  const overdue = ending.filter(({ level }) => level === 'overdue').map(({ role }) => role);
+  return overdue.length === 0 ? {} : { pinsOverdue: overdue };
 }
 
 /** @throws KeysteadError `service.port-taken` */

@@ -2,6 +2,7 @@ import { toBase64 } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import type { Permission } from '@keystead/core/lifecycle';
 import { actorOf, type OperatorClient } from '../access/index.ts';
+import { endingPinsOf, endingPinView } from '../bundles/index.ts';
 import type { Caller } from '../protocols/rest/domain.ts';
 import type { TrustDomain } from '../protocols/rest/trust.ts';
 import type { TrustBundleRow, UptakeRow } from '../store/index.ts';
@@ -9,9 +10,10 @@ import type { Rooms } from './rooms.ts';
 
 /** REST's view of trust bundles. */
 export function trustDomain(
-  { access, keyd, bundles, uptake }: Pick<Rooms, 'access' | 'keyd' | 'bundles' | 'uptake'>,
+  rooms: Pick<Rooms, 'access' | 'keyd' | 'bundles' | 'uptake' | 'clock' | 'policy'>,
   operator: (caller: Caller, permission: Permission, what: string) => Promise<OperatorClient>,
 ): TrustDomain {
+  const { access, keyd, bundles, uptake, clock } = rooms;
   return {
     async trustStatus(caller) {
       await operator(caller, 'trust.read', 'show trust bundles');
@@ -33,6 +35,7 @@ export function trustDomain(
         filterDate: filterDate?.toISOString() ?? null,
         refreshAt: refreshAt?.toISOString() ?? null,
         filterAt: filterAt?.toISOString() ?? null,
+        endingPins: endingPinsOf(content, rooms.policy, clock.now()).map(endingPinView),
         published: bundles.index(),
         uptake: uptake.byVersion(),
       };
