@@ -21,6 +21,7 @@ import { RevocationCensus } from './revocation-census.ts';
 import { type ServerKey, type ServerKeyRequest, ServerKeys } from './server-key.ts';
 import { CertificateStatus, type StatusListener } from './status.ts';
 import { EnrolmentTransactions } from './transactions.ts';
+import { requireNoneWithheld, withheldOf } from './withheld.ts';
 
 export interface AuthorityOptions extends AuthorityDeps {
   /** Where `<role>.crl` is published. */
@@ -91,7 +92,7 @@ export class Authority {
 
   /**
    * What is to be done from time to time: CRLs that are due, and signatures that never came into the records.
-   * @throws KeysteadError `crl.late`, for whoever looks after this process to hear of.
+   * @throws KeysteadError `crl.late`, `crl.withheld`, for whoever looks after this process to hear of.
    */
   async tick(): Promise<void> {
     await this.reconcile();
@@ -99,6 +100,8 @@ export class Authority {
     await this.transactions.tick();
     await this.#crls.publishDue();
     await this.#crls.requireInTime();
+    const issuers = answeringIssuers(this.#deps, this.#deps.clock.now());
+    this.#deps.store.read((records) => requireNoneWithheld(records, issuers));
   }
 
   /** See {@link Enrolment.enrol}. */
@@ -193,6 +196,11 @@ export class Authority {
   /** The last CRL that was published. */
   crl(issuer: ListedIssuer): CrlRow | undefined {
     return this.#crls.latest(issuer);
+  }
+
+  /** See {@link withheldOf}. */
+  withheld(): ReadonlyMap<ListedIssuer, number> {
+    return this.#deps.store.read(withheldOf);
   }
 
   /** See {@link CrlPublisher.octets}. */

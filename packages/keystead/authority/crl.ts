@@ -8,6 +8,7 @@ import type { Result } from '../keyd-client/index.ts';
 import type { CrlRow, Reader } from '../store/index.ts';
 import { CrlFiles } from './crl-files.ts';
 import { type AuthorityDeps, answeringIssuers } from './deps.ts';
+import { recordWithheld } from './withheld.ts';
 
 /** A CRL that is longer is fetched over HTTP: here it would be in memory as often as it is asked for. */
 const MOST_IN_A_MESSAGE = 1024 * 1024;
@@ -47,8 +48,6 @@ export class CrlPublisher {
   readonly #overdue = new Set<ListedIssuer>();
   /** Issuers for which this process has sent keyd everything once. */
   readonly #complete = new Set<ListedIssuer>();
-  /** What keyd did not list of each issuer, for it takes statements of people. */
-  readonly #withheld = new Map<ListedIssuer, number>();
   /** Lists of which it was audited that they ended without a successor. */
   readonly #missed = new Set<string>();
 
@@ -104,11 +103,6 @@ export class CrlPublisher {
   onPublished(listener: (issuer: ListedIssuer) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
-  }
-
-  /** How many revocations of this issuer keyd has left out of its last list, since they take statements of people. */
-  withheld(issuer: ListedIssuer): number {
-    return this.#withheld.get(issuer) ?? 0;
   }
 
   /** The last CRL of this issuer that lists all. */
@@ -215,7 +209,6 @@ export class CrlPublisher {
         // What was left out is sent again with the next one.
         if (withheld === 0) this.#complete.add(issuer);
         else this.#complete.delete(issuer);
-        this.#withheld.set(issuer, withheld);
         this.#overdue.delete(issuer);
       }
       return first.row;
@@ -272,6 +265,7 @@ export class CrlPublisher {
     await this.#deps.store.commit((tx) => {
       for (const { row } of staged) tx.putCrl(row);
       for (const { list } of gone) tx.dropCrl(list);
+      if (kind === 'all') recordWithheld(tx, this.#deps.audit, { issuer, number: first?.number ?? 0, withheld });
       this.#deps.audit(tx, {
         type: 'crl.published',
         actor: { kind: 'system', id: 'authority' },

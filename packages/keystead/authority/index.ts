@@ -27,3 +27,4 @@ export {
   type TransactionStart,
   type Verdict,
 } from './transactions.ts';
+export { withheldOf } from './withheld.ts';

@@ -8,6 +8,7 @@ import type { AuthorityDeps } from './deps.ts';
 import { onlineIssuer } from './issued.ts';
 import { carryOut, doneEvent, type Revocation } from './revocation.ts';
 import { boundList, caIdentities, scopeOf } from './selection.ts';
+import { withheldOf } from './withheld.ts';
 
 /** Units of a batch and certificates of a CA that one transaction changes: a few milliseconds, in which others wait. */
 const UNITS_AT_ONCE = 100;
@@ -90,6 +91,9 @@ export class RevocationRun {
       // Others have their turn between two steps.
       await new Promise((resolve) => setImmediate(resolve));
     }
+    // What keyd left out until people agreed is on its list now, though the records had it already.
+    if (row.act !== 'release' && row.statements !== '[]')
+      for (const issuer of this.#deps.store.read(withheldOf).keys()) issuers.add(issuer);
     // After a crash the steps before it are on no list yet: the publisher finds that out by itself at the start.
     await this.#revocation.publish([...issuers]);
   }

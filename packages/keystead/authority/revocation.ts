@@ -23,6 +23,7 @@ import type { AuthorityDeps } from './deps.ts';
 import { caIdentities, type Resolved, resolve, type Scope, type Selector, scopeOf } from './selection.ts';
 import type { StatusListener } from './status.ts';
 import { requireClock } from './time.ts';
+import { withheldOf } from './withheld.ts';
 
 /** What one call revokes or puts on hold. A batch and a CA are acts of their own: {@link RevocationActs}. */
 export interface RevocationOrder {
@@ -46,16 +47,18 @@ export interface Revoked {
   readonly certificates: readonly Standing[];
   /** Whether a CRL with all of them is published; when not, it is tried again until it is. */
   readonly onCrl: boolean;
+  /** How many revocations keyd leaves out of the CRLs of their issuers, these or others: {@link withheldOf}. */
+  readonly withheld: number;
 }
 
 /** Takes certificates out of service. OCSP says so from the COMMIT on, the CRL is made at once. REQ-KEY-REV-01 */
 export class Revocation {
   readonly #deps: AuthorityDeps;
-  readonly #crls: Pick<CrlPublisher, 'publish' | 'withheld'>;
+  readonly #crls: Pick<CrlPublisher, 'publish'>;
   readonly #changed: StatusListener;
 
   /** @param changed called after the COMMIT of every change of status, before the answer. */
-  constructor(deps: AuthorityDeps, crls: Pick<CrlPublisher, 'publish' | 'withheld'>, changed: StatusListener) {
+  constructor(deps: AuthorityDeps, crls: Pick<CrlPublisher, 'publish'>, changed: StatusListener) {
     this.#deps = deps;
     this.#crls = crls;
     this.#changed = changed;
@@ -80,7 +83,7 @@ export class Revocation {
         this.#requireAllowed(resolved, order);
         return this.#inTransaction(tx, order, resolved);
       });
-      return { certificates: done.standing, onCrl: await this.announce(done.changed) };
+      return { certificates: done.standing, ...(await this.#announce(done.changed)) };
     });
   }
 
@@ -91,19 +94,28 @@ export class Revocation {
 
   /** Makes changes known and publishes the CRLs of their issuers. @returns whether all of those are out. */
   async announce(changed: readonly { readonly issuer: ListedIssuer; readonly serial: Serial }[]): Promise<boolean> {
-    for (const { issuer, serial } of changed) this.#changed(issuer, serial);
-    return this.publish(changed.map(({ issuer }) => issuer));
+    return (await this.#announce(changed)).onCrl;
   }
 
   /** Publishes the CRLs of these issuers. @returns whether all of them are out. */
   async publish(issuers: readonly ListedIssuer[]): Promise<boolean> {
+    return (await this.#publish(issuers)).onCrl;
+  }
+
+  #announce(changed: readonly { readonly issuer: ListedIssuer; readonly serial: Serial }[]) {
+    for (const { issuer, serial } of changed) this.#changed(issuer, serial);
+    return this.#publish(changed.map(({ issuer }) => issuer));
+  }
+
+  async #publish(issuers: readonly ListedIssuer[]): Promise<Pick<Revoked, 'onCrl' | 'withheld'>> {
     const here = [...new Set(issuers)].filter(
       (issuer) => (this.#deps.elsewhere as ReadonlySet<string> | undefined)?.has(issuer) !== true,
     );
     const made = await Promise.allSettled(here.map((issuer) => this.#crls.publish(issuer)));
-    return (
-      made.every(({ status }) => status === 'fulfilled') && here.every((issuer) => this.#crls.withheld(issuer) === 0)
-    );
+    if (!made.every(({ status }) => status === 'fulfilled')) return { onCrl: false, withheld: 0 };
+    const left = this.#deps.store.read(withheldOf);
+    const withheld = here.reduce((sum, issuer) => sum + (left.get(issuer) ?? 0), 0);
+    return { onCrl: withheld === 0, withheld };
   }
 
   #requireAllowed({ selector, reason }: Resolved, { act = 'revoke', actor }: RevocationOrder): void {

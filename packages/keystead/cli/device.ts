@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { GIVEN_REASONS, REASON_RULES } from '@keystead/core/lifecycle';
 import { Command } from 'commander';
-
+import { crlText, type RevokedAnswer } from './on-crl.ts';
 import { asOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 
 interface DeviceView {
@@ -49,10 +49,9 @@ export function deviceCommand(): Command {
     'pki',
   ).action(async (id: string, options: OperatorOptions & { reason: string }) => {
     const body = { deviceId: id, reason: options.reason };
-    const answer = await asOperator(options, (client) =>
-      client.post<{ revoked: string[] }>('/api/v1/revocations', body),
-    );
-    print(options, answer, `${id}: ${answer.revoked.length} certificates revoked (${options.reason})`);
+    const answer = await asOperator(options, (client) => client.post<RevokedAnswer>('/api/v1/revocations', body));
+    const crl = answer.onCrl ? '' : `; ${crlText(answer)}`;
+    print(options, answer, `${id}: ${answer.revoked.length} certificates revoked (${options.reason})${crl}`);
   });
 
   operatorOptions(

@@ -26,6 +26,7 @@ import { systemClock } from '../clock/system.ts';
 import { Layout } from '../files/layout.ts';
 import type { KeyEventView, KeyView } from '../inventory/index.ts';
 import { duration } from './duration.ts';
+import { crlText, type RevokedAnswer, withheldTexts } from './on-crl.ts';
 import { asSigningOperator, type OperatorOptions, operatorOptions, table } from './operator.ts';
 import { requireTrue, type ShownCertificate } from './revocation-check.ts';
 import { elsewhereOptions, type SignWithOptions, signWithOptions } from './statement-signer.ts';
@@ -123,14 +124,13 @@ function orderCommand(): Command {
 }
 
 async function revokeNow(client: RestClient, body: object, census: Shown, options: RevokeOptions): Promise<void> {
-  const answer = await client.post<ActAnswer | { revoked: string[]; onCrl: boolean }>('/api/v1/revocations', body);
+  const answer = await client.post<ActAnswer | RevokedAnswer>('/api/v1/revocations', body);
   if ('revoked' in answer) {
-    const crl = answer.onCrl ? 'its CRL is out' : 'the CRL follows as soon as keyd is back';
     const what = census.act === 'hold' ? 'on hold' : `revoked (${census.reason})`;
     print(
       options,
       answer,
-      `${nameOf(census)}: ${answer.revoked.length} ${certificates(answer.revoked.length)} ${what}; ${crl}`,
+      `${nameOf(census)}: ${answer.revoked.length} ${certificates(answer.revoked.length)} ${what}; ${crlText(answer)}`,
     );
     return;
   }
@@ -142,7 +142,9 @@ function requestsCommand(): Command {
   return operatorOptions(new Command('requests'), 'auditor')
     .description('the requests that wait for others, and the acts that are being carried out')
     .action(async (options: OperatorOptions) => {
-      const { requests } = await asSigningOperator(options, (client) => client.get<{ requests: ActView[] }>(REQUESTS));
+      const { requests, withheld } = await asSigningOperator(options, (client) =>
+        client.get<{ requests: ActView[]; withheld: Record<string, number> }>(REQUESTS),
+      );
       const rows = requests.map((one) => [
         one.id,
         one.state,
@@ -153,7 +155,8 @@ function requestsCommand(): Command {
         one.expiresAt ?? '',
       ]);
       const head = ['request', 'state', 'act', 'of', 'reason', 'approvals', 'until'];
-      print(options, requests, rows.length === 0 ? 'no request waits' : table([head, ...rows]));
+      const text = rows.length === 0 ? 'no request waits' : table([head, ...rows]);
+      print(options, requests, [text, ...withheldTexts(withheld)].join('\n'));
     });
 }
 

@@ -64,7 +64,8 @@ export function revocationDomain(
         return answer(await revocations.begin(order));
       }
       const done = await authority.revoke({ ...order, selector, act });
-      return { revoked: done.certificates.map((one) => one.serial), reason, act, onCrl: done.onCrl };
+      const { onCrl, withheld } = done;
+      return { revoked: done.certificates.map((one) => one.serial), reason, act, onCrl, withheld };
     },
     async revokeOwn(caller, { serial, reason }) {
       const asked = { requestId: caller.requestId, what: 'revoke own certificate' };
@@ -94,7 +95,7 @@ export function revocationDomain(
     },
     async revocationRequests(caller) {
       await operator(caller, 'revocation.read', 'list revocation requests');
-      return { requests: revocations.open() };
+      return { requests: revocations.open(), withheld: Object.fromEntries(authority.withheld()) };
     },
     async revocationRequest(caller, id) {
       await operator(caller, 'revocation.read', 'show revocation request');

@@ -56,6 +56,12 @@ export const REVOCATION_ERRORS = {
     rule: 'every CRL is published before the one before it ends',
     remedy: 'see why keyd or the store refuses; when that is mended the lists are published within a minute',
   },
+  'crl.withheld': {
+    kind: 'forbidden',
+    rule: 'without statements of people keyd lists no more certificates than revocation.alone of the policy says, and leaves the others out of its CRLs',
+    remedy:
+      'OCSP calls them revoked; they are sent again with each CRL and listed as time passes, or now with the whole batch: keystead revoke --batch TICKET --propose',
+  },
   'crl.no-root-signer': {
     kind: 'unavailable',
     rule: 'the indirect CRL of the root is signed by a key that a ceremony has certified for it, while that certificate lasts',

@@ -69,7 +69,6 @@ export function actsOver(store: Store, changed: () => void = () => {}): { acts: 
     issuers: [],
   };
   const crls = {
-    withheld: () => 0,
     publish: async (issuer: IssuerId): Promise<CrlRow> => {
       published.push(issuer);
       return {

@@ -24,7 +24,9 @@ import {
   readOcspResponse,
   readRevocationList,
 } from '@keystead/core/x509';
+import { withheldOf } from '../../authority/index.ts';
 import type { Layout } from '../../files/layout.ts';
+import { readOnly } from '../../store/index.ts';
 import { type Check, type CheckContext, failed, passed, weak } from '../check.ts';
 import { crossCertificates, type Trusted, trustedIssuers, trustedRoots } from '../trusted.ts';
 
@@ -169,4 +171,20 @@ const agreement: Check = {
   },
 };
 
-export const REVOCATION_CHECKS: readonly Check[] = [crls, rootCrl, unknownSerial, agreement];
+/** REQ-KEY-REV-01, REQ-KEY-SOD-02: what stands revoked in the records, keyd lists. */
+const withheld: Check = {
+  id: 'revocation.withheld',
+  requirements: ['REQ-KEY-REV-01', 'REQ-KEY-SOD-02'],
+  text: 'keyd leaves out of the CRLs nothing that the records say is revoked, for want of statements of people',
+  async run({ layout, clock }) {
+    const now = clock.now().getTime();
+    const left = readOnly(layout.database, (records) =>
+      [...withheldOf(records)].filter(([issuer]) => records.crlLists(issuer).some((row) => row.nextUpdate > now)),
+    );
+    if (left.length === 0) return passed('none is left out');
+    const told = left.map(([issuer, count]) => `${issuer}: ${count}`).join(', ');
+    return failed(`${told}; revocation.alone of the policy is used up: keystead revoke --batch TICKET --propose`);
+  },
+};
+
+export const REVOCATION_CHECKS: readonly Check[] = [crls, rootCrl, unknownSerial, agreement, withheld];
