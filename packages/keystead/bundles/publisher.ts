@@ -256,7 +256,8 @@ export class BundlePublisher {
     const now = clock.now().getTime();
     return store.read(({ trustBundles }) => {
       const inForce = trustBundles.inForce(now, most);
-      const firsts = inForce.length < most ? [] : trustBundles.firstsInForce(now);
+      // Also while there are not so many yet: once they are, a first that had ended and gone would be missing.
+      const firsts = trustBundles.firstsInForce(now);
       return { inForce, changes: new Set([...trustBundles.signerChanges(), ...firsts]), last: trustBundles.last() };
     });
   }

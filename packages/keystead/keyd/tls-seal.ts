@@ -7,6 +7,12 @@ import type { MasterKeys } from './master-keys.ts';
 
 const LABEL = Buffer.from('keystead serve tls seal 1', 'latin1');
 const SEAL_BYTES = 32;
+/** How a token refuses that has no masters, or takes none: it served CAs well before there were any to make. */
+const UNFIT: ReadonlySet<string> = new Set([
+  'keystore.mechanism-unsupported',
+  'keystore.template-refused',
+  'keystore.token-write-protected',
+]);
 
 /**
  * The keys that seal serve's TLS keys where serve keeps them: one for each, derived (SP 800-108r1) from a master that
@@ -43,8 +49,14 @@ export class TlsSeal {
     const id = masterId(master);
     // To open nothing no master is made.
     if (sealed !== undefined && !isIn(deriving, id)) throw new KeysteadError('tls-key.seal-lost', { field: id });
-    await masters.require(deriving, id, "seals serve's TLS keys", now);
-    return { key: await deriving.deriver(id).derive(LABEL, Buffer.from(spkiSha256, 'hex'), SEAL_BYTES), master };
+    try {
+      await masters.require(deriving, id, "seals serve's TLS keys", now);
+      return { key: await deriving.deriver(id).derive(LABEL, Buffer.from(spkiSha256, 'hex'), SEAL_BYTES), master };
+    } catch (error) {
+      if (!(error instanceof KeysteadError) || !UNFIT.has(error.code)) throw error;
+      const seen = `${error.code}: ${error.seen ?? id}`;
+      throw new KeysteadError('tls-key.keystore-unfit', { field: 'keystore', seen, cause: error });
+    }
   }
 
   /** The first one, or where that was lost the one after it: none is made again under its name. */

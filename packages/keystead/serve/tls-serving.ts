@@ -119,7 +119,7 @@ export class TlsServing {
       const { kept, log } = this.#deps;
       const next = preparedIn(kept.list(), spki);
       const old = this.#current();
-      const stopped = old === undefined ? undefined : await this.#problemOf(old);
+      const stopped = old === undefined ? undefined : ((await this.#problemOf(old)) ?? (await this.#openProblem(old)));
       const allowed = (records: Reader): void => {
         // Who cannot go on with the old key has nothing to wait for.
         if (old === undefined || stopped !== undefined) return;
@@ -220,6 +220,17 @@ export class TlsServing {
     const { originatorEnd } = usagePeriods(cryptoperiodOf(policy, 'tls-server'), row.activatedAt ?? row.generatedAt);
     if (originatorEnd === null || this.#now().getTime() < originatorEnd) return undefined;
     return new KeysteadError('tls-key.period-ended', { field: one.spkiSha256, seen: `ended ${iso(originatorEnd)}` });
+  }
+
+  /** Why a key cannot be shown that may be; undefined where it can. @throws KeysteadError what waiting may help against. */
+  async #openProblem(one: KeptTlsKey): Promise<KeysteadError | undefined> {
+    try {
+      (await this.#deps.kept.open(one)).wipe();
+      return undefined;
+    } catch (error) {
+      if (error instanceof KeysteadError && isProblem(error)) return error;
+      throw error;
+    }
   }
 
   /** As keyd has it too, which gives no seal then. */

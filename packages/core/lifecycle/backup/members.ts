@@ -2,7 +2,8 @@ import { KeysteadError } from '../../errors/index.ts';
 
 /**
  * What a backup may hold, and nothing else: the directories of public files, and of all others each file by name. What
- * somebody adds elsewhere is out until somebody decides otherwise. No private key is among them, sealed or not.
+ * somebody adds elsewhere is out until somebody decides otherwise. No private key is among them, sealed or not, but serve's
+ * own TLS keys: the records hold them sealed by a master of keyd's keystore, which is in none (docs/decisions/0064).
  * REQ-KEY-BAK-01
  */
 const MAY_HOLD: readonly RegExp[] = [

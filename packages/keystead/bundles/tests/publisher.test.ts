@@ -262,3 +262,24 @@ test('TEST-KEY-16 of more bundles in force than are kept, the first with each co
   pass(31 * 86_400);
   assert.equal(publisher.standingNow(refreshed.version), undefined, 'nobody goes by it any more');
 });
+
+test('TEST-KEY-16 the first with a content stays also when it is over before more bundles are in force than are kept', async () => {
+  const content = await bed.content();
+  const firmware = content.firmware.map((one) => ({ ...one, minimumSecurityCounter: 10 }));
+  publisher = await open();
+  const change = (publisher.last()?.change ?? 0) + 1;
+  await publisher.publish(await bed.approved(await bed.order(change, { ...content, firmware })), asked);
+  const first = publisher.last() ?? assert.fail();
+  for (let half = 0; half < 2; half += 1) {
+    pass((first.expiresAt - first.issuedAt) / 2000 + 1);
+    await publisher.tick();
+  }
+  assert.ok(first.expiresAt < bed.keyd.clock.now().getTime(), 'it is over');
+  publisher = await open(undefined, 1);
+  pass(3700);
+  await publisher.tick();
+  const before = (publisher.last()?.version ?? 0) - 1;
+  assert.ok(before > first.version);
+  assert.equal((await served(`/trust/bundles/${before}`)).statusCode, 404, 'in force, and not kept');
+  assert.equal(publisher.standingNow(before)?.content.firmware[0]?.minimumSecurityCounter, 10);
+});

@@ -12,6 +12,7 @@ import { appendAudit } from '../../audit/index.ts';
 import { DomainBed } from '../../authority/tests/bed.ts';
 import { orderOf, signedBy } from '../../keyd/tests/release.ts';
 import type { TlsIdentity } from '../../protocols/http/server.ts';
+import type { PublishedBundles } from '../../rotation/index.ts';
 import { KeptTlsKeys } from '../kept-tls-keys.ts';
 import { ServedHierarchy } from '../served-hierarchy.ts';
 import { TlsServing } from '../tls-serving.ts';
@@ -24,6 +25,8 @@ let bed: DomainBed;
 let kept: KeptTlsKeys;
 let policy: Policy;
 let tls: TlsServing;
+/** The newest trust bundle, if there is one. */
+let newest: ReturnType<PublishedBundles['latest']>;
 /** What those who connect are shown. */
 let identity: TlsIdentity;
 
@@ -41,7 +44,7 @@ async function restart(host = 'localhost'): Promise<void> {
   tls = new TlsServing({
     ...{ authority: bed.authority, store: bed.store, clock, log, kept },
     hierarchy: new ServedHierarchy(await client.trust(), clock),
-    bundles: { version: () => undefined, latest: () => undefined },
+    bundles: { version: () => undefined, latest: () => newest },
     get policy() {
       return policy;
     },
@@ -152,6 +155,24 @@ test('TEST-KEY-16 a prepared key that was reported compromised is not put in the
   await tls.prepare('backup', true, BY);
   assert.notEqual(keyOf('backup'), backup);
   assert.equal(bed.store.read((records) => records.keyBySpki(backup))?.state, 'destroyed');
+});
+
+test('TEST-KEY-16 the backup of a pinned key whose record is damaged takes its place without a campaign, for which devices that refuse this server cannot move', async () => {
+  const [current, backup] = [keyOf('current'), keyOf('backup')];
+  const keys = [current, backup].map((spkiSha256) => ({ spkiSha256, from: 0, until: 2 ** 40 }));
+  const pins = [{ role: 'serve', keys: keys.map((key, at) => ({ ...key, use: at === 0 ? 'current' : 'backup' })) }];
+  newest = { content: { pins }, sha256: '' } as unknown as typeof newest;
+  const waits = { code: 'tls-key.not-announced' };
+  await assert.rejects(tls.use(backup, BY), waits, 'while the current one opens');
+  const damaged = kept.list().map((one) => (one.spkiSha256 === current ? { ...one, sealed: 'AAAA' } : one));
+  await bed.store.commit((tx) => tx.setMeta('serve.tls-keys', JSON.stringify(damaged)));
+  await restart();
+  assert.equal(tls.problem?.code, 'tls-key.unreadable');
+  await tls.use(backup, BY);
+  assert.equal(shown().spkiSha256, backup);
+  assert.equal(tls.problem, undefined);
+  assert.equal(bed.store.read((records) => records.keyBySpki(current))?.state, 'destroyed');
+  newest = undefined;
 });
 
 test('TEST-KEY-13 keyd makes no seal for nothing: who would open what was never sealed is told that there is no master, and one that was lost is not made again', async () => {
