@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   copyFileSync,
   cpSync,
@@ -13,24 +13,20 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { randomBytes } from '@keystead/core/crypto';
 import { Layout } from 'keystead/files/layout.ts';
 import { custodianKeyPath } from 'keystead/start/operators.ts';
 import { verifyHistory } from 'keystead/verify/history.ts';
 import { Rig } from '../faults/rig.ts';
 import { keystead, type Outcome, run } from '../interop/foreign.ts';
-
-/** The program itself, not its launcher: what is killed here is what does the work. */
-const MAIN = fileURLToPath(new URL('../../packages/keystead/cli/main.ts', import.meta.url));
-const PROGRAM = ['--disable-warning=ExperimentalWarning', MAIN];
+import { Custodians, PROGRAM } from './custodians.ts';
 
 let rig: Rig;
 let folder: string;
 let root: string;
+let people: Custodians;
 /** A second place, as if on another machine. */
 let elsewhere: string;
 before(async () => {
@@ -38,6 +34,7 @@ before(async () => {
   folder = rig.folder;
   root = join(folder, 'root.pem');
   copyFileSync(join(rig.layout.trust, 'root.pem'), root);
+  people = new Custodians(rig, root);
   elsewhere = mkdtempSync(join(tmpdir(), 'keystead-restored-'));
 });
 after(async () => {
@@ -53,62 +50,6 @@ const create = (out: string, ...more: string[]): Promise<Outcome> =>
 /** Resolves when the work has begun: its unfinished file or directory is there. */
 async function whenThere(name: RegExp): Promise<void> {
   for (let tries = 0; tries < 20_000 && !readdirSync(folder).some((one) => name.test(one)); tries += 1) await pause(1);
-}
-
-/** What a custodian does on a machine of their own. */
-async function openShare(file: string, who: string, ...more: string[]): Promise<Outcome> {
-  const key = custodianKeyPath(rig.layout, who);
-  const passphrase = readFileSync(rig.layout.passphrase('operators'));
-  const args = ['backup', 'open-share', file, '--as', who, '--key', key, '--root', root, '--passphrase-fd', '0'];
-  return keystead([...args, ...more], { input: passphrase });
-}
-
-/** Signs that keyd opens after a restore, as people of the demonstration do. */
-async function signRestore(order: string, who: string, out: string, ...more: string[]): Promise<Outcome> {
-  const input = readFileSync(rig.layout.passphrase('operators'));
-  const args = ['sign-restore', order, '--data', rig.layout.data, '--as', who, '--passphrase-fd', '0', '--out', out];
-  return keystead(['backup', ...args, ...more], { input });
-}
-
-/** A command that shows a session and waits for responses. */
-class Session {
-  readonly child: ChildProcess;
-  readonly lines: Record<string, unknown>[] = [];
-  readonly ended: Promise<number | null>;
-  readonly #shares: string;
-  #tell: () => void = () => {};
-
-  constructor(args: readonly string[], shares: string) {
-    this.#shares = shares;
-    const all = [...PROGRAM, 'backup', ...args, '--shares', shares, '--root', root, '--json', '--wait', '30'];
-    this.child = spawn(process.execPath, all, { stdio: ['ignore', 'pipe', 'inherit'] });
-    this.ended = new Promise((resolve) => this.child.on('exit', (code) => resolve(code)));
-    if (this.child.stdout !== null) {
-      createInterface({ input: this.child.stdout }).on('line', (line) => {
-        this.lines.push(JSON.parse(line));
-        this.#tell();
-      });
-    }
-    void this.ended.then(() => this.#tell());
-  }
-
-  async recipient(): Promise<string> {
-    while (this.lines.length === 0 && this.child.exitCode === null) {
-      await new Promise<void>((resolve) => {
-        this.#tell = resolve;
-      });
-    }
-    const [{ session } = {}] = this.lines as { session?: { recipient: string } }[];
-    return session?.recipient ?? '';
-  }
-
-  async answer(file: string, ...custodians: string[]): Promise<void> {
-    const to = await this.recipient();
-    for (const who of custodians) {
-      const answered = await openShare(file, who, '--to', to, '--out', join(this.#shares, `${who}.response`));
-      assert.equal(answered.status, 0, answered.stderr);
-    }
-  }
 }
 
 const entriesOf = (rig_: Rig): { type: string; actor: { id: string }; detail: Record<string, unknown> }[] =>
@@ -151,8 +92,14 @@ test('TEST-KEY-21 a backup made under load is restored by two of three on anothe
   const verified = await backup('verify', file, '--root', root);
   assert.equal(verified.status, 0, verified.stderr);
   assert.match(verified.stdout, /2 of 3: custodian, custodian-2, custodian-3/);
-  assert.equal((await openShare(file, 'custodian-2', '--check')).status, 0);
-  const other = await openShare(file, 'custodian', '--key', custodianKeyPath(rig.layout, 'custodian-2'), '--check');
+  assert.equal((await people.openShare(file, 'custodian-2', '--check')).status, 0);
+  const other = await people.openShare(
+    file,
+    'custodian',
+    '--key',
+    custodianKeyPath(rig.layout, 'custodian-2'),
+    '--check',
+  );
   assert.match(other.stderr, /\[backup\.key-differs\]/);
   const slip = path('slip');
   assert.equal((await backup('show', file, '--root', root, '--slip', slip)).status, 0);
@@ -165,12 +112,12 @@ test('TEST-KEY-21 a backup made under load is restored by two of three on anothe
   const shares = join(elsewhere, 'responses');
   mkdirSync(shares);
   const log = ['--log', rig.layout.log];
-  const session = new Session(['restore', file, '--to', to, '--master-out', master, ...log], shares);
+  const session = people.session(['restore', file, '--to', to, '--master-out', master, ...log], shares);
   writeFileSync(join(shares, 'a-note.txt'), 'not a response');
   await session.recipient();
   const order = `${shares}.order.json`;
   const statement = (who: string): string => join(shares, `${who}.statement`);
-  assert.equal((await signRestore(order, 'pki', statement('pki'))).status, 0);
+  assert.equal((await people.signRestore(order, 'pki', statement('pki'))).status, 0);
   await session.answer(slip, 'custodian-3', 'custodian');
   assert.equal(await session.ended, 0, JSON.stringify(session.lines));
   const { quorum } = session.lines.at(-1) as { quorum: { needed: number; missing: { code: string } } };
@@ -191,7 +138,7 @@ test('TEST-KEY-21 a backup made under load is restored by two of three on anothe
   // One asks and nobody has agreed yet: what is brought too early is told so.
   const early = await backup('admit', statement('pki'), '--data', to);
   assert.match(early.stderr, /0 of 1 approvals, besides pki who asks.*\[restore-order\.too-few\]/s);
-  const agreed = await signRestore(order, 'custodian-2', statement('custodian-2'));
+  const agreed = await people.signRestore(order, 'custodian-2', statement('custodian-2'));
   assert.match(agreed.stdout, /A RESTORE.*custodian-2 agrees/s);
   const admitted = await backup('admit', statement('custodian-2'), statement('pki'), '--data', to);
   assert.equal(admitted.status, 0, admitted.stderr);
@@ -216,7 +163,7 @@ test('TEST-KEY-21 a backup made under load is restored by two of three on anothe
   const second = await keystead(['backup', 'create', '--data', to, '--out', again]);
   assert.equal(second.status, 0, second.stderr);
   const responses = join(elsewhere, 'drill');
-  const drill = new Session(['drill', again, '--data', to, '--scratch', elsewhere], responses);
+  const drill = people.session(['drill', again, '--data', to, '--scratch', elsewhere], responses);
   await drill.answer(again, 'custodian', 'custodian-2');
   assert.equal(await drill.ended, 0, JSON.stringify(drill.lines));
   const few = await keystead([
@@ -282,7 +229,7 @@ test('kill -9 in the middle of a restore leaves a whole one or none', async () =
   for (let n = 0; n < 2; n += 1) {
     const to = path(`restored-${n}`);
     const shares = path(`shares-${n}`);
-    const session = new Session(['restore', file, '--to', to, '--accept-loss'], shares);
+    const session = people.session(['restore', file, '--to', to, '--accept-loss'], shares);
     await session.answer(file, 'custodian', 'custodian-2');
     await Promise.race([session.ended, whenThere(new RegExp(`^\\.restored-${n}\\..*\\.restoring$`))]);
     await pause(n * 60 + Number(randomBytes(1)[0]) / 8);
@@ -328,7 +275,7 @@ test('a full disk is told as such, and nothing of what did not fit is left', asy
   const [line = ''] = readFileSync(path('session.json'), 'utf8').split('\n');
   for (const who of ['custodian', 'custodian-2']) {
     const to = JSON.parse(line).session.recipient;
-    assert.equal((await openShare(file, who, '--to', to, '--out', join(shares, who))).status, 0);
+    assert.equal((await people.openShare(file, who, '--to', to, '--out', join(shares, who))).status, 0);
   }
   const { status, stderr } = await restoring;
   assert.equal(status, 4, stderr);

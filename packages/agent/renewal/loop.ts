@@ -101,6 +101,8 @@ export class RenewalLoop {
   #suspect = false;
   /** The wait under way goes by the life that is left. */
   #isLong = false;
+  /** How a credential came into force that was not counted yet: nobody was told of it. */
+  #untold: 'enrolled' | 'renewed' | 'recovered' | undefined;
   /** What a server has suggested, and for which credential. */
   #suggested: { readonly keyId: string; readonly window: RenewalWindow | undefined } | undefined;
 
@@ -194,6 +196,7 @@ export class RenewalLoop {
     const need = (await this.#issuerGone()) ?? this.#need();
     this.#tried = need.need;
     this.#retireExpiredPrevious();
+    if (need.need === 'none' && this.#untold !== undefined) return this.#settle();
     // A suspicion that came while the CRLs were asked may know more than they did.
     if (need.need === 'none') return this.#suspect && issuerRevoked !== undefined ? 0 : this.#secondsUntil(need.until);
     if (need.need === 'people') {
@@ -211,11 +214,19 @@ export class RenewalLoop {
     const had = state.credential('current');
     this.#suspect = false;
     state.promote(need.need === 'renew' ? 'renewed' : 'fresh');
-    await this.#options.settled?.();
-    const now = state.identity('current');
-    const { serial, notAfter } = readCertificate(now.certificate);
-    const type = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
-    this.#tell({ type, serial, notAfter });
+    this.#untold = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
+    // No server is asked any more: what fails from here on is tried again soon.
+    this.#tried = 'none';
+    return this.#settle();
+  }
+
+  /** Has the new credential counted, and tells of it: servers and tunnels wait to hear. */
+  async #settle(): Promise<number> {
+    const { state, settled } = this.#options;
+    await settled?.();
+    const { serial, notAfter } = readCertificate(state.identity('current').certificate);
+    if (this.#untold !== undefined) this.#tell({ type: this.#untold, serial, notAfter });
+    this.#untold = undefined;
     const next = this.#need();
     return next.need === 'none' ? this.#secondsUntil(next.until) : this.#waits.firstSeconds;
   }

@@ -4,6 +4,7 @@ import { bringStatements, type RestoreRequest, readRequest } from '../backup/ind
 import { systemClock } from '../clock/system.ts';
 import { durableWrite } from '../files/durable.ts';
 import { Layout } from '../files/layout.ts';
+import { readPresence } from '../keyd/presence.ts';
 import { duration } from './duration.ts';
 import { type OfflineSignerOptions, offlineSigner } from './offline-signer.ts';
 import { statementLines } from './responses.ts';
@@ -61,7 +62,7 @@ function signRestore(): Command {
 
 function admit(): Command {
   return new Command('admit')
-    .description('bring the statements to a restored keyd that does not run: it verifies them when it starts')
+    .description('bring the statements to a restored keyd: it verifies them when it starts')
     .argument('<statement...>', 'the files that keystead backup sign-restore wrote')
     .requiredOption('--data <dir>', 'the data directory that was restored')
     .option('--json', 'machine-readable output')
@@ -70,10 +71,12 @@ function admit(): Command {
       const layout = new Layout(data);
       const { order, proposer, approvers } = bringStatements(layout, paths.flatMap(statementLines), systemClock);
       const { restore, backupId } = order;
+      // One that was started to see what it waits for looks at no statements until it starts again.
+      const keydRuns = readPresence(layout) !== undefined;
       process.stdout.write(
         json === true
-          ? `${JSON.stringify({ restore, backupId, proposer, approvers })}\n`
-          : `${proposer} asked and ${approvers.join(', ')} agreed to the restore of backup ${backupId}; keyd verifies it when it starts\n  next:  start keyd and serve\n`,
+          ? `${JSON.stringify({ restore, backupId, proposer, approvers, keydRuns })}\n`
+          : `${proposer} asked and ${approvers.join(', ')} agreed to the restore of backup ${backupId}; keyd verifies it when it starts\n  next:  ${keydRuns ? 'KEYD RUNS, and is closed until it starts again: stop it, start it, then start serve' : 'start keyd and serve'}\n`,
       );
     });
 }

@@ -8,6 +8,8 @@ import type { ShareSession } from '../backup/index.ts';
 const EVERY_MS = 200;
 /** An armored response has about a kilobyte; what is larger is none. */
 const MOST_BYTES = 64 * 1024;
+/** What is not written to its end yet has a hidden name: taken by that, it would be refused as a second one by its own. */
+const UNFINISHED = /^\./;
 /** Statements about the restore lie in the same directory: they are no responses. */
 const STATEMENT = /\.statement$/;
 const WHOLE = /-----END AGE ENCRYPTED FILE-----\s*$/;
@@ -22,7 +24,7 @@ export interface ResponseListener {
  * it has changed; a file whose end is not there yet is being copied and waited for.
  */
 export async function collectResponses(
-  session: ShareSession,
+  session: Pick<ShareSession, 'missing' | 'accept'>,
   dir: string,
   waitMs: number,
   tell: ResponseListener,
@@ -30,7 +32,7 @@ export async function collectResponses(
   const tried = new Map<string, string>();
   for (let waited = 0; session.missing > 0 && waited <= waitMs; waited += EVERY_MS) {
     for (const name of readdirSync(dir).sort()) {
-      if (STATEMENT.test(name)) continue;
+      if (STATEMENT.test(name) || UNFINISHED.test(name)) continue;
       const text = readResponse(join(dir, name));
       if (text === undefined || tried.get(name) === text || session.missing === 0) continue;
       tried.set(name, text);

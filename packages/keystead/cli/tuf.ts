@@ -149,8 +149,9 @@ function publishCommand(): Command {
           publish(repository, { ...more, online, now: systemClock.now() });
         const told = (done: Versions): void =>
           void process.stdout.write(options.json === true ? `${JSON.stringify(done)}\n` : `${versionsText(done)}\n`);
-        told(await once(fresh));
-        if (watch === true) await keepFresh(once, watchOf(told));
+        const published = await once(fresh);
+        told(published);
+        if (watch === true) await keepFresh(once, watchOf(told), published);
       };
       if (keyd !== undefined) return asOperator(options, (client) => run(keydRoles(client, keyd)));
       const { passphraseFd, snapshotFor, timestampFor } = options;

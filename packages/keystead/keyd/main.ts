@@ -167,7 +167,7 @@ function logRestore(log: Logger, { state, policy }: KeydContext): void {
   const { backupId, restore, time: since, refused } = pending;
   log.error(
     { backupId, restore, since, quorum: policy.quorums.restore, lastRefusal: refused.at(-1) },
-    'RESTORE PENDING: keyd signs nothing until statements of this quorum are brought: keystead backup sign-restore, keystead backup admit',
+    'RESTORE PENDING: keyd signs nothing until statements of this quorum are brought: keystead backup sign-restore, keystead backup admit; then start keyd again, and serve',
   );
 }
 

@@ -111,7 +111,7 @@ export const BACKUP_ERRORS = {
     kind: 'conflict',
     rule: 'a keyd that came out of a backup does nothing until the quorum of that backup has agreed to this restore',
     remedy:
-      'have it signed with keystead backup sign-restore, bring the statements with keystead backup admit, and start again (docs/backup.md)',
+      'have it signed with keystead backup sign-restore, bring the statements with keystead backup admit, and start keyd again, then serve (docs/backup.md)',
   },
   'restore.not-pending': { kind: 'conflict', rule: 'a quorum agrees to a restore that is pending, and once' },
   'restore-order.malformed': {

@@ -193,6 +193,33 @@ test('MCUboot: TLVs of encryption and of others behind the image are refused', a
   }
 });
 
+test('MCUboot: an image that ends in a digest twice is refused, and belongs to no signed part: of one there are as many images as keyd knows', async () => {
+  const { subject } = await MCUBOOT.read(imageOf(await prepared()));
+  const digest = (type: number, name: string) => {
+    const value = createHash(name).update(subject).digest();
+    return Buffer.concat([Buffer.from([type, 0, value.length, 0]), value]);
+  };
+  const digests = [digest(0x10, 'sha256'), digest(0x11, 'sha384')];
+  const ends = fc.array(fc.constantFrom(...digests), { minLength: 1, maxLength: 4 });
+  await fc.assert(
+    fc.asyncProperty(ends, async (tlvs) => {
+      const info = Buffer.from([0x07, 0x69, 0, 0]);
+      const image = Buffer.concat([subject, info, ...tlvs]);
+      image.writeUInt16LE(image.length - subject.length, subject.length + 2);
+      const isOnce = new Set(tlvs).size === tlvs.length;
+      if (isOnce) assert.deepEqual((await MCUBOOT.read(imageOf(image))).subject, subject);
+      else {
+        const twice = refused('firmware.malformed', /^TLVs$/, /^a digest twice$/);
+        await assert.rejects(MCUBOOT.read(imageOf(image)), twice);
+        await assert.rejects(wholeOf(MCUBOOT.assemble(imageOf(image), subject, [key.made(MCUBOOT, subject)])), twice);
+      }
+      const sha256 = createHash('sha256').update(image).digest('hex');
+      assert.equal(MCUBOOT.isOfImage?.(subject, { sha256, bytes: image.length }), isOnce);
+    }),
+    { numRuns: 100 },
+  );
+});
+
 test('MCUboot: a key that no bootloader knows is refused', async () => {
   const { subject } = await MCUBOOT.read(imageOf(await prepared()));
   assert.throws(() => MCUBOOT.compose(subject, rsa.terms), refused('firmware.key-unsuitable', /signer/, /RSA-2048/));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -15,7 +15,9 @@ after(() => rmSync(dir, { recursive: true, force: true }));
 
 /** `keystead`, which must end with this code and say this. */
 function refused(args: readonly string[], code: number, says: RegExp): void {
-  const { status, stderr } = spawnSync(process.execPath, [BIN, ...args], { encoding: 'utf8', input: '' });
+  // One that takes the words after all may ask at the terminal, and would be waited for.
+  const ends = { timeout: 60_000, killSignal: 'SIGKILL' } as const;
+  const { status, stderr } = spawnSync(process.execPath, [BIN, ...args], { encoding: 'utf8', input: '', ...ends });
   assert.match(stderr, says);
   assert.equal(status, code, stderr);
 }
@@ -31,6 +33,18 @@ test('words of a command line that do not fit are told by the command that finds
   refused(request(image, '--token-fd', '0'), 2, /--token-fd takes --url and --anchor/);
   const resume = ['sign', 'key', 'resume', 'pump-1', '--signature', 'RSASSA-PSS-SHA256', '--reason', 'r', '--out', out];
   refused(resume, 2, /--signature goes with --used/);
+});
+
+test('a watch is for keyd alone, which holds its key while nobody is there: with a key of the command it is refused before anything is opened', () => {
+  const repository = join(dir, 'repository');
+  mkdirSync(repository);
+  const publish = ['tuf', 'publish', repository, '--watch'];
+  const own = ['--online-key', join(dir, 'absent')];
+  refused([...publish, ...own], 2, /^error: --watch is for --keyd\.$/m);
+  const signers = /^error: Who signs is --keyd or --online-key, one of them\.$/m;
+  refused(publish, 2, signers);
+  refused([...publish, ...own, '--keyd', 'pump'], 2, signers);
+  assert.deepEqual(readdirSync(repository), []);
 });
 
 test('a file descriptor that is not open is told by its option and number', () => {

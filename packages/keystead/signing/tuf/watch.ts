@@ -18,23 +18,29 @@ export interface Watch {
  * Renews a repository before what it says ends, at half of the time that is left, until the watch ends. What fails is told
  * and tried again: a service that is away for a while is no reason to let clients down. Where nothing new comes, because
  * this clock is ahead of the one that signs, each wait is longer than the one before.
+ * @param published what there is when the watch begins: while nothing has come yet, waits go by how long that is good for.
  * @throws what `renew` throws and is no KeysteadError.
  */
-export async function keepFresh(renew: () => Promise<Versions>, watch: Watch): Promise<void> {
+export async function keepFresh(
+  renew: () => Promise<Versions>,
+  watch: Watch,
+  published?: Pick<Versions, 'timestampUntil'>,
+): Promise<void> {
   const again = new GrowingWait();
+  const now = (): number => watch.clock.now().getTime();
+  const goodFor = ({ timestampUntil }: Pick<Versions, 'timestampUntil'>): number => Date.parse(timestampUntil) - now();
   let last: number | undefined;
-  let good: number | undefined;
+  let good = published && goodFor(published);
   while (!watch.ended()) {
-    const now = (): number => watch.clock.now().getTime();
     let wait: number;
     try {
       const versions = await renew();
       watch.told(versions);
       if (versions.timestamp !== last) again.reset();
-      if (versions.timestamp !== last) good = Date.parse(versions.timestampUntil) - now();
+      if (versions.timestamp !== last) good = goodFor(versions);
       last = versions.timestamp;
       // A little later than half: what is good for half of its time is given again as it is.
-      wait = Math.max(again.next(), (Date.parse(versions.timestampUntil) - now()) / 2 + 1000);
+      wait = Math.max(again.next(), goodFor(versions) / 2 + 1000);
     } catch (error) {
       if (!(error instanceof KeysteadError)) throw error;
       watch.told(error);
