@@ -14,15 +14,20 @@ const UNFIT: ReadonlySet<string> = new Set([
   'keystore.token-write-protected',
 ]);
 
+interface TlsSealParts {
+  readonly keystore: Keystore;
+  readonly masters: Pick<MasterKeys, 'has' | 'require'>;
+}
+
 /**
  * The keys that seal serve's TLS keys where serve keeps them: one for each, derived (SP 800-108r1) from a master that
  * stays in keyd's keystore. So what serve keeps opens only while this keyd runs, and a new channel key changes nothing.
  * The master is none of those of devices, and the label is no caller's. REQ-KEY-STO-02, REQ-KEY-KDF-02
  */
 export class TlsSeal {
-  readonly #parts: { readonly keystore: Keystore; readonly masters: MasterKeys };
+  readonly #parts: TlsSealParts;
 
-  constructor(parts: { readonly keystore: Keystore; readonly masters: MasterKeys }) {
+  constructor(parts: TlsSealParts) {
     this.#parts = parts;
   }
 

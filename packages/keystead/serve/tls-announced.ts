@@ -13,7 +13,7 @@ import type { Reader } from '../store/index.ts';
  */
 export function requireAnnounced(
   records: Reader,
-  content: BundleContent | undefined,
+  content: Pick<BundleContent, 'pins'> | undefined,
   old: SpkiSha256,
   next: SpkiSha256,
   now: Date,

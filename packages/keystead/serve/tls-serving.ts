@@ -2,13 +2,13 @@ import { type DerCertificate, fromPem, type SpkiSha256 } from '@keystead/core/by
 import { softwareSigner } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { cryptoperiodOf, custodyOf, type Policy, usagePeriods } from '@keystead/core/lifecycle';
+import type { BundleContent } from '@keystead/core/trust';
 import { readCertificate } from '@keystead/core/x509';
 import type { Logger } from 'pino';
 import type { AskedBy } from '../authority/index.ts';
 import type { Told } from '../inventory/index.ts';
 import type { TlsIdentity } from '../protocols/http/server.ts';
 import type { TlsKeyView } from '../protocols/rest/tls-key.ts';
-import type { PublishedBundles } from '../rotation/index.ts';
 import type { Reader } from '../store/index.ts';
 import { type KeptTlsKey, type KeptTlsKeys, type PreparedUse, preparedIn } from './kept-tls-keys.ts';
 import { requireAnnounced } from './tls-announced.ts';
@@ -17,7 +17,8 @@ import { hostsOf, makeTlsIdentity, tlsIdentity } from './tls-identity.ts';
 
 export interface TlsServingDeps extends CertifyingRooms {
   readonly kept: KeptTlsKeys;
-  readonly bundles: PublishedBundles;
+  /** Of the newest trust bundle what is pinned, if there is one. */
+  readonly bundles: { latest(): { readonly content: Pick<BundleContent, 'pins'> } | undefined };
   readonly log: Logger;
   readonly policy: Policy;
 }

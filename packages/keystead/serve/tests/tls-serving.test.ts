@@ -12,10 +12,9 @@ import { appendAudit } from '../../audit/index.ts';
 import { DomainBed } from '../../authority/tests/bed.ts';
 import { orderOf, signedBy } from '../../keyd/tests/release.ts';
 import type { TlsIdentity } from '../../protocols/http/server.ts';
-import type { PublishedBundles } from '../../rotation/index.ts';
 import { KeptTlsKeys } from '../kept-tls-keys.ts';
 import { ServedHierarchy } from '../served-hierarchy.ts';
-import { TlsServing } from '../tls-serving.ts';
+import { TlsServing, type TlsServingDeps } from '../tls-serving.ts';
 
 const DAY = 86_400_000;
 const log = pino({ level: 'silent' });
@@ -26,7 +25,7 @@ let kept: KeptTlsKeys;
 let policy: Policy;
 let tls: TlsServing;
 /** The newest trust bundle, if there is one. */
-let newest: ReturnType<PublishedBundles['latest']>;
+let newest: ReturnType<TlsServingDeps['bundles']['latest']>;
 /** What those who connect are shown. */
 let identity: TlsIdentity;
 
@@ -44,7 +43,7 @@ async function restart(host = 'localhost'): Promise<void> {
   tls = new TlsServing({
     ...{ authority: bed.authority, store: bed.store, clock, log, kept },
     hierarchy: new ServedHierarchy(await client.trust(), clock),
-    bundles: { version: () => undefined, latest: () => newest },
+    bundles: { latest: () => newest },
     get policy() {
       return policy;
     },
@@ -159,9 +158,12 @@ test('TEST-KEY-16 a prepared key that was reported compromised is not put in the
 
 test('TEST-KEY-16 the backup of a pinned key whose record is damaged takes its place without a campaign, for which devices that refuse this server cannot move', async () => {
   const [current, backup] = [keyOf('current'), keyOf('backup')];
-  const keys = [current, backup].map((spkiSha256) => ({ spkiSha256, from: 0, until: 2 ** 40 }));
-  const pins = [{ role: 'serve', keys: keys.map((key, at) => ({ ...key, use: at === 0 ? 'current' : 'backup' })) }];
-  newest = { content: { pins }, sha256: '' } as unknown as typeof newest;
+  const always = { from: 0, until: 2 ** 40 };
+  const keys = [
+    { ...always, spkiSha256: current, use: 'current' },
+    { ...always, spkiSha256: backup, use: 'backup' },
+  ] as const;
+  newest = { content: { pins: [{ role: 'serve', keys }] } };
   const waits = { code: 'tls-key.not-announced' };
   await assert.rejects(tls.use(backup, BY), waits, 'while the current one opens');
   const damaged = kept.list().map((one) => (one.spkiSha256 === current ? { ...one, sealed: 'AAAA' } : one));
