@@ -224,7 +224,7 @@ export class Agent {
 
   async #afterTrust(event: TrustEvent): Promise<void> {
     this.#tell(event);
-    // A renewal whose count failed is not made again, and would stay uncounted for as long as the credential lives.
+    // What could not be counted when it changed; a renewal loop that has ended counts nothing.
     await this.#device.guard?.settle().catch((error: unknown) => this.#tell({ type: 'count-failed', error }));
     // Also when nothing came: the bundle may have expired meanwhile.
     const count = await this.#tls.judgeAgain();

@@ -97,6 +97,8 @@ export class RenewalLoop {
   #faults = 0;
   /** What the last look found to be due. */
   #tried: RenewalNeed['need'] = 'none';
+  /** A credential has come into force that is not counted yet, and nobody knows of it. */
+  #untold: 'enrolled' | 'renewed' | 'recovered' | undefined;
   /** The credential was refused: its CA may be gone. */
   #suspect = false;
   /** The wait under way goes by the life that is left. */
@@ -194,6 +196,7 @@ export class RenewalLoop {
     const need = (await this.#issuerGone()) ?? this.#need();
     this.#tried = need.need;
     this.#retireExpiredPrevious();
+    if (need.need === 'none') await this.#tellOfNew();
     // A suspicion that came while the CRLs were asked may know more than they did.
     if (need.need === 'none') return this.#suspect && issuerRevoked !== undefined ? 0 : this.#secondsUntil(need.until);
     if (need.need === 'people') {
@@ -211,13 +214,20 @@ export class RenewalLoop {
     const had = state.credential('current');
     this.#suspect = false;
     state.promote(need.need === 'renew' ? 'renewed' : 'fresh');
-    await this.#options.settled?.();
-    const now = state.identity('current');
-    const { serial, notAfter } = readCertificate(now.certificate);
-    const type = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
-    this.#tell({ type, serial, notAfter });
+    this.#untold = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
+    await this.#tellOfNew();
     const next = this.#need();
     return next.need === 'none' ? this.#secondsUntil(next.until) : this.#waits.firstSeconds;
+  }
+
+  /** Whoever shows the old credential must hear of the new one, also where it is counted only by a later step. */
+  async #tellOfNew(): Promise<void> {
+    if (this.#untold === undefined) return;
+    await this.#options.settled?.();
+    const { serial, notAfter } = readCertificate(this.#options.state.identity('current').certificate);
+    const type = this.#untold;
+    this.#untold = undefined;
+    this.#tell({ type, serial, notAfter });
   }
 
   #need(): RenewalNeed {

@@ -486,3 +486,24 @@ test('a suspicion that comes while the CRLs are asked is looked into as well, by
   assert.equal(looks, 2);
   await loop.stop();
 });
+
+test('a new credential that the counter did not count at once is told when it is counted, and not before', async () => {
+  const device = await bench('pump-uncounted');
+  let isAway = true;
+  const settled = async (): Promise<void> => {
+    if (isAway) throw new KeysteadError('keystore.token-absent', { field: 'token' });
+  };
+  const loop = device.loop({ settled });
+  const types = (): string[] => device.events.map(({ type }) => type);
+  await loop.step();
+  const { keyId } = device.state.credential('current') ?? assert.fail('no credential');
+  const again = await loop.step();
+  assert.ok((again ?? Infinity) <= 300, `counted again after ${again} s`);
+  assert.deepEqual(types(), ['failed', 'failed']);
+  isAway = false;
+  await loop.step();
+  assert.deepEqual(types(), ['failed', 'failed', 'enrolled']);
+  await loop.step();
+  assert.equal(device.events.length, 3, 'it is told once');
+  assert.equal(device.state.credential('current')?.keyId, keyId);
+});
