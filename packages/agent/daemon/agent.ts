@@ -224,6 +224,7 @@ export class Agent {
 
   async #afterTrust(event: TrustEvent): Promise<void> {
     this.#tell(event);
+    this.#renewals.lookAgain();
     // What could not be counted when it changed; a renewal loop that has ended counts nothing.
     await this.#device.guard?.settle().catch((error: unknown) => this.#tell({ type: 'count-failed', error }));
     // Also when nothing came: the bundle may have expired meanwhile.

@@ -89,6 +89,8 @@ export class RenewalLoop {
   #cancel: (() => void) | undefined;
   #running: Promise<number | undefined> | undefined;
   #stopped = true;
+  /** It ended because people must help. */
+  #isHelpless = false;
   #failures = 0;
   #failedProofs = 0;
   /** Refusals for good, one after the other. */
@@ -116,6 +118,7 @@ export class RenewalLoop {
   start(): void {
     if (!this.#stopped) return;
     this.#stopped = false;
+    this.#isHelpless = false;
     this.#wait(0);
   }
 
@@ -141,9 +144,22 @@ export class RenewalLoop {
     else if (this.#isLong && isNews && this.#isHurried()) this.#wait(halfRandom(this.#waits.mostSeconds));
   }
 
+  /**
+   * To be called now and then: the clock may have been set since the wait under way was reckoned by it, or since the loop
+   * ended because people must help. It goes on where something is due after all; no other wait is cut short.
+   */
+  lookAgain(): void {
+    if (this.#running !== undefined) return;
+    const { need } = this.#need();
+    const wasIdle = this.#tried === 'none' && need !== 'none';
+    if (this.#isHelpless && need !== 'people') this.start();
+    else if (!this.#stopped && (wasIdle || this.#endedMeanwhile())) this.#wait(0);
+  }
+
   /** Ends; resolves when a step that was under way is over. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#isHelpless = false;
     this.#cancel?.();
     await this.#running;
   }
@@ -173,6 +189,7 @@ export class RenewalLoop {
     } catch (error) {
       if (error instanceof KeysteadError && error.code === 'renewal.grace-ended') {
         this.#tell({ type: 'stopped', error });
+        this.#isHelpless ||= !this.#stopped;
         return undefined;
       }
       this.#failures += 1;
@@ -217,6 +234,7 @@ export class RenewalLoop {
     this.#untold = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
     await this.#tellOfNew();
     const next = this.#need();
+    this.#tried = 'none';
     return next.need === 'none' ? this.#secondsUntil(next.until) : this.#waits.firstSeconds;
   }
 

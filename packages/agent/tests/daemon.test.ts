@@ -11,14 +11,16 @@ import { after, before, test } from 'node:test';
 import { createServer, type Server } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { type DerCertificate, fromPem, toPem } from '@keystead/core/bytes';
+import { SimulatedClock } from '@keystead/core/clock';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { verifyWipeEvidence } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
-import { openDevice } from '../daemon/agent.ts';
+import { Agent, openDevice } from '../daemon/agent.ts';
 import { readConfig } from '../daemon/config.ts';
 import type { AgentStatus } from '../daemon/status.ts';
 import { wipeDevice } from '../daemon/wipe.ts';
+import { acceptIssued } from '../index.ts';
 import { TestEstServer } from './est-server.ts';
 import { deviceCertificate, Fleet } from './fleet.ts';
 import { pkcs8Of, serverCertificate } from './test-ca.ts';
@@ -282,6 +284,33 @@ test('the secret of a device is taken from a file that its owner alone can read,
   chmodSync(file, 0o600);
   writeFileSync(file, bytes.subarray(1));
   await assert.rejects(open(), { code: 'agent.secret', seen: '31 bytes' });
+});
+
+test('a daemon that was started with a clock years ahead renews again when the clock is set, without a restart', async () => {
+  writeFileSync(join(work, 'secret'), randomBytes(32), { mode: 0o600 });
+  writeFileSync(configFile, JSON.stringify({ ...config(), deviceId: 'pump-2', state: 'ahead', tunnels: [] }));
+  const device = await openDevice(readConfig(configFile), fleet.clock, { make: true });
+  const { state } = device;
+  acceptIssued(state, deviceCertificate(fleet, 'idevid', (await state.beginKey('idevid')).csr), fleet.clock);
+  const ldevid = deviceCertificate(fleet, 'ldevid', (await state.beginKey('ldevid')).csr, { seconds: 60 });
+  acceptIssued(state, ldevid, fleet.clock);
+  state.promote('fresh');
+  await house.publish();
+  const clock = new SimulatedClock(new Date('2045-01-01T00:00:00Z'));
+  const seen = new Map<string, () => void>();
+  const event = (type: string) => new Promise<void>((resolve) => seen.set(type, resolve));
+  const [stopped, recovered] = [event('stopped'), event('recovered')];
+  const daemon = new Agent(readConfig(configFile), device, clock, ({ type }) => seen.get(type)?.());
+  try {
+    await daemon.start();
+    await stopped;
+    // The LDevID has ended by now, and its grace has not.
+    clock.set(new Date(fleet.clock.now().getTime() + 120_000));
+    await daemon.look();
+    await recovered;
+  } finally {
+    await daemon.stop();
+  }
 });
 
 test('systemd reads the unit of the agent without a word of complaint, and its command is one that the agent has', () => {
