@@ -313,6 +313,26 @@ test('a daemon that was started with a clock years ahead renews again when the c
   }
 });
 
+test('recover gives up the credentials of a device without a counter too, and keeps its IDevID and the version of its bundle', async () => {
+  writeFileSync(join(work, 'secret'), randomBytes(32), { mode: 0o600 });
+  writeFileSync(configFile, JSON.stringify({ ...config(), deviceId: 'pump-3', state: 'late', tunnels: [] }));
+  const { state, holder } = await openDevice(readConfig(configFile), fleet.clock, { make: true });
+  acceptIssued(state, deviceCertificate(fleet, 'idevid', (await state.beginKey('idevid')).csr), fleet.clock);
+  acceptIssued(state, deviceCertificate(fleet, 'ldevid', (await state.beginKey('ldevid')).csr), fleet.clock);
+  state.promote('fresh');
+  const version = state.trust?.state.version;
+  state.close();
+  await holder.close();
+  const done = agent('recover');
+  assert.equal(done.status, 0, done.stderr);
+  const again = await openDevice(readConfig(configFile), fleet.clock);
+  assert.equal(again.state.credential('current'), undefined, 'it has nothing to go by but its IDevID');
+  assert.ok(again.state.credential('idevid') !== undefined);
+  assert.deepEqual([again.state.generation, again.state.trust?.state.version], [undefined, version]);
+  again.state.close();
+  await again.holder.close();
+});
+
 test('systemd reads the unit of the agent without a word of complaint, and its command is one that the agent has', () => {
   const project = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
   const here = readFileSync(join(project, 'packaging/systemd/keystead-agent.service'), 'utf8')
