@@ -61,7 +61,7 @@ export interface OpenDevice {
 
 /**
  * Opens the device that the configuration names, or makes it: key, state, and the fleet whose bundles it takes.
- * @param open.recover goes on with an older image of the state: see `RollbackGuard.recover`.
+ * @param open.recover gives up every credential but the IDevID, as for an older image: see `RollbackGuard.recover`.
  * @throws KeysteadError `state.*`, `agent.*`, `tpm2.*`, `keystore.*`: everything is closed again then.
  */
 export async function openDevice(
@@ -103,6 +103,8 @@ async function guardOf(holder: KeyHolder, state: DeviceState, recover: boolean):
   // Counting that is turned off would be the way around it.
   if (state.generation !== undefined)
     throw new KeysteadError('state.rolled-back', { field: 'generation', seen: 'a counted state, and no counter' });
+  // Nothing has noticed anything; whoever stands at the device knows why.
+  if (recover) state.startOver(undefined, 0);
   return undefined;
 }
 
@@ -224,7 +226,8 @@ export class Agent {
 
   async #afterTrust(event: TrustEvent): Promise<void> {
     this.#tell(event);
-    // A renewal whose count failed is not made again, and would stay uncounted for as long as the credential lives.
+    this.#renewals.lookAgain();
+    // What could not be counted when it changed; a renewal loop that has ended counts nothing.
     await this.#device.guard?.settle().catch((error: unknown) => this.#tell({ type: 'count-failed', error }));
     // Also when nothing came: the bundle may have expired meanwhile.
     const count = await this.#tls.judgeAgain();

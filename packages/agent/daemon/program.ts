@@ -17,7 +17,7 @@ const HELP = `keystead-agent <command> --config <file>
   request     makes the device's own key, and prints the request for its IDevID (PEM)
   install     takes the IDevID that was issued: --certificate <pem>, leaf first
   status      what the running daemon last said [--json]
-  recover     goes on with an older image of the state: gives up its credentials and enrols again by the IDevID
+  recover     gives up its credentials and enrols again by the IDevID: with an older image of the state, or past its grace
   wipe        destroys every key of the device, and prints the signed evidence [--json]; --without-evidence:
               also where what it would sign with is lost
 `;

@@ -1,6 +1,6 @@
 import type { Clock } from '@keystead/core/clock';
 import { KeysteadError } from '@keystead/core/errors';
-import { nameWiped, signWipeEvidence } from '@keystead/core/lifecycle';
+import { nameWiped, signWipeEvidence, type WipeClaims } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import { identitySigner } from '../enrol/identity-signer.ts';
 import { DeviceState, nodeDisk, tombstoneOf, type WipeReport } from '../state/index.ts';
@@ -63,9 +63,9 @@ async function wipeState(config: AgentConfig, clock: Clock, holder: KeyHolder, u
     using secret = await holder.secret();
     state = DeviceState.open(config.state, { secret });
   } catch (error) {
-    if (!(error instanceof KeysteadError && NO_EVIDENCE.includes(error.code))) throw error;
+    if (!isNoEvidence(error)) throw error;
     if (!(await isAnythingThere(config, holder))) throw error;
-    if (!unsigned) throw new KeysteadError(error.code, { ...told(error), remedy: UNSIGNED, cause: error });
+    if (!unsigned) throw withRemedy(error);
     return DeviceState.wipeUnopened(config.state, config.deviceId, at);
   }
   try {
@@ -77,9 +77,11 @@ async function wipeState(config: AgentConfig, clock: Clock, holder: KeyHolder, u
     const evidence =
       idevid === undefined
         ? undefined
-        : await signWipeEvidence(
+        : await signed(
             { ...claims, idevidSerial: readCertificate(idevid.certificate).serial },
-            identitySigner(state.identity('idevid'), holder.signer),
+            state,
+            holder,
+            unsigned,
           );
     return state.wipe(at, evidence);
   } finally {
@@ -87,17 +89,42 @@ async function wipeState(config: AgentConfig, clock: Clock, holder: KeyHolder, u
   }
 }
 
-/** What says that the state will not open again: of the token, that it has not the key that opens it. */
+/** @returns undefined where the key that would sign is lost, and the device is to be wiped all the same. */
+async function signed(
+  claims: WipeClaims,
+  state: DeviceState,
+  holder: KeyHolder,
+  unsigned: boolean,
+): Promise<string | undefined> {
+  try {
+    return await signWipeEvidence(claims, identitySigner(state.identity('idevid'), holder.signer));
+  } catch (error) {
+    if (!isNoEvidence(error)) throw error;
+    if (!unsigned) throw withRemedy(error);
+    return undefined;
+  }
+}
+
+/** What says that the state will not open again, or that the IDevID's key is lost: of the token, that it has not the key. */
 const NO_EVIDENCE: readonly string[] = [
   'state.missing',
   'state.damaged',
   'wrap.damaged',
   'tpm2.file-damaged',
   'agent.other-token',
+  'agent.secret',
+  'keystore.damaged',
+  'keystore.token-ambiguous',
 ];
+
+const isNoEvidence = (error: unknown): error is KeysteadError =>
+  error instanceof KeysteadError && NO_EVIDENCE.includes(error.code);
 
 const UNSIGNED =
   'the device cannot sign that it is wiped: put back what is lost, or let `keystead-agent wipe --without-evidence` destroy what there is';
+
+const withRemedy = (error: KeysteadError): KeysteadError =>
+  new KeysteadError(error.code, { ...told(error), remedy: UNSIGNED, cause: error });
 
 const told = ({ field, seen }: KeysteadError) => ({
   ...(field === undefined ? {} : { field }),

@@ -89,6 +89,8 @@ export class RenewalLoop {
   #cancel: (() => void) | undefined;
   #running: Promise<number | undefined> | undefined;
   #stopped = true;
+  /** It ended because people must help. */
+  #isHelpless = false;
   #failures = 0;
   #failedProofs = 0;
   /** Refusals for good, one after the other. */
@@ -97,12 +99,12 @@ export class RenewalLoop {
   #faults = 0;
   /** What the last look found to be due. */
   #tried: RenewalNeed['need'] = 'none';
+  /** A credential has come into force that is not counted yet, and nobody knows of it. */
+  #untold: 'enrolled' | 'renewed' | 'recovered' | undefined;
   /** The credential was refused: its CA may be gone. */
   #suspect = false;
   /** The wait under way goes by the life that is left. */
   #isLong = false;
-  /** How a credential came into force that was not counted yet: nobody was told of it. */
-  #untold: 'enrolled' | 'renewed' | 'recovered' | undefined;
   /** What a server has suggested, and for which credential. */
   #suggested: { readonly keyId: string; readonly window: RenewalWindow | undefined } | undefined;
 
@@ -116,6 +118,7 @@ export class RenewalLoop {
   start(): void {
     if (!this.#stopped) return;
     this.#stopped = false;
+    this.#isHelpless = false;
     this.#wait(0);
   }
 
@@ -141,9 +144,22 @@ export class RenewalLoop {
     else if (this.#isLong && isNews && this.#isHurried()) this.#wait(halfRandom(this.#waits.mostSeconds));
   }
 
+  /**
+   * To be called now and then: the clock may have been set since the wait under way was reckoned by it, or since the loop
+   * ended because people must help. It goes on where something is due after all; no other wait is cut short.
+   */
+  lookAgain(): void {
+    if (this.#running !== undefined) return;
+    const { need } = this.#need();
+    const wasIdle = this.#tried === 'none' && need !== 'none';
+    if (this.#isHelpless && need !== 'people') this.start();
+    else if (!this.#stopped && (wasIdle || this.#endedMeanwhile())) this.#wait(0);
+  }
+
   /** Ends; resolves when a step that was under way is over. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#isHelpless = false;
     this.#cancel?.();
     await this.#running;
   }
@@ -173,6 +189,7 @@ export class RenewalLoop {
     } catch (error) {
       if (error instanceof KeysteadError && error.code === 'renewal.grace-ended') {
         this.#tell({ type: 'stopped', error });
+        this.#isHelpless ||= !this.#stopped;
         return undefined;
       }
       this.#failures += 1;
@@ -196,7 +213,7 @@ export class RenewalLoop {
     const need = (await this.#issuerGone()) ?? this.#need();
     this.#tried = need.need;
     this.#retireExpiredPrevious();
-    if (need.need === 'none' && this.#untold !== undefined) return this.#settle();
+    if (need.need === 'none') await this.#tellOfNew();
     // A suspicion that came while the CRLs were asked may know more than they did.
     if (need.need === 'none') return this.#suspect && issuerRevoked !== undefined ? 0 : this.#secondsUntil(need.until);
     if (need.need === 'people') {
@@ -217,18 +234,19 @@ export class RenewalLoop {
     this.#untold = need.need === 'renew' ? 'renewed' : had === undefined ? 'enrolled' : 'recovered';
     // No server is asked any more: what fails from here on is tried again soon.
     this.#tried = 'none';
-    return this.#settle();
-  }
-
-  /** Has the new credential counted, and tells of it: servers and tunnels wait to hear. */
-  async #settle(): Promise<number> {
-    const { state, settled } = this.#options;
-    await settled?.();
-    const { serial, notAfter } = readCertificate(state.identity('current').certificate);
-    if (this.#untold !== undefined) this.#tell({ type: this.#untold, serial, notAfter });
-    this.#untold = undefined;
+    await this.#tellOfNew();
     const next = this.#need();
     return next.need === 'none' ? this.#secondsUntil(next.until) : this.#waits.firstSeconds;
+  }
+
+  /** Whoever shows the old credential must hear of the new one, also where it is counted only by a later step. */
+  async #tellOfNew(): Promise<void> {
+    if (this.#untold === undefined) return;
+    await this.#options.settled?.();
+    const { serial, notAfter } = readCertificate(this.#options.state.identity('current').certificate);
+    const type = this.#untold;
+    this.#untold = undefined;
+    this.#tell({ type, serial, notAfter });
   }
 
   #need(): RenewalNeed {

@@ -343,13 +343,14 @@ export class DeviceState {
    * Gives up every credential but the IDevID, and the bundle: what an older copy of the state says of them is not believed.
    * They are made anew, and no bundle is taken that is older than `leastVersion`. One step with the new number, or a power
    * cut would leave the older copy with the number of the newest.
+   * @param generation undefined where nothing counts.
    */
-  startOver(generation: number, leastVersion: number): void {
+  startOver(generation: number | undefined, leastVersion: number): void {
     this.#checkOpen();
     const { current: _current, previous: _previous, pending: _pending, trust, ...kept } = this.#manifest;
     const { state, provenTime, leastVersion: known = 0 } = trust ?? {};
     const least = Math.max(leastVersion, known);
-    this.#countedTo = generation - 1;
+    if (generation !== undefined) this.#countedTo = generation - 1;
     this.#replace(
       this.#counted(
         state === undefined || provenTime === undefined

@@ -11,14 +11,16 @@ import { after, before, test } from 'node:test';
 import { createServer, type Server } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { type DerCertificate, fromPem, toPem } from '@keystead/core/bytes';
+import { SimulatedClock } from '@keystead/core/clock';
 import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { verifyWipeEvidence } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
-import { openDevice } from '../daemon/agent.ts';
+import { Agent, openDevice } from '../daemon/agent.ts';
 import { readConfig } from '../daemon/config.ts';
 import type { AgentStatus } from '../daemon/status.ts';
 import { wipeDevice } from '../daemon/wipe.ts';
+import { acceptIssued } from '../index.ts';
 import { TestEstServer } from './est-server.ts';
 import { deviceCertificate, Fleet } from './fleet.ts';
 import { pkcs8Of, serverCertificate } from './test-ca.ts';
@@ -282,6 +284,53 @@ test('the secret of a device is taken from a file that its owner alone can read,
   chmodSync(file, 0o600);
   writeFileSync(file, bytes.subarray(1));
   await assert.rejects(open(), { code: 'agent.secret', seen: '31 bytes' });
+});
+
+test('a daemon that was started with a clock years ahead renews again when the clock is set, without a restart', async () => {
+  writeFileSync(join(work, 'secret'), randomBytes(32), { mode: 0o600 });
+  writeFileSync(configFile, JSON.stringify({ ...config(), deviceId: 'pump-2', state: 'ahead', tunnels: [] }));
+  const device = await openDevice(readConfig(configFile), fleet.clock, { make: true });
+  const { state } = device;
+  acceptIssued(state, deviceCertificate(fleet, 'idevid', (await state.beginKey('idevid')).csr), fleet.clock);
+  const ldevid = deviceCertificate(fleet, 'ldevid', (await state.beginKey('ldevid')).csr, { seconds: 60 });
+  acceptIssued(state, ldevid, fleet.clock);
+  state.promote('fresh');
+  await house.publish();
+  const clock = new SimulatedClock(new Date('2045-01-01T00:00:00Z'));
+  const seen = new Map<string, () => void>();
+  const event = (type: string) => new Promise<void>((resolve) => seen.set(type, resolve));
+  const [stopped, recovered] = [event('stopped'), event('recovered')];
+  const daemon = new Agent(readConfig(configFile), device, clock, ({ type }) => seen.get(type)?.());
+  try {
+    await daemon.start();
+    await stopped;
+    // The LDevID has ended by now, and its grace has not.
+    clock.set(new Date(fleet.clock.now().getTime() + 120_000));
+    await daemon.look();
+    await recovered;
+  } finally {
+    await daemon.stop();
+  }
+});
+
+test('recover gives up the credentials of a device without a counter too, and keeps its IDevID and the version of its bundle', async () => {
+  writeFileSync(join(work, 'secret'), randomBytes(32), { mode: 0o600 });
+  writeFileSync(configFile, JSON.stringify({ ...config(), deviceId: 'pump-3', state: 'late', tunnels: [] }));
+  const { state, holder } = await openDevice(readConfig(configFile), fleet.clock, { make: true });
+  acceptIssued(state, deviceCertificate(fleet, 'idevid', (await state.beginKey('idevid')).csr), fleet.clock);
+  acceptIssued(state, deviceCertificate(fleet, 'ldevid', (await state.beginKey('ldevid')).csr), fleet.clock);
+  state.promote('fresh');
+  const version = state.trust?.state.version;
+  state.close();
+  await holder.close();
+  const done = agent('recover');
+  assert.equal(done.status, 0, done.stderr);
+  const again = await openDevice(readConfig(configFile), fleet.clock);
+  assert.equal(again.state.credential('current'), undefined, 'it has nothing to go by but its IDevID');
+  assert.ok(again.state.credential('idevid') !== undefined);
+  assert.deepEqual([again.state.generation, again.state.trust?.state.version], [undefined, version]);
+  again.state.close();
+  await again.holder.close();
 });
 
 test('systemd reads the unit of the agent without a word of complaint, and its command is one that the agent has', () => {

@@ -486,3 +486,69 @@ test('a suspicion that comes while the CRLs are asked is looked into as well, by
   assert.equal(looks, 2);
   await loop.stop();
 });
+
+test('a new credential that the counter did not count at once is told when it is counted, and not before', async () => {
+  const device = await bench('pump-uncounted');
+  let isAway = true;
+  const settled = async (): Promise<void> => {
+    if (isAway) throw new KeysteadError('keystore.token-absent', { field: 'token' });
+  };
+  const loop = device.loop({ settled });
+  const types = (): string[] => device.events.map(({ type }) => type);
+  await loop.step();
+  const { keyId } = device.state.credential('current') ?? assert.fail('no credential');
+  const again = await loop.step();
+  assert.ok((again ?? Infinity) <= 300, `counted again after ${again} s`);
+  assert.deepEqual(types(), ['failed', 'failed']);
+  isAway = false;
+  await loop.step();
+  assert.deepEqual(types(), ['failed', 'failed', 'enrolled']);
+  await loop.step();
+  assert.equal(device.events.length, 3, 'it is told once');
+  assert.equal(device.state.credential('current')?.keyId, keyId);
+});
+
+test('a clock that was wrong and is set ends neither the renewals nor a wait that was reckoned by it', async () => {
+  const device = await bench('pump-set');
+  const { clock } = device.fleet;
+  const loop = device.loop();
+  loop.start();
+  await ring(device);
+  const now = clock.now();
+
+  // It starts years ahead: its LDevID and its grace seem to be over.
+  clock.set(new Date('2040-01-01T00:00:00Z'));
+  const ahead = device.loop();
+  ahead.start();
+  device.timers.ring();
+  while (device.events.at(-1)?.type !== 'stopped') await new Promise((resolve) => setImmediate(resolve));
+  await ahead.step();
+  ahead.lookAgain();
+  assert.equal(device.timers.next, undefined, 'people must help, and nothing is asked');
+  clock.set(now);
+  ahead.lookAgain();
+  assert.equal(device.timers.next, now.getTime(), 'it goes on at once');
+  await ring(device);
+  const due = device.timers.next ?? assert.fail('nothing is planned');
+  assert.ok(due > now.getTime());
+
+  // It was behind, and is set forward beyond the end: the wait would go on by the old reckoning.
+  ahead.lookAgain();
+  assert.equal(device.timers.next, due, 'nothing is due, and the wait goes on');
+  clock.advance(90 + 3000);
+  ahead.lookAgain();
+  assert.equal(device.timers.next, clock.now().getTime());
+  await ring(device);
+  assert.equal(device.events.at(-1)?.type, 'recovered');
+
+  // A wait after a failure is no such wait, and who has stopped it has ended it.
+  clock.advance(80);
+  device.server.mishaps.push({ kind: 'answer', status: 503, body: 'store.locked: later' });
+  await ahead.step();
+  const again = device.timers.next;
+  ahead.lookAgain();
+  assert.equal(device.timers.next, again);
+  await ahead.stop();
+  ahead.lookAgain();
+  assert.equal(device.timers.next, undefined);
+});

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type DerCertificate, toPem } from '@keystead/core/bytes';
+import { randomBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { signWipeEvidence, verifyWipeEvidence } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
@@ -36,7 +38,7 @@ after(async () => {
   rmSync(work, { recursive: true });
 });
 
-type Store = 'pkcs11' | 'tpm';
+type Store = 'pkcs11' | 'tpm' | 'sealed';
 let made = 0;
 
 /** A device with its IDevID. @returns its configuration, and where its key's files are. */
@@ -47,7 +49,10 @@ async function device(store: Store): Promise<{ config: AgentConfig; keys: string
   const key =
     store === 'tpm'
       ? { store, directory: 'key', address: swtpm.address }
-      : { store, directory: 'key', module: SOFTHSM, token: { label: 'one' }, pin: { file: join(work, 'pin') } };
+      : store === 'sealed'
+        ? { store, secretFile: 'secret' }
+        : { store, directory: 'key', module: SOFTHSM, token: { label: 'one' }, pin: { file: join(work, 'pin') } };
+  if (store === 'sealed') writeFileSync(join(folder, 'secret'), randomBytes(32), { mode: 0o600 });
   const signers = [{ key: join(work, 'signer.pem'), from: '2020-01-01T00:00:00Z', until: '2049-12-31T00:00:00Z' }];
   writeFileSync(
     join(folder, 'agent.json'),
@@ -63,7 +68,8 @@ async function device(store: Store): Promise<{ config: AgentConfig; keys: string
   );
   const config = readConfig(join(folder, 'agent.json'));
   const { holder, state } = await openDevice(config, clock, { make: true });
-  const { csr } = await state.beginHeldKey('idevid', holder.signer ?? assert.fail('no key'));
+  const { csr } =
+    holder.signer === undefined ? await state.beginKey('idevid') : await state.beginHeldKey('idevid', holder.signer);
   const [leaf = assert.fail('no certificate'), ...chain] = deviceCertificate(fleet, 'idevid', csr);
   acceptIssued(state, [leaf, ...chain], clock);
   state.close();
@@ -175,3 +181,48 @@ test('a request after a wipe that was cut short makes no new key on the token, a
   assert.equal((await wipeDevice(config, clock)).report.evidence, undefined);
   assert.match(readFileSync(join(config.state, 'wiped.json'), 'utf8'), /overwritten/);
 });
+
+/** What the IDevID would sign with, lost or spoilt in the ways that the stores know. */
+const LOSSES: readonly (readonly [string, Store, (config: AgentConfig) => void | Promise<void>])[] = [
+  ['secret was lost', 'sealed', ({ state }) => rmSync(join(state, '..', 'secret'))],
+  [
+    'IDevID key rotted in its file',
+    'sealed',
+    ({ state }) => {
+      const file = readdirSync(state).find((name) => name.startsWith('key.')) ?? assert.fail('no key');
+      writeFileSync(join(state, file), 'rotten');
+    },
+  ],
+  [
+    'IDevID key is gone from its token',
+    'pkcs11',
+    async (config) => {
+      const named = (await left(config)).find((name) => name.includes('.idevid'));
+      const [label = assert.fail('no key')] = /agent\.[0-9a-f]{16}\.idevid/.exec(named ?? '') ?? [];
+      const tool = ['--module', SOFTHSM, '--token-label', 'one', '--login', '--pin', PIN];
+      const { status, stderr } = spawnSync(
+        'pkcs11-tool',
+        [...tool, '--delete-object', '--type', 'privkey', '--label', label],
+        { encoding: 'utf8' },
+      );
+      assert.equal(status, 0, stderr);
+    },
+  ],
+];
+
+for (const [what, store, lose] of LOSSES) {
+  test(`TEST-KEY-24: a device whose ${what} is wiped without evidence, and only when that is asked for`, async () => {
+    const { config } = await device(store);
+    await lose(config);
+    await assert.rejects(wipeDevice(config, clock), (error: unknown) => {
+      assert.match(error instanceof KeysteadError ? (error.toJSON().remedy ?? '') : '', /--without-evidence/);
+      return true;
+    });
+    assert.ok(!readdirSync(config.state).includes('wiped.json'), 'nothing was destroyed');
+    const { report } = await wipeDevice(config, clock, { unsigned: true });
+    assert.equal(report.evidence, undefined);
+    const rest = readdirSync(config.state).filter((name) => !name.startsWith('lock'));
+    assert.deepEqual(rest, ['wiped.json']);
+    if (store === 'pkcs11') assert.deepEqual(await left(config), []);
+  });
+}

@@ -160,9 +160,9 @@ test('TEST-KEY-16 the backup of a pinned key whose record is damaged takes its p
   const [current, backup] = [keyOf('current'), keyOf('backup')];
   const always = { from: 0, until: 2 ** 40 };
   const keys = [
-    { ...always, spkiSha256: current, use: 'current' },
-    { ...always, spkiSha256: backup, use: 'backup' },
-  ] as const;
+    { ...always, spkiSha256: current, use: 'current' as const },
+    { ...always, spkiSha256: backup, use: 'backup' as const },
+  ];
   newest = { content: { pins: [{ role: 'serve', keys }] } };
   const waits = { code: 'tls-key.not-announced' };
   await assert.rejects(tls.use(backup, BY), waits, 'while the current one opens');
