@@ -44,7 +44,8 @@ export function factsOf(
 
 /**
  * The certificate by which a device is judged. Of a CA: the newest of a profile that is by the old key still, whatever
- * it has by other CAs; a certificate for another purpose says nothing of it.
+ * it has by other CAs; a certificate for another purpose says nothing of it. One that had ended when the device got its
+ * newest was of a profile that it has no more.
  */
 function credentialOf(
   { kind, target }: Plan,
@@ -52,7 +53,9 @@ function credentialOf(
   idevids: ReadonlySet<string>,
 ): DeviceCredentialRow | undefined {
   const own = credentials.filter(({ profile }) => !idevids.has(profile));
-  if (kind === 'issuing-ca') return own.find(({ issuer }) => issuer === target) ?? own[0];
+  const [newest] = own;
+  if (newest !== undefined && kind === 'issuing-ca')
+    return own.find(({ issuer, notAfter }) => issuer === target && notAfter > newest.issuedAt) ?? newest;
   return own.find(({ profile }) => profile === target);
 }
 

@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import type { BundleContent } from '@keystead/core/trust';
 import { codeOf } from '../../authority/tests/bed.ts';
+import { factsOf } from '../facts.ts';
 import { planOf } from '../plan.ts';
 import { requireTakenBack } from '../readiness.ts';
 import { RotationBed } from './bed.ts';
@@ -48,6 +49,39 @@ test('TEST-KEY-15 a certificate by another CA, for another purpose, is no sign t
   assert.deepEqual((await bed.campaigns.dryRun('ca')).counts, before);
   assert.equal(before.moved, 0);
   await bed.campaigns.abort('ca', 'only a test', bed.by());
+});
+
+test('TEST-KEY-15 a device that has left the old key has moved, whatever it once had by it for a purpose that is no more', async () => {
+  const { store, clock } = bed.domain;
+  const { old, device } = store.read((records) => {
+    const ldevid = records.rotation.credentials('KS-0002').find(({ profile }) => profile === 'ldevid');
+    return {
+      old: ldevid === undefined ? undefined : records.certificate(ldevid.issuer, ldevid.serial),
+      device: records.device('KS-0002'),
+    };
+  });
+  assert.ok(old && device);
+  const given = (
+    profile: string,
+    issuer: 'operational' | 'server',
+    digit: string,
+    issuedAt: number,
+    notAfter: number,
+  ) =>
+    store.commit((tx) =>
+      tx.insertCertificate({ ...old, profile, issuer, issuedAt, notAfter, serial: digit.repeat(40) as Serial }),
+    );
+  const plan = planOf({ v: 1, id: 'left', kind: 'issuing-ca', target: 'operational', reason: 'a test' });
+  const rules = { policy: bed.domain.policy, uptakeOf: () => undefined };
+  const issuer = () => store.read((records) => factsOf(records, plan, device, rules).credential?.issuer);
+  const now = clock.now().getTime();
+  // The purpose that is no more, then what it has in the place of its LDevID, by another CA.
+  await given('once', 'operational', '5', old.issuedAt - 2000, old.issuedAt - 1000);
+  assert.equal(issuer(), 'operational');
+  await given('ldevid', 'server', '6', now + 1000, now + DAY * 1000);
+  assert.equal(issuer(), 'server');
+  await given('still', 'operational', '7', now - 1000, now + DAY * 1000);
+  assert.equal(issuer(), 'operational', 'one that it could use still is by the old key');
 });
 
 test('TEST-KEY-16 what must be so for the switch is looked at when it is taken: a bundle that comes while the fleet is read counts', async () => {
