@@ -310,6 +310,7 @@ function routes(): readonly (readonly [method: string, path: string, body?: unkn
     ['POST', '/enrolment-requests/a1/approval', { document: '{}' }],
     ['POST', '/enrolment-requests/a1/refusal', { reason: 'no' }],
     ['POST', '/devices/DEV-0002/decommission', { wiped: [] }],
+    ['POST', '/devices/DEV-0002/readmission', { reason: 'a test' }],
     ['GET', '/keys'],
     ['GET', '/keys/due'],
     ['GET', '/keys/log'],
@@ -390,6 +391,7 @@ test('an operator without the role is refused, and the log names the person and 
   const cases: readonly (readonly [person: string, method: string, path: string, body: unknown])[] = [
     ['auditor', 'POST', '/revocations', { deviceId: 'DEV-0002', reason: 'keyCompromise' }],
     ['line-1', 'POST', '/devices/DEV-0002/decommission', { wiped: [] }],
+    ['line-1', 'POST', '/devices/DEV-0002/readmission', { reason: 'a test' }],
     ['release', 'POST', '/units', routes()[6]?.[2]],
     ['auditor', 'POST', '/batches', { ticket: '{}' }],
     ['custodian', 'POST', '/server-certificates', routes()[4]?.[2]],

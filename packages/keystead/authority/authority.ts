@@ -1,7 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import type { Serial } from '@keystead/core/bytes';
 import type { SecretBytes } from '@keystead/core/crypto';
-import { KeysteadError } from '@keystead/core/errors';
 import type { ListedIssuer } from '@keystead/core/lifecycle';
 import type { CertStatus } from '@keystead/core/x509';
 import type { OperatorClient } from '../access/index.ts';
@@ -14,6 +13,7 @@ import { CrlPublisher } from './crl.ts';
 import { type AuthorityDeps, answeringIssuers } from './deps.ts';
 import { type DeviceRequest, Enrolment } from './enrolment.ts';
 import { CertificateRecords, type Issued } from './issued.ts';
+import { type ReadmissionOrder, type Readmitted, readmitDevice } from './readmission.ts';
 import { type Reconciled, reconcile, recordEvidenceSigner } from './reconciliation.ts';
 import { Revocation, type RevocationOrder, type Revoked } from './revocation.ts';
 import { RevocationActs } from './revocation-acts.ts';
@@ -167,16 +167,9 @@ export class Authority {
     return this.#revocation.announce(certificates);
   }
 
-  /** Lets a device whose grace period has ended recover once more. REQ-KEY-ROT-01 @throws KeysteadError `device.unknown` */
-  async readmit(v: { deviceId: string; actor: AuditEvent['actor']; requestId: string }): Promise<void> {
-    const { deviceId, actor, requestId } = v;
-    await this.#deps.store.commit((tx) => {
-      const device = tx.device(deviceId);
-      if (device === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
-      tx.setReadmitted(deviceId, this.#deps.clock.now().getTime());
-      const subject = { device: deviceId };
-      this.#deps.audit(tx, { type: 'device.readmitted', actor, requestId, outcome: 'done', subject });
-    });
+  /** See {@link readmitDevice}. */
+  readmit(order: ReadmissionOrder): Promise<Readmitted> {
+    return readmitDevice({ ...this.#deps, graceSeconds: this.#enrolment.graceSeconds }, order);
   }
 
   /** Makes and publishes a CRL now. @throws KeysteadError of keyd or of the store. */

@@ -94,6 +94,11 @@ export class Enrolment {
     this.#changed = changed;
   }
 
+  /** How long after the end of its LDevID, or after a readmission, a device may recover by its IDevID. */
+  get graceSeconds(): number {
+    return this.#graceSeconds ?? this.#deps.policy.grace.renewalSeconds;
+  }
+
   /**
    * The first LDevID of a device that shows its IDevID, or the recovery of one that renewed too late
    * (RFC 7030 section 4.2.1). REQ-KEY-ROT-01
@@ -112,9 +117,8 @@ export class Enrolment {
   requireInGrace(records: Reader, device: DeviceClient, profile: string): void {
     const last = records.lastOfDevice(device.id, profile);
     if (last === undefined) return;
-    const graceSeconds = this.#graceSeconds ?? this.#deps.policy.grace.renewalSeconds;
     const readmitted = records.device(device.id)?.readmittedAt ?? 0;
-    const until = Math.max(last.notAfter, readmitted) + graceSeconds * 1000;
+    const until = Math.max(last.notAfter, readmitted) + this.graceSeconds * 1000;
     if (this.#deps.clock.now().getTime() > until) {
       throw new KeysteadError('renewal.grace-ended', { field: profile, seen: `ended ${isoTime(last.notAfter)}` });
     }

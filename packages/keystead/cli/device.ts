@@ -19,7 +19,7 @@ const print = (options: OperatorOptions, value: unknown, text: string): void => 
 
 /** `keystead device`: what an operator does with devices. */
 export function deviceCommand(): Command {
-  const device = new Command('device').description('list, look up, revoke and decommission devices');
+  const device = new Command('device').description('list, look up, revoke, readmit and decommission devices');
 
   operatorOptions(device.command('list').description('every device and its state'), 'auditor').action(
     async (options: OperatorOptions) => {
@@ -52,6 +52,29 @@ export function deviceCommand(): Command {
     const answer = await asOperator(options, (client) => client.post<RevokedAnswer>('/api/v1/revocations', body));
     const crl = answer.onCrl ? '' : `; ${crlText(answer)}`;
     print(options, answer, `${id}: ${answer.revoked.length} certificates revoked (${options.reason})${crl}`);
+  });
+
+  operatorOptions(
+    device
+      .command('readmit <id>')
+      .description('let a device whose grace period is over enrol once more, by its IDevID')
+      .requiredOption('--reason <text>', 'why, for the audit log')
+      .addHelpText(
+        'after',
+        `
+On the device \`keystead-agent recover\` has it ask again, unless its own clock was wrong.
+
+Example:
+  $ keystead device readmit KS-0007 --reason "lay in a depot for a year"`,
+      ),
+    'pki',
+  ).action(async (id: string, options: OperatorOptions & { reason: string }) => {
+    const answer = await asOperator(options, (client) =>
+      client.post<{ until: string }>(`/api/v1/devices/${encodeURIComponent(id)}/readmission`, {
+        reason: options.reason,
+      }),
+    );
+    print(options, answer, `${id}: may enrol by its IDevID until ${answer.until}`);
   });
 
   operatorOptions(

@@ -116,6 +116,10 @@ export function restDomain(rooms: Rooms): RestDomain {
         revoked: done.revoked.map((one) => one.serial),
       };
     },
+    async readmit(caller, deviceId, reason) {
+      const client = await operator(caller, 'device.readmit', 'readmission');
+      return authority.readmit({ deviceId, reason, actor: actorOf(client), requestId: caller.requestId });
+    },
     async policy(caller) {
       await operator(caller, 'policy.read', 'show policy');
       const { policy, sha256, bytes } = rooms.policies.file;

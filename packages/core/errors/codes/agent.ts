@@ -41,7 +41,7 @@ export const AGENT_ERRORS = {
   'renewal.grace-ended': {
     kind: 'forbidden',
     rule: 'an expired device recovers by itself only within the grace period',
-    remedy: 'have an operator admit the device again',
+    remedy: 'an operator admits the device again: keystead device readmit; then on the device: keystead-agent recover',
   },
   'trust.none': {
     kind: 'not-found',

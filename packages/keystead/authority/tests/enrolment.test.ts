@@ -205,8 +205,18 @@ test('a late device recovers by its IDevID within the grace period, and after it
   bed.clock.set(new Date(recovered.notAfter.getTime() + 31 * 86_400_000));
   await refused('renewal.grace-ended', () => bed.enrol(device));
   const actor = { kind: 'operator', id: 'ada' } as const;
-  await bed.authority.readmit({ deviceId: device.id, actor, requestId: 'readmit' });
+  const order = { deviceId: device.id, reason: 'it lay in a depot', actor, requestId: 'readmit' };
+  const { until } = await bed.authority.readmit(order);
+  const { renewalSeconds } = bed.policy.grace;
+  assert.equal(Date.parse(until), bed.clock.now().getTime() + renewalSeconds * 1000);
+  bed.clock.set(new Date(Date.parse(until) + 1_000));
+  await refused('renewal.grace-ended', () => bed.enrol(device));
+  await bed.authority.readmit(order);
   assert.equal((await bed.enrol(device)).repeated, false);
+  assert.equal(bed.entries('device.readmitted').at(-1)?.detail?.reason, 'it lay in a depot');
+  await refused('device.unknown', () => bed.authority.readmit({ ...order, deviceId: 'KS-9999' }));
+  await bed.authority.revoke({ selector: { deviceId: device.id }, reason: 'keyCompromise', actor, requestId: 'lost' });
+  await refused('device.blocked', () => bed.authority.readmit(order));
 });
 
 test('an operator gets a certificate for the key in the policy, and for no other', async () => {

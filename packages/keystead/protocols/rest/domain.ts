@@ -66,6 +66,8 @@ export interface RestDomain
     wiped: string[],
     wipeEvidence?: string,
   ): Promise<{ evidence: string; signature: string; revoked: string[] }>;
+  /** Lets a device enrol again whose grace period is over. @returns until when. */
+  readmit(caller: Caller, deviceId: string, reason: string): Promise<{ deviceId: string; until: string }>;
   /** The policy in force, its file and its history. */
   policy(caller: Caller): Promise<unknown>;
   changePolicy(caller: Caller, change: { policy: string; approvals: string }): Promise<unknown>;

@@ -24,6 +24,7 @@ import {
   KeyOrder,
   Keys,
   OpenBatch,
+  Readmission,
   RecordDrill,
   RecountOrder,
   SignBackup,
@@ -113,6 +114,11 @@ export function registerRest(
         const { wiped, wipeEvidence } = await read(request, () => checkBody(Decommission, request.body));
         return domain.decommission(caller(request), id, wiped, wipeEvidence);
       });
+      api.post('/devices/:id/readmission', async (request) => {
+        const id = await read(request, () => parameter(request, 'id'));
+        const { reason } = await read(request, () => checkBody(Readmission, request.body));
+        return domain.readmit(caller(request), id, reason);
+      });
       api.get('/count', (request) => domain.count(caller(request)));
       api.post('/recounts', async (request) => {
         const { order } = await read(request, () => checkBody(RecountOrder, request.body));
@@ -179,6 +185,7 @@ const ROUTES = [
   ...TRUST_ROUTES,
   ...CAMPAIGN_ROUTES,
   ['POST', '/api/v1/devices/:id/decommission {wiped, wipeEvidence?}', 'device.decommission'],
+  ['POST', '/api/v1/devices/:id/readmission {reason}', 'device.readmit'],
   ['GET', '/api/v1/count', 'batch.open'],
   ['POST', '/api/v1/recounts {order}', 'ticket.sign'],
   ['GET', '/api/v1/policy', 'policy.read'],

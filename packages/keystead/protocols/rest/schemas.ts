@@ -48,6 +48,8 @@ export const Decommission = z.strictObject({
   /** What the device signed when it wiped itself, as it was collected there. */
   wipeEvidence: z.string().max(64_000).optional(),
 });
+/** Why a device is let in again, for the audit log. */
+export const Readmission = z.strictObject({ reason: z.string().min(1).max(200) });
 export const ChangePolicy = z.strictObject({
   /** The policy's file and its approvals file, as they are. */
   policy: z.string().min(1).max(1_000_000),

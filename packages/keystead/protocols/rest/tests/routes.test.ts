@@ -40,6 +40,7 @@ const domain: RestDomain = {
   challengeChip: ask('challengeChip'),
   deriveUnitKey: ask('deriveUnitKey'),
   revoke: ask('revoke'),
+  readmit: ask('readmit'),
   decommission: ask('decommission'),
   authorise: ask('authorise'),
   authorisations: ask('authorisations'),
