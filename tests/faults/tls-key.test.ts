@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { X509Certificate } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
 import { connect } from 'node:tls';
@@ -27,7 +28,7 @@ before(async () => {
         half.launch('serve');
         half.ready('serve').catch(() => {});
         const end = Date.now() + (wait ?? 60_000);
-        while (Date.now() < end && (wait !== undefined || kept(half).length === 0)) await pause();
+        while (Date.now() < end && (wait !== undefined || !hasBegun(half) || kept(half).length === 0)) await pause();
         await half.kill('serve');
       }
       founded = kept(half);
@@ -37,6 +38,13 @@ before(async () => {
 after(() => rig.remove());
 
 const pause = (ms = 5): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/**
+ * Whether serve has written to its database. Before that nobody may look: root's read-only look would make the file that
+ * they share, and for a moment it would be root's.
+ */
+const hasBegun = ({ layout }: Rig): boolean =>
+  (statSync(`${layout.database}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
 
 /** As the records have them; none before there is a database. */
 function kept({ layout }: Rig): Kept[] {

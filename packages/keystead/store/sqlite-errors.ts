@@ -3,6 +3,7 @@ import { KeysteadError } from '@keystead/core/errors';
 /** Primary result codes of SQLite (sqlite.org/rescode.html). */
 const BUSY = 5;
 const LOCKED = 6;
+const READONLY = 8;
 const IOERR = 10;
 const CORRUPT = 11;
 const FULL = 13;
@@ -54,7 +55,8 @@ export function mapStoreError(thrown: unknown): unknown {
   if (primary === BUSY || primary === LOCKED) return new KeysteadError('store.locked', facts);
   if (primary === FULL || code === IOERR_SHMSIZE) return new KeysteadError('store.disk-full', facts);
   if (primary === CORRUPT || primary === NOTADB) return new KeysteadError('store.corrupt', facts);
-  if (primary === IOERR || primary === CANTOPEN) return new KeysteadError('store.failed', facts);
+  if (primary === IOERR || primary === CANTOPEN || primary === READONLY)
+    return new KeysteadError('store.failed', facts);
   if (primary === CONSTRAINT && /spki/.test(thrown.message)) {
     return new KeysteadError('key.already-used', { field: 'subjectPublicKeyInfo', cause: thrown });
   }

@@ -14,6 +14,7 @@ const CASES = [
   { name: 'SQLITE_IOERR_SHMSIZE', code: 4874, damage: 'transaction', mapped: 'store.disk-full' },
   { name: 'SQLITE_IOERR_FSYNC', code: 1034, damage: 'store', mapped: 'store.failed' },
   { name: 'SQLITE_IOERR_WRITE', code: 778, damage: 'store', mapped: 'store.failed' },
+  { name: 'SQLITE_READONLY', code: 8, damage: 'transaction', mapped: 'store.failed' },
   { name: 'SQLITE_CORRUPT_INDEX', code: 779, damage: 'store', mapped: 'store.corrupt' },
   { name: 'SQLITE_NOTADB', code: 26, damage: 'store', mapped: 'store.corrupt' },
 ] as const;
