@@ -5,8 +5,6 @@ import type { Answer, FromShard, Order, ShardData, ToShard } from './wire.ts';
 
 /** Old space of one thread, MiB: 100,000 devices on one take less. */
 const MOST_HEAP_MIB = 4_096;
-/** Young space of one thread, MiB: what a device leaves of one renewal is gone before it is taken for something that lasts. */
-const YOUNG_HEAP_MIB = 192;
 
 type Done = Extract<FromShard, { done: unknown }>['done'];
 
@@ -53,7 +51,7 @@ class Thread {
     this.#made = made;
     this.#worker = new Worker(new URL('./shard-thread.ts', import.meta.url), {
       workerData: data,
-      resourceLimits: { maxOldGenerationSizeMb: MOST_HEAP_MIB, maxYoungGenerationSizeMb: YOUNG_HEAP_MIB },
+      resourceLimits: { maxOldGenerationSizeMb: MOST_HEAP_MIB },
     });
     this.#worker.on('message', (message: FromShard) => this.#heard(message));
     this.#worker.on('error', (error) => this.#failed?.(error instanceof Error ? error : new Error(String(error))));
