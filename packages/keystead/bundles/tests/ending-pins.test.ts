@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pino } from 'pino';
 import { pin } from '../../../core/trust/tests/bundle-source.ts';
-import { RefusalLog } from '../../access/index.ts';
-import { appendAudit, parseEntry } from '../../audit/index.ts';
-import { TRUST, TrustBed } from '../../keyd/tests/trust-bed.ts';
-import { StoreBed } from '../../store/tests/bed.ts';
-import { type BundleDeps, BundlePublisher } from '../publisher.ts';
+import { parseEntry } from '../../audit/index.ts';
+import { TRUST, type TrustBed } from '../../keyd/tests/trust-bed.ts';
+import type { StoreBed } from '../../store/tests/bed.ts';
+import type { BundlePublisher } from '../publisher.ts';
+import { makePublisherBed, publisherOn, removePublisherBed } from './bed.ts';
 
 const LIFE = TRUST.bundle.seconds;
 const asked = { actor: { kind: 'operator' as const, id: 'ca' }, requestId: 'test' };
@@ -16,15 +15,11 @@ let records: StoreBed;
 let publisher: BundlePublisher;
 const logged: { pin: string; keys: string[]; why: string; msg: string }[] = [];
 
-async function open(): Promise<BundlePublisher> {
-  const { client: keyd, clock, policy } = bed.keyd;
-  const { store } = records;
-  const audit: BundleDeps['audit'] = (tx, event) => appendAudit(tx, event, clock);
-  const refusals = new RefusalLog({ store, audit, clock });
-  const log = pino({ level: 'warn' }, { write: (line: string) => void logged.push(JSON.parse(line)) });
-  const directory = join(records.directory, 'bundles');
-  return new BundlePublisher({ store, keyd, clock, audit, refusals, log, policy, directory });
-}
+const open = (): BundlePublisher =>
+  publisherOn(
+    { bed, records },
+    { log: pino({ level: 'warn' }, { write: (line: string) => void logged.push(JSON.parse(line)) }) },
+  );
 
 const told = () =>
   records.store
@@ -39,16 +34,11 @@ async function goTo(at: number): Promise<void> {
 }
 
 before(async () => {
-  bed = await TrustBed.make();
-  records = new StoreBed();
-  publisher = await open();
+  ({ bed, records } = await makePublisherBed());
+  publisher = open();
   await publisher.start();
 });
-after(async () => {
-  await publisher.settled();
-  await bed.keyd.remove();
-  await records.remove();
-});
+after(() => removePublisherBed({ bed, records }, publisher));
 
 test('TEST-KEY-16 before the last current key of a pinned name ends, serve warns in its log and, once each, in the audit log, also across a restart; the refreshes end when it said, and the next content ends the warning', async () => {
   const content = await bed.content();
@@ -62,7 +52,7 @@ test('TEST-KEY-16 before the last current key of a pinned name ends, serve warns
 
   await goTo(until - 2 * LIFE);
   await goTo(until - 2 * LIFE + 60);
-  publisher = await open();
+  publisher = open();
   await publisher.start();
   await publisher.tick();
   const [due, ...others] = told();

@@ -8,34 +8,24 @@ import { KeysteadError } from '@keystead/core/errors';
 import { CarriedFilter, decodeFilter, parseBundle } from '@keystead/core/trust';
 import { readCertificate } from '@keystead/core/x509';
 import Fastify from 'fastify';
-import { pino } from 'pino';
-import { RefusalLog } from '../../access/index.ts';
-import { appendAudit } from '../../audit/index.ts';
 import { makeKey } from '../../keyd/tests/bed.ts';
-import { TrustBed } from '../../keyd/tests/trust-bed.ts';
+import type { TrustBed } from '../../keyd/tests/trust-bed.ts';
 import { registerTrust } from '../../protocols/trust/index.ts';
-import { StoreBed } from '../../store/tests/bed.ts';
-import { type BundleDeps, BundlePublisher } from '../publisher.ts';
+import type { StoreBed } from '../../store/tests/bed.ts';
+import type { BundleDeps, BundlePublisher } from '../publisher.ts';
+import { bundlesDirectory, makePublisherBed, publisherOn, removePublisherBed } from './bed.ts';
 
 const asked = { actor: { kind: 'operator' as const, id: 'ca' }, requestId: 'test' };
 let bed: TrustBed;
 let records: StoreBed;
 let publisher: BundlePublisher;
-const directory = () => join(records.directory, 'bundles');
+const directory = () => bundlesDirectory({ bed, records });
 const pass = (seconds: number) => bed.keyd.clock.set(new Date(bed.keyd.clock.now().getTime() + seconds * 1000));
 
-async function open(
+const open = (
   keyd: BundleDeps['keyd'] = bed.keyd.client,
-  mostInForce: number | undefined = undefined,
-): Promise<BundlePublisher> {
-  const { clock, policy } = bed.keyd;
-  const { store } = records;
-  const audit: BundleDeps['audit'] = (tx, event) => appendAudit(tx, event, clock);
-  const refusals = new RefusalLog({ store, audit, clock });
-  const log = pino({ enabled: false });
-  const limits = mostInForce === undefined ? {} : { mostInForce };
-  return new BundlePublisher({ store, keyd, clock, audit, refusals, log, policy, directory: directory(), ...limits });
-}
+  limits: Pick<BundleDeps, 'mostInForce'> = {},
+): BundlePublisher => publisherOn({ bed, records }, { keyd, ...limits });
 
 const served = async (path: string, headers: Record<string, string> = {}) => {
   const app = Fastify();
@@ -72,16 +62,11 @@ function answersLost(heard: (bundle: { version: number; bundle: Uint8Array }) =>
 }
 
 before(async () => {
-  bed = await TrustBed.make();
-  records = new StoreBed();
-  publisher = await open();
+  ({ bed, records } = await makePublisherBed());
+  publisher = open();
   await publisher.start();
 });
-after(async () => {
-  await publisher.settled();
-  await bed.keyd.remove();
-  await records.remove();
-});
+after(() => removePublisherBed({ bed, records }, publisher));
 
 test('before the first order there is nothing to publish, and nothing to fetch', async () => {
   await publisher.tick();
@@ -148,7 +133,7 @@ test('TEST-KEY-10 a revocation that keyd lists comes into the next filter by its
 test('TEST-KEY-10 when this process dies between the journal of keyd and the publication, the next start publishes the very bundle that was signed, once', async () => {
   pass(3700);
   let lost: { version: number; bundle: Uint8Array } | undefined;
-  const dying = await open(
+  const dying = open(
     answersLost((told) => {
       lost = told;
     }),
@@ -158,7 +143,7 @@ test('TEST-KEY-10 when this process dies between the journal of keyd and the pub
   assert.equal((await served('/trust/bundles/3')).statusCode, 404);
   // keyd is killed too: its journal is all that is left.
   await bed.keyd.restart();
-  publisher = await open();
+  publisher = open();
   await publisher.start();
   assert.equal(lost?.version, 3);
   assert.deepEqual(new Uint8Array((await served('/trust/bundles/3')).rawPayload), lost?.bundle);
@@ -170,7 +155,7 @@ test('TEST-KEY-10 when this process dies between the journal of keyd and the pub
 
 test('a filter whose chain is lost or too long is built to stand alone, and what nobody needs any more is cleared away', async () => {
   rmSync(join(directory(), 'filters'), { recursive: true });
-  publisher = await open();
+  publisher = open();
   await publisher.start();
   pass(3700);
   await publisher.tick();
@@ -189,7 +174,7 @@ test('a filter whose chain is lost or too long is built to stand alone, and what
 
 test('TEST-KEY-10 a bundle whose answer is lost is published at the next tick, though nothing is due; the reason on record is that of its own order', async () => {
   const newest = async () => (await bed.keyd.client.trustStatus()).latest?.version;
-  const deaf = await open(answersLost());
+  const deaf = open(answersLost());
   const before = publisher.last()?.version ?? 0;
   pass(3700);
   await assert.rejects(deaf.tick(), { code: 'keyd.unreachable' });
@@ -210,7 +195,7 @@ test('TEST-KEY-10 bundles that are on record and not on the disk, as after a res
   const before = await Promise.all(['bundles/1', 'latest', 'latest.jws'].map((path) => served(`/trust/${path}`)));
   rmSync(directory(), { recursive: true });
   assert.equal((await served('/trust/bundles/1')).statusCode, 404);
-  publisher = await open();
+  publisher = open();
   await publisher.start();
   const after = await Promise.all(['bundles/1', 'latest', 'latest.jws'].map((path) => served(`/trust/${path}`)));
   assert.deepEqual(
@@ -227,7 +212,7 @@ test('TEST-KEY-16 of more bundles in force than are kept, the first with each co
   const content = await bed.content();
   const { fleet, expiresAt } = publisher.last() ?? assert.fail();
   const changed = { ...content, firmware: content.firmware.map((one) => ({ ...one, minimumSecurityCounter: 9 })) };
-  publisher = await open(undefined, 2);
+  publisher = open(undefined, { mostInForce: 2 });
   const made: { version: number; sha256: string; counter: number }[] = [];
   const counterOf = (version: number) => publisher.standingNow(version)?.content.firmware[0]?.minimumSecurityCounter;
   for (const [change, what] of [
@@ -255,7 +240,7 @@ test('TEST-KEY-16 of more bundles in force than are kept, the first with each co
   }
   // Put back after a loss, as what is served.
   rmSync(directory(), { recursive: true });
-  publisher = await open(undefined, 2);
+  publisher = open(undefined, { mostInForce: 2 });
   await publisher.start();
   assert.equal(counterOf(refreshed.version), refreshed.counter);
   assert.equal(publisher.standingNow(99), undefined);
@@ -266,7 +251,7 @@ test('TEST-KEY-16 of more bundles in force than are kept, the first with each co
 test('TEST-KEY-16 the first with a content stays also when it is over before more bundles are in force than are kept', async () => {
   const content = await bed.content();
   const firmware = content.firmware.map((one) => ({ ...one, minimumSecurityCounter: 10 }));
-  publisher = await open();
+  publisher = open();
   const change = (publisher.last()?.change ?? 0) + 1;
   await publisher.publish(await bed.approved(await bed.order(change, { ...content, firmware })), asked);
   const first = publisher.last() ?? assert.fail();
@@ -275,7 +260,7 @@ test('TEST-KEY-16 the first with a content stays also when it is over before mor
     await publisher.tick();
   }
   assert.ok(first.expiresAt < bed.keyd.clock.now().getTime(), 'it is over');
-  publisher = await open(undefined, 1);
+  publisher = open(undefined, { mostInForce: 1 });
   pass(3700);
   await publisher.tick();
   const before = (publisher.last()?.version ?? 0) - 1;
