@@ -6,13 +6,16 @@ import type { Answer, FromShard, Order, ShardData, ToShard } from './wire.ts';
 /** Old space of one thread, MiB: 100,000 devices on one take less. */
 const MOST_HEAP_MIB = 4_096;
 
+/** What a thread needs of the server. */
+type Answers = Pick<FleetServer, 'answer'>;
+
 type Done = Extract<FromShard, { done: unknown }>['done'];
 
 /** The threads on which the devices live. All carry the same order out, and all are done when it is. */
 export class Shards {
   readonly #threads: Thread[];
 
-  constructor(data: Omit<ShardData, 'shard'>, server: FleetServer, made: (devices: number) => void) {
+  constructor(data: Omit<ShardData, 'shard'>, server: Answers, made: (devices: number) => void) {
     const counts = Array.from({ length: data.shards }, () => 0);
     this.#threads = counts.map(
       (_, shard) =>
@@ -40,13 +43,15 @@ export class Shards {
 
 class Thread {
   readonly #worker: Worker;
-  readonly #server: FleetServer;
+  readonly #server: Answers;
   readonly #made: (devices: number) => void;
   readonly #answers: { to: number; answer: Answer }[] = [];
   #done: ((done: Done) => void) | undefined;
   #failed: ((error: Error) => void) | undefined;
+  /** What the thread ended with: it carries nothing out any more. */
+  #ended: Error | undefined;
 
-  constructor(data: ShardData, server: FleetServer, made: (devices: number) => void) {
+  constructor(data: ShardData, server: Answers, made: (devices: number) => void) {
     this.#server = server;
     this.#made = made;
     this.#worker = new Worker(new URL('./shard-thread.ts', import.meta.url), {
@@ -54,11 +59,13 @@ class Thread {
       resourceLimits: { maxOldGenerationSizeMb: MOST_HEAP_MIB },
     });
     this.#worker.on('message', (message: FromShard) => this.#heard(message));
-    this.#worker.on('error', (error) => this.#failed?.(error instanceof Error ? error : new Error(String(error))));
+    this.#worker.on('error', (error) => this.#end(error instanceof Error ? error : new Error(String(error))));
+    this.#worker.on('exit', (code) => this.#end(new Error(`the thread of shard ${data.shard} ended with ${code}`)));
   }
 
   carryOut(order: Order): Promise<Done> {
     return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) return reject(this.#ended);
       [this.#done, this.#failed] = [resolve, reject];
       this.#send({ order });
     });
@@ -66,6 +73,12 @@ class Thread {
 
   async close(): Promise<void> {
     await this.#worker.terminate();
+  }
+
+  /** It may end between two orders, when nobody waits: the next order fails with the same. */
+  #end(error: Error): void {
+    this.#ended ??= error;
+    this.#failed?.(this.#ended);
   }
 
   #heard(message: FromShard): void {

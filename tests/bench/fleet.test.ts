@@ -5,6 +5,8 @@ import { DEFAULT_PLAN } from '../../bench/fleet/plan.ts';
 import { plotPage } from '../../bench/fleet/plot.ts';
 import { readRun, saveRun } from '../../bench/fleet/record.ts';
 import { formatFindings, isMet } from '../../bench/fleet/report.ts';
+import { FleetServer } from '../../bench/fleet/server.ts';
+import { Shards } from '../../bench/fleet/shards.ts';
 import { simulate } from '../../bench/fleet/simulation.ts';
 
 test('TEST-KEY-14 a fleet lives through three CA keys, a compromise, power cuts, times away and wrong clocks without a gap that has no cause', async () => {
@@ -54,4 +56,40 @@ test('a run that is stopped says how far it came, and its events lie in the life
   assert.match(formatFindings(found), /of 338 days of 6 LDevIDs each: STOPPED there/);
   const compromisedAt = ((run.compromisedAt?.getTime() ?? 0) - run.start.getTime()) / 86_400_000;
   assert.ok(compromisedAt > 28 && compromisedAt < 29, String(compromisedAt));
+});
+
+test('a run that fails says why, and tells what it counted until then', async () => {
+  const heard: unknown[] = [];
+  const cause = new Error('the disk is full');
+  const run = await simulate(
+    { ...DEFAULT_PLAN, devices: 4, lifetimes: 1, rotations: 0 },
+    {
+      failed: (error) => heard.push(error),
+      progress: (what, done) => {
+        if (what === 'days' && done >= 10) throw cause;
+      },
+    },
+  );
+  assert.deepEqual(heard, [cause]);
+  const found = findingsOf(run);
+  assert.ok(found.days >= 10 && found.days < found.plannedDays, String(found.days));
+  assert.equal(found.certificates.enrolled, 4);
+});
+
+test('a thread of devices that has died fails every order after it', async () => {
+  const server = await FleetServer.make({ ...DEFAULT_PLAN, devices: 1 });
+  const refused = { code: 'store.failed', message: 'no disk', isPassing: false } as const;
+  const shards = new Shards(
+    { plan: { ...DEFAULT_PLAN, devices: 1 }, shards: 1, start: 0, world: server.world(false) },
+    { answer: () => Promise.resolve({ refused }) },
+    () => {},
+  );
+  try {
+    // What a device is refused in the factory is a fault of the program, and ends its thread.
+    await assert.rejects(shards.carryOut({ do: 'factory', upTo: 1 }), /no disk/);
+    await assert.rejects(shards.carryOut({ do: 'live', until: 1 }), /no disk/);
+  } finally {
+    await shards.close();
+    await server.remove();
+  }
 });
