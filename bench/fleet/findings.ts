@@ -93,8 +93,9 @@ function rateOf({ tally, start, end, compromisedAt }: FleetRun): Findings['rate'
   const kept = counts.filter((_, hour) => !left.has(hour));
   const mean = sum(kept) / Math.max(1, kept.length);
   const windowHours = Math.max(1, Math.min(Math.ceil(ENOUGH / Math.max(mean, 1e-9)), kept.length));
-  const windows = Array.from({ length: Math.floor(kept.length / windowHours) }, (_, at) =>
-    sum(kept.slice(at * windowHours, (at + 1) * windowHours)),
+  // Each hour begins a window: one that begins as the server comes back is among them.
+  const windows = Array.from({ length: kept.length - windowHours + 1 }, (_, at) =>
+    sum(kept.slice(at, at + windowHours)),
   );
   const peak = Math.max(0, ...windows) / windowHours;
   return {

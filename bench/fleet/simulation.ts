@@ -11,6 +11,11 @@ const AT_ONCE = 64;
 /** Devices that are made between two looks whether to stop. */
 const MADE_TOGETHER = 1_000;
 const TICK_MS = 86_400_000;
+/**
+ * While the server is away, what is due within so long is done together at the most: a device tries again after seconds and
+ * minutes, ten times and then rarely, and in slices of an hour six hours would hold six tries.
+ */
+const AWAY_SLICE_MS = 60_000;
 
 /** What a run found. */
 export interface FleetRun {
@@ -155,10 +160,10 @@ class Simulation {
   }
 
   async #live(): Promise<void> {
-    const slice = this.#plan.sliceSeconds * 1000;
     const { clock } = this.#server;
     let told = 0;
     while (this.#stop?.aborted !== true) {
+      const slice = Math.min(this.#plan.sliceSeconds * 1000, this.#isAway ? AWAY_SLICE_MS : Number.POSITIVE_INFINITY);
       const act = this.#acts[0];
       const next = Math.min(this.#next, act?.at ?? this.#end);
       if (next >= this.#end) {
