@@ -90,10 +90,10 @@ export interface ContextParts {
  * history. @throws KeysteadError `keyd.journal-damaged`.
  */
 function requireRestoredLog(log: LogSigner, state: KeydState): void {
-  if (log.size >= state.leastLogSize) return;
+  if (log.size >= state.lapses.leastLogSize) return;
   throw new KeysteadError('keyd.journal-damaged', {
     field: 'leaves',
-    seen: `${log.size} entries, where the restore left ${state.leastLogSize}`,
+    seen: `${log.size} entries, where the restore left ${state.lapses.leastLogSize}`,
   });
 }
 
@@ -111,7 +111,7 @@ function requireOwnSigner({ crlSigner }: Hierarchy, signerOf: SignerOf): void {
 async function adoptFirmware({ hierarchy, clock }: ContextParts, state: KeydState, journal: Journal): Promise<void> {
   const { firmware, pins } = hierarchy;
   try {
-    const now = state.timeAt(clock.now());
+    const now = state.time.at(clock.now());
     const ceremony = lastTranscript(pins);
     await state.firmwareAdoptions.take(firmware, { ceremony, now }, (draft) => journal.append(draft));
   } catch (error) {
@@ -277,7 +277,7 @@ export class KeydContext {
         policy: policies.inForce.policy,
         logOrigin: origin,
         append: (draft) => journal.append(draft),
-        now: () => state.timeAt(clock.now()),
+        now: () => state.time.at(clock.now()),
       });
       const { policy } = policies.inForce;
       // Whoever restored it alone makes, uses and ends no key of it: what is left to do is done at the first open start.
@@ -304,16 +304,16 @@ export class KeydContext {
         vkey,
         cosignVkey,
       });
-      state.sawTime(log.lastTime);
+      state.time.saw(log.lastTime);
       requireRestoredLog(log, state);
       requireOwnSigner(hierarchy, signerOf);
       // Made at an import, which writes no journal; that of a factory node is by headquarters.
       const issuing = hierarchy.issuers.find(({ ca, current }) => ca === 'server' && current);
       if (hierarchy.node === undefined) {
-        state.sawSerial(issuing?.id ?? 'server', readCertificate(hierarchy.evidenceSigner).serial);
+        state.issued.saw(issuing?.id ?? 'server', readCertificate(hierarchy.evidenceSigner).serial);
       }
       for (const { issuer, certificate } of hierarchy.formerEvidence) {
-        state.sawSerial(issuer, readCertificate(certificate).serial);
+        state.issued.saw(issuer, readCertificate(certificate).serial);
       }
       return new KeydContext({ ...parts, hierarchy, keys }, state, journal, count, log, policies, ledger);
     } catch (error) {
@@ -371,14 +371,14 @@ export class KeydContext {
 
   /** The time by which to sign now. @throws KeysteadError `clock.went-back`. */
   now(): Date {
-    return this.state.timeAt(this.#clock.now());
+    return this.state.time.at(this.#clock.now());
   }
 
   /** The next whole second: from here on nothing is dated before it. @throws KeysteadError `clock.went-back`. */
   nextSecond(): Date {
     this.now();
-    this.state.sawTime((Math.floor(this.#clock.now().getTime() / 1000) + 1) * 1000);
-    return new Date(this.state.lastTime);
+    this.state.time.saw((Math.floor(this.#clock.now().getTime() / 1000) + 1) * 1000);
+    return new Date(this.state.time.last);
   }
 
   /**
@@ -387,7 +387,7 @@ export class KeydContext {
    */
   stampTime(): Date {
     const clock = this.#clock.now();
-    const [known, floor] = [this.state.timeAt(clock), this.tsa.floor.timeAt(clock)];
+    const [known, floor] = [this.state.time.at(clock), this.tsa.floor.timeAt(clock)];
     return known > floor ? known : floor;
   }
 
