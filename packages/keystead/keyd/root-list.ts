@@ -75,6 +75,13 @@ export class RootList {
   }
 }
 
+/** The hierarchy with the CAs among the revoked that operators revoked between ceremonies. */
+export function withRevoked(hierarchy: Hierarchy, rootList: RootList): Hierarchy {
+  const { pins } = hierarchy;
+  const revoked = [...new Set([...pins.revoked, ...rootList.revoked.keys()])];
+  return { ...hierarchy, pins: { ...pins, revoked } };
+}
+
 /** Every certificate that the roots made for a key of a CA, as far as keyd was told of it. */
 function certificatesOf(ca: IssuerId, hierarchy: Hierarchy, bundle: CeremonyBundle | undefined): DerCertificate[] {
   const newest = hierarchy.issuers.filter(({ id }) => id === ca).map(({ certificate }) => certificate);
