@@ -10,7 +10,8 @@ import { estDomain } from 'keystead/serve/est-domain.ts';
 import { openRooms } from 'keystead/serve/rooms.ts';
 import { makeTlsIdentity } from 'keystead/serve/tls-identity.ts';
 import { pino } from 'pino';
-import { type Answer, askServer, newKey } from './rig.ts';
+import { type Answer, askServer } from './https.ts';
+import { newKey } from './rig.ts';
 
 const HOUR = 3_600_000;
 
