@@ -57,9 +57,10 @@ export { policyDocument } from './policy-document/document.ts';
 export { renderHtml } from './policy-document/html.ts';
 export { renderMarkdown } from './policy-document/markdown.ts';
 export type { PolicyHistoryEntry } from './policy-document/people.ts';
-export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
+export { checkPolicyRules } from './policy-rules.ts';
 export * from './policy-statement.ts';
 export * from './policy-update.ts';
+export { REQUIRED_PROFILES, VALIDITY_CEILINGS } from './profile-rules.ts';
 export {
   draftQuorumDocument,
   joinQuorumDocuments,
