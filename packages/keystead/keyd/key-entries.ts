@@ -1,5 +1,6 @@
 import type { FirmwareCertificateJournalEntry, FirmwareKeyJournalEntry } from './firmware-entries.ts';
-import type { JournalEntry, KeyJournalEntry, RestoredJournalEntry } from './journal-entry.ts';
+import type { JournalEntry, KeyJournalEntry } from './journal-entry.ts';
+import type { RestoredJournalEntry } from './restore-entries.ts';
 
 /** What of the journal is about the state of keys. */
 export type KeyLedgerEntry =

@@ -23,8 +23,8 @@ import {
 import type { KeyInfo } from '../keystore/index.ts';
 import { type HeldKey, heldKey, type KeyChangeTold, type LedgerKey } from './held-key.ts';
 import type { Hierarchy } from './hierarchy.ts';
-import type { RestoredJournalEntry } from './journal-entry.ts';
 import { firstCertified, type KeyLedgerEntry } from './key-entries.ts';
+import type { RestoredJournalEntry } from './restore-entries.ts';
 
 /**
  * The log's keys are stopped by an order and not by a date: a log that falls silent would hide what goes on, which is

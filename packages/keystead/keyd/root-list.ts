@@ -2,7 +2,8 @@ import type { DerCertificate, DerCrl } from '@keystead/core/bytes';
 import { allGenerations, type CeremonyBundle, type IssuerId, type RootId } from '@keystead/core/lifecycle';
 import { type RevokedEntry, readCertificate, readCrl } from '@keystead/core/x509';
 import type { Hierarchy } from './hierarchy.ts';
-import type { CaRevocationJournalEntry, JournalEntry } from './journal-entry.ts';
+import type { JournalEntry } from './journal-entry.ts';
+import type { CaRevocationJournalEntry } from './revocation-entries.ts';
 import { Turnstile } from './turnstile.ts';
 
 /** What the ceremonies have left that the indirect CRL of the root is made of. */

@@ -13,19 +13,14 @@ import { Holds } from './holds.ts';
 import { Injections } from './injections.ts';
 import { IssuedSerials } from './issued-serials.ts';
 import { IssuerLists } from './issuer-lists.ts';
-import type {
-  CertificateJournalEntry,
-  CrlJournalEntry,
-  JournalEntry,
-  RestoredJournalEntry,
-  RevocationsJournalEntry,
-  UnitKeyJournalEntry,
-} from './journal-entry.ts';
+import type { CertificateJournalEntry, JournalEntry, UnitKeyJournalEntry } from './journal-entry.ts';
 import { Lapses, type Recount } from './lapses.ts';
 import { LatestTime } from './latest-time.ts';
 import { KnownMasters } from './master-keys.ts';
 import { PasskeyCounters } from './passkey-counters.ts';
+import type { RestoredJournalEntry } from './restore-entries.ts';
 import { Restores } from './restores.ts';
+import type { CrlJournalEntry, RevocationsJournalEntry } from './revocation-entries.ts';
 import { RevocationOrders } from './revocation-orders.ts';
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
