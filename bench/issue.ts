@@ -1,7 +1,7 @@
 import { SecretBytes } from '@keystead/core/crypto';
 import { systemClock } from 'keystead/clock/system.ts';
 import { Layout } from 'keystead/files/layout.ts';
-import { openRooms } from 'keystead/serve/rooms.ts';
+import { openRooms } from 'keystead/serve/open-rooms.ts';
 import { pino } from 'pino';
 import { type Bench, latency } from './bench.ts';
 import { type Figure, figure } from './figure.ts';

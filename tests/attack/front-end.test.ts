@@ -20,7 +20,7 @@ import { releaseOf, signedBy } from 'keystead/keyd/tests/release.ts';
 import { ST_3, signOnOf, stationOrderOf } from 'keystead/keyd/tests/station-bed.ts';
 import { TpmMachine } from 'keystead/keyd/tests/tpm-machine.ts';
 import { crmf } from 'keystead/serve/tests/cmp-speaker.ts';
-import { judge } from './judge.ts';
+import { judge } from './judge/judge.ts';
 import { type Frames, framesOf } from './raw-frames.ts';
 import { foreignCsr, Siege } from './siege.ts';
 

@@ -6,7 +6,7 @@ import { toBase64 } from '@keystead/core/bytes';
 import { SecretBytes } from '@keystead/core/crypto';
 import type { DemoPolicyOptions } from '@keystead/core/lifecycle';
 import { greetPeer } from 'keystead/keyd/handshake.ts';
-import { readJournal } from 'keystead/keyd/journal.ts';
+import { readJournal } from 'keystead/keyd/read-journal.ts';
 import { keydSocketPath } from 'keystead/keyd/socket-path.ts';
 import { HostileFrontEnd, KEYD_PASSPHRASE, KeydBed, type RawAnswer } from 'keystead/keyd/tests/bed.ts';
 import { KeydClient, type Result } from 'keystead/keyd-client/index.ts';

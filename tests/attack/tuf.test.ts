@@ -5,7 +5,7 @@ import { fromBase64, toBase64 } from '@keystead/core/bytes';
 import { proposeRoot, readRole, requireThreshold, type TufRoot } from '@keystead/core/firmware';
 import { signKeyOrder } from '@keystead/core/lifecycle';
 import fc from 'fast-check';
-import { readJournal } from 'keystead/keyd/journal.ts';
+import { readJournal } from 'keystead/keyd/read-journal.ts';
 import { type HostileFrontEnd, makeKey } from 'keystead/keyd/tests/bed.ts';
 import { signedMetadata, TUF_REPOSITORY, TufBed } from 'keystead/keyd/tests/tuf-bed.ts';
 

@@ -5,7 +5,7 @@ import { sha256 } from '@keystead/core/crypto';
 import { readCertificate } from '@keystead/core/x509';
 import { csrFor, type HostileFrontEnd, makeKey } from 'keystead/keyd/tests/bed.ts';
 import { OpensslUnit } from 'keystead/keyd/tests/unit-with-openssl.ts';
-import { judge } from './judge.ts';
+import { judge } from './judge/judge.ts';
 import { Siege } from './siege.ts';
 
 /** A front end that was taken over, before a keyd that may make the keys of units. */

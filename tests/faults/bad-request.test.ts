@@ -10,7 +10,8 @@ import { CHUNK_BYTES } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import { PLAIN_STEPS, REASONED_STEPS } from 'keystead/protocols/rest/campaigns.ts';
 import { Openssl } from './foreign.ts';
-import { certificateOf, type Identity, newKey, Rig } from './rig.ts';
+import { certificateOf, type Identity } from './https.ts';
+import { newKey, Rig } from './rig.ts';
 import { assertRefused, type Refusal, stateOf } from './unchanged.ts';
 
 /** RFC 9500 section 2.3, testECCP256: SEC 1 DER of a private key that everybody has. */

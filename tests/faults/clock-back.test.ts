@@ -7,10 +7,11 @@ import { csrFor, KeydBed, makeKey } from 'keystead/keyd/tests/bed.ts';
 import { registerEst } from 'keystead/protocols/est/routes.ts';
 import { createHttpsServer } from 'keystead/protocols/http/server.ts';
 import { estDomain } from 'keystead/serve/est-domain.ts';
-import { openRooms } from 'keystead/serve/rooms.ts';
+import { openRooms } from 'keystead/serve/open-rooms.ts';
 import { makeTlsIdentity } from 'keystead/serve/tls-identity.ts';
 import { pino } from 'pino';
-import { type Answer, askServer, newKey } from './rig.ts';
+import { type Answer, askServer } from './https.ts';
+import { newKey } from './rig.ts';
 
 const HOUR = 3_600_000;
 

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { toBase64 } from '@keystead/core/bytes';
 import { separateOwners } from 'keystead/start/owners.ts';
 import { AcknowledgedFile } from './acknowledged.ts';
+import { certificateOf } from './https.ts';
 import { checkAtRest, checkRecords } from './invariants.ts';
-import { certificateOf, newKey, Rig } from './rig.ts';
+import { newKey, Rig } from './rig.ts';
 
 /**
  * Runs in a mount namespace of its own (argv: a folder, and which directory of the data gets a small disk): fills

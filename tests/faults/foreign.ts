@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Identity } from './rig.ts';
+import type { Identity } from './https.ts';
 
 /** Requests and certificates that OpenSSL made, in a directory that {@link remove} deletes. */
 export class Openssl {

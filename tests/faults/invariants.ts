@@ -6,7 +6,8 @@ import { type KeyStep, replayKey } from '@keystead/core/lifecycle';
 import { verifyLogFiles } from 'keystead/audit/index.ts';
 import { logKeys } from 'keystead/verify/log-keys.ts';
 import type { Acknowledged } from './acknowledged.ts';
-import type { Records, Rig } from './rig.ts';
+import type { Records } from './records.ts';
+import type { Rig } from './rig.ts';
 
 const idOf = (issuer: unknown, serial: unknown): string => `${String(issuer)} ${String(serial).toLowerCase()}`;
 

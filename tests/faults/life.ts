@@ -1,7 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { toBase64, toPem } from '@keystead/core/bytes';
 import type { AcknowledgedFile } from './acknowledged.ts';
-import { type Answer, certificateOf, type Identity, newKey, type Rig, unitCertificate } from './rig.ts';
+import { type Answer, certificateOf, type Identity, unitCertificate } from './https.ts';
+import { newKey, type Rig } from './rig.ts';
 
 /** How often a client of {@link Lives} did what. */
 export interface Tally {

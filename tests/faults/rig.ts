@@ -2,21 +2,15 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createPrivateKey } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { createSecureContext, type SecureContext } from 'node:tls';
 import { makeKeyAndCsr } from '@keystead/agent';
-import { type DerCertificate, fromPem, toBase64, toPem } from '@keystead/core/bytes';
+import { toBase64, toPem } from '@keystead/core/bytes';
 import { SecretBytes } from '@keystead/core/crypto';
-import { parsePolicy } from '@keystead/core/lifecycle';
-import { readCertsOnly } from '@keystead/core/x509';
-import { type AuditEntry, parseEntry } from 'keystead/audit/index.ts';
+import type { AuditEntry } from 'keystead/audit/index.ts';
 import { systemClock } from 'keystead/clock/system.ts';
 import { openConfig } from 'keystead/files/config.ts';
 import { Layout } from 'keystead/files/layout.ts';
-import { Inventory } from 'keystead/inventory/index.ts';
 import { launchKeyd, launchServe } from 'keystead/start/launch.ts';
 import { Narrator } from 'keystead/start/narrator.ts';
 import { certPath, enrolPeople, keyPath } from 'keystead/start/operators.ts';
@@ -25,29 +19,11 @@ import { ceremony } from 'keystead/start/steps/1-ceremony.ts';
 import { openTicket } from 'keystead/start/ticket.ts';
 import { unlock } from 'keystead/start/unlock.ts';
 import { World } from 'keystead/start/world.ts';
-import { readOnly } from 'keystead/store/index.ts';
+import { type Answer, type Ask, askServer, certificateOf, type Identity } from './https.ts';
+import { type Records, readRecords } from './records.ts';
 
 class Silent extends Narrator {
   override line(): void {}
-}
-
-/** PEM of a key and of the certificate for it, as TLS takes them. */
-export interface Identity {
-  readonly cert: string;
-  readonly key: string;
-}
-
-export interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly text: string;
-}
-
-export interface Ask {
-  readonly identity?: Identity;
-  readonly body?: string | Uint8Array;
-  readonly type?: string;
-  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface RigOptions {
@@ -264,35 +240,7 @@ export class Rig {
 
   /** Rows of the database, read beside the running service, all of the same moment. */
   records(): Records {
-    const database = new DatabaseSync(this.layout.database, { readOnly: true, timeout: 5000 });
-    try {
-      database.exec('begin');
-      const rows = (sql: string): Record<string, unknown>[] => database.prepare(sql).all();
-      return {
-        certificates: rows(
-          'select issuer, hex(serial) as serial, profile, device_id as device, hex(spki_sha256) as spki, der, status from certificate',
-        ),
-        orphans: rows('select issuer, hex(serial) as serial, profile, fate from journal_certificate'),
-        devices: rows('select device_id as device, state, ticket_id as ticket from device'),
-        units: rows('select device_id as device, ticket_id as ticket, record from provisioning_record'),
-        entries: rows('select bytes from audit_entry order by seq').map(({ bytes }) => parseEntry(bytes as Uint8Array)),
-        keyRows: rows('select id, state from key'),
-        keyEvents: rows('select key_id as id, event, at, audit_seq as seq from key_event order by key_id, n'),
-        // Read after the certificates: what has a certificate has a record, whatever was issued since.
-        keys: this.#keys(),
-      };
-    } finally {
-      database.close();
-    }
-  }
-
-  /** The SPKI hashes of the inventory, as it is read without the service. */
-  #keys(): Set<string> {
-    const policy = parsePolicy(readFileSync(this.layout.policy));
-    return readOnly(this.layout.database, (reader) => {
-      const keys = [...new Inventory(reader, policy, systemClock.now()).all({})];
-      return new Set(keys.map(({ spkiSha256 }) => spkiSha256 ?? ''));
-    });
+    return readRecords(this.layout);
   }
 
   /** Every audit entry of one request, by the id that the answer carried. */
@@ -302,17 +250,6 @@ export class Rig {
   }
 }
 
-export interface Records {
-  readonly certificates: Record<string, unknown>[];
-  readonly orphans: Record<string, unknown>[];
-  readonly devices: Record<string, unknown>[];
-  readonly units: Record<string, unknown>[];
-  readonly entries: AuditEntry[];
-  readonly keyRows: Record<string, unknown>[];
-  readonly keyEvents: Record<string, unknown>[];
-  readonly keys: ReadonlySet<string>;
-}
-
 /** A new key of a device, PEM, with a request for it. */
 export async function newKey(deviceId: string): Promise<{ key: string; csr: Uint8Array; scalar: Uint8Array }> {
   const { pkcs8, csr } = await makeKeyAndCsr(deviceId, 'P-256');
@@ -320,60 +257,4 @@ export async function newKey(deviceId: string): Promise<{ key: string; csr: Uint
   const scalar = pkcs8.use((bytes) => Uint8Array.from(bytes));
   pkcs8.wipe();
   return { key, csr, scalar };
-}
-
-/** The certificate in an EST answer, DER. */
-export function certificateOf(answer: Answer): DerCertificate {
-  const [certificate] = readCertsOnly(new Uint8Array(Buffer.from(answer.text, 'base64')));
-  if (certificate === undefined) throw new TypeError(`no certificate: ${answer.text}`);
-  return certificate;
-}
-
-/** The certificate in the answer to a provisioned unit, DER. */
-export function unitCertificate(answer: Answer): DerCertificate {
-  const [certificate] = fromPem('CERTIFICATE', JSON.parse(answer.text).certificate);
-  if (certificate === undefined) throw new TypeError('no certificate');
-  return certificate as DerCertificate;
-}
-
-const NOBODY: Identity = { cert: '', key: '' };
-const contexts = new WeakMap<Identity, Map<string | undefined, SecureContext>>();
-
-/** Made once for each identity: who asks every tenth of a second until a service is back would spend its time on it. */
-function contextOf(anchor: string | undefined, identity: Identity = NOBODY): SecureContext {
-  const known = contexts.get(identity) ?? new Map<string | undefined, SecureContext>();
-  contexts.set(identity, known);
-  const context = known.get(anchor) ?? createSecureContext({ ca: anchor, ...(identity === NOBODY ? {} : identity) });
-  known.set(anchor, context);
-  return context;
-}
-
-/** One request on a TLS connection of its own. Without `anchor` the server's certificate is not looked at. */
-export async function askServer(url: URL, anchor: string | undefined, method: string, ask: Ask): Promise<Answer> {
-  const { identity, body, type, headers = {} } = ask;
-  const trust = { rejectUnauthorized: anchor !== undefined, secureContext: contextOf(anchor, identity) };
-  const agent = new Agent({ keepAlive: false, maxCachedSessions: 0, ...trust });
-  const sent = {
-    ...(type === undefined ? {} : { 'Content-Type': type }),
-    ...(body === undefined ? {} : { 'Content-Length': String(Buffer.byteLength(body)) }),
-    ...headers,
-  };
-  try {
-    return await new Promise<Answer>((resolve, reject) => {
-      const call = request(url, { method, agent, timeout: 20_000, headers: sent }, (response) => {
-        const parts: Buffer[] = [];
-        response.on('data', (part: Buffer) => parts.push(part));
-        response.on('error', reject);
-        response.on('end', () => {
-          const text = Buffer.concat(parts).toString('utf8');
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text });
-        });
-      });
-      call.on('timeout', () => call.destroy(new Error('no answer in time')));
-      call.on('error', reject);
-      call.end(body);
-    });
-  } finally {
-    agent.destroy();
-  }
 }

@@ -18,7 +18,8 @@ import {
 import type { RequestView } from 'keystead/signing/index.ts';
 import { personSigner } from 'keystead/start/operators.ts';
 import { fileOf, seconds } from '../../packages/core/lifecycle/tests/policy-parties.ts';
-import { type Answer, type Identity, Rig } from './rig.ts';
+import type { Answer, Identity } from './https.ts';
+import { Rig } from './rig.ts';
 
 const ROLES = {
   release: 'release-engineer',

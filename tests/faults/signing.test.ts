@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { toHex } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import type { FirmwareOrder } from '@keystead/core/lifecycle';
-import type { Answer } from './rig.ts';
+import type { Answer } from './https.ts';
 import { refused as refusedBy, SigningRig } from './signing-rig.ts';
 
 let bed: SigningRig;

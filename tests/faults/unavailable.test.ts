@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { KeysteadError } from '@keystead/core/errors';
 import { AcknowledgedFile } from './acknowledged.ts';
+import { type Answer, certificateOf, type Identity } from './https.ts';
 import { checkAtRest, checkRecords } from './invariants.ts';
-import { type Answer, certificateOf, type Identity, newKey, Rig } from './rig.ts';
+import { newKey, Rig } from './rig.ts';
 import { stateOf } from './unchanged.ts';
 
 let rig: Rig;

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Answer, Rig } from './rig.ts';
+import type { Answer } from './https.ts';
+import type { Rig } from './rig.ts';
 
 export interface Refusal {
   readonly status: number;

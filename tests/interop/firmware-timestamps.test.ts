@@ -10,7 +10,7 @@ import { type FirmwareFormatName, firmwareFormat } from '@keystead/core/firmware
 import { type FirmwareTimestamp, signKeyOrder, TSA_KEY } from '@keystead/core/lifecycle';
 import { RefusalLog } from 'keystead/access/index.ts';
 import { appendAudit } from 'keystead/audit/index.ts';
-import { readJournal } from 'keystead/keyd/journal.ts';
+import { readJournal } from 'keystead/keyd/read-journal.ts';
 import { FirmwareBed } from 'keystead/keyd/tests/firmware-bed.ts';
 import type { FirmwareSigner } from 'keystead/signing/index.ts';
 import { Signing } from 'keystead/signing/index.ts';

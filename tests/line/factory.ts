@@ -13,7 +13,8 @@ import { importCommission } from 'keystead/keyd/factory/import.ts';
 import { factoryRequestPath } from 'keystead/keyd/factory/init.ts';
 import { personSigner } from 'keystead/start/operators.ts';
 import { Service } from 'keystead/start/process.ts';
-import { type Answer, type Ask, askServer, type Rig } from '../faults/rig.ts';
+import { type Answer, type Ask, askServer } from '../faults/https.ts';
+import type { Rig } from '../faults/rig.ts';
 import { keystead } from '../interop/foreign.ts';
 
 const PASSPHRASE = 'the passphrase of the node';

@@ -1,30 +1,23 @@
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { acceptIssued, CarriedTrust, type FirmwareVerdict, verifyFirmware } from '@keystead/agent';
+import { acceptIssued } from '@keystead/agent';
 import { type DerCertificate, fromBase64, fromPem, type SpkiSha256, toBase64, toPem } from '@keystead/core/bytes';
 import { generateSoftwareKey, randomBytes, softwareSigner, spkiSha256 } from '@keystead/core/crypto';
-import { imageOf } from '@keystead/core/firmware';
 import { DEMO_FIRMWARE, type Policy } from '@keystead/core/lifecycle';
-import { certificationRequest, readCertificate } from '@keystead/core/x509';
-import type { Command } from 'commander';
+import { certificationRequest } from '@keystead/core/x509';
 import { holdFirmware } from 'keystead/ceremony/firmware.ts';
-import { hierarchyCommand } from 'keystead/cli/hierarchy.ts';
-import { policyCommand } from 'keystead/cli/policy.ts';
-import { rotateCommand } from 'keystead/cli/rotate.ts';
-import { signCommand } from 'keystead/cli/sign.ts';
-import { tlsKeyCommand } from 'keystead/cli/tls-key.ts';
-import { trustCommand } from 'keystead/cli/trust.ts';
 import { systemClock } from 'keystead/clock/system.ts';
 import { Service } from 'keystead/start/process.ts';
-import { Agent, type AgentEvent, openDevice } from '../../packages/agent/daemon/agent.ts';
+import { openDevice } from '../../packages/agent/daemon/agent.ts';
 import { readConfig } from '../../packages/agent/daemon/config.ts';
 import { Bench } from '../interop/foreign.ts';
 import { Deployment, portsOfProcess } from './deployment.ts';
 import { KeptRoots, silent } from './kept-roots.ts';
+import { type Pump, running } from './pump.ts';
+import { typed } from './typed.ts';
 
 const OPTIONS = { ldevidSeconds: 86_400, dataName: 'keystead-data' };
 const BACKEND = fileURLToPath(new URL('../../packages/keystead/examples/backend/main.ts', import.meta.url));
@@ -35,69 +28,6 @@ const TRUST = {
   approvals: 1,
   roles: ['policy-administrator' as const, 'approver' as const],
 };
-
-/** The command line in this process: its own commands as they are, without a start of Node.js for each. */
-const COMMANDS: Readonly<Record<string, () => Command>> = {
-  hierarchy: hierarchyCommand,
-  policy: policyCommand,
-  rotate: rotateCommand,
-  sign: signCommand,
-  'tls-key': tlsKeyCommand,
-  trust: trustCommand,
-};
-
-/** Runs a command; gives what it printed. @throws what the command throws. */
-export async function typed(...[name = '', ...args]: string[]): Promise<string> {
-  const said: string[] = [];
-  const writes = [process.stdout, process.stderr].map((stream) => ({ stream, write: stream.write.bind(stream) }));
-  for (const { stream, write } of writes) {
-    // What the test runner reports goes out in bytes on the same stream.
-    stream.write = ((part: string | Uint8Array) =>
-      typeof part === 'string' ? said.push(part) > 0 : write(part)) as typeof stream.write;
-  }
-  try {
-    await throwing((COMMANDS[name] ?? assert.fail(`no command ${name}`))()).parseAsync(args, { from: 'user' });
-  } finally {
-    for (const { stream, write } of writes) stream.write = write;
-  }
-  return said.join('');
-}
-
-/** A wrong command line ends no process here. */
-function throwing(command: Command): Command {
-  for (const one of command.commands) throwing(one);
-  return command.exitOverride();
-}
-
-/** Runs a block of a page line by line, as it stands; the names that the page leaves open are given. */
-export async function typedBlock(block: string, names: Readonly<Record<string, string>> = {}): Promise<string> {
-  const said: string[] = [];
-  for (const line of block.replaceAll('\\\n', ' ').split('\n')) {
-    const filled = line.replace(/\$([A-Z]+)/g, (_, name: string) => names[name] ?? assert.fail(`no ${name}: ${line}`));
-    const words = [...filled.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '');
-    if (words.length === 0) continue;
-    assert.deepEqual(words.slice(0, 2), ['npx', 'keystead'], line);
-    said.push(await typed(...words.slice(2)));
-  }
-  return said.join('');
-}
-
-/** A device: the agent with its state, as its daemon has it, but in this process. */
-export interface Pump {
-  readonly id: string;
-  /** Looks for a bundle and reports, and resolves when both are done. */
-  look(): Promise<void>;
-  /** Puts in firmware, as its updater would. */
-  install(version: string, securityCounter: number): void;
-  judge(image: Uint8Array, keys: readonly DerCertificate[]): Promise<FirmwareVerdict>;
-  /** Who the server behind the pinned tunnel takes it for; rejects where the tunnel refuses the server. */
-  whoAmI(): Promise<string>;
-  /** How its reports to serve ended: `reported`, or the rule that refused serve. */
-  reports(): string[];
-  /** Why its tunnel refused last. */
-  refusals(): string[];
-  stop(): Promise<void>;
-}
 
 /** A TLS server's key with its certificate, made before it is used. */
 export interface ServerKey {
@@ -297,59 +227,4 @@ export class KeyCampaigns {
     });
     await this.#gateway.ready;
   }
-}
-
-/** Starts the agent; resolves when it has its LDevID and has reported. */
-async function running(
-  config: ReturnType<typeof readConfig>,
-  device: Awaited<ReturnType<typeof openDevice>>,
-  install: Pump['install'],
-): Promise<Pump> {
-  const events: AgentEvent[] = [];
-  let heard: () => void = () => undefined;
-  const agent = new Agent(config, device, systemClock, (event) => {
-    events.push(event);
-    heard();
-  });
-  await agent.start();
-  while (!events.some(({ type }) => type === 'reported')) {
-    const failed = events.find(({ type }) => type === 'report-failed' || type === 'failed');
-    if (failed !== undefined) assert.fail(`${config.deviceId}: ${JSON.stringify(failed)}`);
-    await new Promise<void>((resolve) => {
-      heard = resolve;
-    });
-  }
-  return {
-    id: config.deviceId,
-    install,
-    look: () => agent.look(),
-    stop: () => agent.stop(),
-    async judge(image, keys) {
-      const trust = CarriedTrust.open(device.state) ?? assert.fail('no bundle');
-      const spkis = keys.map((der) => readCertificate(der).spki);
-      const offer = { format: 'mcuboot', product: 'ks-pump-1', image: imageOf(image), keys: spkis } as const;
-      return verifyFirmware(offer, trust, systemClock);
-    },
-    whoAmI: () =>
-      new Promise((resolve, reject) => {
-        request({ socketPath: join(config.run, 'gateway.sock'), path: '/whoami', agent: false }, (answer) => {
-          let text = '';
-          answer.on('data', (part: Buffer) => {
-            text += part.toString();
-          });
-          answer.on('end', () => resolve((JSON.parse(text) as { deviceId: string }).deviceId));
-        })
-          .on('error', reject)
-          .end();
-      }),
-    reports: () =>
-      events.flatMap(({ type, ...event }) => {
-        if (type === 'reported') return [type];
-        return type === 'report-failed' ? [String((event as { error?: { field?: string } }).error?.field)] : [];
-      }),
-    refusals: () =>
-      events.flatMap((event) =>
-        event.type === 'tunnel-refused' ? [String((event.error as { field?: string }).field)] : [],
-      ),
-  };
 }

@@ -7,7 +7,9 @@ import type { StandingJson } from '@keystead/core/trust';
 import type { CampaignView } from 'keystead/rotation/index.ts';
 import type { WorklistEntry } from 'keystead/signing/index.ts';
 import { blocksOf } from './kept-roots.ts';
-import { KeyCampaigns, type Pump, type ServerKey, typed, typedBlock } from './key-campaign-bed.ts';
+import { KeyCampaigns, type ServerKey } from './key-campaign-bed.ts';
+import type { Pump } from './pump.ts';
+import { typed, typedBlock } from './typed.ts';
 
 /**
  * Campaigns of firmware keys and of server keys from their plan to their end: real keyd and serve, bundles that a quorum

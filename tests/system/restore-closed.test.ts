@@ -8,7 +8,8 @@ import { systemClock } from 'keystead/clock/system.ts';
 import { openKeystore, readKeystoreConfig } from 'keystead/keystore/index.ts';
 import type { TlsKeyView } from 'keystead/protocols/rest/tls-key.ts';
 import { unlock } from 'keystead/start/unlock.ts';
-import { type Identity, newKey, Rig } from '../faults/rig.ts';
+import type { Identity } from '../faults/https.ts';
+import { newKey, Rig } from '../faults/rig.ts';
 import { keystead } from '../interop/foreign.ts';
 import { Custodians } from './custodians.ts';
 

@@ -6,7 +6,8 @@ import { toHex, toPem } from '@keystead/core/bytes';
 import { randomBytes } from '@keystead/core/crypto';
 import { type BatchTicketDraft, type SignOn, signSignOn, signTicket } from '@keystead/core/lifecycle';
 import { personSigner } from 'keystead/start/operators.ts';
-import { type Answer, type Identity, newKey, type Rig } from '../faults/rig.ts';
+import type { Answer, Identity } from '../faults/https.ts';
+import { newKey, type Rig } from '../faults/rig.ts';
 import { keystead } from '../interop/foreign.ts';
 
 export const ST_3 = 'st-3.line-1.plant.example';

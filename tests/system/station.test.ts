@@ -7,7 +7,8 @@ import { fromPem, toBase64, toPem } from '@keystead/core/bytes';
 import { SecretBytes, softwareSigner } from '@keystead/core/crypto';
 import { certificationRequest, parseCsr } from '@keystead/core/x509';
 import { parse } from 'yaml';
-import { type Answer, newKey, Rig } from '../faults/rig.ts';
+import type { Answer } from '../faults/https.ts';
+import { newKey, Rig } from '../faults/rig.ts';
 import { keystead, ok } from '../interop/foreign.ts';
 import { ST_3, TestStation, ticketText, told, verdict } from './station-rig.ts';
 

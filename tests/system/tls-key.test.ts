@@ -6,7 +6,9 @@ import type { StandingJson } from '@keystead/core/trust';
 import type { TlsKeyView } from 'keystead/protocols/rest/tls-key.ts';
 import type { CampaignView } from 'keystead/rotation/index.ts';
 import { blocksOf } from './kept-roots.ts';
-import { KeyCampaigns, type Pump, typed, typedBlock } from './key-campaign-bed.ts';
+import { KeyCampaigns } from './key-campaign-bed.ts';
+import type { Pump } from './pump.ts';
+import { typed, typedBlock } from './typed.ts';
 
 /**
  * A device that pins serve's own key: through restarts of keyd and serve, which are processes, and through a rotation as

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { toBase64url } from '../bytes/index.ts';
 import { KeysteadError } from '../errors/index.ts';
 import { hostSan, ipOctets, ipText } from '../x509/index.ts';
+import { DeviceIds, isInRange } from './device-ids.ts';
 import {
   type DocumentKind,
   type OperatorDocument,
@@ -11,7 +12,6 @@ import {
 } from './operator-document.ts';
 import type { Policy } from './policy.ts';
 import type { StatementSigner } from './signers/proof.ts';
-import { DeviceIds, isInRange } from './ticket.ts';
 
 /** The protocols by which somebody without a certificate of ours may come. */
 export const ENROLMENT_WAYS = ['est', 'acme', 'cmp', 'scep'] as const;

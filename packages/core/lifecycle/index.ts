@@ -27,7 +27,10 @@ export * from './certificate-states.ts';
 export { type CertifyOrder, certify } from './certify.ts';
 export * from './crl-lists.ts';
 export * from './cryptoperiod.ts';
-export * from './default-policy.ts';
+export * from './default-profiles.ts';
+export * from './demo-policy.ts';
+export * from './demo-sections.ts';
+export * from './device-ids.ts';
 export { durationText } from './duration.ts';
 export * from './factory/index.ts';
 export * from './firmware/index.ts';
@@ -55,9 +58,10 @@ export { policyDocument } from './policy-document/document.ts';
 export { renderHtml } from './policy-document/html.ts';
 export { renderMarkdown } from './policy-document/markdown.ts';
 export type { PolicyHistoryEntry } from './policy-document/people.ts';
-export { checkPolicyRules, REQUIRED_PROFILES, VALIDITY_CEILINGS } from './policy-rules.ts';
+export { checkPolicyRules } from './policy-rules.ts';
 export * from './policy-statement.ts';
 export * from './policy-update.ts';
+export { REQUIRED_PROFILES, VALIDITY_CEILINGS } from './profile-rules.ts';
 export {
   draftQuorumDocument,
   joinQuorumDocuments,
@@ -80,6 +84,7 @@ export { firstIssue } from './schema-field.ts';
 export * from './signers/index.ts';
 export * from './station/index.ts';
 export * from './ticket.ts';
+export * from './ticket-use.ts';
 export * from './trust/index.ts';
 export * from './tsa.ts';
 export * from './unit-keys-policy.ts';

@@ -51,3 +51,6 @@ export function parsePolicy(bytes: Uint8Array): Policy {
   }
   return checkPolicy(value);
 }
+
+/** The bytes of a policy's file: JSON for people, UTF-8. Its SHA-256 is what a ceremony approves. */
+export const formatPolicy = (policy: Policy): string => `${JSON.stringify(policy, null, 2)}\n`;

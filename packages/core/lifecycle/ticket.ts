@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { KeysteadError } from '../errors/index.ts';
+import { DeviceIds } from './device-ids.ts';
 import { FACTORY_NAME, HEADQUARTERS } from './factory/name.ts';
 import { type DocumentKind, type OperatorDocument, parseDocumentOf } from './operator-document.ts';
 import type { Policy } from './policy.ts';
@@ -21,21 +22,6 @@ import { requireHardware } from './signers/verify.ts';
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 letters, digits, . _ -');
 const time = z.iso.datetime({ offset: false, precision: 0 });
-
-/**
- * Which device ids a batch may use: a prefix and a number with leading zeros, from `from` to `to`. It is a range and
- * not a regular expression, so that whoever signs it sees at once what it allows and none can be made slow to match.
- */
-export const DeviceIds = z
-  .strictObject({
-    prefix: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9.-]{0,47}$/, 'must be 1 to 48 letters, digits, . -'),
-    from: z.int().min(0),
-    to: z.int().min(0),
-    /** Digits of the number, with leading zeros. */
-    width: z.int().min(1).max(12),
-  })
-  .refine((ids) => ids.from <= ids.to, { path: ['to'], message: 'must not be below from' })
-  .refine((ids) => String(ids.to).length <= ids.width, { path: ['width'], message: 'must hold the digits of to' });
 
 /** The ways to a device's key that a ticket can name, best first. */
 export const TICKET_KEY_ORIGINS = ['tpm2-attested', 'secure-element', 'proof-of-possession', 'injected'] as const;
@@ -86,7 +72,6 @@ type WrittenTicket = z.infer<typeof FirstTicketSchema> | z.infer<typeof TicketSc
  * there were factory nodes (`v` 1) is headquarters' own.
  */
 export type BatchTicket = Omit<z.infer<typeof TicketSchema>, 'v'> & { readonly v: 1 | 2 };
-export type DeviceIdRange = BatchTicket['deviceIds'];
 
 /** What a ticket is made of: times may have fractions of a second, which are cut off. */
 export type BatchTicketDraft = Omit<BatchTicket, 'v' | 'factory'> & {
@@ -182,7 +167,7 @@ export const ticketQuorum = ({ quorums, demonstration }: Policy): SigningQuorum 
 
 /**
  * Verifies that a quorum of the policy signed a ticket, and that it allows no more than the policy does. The time is
- * not looked at: that is {@link requireTicketTime}, which is asked each time that the ticket is used.
+ * not looked at: that is `requireTicketTime`, which is asked each time that the ticket is used.
  * REQ-KEY-PROV-01, REQ-KEY-SOD-02
  * @throws KeysteadError `ticket.malformed`, `ticket.signer-unknown`, `ticket.signer-forbidden`, `ticket.signer-twice`,
  *   `ticket.signature-invalid`, `ticket.too-few-signatures`, `ticket.exceeds-policy`.
@@ -246,64 +231,5 @@ function requireWithinPolicy(ticket: BatchTicket, policy: Policy): void {
     });
   }
 }
-
-/**
- * That a ticket is for this node. @param name {@link HEADQUARTERS}, or a factory's name.
- * @throws KeysteadError `ticket.other-factory`.
- */
-export function requireTicketFactory({ factory }: BatchTicket, name: string): void {
-  if (factory === name) return;
-  throw new KeysteadError('ticket.other-factory', { field: 'factory', seen: `${factory}, and this is ${name}` });
-}
-
-/** That a ticket allows this way to a key; one that names none forbids none here. @throws KeysteadError `ticket.key-origin-forbidden`. */
-export function requireTicketKeyOrigin({ keyOrigins }: BatchTicket, origin: TicketKeyOrigin): void {
-  if (keyOrigins === undefined || keyOrigins.includes(origin)) return;
-  throw new KeysteadError('ticket.key-origin-forbidden', {
-    field: 'keyOrigins',
-    seen: `${origin}, where the ticket allows ${keyOrigins.join(', ')}`,
-  });
-}
-
-/** @throws KeysteadError `ticket.station-forbidden`. */
-export function requireTicketStation({ stations }: BatchTicket, station: string): void {
-  if (stations === undefined || stations.includes(station)) return;
-  throw new KeysteadError('ticket.station-forbidden', { field: 'station', seen: station });
-}
-
-/** @throws KeysteadError `ticket.not-yet-valid`, `ticket.expired`. */
-export function requireTicketTime(ticket: BatchTicket, now: Date): void {
-  if (now.getTime() < Date.parse(ticket.notBefore)) {
-    throw new KeysteadError('ticket.not-yet-valid', { field: 'notBefore', seen: ticket.notBefore });
-  }
-  if (now.getTime() >= Date.parse(ticket.notAfter)) {
-    throw new KeysteadError('ticket.expired', { field: 'notAfter', seen: ticket.notAfter });
-  }
-}
-
-/** @throws KeysteadError `ticket.line-forbidden`. */
-export function requireTicketLine(ticket: BatchTicket, line: string): void {
-  if (!ticket.lines.includes(line)) throw new KeysteadError('ticket.line-forbidden', { field: 'line', seen: line });
-}
-
-/** @throws KeysteadError `ticket.device-forbidden`. */
-export function requireTicketDevice(ticket: BatchTicket, deviceId: string): void {
-  if (!isInRange(ticket.deviceIds, deviceId)) {
-    throw new KeysteadError('ticket.device-forbidden', { field: 'deviceId', seen: deviceId });
-  }
-}
-
-/** Whether a device id is one of the range, in its one spelling: with exactly `width` digits. */
-export function isInRange({ prefix, from, to, width }: DeviceIdRange, deviceId: string): boolean {
-  if (!deviceId.startsWith(prefix)) return false;
-  const digits = deviceId.slice(prefix.length);
-  if (digits.length !== width || !/^[0-9]+$/.test(digits)) return false;
-  const number = Number(digits);
-  return number >= from && number <= to;
-}
-
-/** The device id with this number. */
-export const deviceIdAt = ({ prefix, width }: DeviceIdRange, number: number): string =>
-  `${prefix}${String(number).padStart(width, '0')}`;
 
 const wholeSecond = (text: string): string => text.replace(/\.\d+Z$/, 'Z');

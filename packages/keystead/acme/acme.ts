@@ -1,13 +1,14 @@
 import type { KeysteadError } from '@keystead/core/errors';
 import { Accounts } from './accounts.ts';
 import { deviceAttest01 } from './attestation/device-attest-01.ts';
-import { Authorizations, type Try } from './authorizations.ts';
+import { Authorizations } from './authorizations.ts';
 import type { Account, AcmeDeps } from './deps.ts';
 import { chainsOf, Finalization } from './finalization.ts';
 import { Orders, type OrderView } from './orders.ts';
 import { RateLimit } from './rate-limits.ts';
 import { RenewalInfo } from './renewal-info.ts';
 import { Revocations } from './revocations.ts';
+import type { Try } from './trials.ts';
 import { validator } from './validation/validator.ts';
 
 /** What is due is looked for this often. */

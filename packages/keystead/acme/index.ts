@@ -2,10 +2,11 @@ export { type AccountKey, Accounts, type AccountView, type Binding } from './acc
 export { Acme } from './acme.ts';
 export { IDEVID_FORMAT } from './attestation/attestation-object.ts';
 export { idevidStatementBytes } from './attestation/idevid.ts';
-export type { AuthorizationView, ChallengeView, Trial, Try } from './authorizations.ts';
+export type { AuthorizationView, ChallengeView } from './authorization-view.ts';
 export type { Account, AcmeDeps } from './deps.ts';
 export { AccountKeyTaken, RateLimited, RejectedIdentifiers } from './errors.ts';
 export type { Identifier } from './identifier.ts';
 export type { CertificateName, OrderView } from './orders.ts';
 export { type Problem, parseProblem, problemOf } from './problem.ts';
 export { STATE_TABLES, statesMarkdown } from './states.ts';
+export type { Trial, Try } from './trials.ts';

@@ -22,8 +22,8 @@ import {
 } from '@keystead/core/x509';
 import type { Certificate, EnrolmentRequestRow, Reader, Tx } from '../store/index.ts';
 import { type AskedBy, type Authorisations, requireOwn, rowOf, unwithdrawn } from './authorisations.ts';
+import type { Certification } from './certification.ts';
 import type { AuthorityDeps } from './deps.ts';
-import type { Enrolment } from './enrolment.ts';
 import type { Issued } from './issued.ts';
 
 /** A request under an enrolment authorisation whose secret the protocol has verified. */
@@ -60,12 +60,12 @@ interface Ground {
 /** Enrolment of those who have no certificate of ours yet, under what an operator signed. REQ-KEY-STO-03 */
 export class AuthorisedEnrolment {
   readonly #deps: AuthorityDeps;
-  readonly #enrolment: Enrolment;
+  readonly #certification: Certification;
   readonly #authorisations: Authorisations;
 
-  constructor(deps: AuthorityDeps, enrolment: Enrolment, authorisations: Authorisations) {
+  constructor(deps: AuthorityDeps, certification: Certification, authorisations: Authorisations) {
     this.#deps = deps;
-    this.#enrolment = enrolment;
+    this.#certification = certification;
     this.#authorisations = authorisations;
   }
 
@@ -225,7 +225,7 @@ export class AuthorisedEnrolment {
     const { id, profile } = signed.content;
     const device = 'deviceId' in subject ? subject.deviceId : undefined;
     const hosts = 'hosts' in subject ? [...subject.hosts] : undefined;
-    return this.#enrolment.certify({
+    return this.#certification.certify({
       what: `enrol by ${way}`,
       csr,
       format,

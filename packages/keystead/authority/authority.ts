@@ -9,6 +9,7 @@ import type { CrlRow } from '../store/index.ts';
 import { adoptListed } from './adopt-crl.ts';
 import { Authorisations } from './authorisations.ts';
 import { AuthorisedEnrolment, type AuthorisedRequest, type Pending } from './authorised.ts';
+import { Certification } from './certification.ts';
 import { CrlPublisher } from './crl.ts';
 import { type AuthorityDeps, answeringIssuers } from './deps.ts';
 import { type DeviceRequest, Enrolment } from './enrolment.ts';
@@ -61,9 +62,10 @@ export class Authority {
     this.records = new CertificateRecords(options);
     this.#status = new CertificateStatus(options);
     const changed: StatusListener = (issuer, serial) => this.#status.changed(issuer, serial);
-    this.#enrolment = new Enrolment(options, this.records, options.graceSeconds, changed);
+    const certification = new Certification(options, this.records, changed);
+    this.#enrolment = new Enrolment(options, certification, options.graceSeconds);
     this.authorisations = new Authorisations(options, options.sealingKey);
-    this.authorised = new AuthorisedEnrolment(options, this.#enrolment, this.authorisations);
+    this.authorised = new AuthorisedEnrolment(options, certification, this.authorisations);
     this.transactions = new EnrolmentTransactions(
       options,
       (revoked) => this.announceRevoked(revoked),

@@ -1,38 +1,19 @@
 import { readFileSync } from 'node:fs';
-import type { DerCrl, Serial } from '@keystead/core/bytes';
+import type { DerCrl } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { crlListName, type ListedIssuer, type Shard, shardsOf } from '@keystead/core/lifecycle';
-import { CRL_WINDOW_BYTES, type RevocationReason, readCrlWindow } from '@keystead/core/x509';
-import type { StagedFile } from '../files/staged.ts';
-import type { Result } from '../keyd-client/index.ts';
-import type { CrlRow, Reader } from '../store/index.ts';
+import { crlListName, type ListedIssuer, shardsOf } from '@keystead/core/lifecycle';
+import { CRL_WINDOW_BYTES, readCrlWindow } from '@keystead/core/x509';
+import type { CrlRow } from '../store/index.ts';
 import { CrlFiles } from './crl-files.ts';
+import { CrlSigning, type Kind, type Staged } from './crl-signing.ts';
 import { type AuthorityDeps, answeringIssuers } from './deps.ts';
 import { recordWithheld } from './withheld.ts';
 
 /** A CRL that is longer is fetched over HTTP: here it would be in memory as often as it is asked for. */
 const MOST_IN_A_MESSAGE = 1024 * 1024;
 
-/** keyd remembers what it has listed, so later CRLs send only what is new, and an hour more to be safe. */
-const OVERLAP_MS = 3_600_000;
-/** About 500 kB a message: large ones cost both ends more memory than they save time. */
-const ENTRIES_PER_MESSAGE = 5000;
 /** How far the clock may go back and be borne: a revocation may be dated before the CRL that came before it. */
 const CLOCK_STEP_MS = 2000;
-
-interface Revocation {
-  readonly serial: Serial;
-  readonly revokedAt: Date;
-  readonly reason?: RevocationReason;
-}
-
-/** What is to be made. */
-type Kind = 'all' | 'deltas';
-
-interface Staged {
-  readonly row: CrlRow;
-  readonly file: StagedFile;
-}
 
 /**
  * Makes CRLs and publishes them: signed by keyd, recorded with their audit entry, then put in place as files that are
@@ -42,12 +23,11 @@ interface Staged {
 export class CrlPublisher {
   readonly #deps: AuthorityDeps;
   readonly #files: CrlFiles;
+  readonly #signing: CrlSigning;
   readonly #running = new Map<ListedIssuer, Promise<CrlRow>>();
   readonly #waiting = new Map<ListedIssuer, Promise<CrlRow>>();
   /** Issuers with revocations that no CRL has yet, because keyd or the store failed. */
   readonly #overdue = new Set<ListedIssuer>();
-  /** Issuers for which this process has sent keyd everything once. */
-  readonly #complete = new Set<ListedIssuer>();
   /** Lists of which it was audited that they ended without a successor. */
   readonly #missed = new Set<string>();
 
@@ -57,6 +37,7 @@ export class CrlPublisher {
   constructor(deps: AuthorityDeps, directory: string) {
     this.#deps = deps;
     this.#files = new CrlFiles(directory, (name) => deps.keyd.crlFile(name));
+    this.#signing = new CrlSigning(deps, this.#files);
   }
 
   /**
@@ -197,7 +178,7 @@ export class CrlPublisher {
     if (kind === 'all') this.#overdue.add(issuer);
     const staged: Staged[] = [];
     try {
-      const { sent, withheld } = await this.#sign(issuer, kind, staged);
+      const { sent, withheld } = await this.#signing.sign(issuer, kind, staged);
       const [first] = staged;
       if (first === undefined) throw new KeysteadError('internal.unexpected');
       const gone = await this.#record(issuer, kind, staged, { sent, withheld });
@@ -206,9 +187,7 @@ export class CrlPublisher {
       for (const { row } of staged) this.#missed.delete(row.list);
       for (const listener of this.#listeners) listener(issuer);
       if (kind === 'all') {
-        // What was left out is sent again with the next one.
-        if (withheld === 0) this.#complete.add(issuer);
-        else this.#complete.delete(issuer);
+        this.#signing.recorded(issuer, withheld);
         this.#overdue.delete(issuer);
       }
       return first.row;
@@ -216,40 +195,6 @@ export class CrlPublisher {
       for (const { file } of staged) file.discard();
       throw error;
     }
-  }
-
-  /** Has keyd sign the lists, and takes each over beside its place. @returns how many revocations keyd was told of, and left out. */
-  async #sign(issuer: ListedIssuer, kind: Kind, staged: Staged[]): Promise<{ sent: number; withheld: number }> {
-    const { store, keyd, clock } = this.#deps;
-    const madeAt = clock.now().getTime();
-    const { last, entries } = store.read((records) => this.#gather(records, issuer));
-    const { crlNumbers, crlShards } = await keyd.status();
-    // keyd may have signed a CRL that was never recorded; its number is not used again.
-    const newest = this.#rows(issuer).map(({ number }) => number);
-    let number = Math.max(last?.number ?? 0, crlNumbers[issuer] ?? 0, ...newest);
-    let from = 0;
-    let withheld = 0;
-    for (; entries.length - from > ENTRIES_PER_MESSAGE; from += ENTRIES_PER_MESSAGE) {
-      const some = entries.slice(from, from + ENTRIES_PER_MESSAGE);
-      withheld += (await keyd.listRevocations({ issuer, entries: some })).withheld;
-    }
-    let rest = entries.slice(from);
-    const take = async (list: string, signed: Omit<Result<'signCrl'>, 'delta' | 'withheld'>): Promise<void> => {
-      const file = await this.#files.stage(list, signed);
-      const { bytes, sha256 } = signed;
-      const nextUpdate = signed.nextUpdate.getTime();
-      staged.push({ row: { list, issuer, number: signed.number, madeAt, nextUpdate, bytes, sha256 }, file });
-    };
-    const scopes: (Shard | undefined)[] = [undefined, ...(crlShards[issuer] ?? []).flatMap(shardsOf)];
-    for (const shard of scopes) {
-      number += 1;
-      const signed = await keyd.signCrl({ issuer, number, shard, deltaOnly: kind === 'deltas', entries: rest });
-      rest = [];
-      withheld += signed.withheld;
-      await take(crlListName({ issuer, shard, delta: kind === 'deltas' }), signed);
-      if (signed.delta !== undefined) await take(crlListName({ issuer, shard, delta: true }), signed.delta);
-    }
-    return { sent: entries.length, withheld };
   }
 
   /** @returns the lists that are not made any more. */
@@ -297,25 +242,5 @@ export class CrlPublisher {
       }
     });
     for (const { list } of ended) this.#missed.add(list);
-  }
-
-  #gather(records: Reader, issuer: ListedIssuer): { last: CrlRow | undefined; entries: Revocation[] } {
-    const last = records.crlLists(issuer).find(({ list }) => list === crlListName({ issuer }));
-    const since = last !== undefined && this.#complete.has(issuer) ? last.madeAt - OVERLAP_MS : 0;
-    // RFC 5280 section 3.3: an entry stays until it has stood on a CRL made after its certificate ended.
-    const endedAfter = last?.madeAt ?? 0;
-    const revoked = records.revokedSince(issuer, since).filter((row) => row.notAfter >= endedAfter);
-    const abandoned = records.abandonedSince(issuer, since).filter((row) => row.notAfter >= endedAfter);
-    return {
-      last,
-      entries: [
-        ...revoked.map((row) => ({
-          serial: row.serial,
-          revokedAt: new Date(row.revokedAt),
-          reason: row.reason ?? undefined,
-        })),
-        ...abandoned.map((row) => ({ serial: row.serial, revokedAt: new Date(row.foundAt) })),
-      ],
-    };
   }
 }

@@ -9,7 +9,8 @@ export { CertificateRecords, type Issued, onlineIssuer, ownIssuer, type Signed }
 export { type KeyClaim, KeyClaims, KeyTaken, keyVerdict } from './key-claims.ts';
 export type { Reconciled } from './reconciliation.ts';
 export type { RevocationOrder, Revoked } from './revocation.ts';
-export type { ActOrder, ActView } from './revocation-acts.ts';
+export type { ActView } from './revocation-act-view.ts';
+export type { ActOrder } from './revocation-acts.ts';
 export type { Census } from './revocation-census.ts';
 export { batchRevoked } from './revocation-run.ts';
 export { type RootCrlDeps, RootCrlPublisher } from './root-crl.ts';

@@ -170,3 +170,12 @@ export function ownIssuer({ issuer, serial }: Pick<Certificate, 'issuer' | 'seri
   if (isIssuerId(issuer)) return issuer;
   throw new KeysteadError('certificate.unknown', { field: 'issuer', seen: `${issuer} ${serial}` });
 }
+
+/** A recorded certificate as it is given out. */
+export const issuedOf = (record: Certificate, issuer: Issued['issuer']): Omit<Issued, 'repeated'> => ({
+  certificate: record.der as DerCertificate,
+  issuer,
+  serial: record.serial,
+  notBefore: new Date(record.notBefore),
+  notAfter: new Date(record.notAfter),
+});

@@ -15,13 +15,15 @@ import {
   verifyRevocationStatements,
 } from '@keystead/core/lifecycle';
 import type { AuditEvent } from '../audit/index.ts';
-import type { RevocationActRow, RevocationActState, Tx } from '../store/index.ts';
+import type { RevocationActRow, Tx } from '../store/index.ts';
 import type { AskedBy } from './authorisations.ts';
 import type { FinalReason } from './certificate-changes.ts';
 import type { AuthorityDeps } from './deps.ts';
 import { audited, type Revocation, subjectOf } from './revocation.ts';
+import { LISTED, newRow, openAct, requestEvent, requireAlone, requireSameList } from './revocation-act-rows.ts';
+import { type ActView, actView } from './revocation-act-view.ts';
 import { RevocationRun, statementsOf } from './revocation-run.ts';
-import { boundList, boundTo, type CaIdentities, caIdentities, resolve, type Selector } from './selection.ts';
+import { boundList, boundTo, type CaIdentities, caIdentities, namedBy, resolve, type Selector } from './selection.ts';
 import type { CertificateStatus } from './status.ts';
 import { requireClock } from './time.ts';
 
@@ -33,32 +35,6 @@ export interface ActOrder extends AskedBy {
   readonly invalidityDate?: Date;
 }
 
-/** An act as it stands. */
-export interface ActView {
-  readonly id: string;
-  readonly act: RevocationAct;
-  readonly selector: RevocationSelector;
-  readonly reason: FinalReason | null;
-  readonly invalidityDate: string | null;
-  readonly state: RevocationActState | 'expired';
-  /** What the statements bind. */
-  readonly count: number;
-  readonly listSha256: string;
-  readonly proposer: string;
-  readonly approvers: readonly string[];
-  /** How many approvals the policy asks for. */
-  readonly needed: number;
-  readonly roles: readonly string[];
-  readonly expiresAt: string | null;
-  /** Changed so far. */
-  readonly certificates: number;
-  readonly devices: number;
-  /** The statements as they were signed: whoever approves signs the order of the first. */
-  readonly statements: readonly string[];
-}
-
-/** The most that one answer lists, and that are looked for at a start. */
-const LISTED = 500;
 /** Requests that wait for others; beyond, somebody asks without end. */
 const MOST_PROPOSED = 200;
 
@@ -259,22 +235,7 @@ export class RevocationActs {
   }
 
   #viewOf(row: RevocationActRow): ActView {
-    const statements = statementsOf(row);
-    const signers = statements.map((text) => parseRevocationStatement(text).signer);
-    const selector = JSON.parse(row.selector) as RevocationSelector;
-    const [act, reason] = [row.act as RevocationAct, (row.reason ?? undefined) as FinalReason | undefined];
-    const { approvals: needed, roles } = this.quorumOf(selector, act, reason);
-    const expired =
-      row.state === 'proposed' && row.expiresAt !== null && row.expiresAt <= this.#deps.clock.now().getTime();
-    return {
-      ...{ id: row.id, act, selector, reason: reason ?? null, needed, roles, statements },
-      invalidityDate: row.invalidityAt === null ? null : new Date(row.invalidityAt).toISOString(),
-      state: expired ? 'expired' : row.state,
-      ...{ count: row.count, listSha256: row.listSha256, certificates: row.certificates, devices: row.devices },
-      proposer: signers[0] ?? row.actor.replace('operator:', ''),
-      approvers: signers.slice(1),
-      expiresAt: row.expiresAt === null ? null : new Date(row.expiresAt).toISOString(),
-    };
+    return actView(row, this.#deps.policy, this.#deps.clock.now().getTime());
   }
 
   #audited<T>(what: string, by: AskedBy, subject: AuditEvent['subject'], act: () => Promise<T>): Promise<T> {
@@ -285,31 +246,6 @@ export class RevocationActs {
 
 const dateOf = (text: string | undefined): Date | undefined => (text === undefined ? undefined : new Date(text));
 
-/** @throws KeysteadError `revocation-request.unknown`, `revocation-request.closed`. */
-function openAct(tx: Tx, id: string): RevocationActRow {
-  const row = tx.revocationAct(id);
-  if (row === undefined) throw new KeysteadError('revocation-request.unknown', { field: 'id', seen: id });
-  if (row.state !== 'proposed') throw new KeysteadError('revocation-request.closed', { field: id, seen: row.state });
-  return row;
-}
-
-/** Two acts on the same would each tell half of it. @throws KeysteadError `revocation.under-way`. */
-function requireAlone(tx: Tx, { id, selector }: RevocationActRow): void {
-  const other = tx.revocationActs('running', LISTED).find((one) => one.selector === selector && one.id !== id);
-  if (other !== undefined) throw new KeysteadError('revocation.under-way', { field: other.id, seen: selector });
-}
-
-/** @throws KeysteadError `revocation-request.list-differs`. */
-function requireSameList(tx: Tx, order: RevocationStatementOrder, now: Date, cas: CaIdentities): void {
-  const { selector, act, reason } = order;
-  const { count, listSha256 } = boundTo(boundList(tx, { selector, act, reason, now }, cas));
-  if (count === order.count && listSha256 === order.listSha256) return;
-  throw new KeysteadError('revocation-request.list-differs', {
-    field: count === order.count ? 'listSha256' : 'count',
-    seen: `${count} certificates now, where ${order.count} were seen`,
-  });
-}
-
 /** An operator brings only what they signed themselves. @throws KeysteadError `revocation-request.signer-forbidden`. */
 function requireOwnSignature(signer: string, { actor }: AskedBy): void {
   if (actor.id === signer) return;
@@ -317,56 +253,4 @@ function requireOwnSignature(signer: string, { actor }: AskedBy): void {
     field: 'signer',
     seen: `${signer}, brought by ${actor.id}`,
   });
-}
-
-function newRow(
-  id: string,
-  of: { selector: RevocationSelector; act: RevocationAct; count: number; listSha256: string },
-  by: AskedBy,
-  now: Date,
-): RevocationActRow {
-  const { selector, act, count, listSha256 } = of;
-  return {
-    ...{ id, act, count, listSha256, reason: null, invalidityAt: null },
-    selector: JSON.stringify(selector),
-    actor: `${by.actor.kind}:${by.actor.id}`,
-    requestId: by.requestId,
-    state: 'proposed',
-    statements: '[]',
-    expiresAt: null,
-    ...{ cursor: '', certificates: 0, devices: 0, createdAt: now.getTime(), startedAt: null, finishedAt: null },
-  };
-}
-
-function requestEvent(
-  type: string,
-  row: RevocationActRow,
-  { actor, requestId }: AskedBy,
-  more: NonNullable<AuditEvent['detail']>,
-): AuditEvent {
-  const { kind, ...named } = JSON.parse(row.selector) as RevocationSelector;
-  return {
-    type,
-    actor,
-    requestId,
-    outcome: 'done',
-    subject: { request: row.id, selector: kind, ...named },
-    detail: { act: row.act, reason: row.reason, count: row.count, listSha256: row.listSha256, ...more },
-  };
-}
-
-/** The names in a statement, as the records are asked for them. */
-function namedBy(selector: RevocationSelector): Selector {
-  switch (selector.kind) {
-    case 'certificate':
-      return { serial: selector.serial, issuer: selector.issuer };
-    case 'key':
-      return { spkiSha256: selector.spkiSha256 };
-    case 'device':
-      return { deviceId: selector.deviceId };
-    case 'batch':
-      return { ticketId: selector.ticketId };
-    case 'ca':
-      return { ca: selector.ca };
-  }
 }

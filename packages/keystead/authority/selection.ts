@@ -262,3 +262,19 @@ export const boundTo = (list: readonly ListedCertificate[]): { count: number; li
   count: list.length,
   listSha256: revocationListSha256(list),
 });
+
+/** The names in a statement, as the records are asked for them. */
+export function namedBy(selector: RevocationSelector): Selector {
+  switch (selector.kind) {
+    case 'certificate':
+      return { serial: selector.serial, issuer: selector.issuer };
+    case 'key':
+      return { spkiSha256: selector.spkiSha256 };
+    case 'device':
+      return { deviceId: selector.deviceId };
+    case 'batch':
+      return { ticketId: selector.ticketId };
+    case 'ca':
+      return { ca: selector.ca };
+  }
+}

@@ -2,7 +2,7 @@ import { appendFileSync, closeSync, existsSync, fsyncSync, openSync, readFileSyn
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { syncDirectory } from '../files/durable.ts';
-import type { RestoredJournalEntry } from '../keyd/journal-entry.ts';
+import type { RestoredJournalEntry } from '../keyd/restore-entries.ts';
 import type { RefusedResponse } from './session.ts';
 
 type Attempt = RestoredJournalEntry['refused'][number];

@@ -46,7 +46,7 @@ export async function takeFieldCrls(
       revokedAt.getTime(),
       reason === undefined || reason === 'aACompromise' ? 'unspecified' : reason,
     ]);
-    const time = state.timeAt(now).toISOString();
+    const time = state.time.at(now).toISOString();
     // A list of any length: no line of the journal is a long one.
     for (let from = 0; from < revoked.length; from += MOST_IN_LINE) {
       const line = revoked.slice(from, from + MOST_IN_LINE);

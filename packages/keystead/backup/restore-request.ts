@@ -17,7 +17,7 @@ import { z } from 'zod';
 import { durableWrite } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
 import { type CeremonyPins, readPins } from '../keyd/hierarchy.ts';
-import { readJournal } from '../keyd/journal.ts';
+import { readJournal } from '../keyd/read-journal.ts';
 import { broughtStatements, requireThisRestore } from '../keyd/restore-agreement.ts';
 import { type KnownRestore, Restores } from '../keyd/restores.ts';
 import { stoppedState } from '../keyd/stopped-state.ts';

@@ -193,7 +193,7 @@ async function recordInJournal(
     const numbers = state.crlNumbers;
     const { issuers } = loadHierarchy(layout);
     await journal.append({
-      time: state.timeAt(clock.now()).toISOString(),
+      time: state.time.at(clock.now()).toISOString(),
       kind: 'restored',
       backupId: backup.manifest.backupId,
       manifestSha256: backup.manifestSha256,

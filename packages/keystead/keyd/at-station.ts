@@ -39,7 +39,7 @@ export function standingOf(keyd: KeydContext, asked: Asked, { ticket }: SignedTi
   const { content } = signed;
   requireSignOnPlace(content, { factory: nodeName(keyd), station: keyd.requesters.station(at.certificate, now) });
   requireSignOnTime(content, now);
-  keyd.state.requireAfterRestore(content, 'sign-on');
+  keyd.state.lapses.requireAfterRestore(content, 'sign-on');
   keyd.state.endedSignOns.requireOpen(signed);
   const standing = { operator: signed.signer, station: content.station, line: content.line };
   for (const part of ['operator', 'station', 'line'] as const) {

@@ -1,8 +1,7 @@
 import type { Socket } from 'node:net';
 import { constantTimeEqual, hmacSha256With, type SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { encodeFrame, FrameDecoder } from './frames.ts';
-import { MAX_FRAME_BYTES } from './protocol.ts';
+import { encodeFrame, FrameDecoder, MAX_FRAME_BYTES } from './frames.ts';
 
 const MAC = 32;
 type Mac = ReturnType<typeof hmacSha256With>;

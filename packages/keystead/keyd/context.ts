@@ -1,130 +1,56 @@
-import { dirname, join } from 'node:path';
-import { sameBytes } from '@keystead/core/bytes';
+import { dirname } from 'node:path';
 import type { Clock } from '@keystead/core/clock';
 import type { Signer } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import type {
-  CeremonyBundle,
-  IssuerId,
-  OnlineCa,
-  Policy,
-  PolicyFile,
-  SignedAuthorisation,
-  SignedTicket,
+import {
+  type IssuerId,
+  type OnlineCa,
+  type Policy,
+  type PolicyFile,
+  requireSameFleet,
+  requireTransition,
+  type SignedAuthorisation,
+  type SignedTicket,
 } from '@keystead/core/lifecycle';
-import { firmwareIdOf, ROOT_CRL_KEY, requireSameFleet, requireTransition } from '@keystead/core/lifecycle';
-import { readCertificate, type WeakKeys } from '@keystead/core/x509';
-import { firmwareKeysPath, replaceFirmwareKeys } from '../files/firmware-keys-file.ts';
+import type { WeakKeys } from '@keystead/core/x509';
 import type { Isolation } from '../host/isolation.ts';
-import type { KeyInfo, Keystore, MonotonicCounter } from '../keystore/index.ts';
+import type { KeyInfo, Keystore } from '../keystore/index.ts';
 import type { Attestation, Elements } from './attestation/index.ts';
 import type { CertificateAuthority, SignerOf } from './certificate-authority.ts';
 import type { CheckPool } from './check-pool.ts';
 import { CommissionFiles } from './commission-files.ts';
 import { ConsignableUnits, type Intake } from './consigned/index.ts';
 import { intakeOf } from './consigned/intake-of.ts';
+import type { OpenedParts } from './context-parts.ts';
 import { CrlMaker } from './crl-maker.ts';
 import { requireCustody } from './custody.ts';
 import { Diversification } from './diversification.ts';
 import type { Provenance } from './documents.ts';
 import { requireHeadquarters } from './factory/node.ts';
 import { publishFactoryEvidence } from './factory-evidence.ts';
-import { openFirmwareKeys, requireMakeable } from './firmware-keys.ts';
-import { type Hierarchy, lastTranscript } from './hierarchy.ts';
-import { cosignName } from './init.ts';
-import { Journal } from './journal.ts';
-import type { CaRevocationJournalEntry, JournalEntry, PolicyJournalEntry } from './journal-entry.ts';
-import { isOfKeys, KeyLedger, type KeyLedgerEntry } from './key-ledger.ts';
-import { LogSigner } from './log-signer.ts';
+import { requireMakeable } from './firmware-keys.ts';
+import type { Hierarchy } from './hierarchy.ts';
+import type { Journal } from './journal.ts';
+import type { KeyLedger } from './key-ledger.ts';
+import type { LogSigner } from './log-signer.ts';
 import { MasterKeys } from './master-keys.ts';
 import type { OcspResponder } from './ocsp-responder.ts';
-import { PolicyChain, type PolicyStep } from './policy-chain.ts';
+import type { PolicyChain, PolicyStep } from './policy-chain.ts';
 import { PolicyInForce, type Standing } from './policy-in-force.ts';
 import type { Result } from './protocol.ts';
+import { publishFirmwareKeys } from './publish-firmware-keys.ts';
 import { Queue } from './queue.ts';
 import type { Requesters } from './requester.ts';
-import { type RestoreJudge, takeBroughtStatements } from './restore-agreement.ts';
-import type { CeremonyRevocations } from './root-list.ts';
+import type { RestoreJudge } from './restore-agreement.ts';
+import type { CaRevocationJournalEntry } from './revocation-entries.ts';
+import { type CeremonyRevocations, withRevoked } from './root-list.ts';
 import type { VerifiedSignOns } from './sign-ons.ts';
-import { KeydState } from './state.ts';
+import type { KeydState } from './state.ts';
 import { TlsSeal } from './tls-seal.ts';
-import { openTrustKeys } from './trust-keys.ts';
 import { TsaSigner } from './tsa-signer.ts';
-import { makeTufKeys } from './tuf-keys.ts';
 import { Turnstile } from './turnstile.ts';
 import { UnderWay } from './under-way.ts';
-import { UnitCount } from './unit-count.ts';
-
-export interface ContextParts {
-  /** keyd's own directory: journal, leaves, checkpoint, policies. */
-  readonly dir: string;
-  /** Where long CRLs are fetched, and whether by the group. */
-  readonly crls: { readonly dir: string; readonly shared: boolean };
-  /** `trust/policy.json`. */
-  readonly publishedPolicy: string;
-  readonly hierarchy: Hierarchy;
-  /** The policy of the ceremony with the very bytes of its file. */
-  readonly founding: PolicyFile;
-  /** The last CRL of each key of a root, as the ceremonies left them. */
-  readonly rootCrls: Result<'trust'>['rootCrls'];
-  /** The bundle of the last ceremony after the founding. */
-  readonly lastBundle: CeremonyBundle | undefined;
-  readonly signerOf: SignerOf;
-  /** For the masters of device keys. */
-  readonly keystore: Keystore;
-  /** The keys that seal the keystore. */
-  readonly masters: Result<'keys'>['masters'];
-  /** What the journal is tied to, and the value with which it was made; undefined where the disk is all there is. */
-  readonly counter?: { readonly counter: MonotonicCounter; readonly base: number };
-  readonly clock: Clock;
-  /** Name and version of this program, as documents tell it. */
-  readonly software: string;
-  /** What stands between keyd and the rest of the machine, as of its start. */
-  readonly isolation: Isolation;
-  /** Of the lists that the deployment has. */
-  readonly weakKeys: WeakKeys;
-}
-
-/**
- * After a restore the log is never shorter than the restore left it: a checkpoint of a smaller tree would be a second
- * history. @throws KeysteadError `keyd.journal-damaged`.
- */
-function requireRestoredLog(log: LogSigner, state: KeydState): void {
-  if (log.size >= state.leastLogSize) return;
-  throw new KeysteadError('keyd.journal-damaged', {
-    field: 'leaves',
-    seen: `${log.size} entries, where the restore left ${state.leastLogSize}`,
-  });
-}
-
-/** @throws KeysteadError `bundle.foreign`, `keystore.key-missing`. */
-function requireOwnSigner({ crlSigner }: Hierarchy, signerOf: SignerOf): void {
-  if (crlSigner === undefined || sameBytes(signerOf(ROOT_CRL_KEY).spki, readCertificate(crlSigner).spki)) return;
-  const seen = 'a certificate for another key than the keystore has';
-  throw new KeysteadError('bundle.foreign', { field: 'crlSigner', seen });
-}
-
-/**
- * Writes down which certificates of firmware keys the ceremonies made. Where the clock went back nothing is signed either,
- * and the first order afterwards writes them.
- */
-async function adoptFirmware({ hierarchy, clock }: ContextParts, state: KeydState, journal: Journal): Promise<void> {
-  const { firmware, pins } = hierarchy;
-  try {
-    const now = state.timeAt(clock.now());
-    const ceremony = lastTranscript(pins);
-    await state.firmwareAdoptions.take(firmware, { ceremony, now }, (draft) => journal.append(draft));
-  } catch (error) {
-    if (!(error instanceof KeysteadError) || error.code !== 'clock.went-back') throw error;
-  }
-}
-
-/** The hierarchy with the CAs among the revoked that operators revoked between ceremonies. */
-function withRevoked(hierarchy: Hierarchy, { rootList }: KeydState): Hierarchy {
-  const { pins } = hierarchy;
-  const revoked = [...new Set([...pins.revoked, ...rootList.revoked.keys()])];
-  return { ...hierarchy, pins: { ...pins, revoked } };
-}
+import type { UnitCount } from './unit-count.ts';
 
 /** Everything that the operations of keyd work with. */
 export class KeydContext {
@@ -168,22 +94,14 @@ export class KeydContext {
   #standing: Standing;
   #inForce: PolicyInForce;
 
-  private constructor(
-    parts: ContextParts & { readonly keys: readonly KeyInfo[] },
-    state: KeydState,
-    journal: Journal,
-    count: UnitCount,
-    log: LogSigner,
-    policies: PolicyChain,
-    ledger: KeyLedger,
-  ) {
-    const { signerOf, software } = parts;
-    const hierarchy = withRevoked(parts.hierarchy, state);
+  constructor(parts: OpenedParts) {
+    const { signerOf, software, state, journal, count, log, policies, ledger, weakKeys } = parts;
+    const hierarchy = withRevoked(parts.hierarchy, state.rootList);
     this.signerOf = signerOf;
     this.ceremonyRevocations = { rootCrls: parts.rootCrls, bundle: parts.lastBundle };
     this.software = software;
     this.isolation = parts.isolation;
-    this.weakKeys = parts.weakKeys;
+    this.weakKeys = weakKeys;
     this.state = state;
     this.ledger = ledger;
     this.masters = parts.masters;
@@ -211,115 +129,22 @@ export class KeydContext {
     this.publishFactories();
     this.startedAt = parts.clock.now();
     this.evidence = signerOf('evidence');
-    this.#standing = {
-      hierarchy,
-      signerOf,
-      state,
-      journal,
-      ledger,
-      logOrigin: log.origin,
-      software,
-      weakKeys: this.weakKeys,
-    };
+    this.#standing = { hierarchy, signerOf, state, journal, ledger, logOrigin: log.origin, software, weakKeys };
     requireCustody(policies.inForce.policy, this.#keys);
     this.#inForce = new PolicyInForce(policies.inForce, this.#standing);
     this.publishFirmwareKeys();
   }
 
-  /**
-   * Tells of the keys for firmware as they are now, so that trust anchors can be held against them: in keyd's own directory,
-   * and in `trust/` where that may be written (under systemd it may not). Nothing old is left to go by where that can be.
-   */
+  /** Tells of the keys for firmware as they are now. A factory node has none. */
   publishFirmwareKeys(): void {
     if (this.hierarchy.node !== undefined || this.policy.firmware === undefined) return;
-    const keys = this.ledger.list().flatMap(({ info, spkiSha256, changes }) => {
-      const id = firmwareIdOf(info.id);
-      const compromised = changes.some(({ change }) => change === 'compromise');
-      return id === undefined ? [] : [{ id, spkiSha256, compromised }];
-    });
-    const told = { policySha256: this.policies.inForce.sha256, keys };
-    for (const dir of [this.#dir, dirname(this.#publishedPolicy)]) replaceFirmwareKeys(firmwareKeysPath(dir), told);
+    const { sha256 } = this.policies.inForce;
+    publishFirmwareKeys([this.#dir, dirname(this.#publishedPolicy)], sha256, this.ledger);
   }
 
   /** For those who verify what factories signed and cannot read the journal. */
   publishFactories(): void {
     publishFactoryEvidence(this.#publishedPolicy, this.state.factories);
-  }
-
-  /**
-   * Opens keyd's files and makes its state again from them.
-   * @throws KeysteadError `keyd.journal-damaged`, `policy.chain-broken`, `policy.custody-unmet`, and what the log's
-   *   files throw.
-   */
-  static async open(parts: ContextParts): Promise<KeydContext> {
-    const { dir, founding, signerOf } = parts;
-    const { vkey, cosignVkey } = parts.hierarchy.pins;
-    const origin = vkey.slice(0, vkey.indexOf('+'));
-    const state = new KeydState();
-    state.injections.within(dir);
-    const changes: PolicyJournalEntry[] = [];
-    const orders: KeyLedgerEntry[] = [];
-    const count = new UnitCount(parts.counter?.counter, parts.counter?.base);
-    const replay = (entry: JournalEntry): void => {
-      state.replay(entry);
-      count.replay(entry);
-      if (entry.kind === 'policy') changes.push(entry);
-      if (isOfKeys(entry)) orders.push(entry);
-    };
-    const journal = await Journal.open(join(dir, 'journal'), replay, count);
-    try {
-      await count.start();
-      const policies = PolicyChain.open({ dir, published: parts.publishedPolicy }, founding, changes);
-      const { keystore, clock } = parts;
-      // Before anything is made or signed on a state that was restored.
-      await takeBroughtStatements(dir, {
-        restores: state.restored,
-        policy: policies.inForce.policy,
-        logOrigin: origin,
-        append: (draft) => journal.append(draft),
-        now: () => state.timeAt(clock.now()),
-      });
-      const { policy } = policies.inForce;
-      // Whoever restored it alone makes, uses and ends no key of it: what is left to do is done at the first open start.
-      const closed = state.restored.pending !== undefined;
-      if (!closed) await state.destroyed.finish(keystore);
-      // At a factory node there is none: it signs no firmware.
-      const certified = parts.hierarchy.firmware;
-      const wasProduction = (spki: string): boolean => state.firmwareAdoptions.hasKey(spki);
-      const firmware =
-        parts.hierarchy.node === undefined
-          ? await openFirmwareKeys(dir, keystore, policy, certified, wasProduction, clock.now(), closed)
-          : certified;
-      if (parts.hierarchy.node === undefined && !closed) {
-        await adoptFirmware(parts, state, journal);
-        await makeTufKeys(keystore, policy);
-        await openTrustKeys(keystore, policy.trust?.keys ?? []);
-      }
-      const hierarchy = { ...parts.hierarchy, firmware };
-      const keys = keystore.list();
-      const ledger = new KeyLedger(hierarchy, keys, () => policies.inForce.policy, orders);
-      const log = await LogSigner.open(dir, {
-        log: { name: origin, signer: signerOf('log') },
-        cosigner: { name: cosignName(origin), signer: signerOf('log-cosign') },
-        vkey,
-        cosignVkey,
-      });
-      state.sawTime(log.lastTime);
-      requireRestoredLog(log, state);
-      requireOwnSigner(hierarchy, signerOf);
-      // Made at an import, which writes no journal; that of a factory node is by headquarters.
-      const issuing = hierarchy.issuers.find(({ ca, current }) => ca === 'server' && current);
-      if (hierarchy.node === undefined) {
-        state.sawSerial(issuing?.id ?? 'server', readCertificate(hierarchy.evidenceSigner).serial);
-      }
-      for (const { issuer, certificate } of hierarchy.formerEvidence) {
-        state.sawSerial(issuer, readCertificate(certificate).serial);
-      }
-      return new KeydContext({ ...parts, hierarchy, keys }, state, journal, count, log, policies, ledger);
-    } catch (error) {
-      await journal.close();
-      throw error;
-    }
   }
 
   get policy(): Policy {
@@ -371,14 +196,14 @@ export class KeydContext {
 
   /** The time by which to sign now. @throws KeysteadError `clock.went-back`. */
   now(): Date {
-    return this.state.timeAt(this.#clock.now());
+    return this.state.time.at(this.#clock.now());
   }
 
   /** The next whole second: from here on nothing is dated before it. @throws KeysteadError `clock.went-back`. */
   nextSecond(): Date {
     this.now();
-    this.state.sawTime((Math.floor(this.#clock.now().getTime() / 1000) + 1) * 1000);
-    return new Date(this.state.lastTime);
+    this.state.time.saw((Math.floor(this.#clock.now().getTime() / 1000) + 1) * 1000);
+    return new Date(this.state.time.last);
   }
 
   /**
@@ -387,7 +212,7 @@ export class KeydContext {
    */
   stampTime(): Date {
     const clock = this.#clock.now();
-    const [known, floor] = [this.state.timeAt(clock), this.tsa.floor.timeAt(clock)];
+    const [known, floor] = [this.state.time.at(clock), this.tsa.floor.timeAt(clock)];
     return known > floor ? known : floor;
   }
 
@@ -454,7 +279,7 @@ export class KeydContext {
   /** Goes by the revocation of a CA whose entry is durable: at once, in one synchronous step. */
   caRevoked(entry: CaRevocationJournalEntry): void {
     this.state.rootList.revoke(entry);
-    this.#standing = { ...this.#standing, hierarchy: withRevoked(this.hierarchy, this.state) };
+    this.#standing = { ...this.#standing, hierarchy: withRevoked(this.hierarchy, this.state.rootList) };
     this.#inForce.caRevoked(entry.ca);
   }
 

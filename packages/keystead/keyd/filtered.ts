@@ -76,7 +76,7 @@ function idevidBackdateSeconds({ policies: { founding, steps } }: FilterKnowledg
 export function* issuedBy(keyd: FilterKnowledge, issuer: ListedIssuer, span: Span, from = 0): Generator<Placed> {
   const factory = factoryOfIssuer(issuer);
   if (factory === undefined) {
-    yield* keyd.state.issued(issuer, span, from);
+    yield* keyd.state.issued.living(issuer, span, from);
     return;
   }
   const madeBy = (span.begunBy + idevidBackdateSeconds(keyd) + 1) * 1000;
@@ -120,10 +120,10 @@ export function* listedOf(
   const { state } = keyd;
   if (from < HOLDS_FROM)
     for (const placed of state.lists(issuer).revoked.listed(from))
-      if (!state.hasEnded(issuer, placed[1], endingAfter)) yield placed;
+      if (!state.issued.hasEnded(issuer, placed[1], endingAfter)) yield placed;
   let place = HOLDS_FROM;
   for (const { serial } of [...state.holds.of(issuer)]) {
-    if (place >= from && !state.hasEnded(issuer, serial, endingAfter)) yield [place, serial];
+    if (place >= from && !state.issued.hasEnded(issuer, serial, endingAfter)) yield [place, serial];
     place += 1;
   }
 }

@@ -83,7 +83,7 @@ export function requireUsable(keyd: KeydContext, key: FirmwareKey, now: Date): F
 /** @throws KeysteadError `firmware-key.uses-unknown`. */
 export function requireKnownUses({ state, ledger }: KeydContext, key: FirmwareKey, spki: string): void {
   const activatedAt = ledger.list().find((one) => one.spkiSha256 === spki)?.activatedAt ?? null;
-  state.firmware.requireKnownUses(key, spki, activatedAt, state.forgotAt);
+  state.firmware.requireKnownUses(key, spki, activatedAt, state.lapses.forgotAt);
 }
 
 /** @throws KeysteadError `firmware-key.scope`, `keystore.mechanism-unsupported`. */

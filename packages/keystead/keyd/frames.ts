@@ -1,6 +1,7 @@
 import { KeysteadError } from '@keystead/core/errors';
-import { MAX_FRAME_BYTES } from './protocol.ts';
 
+/** The largest frame in either direction, in bytes. */
+export const MAX_FRAME_BYTES = 8 * 1024 * 1024;
 const HEADER = 4;
 
 /** A frame: its length as uint32, big-endian, then that many bytes. @throws KeysteadError `keyd.frame-refused`. */

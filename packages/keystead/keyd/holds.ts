@@ -1,7 +1,7 @@
 import type { Serial } from '@keystead/core/bytes';
 import type { ListedIssuer } from '@keystead/core/lifecycle';
 import type { RevokedEntry } from '@keystead/core/x509';
-import type { ReleaseJournalEntry } from './journal-entry.ts';
+import type { ReleaseJournalEntry } from './revocation-entries.ts';
 
 /** A hold that was taken back. */
 export interface ReleasedHold {

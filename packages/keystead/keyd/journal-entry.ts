@@ -1,4 +1,4 @@
-import { CA_REVOCATION_REASONS, KEY_CHANGES, KEY_ORIGINS } from '@keystead/core/lifecycle';
+import { KEY_CHANGES, KEY_ORIGINS } from '@keystead/core/lifecycle';
 import { z } from 'zod';
 import { ConsignmentEntry, ForkedEntry, ResolvedEntry, TakenEntry } from './consigned/entries.ts';
 import { FactoryEntry } from './factory-entry.ts';
@@ -11,11 +11,18 @@ import {
   FirmwareStampEntry,
 } from './firmware-entries.ts';
 import { hex, isoTime, numbered } from './journal-fields.ts';
-import { RestoreAgreedEntry, RestoreRefusedEntry } from './restore-entries.ts';
-import { RevocationOrderEntry } from './revocation-entries.ts';
+import { RestoreAgreedEntry, RestoredEntry, RestoreRefusedEntry } from './restore-entries.ts';
+import {
+  CaRevocationEntry,
+  CrlEntry,
+  ReleaseEntry,
+  RevocationOrderEntry,
+  RevocationsEntry,
+  RootCrlEntry,
+} from './revocation-entries.ts';
 import { TrustBundleEntry } from './trust-entry.ts';
 import { TufRootEntry, TufStatusEntry } from './tuf-entries.ts';
-import { issuerId, listedIssuer, perIssuer } from './wire-types.ts';
+import { issuerId } from './wire-types.ts';
 
 /** A certificate that is about to be signed. */
 const CertificateEntry = z.strictObject({
@@ -89,44 +96,6 @@ const DerivedEntry = z.strictObject({
   requestId: z.string(),
 });
 
-/** Revocations and holds that are listed for the first time: serial, milliseconds since 1970, reason. */
-const revoked = z.array(z.tuple([hex, z.int(), z.string()]));
-
-/**
- * How many of the revoked were counted as listed on the front end's word alone: not each takes of that allowance. Absent
- * where people ordered it, and in journals of before it was written down. REQ-KEY-SOD-02
- */
-const alone = z.int().min(0).optional();
-
-/** A CRL, with what is listed for the first time by it. */
-const CrlEntry = z.strictObject({
-  ...numbered,
-  kind: z.literal('crl'),
-  issuer: listedIssuer,
-  number: z.int().min(1),
-  /** Which partition of how many; absent for the list of all. */
-  shard: z.tuple([z.int().min(0), z.int().min(2)]).optional(),
-  /** Whether it is a delta CRL alone. A full one with its delta CRL has the number of both. */
-  delta: z.literal(true).optional(),
-  /** Absent in journals of before there were delta CRLs. */
-  nextUpdate: isoTime.optional(),
-  revoked,
-  alone,
-});
-
-/** What is listed for the first time, beside what the entry of a CRL holds. */
-const RevocationsEntry = z.strictObject({
-  ...numbered,
-  kind: z.literal('revocations'),
-  issuer: listedIssuer,
-  /** The number of the first CRL that can have them. */
-  since: z.int().min(1),
-  revoked,
-  /** By whose word, where it is not the front end's: the hash of an order of people, or a CRL from the field at a restore. */
-  by: z.string().max(64).optional(),
-  alone,
-});
-
 /** A signed document: a provisioning record or evidence of an end. */
 const DocumentEntry = z.strictObject({
   ...numbered,
@@ -164,18 +133,6 @@ const KeyEntry = z.strictObject({
   requestId: z.string(),
 });
 
-/** An order of operators by which certificates came off their hold: issuer and serial of each. */
-const ReleaseEntry = z.strictObject({
-  ...numbered,
-  kind: z.literal('release'),
-  order: z.string(),
-  orderSha256: hex,
-  by: z.string(),
-  approvers: z.array(z.string()),
-  released: z.array(z.tuple([listedIssuer, hex])),
-  requestId: z.string(),
-});
-
 /** A sign-on at a station that was ended before its time. */
 const SignOffEntry = z.strictObject({
   ...numbered,
@@ -188,62 +145,12 @@ const SignOffEntry = z.strictObject({
   requestId: z.string(),
 });
 
-/** The indirect CRL of the root. What stands on it follows from the ceremonies and the entries `ca-revocation`. */
-const RootCrlEntry = z.strictObject({
-  ...numbered,
-  kind: z.literal('root-crl'),
-  number: z.int().min(1),
-  nextUpdate: isoTime,
-});
-
 /** That time stamps were signed: at most one entry an hour, so that whoever asks for many does not fill the disk. */
 const TimestampsEntry = z.strictObject({
   ...numbered,
   kind: z.literal('timestamps'),
   /** How many since the entry before of this kind, or since the start; the one that is about to be signed is among them. */
   tokens: z.int().min(1),
-});
-
-/** An order of operators that revoked a CA of keyd between ceremonies. */
-const CaRevocationEntry = z.strictObject({
-  ...numbered,
-  kind: z.literal('ca-revocation'),
-  ca: issuerId,
-  /** Which key that was. */
-  spkiSha256: hex,
-  reason: z.enum(CA_REVOCATION_REASONS),
-  invalidityDate: isoTime.optional(),
-  order: z.string(),
-  orderSha256: hex,
-  by: z.string(),
-  approvers: z.array(z.string()),
-  requestId: z.string(),
-});
-
-/**
- * The journal up to here came out of a backup. Written by the restore itself, so that no restored keyd can begin
- * without it. REQ-KEY-BAK-02
- */
-const RestoredEntry = z.strictObject({
-  ...numbered,
-  kind: z.literal('restored'),
-  backupId: hex,
-  manifestSha256: hex,
-  /**
-   * Which restore this is: 16 bytes at random, that a quorum's statements name. One of before there were such statements has
-   * none, and is not waited for.
-   */
-  restore: hex.optional(),
-  /** Who gave shares, by name. */
-  custodians: z.array(z.string()).min(1).max(16),
-  /** Entries of the log with which the backup was made, with which this keyd goes on, and the most that anybody has seen. */
-  log: z.strictObject({ backup: z.int().min(0), restored: z.int().min(0), newestSeen: z.int().min(0) }),
-  /** Whether people accepted that the log does not reach the newest that was seen. */
-  acceptedLoss: z.boolean(),
-  /** The numbers of CRLs go on from here: far above what may have been signed since the backup. */
-  crlNumbers: perIssuer(z.int().min(1)),
-  /** Attempts of before that were refused, with the error's code and whose share it was about, if anybody's. */
-  refused: z.array(z.strictObject({ time: isoTime, code: z.string(), who: z.string().optional() })).max(64),
 });
 
 /** Which step of the counter it was: 16 bytes, hex. */
@@ -309,14 +216,9 @@ export const JournalEntrySchema = z.discriminatedUnion('kind', [
 export type JournalEntry = z.infer<typeof JournalEntrySchema>;
 export type CertificateJournalEntry = z.infer<typeof CertificateEntry>;
 export type KeyJournalEntry = z.infer<typeof KeyEntry>;
-export type CrlJournalEntry = z.infer<typeof CrlEntry>;
-export type RevocationsJournalEntry = z.infer<typeof RevocationsEntry>;
-export type CaRevocationJournalEntry = z.infer<typeof CaRevocationEntry>;
-export type ReleaseJournalEntry = z.infer<typeof ReleaseEntry>;
 export type PolicyJournalEntry = z.infer<typeof PolicyEntry>;
 export type SignOffJournalEntry = z.infer<typeof SignOffEntry>;
 export type RecountJournalEntry = z.infer<typeof RecountEntry>;
-export type RestoredJournalEntry = z.infer<typeof RestoredEntry>;
 
 export type MasterKeyJournalEntry = z.infer<typeof MasterKeyEntry>;
 export type UnitKeyJournalEntry = z.infer<typeof UnitKeyEntry>;

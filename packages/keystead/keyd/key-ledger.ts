@@ -1,30 +1,18 @@
-import { type DerCertificate, type SpkiSha256, sameBytes } from '@keystead/core/bytes';
-import { spkiSha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
   type AgreedFirmwareKey,
-  caProfileId,
   cryptoperiodOf,
   type FirmwareKeyChange,
   firmwareIdOf,
   firmwareKeystoreId,
-  generatedKey,
-  generationOfIssuer,
   type IssuerId,
   issuerKeyId,
-  issuerOfKey,
   type KeyChange,
-  type KeyPurposeId,
   type KeyStanding,
   type KeyState,
   latestDate,
   OPTIONAL_PURPOSES,
   type Policy,
-  profileOf,
-  ROOT_CRL_KEY,
-  ROOT_CRL_PROFILE,
-  requestName,
-  rootCrlProfile,
   type SignedKeyOrder,
   stateAt,
   stepKey,
@@ -32,12 +20,11 @@ import {
   usagePeriods,
   usesAt,
 } from '@keystead/core/lifecycle';
-import { readCertificate } from '@keystead/core/x509';
 import type { KeyInfo } from '../keystore/index.ts';
-import { purposeOfKey } from './custody.ts';
-import type { FirmwareCertificateJournalEntry, FirmwareKeyJournalEntry } from './firmware-entries.ts';
+import { type HeldKey, heldKey, type KeyChangeTold, type LedgerKey } from './held-key.ts';
 import type { Hierarchy } from './hierarchy.ts';
-import type { JournalEntry, KeyJournalEntry, RestoredJournalEntry } from './journal-entry.ts';
+import { firstCertified, type KeyLedgerEntry } from './key-entries.ts';
+import type { RestoredJournalEntry } from './restore-entries.ts';
 
 /**
  * The log's keys are stopped by an order and not by a date: a log that falls silent would hide what goes on, which is
@@ -52,55 +39,12 @@ export const BY_RESTORE = 'restore:backup';
 /** Whether a change was ordered by people, and did not follow from something else. */
 const isOrdered = ({ by }: Pick<KeyChangeTold, 'by'>): boolean => by !== BY_CEREMONY && by !== BY_RESTORE;
 
-/** What of the journal is about the state of keys. */
-export type KeyLedgerEntry =
-  | KeyJournalEntry
-  | FirmwareKeyJournalEntry
-  | FirmwareCertificateJournalEntry
-  | RestoredJournalEntry;
-const OF_KEYS: ReadonlySet<string> = new Set<KeyLedgerEntry['kind']>([
-  'key',
-  'firmware-key',
-  'firmware-certificate',
-  'restored',
-]);
-export const isOfKeys = (entry: JournalEntry): entry is KeyLedgerEntry & JournalEntry => OF_KEYS.has(entry.kind);
-
-/** What becomes of a key's events: who ordered them, and why. */
-export interface KeyChangeTold {
-  readonly change: KeyChange;
-  readonly at: Date;
-  readonly by: string;
-  readonly reason: string;
-  readonly requestId: string;
-}
-
-/** A key of keyd's as the ledger tells it. */
-export interface LedgerKey extends UsagePeriods {
-  readonly info: KeyInfo;
-  readonly spkiSha256: SpkiSha256;
-  readonly purpose: KeyPurposeId;
-  /** Null for a key that no ceremony has certified yet. */
-  readonly activatedAt: number | null;
-  readonly changes: readonly KeyChangeTold[];
-}
-
 const CHANGE_BY_ORDER = { kill: 'compromise', resume: 'resume' } as const satisfies Record<
   FirmwareKeyChange,
   KeyChange
 >;
 const withApprovers = (reason: string, approvers: readonly string[]): string =>
   `${reason} (approved by ${approvers.join(', ')})`;
-
-interface Held extends Omit<LedgerKey, keyof UsagePeriods> {
-  readonly certificateEnd: number | undefined;
-  /** When the next key of its CA took over, milliseconds since 1970. */
-  readonly succeededAt: number | undefined;
-  /** Whether it is certified to sign firmware of production. */
-  readonly production: boolean;
-  standing: KeyStanding;
-  readonly changes: KeyChangeTold[];
-}
 
 /**
  * The state of each key that keyd holds: what it may still be used for, by its usage periods and by what was ordered.
@@ -109,7 +53,7 @@ interface Held extends Omit<LedgerKey, keyof UsagePeriods> {
  */
 export class KeyLedger {
   readonly #policy: () => Policy;
-  readonly #keys: ReadonlyMap<string, Held>;
+  readonly #keys: ReadonlyMap<string, HeldKey>;
 
   /**
    * @param keys all keys of the keystore.
@@ -124,7 +68,7 @@ export class KeyLedger {
   ) {
     this.#policy = policy;
     const began = firstCertified(orders);
-    this.#keys = new Map(keys.map((info) => [info.id, held(hierarchy, info, began)]));
+    this.#keys = new Map(keys.map((info) => [info.id, heldKey(hierarchy, info, began)]));
     for (const order of orders) this.#replay(order);
     for (const key of this.#keys.values()) this.#succeed(key, Number.POSITIVE_INFINITY);
   }
@@ -162,7 +106,7 @@ export class KeyLedger {
   }
 
   /** A key whose successor took over before `until` is deactivated from then on: it answers for what it issued. */
-  #succeed(key: Held, until: number): void {
+  #succeed(key: HeldKey, until: number): void {
     const { succeededAt, standing, info } = key;
     if (succeededAt === undefined || succeededAt > until) return;
     if (standing.state !== 'active' && standing.state !== 'suspended') return;
@@ -255,7 +199,7 @@ export class KeyLedger {
   }
 
   /** One synchronous step, and what takes it back. @throws KeysteadError `key.transition-forbidden`. */
-  #carryOut(key: Held, told: KeyChangeTold, now: Date): { id: string; undo: () => void } {
+  #carryOut(key: HeldKey, told: KeyChangeTold, now: Date): { id: string; undo: () => void } {
     const before = key.standing;
     try {
       // An end that came by itself is an end: what has run out is not suspended any more.
@@ -289,7 +233,7 @@ export class KeyLedger {
     return [...this.#keys.values()].map((key) => ({ ...key, ...this.#periods(key), changes: [...key.changes] }));
   }
 
-  #apply(key: Held, told: KeyChangeTold): void {
+  #apply(key: HeldKey, told: KeyChangeTold): void {
     // A clock that was set back by a moment is no reason to refuse a stop, nor to fail at a start.
     const at = Math.max(told.at.getTime(), latestDate(key.standing.dates));
     key.standing = stepKey(key.standing, { event: told.change, at });
@@ -297,12 +241,12 @@ export class KeyLedger {
   }
 
   /** The key as its state is told by time too. */
-  #timed(key: Held): KeyStanding & UsagePeriods {
+  #timed(key: HeldKey): KeyStanding & UsagePeriods {
     const dated = !NOT_STOPPED_BY_DATE.has(key.info.id);
     return { ...key.standing, ...(dated ? this.#periods(key) : { originatorEnd: null, recipientEnd: null }) };
   }
 
-  #periods({ purpose, activatedAt, certificateEnd }: Held): UsagePeriods {
+  #periods({ purpose, activatedAt, certificateEnd }: HeldKey): UsagePeriods {
     if (activatedAt === null) return { originatorEnd: null, recipientEnd: null };
     const policy = this.#policy();
     // A policy may leave out what a deployment may be without; the certificate ends the key then.
@@ -311,91 +255,9 @@ export class KeyLedger {
     return usagePeriods(cryptoperiodOf(policy, purpose), activatedAt, certificateEnd);
   }
 
-  #held(id: string): Held {
+  #held(id: string): HeldKey {
     const key = this.#keys.get(id);
     if (key === undefined) throw new KeysteadError('keystore.key-missing', { field: 'key', seen: id });
     return key;
   }
-}
-
-/**
- * Since when each firmware key has been certified, by the SHA-256 of its public key, milliseconds since 1970: its
- * certificate of today may be a later one.
- */
-function firstCertified(orders: readonly KeyLedgerEntry[]): ReadonlyMap<string, number> {
-  const began = new Map<string, number>();
-  for (const entry of orders) {
-    if (entry.kind !== 'firmware-certificate') continue;
-    const { spkiSha256: spki, notBefore } = entry;
-    began.set(spki, Math.min(Date.parse(notBefore), began.get(spki) ?? Number.POSITIVE_INFINITY));
-  }
-  return began;
-}
-
-function held(hierarchy: Hierarchy, info: KeyInfo, firmwareBegan: ReadonlyMap<string, number>): Held {
-  const generatedAt = Date.parse(info.createdAt);
-  const { from, end, succeededAt } = certified(hierarchy, info, firmwareBegan);
-  const activatedAt = from === undefined ? null : Math.max(generatedAt, from);
-  const generated = generatedKey(generatedAt);
-  return {
-    info,
-    spkiSha256: spkiSha256(info.spki),
-    purpose: purposeOfKey(info.id) ?? 'wrapping',
-    activatedAt,
-    certificateEnd: end,
-    succeededAt,
-    production: isProduction(hierarchy, info),
-    standing: activatedAt === null ? generated : stepKey(generated, { event: 'activate', at: activatedAt }),
-    changes: [],
-  };
-}
-
-/** A development key certifies itself. */
-function isProduction({ firmware }: Hierarchy, { id }: KeyInfo): boolean {
-  const certificate = firmware.get(firmwareIdOf(id) ?? '');
-  if (certificate === undefined) return false;
-  const { issuerDer, subjectDer } = readCertificate(certificate);
-  return !sameBytes(issuerDer, subjectDer);
-}
-
-/** What certificates say of a key, milliseconds since 1970. */
-interface Certified {
-  /** When it came into use; undefined for a key of a CA that no ceremony has certified yet. */
-  readonly from: number | undefined;
-  readonly end?: number | undefined;
-  readonly succeededAt?: number | undefined;
-}
-
-/** When a key came into use, and when its certificate ends. A certificate is dated back, by what its profile says. */
-function certified(hierarchy: Hierarchy, { id, spki }: KeyInfo, firmwareBegan: ReadonlyMap<string, number>): Certified {
-  const { issuers, evidenceSigner, crlSigner, policy, pins } = hierarchy;
-  const imported = Date.parse(pins.importedAt);
-  const dated = (der: DerCertificate, profile: string, began: number) => {
-    const { notBefore, notAfter } = readCertificate(der);
-    const backdated = profileOf(policy, profile).validity.backdateSeconds * 1000;
-    // A certificate that was made later for the same key does not make the key younger.
-    return { from: Math.min(notBefore.getTime() + backdated, began), end: notAfter.getTime() };
-  };
-  if (id === requestName('evidence')) return dated(evidenceSigner, 'evidence-signer', imported);
-  if (id === ROOT_CRL_KEY) {
-    if (crlSigner === undefined || rootCrlProfile(policy) === undefined) return { from: undefined };
-    return dated(crlSigner, ROOT_CRL_PROFILE, imported);
-  }
-  const firmware = firmwareIdOf(id);
-  if (firmware !== undefined) {
-    const der = hierarchy.firmware.get(firmware);
-    if (der === undefined) return { from: undefined };
-    const { notBefore, notAfter } = readCertificate(der);
-    // The ledger takes the later of this and the time when the key was made: how far it is dated back is of no matter.
-    const from = Math.min(notBefore.getTime(), firmwareBegan.get(spkiSha256(spki)) ?? Number.POSITIVE_INFINITY);
-    return { from, end: notAfter.getTime() };
-  }
-  const name = issuerOfKey(id);
-  if (name === undefined) return { from: imported };
-  const issuer = issuers.find((one) => one.id === name);
-  if (issuer === undefined) return { from: undefined };
-  const before = issuers.filter(({ ca }) => ca === issuer.ca).at(generationOfIssuer(name) - 2);
-  const began = generationOfIssuer(name) === 1 ? imported : (before?.succeededAt?.getTime() ?? imported);
-  const succeededAt = issuer.succeededAt?.getTime();
-  return { ...dated(issuer.certificate, caProfileId(issuer.ca), began), succeededAt };
 }

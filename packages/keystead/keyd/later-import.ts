@@ -1,36 +1,22 @@
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
+import { toPem } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
-import { certSha256, type SecretBytes, sha256, spkiSha256 } from '@keystead/core/crypto';
+import { certSha256, type SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import {
-  type CaGeneration,
   type CeremonyBundle,
-  certificateOf,
-  certify,
   checkBundle,
-  firmwareKeystoreId,
   generationOfIssuer,
-  generationsOf,
   type IssuerId,
-  issuerKeyId,
   OFFLINE_CAS,
   ONLINE_CAS,
-  profileOf,
-  requestName,
   requireListed,
-  rootCrlsOf,
-  statusUrls,
-  transcriptRoot,
 } from '@keystead/core/lifecycle';
-import { readCertificate, readCrl } from '@keystead/core/x509';
 import { type CeremonyOutputs, readCeremony } from '../files/ceremony-outputs.ts';
 import { durableWrite, syncDirectory } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
 import { asOwnerOf } from '../host/as-owner.ts';
-import { type Keystore, openKeystore, readKeystoreConfig } from '../keystore/index.ts';
-import { wasDevelopment } from './firmware-keys.ts';
 import {
   type CeremonyPins,
   ceremonyCopy,
@@ -40,13 +26,14 @@ import {
   loadHierarchy,
   pinsPath,
   readPins,
-  trustFile,
 } from './hierarchy.ts';
 import { type ImportOptions, requireEarnest, requireRoot } from './import.ts';
 import { changesOf, type LaterChanges, requireNewerCrls } from './later-changes.ts';
+import { requireFirmwareInForce, requireNext, requirePinnedRoot, requireRevocations } from './later-checks.ts';
+import { type Evidence, succeed } from './later-keys.ts';
 import { EVIDENCE_COPY, FORMER_EVIDENCE_COPY, finishPublishing, publishRootCrls, writePins } from './publish-trust.ts';
 import { becomeSole } from './single.ts';
-import { type StoppedState, stoppedState } from './stopped-state.ts';
+import { stoppedState } from './stopped-state.ts';
 
 export interface LaterImportOptions extends ImportOptions {
   readonly from: string;
@@ -90,7 +77,7 @@ export async function importLater(layout: Layout, clock: Clock, options: LaterIm
     requireNewerCrls(bundle, hierarchy, layout);
     requireRevocations(bundle, changes, pins, revoked);
     const files = copyOf(outputs);
-    const evidence = await succeed(layout, clock, outputs, changes, options);
+    const evidence = await succeed(layout, clock, outputs, changes, options.passphrase);
     const next = pinsAfter(hierarchy, outputs, changes, { revoked, evidence, importedAt: clock.now().toISOString() });
     const done = await asOwnerOf(layout.keyd, () => takeOver(layout, next, files, evidence));
     await publishLists(layout, bundle);
@@ -108,163 +95,12 @@ function noPins(layout: Layout): never {
   throw new KeysteadError('keyd.not-ready', { field: pinsPath(layout) });
 }
 
-/** The bundle follows the last one that was taken, and no other. */
-function requireNext({ bundle }: CeremonyOutputs, pins: CeremonyPins): void {
-  const number = 1 + pins.later.length;
-  const seen = `ceremony ${bundle.number}, after ceremony ${number}`;
-  if (bundle.number <= number) throw new KeysteadError('bundle.older', { field: 'number', seen });
-  if (bundle.number > number + 1) throw new KeysteadError('bundle.gap', { field: 'number', seen });
-  if (bundle.previousTranscriptSha256 === lastTranscript(pins)) return;
-  throw new KeysteadError('bundle.foreign', {
-    field: 'previousTranscriptSha256',
-    seen: bundle.previousTranscriptSha256 ?? 'none',
-  });
-}
-
-/** The root that vouches for the transcript is the pinned one. */
-function requirePinnedRoot(bundle: CeremonyBundle, pins: CeremonyPins): void {
-  const vouching = certSha256(transcriptRoot(bundle));
-  if (vouching === pins.certificates.root) return;
-  throw new KeysteadError('bundle.foreign', { field: 'certificates.root', seen: vouching });
-}
-
-/**
- * Certificates of firmware keys are by the policy that is in force here, whatever policy lay on the table of the ceremony;
- * none is of a key that was killed, and none is revoked already. REQ-KEY-SOD-01
- * @throws KeysteadError `bundle.policy-differs`, `bundle.revoked`.
- */
-function requireFirmwareInForce(
-  { bundle, policyBytes }: CeremonyOutputs,
-  { firmware }: LaterChanges,
-  { policy, dead }: StoppedState,
-): void {
-  const seen = toHex(sha256(policyBytes));
-  if (seen !== policy.sha256)
-    throw new KeysteadError('bundle.policy-differs', {
-      field: 'policy.json',
-      seen: `sha256 ${seen}, where version ${policy.policy.version} is in force`,
-      remedy: 'hold the ceremony with the policy that keystead hierarchy request-firmware was run under',
-    });
-  const revoked = rootCrlsOf(bundle).flatMap(({ role, crl }) =>
-    role === 'signing-root' ? [...readCrl(crl).entries.keys()] : [],
-  );
-  for (const { key, certificate } of bundle.firmware ?? []) {
-    if (!firmware.includes(key)) continue;
-    const { spkiSha256: spki, serial } = readCertificate(certificate);
-    if (dead.has(spki) || revoked.includes(serial))
-      throw new KeysteadError('bundle.revoked', { field: `firmware ${key}`, seen: spki });
-  }
-}
-
-/** What is new is not revoked already, and what was revoked is not brought back by a new certificate for its key. */
-function requireRevocations(
-  bundle: CeremonyBundle,
-  changes: LaterChanges,
-  pins: CeremonyPins,
-  revoked: IssuerId[],
-): void {
-  for (const ca of changes.successor === undefined ? changes.renewed : [...changes.renewed, changes.successor.ca]) {
-    const current = generationsOf(bundle, ca).find((one) => one.current);
-    if (current !== undefined && revoked.includes(current.issuer)) {
-      throw new KeysteadError('bundle.revoked', { field: `certificates.${ca}` });
-    }
-  }
-  const back = pins.revoked.find((issuer) => !revoked.includes(issuer));
-  if (back === undefined) return;
-  throw new KeysteadError('bundle.change-unexpected', { field: 'crls.root', seen: `${back} is not revoked any more` });
-}
-
 /** Every file that the transcript lists, with the transcript: what keyd keeps, and `keystead verify` reads again. */
 function copyOf({ transcript, read }: CeremonyOutputs): Map<string, Uint8Array> {
   const names = [...Object.keys(transcript.outputs), 'transcript.jsonl', 'transcript.sig'];
   const files = new Map(names.map((name) => [name, read(name)]));
   for (const [name, content] of files) if (name in transcript.outputs) requireListed(transcript, name, content);
   return files;
-}
-
-/** The certificates of the evidence key when the server CA goes on with another key, PEM. */
-interface Evidence {
-  readonly fresh: DerCertificate;
-  readonly former: DerCertificate;
-}
-
-/**
- * For a new key of a CA: the keystore must hold it, in its place. With a new key of the server CA the evidence key gets a
- * certificate by that one, for the old key issues nothing more.
- * @throws KeysteadError `bundle.key-needed`, `bundle.foreign`, `keystore.*`.
- */
-async function succeed(
-  layout: Layout,
-  clock: Clock,
-  outputs: CeremonyOutputs,
-  { successor, firmware }: LaterChanges,
-  { passphrase }: LaterImportOptions,
-): Promise<Evidence | undefined> {
-  if (successor === undefined && firmware.length === 0) return undefined;
-  if (passphrase === undefined) {
-    throw new KeysteadError('bundle.key-needed', {
-      field: successor === undefined ? 'firmware' : `certificates.${successor.ca}`,
-      seen: successor?.issuer ?? firmware.join(', '),
-    });
-  }
-  using secret = await passphrase();
-  const keystore = await openKeystore(readKeystoreConfig(layout.keyd), secret, clock);
-  try {
-    requireOwnFirmwareKeys(layout, keystore, outputs, firmware);
-    if (successor === undefined) return undefined;
-    requireOwnKey(keystore, successor);
-    if (successor.ca !== 'server') return undefined;
-    return await certifyEvidence(layout, keystore, clock, outputs, successor);
-  } finally {
-    keystore.close();
-  }
-}
-
-function requireOwnKey(keystore: Keystore, { issuer, ca, spkiSha256: theirs }: CaGeneration): void {
-  const id = issuerKeyId(issuer);
-  const key = keystore.list().find((one) => one.id === id);
-  if (key !== undefined && spkiSha256(key.spki) === theirs) return;
-  const seen = key === undefined ? `${theirs}, and no key ${id} here` : `a key with SHA-256 ${theirs}`;
-  throw new KeysteadError('bundle.foreign', { field: `certificates.${ca}`, seen });
-}
-
-/** Each new certificate is for the key that the keystore has under that id, and that never was one of development. */
-function requireOwnFirmwareKeys(
-  layout: Layout,
-  keystore: Keystore,
-  { bundle }: CeremonyOutputs,
-  ids: readonly string[],
-): void {
-  for (const { key: id, certificate } of bundle.firmware ?? []) {
-    if (!ids.includes(id)) continue;
-    const theirs = readCertificate(certificate).spkiSha256;
-    const key = keystore.list().find((one) => one.id === firmwareKeystoreId(id));
-    const own = key !== undefined && spkiSha256(key.spki) === theirs;
-    if (own && !wasDevelopment(layout.keyd, id)) continue;
-    const here = key === undefined ? `${theirs}, and no key ${id} here` : `a key with SHA-256 ${theirs}`;
-    const seen = own ? 'a key of development' : here;
-    throw new KeysteadError('bundle.foreign', { field: `firmware ${id}`, seen });
-  }
-}
-
-async function certifyEvidence(
-  layout: Layout,
-  keystore: Keystore,
-  clock: Clock,
-  { policy, bundle }: CeremonyOutputs,
-  { issuer }: CaGeneration,
-): Promise<Evidence> {
-  const { spki } = keystore.signer(requestName('evidence'));
-  const path = trustFile(layout, 'evidence-signer');
-  const fresh = await certify({
-    profile: profileOf(policy, 'evidence-signer'),
-    issuer: bundle.certificates.server,
-    signer: keystore.signer(issuerKeyId(issuer)),
-    spki,
-    urls: statusUrls(policy, issuer),
-    now: clock.now(),
-  });
-  return { fresh, former: certificateOf(readFileSync(path, 'latin1'), path) };
 }
 
 interface Taken {

@@ -20,11 +20,13 @@ import {
   readKeystoreConfig,
   type SealedPassphrase,
 } from '../keystore/index.ts';
-import { type ContextParts, KeydContext } from './context.ts';
+import type { KeydContext } from './context.ts';
+import type { ContextParts } from './context-parts.ts';
 import { isFounded, openHierarchy } from './factory/hierarchy.ts';
 import { foundingPolicy, type Hierarchy, pinsPath } from './hierarchy.ts';
 import { cosignName } from './init.ts';
 import { keystoreMasters } from './keystore-master.ts';
+import { openContext } from './open-context.ts';
 import { writePresence } from './presence.ts';
 import { lastBundle } from './publish-trust.ts';
 import { type KeydSecrets, readSecrets } from './secrets.ts';
@@ -106,7 +108,7 @@ export async function openKeyd(options: OpenKeydOptions): Promise<OpenKeyd> {
     const isolation = readIsolation();
     const { weakKeys, names, count } = readWeakKeyLists(layout.keyd);
     if (count > 0) log.info({ lists: names, keys: count }, 'keys on these lists are refused');
-    const context = await KeydContext.open({
+    const context = await openContext({
       dir: layout.keyd,
       crls: { dir: layout.crlFiles, shared: socketMode === 0o660 },
       publishedPolicy: layout.policy,

@@ -4,9 +4,9 @@ import { z } from 'zod';
 import { durableWrite } from '../files/durable.ts';
 import type { Layout } from '../files/layout.ts';
 import type { Isolation } from '../host/isolation.ts';
-import { IsolationSchema } from './protocol.ts';
 import type { CountReport } from './unit-count.ts';
 import { CountReportSchema } from './wire/recount.ts';
+import { IsolationSchema } from './wire/status.ts';
 
 const PresenceSchema = z.strictObject({
   pid: z.int().min(1),

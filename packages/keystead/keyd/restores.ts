@@ -1,5 +1,5 @@
-import type { JournalEntry, RestoredJournalEntry } from './journal-entry.ts';
-import type { RestoreAgreedJournalEntry } from './restore-entries.ts';
+import type { JournalEntry } from './journal-entry.ts';
+import type { RestoreAgreedJournalEntry, RestoredJournalEntry } from './restore-entries.ts';
 import { Turnstile } from './turnstile.ts';
 
 type Agreed = Omit<RestoreAgreedJournalEntry, 'n'>;

@@ -2,7 +2,8 @@ import type { DerCertificate, DerCrl } from '@keystead/core/bytes';
 import { allGenerations, type CeremonyBundle, type IssuerId, type RootId } from '@keystead/core/lifecycle';
 import { type RevokedEntry, readCertificate, readCrl } from '@keystead/core/x509';
 import type { Hierarchy } from './hierarchy.ts';
-import type { CaRevocationJournalEntry, JournalEntry } from './journal-entry.ts';
+import type { JournalEntry } from './journal-entry.ts';
+import type { CaRevocationJournalEntry } from './revocation-entries.ts';
 import { Turnstile } from './turnstile.ts';
 
 /** What the ceremonies have left that the indirect CRL of the root is made of. */
@@ -73,6 +74,13 @@ export class RootList {
     }
     return [...entries.values()];
   }
+}
+
+/** The hierarchy with the CAs among the revoked that operators revoked between ceremonies. */
+export function withRevoked(hierarchy: Hierarchy, rootList: RootList): Hierarchy {
+  const { pins } = hierarchy;
+  const revoked = [...new Set([...pins.revoked, ...rootList.revoked.keys()])];
+  return { ...hierarchy, pins: { ...pins, revoked } };
 }
 
 /** Every certificate that the roots made for a key of a CA, as far as keyd was told of it. */

@@ -1,15 +1,7 @@
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import {
-  type BatchTicket,
-  factoryOfIssuer,
-  type IssuerId,
-  isListedIssuer,
-  type ListedIssuer,
-  type Shard,
-  type SignedTicket,
-} from '@keystead/core/lifecycle';
-import { NO_END, REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
+import { factoryOfIssuer, isListedIssuer, type ListedIssuer, type Shard } from '@keystead/core/lifecycle';
+import { REVOCATION_REASONS, type RevocationReason } from '@keystead/core/x509';
 import { Chips } from './attestation/chips.ts';
 import { AuthorisationUses } from './authorisation-uses.ts';
 import { DestroyedKeys } from './destroyed-keys.ts';
@@ -19,46 +11,25 @@ import { FirmwareKeyOrders } from './firmware-key-orders.ts';
 import { FirmwareOrders } from './firmware-orders.ts';
 import { Holds } from './holds.ts';
 import { Injections } from './injections.ts';
+import { IssuedSerials } from './issued-serials.ts';
 import { IssuerLists } from './issuer-lists.ts';
-import type {
-  CertificateJournalEntry,
-  CrlJournalEntry,
-  JournalEntry,
-  RecountJournalEntry,
-  RestoredJournalEntry,
-  RevocationsJournalEntry,
-  UnitKeyJournalEntry,
-} from './journal-entry.ts';
+import type { CertificateJournalEntry, JournalEntry, UnitKeyJournalEntry } from './journal-entry.ts';
+import { Lapses, type Recount } from './lapses.ts';
+import { LatestTime } from './latest-time.ts';
 import { KnownMasters } from './master-keys.ts';
 import { PasskeyCounters } from './passkey-counters.ts';
-import { type KnownRestore, Restores } from './restores.ts';
+import type { RestoredJournalEntry } from './restore-entries.ts';
+import { Restores } from './restores.ts';
+import type { CrlJournalEntry, RevocationsJournalEntry } from './revocation-entries.ts';
 import { RevocationOrders } from './revocation-orders.ts';
 import type { Revoked } from './revoked-set.ts';
 import { RootList } from './root-list.ts';
-import { type Life, SerialSet } from './serial-set.ts';
 import { EndedSignOns } from './sign-ons.ts';
 import { Stations } from './stations.ts';
+import { TicketUnits } from './ticket-units.ts';
 import { TrustBundles } from './trust-bundles.ts';
 import { TsaCertificates } from './tsa-certificates.ts';
 import { TufRepositories } from './tuf-repositories.ts';
-
-/** How far a clock may go back and the time stands still instead: what setting it right by hand or NTP does. */
-export const CLOCK_TOLERANCE_MS = 2000;
-
-type Recount = Omit<RecountJournalEntry, 'n' | 'kind'>;
-
-interface TicketUse {
-  readonly sha256: string;
-  readonly quota: number;
-  units: number;
-}
-
-interface Unit {
-  readonly ticketId: string;
-  readonly spkiSha256: string;
-  /** The IDevID that it got last; none while the first is being made. */
-  idevid?: { readonly issuer: ListedIssuer; readonly serial: Serial; readonly notAfter: number };
-}
 
 /** What is remembered of a certificate besides the count. */
 type Certified = Pick<
@@ -69,17 +40,17 @@ type Certified = Pick<
 /**
  * What keyd must know to refuse by itself: how many units each ticket has had and which device has which key, the
  * last CRL of each issuer and what stands on it, and the latest time that it has seen. All of it is made again from
- * the journal. A decision and its effect are one synchronous step here, so that requests that run side by side
- * cannot both take the last unit. REQ-KEY-STO-03
+ * the journal. A decision and its effect are one synchronous step, here as in each of its parts, so that requests that
+ * run side by side cannot both take the last unit. REQ-KEY-STO-03
  */
 export class KeydState {
-  readonly #tickets = new Map<string, TicketUse>();
-  readonly #units = new Map<string, Unit>();
-  readonly #unitKeys = new Map<string, string>();
   readonly #lists = new Map<ListedIssuer, IssuerLists>();
   /** The restores, and who agreed to them. */
   readonly restored = new Restores();
-  readonly #recounts: Recount[] = [];
+  /** When this journal may have forgotten something. */
+  readonly lapses = new Lapses(this.restored);
+  /** The latest time that was seen. */
+  readonly time = new LatestTime();
   /** The uses of enrolment authorisations. */
   readonly authorisations = new AuthorisationUses();
   /** Which device has which chip. */
@@ -92,11 +63,16 @@ export class KeydState {
   readonly revocationOrders = new RevocationOrders();
   /** What is on hold, and what came off. */
   readonly holds = new Holds();
+  /** The units that were provisioned here, and what they took of their tickets. */
+  readonly units: TicketUnits = new TicketUnits(
+    () => this.factories,
+    (issuer, serial) =>
+      this.holds.isHeld(issuer, serial) ? 'certificateHold' : this.#lists.get(issuer)?.revoked.reason(serial),
+  );
+  /** The certificates of keyd's own issuers. */
+  readonly issued = new IssuedSerials();
   /** The factory nodes, and what was taken in from them. */
-  readonly factories = new Factories({
-    unitOf: (deviceId) => this.#units.get(deviceId),
-    ownerOf: (spkiSha256) => this.#unitKeys.get(spkiSha256),
-  });
+  readonly factories = new Factories(this.units);
   /** The certificates of stations, and the sign-ons that were ended before their time. */
   readonly stations = new Stations();
   readonly endedSignOns = new EndedSignOns();
@@ -118,17 +94,15 @@ export class KeydState {
   readonly destroyed = new DestroyedKeys();
   /** The trust bundles. */
   readonly trust = new TrustBundles();
-  readonly #issued = new Map<IssuerId, SerialSet>();
   /** How many revocations and holds came onto a list. */
   #listings = 0;
   #certificates = 0;
-  #lastTime = 0;
   #timestampsTold = Number.NEGATIVE_INFINITY;
 
   /** Takes an entry of the journal into account, at a start. */
   replay(entry: JournalEntry): void {
     if (entry.kind === 'timestamps') this.#timestampsTold = Date.parse(entry.time);
-    this.#lastTime = Math.max(this.#lastTime, Date.parse(entry.time));
+    this.time.saw(Date.parse(entry.time));
     if (entry.kind === 'certificate') this.#replayCertificate(entry);
     if (entry.kind === 'master-key') this.masters.replay(entry);
     if (entry.kind === 'unit-key') this.#replayUnitKey(entry);
@@ -143,7 +117,7 @@ export class KeydState {
     this.firmwareKeyOrders.replay(entry);
     this.destroyed.replay(entry);
     this.passkeys.replay(entry);
-    this.tuf.replay(entry, this.raises);
+    this.tuf.replay(entry, this.lapses.raises);
     this.trust.replay(entry);
     this.restored.replay(entry);
     if (entry.kind === 'restored') this.#replayRestore(entry);
@@ -153,14 +127,7 @@ export class KeydState {
   }
 
   #replayCertificate(entry: CertificateJournalEntry): void {
-    if (entry.ticket !== undefined && !this.#units.has(entry.subject)) {
-      const { id, sha256, quota } = entry.ticket;
-      const use = this.#tickets.get(id) ?? { sha256, quota, units: 0 };
-      this.#tickets.set(id, use);
-      use.units += 1;
-      this.#units.set(entry.subject, { ticketId: id, spkiSha256: entry.spkiSha256 });
-      this.#unitKeys.set(entry.spkiSha256, entry.subject);
-    }
+    this.units.replay(entry);
     this.authorisations.replay(entry);
     this.chips.replay(entry);
     this.takeCertificate(entry);
@@ -200,62 +167,14 @@ export class KeydState {
     }
   }
 
-  /** Every restore that this journal has been through, in order. */
-  get restores(): readonly KnownRestore[] {
-    return this.restored.all;
-  }
-
-  /** Every order to go on where journal and counter did not agree, in order. */
-  get recounts(): readonly Recount[] {
-    return this.#recounts;
-  }
-
-  /** How often this journal was restored, or put back: so often it has forgotten what was signed. */
-  get raises(): number {
-    return this.restores.length + this.#recounts.length;
-  }
-
-  /** When what was done before may last have been forgotten, by a restore or an older disk; milliseconds since 1970. */
-  get forgotAt(): number | undefined {
-    const last = [this.restores.at(-1), this.#recounts.at(-1)].flatMap((one) => one?.time ?? []);
-    return last.length === 0 ? undefined : Math.max(...last.map((time) => Date.parse(time)));
-  }
-
   /** Takes a recount into account. Returns what takes it back, for when it could not be written. */
   takeRecount(recount: Recount): () => void {
-    this.#recounts.push(recount);
+    const untake = this.lapses.takeRecount(recount);
     const unskip = this.trust.skip(recount.time);
     return () => {
-      this.#recounts.splice(this.#recounts.indexOf(recount), 1);
+      untake();
       unskip();
     };
-  }
-
-  /** The fewest entries that the log may have: what the restores vouched for. */
-  get leastLogSize(): number {
-    return Math.max(0, ...this.restores.map(({ log }) => log.restored));
-  }
-
-  /**
-   * What was made with a ticket or an authorisation after the backup, or after the disk that was put back, is forgotten,
-   * and so is that it was ever used. What could be used before is therefore closed. REQ-KEY-BAK-02, REQ-KEY-PROV-01
-   * @throws KeysteadError `<what>.before-restore`, `<what>.before-recount`.
-   */
-  requireAfterRestore(
-    { notBefore }: Pick<BatchTicket, 'notBefore'>,
-    what: 'ticket' | 'authorisation' | 'sign-on' | 'firmware-order' | 'trust-order' = 'ticket',
-  ): void {
-    const isAfter = (last: { time: string } | undefined): boolean =>
-      last === undefined || Date.parse(notBefore) > Date.parse(last.time);
-    const field = 'notBefore';
-    const restored = this.restores.at(-1);
-    if (!isAfter(restored)) {
-      throw new KeysteadError(`${what}.before-restore`, { field, seen: `${notBefore}, restored ${restored?.time}` });
-    }
-    const recounted = this.#recounts.at(-1);
-    if (!isAfter(recounted)) {
-      throw new KeysteadError(`${what}.before-recount`, { field, seen: `${notBefore}, recounted ${recounted?.time}` });
-    }
   }
 
   /** Certificates in the journal. */
@@ -265,21 +184,13 @@ export class KeydState {
 
   /** Takes a certificate into account whose entry in the journal is durable. */
   takeCertificate(entry: Certified): void {
-    const { serial, issuer, subject, notBefore, notAfter, ticket, shards } = entry;
+    const { serial, issuer, notBefore, notAfter, shards } = entry;
     this.#certificates += 1;
     this.stations.saw(entry);
     this.tsaCertificates.saw(entry);
-    this.sawSerial(issuer, serial as Serial, { notBefore: Date.parse(notBefore), notAfter: Date.parse(notAfter) });
+    this.issued.saw(issuer, serial as Serial, { notBefore: Date.parse(notBefore), notAfter: Date.parse(notAfter) });
     if (shards !== undefined) this.lists(issuer).sawSharding(shards, Date.parse(notAfter));
-    const unit = ticket === undefined ? undefined : this.#units.get(subject);
-    if (unit !== undefined) unit.idevid = { issuer, serial: serial as Serial, notAfter: Date.parse(notAfter) };
-  }
-
-  /** Takes note of a certificate of this CA; without its life, it has begun and never ends. */
-  sawSerial(issuer: IssuerId, serial: Serial, life?: Life): void {
-    const known = this.#issued.get(issuer) ?? new SerialSet();
-    this.#issued.set(issuer, known);
-    known.add(serial, life);
+    this.units.certified(entry);
   }
 
   /**
@@ -289,134 +200,12 @@ export class KeydState {
   isIssued(issuer: ListedIssuer, serial: Serial): boolean {
     const factory = factoryOfIssuer(issuer);
     if (factory !== undefined) return this.factories.consigned.units.bySerial(factory, serial) !== undefined;
-    return this.#issued.get(issuer as IssuerId)?.has(serial) ?? false;
-  }
-
-  /**
-   * The IDevID that a device got last: its issuer and serial number, and when it ends, milliseconds since 1970. Undefined for a
-   * device that was provisioned neither here nor by a factory that has told of it.
-   */
-  idevidOf(deviceId: string): Unit['idevid'] {
-    const taken = this.factories.idevidOf(deviceId);
-    return taken === undefined ? this.#units.get(deviceId)?.idevid : { ...taken, notAfter: NO_END.getTime() };
-  }
-
-  /** The units that took part of a ticket here, with the IDevID that each got last, by its serial number. */
-  unitsOfTicket(ticketId: string): Map<Serial, { readonly deviceId: string; readonly issuer: IssuerId }> {
-    const found = new Map<Serial, { deviceId: string; issuer: IssuerId }>();
-    for (const [deviceId, { ticketId: of, idevid }] of this.#units) {
-      if (of === ticketId && idevid !== undefined)
-        found.set(idevid.serial, { deviceId, issuer: idevid.issuer as IssuerId });
-    }
-    return found;
-  }
-
-  /** The hash of the key that a unit was provisioned with. */
-  unitKeyOf(deviceId: string): string | undefined {
-    return this.#units.get(deviceId)?.spkiSha256;
-  }
-
-  /** The unit that has this key. */
-  ownerOfUnitKey(spkiSha256: string): string | undefined {
-    return this.#unitKeys.get(spkiSha256);
-  }
-
-  get tickets(): { id: string; units: number; quota: number }[] {
-    return [...this.#tickets].map(([id, { units, quota }]) => ({ id, units, quota }));
-  }
-
-  /**
-   * The time by which to sign. Two seconds back are borne: clocks are set that way in small steps.
-   * @throws KeysteadError `clock.went-back`.
-   */
-  timeAt(now: Date): Date {
-    const ms = now.getTime();
-    if (!(ms >= this.#lastTime - CLOCK_TOLERANCE_MS)) {
-      throw new KeysteadError('clock.went-back', {
-        field: 'clock',
-        seen: `${Number.isNaN(ms) ? 'no time' : now.toISOString()}, after ${new Date(this.#lastTime).toISOString()}`,
-      });
-    }
-    this.#lastTime = Math.max(this.#lastTime, ms);
-    return new Date(this.#lastTime);
+    return this.issued.has(issuer, serial);
   }
 
   /** When the journal told last that time stamps are signed, as of the start; milliseconds since 1970. */
   get timestampsTold(): number {
     return this.#timestampsTold;
-  }
-
-  /** The latest time that was seen, milliseconds since 1970. */
-  get lastTime(): number {
-    return this.#lastTime;
-  }
-
-  /** Takes note of a time that something else of keyd's was signed at, milliseconds since 1970. */
-  sawTime(ms: number): void {
-    this.#lastTime = Math.max(this.#lastTime, ms);
-  }
-
-  /**
-   * Takes a unit of the ticket for this device and key. The same device with the same key may come again (its first
-   * certificate was lost on the way): that takes no other unit. REQ-KEY-PROV-01
-   * @throws KeysteadError `ticket.id-reused`, `device.already-provisioned`, `device.blocked`, `key.already-used`,
-   *   `ticket.quota-exhausted`; nothing is taken then.
-   */
-  takeUnit(signed: SignedTicket, deviceId: string, spkiSha256: string): void {
-    if (this.requireUnit(signed, deviceId, spkiSha256) === 'has it') return;
-    const { ticket, sha256 } = signed;
-    const use = this.#tickets.get(ticket.id);
-    if (use === undefined) this.#tickets.set(ticket.id, { sha256, quota: ticket.quota, units: 1 });
-    else use.units += 1;
-    this.#units.set(deviceId, { ticketId: ticket.id, spkiSha256 });
-    this.#unitKeys.set(spkiSha256, deviceId);
-  }
-
-  /**
-   * Whether this device with this key would take a unit of the ticket, or has one already. Takes nothing.
-   * @throws KeysteadError as {@link takeUnit} does.
-   */
-  requireUnit({ ticket, sha256 }: SignedTicket, deviceId: string, spkiSha256: string): 'takes one' | 'has it' {
-    const use = this.#tickets.get(ticket.id);
-    if (use !== undefined && use.sha256 !== sha256) {
-      throw new KeysteadError('ticket.id-reused', { field: 'ticket', seen: ticket.id });
-    }
-    const unit = this.#units.get(deviceId);
-    if (unit !== undefined) {
-      if (unit.ticketId === ticket.id && unit.spkiSha256 === spkiSha256) {
-        this.#requireInService(deviceId, unit);
-        return 'has it';
-      }
-      const seen = unit.ticketId === ticket.id ? 'another key' : `ticket ${unit.ticketId}`;
-      throw new KeysteadError('device.already-provisioned', { field: 'deviceId', seen: `${deviceId} with ${seen}` });
-    }
-    const elsewhere = this.factories.unitOf(deviceId);
-    if (elsewhere !== undefined) {
-      const seen = `${deviceId} at ${elsewhere.where}`;
-      throw new KeysteadError('device.already-provisioned', { field: 'deviceId', seen });
-    }
-    const owner = this.factories.ownerOf(spkiSha256);
-    if (owner !== undefined) throw new KeysteadError('key.already-used', { field: 'csr', seen: `the key of ${owner}` });
-    const units = use?.units ?? 0;
-    if (units >= ticket.quota) {
-      throw new KeysteadError('ticket.quota-exhausted', { field: 'ticket', seen: `${units} of ${ticket.quota} units` });
-    }
-    return 'takes one';
-  }
-
-  /**
-   * A unit whose IDevID is on hold, or was revoked for a reason that is told, gets no other one for the same key: else a
-   * front end that was taken over had a new certificate for a key that was stolen. What nobody was given, because of a
-   * crash, is revoked without a reason, and the unit comes again.
-   * @throws KeysteadError `device.blocked`.
-   */
-  #requireInService(deviceId: string, { idevid }: Unit): void {
-    if (idevid === undefined) return;
-    const { issuer, serial } = idevid;
-    const held = this.holds.isHeld(issuer, serial) ? 'certificateHold' : undefined;
-    const why = held ?? this.#lists.get(issuer)?.revoked.reason(serial) ?? 'unspecified';
-    if (why !== 'unspecified')
-      throw new KeysteadError('device.blocked', { field: 'deviceId', seen: `${deviceId}: ${why}` });
   }
 
   /** The last CRL number of each issuer. */
@@ -438,20 +227,6 @@ export class KeydState {
    */
   get revocationCount(): number {
     return this.#listings + this.holds.releases + this.factories.consigned.histories.stops;
-  }
-
-  /** The certificates of one of keyd's own issuers, see `SerialSet.living`. */
-  issued(
-    issuer: ListedIssuer,
-    ...span: Parameters<SerialSet['living']>
-  ): Iterable<readonly [place: number, serial: Serial]> {
-    return this.#issued.get(issuer as IssuerId)?.living(...span) ?? [];
-  }
-
-  /** Whether keyd issued it and it has ended at `at`, seconds since 1970. */
-  hasEnded(issuer: ListedIssuer, serial: Serial, at: number): boolean {
-    const issued = this.#issued.get(issuer as IssuerId);
-    return issued?.has(serial) === true && !issued.endsAfter(serial, at);
   }
 
   /** Whether keyd lists this certificate for good. */

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import type { PolicyFile } from '@keystead/core/lifecycle';
 import type { Layout } from '../files/layout.ts';
 import { type CeremonyPins, foundingPolicy } from './hierarchy.ts';
-import { readJournal } from './journal.ts';
 import type { PolicyJournalEntry } from './journal-entry.ts';
 import { PolicyChain } from './policy-chain.ts';
+import { readJournal } from './read-journal.ts';
 
 /** What keyd's own journal says while keyd does not run, as far as an import goes by it. */
 export interface StoppedState {

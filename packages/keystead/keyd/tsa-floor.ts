@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
 import { durableWrite, removeUnfinished } from '../files/durable.ts';
-import { CLOCK_TOLERANCE_MS } from './state.ts';
+import { CLOCK_TOLERANCE_MS } from './latest-time.ts';
 
 /** An ISO time with milliseconds, and nothing else. */
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;

@@ -5,8 +5,8 @@ import { type PolicyFile, type PolicyHistoryEntry, policyFile } from '@keystead/
 import type { Layout } from '../files/layout.ts';
 import { nodeAsFounded } from '../keyd/factory/hierarchy.ts';
 import { foundingPolicy, pinsPath, readPins } from '../keyd/hierarchy.ts';
-import { readJournal } from '../keyd/journal.ts';
 import { PolicyChain } from '../keyd/policy-chain.ts';
+import { readJournal } from '../keyd/read-journal.ts';
 
 /** The policy of a data directory, and how it came to be in force. */
 export interface PolicyInPlace {

@@ -211,3 +211,11 @@ export function requireWayBack(plan: Plan, state: CampaignState, deps: Deps): vo
   if (latest === undefined || believes(plan, latest.content, plan.old, deps.clock.now().getTime())) return;
   throw notReady('old', `trust bundle ${latest.content.version} dropped it: go on, or sign it in once more first`);
 }
+
+/** What keyd holds for firmware, where the kind asks for it. */
+export async function heldFirmwareKeys(
+  deps: Pick<RotationDeps, 'firmwareKeys'>,
+  { kind }: Pick<Plan, 'kind'>,
+): Promise<readonly HeldFirmwareKey[]> {
+  return kind === 'firmware-keys' ? deps.firmwareKeys() : [];
+}

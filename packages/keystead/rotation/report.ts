@@ -1,5 +1,6 @@
+import { KeysteadError } from '@keystead/core/errors';
 import { devicesSha256Of } from '@keystead/core/lifecycle';
-import type { Reader } from '../store/index.ts';
+import type { CampaignRow, Reader } from '../store/index.ts';
 import type { RotationDeps } from './deps.ts';
 import { type Question, standingOf, type Why } from './dry-run.ts';
 import { fleetFacts } from './facts.ts';
@@ -70,3 +71,27 @@ export async function dryRun(
 
 const isInsisted = (records: Reader, { id }: Plan, { deviceId }: { deviceId: string }): boolean =>
   records.rotation.device(id, deviceId)?.insisted === 1;
+
+/** The question of the step that comes: a forecast before the start, after it what would be so at once. */
+export function dryRunOfNext(deps: Parameters<typeof dryRun>[0], row: CampaignRow, plan: Plan): Promise<DryRun> {
+  const { state, was, startedAt } = row;
+  const of = (was ?? state) === 'planned' ? 'forecast' : 'now';
+  return dryRun(deps, plan, { of, startedAt: startedAt ?? undefined });
+}
+
+/** @throws KeysteadError `rotation.strands-devices`. */
+export function requireNobodyCutOff({ cutOff }: DryRun): void {
+  const left = cutOff.filter(({ insisted }) => !insisted);
+  const [first] = left;
+  if (first === undefined) return;
+  const seen = `${left.length} devices, such as ${first.deviceId} (${first.why.join(', ')})`;
+  throw new KeysteadError('rotation.strands-devices', { field: 'devices', seen });
+}
+
+/** What the log says of a dry run. */
+export const countsOf = ({ counts }: DryRun) => ({
+  moved: counts.moved,
+  unaffected: counts.unaffected,
+  expected: counts.expected,
+  cutOff: counts['cut-off'],
+});

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { toBase64 } from '../../bytes/index.ts';
 import { generateSoftwareKey, softwareSigner } from '../../crypto/index.ts';
 import { KeysteadError } from '../../errors/index.ts';
-import { demoPolicy } from '../default-policy.ts';
+import { demoPolicy } from '../demo-policy.ts';
 import { addResolutionSignature, parseResolution, signResolution, verifyResolution } from '../factory/index.ts';
 import type { Role } from '../roles.ts';
 

@@ -2,7 +2,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { KeysteadError } from '@keystead/core/errors';
-import type { Trial } from '../authorizations.ts';
+import type { Trial } from '../trials.ts';
 import type { Names } from './names.ts';
 import type { AllowedNetworks } from './networks.ts';
 

@@ -5,7 +5,7 @@ import { sameBytes } from '@keystead/core/bytes';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { hostSan, octetString, readCertificate } from '@keystead/core/x509';
-import type { Trial } from '../authorizations.ts';
+import type { Trial } from '../trials.ts';
 import type { Names } from './names.ts';
 import type { AllowedNetworks } from './networks.ts';
 

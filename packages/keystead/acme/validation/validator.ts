@@ -1,6 +1,6 @@
 import { KeysteadError } from '@keystead/core/errors';
 import type { AcmeSettings } from '../../files/acme-settings.ts';
-import type { Trial, Try } from '../authorizations.ts';
+import type { Trial, Try } from '../trials.ts';
 import { tryDns01 } from './dns-01.ts';
 import { tryHttp01 } from './http-01.ts';
 import { Names } from './names.ts';

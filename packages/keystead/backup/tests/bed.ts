@@ -16,7 +16,8 @@ import type { OperatorClient } from '../../access/index.ts';
 import { parseEntry } from '../../audit/index.ts';
 import type { Layout } from '../../files/layout.ts';
 import { csrFor, KEYD_PASSPHRASE, KeydBed, makeKey, type TestKey } from '../../keyd/tests/bed.ts';
-import { openRooms, type Rooms } from '../../serve/rooms.ts';
+import { openRooms } from '../../serve/open-rooms.ts';
+import type { Rooms } from '../../serve/rooms.ts';
 import type { AgeIdentity } from '../age.ts';
 import { softwareIdentity } from '../custodian-key.ts';
 import {

@@ -1,6 +1,7 @@
 import type { Serial, SpkiSha256 } from '@keystead/core/bytes';
 import { type ConsignedUnit, MOST_CONSIGNED } from '@keystead/core/lifecycle';
-import type { JournalEntry, JournalPage } from '../journal.ts';
+import type { JournalEntry } from '../journal.ts';
+import type { JournalPage } from '../read-journal.ts';
 
 /** What the next consignment is made of. */
 export interface Gathered {

@@ -36,7 +36,7 @@ export async function challengeAttestation(
   const { keyAlgorithms } = profileOf(keyd.policy, signed.ticket.profile);
   const shown = { ekCertificate, ekPublic, akPublic, keyPublic, statement: { attest, signature } };
   const made = keyd.attestation.challenge(unit, shown, keyAlgorithms, now, (key) =>
-    keyd.state.requireUnit(signed, unit.deviceId, key),
+    keyd.state.units.require(signed, unit.deviceId, key),
   );
   const { id, credential, expiresAt, attested } = made;
   return { challengeId: id, ...credential, expiresAt, key: attested };
@@ -70,7 +70,7 @@ export function requireUnit(
   keyd.ledger.require(issuerKeyId(authority.id), 'protect', now);
   requireTicketTime(ticket, now);
   keyd.count.require();
-  keyd.state.requireAfterRestore(ticket);
+  keyd.state.lapses.requireAfterRestore(ticket);
   requireTicketFactory(ticket, nodeName(keyd));
   const standing = standingOf(keyd, params, signed, now);
   const { operator, station, line } = standing;

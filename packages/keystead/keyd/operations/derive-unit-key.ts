@@ -61,8 +61,8 @@ export async function deriveUnitKey(
 
 /** What was provisioned here and has not ended. @throws KeysteadError `diversify.unproven`. */
 function identityOf({ state }: KeydContext, deviceId: string): SpkiSha256 {
-  const key = state.unitKeyOf(deviceId);
-  const idevid = state.idevidOf(deviceId);
+  const key = state.units.keyOf(deviceId);
+  const idevid = state.units.idevidOf(deviceId);
   if (key === undefined || idevid === undefined)
     throw new KeysteadError('diversify.unproven', { field: 'deviceId', seen: `${deviceId}, not provisioned here` });
   if (state.isListed(idevid.issuer, idevid.serial))

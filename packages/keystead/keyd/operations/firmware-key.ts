@@ -87,7 +87,7 @@ function requireUsed(keyd: KeydContext, { key: id, spkiSha256, used }: FirmwareK
 
 function requireAfterRestore(keyd: KeydContext, text: string): void {
   const notBefore = parseFirmwareKeyStatement(text).content.signedAt;
-  keyd.state.requireAfterRestore({ notBefore }, 'firmware-order');
+  keyd.state.lapses.requireAfterRestore({ notBefore }, 'firmware-order');
 }
 
 function tell(keyd: KeydContext, entry: Omit<FirmwareKeyJournalEntry, 'n'>): Result<'orderFirmwareKey'> {

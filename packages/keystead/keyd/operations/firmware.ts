@@ -56,7 +56,7 @@ export function signFirmware(keyd: KeydContext, params: Params<'signFirmware'>):
     );
     requireAfterRestore(keyd, params.statements);
     firmware.requireNext(order, orderSha256);
-    firmware.requireKnownFloor(order, keyd.state.forgotAt);
+    firmware.requireKnownFloor(order, keyd.state.lapses.forgotAt);
     const passkeys = passkeyUses(params.statements.map(parseFirmwareStatement));
     if (before === undefined) keyd.state.passkeys.require(passkeys);
     if (before === undefined) requireUses(keyd, signers);
@@ -154,7 +154,10 @@ function requireSubject(order: FirmwareOrder, subject: Uint8Array, format: Firmw
  */
 function requireAfterRestore(keyd: KeydContext, statements: readonly string[]): void {
   for (const text of statements)
-    keyd.state.requireAfterRestore({ notBefore: parseFirmwareStatement(text).content.signedAt }, 'firmware-order');
+    keyd.state.lapses.requireAfterRestore(
+      { notBefore: parseFirmwareStatement(text).content.signedAt },
+      'firmware-order',
+    );
 }
 
 /** @throws KeysteadError `firmware-key.exhausted`. */

@@ -120,7 +120,7 @@ export async function operate<Op extends OperationName>(
     throw new KeysteadError('request.malformed', { ...firstIssue(parsed.error, 'params'), cause: parsed.error });
   }
   const work = (): Promise<Result<Op>> => WORK[op](keyd, parsed.data as Params<Op>);
-  return keyd.underWay.during(parsed.data, DATES_NOTHING.has(op) ? undefined : keyd.state.lastTime, () =>
+  return keyd.underWay.during(parsed.data, DATES_NOTHING.has(op) ? undefined : keyd.state.time.last, () =>
     ALONE.has(op) ? work() : keyd.turnstile.through(work),
   );
 }

@@ -116,7 +116,7 @@ function authorisationOf(keyd: KeydContext, params: Params<'issue'>, now: Date):
   if (content.id !== id) throw new KeysteadError('request.malformed', { field: 'requester.id', seen: id });
   requireAuthorisationTime(content, now);
   keyd.count.require();
-  keyd.state.requireAfterRestore(content, 'authorisation');
+  keyd.state.lapses.requireAfterRestore(content, 'authorisation');
   if (content.profile !== params.profile) {
     throw new KeysteadError('authorisation.profile-forbidden', { field: 'profile', seen: params.profile });
   }
@@ -141,7 +141,7 @@ function namedBy(keyd: KeydContext, { content }: SignedAuthorisation, { requeste
   }
   const deviceId = checkDeviceId(requester.deviceId);
   requireAuthorisedNames(content, { deviceId });
-  const idevid = keyd.state.idevidOf(deviceId);
+  const idevid = keyd.state.units.idevidOf(deviceId);
   if (idevid === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
   const taken = keyd.state.factories.idevidOf(deviceId);
   if (taken !== undefined) keyd.requesters.factoryUnit({ id: deviceId, ...taken });

@@ -1,6 +1,6 @@
 import { verifyKeyOrder } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
-import type { LedgerKey } from '../key-ledger.ts';
+import type { LedgerKey } from '../held-key.ts';
 import type { Params, Result } from '../protocol.ts';
 
 /** Every key that keyd holds, with its state as keyd enforces it, and what was ordered of it. REQ-KEY-POL-01 */

@@ -40,7 +40,7 @@ export async function makeUnitKey(keyd: KeydContext, params: Params<'makeUnitKey
     const { injections } = keyd.state;
     const known = injections.madeFor(deviceId, recipientSha256);
     if (known !== undefined) {
-      keyd.state.requireUnit(signed, deviceId, known.spkiSha256);
+      keyd.state.units.require(signed, deviceId, known.spkiSha256);
       return { ...injections.read(known), spkiSha256: known.spkiSha256, repeated: true };
     }
     requireNoIdentity(keyd, recipientSha256);
@@ -49,7 +49,7 @@ export async function makeUnitKey(keyd: KeydContext, params: Params<'makeUnitKey
     using key = pkcs8;
     const made = spkiSha256(spki);
     // A unit that has an identity has it with another key than this one.
-    keyd.state.requireUnit(signed, deviceId, made);
+    keyd.state.units.require(signed, deviceId, made);
     // One chip is one device, and from here on it is this one's.
     const ids = chip?.ids ?? [];
     keyd.state.chips.require(deviceId, ids);
@@ -114,7 +114,7 @@ function chipOf(keyd: KeydContext, params: Params<'makeUnitKey'>, now: Date): Ch
 
 /** An identity key signs and does nothing else. @throws KeysteadError `injection.recipient-unfit`. */
 export function requireNoIdentity({ state }: KeydContext, recipientSha256: string): void {
-  const owner = state.ownerOfUnitKey(recipientSha256);
+  const owner = state.units.ownerOf(recipientSha256);
   if (owner === undefined) return;
   throw new KeysteadError('injection.recipient-unfit', { field: 'recipient', seen: `the identity of ${owner}` });
 }

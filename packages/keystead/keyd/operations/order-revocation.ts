@@ -109,7 +109,7 @@ function requireNamed(
     throw differs(`another certificate than that of ${selector.ca}`);
   }
   if (selector.kind !== 'batch') return;
-  const units = keyd.state.unitsOfTicket(selector.ticketId);
+  const units = keyd.state.units.ofTicket(selector.ticketId);
   for (const { serials } of list) {
     for (const serial of serials) {
       if (units.has(serial)) continue;
@@ -140,7 +140,7 @@ async function takenBy(keyd: KeydContext, order: Order, list: Params<'orderRevoc
     }
     return taken;
   }
-  const units = keyd.state.unitsOfTicket(selector.ticketId);
+  const units = keyd.state.units.ofTicket(selector.ticketId);
   const devices = new Set<string>();
   for (const { serials } of list) {
     for (const serial of serials) {

@@ -29,7 +29,7 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
   const key = await withSymmetric(keyd, origin, deviceId, spkiSha256(spki), now);
   // From here to the order of the certificate in one step: what was free is taken, and what is refused took nothing.
   keyd.state.chips.require(deviceId, chips);
-  keyd.state.requireUnit(signed, deviceId, spkiSha256(spki));
+  keyd.state.units.require(signed, deviceId, spkiSha256(spki));
   const issue = authority.prepare({
     profile,
     named,
@@ -41,7 +41,7 @@ export async function provision(keyd: KeydContext, params: Params<'provision'>):
     ...(chips.length === 0 ? {} : { chips: [...chips] }),
     ...(key.origin === 'injected' ? { keyOrigin: 'keyd' } : {}),
   });
-  keyd.state.takeUnit(signed, deviceId, spkiSha256(spki));
+  keyd.state.units.take(signed, deviceId, spkiSha256(spki));
   keyd.state.chips.take(deviceId, chips);
   const issued = await issue();
   const record = provisioningRecord(

@@ -16,11 +16,11 @@ export async function status(keyd: KeydContext): Promise<Result<'status'>> {
     policyVersion: keyd.policy.version,
     certificates: keyd.state.certificates,
     log: { origin: keyd.log.origin, size: keyd.log.size, checkpoint: keyd.log.checkpoint ?? null },
-    tickets: keyd.state.tickets,
+    tickets: keyd.state.units.tickets,
     crlNumbers: keyd.state.crlNumbers,
     crlShards: shardings(keyd),
     count: keyd.count.report,
-    restores: keyd.state.restores.map(({ n: _, kind: __, time, agreed, ...restore }) => ({
+    restores: keyd.state.restored.all.map(({ n: _, kind: __, time, agreed, ...restore }) => ({
       ...restore,
       time: new Date(time),
       ...(agreed === undefined ? {} : { agreed: agreedOf(agreed) }),
@@ -44,7 +44,7 @@ function pendingRestore({ state, policy }: KeydContext): Pick<Result<'status'>, 
 }
 
 function shardings(keyd: KeydContext): Result<'status'>['crlShards'] {
-  const now = keyd.state.lastTime;
+  const now = keyd.state.time.last;
   const current = keyd.policy.revocation.lists?.shards ?? 1;
   return Object.fromEntries(keyd.hierarchy.issuers.map(({ id }) => [id, keyd.state.lists(id).shardings(current, now)]));
 }

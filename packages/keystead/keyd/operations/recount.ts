@@ -20,7 +20,7 @@ async function carryOut(keyd: KeydContext, params: Params<'recount'>): Promise<R
   const now = keyd.now();
   const { order, requestId } = params;
   const { sha256 } = parseRecount(order);
-  const before = keyd.state.recounts.find(({ orderSha256 }) => orderSha256 === sha256);
+  const before = keyd.state.lapses.recounts.find(({ orderSha256 }) => orderSha256 === sha256);
   if (before !== undefined) return tell(before);
   const { content, signatures } = verifyRecount(order, keyd.policy, now);
   const seen = await keyd.count.seen();

@@ -10,8 +10,8 @@ import {
   verifyRevocationStatements,
 } from '@keystead/core/lifecycle';
 import type { KeydContext } from '../context.ts';
-import type { ReleaseJournalEntry } from '../journal-entry.ts';
 import type { Params, Result } from '../protocol.ts';
+import type { ReleaseJournalEntry } from '../revocation-entries.ts';
 
 type Released = Params<'releaseHold'>['certificates'][number];
 

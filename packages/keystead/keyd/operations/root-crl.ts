@@ -13,8 +13,8 @@ import {
 } from '@keystead/core/lifecycle';
 import { assembleSigned, readCertificate, readCrl, tbsCertList } from '@keystead/core/x509';
 import type { KeydContext } from '../context.ts';
-import type { CaRevocationJournalEntry } from '../journal-entry.ts';
 import type { Params, Result } from '../protocol.ts';
+import type { CaRevocationJournalEntry } from '../revocation-entries.ts';
 import { signVerified } from '../sign-verified.ts';
 
 /**

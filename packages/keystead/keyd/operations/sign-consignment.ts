@@ -69,7 +69,7 @@ function counterOf({ count }: KeydContext): Consignment['counter'] {
 
 /** The tickets of these units, each with how many units it has had. */
 function ticketsOf(keyd: KeydContext, units: readonly ConsignedUnit[]): Consignment['tickets'] {
-  const uses = new Map(keyd.state.tickets.map((use) => [use.id, use]));
+  const uses = new Map(keyd.state.units.tickets.map((use) => [use.id, use]));
   const hashes = new Map(units.map(({ ticket }) => [ticket.id, ticket.sha256]));
   return [...hashes].flatMap(([id, sha256]) => {
     const use = uses.get(id);

@@ -14,10 +14,10 @@ import { type CrlHead, type EntryOctets, entryOctets, type RevokedEntry } from '
 import type { KeydContext } from '../context.ts';
 import { requireListedHere } from '../factory/listed-here.ts';
 import type { DeltaBase, IssuerLists } from '../issuer-lists.ts';
-import type { CrlJournalEntry } from '../journal-entry.ts';
 import { listSigner, namedEntries } from '../list-signer.ts';
 import type { Params, Result } from '../protocol.ts';
 import { forgetBefore, requireRevocationTime } from '../revocation.ts';
+import type { CrlJournalEntry } from '../revocation-entries.ts';
 import type { Revoked } from '../revoked-set.ts';
 
 type Issuer = Params<'signCrl'>['issuer'];

@@ -28,7 +28,7 @@ export async function signEvidence(keyd: KeydContext, params: Params<'signEviden
   if (!permits(operator.roles, 'device.decommission')) {
     throw new KeysteadError('operator.forbidden', { field: 'operator', seen: end.operator });
   }
-  const idevid = keyd.state.idevidOf(end.deviceId);
+  const idevid = keyd.state.units.idevidOf(end.deviceId);
   if (idevid === undefined) {
     throw new KeysteadError('device.not-provisioned', { field: 'deviceId', seen: end.deviceId });
   }

@@ -78,7 +78,7 @@ function orderOf(keyd: KeydContext, statements: readonly string[], now: Date): O
   const agreed = verifyTrustStatements(statements, policy, now);
   requireTrustQuorum(agreed);
   for (const text of statements)
-    state.requireAfterRestore({ notBefore: parseTrustStatement(text).content.signedAt }, 'trust-order');
+    state.lapses.requireAfterRestore({ notBefore: parseTrustStatement(text).content.signedAt }, 'trust-order');
   const { order } = agreed;
   const { fleet, bundle } = trustPolicy(policy);
   if (order.fleet !== fleet)
@@ -143,7 +143,7 @@ function requireDue(keyd: KeydContext, { filter }: Asked, now: Date): void {
   const { last } = keyd.state.trust;
   if (last === undefined) throw new KeysteadError('trust-bundle.none', { field: 'statements', seen: 'none' });
   // What was ordered after the backup is forgotten: devices may have another content already.
-  keyd.state.requireAfterRestore({ notBefore: last.change.time }, 'trust-order');
+  keyd.state.lapses.requireAfterRestore({ notBefore: last.change.time }, 'trust-order');
   const due = dueOf(keyd, last);
   const at = now.getTime();
   if ((due.urgent && filter.length > 0) || at >= due.refreshAt || (due.filterAt !== null && at >= due.filterAt)) return;

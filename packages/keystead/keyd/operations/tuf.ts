@@ -42,7 +42,8 @@ export function signTufStatus(keyd: KeydContext, params: Params<'signTufStatus'>
     const now = keyd.now();
     requireHeadquarters(keyd.hierarchy.node, 'repository', 'the status of an update repository');
     const rule = tufRepositoryRule(keyd.policy, params.repository);
-    const { tuf, raises, forgotAt } = keyd.state;
+    const { tuf } = keyd.state;
+    const { raises, forgotAt } = keyd.state.lapses;
     const before = tuf.of(params.repository);
     const fresh = newRoots(rule, before, params.roots);
     const root = fresh.at(-1)?.root ?? before?.root;

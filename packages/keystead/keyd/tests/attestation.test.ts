@@ -12,8 +12,8 @@ import { decodePublic, spkiOf } from '@keystead/tpm2';
 import { parse } from 'yaml';
 import { PolicyParties, successor } from '../../../core/lifecycle/tests/policy-parties.ts';
 import type { Params, Result } from '../../keyd-client/index.ts';
-import { readJournal } from '../journal.ts';
 import { meaningOf } from '../origin-meaning.ts';
+import { readJournal } from '../read-journal.ts';
 import { csrFor, KeydBed, makeKey } from './bed.ts';
 import { TpmMachine } from './tpm-machine.ts';
 

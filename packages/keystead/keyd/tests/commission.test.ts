@@ -8,8 +8,8 @@ import { type DerCertificate, toPem } from '@keystead/core/bytes';
 import { checkFactoryCa, factoryCaProfile, parseCommission, verifyCommission } from '@keystead/core/lifecycle';
 import { assembleSigned, CertificateTemplate, namesFor, newSerial, readCertificate } from '@keystead/core/x509';
 import { factoryEvidencePath } from '../factory-evidence.ts';
-import { readJournal } from '../journal.ts';
 import type { Result } from '../protocol.ts';
+import { readJournal } from '../read-journal.ts';
 import { KeydBed, makeKey } from './bed.ts';
 import { commissionBy, commissioned, quorumFor, TestNode } from './factory-bed.ts';
 

@@ -11,8 +11,8 @@ import { readDer } from '../../../core/x509/der/strict.ts';
 import type { Params, Result } from '../../keyd-client/index.ts';
 import { parseSealedFile } from '../../keystore/sealed-format.ts';
 import { Sealing } from '../../keystore/sealing.ts';
-import { readJournal } from '../journal.ts';
 import { diversifiedRequest } from '../operations/derive-unit-key.ts';
+import { readJournal } from '../read-journal.ts';
 import { csrFor, KEYD_PASSPHRASE, KeydBed, makeKey, type TestKey } from './bed.ts';
 import { OpensslUnit } from './unit-with-openssl.ts';
 

@@ -8,8 +8,8 @@ import { type DerCertificate, toHex, toPem } from '@keystead/core/bytes';
 import { certSha256, sha256, spkiSha256 } from '@keystead/core/crypto';
 import { parseTicket } from '@keystead/core/lifecycle';
 import { parse } from 'yaml';
-import { readJournal } from '../journal.ts';
 import { meaningOf } from '../origin-meaning.ts';
+import { readJournal } from '../read-journal.ts';
 import { csrFor, KeydBed, makeKey } from './bed.ts';
 
 let bed: KeydBed;

@@ -27,8 +27,8 @@ import {
   readCertificate,
 } from '@keystead/core/x509';
 import type { TakenUnit } from '../consigned/entries.ts';
-import { readJournal } from '../journal.ts';
 import type { Result } from '../protocol.ts';
+import { readJournal } from '../read-journal.ts';
 import { type KeydBed, makeKey, type TestKey } from './bed.ts';
 
 type Person = keyof KeydBed['people'];

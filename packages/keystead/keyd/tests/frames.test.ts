@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { encodeFrame, FrameDecoder } from '../frames.ts';
-import { MAX_FRAME_BYTES } from '../protocol.ts';
+import { encodeFrame, FrameDecoder, MAX_FRAME_BYTES } from '../frames.ts';
 
 const bytes = fc.uint8Array({ minLength: 1, maxLength: 300 });
 

@@ -14,8 +14,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { Journal, readJournal } from '../journal.ts';
+import { Journal } from '../journal.ts';
 import type { JournalDraft, JournalEntry } from '../journal-entry.ts';
+import { readJournal } from '../read-journal.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'keystead-journal-'));
 after(() => rmSync(dir, { recursive: true, force: true }));

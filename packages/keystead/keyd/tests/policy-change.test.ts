@@ -15,8 +15,9 @@ import {
   signTicket,
 } from '@keystead/core/lifecycle';
 import { PolicyParties, successor } from '../../../core/lifecycle/tests/policy-parties.ts';
-import { Journal, readJournal } from '../journal.ts';
+import { Journal } from '../journal.ts';
 import { stepApprovalsPath, stepPolicyPath } from '../policy-chain.ts';
+import { readJournal } from '../read-journal.ts';
 import { csrFor, KeydBed, makeKey } from './bed.ts';
 
 const DAY = 86_400;

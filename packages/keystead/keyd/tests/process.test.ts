@@ -12,7 +12,7 @@ import { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import { Layout } from '../../files/layout.ts';
 import { KeydClient } from '../../keyd-client/index.ts';
-import { readJournal } from '../journal.ts';
+import { readJournal } from '../read-journal.ts';
 import { keydSocketPath, makeSocketDirectory } from '../socket-path.ts';
 import { csrFor, KEYD_PASSPHRASE, KeydBed, makeKey } from './bed.ts';
 

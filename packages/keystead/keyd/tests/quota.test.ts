@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { KeysteadError } from '@keystead/core/errors';
 import fc from 'fast-check';
-import { readJournal } from '../journal.ts';
+import { readJournal } from '../read-journal.ts';
 import { csrFor, KeydBed, makeKey } from './bed.ts';
 
 let bed: KeydBed;

@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import type { DerCertificate, Serial } from '@keystead/core/bytes';
 import { type RevocationSelector, signRevocationStatement } from '@keystead/core/lifecycle';
 import { readCertificate, readCrl } from '@keystead/core/x509';
-import { readJournal } from '../journal.ts';
+import { readJournal } from '../read-journal.ts';
 import { type HostileFrontEnd, KeydBed, makeKey, type RawAnswer } from './bed.ts';
 import { type OrderDraft, orderOf } from './release.ts';
 

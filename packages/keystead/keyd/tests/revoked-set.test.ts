@@ -92,7 +92,7 @@ test('numbers that no certificate of keyd has are on no list and do no harm', ()
 test('TEST-KEY-13 a front end can make up a million serial numbers and no more, and those that keyd issued are listed all the same', () => {
   const state = new KeydState();
   const mine = newSerial();
-  state.sawSerial('operational', mine);
+  state.issued.saw('operational', mine);
   const made = (count: number) => Array.from({ length: count }, () => ({ serial: newSerial(), revokedAt: at(0) }));
   const { undo } = state.list('operational', 1, made(5), 0);
   undo();

@@ -10,7 +10,7 @@ import { signKeyOrder, trustKeystoreId } from '@keystead/core/lifecycle';
 import { CarriedFilter, parseBundle, takeBundle, takeBundles, verifyBundleJws } from '@keystead/core/trust';
 import { readCertificate } from '@keystead/core/x509';
 import { pin } from '../../../core/trust/tests/bundle-source.ts';
-import { readJournal } from '../journal.ts';
+import { readJournal } from '../read-journal.ts';
 import { TrustBundles } from '../trust-bundles.ts';
 import { makeKey } from './bed.ts';
 import { TRUST, TrustBed } from './trust-bed.ts';

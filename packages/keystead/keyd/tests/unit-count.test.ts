@@ -6,8 +6,8 @@ import { after, test } from 'node:test';
 import { KeysteadError } from '@keystead/core/errors';
 import fc from 'fast-check';
 import { type CounterReading, type MonotonicCounter, NO_MARK } from '../../keystore/index.ts';
-import { readJournal } from '../journal.ts';
 import type { JournalDraft } from '../journal-entry.ts';
+import { readJournal } from '../read-journal.ts';
 import { CountedJournal, END_POINTS, EndingCounter, type EndPoint } from './counted-journal.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'keystead-unit-count-'));

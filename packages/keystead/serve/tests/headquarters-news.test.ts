@@ -20,7 +20,8 @@ import { CommissionedNode } from '../../provisioning/tests/commissioned-node.ts'
 import { FactoryNews } from '../factory-news.ts';
 import { FactoryRecords } from '../factory-records.ts';
 import { HeadquartersNews } from '../headquarters-news.ts';
-import { openRooms, type Rooms } from '../rooms.ts';
+import { openRooms } from '../open-rooms.ts';
+import type { Rooms } from '../rooms.ts';
 
 const code = (expected: string) => (error: unknown) => error instanceof KeysteadError && error.code === expected;
 const log = pino({ level: 'silent' });

@@ -5,7 +5,7 @@ import { custodyOf, parsePolicy } from '@keystead/core/lifecycle';
 import { checkPath, readCertificate, readCrl } from '@keystead/core/x509';
 import type { Layout } from '../../files/layout.ts';
 import type { Factories, Factory } from '../../keyd/factories.ts';
-import { readJournal } from '../../keyd/journal.ts';
+import { readJournal } from '../../keyd/read-journal.ts';
 import { KeydState } from '../../keyd/state.ts';
 import { type Check, failed, passed, weak } from '../check.ts';
 import { trustedIssuers, trustedRoots } from '../trusted.ts';
