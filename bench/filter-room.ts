@@ -131,7 +131,8 @@ function revoke(state: KeydState, from: number, until: number, now: Date): void 
     revokedAt: now,
     reason: 'keyCompromise' as const,
   }));
-  state.list('operational', 1, entries, 0);
+  // Nothing is to leave the list.
+  state.list('operational', 1, entries, { at: now.getTime(), endedBy: 0, listedBy: 0, allListedBy: 0 });
 }
 
 async function requireRefused(check: Promise<unknown>): Promise<void> {
