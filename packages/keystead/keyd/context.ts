@@ -217,6 +217,7 @@ export class KeydContext {
       state,
       journal,
       ledger,
+      policies,
       logOrigin: log.origin,
       software,
       weakKeys: this.weakKeys,
