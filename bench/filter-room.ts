@@ -42,7 +42,7 @@ export async function filterRoomFigures(bench: Bench, rig: Rig): Promise<Figure[
   const policy = { ...parsePolicy(bytes), trust: { ...DEMO_TRUST, filter: rule } };
   const state = filledState(count, now);
   const keyd = {
-    ...{ policy, state },
+    ...{ policy, state, underWay: { oldest: undefined } },
     hierarchy: {
       issuers: issuers.filter(({ id }) => id === 'operational').map((one) => ({ ...one, succeededAt: undefined })),
     },

@@ -54,12 +54,9 @@ export async function checkFilter(
   if (deltas.length > rule.mostDeltas) throw refused('filter', `${deltas.length} deltas of ${rule.mostDeltas}`);
   const carried = CarriedFilter.open(base, deltas);
   const file = decodeFilter(newest);
-  requireTimes(file, {
-    rule,
-    before,
-    now: Math.floor(now.getTime() / 1000),
-    backdated: filterBackdateSeconds(keyd.policy, rule),
-  });
+  const backdated = filterBackdateSeconds(keyd.policy, rule);
+  requireTimes(file, { rule, before, now: Math.floor(now.getTime() / 1000), backdated });
+  requireNoneUnderWay(keyd, file, backdated);
   const issuers = filteredIssuers(keyd, rule);
   requireIssuers(files, issuers);
   // Before the first look-up: what is listed while they last makes the next one urgent.
@@ -91,6 +88,22 @@ function requireTimes(
       `${date - through} s before its date, where certificates are dated back ${backdated} s`,
     );
   if (expires - date !== rule.seconds) throw refused('filter.expires', `${expires - date} s after its date`);
+}
+
+/**
+ * A certificate that is being made has its time already, and may wait for a slow disk or token until after the look-ups. Of
+ * one that begins before the filter's end of knowledge nothing would have been looked at.
+ */
+function requireNoneUnderWay(
+  { underWay: { oldest } }: FilterKnowledge,
+  { through }: FilterFile,
+  backdated: number,
+): void {
+  if (oldest === undefined || through < Math.floor(oldest / 1000) - backdated) return;
+  throw refused(
+    'filter.through',
+    `${iso(through)}, where a request is under way since ${new Date(oldest).toISOString()}`,
+  );
 }
 
 /** A filter that is older than two intervals is one that somebody holds back. @throws KeysteadError. */

@@ -14,6 +14,7 @@ type FilterRule = NonNullable<TrustPolicy['filter']>;
 
 /** What of keyd a filter is held against. */
 export type FilterKnowledge = Pick<KeydContext, 'policy' | 'state'> & {
+  readonly underWay: Pick<KeydContext['underWay'], 'oldest'>;
   readonly hierarchy: Pick<KeydContext['hierarchy'], 'issuers'>;
   readonly policies: Pick<KeydContext['policies'], 'founding' | 'steps'>;
 };

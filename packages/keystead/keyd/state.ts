@@ -120,7 +120,7 @@ export class KeydState {
   /** The trust bundles. */
   readonly trust = new TrustBundles();
   readonly #issued = new Map<IssuerId, SerialSet>();
-  /** How many revocations and holds came onto a list. */
+  /** How many revocations and holds came onto a list, or off it where the journal could not be written. */
   #listings = 0;
   #certificates = 0;
   #lastTime = 0;
@@ -435,8 +435,8 @@ export class KeydState {
   }
 
   /**
-   * Goes up by each revocation and hold that is listed, by each release, and by each factory that is stopped: whether
-   * anything has happened since that makes a filter of before say too much.
+   * Goes up by each revocation and hold that is listed or taken back, by each release, and by each factory that is stopped:
+   * whether anything has happened since that makes a filter of before say too much or too little.
    */
   get revocationCount(): number {
     return this.#listings + this.holds.releases + this.factories.consigned.histories.stops;
@@ -499,7 +499,8 @@ export class KeydState {
     this.#forget(issuer, forgetting);
     this.#listings += fresh.length;
     const undo = (): void => {
-      this.#listings -= fresh.length;
+      // Up again: a filter may have been compared meanwhile, and what comes next must not look like what it was.
+      this.#listings += fresh.length;
       for (const { serial } of fresh) {
         lists.revoked.delete(serial);
         this.holds.end(issuer, serial);
@@ -509,7 +510,6 @@ export class KeydState {
     };
     return { fresh, undo };
   }
-}
 
   #forget(issuer: ListedIssuer, { listedBy, endedBy, allListedBy }: Forgetting): void {
     const endedSeconds = Math.floor(endedBy / 1000);
@@ -518,6 +518,7 @@ export class KeydState {
     this.lists(issuer).revoked.forget(listedBy, hasEnded);
     this.holds.forget(issuer, listedBy, hasEnded);
   }
+}
 
 const isReason = (text: string): text is RevocationReason => text in REVOCATION_REASONS;
 
