@@ -42,8 +42,9 @@ export async function filterRoomFigures(bench: Bench, rig: Rig): Promise<Figure[
   const policy = { ...parsePolicy(bytes), trust: { ...DEMO_TRUST, filter: rule } };
   const state = filledState(count, now);
   const keyd = {
-    ...{ policy, state, underWay: { oldest: undefined } },
+    ...{ policy, state, underWay: { oldest: undefined }, ledger: { isCompromised: () => false } },
     hierarchy: {
+      pins: { revoked: [] },
       issuers: issuers.filter(({ id }) => id === 'operational').map((one) => ({ ...one, succeededAt: undefined })),
     },
     policies: { founding: { policy, bytes, sha256: '' }, steps: [] },
@@ -51,7 +52,7 @@ export async function filterRoomFigures(bench: Bench, rig: Rig): Promise<Figure[
   const asked: FilterKeyd = {
     trustIssuers: async () => ({
       issuers: filteredIssuers(keyd, rule).map(({ id, spki }) => ({
-        ...{ issuer: id, spkiSha256: spki, through: null, commissioned: [] },
+        ...{ issuer: id, spkiSha256: spki, through: null, revoked: false, commissioned: [] },
       })),
     }),
     trustRevocations: async ({ issuer, from, limit }) =>

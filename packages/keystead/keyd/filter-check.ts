@@ -8,6 +8,7 @@ import {
   type FilteredIssuer,
   type FilterKnowledge,
   filteredIssuers,
+  filterRevocations,
   issuedBy,
   listedOf,
 } from './filtered.ts';
@@ -60,7 +61,7 @@ export async function checkFilter(
   const issuers = filteredIssuers(keyd, rule);
   requireIssuers(files, issuers);
   // Before the first look-up: what is listed while they last makes the next one urgent.
-  const { revocationCount: revocations } = keyd.state;
+  const revocations = filterRevocations(keyd);
   for (const issuer of issuers) requireKnown(file, issuer);
   for (const issuer of issuers) await compare(keyd, carried, issuer, file.date);
   return { sha256: filterSha256(newest), date: file.date, expires: file.expires, revocations };
@@ -143,9 +144,13 @@ function requireKnown({ date, through, blocks }: FilterFile, { id, spki, known }
 async function compare(
   keyd: FilterKnowledge,
   carried: CarriedFilter,
-  { id, spki }: FilteredIssuer,
+  { id, spki, revoked }: FilteredIssuer,
   date: number,
 ): Promise<void> {
+  if (revoked) {
+    if (carried.saysOfAll(spki) === true) return;
+    throw refused('filter', `${id} is believed no more, and some of what it may have signed is good`);
+  }
   const listed = (serial: Serial): void => {
     if (carried.says(spki, serial) !== true) throw refused('filter', `${id} ${serial} is revoked, and not in it`);
   };

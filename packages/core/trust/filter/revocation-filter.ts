@@ -115,6 +115,21 @@ export class CarriedFilter implements RevocationFilter {
     }
     return said;
   }
+
+  /**
+   * What is said of every serial number of an issuer, whether one was issued or not; undefined where that depends on the
+   * number. An issuer that the filter does not know has nothing that is revoked.
+   */
+  saysOfAll(issuer: SpkiSha256): boolean | undefined {
+    let said = false;
+    for (const readers of this.#readers) {
+      const reader = readers.get(issuer);
+      if (reader === undefined) continue;
+      if (reader.saysOfAll === undefined) return undefined;
+      said = said !== reader.saysOfAll;
+    }
+    return said;
+  }
 }
 
 const differs = (seen: string): KeysteadError => new KeysteadError('filter.base-differs', { field: 'base', seen });

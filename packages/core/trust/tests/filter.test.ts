@@ -97,6 +97,30 @@ test('TEST-KEY-10 what is too new, has ended by its date, is of another issuer, 
   assert.equal(verdict(0, early, now, 'operational', new Date(Number.NaN)), 'not-covered');
 });
 
+test('TEST-KEY-10 of a CA that is believed no more a filter has all as revoked, also what was never issued; a delta says so after one of which nothing was revoked, and no other', () => {
+  const serials = Array.from({ length: 600 }, (_, index) => serialOf(`${index}`));
+  const source = (revoked: number, day: number, allRevoked = false) => {
+    const { issuers, ...more } = sourceOf([[ISSUER, serials, new Set(serials.slice(0, revoked))]], day);
+    return { ...more, issuers: issuers.map((one) => ({ ...one, allRevoked })) };
+  };
+  const strangers = Array.from({ length: 300 }, (_, index) => serialOf(`forged ${index}`));
+  const saysSo = (filter: CarriedFilter) =>
+    filter.saysOfAll(ISSUER) === true && [...serials, ...strangers].every((one) => filter.says(ISSUER, one) === true);
+  assert.ok(saysSo(CarriedFilter.open(buildFilter(source(60, 1, true)))));
+  const clean = buildFilter(source(0, 1));
+  assert.equal(CarriedFilter.open(clean).saysOfAll(ISSUER), false);
+  const ended = buildDelta(source(0, 2, true), clean);
+  assert.ok(saysSo(CarriedFilter.open(clean, [ended])));
+  assert.ok(saysSo(CarriedFilter.open(clean, [ended, buildDelta(source(0, 3, true), clean, [ended])])));
+  const some = buildFilter(source(60, 1));
+  assert.equal(CarriedFilter.open(some).saysOfAll(ISSUER), undefined);
+  assert.throws(() => buildDelta(source(60, 2, true), some), code('filter.unsolvable'));
+  // Of the factory whose CA has another certificate by a CA that is believed, all is as it was.
+  const back = buildDelta(source(60, 3), clean, [ended]);
+  const carried = CarriedFilter.open(clean, [ended, back]);
+  for (const [index, serial] of serials.entries()) assert.equal(carried.says(ISSUER, serial), index < 60);
+});
+
 test('TEST-KEY-10 a serial number that is given as revoked and as good is no filter', () => {
   const serial = serialOf('twice');
   let asked = 0;
