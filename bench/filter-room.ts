@@ -42,8 +42,9 @@ export async function filterRoomFigures(bench: Bench, rig: Rig): Promise<Figure[
   const policy = { ...parsePolicy(bytes), trust: { ...DEMO_TRUST, filter: rule } };
   const state = filledState(count, now);
   const keyd = {
-    ...{ policy, state },
+    ...{ policy, state, underWay: { oldest: undefined }, ledger: { isCompromised: () => false } },
     hierarchy: {
+      pins: { revoked: [] },
       issuers: issuers.filter(({ id }) => id === 'operational').map((one) => ({ ...one, succeededAt: undefined })),
     },
     policies: { founding: { policy, bytes, sha256: '' }, steps: [] },
@@ -51,7 +52,7 @@ export async function filterRoomFigures(bench: Bench, rig: Rig): Promise<Figure[
   const asked: FilterKeyd = {
     trustIssuers: async () => ({
       issuers: filteredIssuers(keyd, rule).map(({ id, spki }) => ({
-        ...{ issuer: id, spkiSha256: spki, through: null, commissioned: [] },
+        ...{ issuer: id, spkiSha256: spki, through: null, revoked: false, commissioned: [] },
       })),
     }),
     trustRevocations: async ({ issuer, from, limit }) =>
@@ -131,7 +132,8 @@ function revoke(state: KeydState, from: number, until: number, now: Date): void 
     revokedAt: now,
     reason: 'keyCompromise' as const,
   }));
-  state.list('operational', 1, entries, 0);
+  // Nothing is to leave the list.
+  state.list('operational', 1, entries, { at: now.getTime(), endedBy: 0, listedBy: 0, allListedBy: 0 });
 }
 
 async function requireRefused(check: Promise<unknown>): Promise<void> {

@@ -27,7 +27,7 @@ function read(files: readonly Uint8Array[], lines: readonly string[]): string[] 
   return stdout.trim().split('\n');
 }
 
-test('TEST-KEY-10 the reader in Python says what is not known of a factory yet', () => {
+test('TEST-KEY-10 the reader in Python says what is not known of a factory yet, and nothing of what had ended', () => {
   const issuer = issuerOf('factory');
   const through = new Date(Date.UTC(2026, 11, 20));
   const serials = [serialOf('a'), serialOf('b')];
@@ -35,6 +35,9 @@ test('TEST-KEY-10 the reader in Python says what is not known of a factory yet',
   const begins = through.getTime() / 1000;
   const asked = serials.flatMap((serial) => [0, 1].map((later) => `${issuer} ${serial} ${begins + later}`));
   assert.deepEqual(read([filter], asked), ['1', '-', '0', '-']);
+  const date = Date.UTC(2027, 0, 1) / 1000;
+  const ending = [0, 1].map((later) => `${issuer} ${serials[0]} ${begins} ${date + later}`);
+  assert.deepEqual(read([filter], ending), ['-', '1']);
 });
 
 test('TEST-KEY-10 a reader in Python, written by the page alone, reads a filter and its deltas in every form [python3: Filter look-up]', () => {

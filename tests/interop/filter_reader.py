@@ -1,7 +1,8 @@
 """Reads a revocation filter by docs/filter.md alone, with nothing of Keystead: a second reader for the tests.
 
-usage: filter_reader.py FILTER... < lines of 'issuer-spki-sha256 serial [notBefore]'; prints 0, 1 or - a line: - for no
-such issuer, and for a certificate that is too new for what is known of its issuer (notBefore: seconds since 1970).
+usage: filter_reader.py FILTER... < lines of 'issuer-spki-sha256 serial [notBefore [notAfter]]'; prints 0, 1 or - a line:
+- for no such issuer, and for a certificate that is too new for what is known of its issuer, or had ended by the filter's
+date (seconds since 1970).
 """
 
 import hashlib
@@ -10,11 +11,14 @@ import sys
 
 
 through = {}
+date = 0
 
 
 def blocks_of(path):
+    global date
     data = open(path, "rb").read()
     assert data[:4] == b"KSRF" and data[4] == 1
+    date = struct.unpack(">Q", data[6:14])[0]
     count = struct.unpack(">H", data[62:64])[0]
     at, blocks = 64, {}
 
@@ -72,6 +76,8 @@ def says(block, issuer, serial):
 
 files = [blocks_of(path) for path in sys.argv[1:]]
 for line in sys.stdin:
-    issuer, serial, *begins = line.split()
-    answers = [] if begins and int(begins[0]) > through.get(issuer, 0) else [says(blocks[issuer], issuer, serial) for blocks in files if issuer in blocks]
+    issuer, serial, *times = line.split()
+    begins, ends = [int(time) for time in times + [0, date + 1][len(times) :]]
+    covered = begins <= through.get(issuer, 0) and ends > date
+    answers = [says(blocks[issuer], issuer, serial) for blocks in files if covered and issuer in blocks]
     print("-" if not answers else sum(answers) % 2)

@@ -286,8 +286,8 @@ enum ks_result ks_filter_open(const struct ks_crypto *crypto, const struct ks_by
 int64_t ks_filter_through(const struct ks_filter *filter, const uint8_t issuer_spki_sha256[KS_SHA256_BYTES]);
 
 /*
- * What the files say of a certificate, whatever the time (ask ks_filter_through first): revoked or good; not covered for
- * an issuer that none of them knows.
+ * What the files say of a certificate, whatever the time: revoked or good; not covered for an issuer that none of them
+ * knows. Ask ks_filter_through first, and of no certificate that had ended by the date of the filter: that is not in it.
  * @param serial the content octets of the INTEGER, as they stand in the certificate.
  */
 enum ks_status ks_filter_says(const struct ks_crypto *crypto, const struct ks_filter *filter,

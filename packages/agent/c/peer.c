@@ -23,6 +23,10 @@ static enum ks_result check_status(const struct ks_crypto *crypto, const struct 
   if ((filter == NULL) || (certificate->not_before > ks_filter_through(filter, certificate->issuer_spki_sha256))) {
     return is_tolerated(rules, certificate->not_before) ? KS_OK : KS_PEER_UNKNOWN;
   }
+  /* What had ended by the filter's date is not in it, revoked or not, and only a clock that is behind asks for it. */
+  if (certificate->not_after <= filter->date) {
+    return KS_PEER_UNKNOWN;
+  }
   if ((rules->now >= filter->expires) && !is_tolerated(rules, filter->expires)) {
     return KS_PEER_UNKNOWN;
   }

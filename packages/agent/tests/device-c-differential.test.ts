@@ -305,7 +305,8 @@ test('TEST-KEY-10 the C library opens thousands of filters and deltas, most of t
         ...['00', '01', '0080', '80', 'ff01', `00${'ee'.repeat(20)}`, 'ab'.repeat(21).replace(/^a/, '1')],
       ]),
       notBefore: day + chance.of([-DAY, -DAY, -301, -300, -299, 0]),
-      now: day + chance.of([0, 60, 29 * DAY, 30 * DAY - 1, 30 * DAY, 40 * DAY]),
+      notAfter: day + chance.of([-60, 0, 1, 60, 60 * DAY, 60 * DAY, 60 * DAY, 60 * DAY]),
+      now: day + chance.of([-90, 0, 60, 29 * DAY, 30 * DAY - 1, 30 * DAY, 40 * DAY]),
     }));
   const cases = new Cases();
   cases.filter([base], filterSha256(base), questions(600));

@@ -26,6 +26,8 @@ export interface ListedSerials {
   readonly count: number;
   /** Until when they are known, where that is earlier than for the others; milliseconds since 1970. */
   readonly through: number | undefined;
+  /** Whether everything is revoked that carries its signature; then none stand there. */
+  readonly allRevoked: boolean;
 }
 
 /** What a filter is built from. Times are milliseconds since 1970. */
@@ -58,7 +60,13 @@ export async function collectSource(from: From, rule: NonNullable<TrustPolicy['f
   const { keyd, policy, now } = from;
   const date = Math.floor(now.getTime() / 1000) * 1000;
   const listed: ListedSerials[] = [];
-  for (const { issuer, spkiSha256, through, commissioned } of (await keyd.trustIssuers()).issuers) {
+  for (const one of (await keyd.trustIssuers()).issuers) {
+    const { issuer, spkiSha256, through, commissioned, revoked: allRevoked } = one;
+    const told = { issuerSpkiSha256: spkiSha256, through: through?.getTime(), allRevoked };
+    if (allRevoked) {
+      listed.push({ ...told, serials: [], revoked: [], count: 0 });
+      continue;
+    }
     const serials = new PackedSerials();
     let count = 0;
     const take = (serial: Serial): void => {
@@ -67,11 +75,11 @@ export async function collectSource(from: From, rule: NonNullable<TrustPolicy['f
     };
     const recorded = factoryOfIssuer(issuer) === undefined;
     if (recorded) await recordsOf(from, issuer, date, take);
-    if (!recorded || from.whole) await told((page) => keyd.trustSerials(page), issuer, take);
+    if (!recorded || from.whole) await toldBy((page) => keyd.trustSerials(page), issuer, take);
     commissioned.forEach(take);
     const revoked = new PackedSerials();
     const unseen = new Set<Serial>();
-    await told(
+    await toldBy(
       (page) => keyd.trustRevocations(page),
       issuer,
       (serial) => {
@@ -86,10 +94,7 @@ export async function collectSource(from: From, rule: NonNullable<TrustPolicy['f
       if (looked % PAGE === 0) await turn();
     }
     unseen.forEach(take);
-    listed.push({
-      ...{ issuerSpkiSha256: spkiSha256, serials: serials.pieces, revoked: revoked.pieces, count },
-      through: through?.getTime(),
-    });
+    listed.push({ ...told, serials: serials.pieces, revoked: revoked.pieces, count });
   }
   const backdateSeconds = filterBackdateSeconds(policy, rule) + UNDER_WAY_SECONDS;
   return { issuers: listed, date, backdateSeconds, expires: date + rule.seconds * 1000 };
@@ -115,7 +120,7 @@ async function recordsOf({ store }: From, issuer: ListedIssuer, date: number, ta
 
 type Asked = FilterKeyd['trustRevocations'];
 
-async function told(ask: Asked, issuer: ListedIssuer, take: (serial: Serial) => void): Promise<void> {
+async function toldBy(ask: Asked, issuer: ListedIssuer, take: (serial: Serial) => void): Promise<void> {
   for (let from = 0, end = false; !end; ) {
     const page = await ask({ issuer, from, limit: TOLD });
     page.serials.forEach(take);

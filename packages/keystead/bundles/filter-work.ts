@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Serial } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
-import { buildDelta, buildFilter } from '@keystead/core/trust';
+import { buildDelta, buildFilter, CarriedFilter, decodeFilter } from '@keystead/core/trust';
 import type { FilterChain } from './files.ts';
 import type { CollectedSource } from './filter-source.ts';
 import { PackedSerials } from './packed-serials.ts';
@@ -15,14 +15,32 @@ export interface FilterWork {
   readonly chain: FilterChain;
 }
 
+/**
+ * Whether a delta can follow: it goes forward in time, and is of the very issuers that all before it are of. Where all of
+ * one is revoked, nothing of it may have been, or all.
+ */
+export function follows(chain: FilterChain, { date, backdateSeconds, issuers }: CollectedSource): boolean {
+  const [base, ...deltas] = chain;
+  if (base === undefined) return false;
+  const carried = CarriedFilter.open(base, deltas);
+  const ended = issuers.filter(({ allRevoked }) => allRevoked);
+  if (ended.some(({ issuerSpkiSha256 }) => carried.saysOfAll(issuerSpkiSha256) === undefined)) return false;
+  const wanted = issuers.map(({ issuerSpkiSha256 }) => issuerSpkiSha256).sort();
+  return chain.map(decodeFilter).every((file) => {
+    const told = file.blocks.map(({ issuerSpkiSha256 }) => issuerSpkiSha256);
+    const forward = file.date <= date / 1000 && file.through <= date / 1000 - backdateSeconds;
+    return forward && told.join() === wanted.join();
+  });
+}
+
 /** Builds a filter. @throws KeysteadError `filter.*`. */
 export function buildOf({ source, chain: [base, ...deltas] }: FilterWork): Uint8Array {
   const { issuers, date, backdateSeconds, expires } = source;
   const from = {
-    issuers: issuers.map(({ issuerSpkiSha256, serials, revoked, through }) => {
+    issuers: issuers.map(({ issuerSpkiSha256, serials, revoked, through, allRevoked }) => {
       const listed = new Set(new PackedSerials(revoked));
       return {
-        issuerSpkiSha256,
+        ...{ issuerSpkiSha256, allRevoked },
         serials: new PackedSerials(serials),
         isRevoked: (serial: Serial) => listed.has(serial),
         ...(through === undefined ? {} : { through: new Date(through) }),

@@ -8,9 +8,9 @@ import type { AuditEvent } from '../audit/index.ts';
 import type { KeydClient, Result } from '../keyd-client/index.ts';
 import type { Store, TrustBundleRow } from '../store/index.ts';
 import { warnOfEndingPins } from './ending-pins.ts';
-import { BundleFiles, type FilterChain } from './files.ts';
-import { type CollectedSource, collectSource, type FilterKeyd } from './filter-source.ts';
-import { buildAside } from './filter-work.ts';
+import { BundleFiles } from './files.ts';
+import { collectSource, type FilterKeyd } from './filter-source.ts';
+import { buildAside, follows } from './filter-work.ts';
 import { standingNow } from './standing.ts';
 
 /** What was revoked while a filter was built makes keyd refuse it: then it is built again. */
@@ -186,21 +186,10 @@ export class BundlePublisher {
     const source = await collectSource({ store, keyd, policy, now: clock.now(), whole: alone }, rule);
     const newest = this.last()?.filterSha256 ?? undefined;
     const before = newest === undefined || alone ? undefined : await this.files.chain(newest, rule.mostDeltas);
-    const chain =
-      before !== undefined && before.length <= rule.mostDeltas && this.#follows(before, source) ? before : [];
+    const chain = before !== undefined && before.length <= rule.mostDeltas && follows(before, source) ? before : [];
     const built = await buildAside({ source, chain });
     this.files.putFilter(built);
     return [...chain, built];
-  }
-
-  /** A delta goes forward in time, and is of the very issuers that all before it are of. */
-  #follows(chain: FilterChain, { date, backdateSeconds, issuers }: CollectedSource): boolean {
-    const wanted = issuers.map(({ issuerSpkiSha256 }) => issuerSpkiSha256).sort();
-    return chain.map(decodeFilter).every((file) => {
-      const told = file.blocks.map(({ issuerSpkiSha256 }) => issuerSpkiSha256);
-      const forward = file.date <= date / 1000 && file.through <= date / 1000 - backdateSeconds;
-      return forward && told.join() === wanted.join();
-    });
   }
 
   /** Publishes what keyd has signed and the records do not have, the oldest first. */

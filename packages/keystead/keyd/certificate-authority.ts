@@ -21,6 +21,7 @@ import {
   type Profile,
   readCertificate,
 } from '@keystead/core/x509';
+import { type Begun, earliestBegin } from './certificate-begins.ts';
 import type { CheckPool } from './check-pool.ts';
 import { urlsIn } from './factory/urls.ts';
 import type { Hierarchy, Issuer } from './hierarchy.ts';
@@ -63,6 +64,7 @@ export interface AuthorityParts {
   readonly journal: Journal;
   readonly ledger: KeyLedger;
   readonly checks: CheckPool;
+  readonly policies: Begun['policies'];
 }
 
 /** One key of an online CA: its certificate, the key behind a signer, its templates. */
@@ -83,6 +85,7 @@ export class CertificateAuthority {
   readonly #journal: Journal;
   readonly #ledger: KeyLedger;
   readonly #checks: CheckPool;
+  readonly #policies: Begun['policies'];
   readonly #templates = new Map<string, CertificateTemplate>();
 
   constructor(issuer: Issuer, hierarchy: Hierarchy, signerOf: SignerOf, parts: AuthorityParts) {
@@ -100,6 +103,7 @@ export class CertificateAuthority {
     this.#journal = parts.journal;
     this.#ledger = parts.ledger;
     this.#checks = parts.checks;
+    this.#policies = parts.policies;
     if (!sameBytes(this.signer.spki, this.info.spki)) {
       throw new KeysteadError('bundle.foreign', {
         field: issuer.id,
@@ -184,16 +188,17 @@ export class CertificateAuthority {
     this.#ledger.require(issuerKeyId(this.id), use, now);
   }
 
-  /** Times come from the profile alone; a certificate never outlives its issuer. */
+  /** Times come from the policies alone; a certificate never outlives its issuer. */
   #values({ profile, named, spki, now }: CertificateOrder): CertificateValues {
     const issuedAt = Math.floor(now.getTime() / 1000) * 1000;
     const { seconds, backdateSeconds } = profile.validity;
     const { subject, san } = namesFor(profile, named);
+    const earliest = earliestBegin({ policies: this.#policies, state: this.#state }, profile.id);
     const notAfter =
       seconds === 'none' ? seconds : new Date(Math.min(issuedAt + seconds * 1000, this.info.notAfter.getTime()));
     return {
       serial: newSerial(),
-      notBefore: new Date(issuedAt - backdateSeconds * 1000),
+      notBefore: new Date(Math.max(issuedAt - backdateSeconds * 1000, earliest)),
       notAfter,
       subject,
       san,

@@ -129,7 +129,17 @@ export class KeydContext {
     this.publishFactories();
     this.startedAt = parts.clock.now();
     this.evidence = signerOf('evidence');
-    this.#standing = { hierarchy, signerOf, state, journal, ledger, logOrigin: log.origin, software, weakKeys };
+    this.#standing = {
+      hierarchy,
+      signerOf,
+      state,
+      journal,
+      ledger,
+      policies,
+      logOrigin: log.origin,
+      software,
+      weakKeys,
+    };
     requireCustody(policies.inForce.policy, this.#keys);
     this.#inForce = new PolicyInForce(policies.inForce, this.#standing);
     this.publishFirmwareKeys();

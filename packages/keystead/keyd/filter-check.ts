@@ -8,6 +8,7 @@ import {
   type FilteredIssuer,
   type FilterKnowledge,
   filteredIssuers,
+  filterRevocations,
   issuedBy,
   listedOf,
 } from './filtered.ts';
@@ -54,16 +55,13 @@ export async function checkFilter(
   if (deltas.length > rule.mostDeltas) throw refused('filter', `${deltas.length} deltas of ${rule.mostDeltas}`);
   const carried = CarriedFilter.open(base, deltas);
   const file = decodeFilter(newest);
-  requireTimes(file, {
-    rule,
-    before,
-    now: Math.floor(now.getTime() / 1000),
-    backdated: filterBackdateSeconds(keyd.policy, rule),
-  });
+  const backdated = filterBackdateSeconds(keyd.policy, rule);
+  requireTimes(file, { rule, before, now: Math.floor(now.getTime() / 1000), backdated });
+  requireNoneUnderWay(keyd, file, backdated);
   const issuers = filteredIssuers(keyd, rule);
   requireIssuers(files, issuers);
   // Before the first look-up: what is listed while they last makes the next one urgent.
-  const { revocationCount: revocations } = keyd.state;
+  const revocations = filterRevocations(keyd);
   for (const issuer of issuers) requireKnown(file, issuer);
   for (const issuer of issuers) await compare(keyd, carried, issuer, file.date);
   return { sha256: filterSha256(newest), date: file.date, expires: file.expires, revocations };
@@ -91,6 +89,22 @@ function requireTimes(
       `${date - through} s before its date, where certificates are dated back ${backdated} s`,
     );
   if (expires - date !== rule.seconds) throw refused('filter.expires', `${expires - date} s after its date`);
+}
+
+/**
+ * A certificate that is being made has its time already, and may wait for a slow disk or token until after the look-ups. Of
+ * one that begins before the filter's end of knowledge nothing would have been looked at.
+ */
+function requireNoneUnderWay(
+  { underWay: { oldest } }: FilterKnowledge,
+  { through }: FilterFile,
+  backdated: number,
+): void {
+  if (oldest === undefined || through < Math.floor(oldest / 1000) - backdated) return;
+  throw refused(
+    'filter.through',
+    `${iso(through)}, where a request is under way since ${new Date(oldest).toISOString()}`,
+  );
 }
 
 /** A filter that is older than two intervals is one that somebody holds back. @throws KeysteadError. */
@@ -130,9 +144,13 @@ function requireKnown({ date, through, blocks }: FilterFile, { id, spki, known }
 async function compare(
   keyd: FilterKnowledge,
   carried: CarriedFilter,
-  { id, spki }: FilteredIssuer,
+  { id, spki, revoked }: FilteredIssuer,
   date: number,
 ): Promise<void> {
+  if (revoked) {
+    if (carried.saysOfAll(spki) === true) return;
+    throw refused('filter', `${id} is believed no more, and some of what it may have signed is good`);
+  }
   const listed = (serial: Serial): void => {
     if (carried.says(spki, serial) !== true) throw refused('filter', `${id} ${serial} is revoked, and not in it`);
   };

@@ -3,18 +3,24 @@ import { spkiSha256 } from '@keystead/core/crypto';
 import {
   FACTORY_SLOTS,
   factoryOfIssuer,
+  type IssuerId,
   type ListedIssuer,
   profileOf,
   type TrustPolicy,
 } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
 import type { KeydContext } from './context.ts';
+import { isRevoked } from './factory-requester.ts';
 
 type FilterRule = NonNullable<TrustPolicy['filter']>;
 
 /** What of keyd a filter is held against. */
 export type FilterKnowledge = Pick<KeydContext, 'policy' | 'state'> & {
-  readonly hierarchy: Pick<KeydContext['hierarchy'], 'issuers'>;
+  readonly underWay: Pick<KeydContext['underWay'], 'oldest'>;
+  readonly hierarchy: Pick<KeydContext['hierarchy'], 'issuers'> & {
+    readonly pins: Pick<KeydContext['hierarchy']['pins'], 'revoked'>;
+  };
+  readonly ledger: Pick<KeydContext['ledger'], 'isCompromised'>;
   readonly policies: Pick<KeydContext['policies'], 'founding' | 'steps'>;
 };
 
@@ -27,6 +33,11 @@ export interface FilteredIssuer {
    * that was at a time (milliseconds) and since. Of keyd's own CAs all are known.
    */
   readonly known?: { readonly until: number; since(at: number): readonly number[] };
+  /**
+   * Nothing that it issued is believed: its certificate is revoked, or its key reported compromised, or that of what
+   * certified it. Whoever has the key can make a certificate that was never issued, so all of them are revoked.
+   */
+  readonly revoked: boolean;
 }
 
 /** What is asked of certificates, seconds since 1970: notBefore at this time or before, and notAfter after that one. */
@@ -49,17 +60,34 @@ const IDEVID = 'idevid';
 export function filteredIssuers(keyd: FilterKnowledge, { issuers }: FilterRule): FilteredIssuer[] {
   const own = keyd.hierarchy.issuers
     .filter(({ ca }) => issuers.includes(ca))
-    .map(({ id, certificate }) => ({ id, spki: spkiSha256(readCertificate(certificate).spki) }));
+    .map(({ id, certificate }) => ({
+      ...{ id, spki: spkiSha256(readCertificate(certificate).spki), revoked: !vouches(keyd, id) },
+    }));
   if (!issuers.includes('manufacturing')) return own;
   const backdated = idevidBackdateSeconds(keyd);
-  const factories = keyd.state.factories.all().map(({ name, issuer, manufacturing }) => {
+  const factories = keyd.state.factories.all().map((factory) => {
+    const { name, issuer, manufacturing, inForce } = factory;
     const covered = keyd.state.factories.consigned.histories.covered(name);
     // Certificates begin in whole seconds: one is known when all of it is.
     const secondOf = (until = 0) => Math.max(0, Math.floor((until + 1) / 1000) - 1 - backdated);
     const known = { until: secondOf(covered.until), since: (at: number) => covered.since(at).map(secondOf) };
-    return { id: issuer, spki: spkiSha256(manufacturing.spki), known };
+    const revoked = isRevoked(factory, keyd.state) || !vouches(keyd, inForce.certified.manufacturing.issuer);
+    return { id: issuer, spki: spkiSha256(manufacturing.spki), known, revoked };
   });
   return [...own, ...factories];
+}
+
+const vouches = ({ hierarchy, ledger }: FilterKnowledge, issuer: IssuerId): boolean =>
+  !hierarchy.pins.revoked.includes(issuer) && !ledger.isCompromised(issuer);
+
+/**
+ * Differs when anything has happened that makes a filter of before say too much or too little: what
+ * `KeydState.revocationCount` counts, and CAs of which all is revoked. None of those comes back.
+ */
+export function filterRevocations(keyd: FilterKnowledge): number {
+  const own = keyd.hierarchy.issuers.filter(({ id }) => !vouches(keyd, id)).length;
+  const factories = keyd.state.factories.all().filter(({ closed }) => closed?.revoked === true).length;
+  return keyd.state.revocationCount + own + factories;
 }
 
 /** By how much IDevIDs are dated back at the most: a node works by an older policy until it hears of the next. */

@@ -3,6 +3,9 @@ import type { ListedIssuer } from '@keystead/core/lifecycle';
 import type { RevokedEntry } from '@keystead/core/x509';
 import type { ReleaseJournalEntry } from './revocation-entries.ts';
 
+/** A hold with when it came onto a list, by keyd's clock, milliseconds since 1970. */
+export type Held = RevokedEntry & { readonly listedAt: number };
+
 /** A hold that was taken back. */
 export interface ReleasedHold {
   /** Its own time, milliseconds since 1970: a hold of this time or before is the one that was released. */
@@ -15,7 +18,7 @@ export interface ReleasedHold {
  * a revocation or an order of operators releases it: what a front end leaves out changes nothing. REQ-KEY-REV-01
  */
 export class Holds {
-  readonly #held = new Map<ListedIssuer, Map<Serial, RevokedEntry>>();
+  readonly #held = new Map<ListedIssuer, Map<Serial, Held>>();
   readonly #released = new Map<ListedIssuer, Map<Serial, ReleasedHold>>();
   /** By the hash of the order. */
   readonly #orders = new Map<string, ReleaseJournalEntry>();
@@ -50,7 +53,7 @@ export class Holds {
    * Puts a certificate on hold. The first time of a hold stays; one that was released is not begun again by a front end
    * that has not yet recorded the release. @returns whether it is there for the first time.
    */
-  take(issuer: ListedIssuer, entry: RevokedEntry): boolean {
+  take(issuer: ListedIssuer, entry: Held): boolean {
     const held = this.#of(issuer);
     const released = this.#releasedOf(issuer).get(entry.serial);
     if (held.has(entry.serial) || (released !== undefined && entry.revokedAt.getTime() <= released.heldSince))
@@ -60,16 +63,17 @@ export class Holds {
   }
 
   /** Ends a hold because the certificate is revoked for good. @returns the hold, for when that fails. */
-  end(issuer: ListedIssuer, serial: Serial): RevokedEntry | undefined {
+  end(issuer: ListedIssuer, serial: Serial): Held | undefined {
     const held = this.#of(issuer).get(serial);
     this.#of(issuer).delete(serial);
     return held;
   }
 
-  /** Forgets holds of certificates that have ended by themselves. */
-  forget(issuer: ListedIssuer, before: number): void {
+  /** Forgets holds of certificates that have ended by themselves; see `RevokedSet.forget`. */
+  forget(issuer: ListedIssuer, listedBy: number, hasEnded: (serial: Serial, listedAt: number) => boolean): void {
     const held = this.#of(issuer);
-    for (const [serial, { revokedAt }] of held) if (revokedAt.getTime() <= before) held.delete(serial);
+    for (const [serial, { listedAt }] of held)
+      if (listedAt <= listedBy && hasEnded(serial, listedAt)) held.delete(serial);
   }
 
   isHeld(issuer: ListedIssuer, serial: Serial): boolean {
@@ -86,7 +90,7 @@ export class Holds {
     return this.#releasedOf(issuer);
   }
 
-  #of(issuer: ListedIssuer): Map<Serial, RevokedEntry> {
+  #of(issuer: ListedIssuer): Map<Serial, Held> {
     return mapOf(this.#held, issuer);
   }
 

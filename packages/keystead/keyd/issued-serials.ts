@@ -26,9 +26,9 @@ export class IssuedSerials {
     return this.#issued.get(issuer as IssuerId)?.living(...span) ?? [];
   }
 
-  /** Whether keyd issued it and it has ended at `at`, seconds since 1970. */
-  hasEnded(issuer: ListedIssuer, serial: Serial, at: number): boolean {
+  /** Whether it has ended at `at`, seconds since 1970; undefined for one that no key of this keyd issued. */
+  hasEnded(issuer: ListedIssuer, serial: Serial, at: number): boolean | undefined {
     const issued = this.#issued.get(issuer as IssuerId);
-    return issued?.has(serial) === true && !issued.endsAfter(serial, at);
+    return issued?.has(serial) === true ? !issued.endsAfter(serial, at) : undefined;
   }
 }

@@ -19,6 +19,7 @@ import type { Hierarchy } from './hierarchy.ts';
 import type { Journal } from './journal.ts';
 import type { KeyLedger } from './key-ledger.ts';
 import { OcspResponder } from './ocsp-responder.ts';
+import type { PolicyChain } from './policy-chain.ts';
 import { Requesters } from './requester.ts';
 import { VerifiedSignOns } from './sign-ons.ts';
 import type { KeydState } from './state.ts';
@@ -35,6 +36,8 @@ export interface Standing {
   readonly state: KeydState;
   readonly journal: Journal;
   readonly ledger: KeyLedger;
+  /** All that there have been. */
+  readonly policies: PolicyChain;
   readonly logOrigin: string;
   readonly software: string;
   /** RSA keys that nobody is certified for, whatever the policy. */
@@ -63,14 +66,14 @@ export class PolicyInForce {
   readonly #authorisations = new Map<string, SignedAuthorisation>();
 
   constructor(file: PolicyFile, standing: Standing) {
-    const { signerOf, state, journal, ledger, logOrigin, software, weakKeys } = standing;
+    const { signerOf, state, journal, ledger, policies, logOrigin, software, weakKeys } = standing;
     const { node } = standing.hierarchy;
     if (node !== undefined) checkFactoryPolicy(file.policy);
     this.policy = node === undefined ? file.policy : factoryPolicy(file.policy, node.name);
     const hierarchy: Hierarchy = { ...standing.hierarchy, policy: this.policy };
     this.file = file;
     this.checks = new CheckPool({ policy: hierarchy.policy, issuers: hierarchy.issuers, weakKeys });
-    const parts = { state, journal, ledger, checks: this.checks };
+    const parts = { state, journal, ledger, checks: this.checks, policies };
     const authorities = hierarchy.issuers.map((issuer) => new CertificateAuthority(issuer, hierarchy, signerOf, parts));
     this.authorities = new Map(authorities.map((authority) => [authority.id, authority]));
     this.responders = new Map(

@@ -1,5 +1,6 @@
 import { KeysteadError } from '@keystead/core/errors';
-import type { OnlineCa, Policy } from '@keystead/core/lifecycle';
+import { FACTORY_CAS, type OnlineCa, type Policy } from '@keystead/core/lifecycle';
+import type { PolicyChain } from './policy-chain.ts';
 
 /** No certificate of Keystead is older; an encoder of times must not be asked for the year 0. */
 const EARLIEST = Date.UTC(2020, 0, 1);
@@ -14,16 +15,42 @@ export function requireRevocationTime(revokedAt: Date | undefined, now: Date, fi
 }
 
 /**
- * Milliseconds since 1970: a certificate of this issuer that was revoked then or before has ended by itself, whatever
- * its profile, and has stood on a list since (RFC 5280 section 3.3), so a list need not name it any more. What has no
- * end is listed for ever.
+ * What leaves a list: a certificate that has ended and has stood there since (RFC 5280 section 3.3). keyd goes by its own
+ * word for it, and never by when a front end says that something was revoked. All times are milliseconds since 1970.
  */
-export function forgetBefore(policy: Policy, issuer: OnlineCa, now: Date): number {
-  let longest = 0;
-  for (const profile of policy.profiles) {
-    if (profile.issuer !== issuer && profile.id !== 'ocsp-responder') continue;
-    const { seconds } = profile.validity;
-    longest = Math.max(longest, seconds === 'none' ? Number.POSITIVE_INFINITY : seconds);
-  }
-  return now.getTime() - (longest + policy.revocation.crlSeconds) * 1000;
+export interface Forgetting {
+  /** Now: what comes onto a list is listed since then. */
+  readonly at: number;
+  /** What keyd issued leaves the list when it had ended by then, */
+  readonly endedBy: number;
+  /** and was listed by then: before that nothing is looked at, whatever has ended. */
+  readonly listedBy: number;
+  /** Whatever was listed by then has ended, under whichever policy it was issued. */
+  readonly allListedBy: number;
+}
+
+/** What may leave the lists of an issuer now. A certificate without an end is listed for ever. */
+export function forgettingOf(
+  { policy, policies }: { readonly policy: Policy; readonly policies: Pick<PolicyChain, 'founding' | 'steps'> },
+  issuer: OnlineCa,
+  now: Date,
+): Forgetting {
+  const at = now.getTime();
+  const endedBy = at - policy.revocation.crlSeconds * 1000;
+  const all = [policy, policies.founding.policy, ...policies.steps.map(({ file }) => file.policy)];
+  return {
+    at,
+    endedBy,
+    listedBy: endedBy - longestSeconds(policy, issuer) * 1000,
+    allListedBy: endedBy - Math.max(...all.map((one) => longestSeconds(one, issuer))) * 1000,
+  };
+}
+
+/** The longest life that a policy gives to a certificate of this CA. */
+function longestSeconds({ profiles, factory }: Policy, issuer: OnlineCa): number {
+  const lives = profiles
+    .filter((profile) => profile.issuer === issuer || profile.id === 'ocsp-responder')
+    .map(({ validity: { seconds } }) => (seconds === 'none' ? Number.POSITIVE_INFINITY : seconds));
+  const certifies = FACTORY_CAS.some((ca) => ca === issuer);
+  return Math.max(0, ...lives, certifies ? (factory?.maxSeconds ?? 0) : 0);
 }

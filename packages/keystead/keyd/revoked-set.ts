@@ -4,11 +4,15 @@ import { CRL_REASONS, type CrlReason, type EntryOctets, type RevocationReason, r
 
 /** RFC 5280 section 4.1.2.2. */
 const OCTETS = 20;
-/** serial number, seconds since 1970, number of the first CRL that lists it, reason with {@link LISTED}. */
-const RECORD = 32;
+/**
+ * serial number, when it was revoked, number of the first CRL that lists it, reason with {@link LISTED}, when it was listed;
+ * times in seconds since 1970.
+ */
+const RECORD = 36;
 const AT_SECONDS = 20;
 const AT_SINCE = 24;
 const AT_REASON = 30;
+const AT_LISTED = 32;
 /** Set in the reason's octet of a record that stands on the list. */
 const LISTED = 0x80;
 const RECORDS_PER_SEGMENT = 32_768;
@@ -32,7 +36,7 @@ export interface RevokedFilter {
 }
 
 /**
- * What one CA has revoked for good: 32 octets each and four to find it, 42 MB for a million, where a Map of objects
+ * What one CA has revoked for good: 36 octets each and four to find it, 46 MB for a million, where a Map of objects
  * takes 300. Serial numbers on a list come from the front end, so they are placed by a hash under a key that nobody
  * outside of this process knows: nobody can choose numbers that crowd together.
  */
@@ -44,7 +48,7 @@ export class RevokedSet {
   /** Records, also those that have left the list. */
   #records = 0;
   #size = 0;
-  /** No revocation on the list is older, seconds since 1970. */
+  /** Nothing on the list was listed earlier, seconds since 1970. */
   #oldest = Number.POSITIVE_INFINITY;
 
   get size(): number {
@@ -66,20 +70,23 @@ export class RevokedSet {
 
   /**
    * Lists a certificate, first on the CRL with the number `since`. @returns false for one that is listed: the first
-   * time and reason stay.
+   * times and reason stay.
+   * @param listedAt when that is, milliseconds since 1970: a front end says when something was revoked, and not how long
+   *   it stays.
    */
-  add({ serial, revokedAt, reason }: Revoked, since: number): boolean {
+  add({ serial, revokedAt, reason }: Revoked, since: number, listedAt: number): boolean {
     const octets = octetsOf(serial);
     if (octets === undefined) throw new RangeError(`a serial number of more than ${OCTETS} octets`);
     if ((this.#records + 1) * 2 > this.#index.length) this.#grow();
     const slot = this.#slotOf(octets);
     const { segment, at } = this.#recordAt(slot) ?? this.#newRecord(slot, octets);
     if (isListed(segment, at)) return false;
-    const seconds = Math.floor(revokedAt.getTime() / 1000);
-    segment.writeUInt32BE(seconds, at + AT_SECONDS);
+    const listed = Math.floor(listedAt / 1000);
+    segment.writeUInt32BE(Math.floor(revokedAt.getTime() / 1000), at + AT_SECONDS);
     segment.writeUIntBE(since, at + AT_SINCE, 6);
     segment[at + AT_REASON] = LISTED | CRL_REASONS[reason ?? 'unspecified'];
-    this.#oldest = Math.min(this.#oldest, seconds);
+    segment.writeUInt32BE(listed, at + AT_LISTED);
+    this.#oldest = Math.min(this.#oldest, listed);
     this.#size += 1;
     return true;
   }
@@ -93,16 +100,19 @@ export class RevokedSet {
     this.#size -= 1;
   }
 
-  /** Lets go what was revoked at `before` (milliseconds since 1970) or earlier. */
-  forget(before: number): void {
-    const limit = Math.floor(before / 1000);
+  /**
+   * Lets go what was listed at `listedBy` (milliseconds since 1970) or earlier, where `hasEnded` agrees.
+   * @param hasEnded of a serial number, and when it was listed.
+   */
+  forget(listedBy: number, hasEnded: (serial: Serial, listedAt: number) => boolean): void {
+    const limit = Math.floor(listedBy / 1000);
     if (limit < this.#oldest) return;
     this.#oldest = Number.POSITIVE_INFINITY;
     for (const { segment, at } of this.#all()) {
       if (!isListed(segment, at)) continue;
-      const seconds = segment.readUInt32BE(at + AT_SECONDS);
-      if (seconds > limit) {
-        this.#oldest = Math.min(this.#oldest, seconds);
+      const listed = segment.readUInt32BE(at + AT_LISTED);
+      if (listed > limit || !hasEnded(serialAt(segment, at), listed * 1000)) {
+        this.#oldest = Math.min(this.#oldest, listed);
       } else {
         segment[at + AT_REASON] = 0;
         this.#size -= 1;
@@ -124,9 +134,7 @@ export class RevokedSet {
       const segment = segments[Math.floor(record / RECORDS_PER_SEGMENT)];
       const at = (record % RECORDS_PER_SEGMENT) * RECORD;
       if (segment === undefined || !isListed(segment, at)) continue;
-      let first = at;
-      while (segment[first] === 0 && first < at + OCTETS - 1) first += 1;
-      yield [record, toHex(segment.subarray(first, at + OCTETS)) as Serial];
+      yield [record, serialAt(segment, at)];
     }
   }
 
@@ -243,6 +251,13 @@ export class RevokedSet {
 }
 
 const isListed = (segment: Buffer, at: number): boolean => ((segment[at + AT_REASON] ?? 0) & LISTED) !== 0;
+
+/** Without the zeros in front that fill the record. */
+function serialAt(segment: Buffer, at: number): Serial {
+  let first = at;
+  while (segment[first] === 0 && first < at + OCTETS - 1) first += 1;
+  return toHex(segment.subarray(first, at + OCTETS)) as Serial;
+}
 
 /** One for all: what is looked up is copied where it is to stay. */
 const looked = Buffer.alloc(OCTETS);

@@ -9,7 +9,7 @@ import { Factories } from './factories.ts';
 import { FirmwareAdoptions } from './firmware-adoption.ts';
 import { FirmwareKeyOrders } from './firmware-key-orders.ts';
 import { FirmwareOrders } from './firmware-orders.ts';
-import { Holds } from './holds.ts';
+import { type Held, Holds } from './holds.ts';
 import { Injections } from './injections.ts';
 import { IssuedSerials } from './issued-serials.ts';
 import { IssuerLists } from './issuer-lists.ts';
@@ -20,6 +20,7 @@ import { KnownMasters } from './master-keys.ts';
 import { PasskeyCounters } from './passkey-counters.ts';
 import type { RestoredJournalEntry } from './restore-entries.ts';
 import { Restores } from './restores.ts';
+import type { Forgetting } from './revocation.ts';
 import type { CrlJournalEntry, RevocationsJournalEntry } from './revocation-entries.ts';
 import { RevocationOrders } from './revocation-orders.ts';
 import type { Revoked } from './revoked-set.ts';
@@ -94,7 +95,7 @@ export class KeydState {
   readonly destroyed = new DestroyedKeys();
   /** The trust bundles. */
   readonly trust = new TrustBundles();
-  /** How many revocations and holds came onto a list. */
+  /** How many revocations and holds came onto a list, or off it where the journal could not be written. */
   #listings = 0;
   #certificates = 0;
   #timestampsTold = Number.NEGATIVE_INFINITY;
@@ -147,15 +148,16 @@ export class KeydState {
     lists.sawFull(shardOf(entry), { number: entry.number, thisUpdate, nextUpdate: Date.parse(entry.nextUpdate) });
   }
 
-  #replayRevocations({ issuer, revoked }: RevocationsJournalEntry | CrlJournalEntry, since: number): void {
+  #replayRevocations({ issuer, revoked, time }: RevocationsJournalEntry | CrlJournalEntry, since: number): void {
     const lists = this.lists(issuer);
+    const listedAt = Date.parse(time);
     this.#listings += revoked.length;
     for (const [hex, ms, reason] of revoked) {
       if (!isReason(reason)) throw new KeysteadError('keyd.journal-damaged', { field: 'reason', seen: reason });
       const entry = { serial: hex as Serial, revokedAt: new Date(ms), reason };
       const held = this.holds.isHeld(issuer, entry.serial);
-      if (reason === 'certificateHold') this.holds.take(issuer, entry);
-      else if (!lists.revoked.add(entry, since)) continue;
+      if (reason === 'certificateHold') this.holds.take(issuer, { ...entry, listedAt });
+      else if (!lists.revoked.add(entry, since, listedAt)) continue;
       else if (held) this.holds.end(issuer, entry.serial);
       if (!held && !this.isIssued(issuer, entry.serial)) lists.sawUnissued(1);
     }
@@ -222,8 +224,8 @@ export class KeydState {
   }
 
   /**
-   * Goes up by each revocation and hold that is listed, by each release, and by each factory that is stopped: whether
-   * anything has happened since that makes a filter of before say too much.
+   * Goes up by each revocation and hold that is listed or taken back, by each release, and by each factory that is stopped:
+   * whether anything has happened since that makes a filter of before say too much or too little.
    */
   get revocationCount(): number {
     return this.#listings + this.holds.releases + this.factories.consigned.histories.stops;
@@ -242,37 +244,38 @@ export class KeydState {
   /**
    * Takes revocations and holds onto the list of an issuer, first on the CRL with the number `since`. Returns those that
    * are there for the first time, and what takes them back, for when the journal could not be written: else they would
-   * be on no list later. What was listed at `forgetBefore` or earlier is let go: nothing of that time can be valid.
+   * be on no list later. What has ended is let go.
    * @throws KeysteadError `revocation.unissued-too-many`; nothing is taken then.
    */
   list(
     issuer: ListedIssuer,
     since: number,
     entries: readonly Revoked[],
-    forgetBefore: number,
+    forgetting: Forgetting,
   ): { fresh: Revoked[]; undo: () => void } {
     const lists = this.lists(issuer);
     const fresh: Revoked[] = [];
-    const ended: Revoked[] = [];
+    const ended: Held[] = [];
+    const listedAt = forgetting.at;
     const unissued = entries.filter(({ serial }) => !this.isListed(issuer, serial) && !this.isIssued(issuer, serial));
     lists.takeUnissued(unissued.length);
     for (const entry of entries) {
       const { serial } = entry;
       if (lists.revoked.has(serial)) continue;
       if (entry.reason === 'certificateHold') {
-        if (this.holds.take(issuer, entry)) fresh.push(entry);
+        if (this.holds.take(issuer, { ...entry, listedAt })) fresh.push(entry);
         continue;
       }
       const held = this.holds.end(issuer, serial);
       if (held !== undefined) ended.push({ ...held, reason: 'certificateHold' });
-      lists.revoked.add(entry, since);
+      lists.revoked.add(entry, since, listedAt);
       fresh.push(entry);
     }
-    lists.revoked.forget(forgetBefore);
-    this.holds.forget(issuer, forgetBefore);
+    this.#forget(issuer, forgetting);
     this.#listings += fresh.length;
     const undo = (): void => {
-      this.#listings -= fresh.length;
+      // Up again: a filter may have been compared meanwhile, and what comes next must not look like what it was.
+      this.#listings += fresh.length;
       for (const { serial } of fresh) {
         lists.revoked.delete(serial);
         this.holds.end(issuer, serial);
@@ -281,6 +284,14 @@ export class KeydState {
       lists.sawUnissued(-unissued.length);
     };
     return { fresh, undo };
+  }
+
+  #forget(issuer: ListedIssuer, { listedBy, endedBy, allListedBy }: Forgetting): void {
+    const endedSeconds = Math.floor(endedBy / 1000);
+    const hasEnded = (serial: Serial, listedAt: number): boolean =>
+      this.issued.hasEnded(issuer, serial, endedSeconds) ?? listedAt <= allListedBy;
+    this.lists(issuer).revoked.forget(listedBy, hasEnded);
+    this.holds.forget(issuer, listedBy, hasEnded);
   }
 }
 

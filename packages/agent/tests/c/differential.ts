@@ -83,10 +83,11 @@ export class Cases {
     this.#files(files);
     this.#bytes(Buffer.from(named, 'hex'));
     this.#number(questions.length, 4);
-    for (const { issuer, serial, notBefore, now } of questions) {
+    for (const { issuer, serial, notBefore, notAfter, now } of questions) {
       this.#bytes(fromHex(spkiSha256(issuer)));
       this.#bytes(Buffer.from(serial, 'hex'));
       this.#number(notBefore, 8);
+      this.#number(notAfter, 8);
       this.#number(now, 8);
     }
     this.#expect(() => {
@@ -146,13 +147,16 @@ export interface Question {
   /** Content octets of the INTEGER, hex. */
   readonly serial: string;
   readonly notBefore: number;
+  readonly notAfter: number;
   readonly now: number;
 }
 
 /** What `verifyPeer` says where a filter alone tells the status, and the path holds. */
-function peerSaid(carried: CarriedFilter, { issuer, serial, notBefore, now }: Question): string {
+function peerSaid(carried: CarriedFilter, { issuer, serial, notBefore, notAfter, now }: Question): string {
   if (now < notBefore) return 'not-yet-valid';
-  const certificate = { serial: serialOf(fromHex(serial)), notBefore: new Date(notBefore * 1000) };
+  if (now > notAfter) return 'expired';
+  const at = (seconds: number): Date => new Date(seconds * 1000);
+  const certificate = { serial: serialOf(fromHex(serial)), notBefore: at(notBefore), notAfter: at(notAfter) };
   const said = carried.verdict(certificate, { spki: issuer }, new Date(now * 1000));
   return { revoked: 'revoked', good: 'ok', 'not-covered': 'status-unavailable' }[said];
 }

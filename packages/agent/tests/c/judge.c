@@ -187,9 +187,10 @@ static void judge_filter(void) {
     const struct ks_bytes issuer = bytes();
     const struct ks_bytes serial = bytes();
     const int64_t not_before = (int64_t)number(8);
+    const int64_t not_after = (int64_t)number(8);
     const int64_t now = (int64_t)number(8);
     if (result == KS_OK) {
-      const struct ks_certificate certificate = {issuer.at, serial, not_before, KS_LATEST_TIME};
+      const struct ks_certificate certificate = {issuer.at, serial, not_before, not_after};
       const struct ks_peer_rules rules = {now, &filter, 0, false};
       putchar(said[ks_filter_says(&ks_mbedtls, &filter, issuer.at, serial)]);
       printf(".%s ", ks_code(ks_peer_check(&ks_mbedtls, &certificate, 1, &rules, NULL)));

@@ -205,6 +205,7 @@ export async function makePeers(): Promise<{
     });
   const [good, revoked, ofBadCa, ofNewCa] = [device(ca), device(ca), device(badCa), device(newCa)];
   const ended = device(ca, { notAfter: date(SECOND + DAY) });
+  const past = device(ca, { notAfter: date(AT.date) });
   const young = device(ca, { notBefore: date(SECOND - 299) });
   const old = device(ca, { notBefore: date(SECOND - 300) });
   // What the factory made is known until ten days ago; of the silent one nothing is.
@@ -295,6 +296,12 @@ export async function makePeers(): Promise<{
     vector('in the second in which it begins', good, ca, 'ok', 0, { now: AT.begins }),
     vector('at its last second', ended, ca, 'ok', 0, { now: SECOND + DAY }),
     vector('after its end', ended, ca, 'expired', 0, { now: SECOND + DAY + 1 }),
+    vector('ended by the date of the filter, on a clock that is behind', past, ca, 'status-unavailable', 0, {
+      now: AT.date - 60,
+    }),
+    vector('ended by the date of the filter, whatever is tolerated', past, ca, 'status-unavailable', 0, {
+      ...{ now: AT.date - 60, tolerate: week },
+    }),
     vector('as new as the filter covers', old, ca, 'ok'),
     vector('newer than the filter covers', young, ca, 'status-unavailable'),
     vector('newer than the filter, within what is tolerated', young, ca, 'ok', 0, { tolerate: 360 }),

@@ -51,6 +51,11 @@ export class BlockReader {
     return this.#isListed(serial) !== this.#block.inverted;
   }
 
+  /** What the block says of every serial number; undefined where that depends on the number. */
+  get saysOfAll(): boolean | undefined {
+    return this.#block.form.kind === 'none' ? this.#block.inverted : undefined;
+  }
+
   #isListed(serial: Serial): boolean {
     const { form } = this.#block;
     if (form.kind === 'none') return false;

@@ -15,6 +15,11 @@ export interface IssuedSerials {
    * not covered. Of an issuer of which nothing is known yet, 1970.
    */
   readonly through?: Date;
+  /**
+   * Whatever its key has signed is revoked, also what was never issued: the key may be in other hands, or the CA's own
+   * certificate is revoked. The serial numbers are not looked at.
+   */
+  readonly allRevoked?: boolean;
 }
 
 /** So few are listed by their hashes, where that is shorter. */
@@ -235,4 +240,5 @@ function freeBits(): () => number {
   };
 }
 
-const unsolvable = (seen: string): KeysteadError => new KeysteadError('filter.unsolvable', { field: 'serials', seen });
+export const unsolvable = (seen: string): KeysteadError =>
+  new KeysteadError('filter.unsolvable', { field: 'serials', seen });

@@ -1,6 +1,6 @@
 import type { Serial, SpkiSha256 } from '../../bytes/index.ts';
 import type { Block } from './block.ts';
-import { buildBlock, type IssuedSerials } from './build-block.ts';
+import { buildBlock, type IssuedSerials, unsolvable } from './build-block.ts';
 import { encodeFilter, filterSha256 } from './file.ts';
 import { CarriedFilter } from './revocation-filter.ts';
 
@@ -29,14 +29,17 @@ interface Times {
  */
 export function buildFilter(source: FilterSource): Uint8Array {
   const times = timesOf(source);
-  const blocks = inOrder(source.issuers).map((issued) => covering(issued, times, buildBlock(issued)));
+  const blocks = inOrder(source.issuers).map((issued) =>
+    covering(issued, times, issued.allRevoked === true ? everyOne(issued, true) : buildBlock(issued)),
+  );
   return encodeFilter({ base: undefined, ...times, blocks });
 }
 
 /**
  * Builds what makes the filter `base`, with the deltas that it has had, say what the source says: it lists the
  * certificates of which they say something else, among them those that they do not cover yet.
- * @throws KeysteadError `filter.*` as {@link buildFilter} and `CarriedFilter.open` do.
+ * @throws KeysteadError `filter.*` as {@link buildFilter} and `CarriedFilter.open` do; `filter.unsolvable` also where all of
+ *   an issuer is revoked and some of it was before (`CarriedFilter.saysOfAll`): that takes one that stands alone.
  */
 export function buildDelta(source: FilterSource, base: Uint8Array, deltas: readonly Uint8Array[] = []): Uint8Array {
   const carried = CarriedFilter.open(base, deltas);
@@ -45,10 +48,21 @@ export function buildDelta(source: FilterSource, base: Uint8Array, deltas: reado
     serials,
     isRevoked: (serial: Serial) => isRevoked(serial) !== (carried.says(issuerSpkiSha256, serial) ?? false),
   });
+  const block = (issued: IssuedSerials): Block => {
+    if (issued.allRevoked !== true) return buildBlock(changed(issued));
+    const said = carried.saysOfAll(issued.issuerSpkiSha256);
+    if (said === undefined) throw unsolvable('a delta by which all of an issuer is revoked');
+    return everyOne(issued, !said);
+  };
   const times = timesOf(source);
-  const blocks = inOrder(source.issuers).map((issued) => covering(issued, times, buildBlock(changed(issued))));
+  const blocks = inOrder(source.issuers).map((issued) => covering(issued, times, block(issued)));
   return encodeFilter({ base: filterSha256(deltas.at(-1) ?? base), ...times, blocks });
 }
+
+/** The same of every serial number. */
+const everyOne = ({ issuerSpkiSha256 }: IssuedSerials, listed: boolean): Block => ({
+  ...{ issuerSpkiSha256, inverted: listed, form: { kind: 'none' } },
+});
 
 /** A block with the `through` of its own that it has where its issuer's certificates are known until an earlier time. */
 function covering({ through }: IssuedSerials, times: Times, block: Block): Block {

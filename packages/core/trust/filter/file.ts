@@ -73,8 +73,11 @@ function ribbonBytes({ salt, size, columns }: Ribbon): Uint8Array[] {
   return [facts, ...columns.map((column) => columnBytes(column, size))];
 }
 
+/** Octets of a column. By arithmetic that 32 bits do not cut short: the largest sizes would have none. */
+const columnLength = (size: number): number => Math.ceil(size / 8);
+
 function columnBytes(column: Uint32Array, size: number): Uint8Array {
-  const bytes = new Uint8Array((size + 7) >>> 3);
+  const bytes = new Uint8Array(columnLength(size));
   for (let at = 0; at < bytes.length; at += 1) bytes[at] = (column[at >>> 2] ?? 0) >>> (8 * (at & 3));
   return bytes;
 }
@@ -165,7 +168,7 @@ function readRibbon(reader: Reader, field: string): Ribbon {
 }
 
 function readColumn(reader: Reader, size: number, field: string): Uint32Array {
-  const bytes = reader.take((size + 7) >>> 3, field);
+  const bytes = reader.take(columnLength(size), field);
   if (size % 8 !== 0 && (bytes.at(-1) ?? 0) >>> (size % 8) !== 0) throw malformed(field, 'bits behind the end');
   const column = new Uint32Array(columnWords(size));
   for (const [at, byte] of bytes.entries()) column[at >>> 2] = (column[at >>> 2] ?? 0) | (byte << (8 * (at & 3)));

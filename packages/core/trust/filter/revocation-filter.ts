@@ -77,9 +77,12 @@ export class CarriedFilter implements RevocationFilter {
     return new Date(this.#newest.expires * 1000);
   }
 
-  /** As `RevocationFilter` has it. Not covered is what is too new, of an issuer that it does not know, and all after its end. */
+  /**
+   * As `RevocationFilter` has it. Not covered is what is too new or had ended by the filter's date, of an issuer that it does
+   * not know, and all after its end.
+   */
   verdict(
-    certificate: Pick<CertificateInfo, 'serial' | 'notBefore'>,
+    certificate: Pick<CertificateInfo, 'serial' | 'notBefore' | 'notAfter'>,
     issuer: Pick<CertificateInfo, 'spki'>,
     now: Date,
   ): Verdict {
@@ -87,6 +90,8 @@ export class CarriedFilter implements RevocationFilter {
     const hash = spkiSha256(issuer.spki);
     // A certificate that says to be older than it is would have been made by a CA that lies: that is not this list's matter.
     if (!(certificate.notBefore.getTime() <= this.through(hash) * 1000)) return 'not-covered';
+    // What has ended is left out, revoked or not: a clock that is behind would take it for good.
+    if (!(certificate.notAfter.getTime() > this.#newest.date * 1000)) return 'not-covered';
     const said = this.says(hash, certificate.serial);
     if (said === undefined) return 'not-covered';
     return said ? 'revoked' : 'good';
@@ -107,6 +112,21 @@ export class CarriedFilter implements RevocationFilter {
     for (const readers of this.#readers) {
       const reader = readers.get(issuer);
       if (reader !== undefined) said = (said ?? false) !== reader.says(serial);
+    }
+    return said;
+  }
+
+  /**
+   * What is said of every serial number of an issuer, whether one was issued or not; undefined where that depends on the
+   * number. An issuer that the filter does not know has nothing that is revoked.
+   */
+  saysOfAll(issuer: SpkiSha256): boolean | undefined {
+    let said = false;
+    for (const readers of this.#readers) {
+      const reader = readers.get(issuer);
+      if (reader === undefined) continue;
+      if (reader.saysOfAll === undefined) return undefined;
+      said = said !== reader.saysOfAll;
     }
     return said;
   }

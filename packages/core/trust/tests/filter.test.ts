@@ -68,16 +68,20 @@ test('TEST-KEY-10 deltas one after another say what a whole filter would say', (
   assert.throws(() => CarriedFilter.open(deltas[0] as Uint8Array), code('filter.base-differs'));
 });
 
-test('TEST-KEY-10 what is too new, of another issuer, or asked after its end is not covered', () => {
+test('TEST-KEY-10 what is too new, has ended by its date, is of another issuer, or is asked for after its end is not covered', () => {
   const serials = Array.from({ length: 50 }, (_, index) => serialOf(`${index}`));
   const source = sourceOf([[ISSUER, serials, new Set(serials.slice(0, 5))]]);
   const filter = CarriedFilter.open(buildFilter(source));
   const issuer = (name: string) => ({ spki: Buffer.from(name) as Uint8Array as DerSpki });
-  const issued = (index: number, notBefore: Date) => ({ serial: serialOf(`${index}`), notBefore });
+  const day = 86_400_000;
+  const ending = (at: number) => new Date(source.date.getTime() + at);
+  const issued = (index: number, notBefore: Date, notAfter: Date) => ({
+    ...{ serial: serialOf(`${index}`), notBefore, notAfter },
+  });
   const early = new Date(source.date.getTime() - 3_600_000);
   const now = new Date(source.date.getTime() + 1000);
-  const verdict = (index: number, notBefore: Date, at: Date, name = 'operational') =>
-    filter.verdict(issued(index, notBefore), issuer(name), at);
+  const verdict = (index: number, notBefore: Date, at: Date, name = 'operational', notAfter = ending(day)) =>
+    filter.verdict(issued(index, notBefore, notAfter), issuer(name), at);
   assert.equal(verdict(0, early, now), 'revoked');
   assert.equal(verdict(40, early, now), 'good');
   assert.equal(verdict(0, source.date, now), 'not-covered');
@@ -85,6 +89,36 @@ test('TEST-KEY-10 what is too new, of another issuer, or asked after its end is 
   assert.equal(verdict(0, early, now, 'another'), 'not-covered');
   assert.equal(verdict(0, early, source.expires), 'not-covered');
   assert.equal(verdict(0, early, new Date(Number.NaN)), 'not-covered');
+  // A revoked one that had ended is not in it; where the clock is behind the filter's date it would be good.
+  const behind = new Date(source.date.getTime() - 60_000);
+  assert.equal(verdict(60, early, behind, 'operational', source.date), 'not-covered');
+  assert.equal(verdict(0, early, behind, 'operational', source.date), 'not-covered');
+  assert.equal(verdict(0, early, behind, 'operational', ending(1000)), 'revoked');
+  assert.equal(verdict(0, early, now, 'operational', new Date(Number.NaN)), 'not-covered');
+});
+
+test('TEST-KEY-10 of a CA that is believed no more a filter has all as revoked, also what was never issued; a delta says so after one of which nothing was revoked, and no other', () => {
+  const serials = Array.from({ length: 600 }, (_, index) => serialOf(`${index}`));
+  const source = (revoked: number, day: number, allRevoked = false) => {
+    const { issuers, ...more } = sourceOf([[ISSUER, serials, new Set(serials.slice(0, revoked))]], day);
+    return { ...more, issuers: issuers.map((one) => ({ ...one, allRevoked })) };
+  };
+  const strangers = Array.from({ length: 300 }, (_, index) => serialOf(`forged ${index}`));
+  const saysSo = (filter: CarriedFilter) =>
+    filter.saysOfAll(ISSUER) === true && [...serials, ...strangers].every((one) => filter.says(ISSUER, one) === true);
+  assert.ok(saysSo(CarriedFilter.open(buildFilter(source(60, 1, true)))));
+  const clean = buildFilter(source(0, 1));
+  assert.equal(CarriedFilter.open(clean).saysOfAll(ISSUER), false);
+  const ended = buildDelta(source(0, 2, true), clean);
+  assert.ok(saysSo(CarriedFilter.open(clean, [ended])));
+  assert.ok(saysSo(CarriedFilter.open(clean, [ended, buildDelta(source(0, 3, true), clean, [ended])])));
+  const some = buildFilter(source(60, 1));
+  assert.equal(CarriedFilter.open(some).saysOfAll(ISSUER), undefined);
+  assert.throws(() => buildDelta(source(60, 2, true), some), code('filter.unsolvable'));
+  // Of the factory whose CA has another certificate by a CA that is believed, all is as it was.
+  const back = buildDelta(source(60, 3), clean, [ended]);
+  const carried = CarriedFilter.open(clean, [ended, back]);
+  for (const [index, serial] of serials.entries()) assert.equal(carried.says(ISSUER, serial), index < 60);
 });
 
 test('TEST-KEY-10 a serial number that is given as revoked and as good is no filter', () => {
@@ -133,6 +167,20 @@ test('TEST-KEY-10 a filter that is cut short or changed is refused with the plac
       assert.throws(() => decodeFilter(forged), code('filter.malformed'));
     }),
   );
+});
+
+test('TEST-KEY-10 a ribbon has the octets that its size says, however large that is', () => {
+  const head = buildFilter(sourceOf([[ISSUER, [serialOf('a')], new Set()]]));
+  const ribbon = (size: number) => {
+    const facts = Buffer.from([0, 1, 0, 0, 0, 0]);
+    facts.writeUInt32BE(size, 2);
+    return facts;
+  };
+  for (const size of [0xffff_ffff, 0xffff_fff9, 0x1000_0000]) {
+    // The form is the last octet; a second ribbon without columns stands behind the first.
+    const bytes = Buffer.concat([head.subarray(0, -1), Buffer.from([2]), ribbon(size), Buffer.alloc(6)]);
+    assert.throws(() => decodeFilter(bytes), code('filter.malformed'), String(size));
+  }
 });
 
 test('TEST-KEY-10 of a serial number all octets count, however many there are; a negative one is not covered', () => {

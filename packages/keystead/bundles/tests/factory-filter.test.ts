@@ -213,3 +213,25 @@ test('TEST-KEY-10 a factory that has signed two histories is covered no more, at
   await bed.keyd.restart();
   assert.equal(throughOf(await built()), 0, 'also after a restart');
 });
+
+test('TEST-KEY-10 of a factory that was closed with its CAs revoked every IDevID is revoked in the next filter, which is urgent, also one that it never told of', async () => {
+  const oslo = await TestNode.make('oslo-1');
+  const { certified } = await commissioned(bed.keyd, oslo);
+  const ca = readCertificate(certified.manufacturing.certificate);
+  pass(3700);
+  await ask(await built());
+  pass(10);
+  await commissioned(bed.keyd, oslo, { act: 'close', revoke: true });
+  // Its CA is on the list of the CA above it by the same order; that is not all.
+  assert.equal((await bed.keyd.client.trustStatus()).urgent, true);
+  const filter = await built();
+  const carried = CarriedFilter.open(filter);
+  assert.equal(carried.saysOfAll(spkiSha256(ca.spki)), true);
+  const file = decodeFilter(filter);
+  const forgiving = file.blocks.map((block) =>
+    block.issuerSpkiSha256 === spkiSha256(ca.spki) ? { ...block, inverted: false } : block,
+  );
+  await assert.rejects(ask(encodeFilter({ ...file, blocks: forgiving })), refused(/oslo-1 is believed no more/));
+  await ask(filter);
+  assert.equal((await bed.keyd.client.trustStatus()).urgent, false);
+});

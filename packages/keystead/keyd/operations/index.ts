@@ -102,8 +102,8 @@ const WORK: { readonly [Op in OperationName]: Operation<Op> } = {
 /** These change what the others go by, and see to it themselves that none is under way. */
 const ALONE: ReadonlySet<OperationName> = new Set<OperationName>(['changePolicy', 'recount']);
 
-/** Makes no certificate, and asks since when one may be under way: were it one of them, its own unit would be left out. */
-const DATES_NOTHING: ReadonlySet<OperationName> = new Set<OperationName>(['signConsignment']);
+/** These make no certificate, and ask since when one may be under way: were they among them, they would wait for themselves. */
+const DATES_NOTHING: ReadonlySet<OperationName> = new Set<OperationName>(['signConsignment', 'signTrustBundle']);
 
 /**
  * Checks the form of an operation's parameters and carries it out. Whatever it signed is durable when it resolves.

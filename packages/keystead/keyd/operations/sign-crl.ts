@@ -16,7 +16,7 @@ import { requireListedHere } from '../factory/listed-here.ts';
 import type { DeltaBase, IssuerLists } from '../issuer-lists.ts';
 import { listSigner, namedEntries } from '../list-signer.ts';
 import type { Params, Result } from '../protocol.ts';
-import { forgetBefore, requireRevocationTime } from '../revocation.ts';
+import { forgettingOf, requireRevocationTime } from '../revocation.ts';
 import type { CrlJournalEntry } from '../revocation-entries.ts';
 import type { Revoked } from '../revoked-set.ts';
 
@@ -90,7 +90,7 @@ export async function listOrdered(
       const now = keyd.now();
       const since = lists.number + 1;
       const some = entries.slice(from, from + ORDERED_AT_ONCE);
-      const { fresh, undo } = keyd.state.list(issuer, since, some, forgetBefore(keyd.policy, authority.role, now));
+      const { fresh, undo } = keyd.state.list(issuer, since, some, forgettingOf(keyd, authority.role, now));
       try {
         await Promise.all(lined(fresh).map((revoked) => append(keyd, { issuer, since, revoked, by }, now)));
       } catch (error) {
@@ -184,9 +184,9 @@ function take(keyd: KeydContext, issuer: Issuer, since: number, entries: readonl
   for (const { serial, revokedAt } of entries) requireRevocationTime(revokedAt, now, serial);
   const { allowed, counted } = allowedAlone(keyd, issuer, entries, now);
   const { revocationOrders } = keyd.state;
-  const end = forgetBefore(keyd.policy, listSigner(keyd, issuer).authority.role, now);
+  const forgetting = forgettingOf(keyd, listSigner(keyd, issuer).authority.role, now);
   try {
-    const { fresh, undo } = keyd.state.list(issuer, since, allowed, end);
+    const { fresh, undo } = keyd.state.list(issuer, since, allowed, forgetting);
     // What stood there already, such as a hold that others released and that is not begun again, took nothing.
     const first = new Set(fresh.flatMap(({ serial }) => (counted.has(serial) ? [serial] : [])));
     revocationOrders.giveBack(counted.size - first.size);

@@ -8,12 +8,12 @@ import { decommissionEvidence, signDocument } from '../documents.ts';
 import { requireHeadquarters } from '../factory/node.ts';
 import { listSigner } from '../list-signer.ts';
 import type { Params, Result } from '../protocol.ts';
-import { forgetBefore } from '../revocation.ts';
+import { forgettingOf } from '../revocation.ts';
 
 /**
  * Signs the evidence that a device was decommissioned. What keyd can check is checked: that the operator may do
  * this, that the device is one that keyd provisioned and its IDevID is revoked or has ended, and that each certificate
- * named as revoked stands on a CRL that keyd signed (or ended long ago): publish the CRL first. REQ-KEY-WIPE-01
+ * named as revoked stands on a CRL that keyd signed (or has ended): publish the CRL first. REQ-KEY-WIPE-01
  * @throws KeysteadError `key.use-forbidden`, `key.cryptoperiod-ended`, `operator.*`, `device.id-malformed`,
  *   `device.not-provisioned`, `evidence.not-revoked`, `clock.went-back`, `keyd.journal-failed`.
  */
@@ -35,11 +35,7 @@ export async function signEvidence(keyd: KeydContext, params: Params<'signEviden
   if (!keyd.state.isRevoked(idevid.issuer, idevid.serial) && idevid.notAfter > now.getTime()) {
     throw new KeysteadError('evidence.not-revoked', { field: 'deviceId', seen: `IDevID ${idevid.serial}` });
   }
-  const loose = end.revoked.find(
-    ({ issuer, serial, revokedAt }) =>
-      !keyd.state.isRevoked(issuer, serial) &&
-      revokedAt.getTime() > forgetBefore(keyd.policy, listSigner(keyd, issuer).authority.role, now),
-  );
+  const loose = end.revoked.find((one) => !keyd.state.isRevoked(one.issuer, one.serial) && !isLongOver(keyd, one, now));
   if (loose !== undefined) throw new KeysteadError('evidence.not-revoked', { field: 'revoked', seen: loose.serial });
   const document = decommissionEvidence({ ...end, requestId, date: now }, keyd.provenance);
   await keyd.journal.append({
@@ -52,4 +48,15 @@ export async function signEvidence(keyd: KeydContext, params: Params<'signEviden
   });
   const { signature } = await signDocument(document, keyd.evidence);
   return { document, signature };
+}
+
+/** keyd knows when what it issued ends. Of what a restore forgot the front end says when it was revoked. */
+function isLongOver(
+  keyd: KeydContext,
+  { issuer, serial, revokedAt }: Params<'signEvidence'>['revoked'][number],
+  now: Date,
+): boolean {
+  const { role } = listSigner(keyd, issuer).authority;
+  const ended = keyd.state.issued.hasEnded(issuer, serial, Math.floor(now.getTime() / 1000));
+  return ended ?? revokedAt.getTime() <= forgettingOf(keyd, role, now).allListedBy;
 }

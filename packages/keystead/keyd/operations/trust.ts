@@ -29,7 +29,7 @@ import {
 } from '@keystead/core/trust';
 import type { KeydContext } from '../context.ts';
 import { type CheckedFilter, checkFilter, requireFresh } from '../filter-check.ts';
-import { commissionedBy, filteredIssuers, issuedBy, listedOf, pageOf } from '../filtered.ts';
+import { commissionedBy, filteredIssuers, filterRevocations, issuedBy, listedOf, pageOf } from '../filtered.ts';
 import { requireLastingPins } from '../lasting-pins.ts';
 import type { Params, Result } from '../protocol.ts';
 import { signVerified } from '../sign-verified.ts';
@@ -159,7 +159,7 @@ function dueOf(keyd: KeydContext, { entry }: KeptBundle) {
   const { bundle, filter } = trustPolicy(keyd.policy);
   const refreshAt = (entry.issuedAt + ((entry.expires - entry.issuedAt) * bundle.refreshPercent) / 100) * 1000;
   const filterAt = filter === undefined ? null : (entry.issuedAt + filter.everySeconds) * 1000;
-  const urgent = filter !== undefined && entry.filter?.revocations !== keyd.state.revocationCount;
+  const urgent = filter !== undefined && entry.filter?.revocations !== filterRevocations(keyd);
   return { refreshAt, filterAt, urgent };
 }
 
@@ -359,8 +359,8 @@ export async function trustIssuers(keyd: KeydContext): Promise<Result<'trustIssu
   const now = seconds(keyd.now());
   const issuers = filter === undefined ? [] : filteredIssuers(keyd, filter);
   return {
-    issuers: issuers.map(({ id, spki, known }) => ({
-      ...{ issuer: id, spkiSha256: spki, through: known === undefined ? null : new Date(known.until * 1000) },
+    issuers: issuers.map(({ id, spki, known, revoked }) => ({
+      ...{ issuer: id, spkiSha256: spki, revoked, through: known === undefined ? null : new Date(known.until * 1000) },
       commissioned: [...commissionedBy(keyd, id, { begunBy: now, endingAfter: now })],
     })),
   };

@@ -8,6 +8,8 @@ import { RevokedSet } from '../revoked-set.ts';
 import { KeydState } from '../state.ts';
 
 const at = (seconds: number) => new Date(Date.UTC(2026, 0, 1) + seconds * 1000);
+/** What is to leave the list. */
+const NOTHING = { at: at(0).getTime(), endedBy: 0, listedBy: 0, allListedBy: 0 };
 const listed = (set: RevokedSet, filter?: Parameters<RevokedSet['entries']>[0]): [string, number, number][] =>
   [...entriesOf(set, filter)].sort();
 function* entriesOf(
@@ -30,25 +32,32 @@ test('whatever is listed, taken back and let go in whatever order, the set has w
     ...(Object.keys(CRL_REASONS) as RevocationReason[]).filter((one) => CRL_REASONS[one] < 7),
   );
   const step = fc.oneof(
-    fc.record({ op: fc.constant('add' as const), serial, time: fc.nat(1000), reason, since: fc.nat(50) }),
+    fc.record({
+      op: fc.constant('add' as const),
+      ...{ serial, time: fc.nat(1000), listed: fc.nat(1000), reason, since: fc.nat(50) },
+    }),
     fc.record({ op: fc.constant('delete' as const), serial }),
-    fc.record({ op: fc.constant('forget' as const), time: fc.nat(1000) }),
+    fc.record({ op: fc.constant('forget' as const), time: fc.nat(1000), living: fc.nat(1000) }),
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
       const set = new RevokedSet();
-      const model = new Map<string, { time: number; reason: RevocationReason; since: number }>();
+      const model = new Map<string, { time: number; listed: number; reason: RevocationReason; since: number }>();
       for (const one of steps) {
         if (one.op === 'add') {
-          const fresh = set.add({ serial: one.serial, revokedAt: at(one.time), reason: one.reason }, one.since);
+          // By whatever it is said to have been revoked, it stays for as long as it has been listed.
+          const entry = { serial: one.serial, revokedAt: at(one.time), reason: one.reason };
+          const fresh = set.add(entry, one.since, at(one.listed).getTime());
           assert.equal(fresh, !model.has(one.serial));
           if (fresh) model.set(one.serial, one);
         } else if (one.op === 'delete') {
           set.delete(one.serial);
           model.delete(one.serial);
         } else {
-          set.forget(at(one.time).getTime());
-          for (const [key, { time }] of model) if (time <= one.time) model.delete(key);
+          // Those that are listed in this very second live still.
+          const lives = at(one.living).getTime();
+          set.forget(at(one.time).getTime(), (serial, listedAt) => model.has(serial) && listedAt !== lives);
+          for (const [key, { listed }] of model) if (listed <= one.time && listed !== one.living) model.delete(key);
         }
         assert.equal(set.size, model.size);
       }
@@ -77,8 +86,9 @@ test('whatever is listed, taken back and let go in whatever order, the set has w
 test('what has ended is cleared away: a list that lived long is no larger than one that is new', () => {
   const set = new RevokedSet();
   for (let day = 0; day < 30; day += 1) {
-    for (let i = 0; i < 1000; i += 1) set.add({ serial: newSerial(), revokedAt: at(day * 86_400) }, day);
-    set.forget(at((day - 3) * 86_400).getTime());
+    const today = at(day * 86_400);
+    for (let i = 0; i < 1000; i += 1) set.add({ serial: newSerial(), revokedAt: today }, day, today.getTime());
+    set.forget(at((day - 3) * 86_400).getTime(), () => true);
   }
   assert.equal(set.size, 3000);
   assert.equal(listed(set).length, 3000);
@@ -94,13 +104,13 @@ test('TEST-KEY-13 a front end can make up a million serial numbers and no more, 
   const mine = newSerial();
   state.issued.saw('operational', mine);
   const made = (count: number) => Array.from({ length: count }, () => ({ serial: newSerial(), revokedAt: at(0) }));
-  const { undo } = state.list('operational', 1, made(5), 0);
+  const { undo } = state.list('operational', 1, made(5), NOTHING);
   undo();
-  state.list('operational', 1, made(3), 0);
+  state.list('operational', 1, made(3), NOTHING);
   state.lists('operational').sawUnissued(1_000_000 - 3);
   for (const entries of [made(1), [...made(1), { serial: mine, revokedAt: at(0) }]])
-    assert.throws(() => state.list('operational', 2, entries, 0), { code: 'revocation.unissued-too-many' });
+    assert.throws(() => state.list('operational', 2, entries, NOTHING), { code: 'revocation.unissued-too-many' });
   assert.equal(state.isRevoked('operational', mine), false, 'nothing of it was listed');
-  state.list('operational', 2, [{ serial: mine, revokedAt: at(0) }], 0);
+  state.list('operational', 2, [{ serial: mine, revokedAt: at(0) }], NOTHING);
   assert.equal(state.isRevoked('operational', mine), true);
 });

@@ -100,7 +100,7 @@ export const TrustStatus = {
     /** When the same content is signed anew without anything else, and when a filter is due. */
     refreshAt: time.nullable(),
     filterAt: time.nullable(),
-    /** Whether something was revoked or put on hold, or came off one, since the last filter. */
+    /** Whether something was revoked or put on hold, or came off one, or a CA is believed no more, since the last filter. */
     urgent: z.boolean(),
   }),
 };
@@ -135,6 +135,8 @@ export const TrustIssuers = {
         spkiSha256,
         /** Of the CA of a factory: certificates whose notBefore is later are not known yet. Null for keyd's own. */
         through: time.nullable(),
+        /** Nothing that it signed is believed: a filter has all of it as revoked, also what was never issued. */
+        revoked: z.boolean(),
         /** Certificates of the CAs of factories, which stand in no record of the front end. */
         commissioned: z.array(serial),
       }),
