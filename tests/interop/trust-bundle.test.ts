@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createPublicKey } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +8,8 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { toHex, toPem } from '@keystead/core/bytes';
 import { spkiSha256 } from '@keystead/core/crypto';
-import { signBundle } from '@keystead/core/trust';
+import { signBundle, signBundleJws } from '@keystead/core/trust';
+import { type FlattenedJWSInput, flattenedVerify } from 'jose';
 import { contentWith, newRoot, newSigner, pin } from '../../packages/core/trust/tests/bundle-source.ts';
 
 const READER = fileURLToPath(new URL('trust_bundle_reader.py', import.meta.url));
@@ -45,5 +47,25 @@ test('TEST-KEY-10 a trust bundle read in Python by the page alone says the same,
       9: firmware.map((one) => [one.product, [pin('firmware')], one.minimumSecurityCounter]),
       10: null,
     });
+  }
+});
+
+test('TEST-KEY-10 the same content as people have it is a JWS that jose verifies by the signer of the page, and nothing else is', async () => {
+  const root = await newRoot();
+  for (const [algorithm, alg] of [
+    ['P-256', 'ES256'],
+    ['P-384', 'ES384'],
+    ['Ed25519', 'Ed25519'],
+  ] as const) {
+    const [signer, other] = [newSigner(algorithm), newSigner(algorithm)];
+    const content = contentWith(signer, root);
+    const jws = JSON.parse(await signBundleJws(content, signer)) as FlattenedJWSInput;
+    const key = (of: typeof signer) => createPublicKey({ key: Buffer.from(of.spki), format: 'der', type: 'spki' });
+    const { payload, protectedHeader } = await flattenedVerify(jws, key(signer));
+    assert.deepEqual(protectedHeader, { alg, kid: spkiSha256(signer.spki), typ: 'keystead-trust-bundle' });
+    const told = JSON.parse(Buffer.from(payload).toString('utf8')) as Record<string, unknown>;
+    assert.deepEqual([told.fleet, told.version, told.expires], [content.fleet, content.version, content.expires]);
+    assert.deepEqual(told.pins, content.pins);
+    await assert.rejects(flattenedVerify(jws, key(other)), { code: 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED' });
   }
 });

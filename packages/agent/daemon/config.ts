@@ -84,6 +84,8 @@ const ConfigSchema = z.strictObject({
           host: z.string().min(1).max(253),
           port: port.min(1),
           pin: pinName.optional(),
+          /** The device that serves there, by its LDevID. */
+          deviceId: z.string().optional(),
           most,
         }),
         z.strictObject({

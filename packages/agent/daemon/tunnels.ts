@@ -43,10 +43,11 @@ export class Tunnels {
   }
 
   async #toServer(config: Extract<TunnelConfig, { kind: 'to-server' }>): Promise<string> {
-    const { socket: name, host, port, pin } = config;
+    const { socket: name, host, port, pin, deviceId } = config;
+    const to = { host, port, ...(deviceId === undefined ? {} : { deviceId }) };
     const path = join(this.#directory, `${name}.sock`);
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (local) => {
-      this.#tls.connect({ host, port }, pin).then(
+      this.#tls.connect(to, pin).then(
         (remote) => this.#join(local, remote),
         (error: unknown) => {
           local.destroy();

@@ -31,7 +31,7 @@ export function deviceCertificate(
   fleet: Fleet,
   purpose: 'idevid' | 'ldevid',
   csrDer: Uint8Array,
-  options: { seconds?: number; ocspUrl?: string } = {},
+  options: { seconds?: number; ocspUrl?: string; extKeyUsage?: readonly string[] } = {},
 ): DerCertificate[] {
   const csr = parseCsr(csrDer);
   verifyProofOfPossession(csr);
@@ -44,7 +44,7 @@ export function deviceCertificate(
     notBefore: now,
     notAfter: purpose === 'idevid' ? fleet.end : new Date(now.getTime() + (options.seconds ?? 90) * 1000),
     san: [[6, `urn:keystead:device:${deviceIdOf(san) ?? 'nobody'}`]],
-    extKeyUsage: [USAGE.clientAuth],
+    extKeyUsage: options.extKeyUsage ?? [USAGE.clientAuth],
     ocspUrl: options.ocspUrl,
   });
   return [leaf, ...ca.chain];

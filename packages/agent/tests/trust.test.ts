@@ -241,6 +241,33 @@ test('TEST-KEY-10 a bundle of a signer whose time is over is refused, and so is 
   }
 });
 
+test('TEST-KEY-10 a filter for another CA vouches for nobody: each peer is refused by name, and let in with the next bundle that has the right one', async () => {
+  const own = await TrustHouse.start(fleet);
+  try {
+    const shown = issue(fleet.server);
+    const { serial } = readCertificate(shown);
+    const filter = (ca: TestCa) => own.filter(readCertificate(ca.certificate).spki, [serial], new Set(), 'whole');
+    await own.publish({ filterSha256: filter(fleet.operational) });
+    const device = newDevice(own);
+    await device.trust.update();
+    const judge = async () => {
+      const verdict = await verifyPeer([shown, fleet.server.certificate], {
+        clock: fleet.clock,
+        ...(device.trust.carried ?? assert.fail('no trust')).rules('server', fleet.clock.now()),
+        extKeyUsage: 'serverAuth',
+        expected: { host: 'localhost' },
+      });
+      return verdict.ok ? 'ok' : verdict.rule;
+    };
+    assert.equal(await judge(), 'status-unavailable');
+    await own.publish({ filterSha256: filter(fleet.server) });
+    await device.trust.update();
+    assert.equal(await judge(), 'ok');
+  } finally {
+    await own.stop();
+  }
+});
+
 test('TEST-KEY-10 a server that holds new bundles back is noticed by the end of the one that is held', async () => {
   const device = newDevice();
   await house.publish();

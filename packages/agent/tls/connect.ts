@@ -2,16 +2,22 @@ import { isIP } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { KeysteadError } from '@keystead/core/errors';
 import { clientTlsOptions, type TlsIdentity } from './options.ts';
-import { type PeerRules, peerCertificates, verifyPeer } from './peer.ts';
+import { type ExpectedPeer, type PeerRules, peerCertificates, verifyPeer } from './peer.ts';
 import { stapledAnswer } from './stapling.ts';
 
 export interface Destination {
   /** Host name or address, as the server's certificate names it. */
   readonly host: string;
   readonly port: number;
+  /** The device that must answer there: its certificate names it, and not the host. */
+  readonly deviceId?: string;
   /** How long connecting may take, milliseconds; default 10000. */
   readonly timeoutMs?: number;
 }
+
+/** Who must answer: a server by its name, or one device. */
+export const expectedAt = ({ host, deviceId }: Destination): ExpectedPeer =>
+  deviceId === undefined ? { host } : { device: true, deviceId };
 
 /**
  * Connects by TLS 1.3, showing `identity` when given, and judges the server before anything is sent.
@@ -27,7 +33,7 @@ export async function connectMutual(
     ...rules,
     ...(staple === undefined ? {} : { staple }),
     extKeyUsage: 'serverAuth',
-    expected: { host: to.host },
+    expected: expectedAt(to),
   });
   if (verdict.ok) {
     if (staple !== undefined) stapled.set(socket, { staple, stapledAt: rules.clock.now() });

@@ -1,4 +1,4 @@
-export { connectMutual, type Destination, stapledTo } from './connect.ts';
+export { connectMutual, type Destination, expectedAt, stapledTo } from './connect.ts';
 export { CrlCache, type CrlCacheOptions } from './crl-cache.ts';
 export { type CrlAnswer, type CrlFetchOptions, fetchCrl } from './crl-fetch.ts';
 export { type HttpAnswer, HttpOverTls, type HttpRequest } from './http.ts';

@@ -5,6 +5,7 @@ import {
   createTlsServer,
   type Destination,
   type ExpectedPeer,
+  expectedAt,
   type PeerRules,
   type PeerVerdict,
   peerCertificates,
@@ -18,6 +19,13 @@ const HANDSHAKE_MS = 10_000;
 
 /** A connection with what its peer is judged by, to be judged again. */
 type Judgement = () => Promise<PeerVerdict>;
+
+/** What a peer must be. What a server stapled counts at every later look as well; the handshake is not repeated for it. */
+interface JudgedPeer extends Pick<PeerRules, 'extKeyUsage' | 'expected'> {
+  readonly role: 'server' | 'device';
+  readonly pin?: string;
+  readonly stapled?: Pick<PeerRules, 'staple' | 'stapledAt'>;
+}
 
 /**
  * Ready TLS for the application, both ways: shows the current LDevID, judges peers by the bundle that the device goes by,
@@ -39,15 +47,16 @@ export class DeviceTls {
   }
 
   /**
-   * Connects to a server; the newest credential is shown.
+   * Connects to a server, or to a device that serves as one; the newest credential is shown.
    * @param pin the name under which the bundle pins the server's keys.
    * @throws KeysteadError `peer.unreachable`, `peer.refused` with the rule as its field, `state.no-credential`.
    */
   async connect(to: Destination, pin?: string, slot: CredentialSlot = 'current'): Promise<TLSSocket> {
     const identity = this.#source.state.identity(slot);
-    const socket = await connectMutual(to, identity, deviceRules(this.#source, 'server', pin));
-    const stapled = stapledTo(socket);
-    this.#keep(socket, 'server', { host: to.host }, { ...(pin === undefined ? {} : { pin }), stapled });
+    const role = to.deviceId === undefined ? 'server' : 'device';
+    const socket = await connectMutual(to, identity, deviceRules(this.#source, role, pin));
+    const peer = { role, extKeyUsage: 'serverAuth', expected: expectedAt(to), stapled: stapledTo(socket) } as const;
+    this.#keep(socket, pin === undefined ? peer : { ...peer, pin });
     return socket;
   }
 
@@ -63,7 +72,7 @@ export class DeviceTls {
     const server = createTlsServer(this.#source.state.identity('current'), (options) =>
       createServer({ ...options, handshakeTimeout: HANDSHAKE_MS }, (socket) => {
         socket.on('error', () => socket.destroy());
-        void this.#keep(socket, 'device', expected)().then((verdict) => {
+        void this.#keep(socket, { role: 'device', extKeyUsage: 'clientAuth', expected })().then((verdict) => {
           if (verdict.ok && !socket.destroyed) return onPeer(socket, verdict);
           socket.destroy();
           if (!verdict.ok) onRefused(verdict);
@@ -94,21 +103,10 @@ export class DeviceTls {
     return ended;
   }
 
-  /** @param shown what a server stapled counts at every later look as well; the handshake is not repeated for it. */
-  #keep(
-    socket: TLSSocket,
-    role: 'server' | 'device',
-    expected: ExpectedPeer,
-    shown: { readonly pin?: string; readonly stapled?: Pick<PeerRules, 'staple' | 'stapledAt'> } = {},
-  ): Judgement {
+  #keep(socket: TLSSocket, { role, extKeyUsage, expected, pin, stapled }: JudgedPeer): Judgement {
     const certificates = peerCertificates(socket);
     const judge = (): Promise<PeerVerdict> =>
-      verifyPeer(certificates, {
-        ...deviceRules(this.#source, role, shown.pin),
-        ...shown.stapled,
-        extKeyUsage: role === 'server' ? 'serverAuth' : 'clientAuth',
-        expected,
-      });
+      verifyPeer(certificates, { ...deviceRules(this.#source, role, pin), ...stapled, extKeyUsage, expected });
     this.#open.set(socket, judge);
     socket.on('close', () => this.#open.delete(socket));
     return judge;

@@ -56,7 +56,8 @@ export class Access {
   }
 
   /**
-   * Who shows this certificate, DER, that was proven in the TLS handshake.
+   * Who shows this certificate, DER, that was proven in the TLS handshake. One of ours that is refused proves nobody; the
+   * entry of the refusal says whose it was, so that it is seen who came back. REQ-KEY-WIPE-01
    * @throws KeysteadError `client.certificate-*`, all of the kind `unauthenticated`.
    */
   async identify(certificate: Uint8Array | undefined, asked: Asked): Promise<Client> {
@@ -67,7 +68,8 @@ export class Access {
       return this.#clientOf(this.#deps.store.read((records) => this.#certificates.check(certificate, now, records)));
     } catch (error) {
       if (error instanceof KeysteadError && error.kind === 'unauthenticated') {
-        await this.#deps.refusals.refused({ ...asked, error, actor: { kind: 'anonymous', id: 'unknown' } });
+        const subject = { ...this.#whose(certificate), ...asked.subject };
+        await this.#deps.refusals.refused({ ...asked, subject, error, actor: { kind: 'anonymous', id: 'unknown' } });
       }
       throw error;
     }
@@ -90,6 +92,14 @@ export class Access {
     const actor: AuditEvent['actor'] =
       who === undefined ? { kind: 'anonymous', id: 'unknown' } : { kind: who.kind, id: who.id };
     await this.#deps.refusals.refused({ ...asked, error, actor });
+  }
+
+  #whose(certificate: Uint8Array | undefined): Asked['subject'] {
+    if (certificate === undefined) return {};
+    const record = this.#deps.store.read((records) => this.#certificates.recordOf(certificate, records));
+    if (record === undefined) return {};
+    if (record.deviceId !== null) return { device: record.deviceId };
+    return record.operator === null ? {} : { operator: record.operator };
   }
 
   /** The host in a station's certificate, which is read once and not for each unit. */

@@ -81,6 +81,18 @@ export class ClientCertificates {
     return { ...record, issuer: issuer.id };
   }
 
+  /** The record of a certificate that is one of ours, in force or not; undefined where it is none. */
+  recordOf(der: Uint8Array, records: Reader): Certificate | undefined {
+    try {
+      const { issuer, serial } = this.#verified(der);
+      const record = records.certificate(issuer.id, serial);
+      return record !== undefined && sameBytes(record.der, der) ? record : undefined;
+    } catch (error) {
+      if (error instanceof KeysteadError) return undefined;
+      throw error;
+    }
+  }
+
   /** @throws KeysteadError `client.certificate-malformed`, `-foreign`. */
   #verified(der: Uint8Array): Shown {
     const id = certSha256(der);

@@ -44,6 +44,13 @@ export async function readmitDevice(deps: ReadmissionDeps, order: ReadmissionOrd
       if (device === undefined) throw new KeysteadError('device.unknown', { field: 'deviceId', seen: deviceId });
       if (device.state === 'stolen' || device.state === 'decommissioned')
         throw new KeysteadError('device.blocked', { field: deviceId, seen: device.state });
+      // A promise that its IDevID could not keep: whoever reads it would look for the fault at the device.
+      const idevid = tx.certificatesOfDevice(deviceId).find(({ serial }) => serial === device.idevidSerial);
+      if (idevid?.status !== 'good')
+        throw new KeysteadError('device.blocked', {
+          field: deviceId,
+          seen: `its IDevID is ${idevid?.status ?? 'gone'}`,
+        });
       tx.setReadmitted(deviceId, at);
       const detail = { reason, until };
       audit(tx, { type: 'device.readmitted', actor, requestId, outcome: 'done', subject, detail });

@@ -137,7 +137,13 @@ export class RestClient {
       );
       call.on('timeout', () => call.destroy(new Error('no answer in time')));
       // A refusal may come before the whole body is sent: it has its time, and tells more than the pipe that broke.
-      const broken = (cause: Error): void => {
+      const broken = (cause: Error & { code?: string }): void => {
+        // The service hung up on a connection that lay idle, which nobody here had noticed. Where it died under way instead,
+        // nothing listens for the next try either: no act is done twice.
+        if (call.reusedSocket && cause.code === 'ECONNRESET' && file === undefined) {
+          resolve(this.#send(method, path, body));
+          return;
+        }
         const give = (): void => reject(unreachable(this.#base, cause));
         if (file === undefined) give();
         else refusal ??= setTimeout(give, AFTER_REFUSAL_MS);

@@ -58,6 +58,7 @@ test('a certificate that is missing, unreadable, foreign, expired, revoked or un
   const selector = { serial: issued.serial };
   await bed.authority.revoke({ selector, reason: 'keyCompromise', actor, requestId: 'x' });
   await refused('client.certificate-revoked', issued.certificate);
+  assert.equal(bed.entries().at(-1)?.subject.device, 'KS-0001', 'who came back');
   const next = await bed.enrol(device);
   bed.clock.advance(91);
   await refused('client.certificate-expired', next.certificate);
@@ -68,6 +69,7 @@ test('a certificate of our CA with one bit changed is foreign', async () => {
   const forged = Uint8Array.from(device.idevid) as DerCertificate;
   forged[forged.length - 1] = (forged[forged.length - 1] ?? 0) ^ 1;
   await refused('client.certificate-foreign', forged);
+  assert.equal(bed.entries().at(-1)?.subject.device, undefined, 'a stranger is nobody');
 });
 
 test('a certificate without any name is foreign, and audited', async () => {

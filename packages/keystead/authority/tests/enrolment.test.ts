@@ -196,7 +196,7 @@ test('a device that was reported stolen is blocked, also when its request was al
   await refused('client.certificate-revoked', () => bed.client(device.idevid));
 });
 
-test('a late device recovers by its IDevID within the grace period, and after it only when it is admitted again', async () => {
+test('TEST-KEY-14 a late device recovers by its IDevID within the grace period, and after it only when it is admitted again', async () => {
   const device = await newDevice();
   const first = await bed.enrol(device);
   bed.clock.advance(20 * 86_400);
@@ -215,6 +215,11 @@ test('a late device recovers by its IDevID within the grace period, and after it
   assert.equal((await bed.enrol(device)).repeated, false);
   assert.equal(bed.entries('device.readmitted').at(-1)?.detail?.reason, 'it lay in a depot');
   await refused('device.unknown', () => bed.authority.readmit({ ...order, deviceId: 'KS-9999' }));
+  // An IDevID that nobody takes would make the answer a lie; it stands in the log why.
+  const selector = { serial: readCertificate(device.idevid).serial };
+  await bed.authority.revoke({ selector, reason: 'superseded', actor, requestId: 'idevid' });
+  await refused('device.blocked', () => bed.authority.readmit(order));
+  assert.equal(bed.entries('request.refused').at(-1)?.detail?.seen, 'its IDevID is revoked');
   await bed.authority.revoke({ selector: { deviceId: device.id }, reason: 'keyCompromise', actor, requestId: 'lost' });
   await refused('device.blocked', () => bed.authority.readmit(order));
 });

@@ -38,6 +38,27 @@ after(() => {
 const upload = (count: number): Promise<unknown> =>
   client.upload('/file', new Array<Uint8Array>(count).fill(new Uint8Array(PIECE)), count * PIECE);
 
+test('a connection that lay idle and was hung up on meanwhile costs no request: it goes out on another, once', async () => {
+  let asked = 0;
+  answer = (request, response) => {
+    asked += 1;
+    request.resume().on('end', () => response.end(JSON.stringify({ asked })));
+  };
+  assert.deepEqual(await client.post('/one', {}), { asked: 1 });
+  // As after work that let nothing be heard: the connection is gone, and the client does not know.
+  server.closeIdleConnections();
+  assert.deepEqual(await client.post('/two', {}), { asked: 2 });
+  // One that ends under way is told, and not asked for again.
+  answer = (request) => {
+    asked += 1;
+    request.socket.destroy();
+  };
+  server.closeAllConnections();
+  await new Promise((resolve) => setImmediate(resolve));
+  await assert.rejects(client.post('/three', {}), { code: 'service.unreachable' });
+  assert.equal(asked, 3);
+});
+
 test('an upload whose connection ends on the way, or before the answer, is told as a service that cannot be reached', async () => {
   answer = (request) => request.once('data', () => request.socket.destroy());
   await assert.rejects(upload(200), { code: 'service.unreachable' });
