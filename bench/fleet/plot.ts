@@ -92,11 +92,16 @@ function bars(values: readonly number[], { unit, marks = [], lines = [], top = I
   const most = Math.max(1, Math.min(top, Math.max(...values, ...lines.map(({ value }) => value))));
   const wide = (WIDTH - LEFT) / Math.max(1, values.length);
   const heightOf = (value: number): number => (value / most) * (BASE - TOP);
+  let cuts = 0;
   const drawn = values.map((value, at) => {
     const high = heightOf(Math.min(value, most));
     const box = [LEFT + at * wide, BASE - high, Math.max(wide * 0.9, 0.5), high].map((one) => one.toFixed(2));
+    // One below the other: two days beside each other would stand on the same spot.
+    if (value > most) cuts += 1;
     const cut =
-      value > most ? `<text x="${Number(box[0]) + wide}" y="${TOP + 12}">${value.toLocaleString('en-US')}</text>` : '';
+      value > most
+        ? `<text x="${Number(box[0]) + wide}" y="${TOP + 12 * cuts}">${value.toLocaleString('en-US')}</text>`
+        : '';
     return value === 0 ? '' : `${cut}<rect x="${box[0]}" y="${box[1]}" width="${box[2]}" height="${box[3]}"/>`;
   });
   const marked = marks.map(({ day, letter }, at) => {
