@@ -74,7 +74,7 @@ function ribbonBytes({ salt, size, columns }: Ribbon): Uint8Array[] {
 }
 
 function columnBytes(column: Uint32Array, size: number): Uint8Array {
-  const bytes = new Uint8Array((size + 7) >>> 3);
+  const bytes = new Uint8Array(columnLength(size));
   for (let at = 0; at < bytes.length; at += 1) bytes[at] = (column[at >>> 2] ?? 0) >>> (8 * (at & 3));
   return bytes;
 }
@@ -164,8 +164,11 @@ function readRibbon(reader: Reader, field: string): Ribbon {
   return { salt, size, columns };
 }
 
+/** Bytes of a column. In words of 32 bits, as shifts are, the greatest sizes would come out as none. */
+const columnLength = (size: number): number => Math.ceil(size / 8);
+
 function readColumn(reader: Reader, size: number, field: string): Uint32Array {
-  const bytes = reader.take((size + 7) >>> 3, field);
+  const bytes = reader.take(columnLength(size), field);
   if (size % 8 !== 0 && (bytes.at(-1) ?? 0) >>> (size % 8) !== 0) throw malformed(field, 'bits behind the end');
   const column = new Uint32Array(columnWords(size));
   for (const [at, byte] of bytes.entries()) column[at >>> 2] = (column[at >>> 2] ?? 0) | (byte << (8 * (at & 3)));
