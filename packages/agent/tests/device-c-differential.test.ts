@@ -10,6 +10,7 @@ import { headerOf, type RawContent, rawOf, sealed, unsealed } from '../../core/t
 import { forge } from '../../core/x509/tests/forge.ts';
 import { Chance } from './c/chance.ts';
 import { Cases } from './c/differential.ts';
+import { otherSpellings } from './c/spellings.ts';
 import { testSource, Workshop } from './c/toolchain.ts';
 
 /**
@@ -219,6 +220,62 @@ test('TEST-KEY-10 the C library reads and judges thousands of bundles as TypeScr
   await agree('contents', cases);
 });
 
+test('TEST-KEY-10 the C library takes a signer in the one encoding of its key, as TypeScript does, and in no other that mbedTLS reads', async () => {
+  const cases = new Cases();
+  const spellings = otherSpellings(signer.spki);
+  const window = [SECOND - DAY, SECOND + 365 * DAY];
+  for (const spki of [other.spki, wide.spki, ...spellings]) {
+    const raw = new Map(rich).set(8, [...rows(rich, 8).slice(0, 1), [spki, ...window]]);
+    cases.content(unsealed(encode(raw), header), [...POOL, ...spellings]);
+  }
+  assert.deepEqual([cases.tally.get('ok'), cases.tally.get('key.refused')], [2, spellings.length]);
+  await agree('spellings', cases);
+});
+
+test('TEST-KEY-10 the C library has the bounds of a bundle and of a filter to the byte, as TypeScript has them', async () => {
+  const cases = new Cases();
+  const row = (member: number) => rows(rich, member)[0] ?? [];
+  const bytes = (member: number, place: number, length: number) =>
+    new Map(rich).set(member, [row(member).map((old, at) => (at === place ? new Uint8Array(length) : old))]);
+  for (const [member, place, lengths] of [
+    [6, 1, [0, 1, 4095, 4096, 4097]],
+    [8, 0, [0, 1, 1023, 1024, 1025]],
+  ] as const)
+    for (const length of lengths) cases.content(unsealed(encode(bytes(member, place, length)), header), POOL);
+  // A signature of any length can be read, in a file of at most 130 KiB.
+  const around = unsealed(encode(rich), header, new Uint8Array(70_000)).length - 70_000;
+  for (const length of [130 * 1024 - 1, 130 * 1024, 130 * 1024 + 1])
+    cases.content(unsealed(encode(rich), header, new Uint8Array(length - around)), POOL);
+  assert.deepEqual(
+    [...cases.tally],
+    [
+      ['trust-bundle.malformed', 5],
+      ['ok', 8],
+    ],
+  );
+  const filters = new Cases();
+  const issuers = Array.from({ length: 1025 }, (_, index) => [issuerOf(`${index}`), [], new Set<Serial>()] as const);
+  for (const count of [1023, 1024, 1025]) {
+    const file = buildFilter(sourceOf(issuers.slice(0, count)));
+    const asked = ['0', '1023', '1024'].map((name) => ({ issuer: Buffer.from(name) as Uint8Array as DerSpki }));
+    const question = { serial: '01', notBefore: 0, now: Math.floor(Date.UTC(2027, 0, 2) / 1000) };
+    filters.filter(
+      [file],
+      filterSha256(file),
+      asked.map((one) => ({ ...one, ...question })),
+    );
+  }
+  assert.deepEqual(
+    [...filters.tally],
+    [
+      ['ok', 2],
+      ['filter.malformed', 1],
+    ],
+  );
+  await agree('bounds', cases);
+  await agree('most blocks', filters);
+});
+
 test('TEST-KEY-10 the C library takes and refuses signed bundles as TypeScript does, in chains and by every rule of the state [mbedTLS: COSE trust bundle]', async () => {
   const chance = new Chance(7);
   const cases = new Cases();
@@ -268,13 +325,16 @@ test('TEST-KEY-10 the C library takes and refuses signed bundles as TypeScript d
 
 test('TEST-KEY-10 the C library opens thousands of filters and deltas, most of them torn, and answers as TypeScript does', async () => {
   const chance = new Chance(11);
-  const names = ['few', 'many', 'most', 'none'];
+  const names = ['few', 'many', 'most', 'none', 'long'];
   const serials = Array.from({ length: 900 }, (_, index) => serialOf(`${index}`));
+  // Of more certificates than one band has room for: bands begin anywhere.
+  const long = Array.from({ length: 4000 }, (_, index) => serialOf(`long ${index}`));
   const revoked = new Map([
     ['few', new Set<Serial>(serials.slice(0, 3))],
     ['many', new Set<Serial>(serials.slice(0, 90))],
     ['most', new Set<Serial>(serials.slice(0, 880))],
     ['none', new Set<Serial>()],
+    ['long', new Set<Serial>(long.slice(0, 700))],
   ]);
   // What is known of one of them ends earlier, and in the last delta earlier than before.
   const known = (day: number) => new Date(Date.UTC(2027, 0, day === 3 ? 1 : day) - 301_000);
@@ -284,7 +344,7 @@ test('TEST-KEY-10 the C library opens thousands of filters and deltas, most of t
         (name) =>
           [
             issuerOf(name),
-            serials,
+            name === 'long' ? [...long, ...serials] : serials,
             revoked.get(name) ?? new Set<Serial>(),
             name === 'many' ? known(day) : undefined,
           ] as const,
@@ -296,14 +356,16 @@ test('TEST-KEY-10 the C library opens thousands of filters and deltas, most of t
   const delta = buildDelta(source(2), base);
   for (const set of revoked.values()) for (const serial of serials.slice(20, 30)) set.delete(serial);
   const second = buildDelta(source(3), base, [delta]);
+  const asked = [
+    ...serials.slice(0, 400),
+    ...serials.slice(700, 740),
+    ...long.filter((_, index) => index % 8 === 0),
+    ...['00', '01', '0080', '80', 'ff01', `00${'ee'.repeat(20)}`, 'ab'.repeat(21).replace(/^a/, '1')],
+  ];
   const questions = (count: number, day = Math.floor(Date.UTC(2027, 0, 1) / 1000)) =>
     Array.from({ length: count }, () => ({
       issuer: Buffer.from(chance.of([...names, 'another'])) as Uint8Array as DerSpki,
-      serial: chance.of<string>([
-        ...serials.slice(0, 400),
-        ...serials.slice(700, 740),
-        ...['00', '01', '0080', '80', 'ff01', `00${'ee'.repeat(20)}`, 'ab'.repeat(21).replace(/^a/, '1')],
-      ]),
+      serial: chance.of<string>(asked),
       notBefore: day + chance.of([-DAY, -DAY, -301, -300, -299, 0]),
       notAfter: day + chance.of([-60, 0, 1, 60, 60 * DAY, 60 * DAY, 60 * DAY, 60 * DAY]),
       now: day + chance.of([-90, 0, 60, 29 * DAY, 30 * DAY - 1, 30 * DAY, 40 * DAY]),
@@ -314,7 +376,10 @@ test('TEST-KEY-10 the C library opens thousands of filters and deltas, most of t
   cases.filter([base, delta, second], filterSha256(second), questions(600, Math.floor(Date.UTC(2027, 0, 3) / 1000)));
   for (const files of [[delta], [base, second], [delta, base], [base, base]])
     cases.filter(files, filterSha256(files.at(-1) ?? base), []);
-  for (let length = 0; length < base.length; length += 1) cases.filter([base.subarray(0, length)], pin('none'), []);
+  for (let length = 0; length < base.length; length += 1) {
+    const cut = base.subarray(0, length);
+    cases.filter([cut], filterSha256(cut), []);
+  }
   for (let round = 0; round < 2500; round += 1) {
     const bytes = torn(chance.one(3) ? base.subarray(0, 64 + chance.below(300)) : base, chance);
     cases.filter([bytes], filterSha256(bytes), questions(4));

@@ -146,6 +146,36 @@ test('TEST-KEY-10 a device that was away while the signers changed takes the bun
   }
 });
 
+test('TEST-KEY-10 of bundles that a false list names a device fetches no more than up to the first that is none, or another than was asked for', async () => {
+  const own = await TrustHouse.start(fleet);
+  try {
+    const first = await own.publish();
+    const device = newDevice(own);
+    await device.trust.update();
+    const before = goesBy(device);
+    own.files.set('/trust/latest', await own.bundle({ version: 2000, by: newSigner() }));
+    const signerChanges = Array.from({ length: 1024 }, (_, index) => 2 + index);
+    own.files.set('/trust/index.json', Buffer.from(JSON.stringify({ fleet: 'pumps', latest: 2000, signerChanges })));
+    const bundle = (version: number) => `/trust/bundles/${version}`;
+    const [second, noise] = [await own.bundle({ version: 2 }), new Uint8Array(130 * 1024)];
+    for (const [code, at, files] of [
+      ['trust-bundle.malformed', 2, [noise]],
+      ['trust.unreachable', 2, [first]],
+      ['trust-bundle.malformed', 3, [second, noise]],
+      // A good one that comes again and again would go on for as long as the list is.
+      ['trust.unreachable', 3, [second, second]],
+    ] as const) {
+      for (const version of signerChanges) own.files.set(bundle(version), files[version - 2] ?? noise);
+      own.asked.length = 0;
+      await assert.rejects(device.trust.update(), refusedWith(code), code);
+      assert.equal(own.asked.at(-1), bundle(at), code);
+      assert.equal(goesBy(device), before, code);
+    }
+  } finally {
+    await own.stop();
+  }
+});
+
 test('TEST-KEY-10 a device that was away while the time of a signer was made longer takes the bundle that says so', async () => {
   const own = await TrustHouse.start(fleet);
   try {

@@ -2,7 +2,7 @@ import { toHex } from '@keystead/core/bytes';
 import type { Clock } from '@keystead/core/clock';
 import { sha256 } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
-import { CarriedFilter, parseBundle, type TakenBundle, takeBundles } from '@keystead/core/trust';
+import { CarriedFilter, parseBundle, passBundle, type TakenBundle, takeBundle } from '@keystead/core/trust';
 import type { DeviceState, HeldTrust } from '../state/index.ts';
 import { CarriedTrust } from './carried-trust.ts';
 import { type FoundFilter, findFilter } from './filter-chain.ts';
@@ -110,15 +110,20 @@ export class TrustUpdater {
   async #judge(latest: Uint8Array, { state: known }: HeldTrust): Promise<TakenBundle> {
     const { source, clock } = this.#options;
     try {
-      return takeBundles([latest], known, clock.now());
+      return takeBundle(latest, known, clock.now());
     } catch (error) {
       if (!(error instanceof KeysteadError && MAY_BE_NEWS.has(error.code))) throw error;
       const { version } = parseBundle(latest).content;
       const missed = (await source.signerChanges()).filter((one) => known.version < one && one < version);
       if (missed.length === 0) throw error;
-      const bundles: Uint8Array[] = [];
-      for (const one of missed) bundles.push(await source.bundle(one));
-      return takeBundles([...bundles, latest], known, clock.now());
+      let state = known;
+      // The list is from anybody: each is judged when it comes, so that a false one is the last that is fetched.
+      for (const one of missed) {
+        state = passBundle(await source.bundle(one), state, clock.now()).state;
+        if (state.version === one) continue;
+        throw new KeysteadError('trust.unreachable', { field: `bundle ${one}`, seen: `bundle ${state.version}` });
+      }
+      return takeBundle(latest, state, clock.now());
     }
   }
 

@@ -20,6 +20,7 @@ export { signBundleJws, verifyBundleJws } from './bundle/jws.ts';
 export { checkContent, isIn, isPinned, SIGNER_ALGORITHMS } from './bundle/rules.ts';
 export {
   CLOCK_SKEW_SECONDS,
+  passBundle,
   requireCurrent,
   type TakenBundle,
   type TrustState,

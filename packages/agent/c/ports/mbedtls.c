@@ -37,7 +37,18 @@ static bool hmac_sha256(void *context, struct ks_bytes key, const struct ks_byte
   return done;
 }
 
-/* The whole of a SubjectPublicKeyInfo, and a point that is on its curve. */
+/*
+ * The one encoding of a key, to the byte: curve by its name, point uncompressed, lengths in their shortest form. mbedTLS
+ * reads others as well, all of which are longer. A key has one hash, by which signers are known.
+ */
+static size_t encoded_length(mbedtls_ecp_group_id curve) {
+  if (curve == MBEDTLS_ECP_DP_SECP256R1) {
+    return 91u;
+  }
+  return (curve == MBEDTLS_ECP_DP_SECP384R1) ? 120u : 0u;
+}
+
+/* The whole of a SubjectPublicKeyInfo of P-256 or P-384, and a point that is on its curve. */
 static bool open_key(struct ks_bytes spki, mbedtls_pk_context *key, mbedtls_ecp_group_id *curve) {
   unsigned char *at = (unsigned char *)spki.at; /* mbedTLS only reads it */
   const unsigned char *const end = spki.at + spki.length;
@@ -47,7 +58,7 @@ static bool open_key(struct ks_bytes spki, mbedtls_pk_context *key, mbedtls_ecp_
   }
   const mbedtls_ecp_keypair *const pair = mbedtls_pk_ec(*key);
   *curve = pair->grp.id;
-  return mbedtls_ecp_check_pubkey(&pair->grp, &pair->Q) == 0;
+  return (spki.length == encoded_length(*curve)) && (mbedtls_ecp_check_pubkey(&pair->grp, &pair->Q) == 0);
 }
 
 static bool verify(void *context, enum ks_algorithm algorithm, struct ks_bytes spki, const struct ks_bytes *parts,
@@ -85,8 +96,7 @@ static bool check_key(void *context, struct ks_bytes spki) {
   mbedtls_ecp_group_id curve = MBEDTLS_ECP_DP_NONE;
   (void)context;
   mbedtls_pk_init(&key);
-  const bool good = open_key(spki, &key, &curve) &&
-                    ((curve == MBEDTLS_ECP_DP_SECP256R1) || (curve == MBEDTLS_ECP_DP_SECP384R1));
+  const bool good = open_key(spki, &key, &curve);
   mbedtls_pk_free(&key);
   return good;
 }

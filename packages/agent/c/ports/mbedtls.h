@@ -1,4 +1,4 @@
-/* The device's cryptography by mbedTLS 2.28 or 3: for devices that have it, and to show what a port is. No Ed25519. */
+/* The device's cryptography by mbedTLS 2.28: for devices that have it, and to show what a port is. No Ed25519. */
 #ifndef KEYSTEAD_PORT_MBEDTLS_H
 #define KEYSTEAD_PORT_MBEDTLS_H
 

@@ -39,13 +39,19 @@ export const CLOCK_SKEW_SECONDS = 300;
  * @throws KeysteadError `trust-bundle.*`, `key.*`, `cert.*`; the device goes on by what it has then.
  */
 export function takeBundles(bundles: readonly Uint8Array[], known: TrustState, now: Date): TakenBundle {
-  const at = Math.floor(now.getTime() / 1000);
   let taken: TakenBundle | undefined;
-  for (const bytes of bundles) taken = judge(bytes, taken?.state ?? known, at);
+  for (const bytes of bundles) taken = passBundle(bytes, taken?.state ?? known, now);
   if (taken === undefined) throw refused('expired', 'bundles', 'none');
   requireCurrent(taken.content, now);
   return taken;
 }
+
+/**
+ * The same for one on the way to another, which is judged by its state: it may have expired. A device that fetches many
+ * judges each when it comes. Nothing is to be gone by it.
+ */
+export const passBundle = (bytes: Uint8Array, known: TrustState, now: Date): TakenBundle =>
+  judge(bytes, known, Math.floor(now.getTime() / 1000));
 
 /** The same for one. */
 export const takeBundle = (bytes: Uint8Array, known: TrustState, now: Date): TakenBundle =>
@@ -66,7 +72,7 @@ function judge(bytes: Uint8Array, known: TrustState, at: number): TakenBundle {
   }
   const repeated = content.version === known.version;
   if (repeated && hash !== known.sha256) throw refused('forked', 'version', `another bundle ${content.version}`);
-  if (!(content.issuedAt <= at + CLOCK_SKEW_SECONDS)) throw refused('not-yet-valid', 'issuedAt', iso(content.issuedAt));
+  requireIssued(content, at);
   checkContent(content);
   requireFirmwareForward(known, content);
   const { fleet, version, signers, firmware } = content;
@@ -74,12 +80,18 @@ function judge(bytes: Uint8Array, known: TrustState, at: number): TakenBundle {
 }
 
 /**
- * Whether a device may still go by its bundle. @throws KeysteadError `trust-bundle.expired`: nothing is believed until a
- * newer one is there.
+ * Whether a device may still go by its bundle.
+ * @throws KeysteadError `trust-bundle.expired`: nothing is believed until a newer one is there; `trust-bundle.not-yet-valid`
+ *   by a clock that is further behind than clocks may be: the bundle was taken later than that.
  */
-export function requireCurrent({ expires }: Pick<BundleContent, 'expires'>, now: Date): void {
-  if (now.getTime() < expires * 1000) return;
-  throw refused('expired', 'expires', iso(expires));
+export function requireCurrent({ issuedAt, expires }: Pick<BundleContent, 'issuedAt' | 'expires'>, now: Date): void {
+  if (!(now.getTime() < expires * 1000)) throw refused('expired', 'expires', iso(expires));
+  requireIssued({ issuedAt }, Math.floor(now.getTime() / 1000));
+}
+
+function requireIssued({ issuedAt }: Pick<BundleContent, 'issuedAt'>, at: number): void {
+  if (issuedAt <= at + CLOCK_SKEW_SECONDS) return;
+  throw refused('not-yet-valid', 'issuedAt', iso(issuedAt));
 }
 
 type Why =

@@ -143,6 +143,12 @@ test('TEST-KEY-10 a bundle that has expired is gone by no more', () => {
   assert.throws(() => requireCurrent(content(), new Date(Number.NaN)), code('trust-bundle.expired'));
 });
 
+test('TEST-KEY-10 a bundle is gone by at no time that lies further before its issuing than clocks may differ', () => {
+  requireCurrent(content(), new Date((SECOND - 300) * 1000));
+  for (const at of [SECOND - 301, 0, -1])
+    assert.throws(() => requireCurrent(content(), new Date(at * 1000)), code('trust-bundle.not-yet-valid'));
+});
+
 test('TEST-KEY-10 a bundle that is cut short at any byte, or of which one is changed, is refused', async () => {
   const bytes = await signBundle(content(), signer);
   for (let length = 0; length < bytes.length; length += 1) {

@@ -169,17 +169,20 @@ test('TEST-KEY-10 a filter that is cut short or changed is refused with the plac
   );
 });
 
-test('TEST-KEY-10 a ribbon has the octets that its size says, however large that is', () => {
-  const head = buildFilter(sourceOf([[ISSUER, [serialOf('a')], new Set()]]));
-  const ribbon = (size: number) => {
-    const facts = Buffer.from([0, 1, 0, 0, 0, 0]);
-    facts.writeUInt32BE(size, 2);
-    return facts;
-  };
-  for (const size of [0xffff_ffff, 0xffff_fff9, 0x1000_0000]) {
-    // The form is the last octet; a second ribbon without columns stands behind the first.
-    const bytes = Buffer.concat([head.subarray(0, -1), Buffer.from([2]), ribbon(size), Buffer.alloc(6)]);
-    assert.throws(() => decodeFilter(bytes), code('filter.malformed'), String(size));
+test('TEST-KEY-10 a ribbon that says to be longer than its file is refused, up to the greatest size there is', () => {
+  const times = { base: undefined, date: 1000, through: 1000, expires: 1001 };
+  const form = {
+    kind: 'ribbon',
+    approximate: { salt: 0, size: 224, columns: [new Uint32Array(8)] },
+    exact: { salt: 0, size: 0, columns: [] },
+  } as const;
+  const bytes = encodeFilter({ ...times, blocks: [{ issuerSpkiSha256: ISSUER, inverted: false, form }] });
+  // Behind the header, the block's, salt and number of columns.
+  const at = 64 + 34 + 2;
+  for (const size of [225, 232, 2 ** 31, 2 ** 32 - 8, ...[7, 6, 5, 4, 3, 2, 1].map((less) => 2 ** 32 - less)]) {
+    const forged = Buffer.concat([bytes.subarray(0, at + 4), bytes.subarray(at + 4 + 28)]);
+    forged.writeUInt32BE(size, at);
+    assert.throws(() => decodeFilter(forged), code('filter.malformed'), `${size}`);
   }
 });
 
