@@ -20,7 +20,7 @@ import { Agent, openDevice } from '../daemon/agent.ts';
 import { readConfig } from '../daemon/config.ts';
 import type { AgentStatus } from '../daemon/status.ts';
 import { wipeDevice } from '../daemon/wipe.ts';
-import { acceptIssued } from '../index.ts';
+import { acceptIssued, deviceRules } from '../index.ts';
 import { TestEstServer } from './est-server.ts';
 import { deviceCertificate, Fleet } from './fleet.ts';
 import { pkcs8Of, serverCertificate } from './test-ca.ts';
@@ -329,6 +329,8 @@ test('recover gives up the credentials of a device without a counter too, and ke
   assert.equal(again.state.credential('current'), undefined, 'it has nothing to go by but its IDevID');
   assert.ok(again.state.credential('idevid') !== undefined);
   assert.deepEqual([again.state.generation, again.state.trust?.state.version], [undefined, version]);
+  const rules = deviceRules({ state: again.state, clock: fleet.clock, carried: () => undefined }, 'server');
+  assert.deepEqual(rules.anchors, again.state.anchors, 'it never had a bundle: those of its maker hold still');
   again.state.close();
   await again.holder.close();
 });

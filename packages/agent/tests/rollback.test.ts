@@ -16,6 +16,7 @@ import { wipeDevice } from '../daemon/wipe.ts';
 import {
   acceptIssued,
   DeviceState,
+  deviceRules,
   HttpTrustSource,
   provision,
   RollbackGuard,
@@ -114,6 +115,8 @@ test('TEST-KEY-10 a state directory restored from an old image is refused by the
   assert.ok(restored.credential('idevid'));
   const trust = updater(restored, recovered);
   assert.ok(trust.carried === undefined, 'the old bundle is not gone by');
+  const rules = deviceRules({ state: restored, clock: fleet.clock, carried: () => trust.carried }, 'server');
+  assert.deepEqual(rules.anchors, [], 'nor are the anchors that a bundle may have taken away');
   const newest = house.files.get('/trust/latest') ?? assert.fail('none');
   house.files.set('/trust/latest', house.files.get('/trust/bundles/1') ?? assert.fail('none'));
   await assert.rejects(

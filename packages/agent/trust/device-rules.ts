@@ -25,6 +25,7 @@ export function deviceRules({ state, clock, carried, ocsp }: RulesSource, role: 
   const trust = carried();
   const own = { clock, intermediates: state.intermediates, ...(ocsp === undefined ? {} : { ocsp }) };
   if (trust !== undefined) return { ...own, ...trust.rules(role, clock.now(), pin) };
-  const hadOne = (state.trust?.state.version ?? 0) > 0 || state.trust?.leastVersion !== undefined;
+  // After a recovery the state has none, and the least version that it may take: 0 where nobody has ever seen one.
+  const hadOne = (state.trust?.state.version ?? 0) > 0 || (state.trust?.leastVersion ?? 0) > 0;
   return { ...own, anchors: hadOne ? [] : state.anchors };
 }
