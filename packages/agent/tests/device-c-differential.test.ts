@@ -258,7 +258,8 @@ test('TEST-KEY-10 the C library has the bounds of a bundle and of a filter to th
   for (const count of [1023, 1024, 1025]) {
     const file = buildFilter(sourceOf(issuers.slice(0, count)));
     const asked = ['0', '1023', '1024'].map((name) => ({ issuer: Buffer.from(name) as Uint8Array as DerSpki }));
-    const question = { serial: '01', notBefore: 0, now: Math.floor(Date.UTC(2027, 0, 2) / 1000) };
+    const now = Math.floor(Date.UTC(2027, 0, 2) / 1000);
+    const question = { serial: '01', notBefore: 0, notAfter: now + DAY, now };
     filters.filter(
       [file],
       filterSha256(file),
