@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
 import type { DeviceTls } from '../trust/index.ts';
 import type { TunnelConfig } from './config.ts';
+import { joinSockets } from './joined.ts';
 
 /** What happened on a tunnel, for the log. */
 export type TunnelEvent = { readonly type: 'tunnel-refused'; readonly tunnel: string; readonly error: unknown };
@@ -18,18 +19,24 @@ export class Tunnels {
   readonly #tls: Pick<DeviceTls, 'connect' | 'createServer'>;
   readonly #directory: string;
   readonly #onEvent: (event: TunnelEvent) => void;
+  readonly #halfOpenMs: number | undefined;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
 
-  /** @param directory where the sockets of `to-server` tunnels are; only its owner and group may connect. */
+  /**
+   * @param directory where the sockets of `to-server` tunnels are; only its owner and group may connect.
+   * @param halfOpenMs see `joinSockets`.
+   */
   constructor(
     tls: Pick<DeviceTls, 'connect' | 'createServer'>,
     directory: string,
     onEvent: (event: TunnelEvent) => void,
+    { halfOpenMs }: { readonly halfOpenMs?: number } = {},
   ) {
     this.#tls = tls;
     this.#directory = directory;
     this.#onEvent = onEvent;
+    this.#halfOpenMs = halfOpenMs;
   }
 
   /** Opens one; resolves to where it listens: a path, or a port. @throws what node:net throws. */
@@ -44,7 +51,7 @@ export class Tunnels {
 
   async #toServer(config: Extract<TunnelConfig, { kind: 'to-server' }>): Promise<string> {
     const { socket: name, host, port, pin, deviceId } = config;
-    const to = { host, port, ...(deviceId === undefined ? {} : { deviceId }) };
+    const to = { host, port, halfOpen: true, ...(deviceId === undefined ? {} : { deviceId }) };
     const path = join(this.#directory, `${name}.sock`);
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (local) => {
       this.#tls.connect(to, pin).then(
@@ -78,6 +85,7 @@ export class Tunnels {
         });
       },
       ({ rule, detail }) => refused(new KeysteadError('peer.refused', { field: rule, seen: detail })),
+      { halfOpen: true },
     );
     await this.#listen(server, { host, port }, config.most, `${host}:${port}`);
     const address = server.address();
@@ -86,19 +94,7 @@ export class Tunnels {
 
   #join(local: Socket, remote: Socket): void {
     this.#track(remote);
-    // One of them ended while the other came: nothing would tell of it any more.
-    if (local.destroyed || remote.destroyed) {
-      local.destroy();
-      remote.destroy();
-      return;
-    }
-    for (const [one, other] of [
-      [local, remote],
-      [remote, local],
-    ] as const) {
-      one.pipe(other);
-      one.on('close', () => other.destroy());
-    }
+    joinSockets(local, remote, this.#halfOpenMs);
   }
 
   #track(socket: Socket): void {

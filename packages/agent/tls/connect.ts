@@ -13,6 +13,8 @@ export interface Destination {
   readonly deviceId?: string;
   /** How long connecting may take, milliseconds; default 10000. */
   readonly timeoutMs?: number;
+  /** Whether we may go on sending when the server has ended (RFC 8446 section 6.1); default false. */
+  readonly halfOpen?: boolean;
 }
 
 /** Who must answer: a server by its name, or one device. */
@@ -56,6 +58,7 @@ function handshake(
     const socket = connect({
       host: to.host,
       port: to.port,
+      ...(to.halfOpen === true ? { allowHalfOpen: true } : {}),
       ...(isIP(to.host) === 0 ? { servername: to.host } : {}),
       ...clientTlsOptions(identity),
       requestOCSP: true,

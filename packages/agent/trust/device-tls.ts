@@ -63,14 +63,16 @@ export class DeviceTls {
   /**
    * A server for peers that are devices, or one of them. `onPeer` gets those that are believed; the others are ended, and
    * `onRefused` is told why. The caller lets it listen, and closes it.
+   * @param options.halfOpen whether a connection whose peer has ended goes on until we end it too; default false.
    */
   createServer(
     expected: Extract<ExpectedPeer, { device: true }>,
     onPeer: (socket: TLSSocket, peer: PeerVerdict & { ok: true }) => void,
     onRefused: (verdict: PeerVerdict & { ok: false }) => void = () => undefined,
+    { halfOpen = false }: { readonly halfOpen?: boolean } = {},
   ): Server {
     const server = createTlsServer(this.#source.state.identity('current'), (options) =>
-      createServer({ ...options, handshakeTimeout: HANDSHAKE_MS }, (socket) => {
+      createServer({ ...options, handshakeTimeout: HANDSHAKE_MS, allowHalfOpen: halfOpen }, (socket) => {
         socket.on('error', () => socket.destroy());
         void this.#keep(socket, { role: 'device', extKeyUsage: 'clientAuth', expected })().then((verdict) => {
           if (verdict.ok && !socket.destroyed) return onPeer(socket, verdict);
