@@ -10,6 +10,7 @@ import { MOST_SUBJECT_BYTES } from '@keystead/core/firmware';
 import { pino } from 'pino';
 import { KeydClient } from '../../keyd-client/index.ts';
 import { KeydContext } from '../context.ts';
+import { LatestTime } from '../latest-time.ts';
 import { KeydServer } from '../server.ts';
 import { Turnstile } from '../turnstile.ts';
 import { UnderWay } from '../under-way.ts';
@@ -30,7 +31,8 @@ test('keyd reads no more than so many bytes of requests ahead, of all connection
     throw new KeysteadError('tuf.not-in-policy', { field: 'repository' });
   };
   const context: KeydContext = Object.assign(Object.create(KeydContext.prototype), {
-    ...{ state: { tuf: { queue: { through } }, restored: {} }, turnstile: new Turnstile(), underWay: new UnderWay() },
+    ...{ state: { tuf: { queue: { through } }, restored: {}, time: new LatestTime() } },
+    ...{ turnstile: new Turnstile(), underWay: new UnderWay() },
   });
   const log = pino({ level: 'silent' });
   const server = new KeydServer(context, {
