@@ -202,6 +202,27 @@ test('TEST-KEY-19 a second enrolment with the key of the IDevID is refused', asy
   });
 });
 
+test('TEST-KEY-14 a renewal with the key of another device, or in its name, is refused, and the own one goes on', async () => {
+  const theirs = await rig.ldevid('DEV-0002', second);
+  const own = await rig.ldevid('DEV-0001', first);
+  const renew = (csr: Uint8Array) => rig.est('simplereenroll', own, csr);
+  const answer = await assertRefused(rig, () => renew(openssl.csr('DEV-0001', { key: theirs.key })), {
+    status: 409,
+    code: 'key.already-used',
+    says: /one device and one certificate for all time/,
+    audited: true,
+  });
+  const [entry] = rig.audited(answer);
+  assert.deepEqual([entry?.actor.id, entry?.detail?.owner], ['DEV-0001', 'device:DEV-0002']);
+  await assertRefused(rig, () => renew(openssl.csr('DEV-0002')), {
+    status: 403,
+    code: 'csr.subject-mismatch',
+    says: /subject.*authenticated requester/,
+    audited: true,
+  });
+  assert.equal((await renew(openssl.csr('DEV-0001'))).status, 200);
+});
+
 const hash = 'ab'.repeat(32);
 const backup = {
   backupId: '00'.repeat(16),

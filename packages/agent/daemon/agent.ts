@@ -187,8 +187,9 @@ export class Agent {
 
   readonly #waiting: AgentConfig['tunnels'][number][] = [];
 
-  /** Asks for the newest bundle now. */
+  /** Asks now for the newest bundle, and for the renewal window: a server that takes its credential no more says so then. */
   look(): Promise<void> {
+    this.#askedForWindow = undefined;
     return this.#trustLoop.now();
   }
 
@@ -274,6 +275,8 @@ export class Agent {
       this.#renewals.suggest(current.keyId, window);
     } catch (error) {
       this.#tell({ type: 'renewal-info-failed', error });
+      // Between two renewals nothing else may tell a device that its CA was revoked.
+      if (error instanceof KeysteadError && error.code === 'renewal.info-refused') this.#renewals.suspect();
     }
   }
 

@@ -81,12 +81,16 @@ Example:
     device
       .command('decommission <id>')
       .description('end a device: revoke all it has and print the signed evidence')
+      .option('--reason <text>', 'why, for the evidence and the audit log', 'end of life')
       .option('--wipe-evidence <file>', 'what the device signed when it wiped itself: verified, and entered')
-      .addHelpText('after', '\nExample:\n  $ keystead device decommission KS-0008 > KS-0008.decommission.yaml'),
+      .addHelpText(
+        'after',
+        '\nExample:\n  $ keystead device decommission KS-0008 --reason "lost on the ward" > KS-0008.decommission.yaml',
+      ),
     'pki',
-  ).action(async (id: string, options: OperatorOptions & { wipeEvidence?: string }) => {
-    const { wipeEvidence: file } = options;
-    const body = { wiped: [], ...(file === undefined ? {} : { wipeEvidence: readFileSync(file, 'utf8') }) };
+  ).action(async (id: string, options: OperatorOptions & { reason: string; wipeEvidence?: string }) => {
+    const { reason, wipeEvidence: file } = options;
+    const body = { wiped: [], reason, ...(file === undefined ? {} : { wipeEvidence: readFileSync(file, 'utf8') }) };
     const answer = await asOperator(options, (client) =>
       client.post<{ evidence: string }>(`/api/v1/devices/${encodeURIComponent(id)}/decommission`, body),
     );

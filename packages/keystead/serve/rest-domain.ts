@@ -100,14 +100,12 @@ export function restDomain(rooms: Rooms): RestDomain {
       const opened = await provisioning.openBatch({ ticket, actor: actorOf(client), requestId: caller.requestId });
       return { ticketId: opened.ticket.id, quota: opened.ticket.quota };
     },
-    async decommission(caller, deviceId, wiped, wipeEvidence) {
+    async decommission(caller, deviceId, end) {
       const client: Client = await operator(caller, 'device.decommission', 'decommission');
       const done = await provisioning.decommission({
+        ...end,
         deviceId,
-        reason: 'end of life',
         operator: client.id,
-        wiped,
-        ...(wipeEvidence === undefined ? {} : { wipeEvidence }),
         requestId: caller.requestId,
       });
       return {

@@ -63,14 +63,15 @@ export function thumbprintOf({ jwk }: RawKey): string {
 
 /** Speaks ACME byte by byte, for what no well-behaved client says. */
 export class RawClient {
-  readonly bed: AcmeBed;
+  readonly bed: Pick<AcmeBed, 'origin' | 'root'>;
   key: RawKey;
   kid: string | undefined;
   /** The last nonce that an answer brought. */
   nonce: string | undefined;
   readonly #ca: string;
 
-  constructor(bed: AcmeBed, key: RawKey = rawKey()) {
+  /** @param bed where the server is, and its root as a file. */
+  constructor(bed: Pick<AcmeBed, 'origin' | 'root'>, key: RawKey = rawKey()) {
     this.bed = bed;
     this.key = key;
     this.#ca = readFileSync(bed.root, 'utf8');

@@ -63,8 +63,7 @@ export interface RestDomain
   decommission(
     caller: Caller,
     deviceId: string,
-    wiped: string[],
-    wipeEvidence?: string,
+    end: { wiped: string[]; wipeEvidence?: string; reason: string },
   ): Promise<{ evidence: string; signature: string; revoked: string[] }>;
   /** Lets a device enrol again whose grace period is over. @returns until when. */
   readmit(caller: Caller, deviceId: string, reason: string): Promise<{ deviceId: string; until: string }>;

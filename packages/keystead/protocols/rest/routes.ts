@@ -111,8 +111,8 @@ export function registerRest(
       trustRoutes(api, domain, { read, caller, parameter });
       api.post('/devices/:id/decommission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
-        const { wiped, wipeEvidence } = await read(request, () => checkBody(Decommission, request.body));
-        return domain.decommission(caller(request), id, wiped, wipeEvidence);
+        const end = await read(request, () => checkBody(Decommission, request.body));
+        return domain.decommission(caller(request), id, end);
       });
       api.post('/devices/:id/readmission', async (request) => {
         const id = await read(request, () => parameter(request, 'id'));
@@ -184,7 +184,7 @@ const ROUTES = [
   ...TLS_KEY_ROUTES,
   ...TRUST_ROUTES,
   ...CAMPAIGN_ROUTES,
-  ['POST', '/api/v1/devices/:id/decommission {wiped, wipeEvidence?}', 'device.decommission'],
+  ['POST', '/api/v1/devices/:id/decommission {wiped, wipeEvidence?, reason?}', 'device.decommission'],
   ['POST', '/api/v1/devices/:id/readmission {reason}', 'device.readmit'],
   ['GET', '/api/v1/count', 'batch.open'],
   ['POST', '/api/v1/recounts {order}', 'ticket.sign'],

@@ -47,6 +47,8 @@ export const Decommission = z.strictObject({
   wiped: z.array(z.string().max(256)).max(64).default([]),
   /** What the device signed when it wiped itself, as it was collected there. */
   wipeEvidence: z.string().max(64_000).optional(),
+  /** Why the device ends, for the evidence and the audit log. */
+  reason: z.string().min(1).max(200).default('end of life'),
 });
 /** Why a device is let in again, for the audit log. */
 export const Readmission = z.strictObject({ reason: z.string().min(1).max(200) });
