@@ -52,8 +52,11 @@ const LOST: ReadonlySet<string> = new Set([
   'CKR_SLOT_ID_INVALID',
 ]);
 
-/** What modules return for a token that is gone, and for much else: one repetition is worth it, no more. */
+/** What modules return for a token or a session that is gone, and for much else: one repetition is worth it, no more. */
 const PERHAPS_LOST: ReadonlySet<string> = new Set([
+  // An operation that another call has left behind, or has ended: a session of its own has none.
+  'CKR_OPERATION_ACTIVE',
+  'CKR_OPERATION_NOT_INITIALIZED',
   'CKR_DEVICE_ERROR',
   'CKR_GENERAL_ERROR',
   'CKR_FUNCTION_FAILED',
@@ -69,10 +72,17 @@ export function repetitions({ ckr }: Refusal): number {
   return PERHAPS_LOST.has(ckr) ? 1 : 0;
 }
 
+/** What to do where the code's own advice is too general. */
+const REMEDY_OF: Readonly<Record<string, string>> = {
+  // After the login was repeated.
+  CKR_USER_NOT_LOGGED_IN: 'take a key that is usable after one login, and not one of CKA_ALWAYS_AUTHENTICATE',
+  CKR_SESSION_COUNT: 'lower `sessions` in keystore.json, or end other programs that have sessions with the token',
+};
+
 /** @param more what the token's flags tell beside it. */
 export function refusalError({ ckr, call }: Refusal, field: string, more?: string): KeysteadError {
   const seen = `${ckr} of ${call}${more === undefined ? '' : `; ${more}`}`;
-  return new KeysteadError(CODE_OF[ckr] ?? 'keystore.token-failed', { field, seen });
+  return new KeysteadError(CODE_OF[ckr] ?? 'keystore.token-failed', { field, seen, remedy: REMEDY_OF[ckr] });
 }
 
 /** Whether an error says that the token must not be asked again with this PIN. */
@@ -80,3 +90,17 @@ export const isRefusedLogin = (error: KeysteadError): boolean =>
   ['keystore.pin-incorrect', 'keystore.pin-locked', 'keystore.pin-unset', 'keystore.pin-final-try'].includes(
     error.code,
   );
+
+/** What a service tells its clients of a connection that failed: it is the token that is missing, not their right. */
+export function connectionError(error: unknown): KeysteadError {
+  if (!(error instanceof KeysteadError)) {
+    const seen = error instanceof Error ? error.message : 'an error';
+    return new KeysteadError('keystore.token-failed', { field: 'token', seen, cause: error });
+  }
+  if (isRefusedLogin(error)) {
+    return new KeysteadError('keystore.login-lost', { field: 'PIN', seen: `${error.code}: ${error.seen}` });
+  }
+  if (error.code !== 'keystore.module-unusable') return error;
+  // The module ran before: what it misses now is its token.
+  return new KeysteadError('keystore.token-absent', { field: 'token', seen: error.seen });
+}

@@ -27,14 +27,15 @@ import type {
   TokenWrappingKeyInfo,
 } from './held-keys.ts';
 import type { Answer, KeyRef, Order, OrderKind, StoredKey, TokenFacts } from './orders.ts';
+import { PROBE, requireOwnPublicHalf } from './own-public-half.ts';
 import { TokenPool } from './pool.ts';
 import { spkiFromToken } from './public-key.ts';
 import { TokenRandom } from './random.ts';
 import { isKeyId, type KeyRecord, objectIdOf, parseRecord } from './record.ts';
+import { sharedCopyOf } from './token-thread.ts';
 
 /** A sample of the token's random source is tested along with every so many signatures. */
 const SIGNATURES_PER_SAMPLE = 256;
-const PROBE = Buffer.from('keystead pairwise consistency', 'latin1');
 /** The output of HMAC-SHA-256. */
 const MAC_BYTES = 32;
 /** A transport key, bytes: AES-128 up to HMAC-SHA-512. */
@@ -58,6 +59,9 @@ export class Pkcs11Keystore {
   readonly #clock: Clock;
   readonly #random: TokenRandom;
   readonly #keys = new Map<string, Held>();
+  /** Records of keys that the token was asked to make and that are not known to be there, nor not to be. */
+  readonly #begun = new Map<string, KeyRecord[]>();
+  #made = 0;
   #sequence = 0;
   #signatures = 0;
   #closed = false;
@@ -72,12 +76,12 @@ export class Pkcs11Keystore {
   }
 
   /**
-   * Opens a token: logs in once, tests its random source, reads every key of Keystead with its attributes. What else lies
-   * on the token is left alone and not seen. Afterwards the token may go away and come back: what is asked for meanwhile
+   * Opens a token: logs in once, tests its random source, reads every key of Keystead with its attributes, and tries each
+   * that has a public half. What else lies on the token is left alone and not seen. Afterwards the token may go away and come back: what is asked for meanwhile
    * is refused with `keystore.token-absent`, and no restart is needed. REQ-KEY-STO-01, REQ-KEY-GEN-01
    * @param pin the user PIN; stays with the caller. A copy is kept for connecting again, and wiped at `close`.
    * @throws KeysteadError `keystore.pkcs11-unavailable`, `keystore.module-*`, `keystore.token-*`, `keystore.pin-*`,
-   *   `keystore.key-exposed`, `keystore.damaged`, `rng.unhealthy`.
+   *   `keystore.key-exposed`, `keystore.damaged`, `key.inconsistent`, `rng.unhealthy`.
    */
   static async open(config: Pkcs11Configuration, pin: SecretBytes, clock: Clock): Promise<Pkcs11Keystore> {
     if (pin.length === 0) throw new KeysteadError('kdf.passphrase-empty', { field: 'PIN' });
@@ -88,7 +92,10 @@ export class Pkcs11Keystore {
     try {
       const keystore = new Pkcs11Keystore(pool, facts, config.fips140, clock);
       await keystore.#random.start();
-      for (const stored of await pool.ask(() => ({ kind: 'read' }))) keystore.#admit(stored);
+      for (const stored of await pool.ask(() => ({ kind: 'read' }))) {
+        const held = keystore.#admit(stored);
+        if (held !== undefined) await requireOwnPublicHalf(pool, held);
+      }
       return keystore;
     } catch (error) {
       await pool.close();
@@ -273,15 +280,21 @@ export class Pkcs11Keystore {
     await this.#random.sample();
     const createdAt = this.#clock.now().toISOString();
     const record: KeyRecord = { version: 1, id, use, algorithm, purpose, createdAt, sequence: this.#sequence };
-    const stored = await this.#pool.ask(() => ({ kind: 'generate', record }));
+    const stored = await this.#pool.ask(() => {
+      const begun = this.#begun.get(id) ?? [];
+      this.#begun.set(id, [...begun, record]);
+      return { kind: 'generate', record, begun };
+    });
     try {
       const held = this.#heldOf(record, stored);
       if (use === 'sign') await this.#requireConsistent(held);
       this.#keys.set(id, held);
+      this.#begun.delete(id);
       this.#sequence += 1;
       return held;
     } catch (error) {
-      await this.#pool.ask(() => ({ kind: 'destroy', id }));
+      // Where this fails, too, the next attempt clears the key away; what was wrong with it is what is told.
+      await this.#pool.ask(() => ({ kind: 'destroy', id })).catch(() => {});
       throw error;
     }
   }
@@ -296,7 +309,7 @@ export class Pkcs11Keystore {
   }
 
   /** Takes up a key that was found on the token. A record without a key is what a kill left: it is no key. */
-  #admit(stored: StoredKey): void {
+  #admit(stored: StoredKey): Held | undefined {
     const record = parseRecord(stored.label, stored.record);
     this.#sequence = Math.max(this.#sequence, record.sequence + 1);
     if (this.#keys.has(record.id) || stored.keys > 1 || stored.publicKeys > 1) {
@@ -305,8 +318,10 @@ export class Pkcs11Keystore {
         seen: `${stored.keys} keys and ${stored.publicKeys} public keys with its CKA_ID, or two records`,
       });
     }
-    if (stored.keys === 0) return;
-    this.#keys.set(record.id, this.#heldOf(record, stored));
+    if (stored.keys === 0) return undefined;
+    const held = this.#heldOf(record, stored);
+    this.#keys.set(record.id, held);
+    return held;
   }
 
   /** @throws KeysteadError `keystore.key-exposed`, `keystore.damaged`, `key.weak`, `key.algorithm-mismatch`. */
@@ -314,11 +329,12 @@ export class Pkcs11Keystore {
     const { id, algorithm, purpose, createdAt } = record;
     if (attributes === undefined) throw new KeysteadError('keystore.token-ambiguous', { field: `key ${id}` });
     requireKept(id, attributes);
-    const objectId = objectIdOf(id);
+    this.#made += 1;
+    const one = { objectId: objectIdOf(id), made: this.#made };
     const evidence = evidenceOf(attributes, this.#facts);
     const shared = { id, purpose, createdAt, custody: 'pkcs11', fips140: this.#fips140, evidence } as const;
-    if (algorithm === 'AES-256') return { record, ref: { objectId, algorithm }, info: { ...shared, algorithm } };
-    if (algorithm === 'HMAC-SHA256') return { record, ref: { objectId, algorithm }, info: { ...shared, algorithm } };
+    if (algorithm === 'AES-256') return { record, ref: { ...one, algorithm }, info: { ...shared, algorithm } };
+    if (algorithm === 'HMAC-SHA256') return { record, ref: { ...one, algorithm }, info: { ...shared, algorithm } };
     if (numbers === undefined) {
       throw new KeysteadError('keystore.damaged', {
         field: `key ${id}`,
@@ -327,7 +343,7 @@ export class Pkcs11Keystore {
       });
     }
     const spki = spkiFromToken(algorithm, numbers);
-    return { record, ref: { objectId, algorithm, spki }, info: { ...shared, algorithm, spki } };
+    return { record, ref: { ...one, algorithm, spki }, info: { ...shared, algorithm, spki } };
   }
 
   #requireOpen(): void {
@@ -347,12 +363,4 @@ export class Pkcs11Keystore {
     this.#requireOpen();
     if (this.#keys.get(id)?.ref !== ref) throw new KeysteadError('keystore.key-missing', { field: 'id', seen: id });
   }
-}
-
-function sharedCopyOf(secret: SecretBytes): SharedArrayBuffer {
-  return secret.use((bytes) => {
-    const shared = new SharedArrayBuffer(bytes.length);
-    new Uint8Array(shared).set(bytes);
-    return shared;
-  });
 }

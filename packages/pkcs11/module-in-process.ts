@@ -49,6 +49,16 @@ export class ModuleInProcess {
     return true;
   }
 
+  /** As {@link enter}, for whoever is {@link alone}: a call of theirs may last longer than they wait for it. */
+  stay(): void {
+    this.#inside += 1;
+  }
+
+  /** Whether no call is under way: nothing may be finalized under one. */
+  get isEmpty(): boolean {
+    return this.#inside === 0;
+  }
+
   left(): void {
     this.#inside -= 1;
     if (this.#inside === 0) this.#empty?.();
@@ -81,12 +91,19 @@ export class ModuleInProcess {
 
   /**
    * Login is the process's: the second keystore on a token gets in whatever its PIN. It must be the one of the first, and
-   * finding out costs no attempt.
+   * finding out costs no attempt. Who is let in by somebody that is not known here has shown nothing.
    * @throws KeysteadError `keystore.pin-incorrect`.
    */
   requireSamePin(serial: string, pin: SecretBytes, loggedInBefore: boolean): void {
     const mac = pin.use((bytes) => hmacSha256(this.#pinKey, bytes));
     const known = this.#pins.get(serial);
+    if (loggedInBefore && known === undefined) {
+      throw new KeysteadError('keystore.pin-incorrect', {
+        field: 'PIN',
+        seen: 'a token that this process is logged in to by another way; the token was not asked',
+        remedy: 'start the process again: a call that hung, or another library in it, has left it logged in',
+      });
+    }
     if (loggedInBefore && known !== undefined && Buffer.compare(known, mac) !== 0) {
       throw new KeysteadError('keystore.pin-incorrect', {
         field: 'PIN',

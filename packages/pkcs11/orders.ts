@@ -37,6 +37,8 @@ export interface KeyRef {
   readonly algorithm: ClassicalKeyAlgorithm | SecretKeyAlgorithm;
   /** SubjectPublicKeyInfo, DER; none for a secret key. */
   readonly spki?: Uint8Array;
+  /** Tells it from another key of the same CKA_ID that this keystore had before. */
+  readonly made?: number;
 }
 
 /** A record on the token and what stands there of its key. */
@@ -95,11 +97,17 @@ export interface Orders {
   see: { order: object; answer: SeenKey[] };
   /** Every private key of that name. */
   findKeys: { order: PersonKeyName; answer: FoundKey[] };
-  generate: { order: { readonly record: KeyRecord }; answer: StoredKey };
+  /** `begun`: records of attempts at this key whose end is not known; what they have left is cleared away. */
+  generate: { order: { readonly record: KeyRecord; readonly begun: readonly KeyRecord[] }; answer: StoredKey };
   destroy: { order: { readonly id: string }; answer: undefined };
   sign: {
     order: { readonly keys: readonly KeyRef[]; readonly items: readonly SignItem[] };
     answer: (Uint8Array | Failure)[];
+  };
+  /** A signature that nobody has verified, by the object that has the key's CKA_ID now. */
+  try: {
+    order: { readonly key: KeyRef; readonly scheme: SignatureScheme; readonly data: Uint8Array };
+    answer: Uint8Array;
   };
   /** Z, in a buffer of its own that its receiver wipes. */
   agree: { order: { readonly key: KeyRef; readonly point: Uint8Array }; answer: Uint8Array };

@@ -2,10 +2,10 @@ import { realpathSync } from 'node:fs';
 import type { SecretBytes, SignatureScheme } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type { Pkcs11Configuration } from './configuration.ts';
-import { isRefusedLogin, repetitions } from './errors.ts';
+import { connectionError, isRefusedLogin, repetitions } from './errors.ts';
 import { ModuleInProcess } from './module-in-process.ts';
 import type { Answer, KeyRef, Order, OrderKind, TokenFacts } from './orders.ts';
-import { errorOf, TokenRefusal, TokenThread, toldError } from './token-thread.ts';
+import { errorOf, sharedCopyOf, TokenRefusal, TokenThread, toldError } from './token-thread.ts';
 
 /** Signatures in one message: more would only make the first of them wait. */
 const MOST_IN_BATCH = 32;
@@ -110,8 +110,10 @@ export class TokenPool {
       await this.#module.alone(this.#patienceMs, async () => {
         const finalize = this.#joined && this.#module.leave();
         for (const [index, thread] of this.#threads.entries()) {
-          if (thread.isIdle)
-            await thread.ask({ kind: 'close', finalize: finalize && index === this.#threads.length - 1 });
+          if (!thread.isIdle) continue;
+          this.#module.stay();
+          const order = { kind: 'close', finalize: finalize && index === this.#threads.length - 1 } as const;
+          await thread.ask(order, () => this.#module.left());
         }
       });
     } catch {
@@ -164,7 +166,12 @@ export class TokenPool {
 
   /** With every thread in a call that does not end, waiting helps nobody. */
   #refuseWhatHangs(): void {
-    const slow = new KeysteadError('keystore.token-slow', { field: 'token', seen: 'calls that do not end' });
+    const slow = new KeysteadError('keystore.token-slow', {
+      field: 'token',
+      seen: 'calls that do not end',
+      remedy:
+        'see the device and its network; if the calls never end, restart the service: each of them keeps its session',
+    });
     if (this.#threads.every((one) => one.isStuck)) this.#rejectAll(slow);
     else if (this.#threads[0]?.isStuck === true) for (const { reject } of this.#others.splice(0)) reject(slow);
   }
@@ -203,7 +210,7 @@ export class TokenPool {
 
   async #carryOut(thread: TokenThread, job: OtherJob): Promise<void> {
     try {
-      job.resolve((await thread.ask(job.order(), () => this.#module.left())) as never);
+      job.resolve((await thread.ask(this.#orderOf(job), () => this.#module.left())) as never);
     } catch (error) {
       if (this.#isRepeated(job, error)) {
         this.#others.unshift(job);
@@ -211,6 +218,16 @@ export class TokenPool {
       } else job.reject(toldError(error));
     }
     this.#schedule();
+  }
+
+  /** @throws what makes it throws, such as a secret that was wiped meanwhile: then the token is left as it was entered. */
+  #orderOf(job: OtherJob): Order {
+    try {
+      return job.order();
+    } catch (error) {
+      this.#module.left();
+      throw error;
+    }
   }
 
   #isRepeated(job: { tries: number }, error: unknown): error is TokenRefusal {
@@ -235,22 +252,30 @@ export class TokenPool {
 
   async #reopen(depth: number): Promise<void> {
     if (this.#closing !== undefined) return;
+    // The PIN may have been refused while this waited for the call that was late.
+    if (this.#refusing !== undefined) throw this.#refusing;
+    this.#generation = -1;
     if (depth === 0) {
       try {
         await this.#openSessions();
         return;
       } catch (error) {
         if (error instanceof KeysteadError && isRefusedLogin(error)) throw error;
+        if (!this.#module.isEmpty) throw error;
         // Some modules see a token that is back only after C_Initialize.
       }
     }
     const [first] = this.#threads;
-    if (first?.isIdle) await first.ask({ kind: 'finalize' });
+    if (first?.isIdle) {
+      this.#module.stay();
+      await first.ask({ kind: 'finalize' }, () => this.#module.left());
+    }
     this.#module.generation += 1;
     await this.#openSessions();
   }
 
   #refuse(thrown: unknown): void {
+    if (this.#closing !== undefined) return;
     const error = connectionError(toldError(thrown));
     this.#refusing = error;
     this.#rejectAll(error);
@@ -261,25 +286,32 @@ export class TokenPool {
     }, REST_MS).unref();
   }
 
+  /** @param late what an order was refused with that nobody waits for any more: a PIN that was refused late is refused. */
+  #freed(late: Error | undefined): void {
+    if (late instanceof KeysteadError && isRefusedLogin(late)) this.#refuse(late);
+    this.#schedule();
+  }
+
   /** A session for each thread; threads that ended are replaced. The caller is alone on the module. */
   async #openSessions(): Promise<TokenFacts> {
     this.#threads = this.#threads.filter((thread) => !thread.hasEnded);
     while (this.#threads.length < this.#config.sessions) {
-      this.#threads.push(new TokenThread(this.#config, () => this.#schedule()));
+      this.#threads.push(new TokenThread(this.#config, (late) => this.#freed(late)));
     }
     let facts: TokenFacts | undefined;
     for (const [index, thread] of this.#threads.entries()) {
       if (!thread.isIdle) throw new KeysteadError('keystore.token-slow', { field: 'token', seen: 'a call under way' });
-      const shared = sharedCopy(this.#pin);
-      try {
-        const opened = await thread.ask({ kind: 'open', pin: shared, readWrite: index === 0, serial: this.#serial });
-        if (facts === undefined) {
-          facts = opened;
-          this.#serial = opened.token.serialNumber;
-          this.#module.requireSamePin(opened.token.serialNumber, this.#pin, opened.loggedInBefore);
-        }
-      } finally {
-        new Uint8Array(shared).fill(0);
+      const pin = sharedCopyOf(this.#pin);
+      this.#module.stay();
+      const opened = await thread.ask({ kind: 'open', pin, readWrite: index === 0, serial: this.#serial }, () => {
+        // Not when the thread is given up: it would log in with the zeros, and that costs an attempt.
+        new Uint8Array(pin).fill(0);
+        this.#module.left();
+      });
+      if (facts === undefined) {
+        facts = opened;
+        this.#serial = opened.token.serialNumber;
+        this.#module.requireSamePin(opened.token.serialNumber, this.#pin, opened.loggedInBefore);
       }
     }
     this.#generation = this.#module.generation;
@@ -290,28 +322,6 @@ export class TokenPool {
   #rejectAll(error: KeysteadError): void {
     for (const job of [...this.#signs.splice(0), ...this.#others.splice(0)]) job.reject(error);
   }
-}
-
-/** What a service tells its clients of a connection that failed: it is the token that is missing, not their right. */
-function connectionError(error: unknown): KeysteadError {
-  if (!(error instanceof KeysteadError)) {
-    const seen = error instanceof Error ? error.message : 'an error';
-    return new KeysteadError('keystore.token-failed', { field: 'token', seen, cause: error });
-  }
-  if (isRefusedLogin(error)) {
-    return new KeysteadError('keystore.login-lost', { field: 'PIN', seen: `${error.code}: ${error.seen}` });
-  }
-  if (error.code !== 'keystore.module-unusable') return error;
-  // The module ran before: what it misses now is its token.
-  return new KeysteadError('keystore.token-absent', { field: 'token', seen: error.seen });
-}
-
-function sharedCopy(secret: SecretBytes): SharedArrayBuffer {
-  return secret.use((bytes) => {
-    const shared = new SharedArrayBuffer(bytes.length);
-    new Uint8Array(shared).set(bytes);
-    return shared;
-  });
 }
 
 /** Two names of one library are one module. */

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import type { SecretBytes } from '@keystead/core/crypto';
 import { KeysteadError } from '@keystead/core/errors';
 import type { Pkcs11Configuration } from './configuration.ts';
 import { type Refusal, refusalError } from './errors.ts';
@@ -7,6 +8,9 @@ import type { Answer, Failure, Order, OrderKind, Reply } from './orders.ts';
 /** Making an RSA key takes a token seconds and a smart card minutes; opening may wait for a network. */
 const PATIENT: readonly OrderKind[] = ['generate', 'open', 'finalize', 'close', 'read', 'destroy'];
 const PATIENT_FACTOR = 12;
+
+/** Whether the token has done what it was asked for is not known. */
+const ENDED = { code: 'keystore.token-failed', field: 'token', seen: 'the thread of the token ended' } as const;
 
 /** What a call of the token returned, for the pool to judge: perhaps the connection is lost and it is worth repeating. */
 export class TokenRefusal extends Error {
@@ -26,8 +30,11 @@ export class TokenThread {
   #overdue = false;
   #ended = false;
 
-  /** @param onFree called when an order that was given up has come to its end after all. */
-  constructor(config: Pkcs11Configuration, onFree: () => void) {
+  /**
+   * @param onFree called when the thread may take orders again, or has ended; with what was refused where nobody waits for
+   *   that any more: an order that was given up has come to its end after all.
+   */
+  constructor(config: Pkcs11Configuration, onFree: (late?: Error) => void) {
     this.#config = config;
     this.#worker = new Worker(new URL('./thread/main.ts', import.meta.url), { env: {}, workerData: config });
     this.#worker.unref();
@@ -35,13 +42,13 @@ export class TokenThread {
       if (this.#overdue) {
         this.#overdue = false;
         this.#settled(undefined);
-        onFree();
+        onFree('ok' in reply ? undefined : errorOf(reply));
       } else this.#settled(reply);
     });
     const lost = (error?: Error): void => {
       this.#ended = true;
       this.#overdue = false;
-      this.#settled({ fault: error?.stack ?? 'the thread of the token ended' });
+      this.#settled(error === undefined ? { error: ENDED } : { fault: error.stack ?? error.message });
       onFree();
     };
     this.#worker.on('error', lost);
@@ -68,9 +75,15 @@ export class TokenThread {
    */
   ask<Kind extends OrderKind>(order: Order<Kind>, left: () => void = () => {}): Promise<Answer<Kind>> {
     const seconds = this.#config.callSeconds * (PATIENT.includes(order.kind) ? PATIENT_FACTOR : 1);
-    // Somebody waits for this: the process does not end meanwhile.
-    this.#worker.ref();
     return new Promise((resolve, reject) => {
+      try {
+        this.#worker.postMessage(order);
+      } catch (error) {
+        left();
+        throw error;
+      }
+      // Somebody waits for this: the process does not end meanwhile.
+      this.#worker.ref();
       const deadline = setTimeout(() => {
         this.#overdue = true;
         this.#worker.unref();
@@ -82,7 +95,6 @@ export class TokenThread {
         if (reply !== undefined && 'ok' in reply) resolve(reply.ok as Answer<Kind>);
         else if (reply !== undefined) reject(errorOf(reply));
       };
-      this.#worker.postMessage(order);
     });
   }
 
@@ -110,4 +122,13 @@ export function errorOf(failure: Failure): Error {
 /** For what leaves the keystore: one kind of error. */
 export function toldError(error: unknown, field = 'token'): unknown {
   return error instanceof TokenRefusal ? refusalError(error.refusal, field) : error;
+}
+
+/** A secret on its way to a thread, in memory that both see: whoever has done with it zeroes it for both. */
+export function sharedCopyOf(secret: SecretBytes): SharedArrayBuffer {
+  return secret.use((bytes) => {
+    const shared = new SharedArrayBuffer(bytes.length);
+    new Uint8Array(shared).set(bytes);
+    return shared;
+  });
 }

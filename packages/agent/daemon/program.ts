@@ -120,6 +120,9 @@ function makeRunDirectory({ run }: AgentConfig): void {
   mkdirSync(run, { recursive: true, mode: 0o750 });
 }
 
+/** The exit status after which nothing may start the daemon again by itself: each start would spend an attempt of the PIN. */
+const PIN_REFUSED = 3;
+
 /** @param hangup has heard every SIGHUP since the process began. @returns the exit status. */
 export async function main(args: readonly string[], hangup: Hangup): Promise<number> {
   try {
@@ -158,6 +161,6 @@ export async function main(args: readonly string[], hangup: Hangup): Promise<num
         ? error.toJSON()
         : { message: error instanceof Error ? error.message : String(error) };
     process.stderr.write(`${JSON.stringify({ error: shown })}\n`);
-    return 1;
+    return error instanceof KeysteadError && error.code.startsWith('keystore.pin-') ? PIN_REFUSED : 1;
   }
 }

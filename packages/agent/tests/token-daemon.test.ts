@@ -22,7 +22,7 @@ import { canonicalJson, type DerCsr, fromPem, toPem } from '@keystead/core/bytes
 import { KeysteadError } from '@keystead/core/errors';
 import { verifyWipeEvidence } from '@keystead/core/lifecycle';
 import { readCertificate } from '@keystead/core/x509';
-import { SoftHsmTokens } from '@keystead/pkcs11/tests/softhsm-tokens.ts';
+import { SOFTHSM, SoftHsmTokens } from '@keystead/pkcs11/tests/softhsm-tokens.ts';
 import { readConfig } from '../daemon/config.ts';
 import { readPin } from '../daemon/credential-file.ts';
 import { wipeDevice } from '../daemon/wipe.ts';
@@ -56,13 +56,13 @@ after(async () => {
   hsm?.remove();
 });
 
-function configure(key: unknown, file = 'agent.json'): string {
+function configure(key: unknown, file = 'agent.json', state = 'state'): string {
   const signer = { key: 'signer.pem', from: '2020-01-01T00:00:00Z', until: '2049-12-31T00:00:00Z' };
   writeFileSync(at('anchors.pem'), toPem('CERTIFICATE', fleet.root.certificate));
   writeFileSync(at('signer.pem'), toPem('PUBLIC KEY', house.signer.spki));
   const settings = {
     deviceId: 'pump-1',
-    state: 'state',
+    state,
     run: 'run',
     anchors: 'anchors.pem',
     key,
@@ -200,6 +200,20 @@ async function hangupWhileOpening(): Promise<void> {
     child.kill('SIGKILL');
   }
 }
+
+test('a daemon whose PIN the token refuses ends with the status on which its unit is not started again', () => {
+  hsm.addToken('refusing', PIN);
+  writeFileSync(at('wrong-pin'), '0815-4711\n', { mode: 0o600 });
+  const token = { store: 'pkcs11', directory: 'refusing', module: SOFTHSM, token: { label: 'refusing' } };
+  const { status, stderr } = agent(
+    configure({ ...token, pin: { file: 'wrong-pin' } }, 'refusing.json', 'refused'),
+    'run',
+  );
+  const { error } = JSON.parse(stderr) as { error: { code: string } };
+  assert.deepEqual([status, error.code], [3, 'keystore.pin-incorrect'], stderr);
+  const unit = fileURLToPath(new URL('../../../packaging/systemd/keystead-agent.service', import.meta.url));
+  assert.match(readFileSync(unit, 'utf8'), new RegExp(`^RestartPreventExitStatus=${status}$`, 'm'));
+});
 
 test('a PIN is taken from a file that its owner alone can read, or from a descriptor, whole and without its line end', () => {
   const file = at('pin');

@@ -7,11 +7,15 @@
  *   hold         it does not return before the file is gone
  *   once         the file is removed when the call has read it
  *   rv=0x31      it returns that number and does nothing
- * and these, which are read where they belong:
+ * The same name and `.after`: the call is carried out, and goes wrong then. The file `calls` there has the name of each call
+ * that could go wrong, in order. And these, which are read where they belong:
  *   flags        rv=..: bits that are added to the flags of each token
  *   random       every random byte is the same
  *   extractable  CKA_EXTRACTABLE reads as true
- *   signature    one bit of each signature is wrong
+ *   value        CKA_VALUE reads as empty
+ *   endless      every search finds its first object again and again
+ *   public       every session says that nobody is logged in
+ *   signature    one bit of each signature is wrong; short: its end is missing
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -36,8 +40,18 @@ static int said(const char *what, char *words, size_t size) {
   return 1;
 }
 
+static void note(const char *call) {
+  char line[64];
+  int length = snprintf(line, sizeof line, "%s\n", call);
+  int file = open(FAULTS "/calls", O_WRONLY | O_APPEND | O_CREAT, 0600);
+  if (file < 0) return;
+  if (write(file, line, length) != length) abort();
+  close(file);
+}
+
 static CK_RV fault(const char *call) {
   char words[128];
+  note(call);
   if (!said(call, words, sizeof words)) return CKR_OK;
   char *rv = strstr(words, "rv=");
   return rv ? strtoul(rv + 3, NULL, 16) : CKR_OK;
@@ -46,21 +60,44 @@ static CK_RV fault(const char *call) {
 #define FAULTY(name, parameters, arguments)                                                                            \
   static CK_RV faulty_##name parameters {                                                                              \
     CK_RV rv = fault(#name);                                                                                           \
-    return rv == CKR_OK ? real.name arguments : rv;                                                                    \
+    if (rv == CKR_OK) rv = real.name arguments;                                                                        \
+    return rv == CKR_OK ? fault(#name ".after") : rv;                                                                  \
   }
 
 FAULTY(C_Initialize, (CK_VOID_PTR args), (args))
+FAULTY(C_Finalize, (CK_VOID_PTR args), (args))
 FAULTY(C_OpenSession, (CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR app, CK_NOTIFY notify, CK_SESSION_HANDLE *session),
        (slot, flags, app, notify, session))
 FAULTY(C_Login, (CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG length),
        (session, user, pin, length))
 FAULTY(C_CreateObject, (CK_SESSION_HANDLE session, CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *object),
        (session, attributes, count, object))
+FAULTY(C_DestroyObject, (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object), (session, object))
+FAULTY(C_FindObjectsFinal, (CK_SESSION_HANDLE session), (session))
 FAULTY(C_SignInit, (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key), (session, mechanism, key))
 FAULTY(C_GenerateKeyPair,
        (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_ATTRIBUTE *public_, CK_ULONG publics,
         CK_ATTRIBUTE *private_, CK_ULONG privates, CK_OBJECT_HANDLE *publicKey, CK_OBJECT_HANDLE *privateKey),
        (session, mechanism, public_, publics, private_, privates, publicKey, privateKey))
+
+static CK_RV faulty_C_FindObjects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *objects, CK_ULONG most, CK_ULONG *count) {
+  static CK_OBJECT_HANDLE first;
+  char words[128];
+  CK_RV rv = fault("C_FindObjects");
+  if (rv == CKR_OK) rv = real.C_FindObjects(session, objects, most, count);
+  if (rv != CKR_OK || !said("endless", words, sizeof words)) return rv;
+  if (*count > 0) first = objects[0];
+  if (first)
+    for (*count = 0; *count < most; *count += 1) objects[*count] = first;
+  return rv;
+}
+
+static CK_RV faulty_C_GetSessionInfo(CK_SESSION_HANDLE session, CK_SESSION_INFO *info) {
+  char words[128];
+  CK_RV rv = real.C_GetSessionInfo(session, info);
+  if (rv == CKR_OK && said("public", words, sizeof words)) info->state = CKS_RW_PUBLIC_SESSION;
+  return rv;
+}
 
 static CK_RV faulty_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info) {
   CK_RV rv = fault("C_GetTokenInfo");
@@ -84,6 +121,8 @@ static CK_RV faulty_C_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HAN
   for (CK_ULONG i = 0; rv == CKR_OK && i < count; i += 1)
     if (attributes[i].type == CKA_EXTRACTABLE && attributes[i].pValue && said("extractable", words, sizeof words))
       *(CK_BBOOL *)attributes[i].pValue = CK_TRUE;
+  for (CK_ULONG i = 0; rv == CKR_OK && i < count; i += 1)
+    if (attributes[i].type == CKA_VALUE && said("value", words, sizeof words)) attributes[i].ulValueLen = 0;
   return rv;
 }
 
@@ -99,7 +138,10 @@ static CK_RV faulty_C_Sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG le
     return rv;
   }
   rv = real.C_Sign(session, data, length, signature, signatureLength);
-  if (rv == CKR_OK && signature && said("signature", words, sizeof words)) signature[*signatureLength - 1] ^= 1;
+  if (rv == CKR_OK && signature && said("signature", words, sizeof words)) {
+    if (strstr(words, "short")) *signatureLength -= 2;
+    else signature[*signatureLength - 1] ^= 1;
+  }
   return rv;
 }
 
@@ -110,9 +152,14 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list) {
   if (!get || get(&found) != CKR_OK) return CKR_GENERAL_ERROR;
   real = faulty = *found;
   faulty.C_Initialize = faulty_C_Initialize;
+  faulty.C_Finalize = faulty_C_Finalize;
   faulty.C_OpenSession = faulty_C_OpenSession;
+  faulty.C_GetSessionInfo = faulty_C_GetSessionInfo;
   faulty.C_Login = faulty_C_Login;
   faulty.C_CreateObject = faulty_C_CreateObject;
+  faulty.C_DestroyObject = faulty_C_DestroyObject;
+  faulty.C_FindObjects = faulty_C_FindObjects;
+  faulty.C_FindObjectsFinal = faulty_C_FindObjectsFinal;
   faulty.C_SignInit = faulty_C_SignInit;
   faulty.C_GenerateKeyPair = faulty_C_GenerateKeyPair;
   faulty.C_GetTokenInfo = faulty_C_GetTokenInfo;

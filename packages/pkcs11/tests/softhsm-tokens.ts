@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -86,6 +86,21 @@ export class SoftHsmTokens {
       writeFileSync(`${path}.new`, how);
       renameSync(`${path}.new`, path);
     }
+  }
+
+  /** Nothing goes wrong any more, and no call was made yet. */
+  well(): void {
+    rmSync(this.#faults, { recursive: true });
+    mkdirSync(this.#faults);
+  }
+
+  /** How often the faulty module was asked for this call. */
+  calls(name: string): number {
+    const path = join(this.#faults, 'calls');
+    if (!existsSync(path)) return 0;
+    return readFileSync(path, 'utf8')
+      .split('\n')
+      .filter((one) => one === name).length;
   }
 
   remove(): void {

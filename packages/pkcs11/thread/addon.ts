@@ -1,5 +1,6 @@
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import { KeysteadError } from '@keystead/core/errors';
 import type { PKCS11 } from 'pkcs11js';
 import type { Refusal } from '../errors.ts';
@@ -21,6 +22,7 @@ export class CallRefused extends Error {
 export function loadModule(path: string): PKCS11 {
   const addon = loadAddon();
   if (!existsSync(path)) throw new KeysteadError('keystore.module-missing', { field: 'module', seen: path });
+  requireNotEverybodys(path);
   const module = new addon.PKCS11();
   try {
     module.load(path);
@@ -30,6 +32,27 @@ export function loadModule(path: string): PKCS11 {
   }
   return module;
 }
+
+/**
+ * The module is code that runs here: where anybody may write it, or put another one in its place, everybody has the keys.
+ * @throws KeysteadError `keystore.module-unusable`.
+ */
+function requireNotEverybodys(path: string): void {
+  const library = realpathSync(path);
+  for (const at of new Set([library, dirname(library), dirname(path)])) {
+    const stats = statSync(at);
+    if (!isEverybodys(stats)) continue;
+    throw new KeysteadError('keystore.module-unusable', {
+      field: 'module',
+      seen: `${at}, mode ${(stats.mode & 0o7777).toString(8)}: anybody may write it`,
+      remedy: 'take the right to write from others (chmod o-w), and install the module anew if they could have used it',
+    });
+  }
+}
+
+/** In a directory with the sticky bit only its owner replaces a file. */
+const isEverybodys = (stats: Stats): boolean =>
+  (stats.mode & 0o002) !== 0 && !(stats.isDirectory() && (stats.mode & 0o1000) !== 0);
 
 /** Not imported at the top: the addon is optional, and where it is missing that must be one clear sentence. */
 function loadAddon(): typeof import('pkcs11js') {

@@ -1,3 +1,4 @@
+import { KeysteadError } from '@keystead/core/errors';
 import type { Handle } from 'pkcs11js';
 import { CKA, CKD_NULL, CKK_GENERIC_SECRET, CKM, CKO_SECRET_KEY } from '../cryptoki.ts';
 import type { Order } from '../orders.ts';
@@ -28,7 +29,7 @@ export function deriveSecret(at: TokenSession, key: Handle, point: Uint8Array, b
   const derived = call('C_DeriveKey', () =>
     module.C_DeriveKey(session, { mechanism: CKM.ECDH1_DERIVE, parameter }, key, readableSecret(bytes)),
   );
-  return readAndDestroy(at, derived);
+  return readAndDestroy(at, derived, bytes);
 }
 
 /** A secret that lives as long as this session and is read out at once. */
@@ -41,11 +42,20 @@ export const readableSecret = (bytes?: number): Template => [
   ...(bytes === undefined ? [] : [{ type: CKA.VALUE_LEN, value: bytes }]),
 ];
 
-/** The value of a secret object, in memory of its own; the object is gone afterwards. */
-export function readAndDestroy(at: TokenSession, object: Handle): Uint8Array {
+/**
+ * The value of a secret object, in memory of its own; the object is gone afterwards.
+ * @param bytes as many as it must have: what is short of that, or nothing, would pass for a secret.
+ * @throws CallRefused. @throws KeysteadError `keystore.token-failed`.
+ */
+export function readAndDestroy(at: TokenSession, object: Handle, bytes: number): Uint8Array {
   const { module, session } = at;
   try {
     const value = attribute(at, object, CKA.VALUE) ?? Buffer.alloc(0);
+    if (value.length !== bytes) {
+      value.fill(0);
+      const seen = `${value.length} bytes, where it has ${bytes}`;
+      throw new KeysteadError('keystore.token-failed', { field: 'CKA_VALUE of a secret', seen });
+    }
     const own = new Uint8Array(new ArrayBuffer(value.length));
     own.set(value);
     value.fill(0);

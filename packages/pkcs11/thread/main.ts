@@ -9,7 +9,7 @@ import { findKeys } from './find-keys.ts';
 import { makeKey, removeKey } from './make.ts';
 import { readAll, seeAll } from './objects.ts';
 import { TokenSession } from './session.ts';
-import { mac, signOne } from './sign.ts';
+import { mac, signOne, tryKey } from './sign.ts';
 import { unwrap, wrap } from './wrap.ts';
 
 const config: Pkcs11Configuration = workerData;
@@ -38,7 +38,7 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
   read: () => readAll(token),
   see: () => seeAll(token),
   findKeys: (order) => findKeys(token, order),
-  generate: ({ record }) => makeKey(token, record),
+  generate: (order) => makeKey(token, order),
   destroy({ id }) {
     removeKey(token, id);
     return undefined;
@@ -53,6 +53,7 @@ const WORK: { readonly [Kind in OrderKind]: (order: Order<Kind>) => Answer<Kind>
         return failureOf(error);
       }
     }),
+  try: (order) => tryKey(token, order),
   agree: (order) => agree(token, order),
   mac: (order) => mac(token, order),
   readCounter: ({ label }) => readTokenCounter(token, label),

@@ -1,7 +1,8 @@
+import { sameBytes } from '@keystead/core/bytes';
 import { KeysteadError } from '@keystead/core/errors';
 import type { Handle } from 'pkcs11js';
 import { CKA, CKO_PUBLIC_KEY } from '../cryptoki.ts';
-import type { StoredKey } from '../orders.ts';
+import type { Order, StoredKey } from '../orders.ts';
 import { formatRecord, type KeyRecord, objectIdOf } from '../record.ts';
 import {
   keySearch,
@@ -22,27 +23,42 @@ import type { TokenSession } from './session.ts';
 /**
  * Makes a key: first its record, then the key. So a kill between the two leaves a record without a key, which is no
  * key and is cleared away here the next time, and never a key that nobody knows of. When a step fails, what was made
- * is destroyed. REQ-KEY-STO-01
+ * is destroyed. Another program may make the same key at the same time: none is acknowledged before it was seen that
+ * record and key are there and the only ones, and nothing is destroyed that may be the other's. REQ-KEY-STO-01
  * @throws KeysteadError `keystore.changed`, `keystore.token-ambiguous`, `key.inconsistent`. @throws CallRefused.
  */
-export function makeKey(at: TokenSession, record: KeyRecord): StoredKey {
+export function makeKey(at: TokenSession, { record, begun }: Order<'generate'>): StoredKey {
   const { module, session, config } = at;
-  clearLeftovers(at, record.id);
+  clearLeftovers(at, record.id, begun);
   const value = formatRecord(record);
-  call('C_CreateObject', () => module.C_CreateObject(session, recordTemplate(record, value, config.quirks)));
+  const made: Handle[] = [];
   try {
-    generate(at, record);
-    return readKey(at, record.id, value);
+    const template = recordTemplate(record, value, config.quirks);
+    made.push(call('C_CreateObject', () => module.C_CreateObject(session, template)));
+    generate(at, record, made);
+    const stored = readKey(at, record.id, value);
+    if (stored.keys === 1 && isOnlyRecord(at, record.id, value)) return stored;
+    const seen = `another process made the key ${record.id}, or cleared it away, at the same time`;
+    throw new KeysteadError('keystore.changed', { field: 'token', seen });
   } catch (error) {
-    // Best effort: where this fails too, the next attempt finds a record without a key.
+    // Best effort: where this fails too, the next attempt finds a record that it knows.
     try {
-      removeKey(at, record.id);
+      if (isOnlyRecord(at, record.id, value)) removeKey(at, record.id);
+      else for (const object of made.reverse()) call('C_DestroyObject', () => module.C_DestroyObject(session, object));
     } catch {
       // The first error is the one to tell.
     }
     throw error;
   }
 }
+
+const isOnlyRecord = (at: TokenSession, id: string, value: Uint8Array): boolean => {
+  const values = recordsOf(at, id);
+  return values.length === 1 && values.every((one) => sameBytes(one, value));
+};
+
+const recordsOf = (at: TokenSession, id: string): Uint8Array[] =>
+  findOwn(at, recordSearch(id)).map((object) => attribute(at, object, CKA.VALUE) ?? Buffer.alloc(0));
 
 /**
  * Destroys a key and its record, in the order in which a kill leaves nothing that could pass for a key, then what others
@@ -66,26 +82,30 @@ export function removeKey(at: TokenSession, id: string): void {
   if (left > 0) throw new KeysteadError('keystore.not-destroyed', { field: `key ${id}`, seen: `${left} objects` });
 }
 
-function clearLeftovers(at: TokenSession, id: string): void {
+/** A key with a record is nobody's to clear away but of who has begun it and was never told how that ended. */
+function clearLeftovers(at: TokenSession, id: string, begun: readonly KeyRecord[]): void {
   const keys = keySearches(id).flatMap((search) => findOwn(at, search));
   const publicKeys = find(at, keySearch(CKO_PUBLIC_KEY, objectIdOf(id)));
-  const [record] = findOwn(at, recordSearch(id));
-  if (record !== undefined && keys.length > 0) {
+  const records = recordsOf(at, id);
+  const known = begun.map(formatRecord);
+  const areOwn = records.every((one) => known.some((own) => sameBytes(one, own)));
+  if (records.length > 0 && keys.length > 0 && !areOwn) {
     throw new KeysteadError('keystore.changed', { field: 'token', seen: `another process made the key ${id}` });
   }
-  if (record === undefined && keys.length + publicKeys.length > 0) {
+  if (records.length === 0 && keys.length + publicKeys.length > 0) {
     throw new KeysteadError('keystore.token-ambiguous', { field: `key ${id}`, seen: 'a foreign key with its CKA_ID' });
   }
-  if (record !== undefined) removeKey(at, id);
+  if (records.length > 0) removeKey(at, id);
 }
 
-function generate(at: TokenSession, record: KeyRecord): void {
+/** @param made takes the objects. */
+function generate(at: TokenSession, record: KeyRecord, made: Handle[]): void {
   const { module, session, config } = at;
   const { mechanism } = MADE_BY[record.algorithm];
   if (record.use === 'wrap' || record.use === 'derive') {
     const makes = record.use === 'wrap' ? wrappingTemplate : masterTemplate;
     const template = makes(record, config.quirks);
-    call('C_GenerateKey', () => module.C_GenerateKey(session, { mechanism }, template));
+    made.push(call('C_GenerateKey', () => module.C_GenerateKey(session, { mechanism }, template)));
     return;
   }
   const pair = call('C_GenerateKeyPair', () =>
@@ -96,6 +116,7 @@ function generate(at: TokenSession, record: KeyRecord): void {
       privateTemplate(record, config.quirks),
     ),
   );
+  made.push(pair.publicKey, pair.privateKey);
   if (record.use === 'agree') requireAgreement(at, record, pair);
 }
 

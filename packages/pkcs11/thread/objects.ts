@@ -1,3 +1,4 @@
+import { KeysteadError } from '@keystead/core/errors';
 import type { Handle } from 'pkcs11js';
 import {
   CKA,
@@ -38,20 +39,36 @@ const FLAGS = {
   CKA_UNWRAP: CKA.UNWRAP,
 } as const;
 
-/** Handles of all objects that match. @throws CallRefused. */
+/**
+ * Handles of all objects that match. A list that was cut off could lack the one that counts.
+ * @throws CallRefused. @throws KeysteadError `keystore.token-failed` for more than a token of Keystead has.
+ */
 export function find(at: TokenSession, template: Template): Handle[] {
   const { module, session } = at;
   call('C_FindObjectsInit', () => module.C_FindObjectsInit(session, template));
   const found: Handle[] = [];
   try {
-    while (found.length < MOST_OBJECTS) {
+    for (;;) {
       const some = call('C_FindObjects', () => module.C_FindObjects(session, AT_ONCE));
-      found.push(...some);
       if (some.length === 0) break;
+      found.push(...some);
+      if (found.length > MOST_OBJECTS) {
+        throw new KeysteadError('keystore.token-failed', {
+          field: 'token',
+          seen: `more than ${MOST_OBJECTS} objects in one search`,
+          remedy: 'remove what is not of Keystead from the token, with its own tools',
+        });
+      }
     }
-  } finally {
-    call('C_FindObjectsFinal', () => module.C_FindObjectsFinal(session));
+  } catch (error) {
+    try {
+      call('C_FindObjectsFinal', () => module.C_FindObjectsFinal(session));
+    } catch {
+      // What went wrong first says whether the token is away.
+    }
+    throw error;
   }
+  call('C_FindObjectsFinal', () => module.C_FindObjectsFinal(session));
   return found;
 }
 

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { KeysteadError } from '@keystead/core/errors';
 import type { Handle, ModuleInfo, PKCS11, TokenInfo, Version } from 'pkcs11js';
 import type { Pkcs11Configuration } from '../configuration.ts';
@@ -13,7 +14,7 @@ import {
   CKS_USER,
   CKU_USER,
 } from '../cryptoki.ts';
-import { refusalError } from '../errors.ts';
+import { isRefusedLogin, refusalError, repetitions } from '../errors.ts';
 import type { TokenFacts } from '../orders.ts';
 import { CallRefused, call, loadModule } from './addon.ts';
 
@@ -62,8 +63,7 @@ export class TokenSession {
     const session = call('C_OpenSession', () => module.C_OpenSession(slot, flags));
     this.#session = session;
     const { state } = call('C_GetSessionInfo', () => module.C_GetSessionInfo(session));
-    const loggedInBefore = CKS_USER.includes(state);
-    if (!loggedInBefore) this.#login(slot, info.flags, pin);
+    const loggedInBefore = CKS_USER.includes(state) || !this.#login(slot, info.flags, pin);
     return {
       ...factsOf(
         info,
@@ -154,8 +154,11 @@ export class TokenSession {
     return 'serial' in token ? info.serialNumber.trimEnd() === token.serial : slotNumber(slot) === BigInt(token.slot);
   }
 
-  /** Each wrong attempt costs one of the few that there are; see the remedies of `keystore.pin-*`. */
-  #login(slot: Handle, flags: number, pin: Uint8Array): void {
+  /**
+   * Each wrong attempt costs one of the few that there are; see the remedies of `keystore.pin-*`.
+   * @returns whether the token has taken this PIN; it has not looked at it where the process was logged in.
+   */
+  #login(slot: Handle, flags: number, pin: Uint8Array): boolean {
     const refuse = (code: 'keystore.pin-locked' | 'keystore.pin-final-try' | 'keystore.pin-unset'): never => {
       throw new KeysteadError(code, { field: 'PIN', seen: `${counterIn(flags)}; the PIN was not tried` });
     };
@@ -163,18 +166,42 @@ export class TokenSession {
     if ((flags & CKF_USER_PIN_INITIALIZED) === 0) refuse('keystore.pin-unset');
     // A supervisor that restarts a service with a wrong PIN would lock the token by itself.
     if ((flags & CKF_USER_PIN_FINAL_TRY) !== 0) refuse('keystore.pin-final-try');
+    const bytes = Buffer.from(pin.buffer, pin.byteOffset, pin.length);
+    if (!isUtf8(bytes)) {
+      throw new KeysteadError('keystore.pin-incorrect', { field: 'PIN', seen: 'no UTF-8; the PIN was not tried' });
+    }
     try {
       // The addon takes a string and no bytes: this one, and its copy in the addon, cannot be wiped (docs/memory.md).
-      const text = Buffer.from(pin.buffer, pin.byteOffset, pin.length).toString('utf8');
-      call('C_Login', () => this.module.C_Login(this.session, CKU_USER, text));
+      call('C_Login', () => this.module.C_Login(this.session, CKU_USER, bytes.toString('utf8')));
+      return true;
     } catch (error) {
       if (!(error instanceof CallRefused)) throw error;
-      if (error.refusal.ckr === 'CKR_USER_ALREADY_LOGGED_IN') return;
-      const now = this.#tokenIn(slot);
-      throw refusalError(error.refusal, 'PIN', now === undefined ? undefined : counterIn(now.flags));
+      if (error.refusal.ckr === 'CKR_USER_ALREADY_LOGGED_IN') return false;
+      throw this.#refusedLogin(error, slot, flags);
     }
   }
+
+  /**
+   * What C_Login was refused with is the PIN's fault, and final, unless it says that the token is away. Who says that, and
+   * counts an attempt all the same, has looked at the PIN.
+   */
+  #refusedLogin(thrown: CallRefused, slot: Handle, before: number): Error {
+    const now = this.#tokenIn(slot)?.flags;
+    const isCounted = now !== undefined && (now & ~before & SPENT) !== 0;
+    if (repetitions(thrown.refusal) > 0 && !isCounted) return thrown;
+    const error = refusalError(thrown.refusal, 'PIN', now === undefined ? undefined : counterIn(now));
+    if (isRefusedLogin(error)) return error;
+    return new KeysteadError('keystore.pin-incorrect', {
+      field: 'PIN',
+      seen: error.seen,
+      remedy:
+        "see the token's own log for what it refused; nothing is tried again by itself, since it may cost an attempt",
+    });
+  }
 }
+
+/** The token's words for an attempt that was spent. */
+const SPENT = CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED;
 
 /** What is left of the attempts: PKCS#11 has three words for it and no number. */
 function counterIn(flags: number): string {

@@ -26,6 +26,8 @@ const DIGEST_INFO = {
 } as const;
 /** CK_RSA_PKCS_PSS_PARAMS in the addon's own count of parameter types. */
 const CK_PARAMS_RSA_PSS = 5;
+/** Of r, and of s. */
+const FIELD_BYTES = { 'P-256': 32, 'P-384': 48 } as const;
 /** RSA-4096. */
 const LONGEST_SIGNATURE = 512;
 const output = Buffer.alloc(LONGEST_SIGNATURE);
@@ -39,7 +41,7 @@ const output = Buffer.alloc(LONGEST_SIGNATURE);
  */
 export function signOne(at: TokenSession, key: KeyRef, scheme: SignatureScheme, data: Uint8Array): Uint8Array {
   const algorithm = key.algorithm as ClassicalKeyAlgorithm;
-  const isNew = !at.handles.has(toHex(key.objectId));
+  const isNew = !at.handles.has(nameOf(key));
   const handle = keyHandle(at, key);
   const signature = signed(at, handle, algorithm, scheme, data);
   const isEcdsa = algorithm === 'P-256' || algorithm === 'P-384';
@@ -47,12 +49,20 @@ export function signOne(at: TokenSession, key: KeyRef, scheme: SignatureScheme, 
   if (verifySignature(scheme, key.spki as Parameters<typeof verifySignature>[1], data, signature)) {
     return signature;
   }
-  at.handles.delete(toHex(key.objectId));
-  throw new KeysteadError('keyd.signature-faulty', {
+  at.handles.delete(nameOf(key));
+  throw faulty();
+}
+
+/** That the key which the token has now is the one of this public half: a signature by it, for the caller to verify. */
+export const tryKey = (at: TokenSession, { key, scheme, data }: Order<'try'>): Uint8Array =>
+  signed(at, foundKey(at, key), key.algorithm as ClassicalKeyAlgorithm, scheme, data);
+
+const faulty = (seen?: string): KeysteadError =>
+  new KeysteadError('keyd.signature-faulty', {
     field: 'signature of the token',
+    seen,
     remedy: 'take the token out of service: it is faulty, or its key is another one than it was',
   });
-}
 
 function signed(
   at: TokenSession,
@@ -67,6 +77,8 @@ function signed(
     case 'P-256':
     case 'P-384': {
       const numbers = raw(at, key, CKM.ECDSA, hashed);
+      // r and s, each as long as the field (PKCS#11 v2.40 section 2.3.1): of another length they cannot be told apart.
+      if (numbers.length !== 2 * FIELD_BYTES[algorithm]) throw faulty(`${numbers.length} bytes of ${algorithm}`);
       return ecdsaSigValue(numbers.subarray(0, numbers.length / 2), numbers.subarray(numbers.length / 2));
     }
     case 'Ed25519':
@@ -122,17 +134,21 @@ export function mac(at: TokenSession, { key, data }: Order<'mac'>): Uint8Array {
  * show it. @throws KeysteadError `keystore.token-ambiguous`.
  */
 export function keyHandle(at: TokenSession, key: KeyRef): Handle {
-  const name = toHex(key.objectId);
+  const name = nameOf(key);
   const known = at.handles.get(name);
   if (known !== undefined) return known;
-  const [handle, second] = findOwn(
-    at,
-    keySearch(key.spki === undefined ? CKO_SECRET_KEY : CKO_PRIVATE_KEY, key.objectId),
-  );
-  if (handle === undefined) throw new CallRefused({ ckr: 'CKR_KEY_HANDLE_INVALID', call: 'C_FindObjects' });
-  if (second !== undefined) {
-    throw new KeysteadError('keystore.token-ambiguous', { field: 'key', seen: `two with the CKA_ID ${name}` });
-  }
+  const handle = foundKey(at, key);
   at.handles.set(name, handle);
   return handle;
 }
+
+function foundKey(at: TokenSession, { spki, objectId }: KeyRef): Handle {
+  const [handle, second] = findOwn(at, keySearch(spki === undefined ? CKO_SECRET_KEY : CKO_PRIVATE_KEY, objectId));
+  if (handle === undefined) throw new CallRefused({ ckr: 'CKR_KEY_HANDLE_INVALID', call: 'C_FindObjects' });
+  if (second === undefined) return handle;
+  const seen = `two with the CKA_ID ${toHex(objectId)}`;
+  throw new KeysteadError('keystore.token-ambiguous', { field: 'key', seen });
+}
+
+/** A key that was destroyed and made again has its CKA_ID, and not its object: no thread may have the old one's handle for it. */
+const nameOf = ({ objectId, made = 0 }: KeyRef): string => `${toHex(objectId)} ${made}`;

@@ -8,20 +8,21 @@ import { attribute } from './objects.ts';
 import type { TokenSession } from './session.ts';
 import { keyHandle } from './sign.ts';
 
-/** A wrapped key is one block of eight longer than the key. */
+/** A wrapped key is one block of eight longer than the key (SP 800-38F section 6.2). */
+const BLOCK = 8;
 const LONGEST_WRAPPED = 80;
 
 /**
- * CKM_AES_KEY_WRAP over a secret, which is on the token for the time of the call. Its bytes are zeroed. Not the
- * mechanism with padding: SoftHSM 2.6.1 gives what it unwrapped with zeros at its end, and no transport key needs it.
+ * CKM_AES_KEY_WRAP over a secret, which is on the token for the time of the call. Its bytes are zeroed, whatever comes of
+ * it. Not the mechanism with padding: SoftHSM 2.6.1 gives what it unwrapped with zeros at its end, and no transport key needs it.
  */
 export function wrap(at: TokenSession, { key, secret }: Order<'wrap'>): Uint8Array {
-  const { module, session } = at;
   const bytes = Buffer.from(secret);
-  const wrappingKey = keyHandle(at, key);
   const value = Buffer.from(bytes);
   bytes.fill(0);
   try {
+    const { module, session } = at;
+    const wrappingKey = keyHandle(at, key);
     const object = call('C_CreateObject', () =>
       module.C_CreateObject(session, [
         { type: CKA.CLASS, value: CKO_SECRET_KEY },
@@ -63,7 +64,7 @@ export function unwrap(at: TokenSession, { key, wrapped }: Order<'unwrap'>): Uin
     attribute(at, unwrappingKey, CKA.CLASS);
     throw new KeysteadError('wrap.damaged', { field: 'wrapped key' });
   }
-  return readAndDestroy(at, object);
+  return readAndDestroy(at, object, wrapped.length - BLOCK);
 }
 
 const VAGUE: readonly string[] = ['CKR_GENERAL_ERROR', 'CKR_FUNCTION_FAILED'];
